@@ -1,0 +1,72 @@
+# Every target makes the environment that it needs: a machine with Python and make is enough.
+
+VENV := .venv
+BIN := $(VENV)/bin
+AIRFLOW31_VENV := .venv-airflow31
+
+# The first of these that Airflow 3 runs on.
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& command -v "$$python" && break; done)
+UV := $(shell command -v uv)
+
+# Test processes at a time; each has an Airflow and a Postgres of its own.
+JOBS := 2
+PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+SUITES := tests/unit tests/postgres tests/airflow tests/test_architecture.py
+
+.PHONY: help setup demo test test-unit test-postgres test-airflow test-airflow31 check format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/installed ## Make the development environment in .venv
+
+demo: $(VENV)/installed ## Run Airflow, Postgres and PGMQ here and watch them; ARGS=--once verifies and exits
+	$(BIN)/python -m demo $(ARGS)
+
+test: $(VENV)/installed ## Run every test
+	$(BIN)/python $(PYTEST) $(SUITES)
+
+test-unit: $(VENV)/installed ## Run the tests that need neither Airflow nor Postgres
+	$(BIN)/python $(PYTEST) tests/unit tests/test_architecture.py
+
+test-postgres: $(VENV)/installed ## Run the tests on a real Postgres
+	$(BIN)/python $(PYTEST) tests/postgres
+
+test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
+	$(BIN)/python $(PYTEST) tests/airflow
+
+test-airflow31: $(AIRFLOW31_VENV)/installed ## Run the Postgres and Airflow tests on Airflow 3.1
+	$(AIRFLOW31_VENV)/bin/python $(PYTEST) tests/postgres tests/airflow
+
+check: $(VENV)/installed ## Check format, lint, types and layers
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/installed ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
+
+bench: $(VENV)/installed ## Measure, and write the tables in benchmarks/
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove environments, caches and builds
+	rm -rf .venv .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(AIRFLOW31_VENV)/installed: AIRFLOW := apache-airflow==3.1.8
+
+# Installed again whenever the dependencies change. An environment whose installation failed has no such file.
+%/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11, 3.12 or 3.13 is needed" >&2; exit 1; }
+ifdef UV
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $*
+	$(UV) pip install --quiet --python $*/bin/python --editable '.[dev]' $(AIRFLOW)
+else
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --editable '.[dev]' $(AIRFLOW)
+endif
+	@touch $@
