@@ -1,0 +1,1 @@
+"""Decisions without I/O: no Airflow, no driver, no clock, no environment."""

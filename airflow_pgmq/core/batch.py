@@ -1,0 +1,160 @@
+"""One call's messages as columns, checked and serialized, ready to be sent in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_pgmq.core import names, payload
+from airflow_pgmq.errors import InvalidMessage
+
+Delay = float | int | timedelta | datetime | str | None
+
+#: Larger statements are no faster, and 1,000,000 rows in one take 790 MB of the server (measured).
+CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages in columns, because arrays are what the database gets; None means: nothing in it."""
+
+    messages: list[str]
+    #: Headers of every message, merged under its own.
+    common_headers: str = "{}"
+    headers: list[str] | None = None
+    keys: list[str] | None = None
+    seconds: list[float] | None = None
+    instants: list[datetime | None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def take(self, positions: Sequence[int]) -> Batch:
+        """The messages at these positions, in their order."""
+
+        def pick(column: list[Any] | None) -> list[Any] | None:
+            return None if column is None else [column[i] for i in positions]
+
+        return Batch(
+            [self.messages[i] for i in positions],
+            self.common_headers,
+            pick(self.headers),
+            pick(self.keys),
+            pick(self.seconds),
+            pick(self.instants),
+        )
+
+
+def prepare(
+    messages: Sequence[Any],
+    *,
+    headers: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
+    delays: Delay | Sequence[Delay] = None,
+    dedup_keys: Sequence[str] | None = None,
+    group: str | None = None,
+    max_bytes: int | None = payload.DEFAULT_MAX_BYTES,
+) -> Batch:
+    """Check and serialize everything before anything is sent."""
+    count = len(messages)
+    common: dict[str, Any] = {"x-pgmq-group": group} if group is not None else {}
+    own: list[str] | None = None
+    if headers is None or isinstance(headers, Mapping):
+        common = {**(headers or {}), **common}
+        _refuse_key_header(common)
+    else:
+        _same_length("headers", headers, count)
+        for each in headers:
+            _refuse_key_header(each or {})
+        own = [payload.dumps_headers(each) for each in headers]
+    seconds, instants = _delays(delays, count)
+    if dedup_keys is not None:
+        _same_length("dedup_keys", dedup_keys, count)
+        dedup_keys = [names.key(each) for each in dedup_keys]
+    return Batch(
+        [payload.dumps(each, max_bytes=max_bytes) for each in messages],
+        payload.dumps_headers(common),
+        own,
+        dedup_keys,
+        seconds,
+        instants,
+    )
+
+
+def chunks(positions: Sequence[int], size: int = CHUNK) -> Iterator[Sequence[int]]:
+    """Slices of at most `size`."""
+    return (positions[at : at + size] for at in range(0, len(positions), size))
+
+
+def first_of_each(keys: Sequence[str]) -> dict[str, int]:
+    """Position of each key's first message; the others are duplicates inside the call."""
+    first: dict[str, int] = {}
+    for position, key in enumerate(keys):
+        first.setdefault(key, position)
+    return first
+
+
+def last_of_each(keys: Sequence[str]) -> dict[str, int]:
+    """Position of each key's last message, in the order of the first: the one that replaces the others."""
+    last = first_of_each(keys)
+    for position, key in enumerate(keys):
+        last[key] = position
+    return last
+
+
+def _delays(
+    delays: Delay | Sequence[Delay], count: int
+) -> tuple[list[float] | None, list[datetime | None] | None]:
+    if delays is None:
+        return None, None
+    if isinstance(delays, Sequence) and not isinstance(delays, str):
+        _same_length("delays", delays, count)
+        parsed = [parse_delay(each) for each in delays]
+    else:
+        parsed = [parse_delay(delays)] * count
+    seconds = [0.0 if isinstance(each, datetime) else each for each in parsed]
+    instants = [each if isinstance(each, datetime) else None for each in parsed]
+    return (seconds if any(seconds) else None), (instants if any(instants) else None)
+
+
+def parse_delay(delay: Delay) -> float | datetime:
+    """Seconds from now by the database's clock, or an instant. Text, as a template gives it, is either."""
+    if delay is None or delay == "":
+        return 0.0
+    if isinstance(delay, str):
+        delay = _parse_text(delay)
+    if isinstance(delay, datetime):
+        if delay.tzinfo is None:
+            raise InvalidMessage(
+                f"The delay {delay.isoformat()} has no time zone; add one, for example +00:00."
+            )
+        return delay
+    if isinstance(delay, bool) or not isinstance(delay, (int, float, timedelta)):
+        raise InvalidMessage(f"A delay is seconds, a timedelta or an instant, not {type(delay).__name__}.")
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
+    if not 0 <= seconds <= 10 * 366 * 86400:
+        raise InvalidMessage(f"The delay of {seconds} s is not between 0 s and ten years.")
+    return seconds
+
+
+def _parse_text(text: str) -> float | datetime:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        # Python 3.10 does not read the Z.
+        return datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise InvalidMessage(f"The delay {text!r} is neither seconds nor an ISO 8601 instant.") from None
+
+
+def _refuse_key_header(headers: Mapping[str, Any]) -> None:
+    if isinstance(headers, Mapping) and "dedup_key" in headers:
+        raise InvalidMessage("Pass dedup_key= instead of the header 'dedup_key', so that it is enforced.")
+
+
+def _same_length(what: str, values: Sequence[Any], count: int) -> None:
+    if len(values) != count:
+        raise InvalidMessage(f"{what} has {len(values)} items for {count} messages.")

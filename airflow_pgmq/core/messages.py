@@ -1,0 +1,131 @@
+"""What a queue gives back: frozen records, columns taken by name because PGMQ's order changed before."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+Row = Mapping[str, Any]
+Status = Literal["sent", "duplicate", "replaced"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """One message as read from a queue; pass it back to ack it."""
+
+    msg_id: int
+    #: How often it was read, this time included. Acks are fenced by it.
+    read_ct: int
+    enqueued_at: datetime
+    #: When it becomes visible again.
+    vt: datetime
+    message: Any
+    headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, row: Row) -> Message:
+        """Take the columns that every PGMQ since 1.5 has."""
+        return cls(
+            row["msg_id"], row["read_ct"], row["enqueued_at"], row["vt"], row["message"], row["headers"] or {}
+        )
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The instant after which our consumers skip the message; None without a valid header."""
+        value = self.headers.get("expires_at")
+        try:
+            at = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+        except ValueError:
+            return None
+        return at if at.tzinfo else None
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether a consumer should skip the message."""
+        return (at := self.expires_at) is not None and at <= now
+
+    def as_dict(self) -> dict[str, Any]:
+        """The message in JSON types, for XCom."""
+        return {
+            "msg_id": self.msg_id,
+            "read_ct": self.read_ct,
+            "enqueued_at": self.enqueued_at.isoformat(),
+            "vt": self.vt.isoformat(),
+            "message": self.message,
+            "headers": dict(self.headers),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SendResult:
+    """What became of one message of a send."""
+
+    status: Status
+    #: The message that now stands for the key: the new one, or for a duplicate the first one.
+    msg_id: int
+    dedup_key: str | None = None
+    #: When the first message with the key was sent; None if this is the first.
+    first_sent_at: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result in JSON types, for XCom."""
+        first = self.first_sent_at.isoformat() if self.first_sent_at else None
+        return {**dataclasses.asdict(self), "first_sent_at": first}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Queue:
+    """A row of `pgmq.meta`."""
+
+    queue_name: str
+    is_partitioned: bool
+    is_unlogged: bool
+    created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Row) -> Queue:
+        """Take the columns by name."""
+        return cls(row["queue_name"], row["is_partitioned"], row["is_unlogged"], row["created_at"])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueueMetrics:
+    """What `pgmq.metrics` counts; it scans the whole table, so call it seldom on huge queues."""
+
+    queue_name: str
+    queue_length: int
+    #: Messages that a read would return now: not delayed, not in flight.
+    queue_visible_length: int
+    newest_msg_age_sec: int | None
+    oldest_msg_age_sec: int | None
+    #: The sequence's value: how many ids were ever given out.
+    total_messages: int
+    scrape_time: datetime
+
+    @classmethod
+    def from_row(cls, row: Row) -> QueueMetrics:
+        """Take the columns by name."""
+        return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls)})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TopicBinding:
+    """A pattern whose messages reach a queue."""
+
+    pattern: str
+    queue_name: str
+    bound_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Row) -> TopicBinding:
+        """Take the columns by name."""
+        return cls(row["pattern"], row["queue_name"], row["bound_at"])
+
+
+def fences(messages: Message | int | Iterable[Message | int]) -> tuple[list[int], list[int | None]]:
+    """Ids to act on and the `read_ct` that each must still have; a bare id is not fenced."""
+    if isinstance(messages, (Message, int)):
+        messages = [messages]
+    pairs = [(m.msg_id, m.read_ct) if isinstance(m, Message) else (int(m), None) for m in messages]
+    return [msg_id for msg_id, _ in pairs], [read_ct for _, read_ct in pairs]

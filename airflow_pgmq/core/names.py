@@ -1,0 +1,79 @@
+"""Which names are safe, and what Postgres calls the things behind them."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_pgmq.errors import InvalidName
+
+QUEUE_NAME = re.compile(r"[a-z][a-z0-9_]{0,46}")
+JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+MAX_KEY_LENGTH = 255
+
+# PGMQ itself refuses only these; a NUL cannot be sent to Postgres at all.
+_UNSAFE = re.compile(r"\$|;|--|'|\x00")
+
+
+def new_queue(name: str) -> str:
+    """Check the name of a queue that we are to create.
+
+    PGMQ accepts more, but lower-cases its tables: `Mail` and `mail` would be two queues over one table.
+    """
+    if not QUEUE_NAME.fullmatch(name):
+        raise InvalidName(
+            f"Queue name {name!r} cannot be used: 1 to 47 characters, lower-case letters, digits and "
+            "underscores, a letter first."
+        )
+    return name
+
+
+def queue(name: str) -> str:
+    """Check the name of a queue that somebody else may have created: looser, never unsafe."""
+    # Bytes, not characters: Postgres cuts longer identifiers, and two queues would share one table.
+    if not name or len(name.encode()) > 47 or _UNSAFE.search(name):
+        raise InvalidName(f"Queue name {name!r} cannot be used: 1 to 47 bytes, none of $ ; -- '.")
+    return name
+
+
+def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:
+    """The queue's table (`q`) or archive (`a`) as schema and name, as `pgmq.format_table_name` makes it."""
+    return "pgmq", f"{prefix}_{queue(queue_name)}".lower()
+
+
+def sequence(queue_name: str) -> str:
+    """The sequence behind `msg_id`, quoted as `regclass` reads it."""
+    schema, name = table(queue_name)
+    quoted = f"{name}_msg_id_seq".replace('"', '""')
+    return f'{schema}."{quoted}"'
+
+
+def dedup_index(queue_name: str) -> str:
+    """The unique index of `dedup_scope="queued"`: 2 + 47 + 10 characters fit Postgres's 63."""
+    return f"{table(queue_name)[1]}_dedup_idx"
+
+
+def dead_letter_queue(queue_name: str) -> str:
+    """Where messages go that were read too often."""
+    return f"{queue_name}_dlq"
+
+
+def job(name: str, what: str = "Job") -> str:
+    """Check a job's or namespace's name: it becomes part of a dedup key, so no slash."""
+    if not JOB_NAME.fullmatch(name):
+        raise InvalidName(
+            f"{what} name {name!r} cannot be used: 1 to 100 letters, digits, '_', '-' and '.', "
+            "a letter or digit first."
+        )
+    return name
+
+
+def key(dedup_key: str) -> str:
+    """Check a dedup key: longer ones would not fit an index entry in every encoding."""
+    if not isinstance(dedup_key, str) or not dedup_key or "\x00" in dedup_key:
+        raise InvalidName(f"Dedup key {dedup_key!r} must be a non-empty string without NUL.")
+    if len(dedup_key) > MAX_KEY_LENGTH:
+        raise InvalidName(
+            f"Dedup key {dedup_key[:40]!r}… has {len(dedup_key)} characters, the limit is {MAX_KEY_LENGTH}. "
+            "Use the business key (report type and date) or a hash of it."
+        )
+    return dedup_key

@@ -1,0 +1,81 @@
+"""Python values → the JSON text that Postgres's `jsonb` accepts, or an error that says where it is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_pgmq.errors import InvalidMessage
+
+DEFAULT_MAX_BYTES = 1024 * 1024
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_MAX_BYTES) -> str:
+    """Serialize for `jsonb`: refuses NaN, NUL, lone surrogates, foreign types and what is too large."""
+    try:
+        text = _encode(value)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: {_reason(value, exc)}") from exc
+    if "\\u0000" in text and (path := next(_nul_paths(value), None)):
+        raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: a NUL character at {path}")
+    check_size(text, max_bytes, what=what)
+    return text
+
+
+def check_size(text: str, max_bytes: int | None, *, what: str = "message") -> None:
+    """Raise InvalidMessage if the JSON text is larger than the limit, in UTF-8 bytes."""
+    if max_bytes is not None and len(text) * 4 > max_bytes and (size := len(text.encode())) > max_bytes:
+        raise InvalidMessage(
+            f"The {what} has {size:,} bytes, the limit is {max_bytes:,} ([pgmq] max_message_bytes). "
+            "Send a reference to the data instead of the data."
+        )
+
+
+def dumps_headers(headers: Mapping[str, Any] | None) -> str:
+    """Serialize headers, which PGMQ keeps as one JSON object."""
+    if headers is not None and not isinstance(headers, Mapping):
+        raise InvalidMessage(f"Headers must be a mapping, not {type(headers).__name__}.")
+    return dumps(dict(headers or {}), what="headers")
+
+
+def _reason(value: Any, exc: Exception) -> str:
+    if isinstance(exc, RecursionError) or "Circular" in str(exc):
+        return "it is nested too deeply or contains itself"
+    for path, leaf in _walk(value):
+        if isinstance(leaf, float) and not math.isfinite(leaf):
+            return f"{leaf} at {path}; use null or a string"
+        if isinstance(leaf, str) and not _is_utf8(leaf):
+            return f"a lone surrogate at {path}"
+        if not isinstance(leaf, (str, int, float, bool, type(None), dict, list, tuple)):
+            return f"a {type(leaf).__name__} at {path}; convert it to a string or number first"
+    return str(exc)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _nul_paths(value: Any) -> Iterator[str]:
+    return (path for path, leaf in _walk(value) if isinstance(leaf, str) and "\x00" in leaf)
+
+
+def _walk(value: Any, path: str = "$") -> Iterator[tuple[str, Any]]:
+    """Every key and leaf with its JSON path."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield f"{path} (key)", key
+            yield from _walk(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{path}[{index}]")
+    else:
+        yield path, value

@@ -1,0 +1,91 @@
+"""What can go wrong, as exceptions that say what to do.
+
+PgmqError
+├── InvalidName          a queue, job or namespace name, or a dedup key, that would not be safe
+├── InvalidMessage       a payload or header that Postgres would refuse, or that is too large
+├── InvalidJobs          everything that is wrong with a set of periodic jobs, job by job
+├── DuplicateMessage     a dedup key was taken and `on_duplicate="fail"` was asked for
+├── QueueNotFound        the queue does not exist
+├── NotInstalled         PGMQ or the schema `airflow_pgmq` is missing from the database
+├── FeatureMissing       this PGMQ is older than what was asked of it
+├── GuardMissing         the unique index behind `dedup_scope="queued"` is missing or cannot be made
+├── PermissionDenied     the role lacks a right
+└── JobNotFound          no periodic job of that name in the namespace
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class PgmqError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class InvalidName(PgmqError, ValueError):
+    """A name that PGMQ, Postgres or a dedup key could not carry safely."""
+
+
+class InvalidMessage(PgmqError, ValueError):
+    """A message, header or delay that would be refused by Postgres or is over the size limit."""
+
+
+class InvalidJobs(PgmqError, ValueError):
+    """Every problem of a set of periodic jobs at once, so that one deploy mends them all."""
+
+    def __init__(self, problems: Mapping[str, Sequence[str]]) -> None:
+        self.problems = {name: tuple(texts) for name, texts in problems.items()}
+        lines = [f"  {name}: {text}" for name, texts in self.problems.items() for text in texts]
+        super().__init__(f"{len(self.problems)} periodic job(s) cannot be used:\n" + "\n".join(lines))
+
+
+class DuplicateMessage(PgmqError):
+    """A dedup key was already taken; nothing of the call was sent."""
+
+    def __init__(self, queue_name: str, keys: Sequence[str]) -> None:
+        self.queue_name = queue_name
+        self.keys = tuple(keys)
+        shown = ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")
+        super().__init__(
+            f"{len(keys)} dedup key(s) were already sent to queue {queue_name!r}: {shown}. "
+            "Nothing of this call was sent; use on_duplicate='skip' to send the rest."
+        )
+
+
+class QueueNotFound(PgmqError):
+    """The queue has no table in the database of this connection."""
+
+    def __init__(self, queue_name: str) -> None:
+        self.queue_name = queue_name
+        super().__init__(
+            f"Queue {queue_name!r} does not exist in this database. Create it with "
+            f"PgmqHook().create_queue({queue_name!r}) or SELECT pgmq.create('{queue_name}')."
+        )
+
+
+class NotInstalled(PgmqError):
+    """PGMQ or our own schema is missing and could not be installed."""
+
+
+class FeatureMissing(PgmqError):
+    """The PGMQ in this database lacks a function that the call needs."""
+
+
+class GuardMissing(PgmqError):
+    """The index that makes `dedup_scope="queued"` safe is not there, so nothing was sent."""
+
+
+class PermissionDenied(PgmqError):
+    """The role may not do this; the text holds Postgres's own words."""
+
+
+class JobNotFound(PgmqError):
+    """No periodic job of that name is registered in the namespace."""
+
+    def __init__(self, namespace: str, name: str) -> None:
+        self.namespace = namespace
+        self.name = name
+        super().__init__(
+            f"No periodic job {name!r} in namespace {namespace!r}. A job is registered by the first "
+            "run of its PgmqPeriodicOperator."
+        )
