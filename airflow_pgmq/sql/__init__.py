@@ -1,0 +1,26 @@
+"""The SQL of this package: every run-time query has a name and a description in `queries.sql`."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+_BLOCK = re.compile(
+    r"^-- (?P<name>[a-z_]+) --\n(?P<about>(?:-- [^\n]*\n)+)(?P<sql>.+?)(?=^-- [a-z_]+ --\n|\Z)", re.M | re.S
+)
+
+
+@cache
+def queries() -> dict[str, str]:
+    """Name → SQL text, with `{identifiers}` to be quoted by the driver and `%(values)s` as parameters."""
+    text = files(__name__).joinpath("queries.sql").read_text(encoding="utf-8")
+    return {block["name"]: block["sql"].strip().removesuffix(";") for block in _BLOCK.finditer(text)}
+
+
+@cache
+def migrations() -> dict[int, str]:
+    """Number → script of our own schema, in order; a script that was released never changes."""
+    folder = files(__name__).joinpath("migrations")
+    scripts = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return {int(name.split("_", 1)[0]): folder.joinpath(name).read_text(encoding="utf-8") for name in scripts}

@@ -1,0 +1,434 @@
+-- All run-time SQL. A block is `-- name --`, its description, the statement. Identifiers in {braces}
+-- are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in binary.
+
+-- server_now --
+-- The queue database's clock, the only one that decides what is due.
+SELECT clock_timestamp() AS now;
+
+-- installed --
+-- What is there: PGMQ, and the number of our newest migration (null without our schema).
+SELECT to_regclass('pgmq.meta') IS NOT NULL AS pgmq,
+       to_regclass('airflow_pgmq.migrations') IS NOT NULL AS ours;
+
+-- schema_version --
+-- The newest migration that was applied.
+SELECT max(number) AS number FROM airflow_pgmq.migrations;
+
+-- migration_done --
+-- Note a migration as applied.
+INSERT INTO airflow_pgmq.migrations (number) VALUES (%(number)s);
+
+-- install_lock --
+-- One installer at a time; held until its transaction ends.
+SELECT pg_advisory_xact_lock(hashtext('airflow_pgmq.install'));
+
+-- pgmq_extension --
+-- Whether the server offers PGMQ as an extension, and which PGMQ this database has.
+SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgmq') AS available,
+       (SELECT extversion FROM pg_extension WHERE extname = 'pgmq') AS version,
+       to_regprocedure('pgmq.send(text,jsonb,jsonb,timestamptz)') IS NOT NULL AS headers;
+
+-- create_extension --
+-- Install PGMQ as an extension.
+CREATE EXTENSION IF NOT EXISTS pgmq;
+
+-- create_queue --
+-- A plain queue.
+SELECT pgmq.create(%(queue_name)s::text);
+
+-- create_unlogged --
+-- A queue that a crash of the server empties.
+SELECT pgmq.create_unlogged(%(queue_name)s::text);
+
+-- create_partitioned --
+-- A queue partitioned by pg_partman.
+SELECT pgmq.create_partitioned(%(queue_name)s::text, %(partition_interval)s::text, %(retention_interval)s::text);
+
+-- drop_queue --
+-- Drop queue and archive; false if there was none.
+SELECT pgmq.drop_queue(%(queue_name)s::text) AS dropped;
+
+-- forget_queue --
+-- A dropped queue's keys are free again: a new queue of the same name starts empty.
+DELETE FROM airflow_pgmq.dedup_ledger WHERE queue_name = %(queue_name)s;
+
+-- list_queues --
+-- All queues.
+SELECT queue_name, is_partitioned, is_unlogged, created_at FROM pgmq.list_queues() ORDER BY queue_name;
+
+-- missing_queues --
+-- Those of the given queues that do not exist.
+SELECT wanted AS queue_name FROM unnest(%(queue_names)s::text[]) AS wanted
+WHERE NOT EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted);
+
+-- queue_lock --
+-- PGMQ's own lock on a queue's shape, until the transaction ends.
+SELECT pgmq.acquire_queue_lock(%(queue_name)s::text);
+
+-- has_trigger --
+-- Whether our notify trigger stands on the queue's table.
+SELECT EXISTS (
+    SELECT FROM pg_trigger WHERE tgrelid = %(table)s::regclass AND tgname = 'airflow_pgmq_notify'
+) AS present;
+
+-- enable_notify --
+-- Announce each inserting statement.
+CREATE TRIGGER airflow_pgmq_notify AFTER INSERT ON {table} REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION airflow_pgmq.notify_insert();
+
+-- disable_notify --
+-- Announce no more.
+DROP TRIGGER IF EXISTS airflow_pgmq_notify ON {table};
+
+-- guard_state --
+-- The unique index behind dedup_scope 'queued': valid, unique, on the key, and no NULLS trickery; and
+-- whether the table could have one at all.
+SELECT c.relkind = 'p' AS partitioned,
+       i.indexrelid IS NOT NULL AS present,
+       coalesce(i.indisvalid AND i.indisunique AND i.indnkeyatts = 1
+                AND pg_get_indexdef(i.indexrelid, 1, true) IN ('(headers ->> ''dedup_key''::text)', 'headers ->> ''dedup_key''::text'), false) AS valid
+FROM pg_class c
+LEFT JOIN pg_index i ON i.indrelid = c.oid
+    AND i.indexrelid = to_regclass(%(index)s)
+WHERE c.oid = to_regclass(%(table)s);
+
+-- create_guard --
+-- The unique index behind dedup_scope 'queued'; partial, so that messages without a key cost nothing.
+CREATE UNIQUE INDEX {index_name} ON {table} ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key';
+
+-- drop_guard --
+-- Remove an index that a failed concurrent build left invalid.
+DROP INDEX {index};
+
+-- send_plain --
+-- Messages without a key, ids in the order of the call.
+INSERT INTO {table} (vt, message, headers)
+SELECT coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))),
+       i.message::jsonb,
+       nullif(%(common_headers)s::jsonb || coalesce(i.headers::jsonb, '{{}}'), '{{}}')
+FROM unnest(%(messages)b::text[], %(headers)b::text[], %(seconds)b::float8[], %(instants)b::timestamptz[])
+     WITH ORDINALITY AS i (message, headers, seconds, instant, position)
+ORDER BY i.position
+RETURNING msg_id;
+
+-- send_once --
+-- Claim keys in the ledger and insert their messages, in one statement. Keys known to be taken cost an
+-- index look-up and burn no id. Claims are made in key order (no deadlock), ids given in the call's order.
+-- A row without msg_id lost a race that this snapshot cannot see: ask again.
+WITH input AS MATERIALIZED (
+    SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
+           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
+    FROM unnest(%(keys)b::text[], %(messages)b::text[], %(headers)b::text[], %(seconds)b::float8[],
+                %(instants)b::timestamptz[])
+         WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
+), known AS MATERIALIZED (
+    SELECT input.key, taken.msg_id, taken.first_at
+    FROM input JOIN airflow_pgmq.dedup_ledger AS taken
+        ON taken.queue_name = %(queue_name)s AND taken.dedup_key = input.key
+    WHERE taken.expires_at > statement_timestamp()
+), fresh AS MATERIALIZED (
+    SELECT ordered.*, nextval(%(sequence)s::regclass) AS msg_id
+    FROM (
+        SELECT input.* FROM input LEFT JOIN known USING (key) WHERE known.key IS NULL ORDER BY position
+    ) AS ordered
+), claimed AS (
+    INSERT INTO airflow_pgmq.dedup_ledger AS taken (queue_name, dedup_key, msg_id, first_at, expires_at)
+    SELECT %(queue_name)s, key, msg_id, statement_timestamp(),
+           greatest(vt, statement_timestamp()) + %(window)s::interval
+    FROM fresh ORDER BY key
+    ON CONFLICT (queue_name, dedup_key) DO UPDATE
+        SET msg_id = excluded.msg_id, first_at = excluded.first_at, expires_at = excluded.expires_at
+        WHERE taken.expires_at <= statement_timestamp()
+    RETURNING taken.msg_id
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb,
+           %(common_headers)s::jsonb || coalesce(fresh.headers::jsonb, '{{}}')
+               || jsonb_build_object('dedup_key', fresh.key)
+    FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    RETURNING msg_id
+)
+SELECT input.key, coalesce(known.msg_id, sent.msg_id) AS msg_id,
+       CASE WHEN sent.msg_id IS NULL THEN 'duplicate' ELSE 'sent' END AS status,
+       coalesce(known.first_at, statement_timestamp()) AS first_at
+FROM input LEFT JOIN known USING (key) LEFT JOIN fresh USING (key) LEFT JOIN sent ON sent.msg_id = fresh.msg_id;
+
+-- send_queued --
+-- Insert messages whose key is not in the queue now. The conflict target names the guard's expression, so
+-- the statement fails where the index is missing instead of sending duplicates.
+WITH input AS MATERIALIZED (
+    SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
+           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
+    FROM unnest(%(keys)b::text[], %(messages)b::text[], %(headers)b::text[], %(seconds)b::float8[],
+                %(instants)b::timestamptz[])
+         WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
+), known AS MATERIALIZED (
+    SELECT input.key, waiting.msg_id, waiting.enqueued_at AS first_at
+    FROM input JOIN {table} AS waiting
+        ON waiting.headers ->> 'dedup_key' = input.key AND waiting.headers ? 'dedup_key'
+), fresh AS MATERIALIZED (
+    SELECT ordered.*, nextval(%(sequence)s::regclass) AS msg_id
+    FROM (
+        SELECT input.* FROM input LEFT JOIN known USING (key) WHERE known.key IS NULL ORDER BY position
+    ) AS ordered
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT msg_id, vt, message::jsonb,
+           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || jsonb_build_object('dedup_key', key)
+    FROM fresh ORDER BY key
+    ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
+    RETURNING msg_id
+)
+SELECT input.key, coalesce(known.msg_id, sent.msg_id) AS msg_id,
+       CASE WHEN sent.msg_id IS NULL THEN 'duplicate' ELSE 'sent' END AS status,
+       coalesce(known.first_at, statement_timestamp()) AS first_at
+FROM input LEFT JOIN known USING (key) LEFT JOIN fresh USING (key) LEFT JOIN sent ON sent.msg_id = fresh.msg_id;
+
+-- replace --
+-- Give messages that wait unread a new payload and time; rows are locked in key order. What is gone or
+-- was read already is left alone and not returned.
+WITH input AS MATERIALIZED (
+    SELECT i.key COLLATE "C" AS key, i.msg_id, i.message, i.headers,
+           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
+    FROM unnest(%(keys)b::text[], %(msg_ids)b::bigint[], %(messages)b::text[], %(headers)b::text[],
+                %(seconds)b::float8[], %(instants)b::timestamptz[])
+         AS i (key, msg_id, message, headers, seconds, instant)
+), locked AS MATERIALIZED (
+    SELECT waiting.msg_id, input.key
+    FROM {table} AS waiting JOIN input USING (msg_id)
+    WHERE waiting.read_ct = 0 AND waiting.headers ->> 'dedup_key' = input.key
+    ORDER BY input.key FOR UPDATE OF waiting
+)
+UPDATE {table} AS waiting
+SET vt = input.vt, message = input.message::jsonb,
+    headers = %(common_headers)s::jsonb || coalesce(input.headers::jsonb, '{{}}')
+                  || jsonb_build_object('dedup_key', input.key)
+FROM input JOIN locked USING (msg_id)
+WHERE waiting.msg_id = input.msg_id AND waiting.read_ct = 0
+RETURNING input.key, waiting.msg_id;
+
+-- cancel --
+-- Take unread messages with the given keys out of the queue and into its archive. Their keys stay taken.
+SELECT archived.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
+    SELECT waiting.msg_id FROM {table} AS waiting
+    WHERE waiting.headers ->> 'dedup_key' = ANY (%(keys)s::text[]) AND waiting.read_ct = 0
+    FOR UPDATE SKIP LOCKED
+)) AS archived (msg_id);
+
+-- read --
+-- Read through PGMQ's own function.
+SELECT * FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %(max_messages)s::integer,
+                        coalesce(%(condition)s::jsonb, '{{}}'));
+
+-- read_by_headers --
+-- Read with a condition on the headers, which PGMQ's function does not know.
+UPDATE {table} AS chosen
+SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+FROM (
+    SELECT msg_id FROM {table}
+    WHERE vt <= clock_timestamp() AND headers @> %(headers_condition)s::jsonb
+        AND message @> coalesce(%(condition)s::jsonb, message)
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+) AS visible
+WHERE chosen.msg_id = visible.msg_id
+RETURNING chosen.*;
+
+-- visible --
+-- How many matching messages a read would return now, counted up to a limit. Reads nothing.
+SELECT count(*) AS visible FROM (
+    SELECT FROM {table}
+    WHERE vt <= clock_timestamp()
+        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
+        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
+    LIMIT %(limit)s
+) AS matching;
+
+-- pop --
+-- Read and delete at once: a crash of the reader loses the messages.
+SELECT * FROM pgmq.pop(%(queue_name)s::text);
+
+-- pop_many --
+-- The same for several messages (PGMQ 1.7 and newer).
+SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
+
+-- archive --
+-- Archive messages that nobody else has read since; returns the ids that were ours to archive.
+SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
+    SELECT held.msg_id FROM {table} AS held
+    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
+    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+)) AS done (msg_id);
+
+-- delete --
+-- Delete messages that nobody else has read since.
+SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
+    SELECT held.msg_id FROM {table} AS held
+    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
+    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+)) AS done (msg_id);
+
+-- set_vt --
+-- Move the time at which held messages become visible, if nobody else has read them since.
+UPDATE {table} AS held SET vt = coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
+FROM unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct)
+WHERE held.msg_id = fence.msg_id AND held.read_ct = coalesce(fence.read_ct, held.read_ct)
+RETURNING held.msg_id;
+
+-- purge --
+-- Remove every message, in-flight ones too.
+SELECT pgmq.purge_queue(%(queue_name)s::text) AS purged;
+
+-- metrics --
+-- PGMQ's own counts of one queue.
+SELECT * FROM pgmq.metrics(%(queue_name)s::text);
+
+-- metrics_all --
+-- PGMQ's own counts of all queues.
+SELECT * FROM pgmq.metrics_all() ORDER BY queue_name;
+
+-- bind_topic --
+-- Route messages whose key matches the pattern to the queue.
+SELECT pgmq.bind_topic(%(pattern)s::text, %(queue_name)s::text);
+
+-- unbind_topic --
+-- Undo a binding.
+SELECT pgmq.unbind_topic(%(pattern)s::text, %(queue_name)s::text) AS unbound;
+
+-- topics --
+-- All bindings.
+SELECT pattern, queue_name, bound_at FROM pgmq.list_topic_bindings() ORDER BY pattern, queue_name;
+
+-- send_topic --
+-- Send to every queue bound to the key; returns how many.
+SELECT pgmq.send_topic(%(routing_key)s::text, %(message)s::jsonb, %(headers)s::jsonb, %(seconds)s::integer) AS queues;
+
+-- prune_ledger --
+-- Remove ledger rows whose window has passed, a bounded number of them.
+DELETE FROM airflow_pgmq.dedup_ledger WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM airflow_pgmq.dedup_ledger
+    WHERE expires_at < statement_timestamp() LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+));
+
+-- open_namespace --
+-- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns.
+INSERT INTO airflow_pgmq.namespaces AS ns (namespace, owner, version, horizon, ticked_at)
+VALUES (%(namespace)s, %(owner)s, %(version)s, clock_timestamp(), clock_timestamp())
+ON CONFLICT (namespace) DO UPDATE SET namespace = excluded.namespace
+RETURNING ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, clock_timestamp() AS now;
+
+-- lock_namespace --
+-- Wait for a tick that is running; no row if the namespace is unknown.
+SELECT ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, clock_timestamp() AS now
+FROM airflow_pgmq.namespaces AS ns WHERE namespace = %(namespace)s FOR UPDATE;
+
+-- deploy_namespace --
+-- A new set of jobs took over.
+UPDATE airflow_pgmq.namespaces SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
+WHERE namespace = %(namespace)s;
+
+-- close_tick --
+-- Everything up to the horizon is done.
+UPDATE airflow_pgmq.namespaces
+SET horizon = greatest(horizon, %(horizon)s), ticked_at = clock_timestamp(), owner = %(owner)s
+WHERE namespace = %(namespace)s;
+
+-- stored_jobs --
+-- The state of a namespace's jobs.
+SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused
+FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
+
+-- due_jobs --
+-- Jobs with a slot up to the horizon, those longest due first. Overlap-free jobs look no further than now.
+SELECT name, watermark, next_slot, last_key, last_msg_id
+FROM airflow_pgmq.periodic_jobs
+WHERE namespace = %(namespace)s AND NOT paused AND next_slot <= %(horizon)s
+    AND (NOT overlap_skip OR next_slot <= %(now)s) AND name <> ALL (%(outdated)s::text[])
+ORDER BY next_slot, name LIMIT %(limit)s;
+
+-- upsert_jobs --
+-- Register jobs, or give known ones a new definition; what was sent last and the pause stay.
+INSERT INTO airflow_pgmq.periodic_jobs AS job
+    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, watermark, next_slot)
+SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip,
+       j.watermark, j.watermark
+FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
+            %(queue_names)b::text[], %(overlap_skips)b::boolean[], %(watermarks)b::timestamptz[])
+     AS j (name, version, fingerprint, definition, queue_name, overlap_skip, watermark)
+ON CONFLICT (namespace, name) DO UPDATE
+SET version = excluded.version, fingerprint = excluded.fingerprint, definition = excluded.definition,
+    queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip,
+    watermark = excluded.watermark, next_slot = excluded.next_slot;
+
+-- advance_jobs --
+-- Move watermarks past what was enqueued, in the transaction that enqueued it.
+UPDATE airflow_pgmq.periodic_jobs AS job
+SET watermark = done.watermark, next_slot = done.next_slot,
+    last_slot = coalesce(done.last_slot, job.last_slot), last_key = coalesce(done.last_key, job.last_key),
+    last_msg_id = coalesce(done.last_msg_id, job.last_msg_id),
+    last_sent_at = CASE WHEN done.last_slot IS NULL THEN job.last_sent_at ELSE clock_timestamp() END
+FROM unnest(%(names)s::text[], %(watermarks)s::timestamptz[], %(next_slots)s::timestamptz[],
+            %(last_slots)s::timestamptz[], %(last_keys)s::text[], %(last_msg_ids)s::bigint[])
+     AS done (name, watermark, next_slot, last_slot, last_key, last_msg_id)
+WHERE job.namespace = %(namespace)s AND job.name = done.name;
+
+-- remove_jobs --
+-- Forget jobs that left the code.
+DELETE FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
+
+-- remove_namespace --
+-- Forget a namespace with all its jobs.
+DELETE FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s;
+
+-- withdraw --
+-- Take back messages of jobs that nobody could have seen yet, and free their slots. A row that a reader
+-- holds is left to it, its slot stays taken. '0' is the character after '/'.
+WITH pending AS (
+    SELECT taken.dedup_key, taken.msg_id, job.name
+    FROM unnest(%(names)s::text[], %(from_slots)s::text[]) AS job (name, from_slot)
+    JOIN airflow_pgmq.dedup_ledger AS taken
+        ON taken.queue_name = %(queue_name)s
+        AND taken.dedup_key >= (%(namespace)s || '/' || job.name || '/' || job.from_slot) COLLATE "C"
+        AND taken.dedup_key < (%(namespace)s || '/' || job.name || '0') COLLATE "C"
+), unseen AS (
+    SELECT waiting.msg_id, pending.dedup_key, pending.name, (waiting.headers ->> 'slot')::timestamptz AS slot
+    FROM {table} AS waiting JOIN pending USING (msg_id)
+    WHERE waiting.read_ct = 0 AND waiting.vt > clock_timestamp()
+        AND waiting.headers ->> 'dedup_key' = pending.dedup_key
+    FOR UPDATE OF waiting SKIP LOCKED
+), removed AS (
+    DELETE FROM {table} AS waiting USING unseen WHERE waiting.msg_id = unseen.msg_id RETURNING waiting.msg_id
+), freed AS (
+    DELETE FROM airflow_pgmq.dedup_ledger AS taken USING unseen
+    WHERE taken.queue_name = %(queue_name)s AND taken.dedup_key = unseen.dedup_key
+)
+SELECT unseen.name, count(*) AS withdrawn, min(unseen.slot) AS first_slot
+FROM unseen JOIN removed USING (msg_id) GROUP BY unseen.name;
+
+-- still_queued --
+-- Which of the jobs' last messages are still in the queue.
+SELECT waiting.msg_id FROM {table} AS waiting
+JOIN unnest(%(msg_ids)s::bigint[], %(keys)s::text[]) AS last (msg_id, key) USING (msg_id)
+WHERE waiting.headers ->> 'dedup_key' = last.key;
+
+-- job_definition --
+-- One job's stored definition and state.
+SELECT definition, queue_name, paused, watermark, next_slot, clock_timestamp() AS now
+FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = %(name)s;
+
+-- pause_job --
+-- Stop a job; its slots from now on are open again.
+UPDATE airflow_pgmq.periodic_jobs
+SET paused = true, watermark = least(watermark, clock_timestamp()), next_slot = least(next_slot, %(first_slot)s)
+WHERE namespace = %(namespace)s AND name = %(name)s;
+
+-- resume_job --
+-- Let a job go on; its next tick catches up by its policy.
+UPDATE airflow_pgmq.periodic_jobs SET paused = false WHERE namespace = %(namespace)s AND name = %(name)s;
+
+-- list_jobs --
+-- All jobs with their state, of one namespace or of all.
+SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.watermark,
+       job.next_slot, job.last_slot, job.last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
+FROM airflow_pgmq.periodic_jobs AS job JOIN airflow_pgmq.namespaces AS ns USING (namespace)
+WHERE job.namespace = coalesce(%(namespace)s, job.namespace)
+ORDER BY job.namespace, job.name;

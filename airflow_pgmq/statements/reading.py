@@ -1,0 +1,90 @@
+"""Reading and acking: every ack is fenced by msg_id and read_ct, so a late worker cannot take another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from airflow_pgmq.core import payload
+from airflow_pgmq.core.batch import Delay, parse_delay
+from airflow_pgmq.core.messages import Message, Row, fences
+from airflow_pgmq.statements import Statement, column, on_queue, scalar
+
+Messages = Message | int | Iterable[Message | int]
+
+
+def read(
+    queue_name: str,
+    *,
+    max_messages: int,
+    visibility_timeout: int,
+    condition: Mapping[str, Any] | None = None,
+    headers_condition: Mapping[str, Any] | None = None,
+) -> Statement[list[Message]]:
+    """Read up to `max_messages` visible messages, oldest first."""
+    params = {
+        "max_messages": max_messages,
+        "visibility_timeout": visibility_timeout,
+        "condition": _json(condition),
+    }
+    if headers_condition is None:
+        return on_queue("read", queue_name, _messages, **params)
+    return on_queue(
+        "read_by_headers", queue_name, _messages, **params, headers_condition=_json(headers_condition)
+    )
+
+
+def visible(
+    queue_name: str,
+    *,
+    limit: int,
+    condition: Mapping[str, Any] | None,
+    headers_condition: Mapping[str, Any] | None,
+) -> Statement[int]:
+    """How many matching messages are visible, counted up to `limit`."""
+    return on_queue(
+        "visible",
+        queue_name,
+        scalar("visible"),
+        limit=limit,
+        condition=_json(condition),
+        headers_condition=_json(headers_condition),
+    )
+
+
+def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
+    """Read and delete at once."""
+    if max_messages == 1:
+        return on_queue("pop", queue_name, _messages)
+    return on_queue("pop_many", queue_name, _messages, max_messages=max_messages)
+
+
+def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
+    """Move messages to the archive; the ids that were ours."""
+    return _ack("archive", queue_name, messages)
+
+
+def delete(queue_name: str, messages: Messages) -> Statement[list[int]]:
+    """Delete messages; the ids that were ours."""
+    return _ack("delete", queue_name, messages)
+
+
+def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[int]]:
+    """Make messages visible again after `delay`; the ids that were ours."""
+    at = parse_delay(delay)
+    seconds, instant = (at, None) if isinstance(at, float) else (0.0, at)
+    return _ack("set_vt", queue_name, messages, seconds=seconds, instant=instant)
+
+
+def _ack(name: str, queue_name: str, messages: Messages, **params: Any) -> Statement[list[int]]:
+    msg_ids, read_cts = fences(messages)
+    return on_queue(name, queue_name, column("msg_id"), msg_ids=msg_ids, read_cts=read_cts, **params)
+
+
+def _messages(rows: Sequence[Row]) -> list[Message]:
+    # An UPDATE returns its rows in no particular order.
+    return sorted((Message.from_row(row) for row in rows), key=lambda message: message.msg_id)
+
+
+def _json(condition: Mapping[str, Any] | None) -> str | None:
+    return None if condition is None else payload.dumps(condition, what="condition")

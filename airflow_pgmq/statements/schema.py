@@ -1,0 +1,73 @@
+"""Installing: PGMQ where it is missing, our own schema, one installer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow_pgmq.errors import FeatureMissing, NotInstalled
+from airflow_pgmq.sql import migrations
+from airflow_pgmq.statements import Flow, Statement, first, scalar
+
+
+def version() -> Flow[int]:
+    """The newest migration in the database; 0 without our schema."""
+    found = yield Statement("installed", decode=first)
+    if not found["ours"]:
+        return 0
+    return (yield Statement("schema_version", decode=scalar("number"))) or 0
+
+
+def found() -> Flow[dict[str, Any]]:
+    """What is in the database, for people: PGMQ and its version, our schema's number, how many queues."""
+    there = yield Statement("installed", decode=first)
+    extension = yield Statement("pgmq_extension", decode=first)
+    known = (yield Statement("list_queues", decode=len)) if there["pgmq"] else 0
+    ours = yield from version()
+    return {"pgmq": there["pgmq"], "version": extension["version"], "queues": known, "ours": ours}
+
+
+def is_current() -> Flow[bool]:
+    """Whether our schema is there, as new as this package or newer."""
+    return (yield from version()) >= max(migrations())
+
+
+def install(script: Callable[[], str | None]) -> Flow[list[str]]:
+    """Install what is missing; `script` gives PGMQ's own SQL where the extension is not available.
+
+    Returns what was done, for people. Idempotent; a lock makes parallel calls wait for each other.
+    """
+    yield Statement("install_lock")
+    done = yield from _install_pgmq(script)
+    at = yield from version()
+    for number, text in migrations().items():
+        if number > at:
+            yield Statement("migrate", script=text)
+            yield Statement("migration_done", {"number": number})
+            done.append(f"airflow_pgmq schema: migration {number}")
+    return done
+
+
+def _install_pgmq(script: Callable[[], str | None]) -> Flow[list[str]]:
+    found = yield Statement("installed", decode=first)
+    done: list[str] = []
+    if not found["pgmq"]:
+        extension = yield Statement("pgmq_extension", decode=first)
+        if extension["available"]:
+            yield Statement("create_extension")
+            done.append("PGMQ: extension")
+        elif text := script():
+            yield Statement("pgmq_script", script=text)
+            done.append("PGMQ: SQL of the official client")
+        else:
+            raise NotInstalled(
+                "PGMQ is not in this database and the server does not offer the extension. Install the "
+                "server's pgmq package, or `pip install airflow-provider-pgmq[local]`, whose client brings "
+                "PGMQ as plain SQL, and run install() again."
+            )
+    extension = yield Statement("pgmq_extension", decode=first)
+    if not extension["headers"]:
+        raise FeatureMissing(
+            "This PGMQ is older than 1.5.0 and knows no headers; run ALTER EXTENSION pgmq UPDATE."
+        )
+    return done

@@ -1,0 +1,115 @@
+"""Sending: plain, with a key of scope `once` or `queued`, replacing, to a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+from airflow_pgmq.core import names, payload
+from airflow_pgmq.core.batch import Batch, first_of_each, last_of_each
+from airflow_pgmq.core.messages import Row, SendResult
+from airflow_pgmq.errors import DuplicateMessage
+from airflow_pgmq.statements import Flow, Statement, column, on_queue, scalar
+
+Scope: TypeAlias = Literal["once", "queued"]
+OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
+
+
+def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
+    """Send messages without keys."""
+    return on_queue(
+        "send_plain",
+        queue_name,
+        lambda rows: [SendResult("sent", row["msg_id"]) for row in rows],
+        **_columns(batch),
+    )
+
+
+def keyed(
+    queue_name: str, batch: Batch, *, scope: Scope, on_duplicate: OnDuplicate, window: timedelta
+) -> Flow[list[SendResult]]:
+    """Send messages with keys, at most one per key; results in the order of the batch."""
+    keys = batch.keys or []
+    chosen = last_of_each(keys) if on_duplicate == "replace" else first_of_each(keys)
+    answers: dict[str, Row] = {}
+    open_keys = list(chosen)
+    while open_keys:
+        rows = yield _claim(queue_name, batch.take([chosen[key] for key in open_keys]), scope, window)
+        answers.update({row["key"]: row for row in rows if row["msg_id"] is not None})
+        # A key that another transaction committed meanwhile: the next statement's snapshot sees it.
+        open_keys = [key for key in open_keys if key not in answers]
+    replaced: set[str] = set()
+    duplicates = [key for key, row in answers.items() if row["status"] == "duplicate"]
+    if on_duplicate == "fail" and (duplicates or len(chosen) < len(keys)):
+        repeated = [key for position, key in enumerate(keys) if chosen[key] != position]
+        raise DuplicateMessage(queue_name, duplicates + repeated)
+    if on_duplicate == "replace" and duplicates:
+        again = batch.take([chosen[key] for key in duplicates])
+        replaced = yield _replace(queue_name, again, [answers[key]["msg_id"] for key in duplicates])
+    return _results(keys, answers, replaced, on_duplicate)
+
+
+def _results(
+    keys: Sequence[str], answers: Mapping[str, Row], replaced: set[str], on_duplicate: OnDuplicate
+) -> list[SendResult]:
+    seen: set[str] = set()
+    results = []
+    for key in keys:
+        row = answers[key]
+        if key in replaced or (key in seen and on_duplicate == "replace" and row["status"] == "sent"):
+            status, first_sent_at = "replaced", row["first_at"]
+        elif row["status"] == "duplicate" or key in seen:
+            status, first_sent_at = "duplicate", row["first_at"]
+        else:
+            status, first_sent_at = "sent", None
+        seen.add(key)
+        results.append(SendResult(status, row["msg_id"], key, first_sent_at))  # type: ignore[arg-type]
+    return results
+
+
+def _claim(queue_name: str, batch: Batch, scope: Scope, window: timedelta) -> Statement[list[Row]]:
+    params = {**_columns(batch), "keys": batch.keys, "sequence": names.sequence(queue_name)}
+    if scope == "once":
+        params["window"] = window
+    return on_queue("send_once" if scope == "once" else "send_queued", queue_name, list, **params)
+
+
+def _replace(queue_name: str, batch: Batch, msg_ids: list[int]) -> Statement[set[str]]:
+    return on_queue(
+        "replace",
+        queue_name,
+        lambda rows: {row["key"] for row in rows},
+        **{**_columns(batch), "keys": batch.keys, "msg_ids": msg_ids},
+    )
+
+
+def _columns(batch: Batch) -> dict[str, Any]:
+    return {
+        "messages": batch.messages,
+        "common_headers": batch.common_headers,
+        "headers": batch.headers,
+        "seconds": batch.seconds,
+        "instants": batch.instants,
+    }
+
+
+def cancel(queue_name: str, keys: Sequence[str]) -> Statement[list[int]]:
+    """Archive unread messages with these keys; the keys stay taken."""
+    return on_queue("cancel", queue_name, column("msg_id"), keys=list(keys))
+
+
+def topic(routing_key: str, message: Any, headers: Mapping[str, Any] | None, seconds: int) -> Statement[int]:
+    """Send to every queue bound to the routing key; the number of queues."""
+    params = {
+        "routing_key": routing_key,
+        "message": payload.dumps(message),
+        "headers": payload.dumps_headers(headers),
+        "seconds": seconds,
+    }
+    return Statement("send_topic", params, decode=scalar("queues"))
+
+
+def prune_ledger(limit: int) -> Statement[None]:
+    """Remove ledger rows past their window."""
+    return Statement("prune_ledger", {"limit": limit})
