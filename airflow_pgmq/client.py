@@ -1,0 +1,231 @@
+"""The only module that talks to psycopg: runs statements and flows, sync and async, and names its errors."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from airflow_pgmq import errors
+from airflow_pgmq.statements import Flow, Statement, schema
+
+T = TypeVar("T")
+Connection = psycopg.Connection[Any]
+AsyncConnection = psycopg.AsyncConnection[Any]
+Work = Statement[T] | Flow[T]
+
+OperationalError = psycopg.OperationalError
+
+#: Lost races that Postgres asks to be run again.
+RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
+ATTEMPTS = 6
+
+
+def connect(arguments: Mapping[str, Any]) -> Connection:
+    """Open a connection; libpq's arguments."""
+    return psycopg.connect(**arguments)
+
+
+async def connect_async(arguments: Mapping[str, Any]) -> AsyncConnection:
+    """The same on the event loop."""
+    return await psycopg.AsyncConnection.connect(**arguments)
+
+
+class Client:
+    """Runs statements on connections that `connect` opens, one per call, or on the caller's."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self.connect = connect
+        self._checked: set[str] = set()
+
+    def once(self, what: str, check: Callable[[], object]) -> None:
+        """Run a check the first time only."""
+        if what not in self._checked:
+            check()
+            self._checked.add(what)
+
+    @contextmanager
+    def connection(self, conn: Connection | None = None) -> Iterator[Connection]:
+        """The caller's connection as it is, or one of our own, closed afterwards."""
+        if conn is not None:
+            yield conn
+            return
+        with self.connect() as own:
+            own.autocommit = True
+            yield own
+
+    def run(self, make: Callable[[], Work[T]], conn: Connection | None = None) -> T:
+        """Run a statement or a flow as one transaction; inside the caller's, if there is one.
+
+        `make` builds the work anew for each attempt: a lost race (deadlock, serialization) of a
+        transaction of our own is run again, one of the caller's is the caller's to run again.
+        """
+        if conn is not None:
+            with _joined(conn):
+                return drive(make(), conn)
+        with self.connection() as own:
+            return self.attempt(make, own)
+
+    def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
+        """Run as one transaction of a connection of our own, again after a lost race."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with own.transaction():
+                    return drive(make(), own)
+            except RETRYABLE:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            # Not a wait for an event: racers that lost together must not come back together.
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    def ensure_schema(self, conn: Connection | None = None) -> None:
+        """Make sure that our schema is there; installs it where the role may."""
+        with self.connection(conn) as current:
+            if drive(schema.is_current(), current):
+                return
+        self.install()
+
+    def install(self) -> list[str]:
+        """Install PGMQ if it is missing and our schema; says what was done, an empty list: nothing."""
+        try:
+            return self.run(lambda: schema.install(bundled_pgmq))
+        except errors.PermissionDenied as exc:
+            raise errors.NotInstalled(
+                f"The schema airflow_pgmq is missing or old and this role may not install it ({exc}). "
+                "Let a role that may create schemas run PgmqHook().install() once and grant this one its use."
+            ) from exc
+
+
+@contextmanager
+def _joined(conn: Connection) -> Iterator[None]:
+    """A savepoint inside the caller's transaction, so that an error of ours leaves theirs usable.
+
+    psycopg's `transaction()` would commit a connection that is idle, so the transaction is begun first.
+    """
+    if not conn.autocommit and conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        conn.execute("SELECT 1")
+    with conn.transaction():
+        yield
+
+
+def drive(work: Work[T], conn: Connection) -> T:
+    """Run each statement that the work yields, and hand its answer back."""
+    if isinstance(work, Statement):
+        return execute(work, conn)
+    try:
+        statement = next(work)
+        while True:
+            statement = work.send(execute(statement, conn))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def execute(statement: Statement[T], conn: Connection) -> T:
+    """Run one statement; its rows come as mappings, whatever the connection's row factory is."""
+    with translated(statement), conn.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(compose(statement), statement.params or None, prepare=False)
+        return statement.decode(cursor.fetchall() if cursor.description else [])
+
+
+async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
+    """The same on the event loop."""
+    with translated(statement):
+        async with conn.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(compose(statement), statement.params or None, prepare=False)
+            return statement.decode(await cursor.fetchall() if cursor.description else [])
+
+
+class AsyncClient:
+    """What triggers need of a client: one statement at a time, each on a connection of its own."""
+
+    def __init__(self, connect: Callable[[], Awaitable[AsyncConnection]]) -> None:
+        self.connect = connect
+
+    async def run(self, statement: Statement[T]) -> T:
+        """Run one statement and close."""
+        async with await self.connect() as conn:
+            await conn.set_autocommit(True)
+            return await aexecute(statement, conn)
+
+
+def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
+    """Put quoted identifiers into the query; scripts are taken as they are."""
+    if statement.script is not None:
+        return sql.SQL(statement.script)
+    return _compose(statement.sql, tuple(statement.identifiers.items()))
+
+
+@lru_cache(maxsize=512)
+def _compose(text: str, identifiers: tuple[tuple[str, tuple[str, ...]], ...]) -> sql.Composed:
+    quoted = {name: sql.Identifier(*parts) for name, parts in identifiers}
+    return sql.SQL(text).format(**quoted)
+
+
+def bundled_pgmq() -> str | None:
+    """PGMQ's SQL from the official client, if that is installed (extra `local`)."""
+    try:
+        from pgmq.install import get_embedded_install_sql
+    except ImportError:
+        return None
+    text: str = get_embedded_install_sql()
+    return text
+
+
+@contextmanager
+def translated(statement: Statement[Any]) -> Iterator[None]:
+    """Driver errors with a known cause → ours, which say what to do; others pass as they are."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        if (known := _known(statement, exc)) is not None:
+            raise known from exc
+        raise
+
+
+def _known(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | None:
+    text = exc.diag.message_primary or str(exc)
+    queue_name = statement.queue_name
+    if isinstance(exc, pg.InsufficientPrivilege) and statement.name == "create_guard":
+        return errors.GuardMissing(
+            "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "
+            f"({text}): {compose(statement).as_string(None)}"
+        )
+    if isinstance(exc, pg.InsufficientPrivilege):
+        return errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
+    if isinstance(exc, (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction)):
+        if "airflow_pgmq." in text:
+            return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
+        if isinstance(exc, pg.UndefinedTable) and queue_name and "pgmq." in text and "pgmq.meta" not in text:
+            return errors.QueueNotFound(queue_name)
+        if isinstance(exc, pg.UndefinedFunction) and "pgmq." in text and 'schema "pgmq"' not in text:
+            return errors.FeatureMissing(f"{text}: this PGMQ is too old for it, or PGMQ is not installed.")
+        if "pgmq" in text:
+            return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
+    if isinstance(exc, pg.InvalidColumnReference) and statement.name == "send_queued":
+        return errors.GuardMissing(
+            f"Queue {queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing was sent. "
+            f"PgmqHook().guard_queue({queue_name!r}) makes it."
+        )
+    if isinstance(exc, pg.UniqueViolation) and statement.name in ("send_once", "create_guard"):
+        return _unique(statement, exc)
+    return None
+
+
+def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqError:
+    detail = exc.diag.message_detail or ""
+    if statement.name == "create_guard":
+        return errors.GuardMissing(
+            f"Queue {statement.queue_name!r} holds messages with the same dedup key ({detail}), so the "
+            "unique index cannot be built. Consume or cancel all but one of them, then try again."
+        )
+    return errors.DuplicateMessage(statement.queue_name or "", [detail or str(exc)])

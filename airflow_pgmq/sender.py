@@ -1,0 +1,88 @@
+"""One call's messages → chunks → transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from airflow_pgmq.client import Client, Connection
+from airflow_pgmq.core.batch import CHUNK, Batch, chunks
+from airflow_pgmq.core.messages import SendResult
+from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.statements import Flow, queues, sending
+from airflow_pgmq.statements.sending import OnDuplicate, Scope
+
+#: How long `dedup_scope="once"` remembers a key.
+WINDOW = timedelta(days=7)
+
+
+def send(
+    client: Client,
+    queue_name: str,
+    batch: Batch,
+    *,
+    scope: Scope = "once",
+    on_duplicate: OnDuplicate = "skip",
+    window: timedelta = WINDOW,
+    conn: Connection | None = None,
+) -> list[SendResult]:
+    """Send a batch; results in its order.
+
+    Keyed messages are committed chunk by chunk, so that locks are short and a retry after a crash finds the
+    sent ones as duplicates. Where all must stand or fall together (no keys, `fail`, the caller's transaction)
+    there is one transaction, and its keys are sorted over the whole call: two such calls cannot deadlock.
+    """
+    _check(scope, on_duplicate, window)
+    if batch.keys is None:
+        return client.run(lambda: _plain(queue_name, batch), conn)
+    prepare(client, queue_name, scope)
+
+    def keyed(positions: Sequence[int]) -> Flow[list[SendResult]]:
+        chunk = batch.take(positions)
+        return sending.keyed(queue_name, chunk, scope=scope, on_duplicate=on_duplicate, window=window)
+
+    if conn is not None or on_duplicate == "fail":
+        order = list(range(len(batch)))
+        if len(batch) > CHUNK:
+            order.sort(key=batch.keys.__getitem__)
+        results = client.run(lambda: _together(keyed, order), conn)
+        return [results[position] for position in range(len(batch))]
+    found: list[SendResult] = []
+    with client.connection() as own:
+        for positions in chunks(range(len(batch))):
+            found += client.attempt(lambda positions=positions: keyed(positions), own)  # type: ignore[misc]
+    return found
+
+
+def prepare(client: Client, queue_name: str, scope: Scope) -> None:
+    """Make sure that what a scope relies on is there: the ledger, or the queue's unique index."""
+    if scope == "once":
+        client.once("schema", client.ensure_schema)
+    else:
+        client.once(f"guard {queue_name}", lambda: client.run(lambda: queues.guard(queue_name)))
+
+
+def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:
+    results: list[SendResult] = []
+    for positions in chunks(range(len(batch))):
+        results += yield sending.plain(queue_name, batch.take(positions))
+    return results
+
+
+def _together(
+    keyed: Callable[[Sequence[int]], Flow[list[SendResult]]], order: Sequence[int]
+) -> Flow[dict[int, SendResult]]:
+    results: dict[int, SendResult] = {}
+    for positions in chunks(order):
+        answers = yield from keyed(positions)
+        results.update(zip(positions, answers, strict=True))
+    return results
+
+
+def _check(scope: str, on_duplicate: str, window: timedelta) -> None:
+    if scope not in ("once", "queued"):
+        raise InvalidMessage(f"dedup_scope must be 'once' or 'queued', not {scope!r}.")
+    if on_duplicate not in ("skip", "replace", "fail"):
+        raise InvalidMessage(f"on_duplicate must be 'skip', 'replace' or 'fail', not {on_duplicate!r}.")
+    if window <= timedelta(0):
+        raise InvalidMessage("dedup_window must be positive.")

@@ -1,0 +1,278 @@
+"""A tick: bring the stored jobs in line with the code, then enqueue every slot that is due.
+
+Each round is one transaction under the namespace's row lock, which sends messages and moves the watermarks
+of their jobs together. So a crash between rounds loses nothing and repeats nothing, and ticks of several
+deployments take turns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_pgmq.client import Client
+from airflow_pgmq.core import jobs, slots
+from airflow_pgmq.core.batch import CHUNK, chunks
+from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.messages import Row, SendResult
+from airflow_pgmq.core.outgoing import Outgoing, batches, outgoing
+from airflow_pgmq.errors import InvalidJobs, PgmqError
+from airflow_pgmq.statements import Flow, periodic, queues, sending
+
+#: Jobs and slots of one round: bounds its transaction and its memory.
+JOBS_PER_ROUND = 1000
+SLOTS_PER_ROUND = 5000
+#: A namespace whose owner has been silent for so long may be taken over, for example after a rename.
+SILENT = timedelta(minutes=5)
+
+
+@dataclass
+class Summary:
+    """What a tick did."""
+
+    jobs: int
+    slots: int = 0
+    sent: int = 0
+    duplicates: int = 0
+    #: Messages taken back because their job left the code or changed.
+    withdrawn: int = 0
+    #: Sent after the instant at which they should have become visible.
+    late: int = 0
+    #: Slots left out by a job's catch-up or overlap policy.
+    dropped: int = 0
+    #: Jobs left to a newer version of this code.
+    outdated: int = 0
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Add the counts of a round."""
+        for name, count in counts.items():
+            setattr(self, name, getattr(self, name) + count)
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts, for XCom."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Deployed:
+    """What the rounds of a tick need to know of its deploy."""
+
+    window: slots.Window
+    #: Of the set of jobs in force; when it changes, another tick has deployed.
+    fingerprint: str
+    outdated: frozenset[str] = frozenset()
+    withdrawn: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A set of jobs and how far ahead they are enqueued."""
+
+    namespace: str
+    owner: str
+    jobs: Sequence[PeriodicJob]
+    version: int
+    look_ahead: timedelta
+    grace: timedelta
+    dedup_window: timedelta
+    source: Mapping[str, Any] | None = None
+    by_name: dict[str, PeriodicJob] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {job.name: job for job in self.jobs})
+
+    def run(self, client: Client) -> Summary:
+        """Deploy what changed, then enqueue in rounds until nothing is due."""
+        client.once("schema", client.ensure_schema)
+        summary = Summary(jobs=len(self.jobs))
+        with client.connection() as conn:
+            client.run(self._check_queues, conn)
+            deployed = client.attempt(self._deploy, conn)
+            summary.withdrawn = deployed.withdrawn
+            summary.outdated = len(deployed.outdated & self.by_name.keys())
+            more = True
+            while more:
+                counts, more = client.attempt(lambda: self._round(deployed), conn)
+                summary.add(counts)
+            client.attempt(lambda: sending.prune_ledger(max(CHUNK, 2 * summary.sent)), conn)
+        return summary
+
+    def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:
+        """Enqueue the slots in [start, end) of jobs that are not paused; no watermark moves."""
+        client.once("schema", client.ensure_schema)
+        summary = Summary(jobs=len(self.jobs))
+        with client.connection() as conn:
+            client.run(self._check_queues, conn)
+            stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
+            paused = {job.name for job in stored if job.paused}
+            items = [
+                outgoing(job, slot, self.namespace, self.source)
+                for job in self.jobs
+                if job.name not in paused
+                for slot in slots.between(job, start, end)
+            ]
+            for positions in chunks(range(len(items)), SLOTS_PER_ROUND):
+                part = [items[position] for position in positions]
+                sent = client.attempt(lambda part=part: self._send(part), conn)  # type: ignore[misc]
+                summary.add(_tally(part, sent, end))
+        return summary
+
+    def _check_queues(self) -> Flow[None]:
+        missing = set((yield queues.missing({job.queue_name for job in self.jobs})))
+        if missing:
+            raise InvalidJobs(
+                {
+                    job.name: [
+                        f"queue {job.queue_name!r} does not exist; create it with PgmqHook().create_queue()"
+                    ]
+                    for job in self.jobs
+                    if job.queue_name in missing
+                }
+            )
+
+    def _deploy(self) -> Flow[_Deployed]:
+        stored = yield periodic.open_namespace(self.namespace, self.owner, self.version)
+        self._check_owner(stored)
+        window = slots.Window(stored["now"], stored["now"] + self.look_ahead, self.grace)
+        fingerprint = jobs.set_fingerprint(self.jobs)
+        if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
+            return _Deployed(window, fingerprint)
+        known = {job.name: job for job in (yield periodic.stored_jobs(self.namespace))}
+        change = jobs.deploy(self.by_name, known, version=self.version, stored_version=stored["version"])
+        gone = [known[name] for name in (*change.removed, *(job.name for job in change.changed))]
+        withdrawn = yield from withdraw(self.namespace, gone, window.now)
+        watermarks = [(job, window.now) for job in change.added]
+        watermarks += [(job, _done(known[job.name], stored["horizon"], window.now)) for job in change.changed]
+        for positions in chunks(range(len(watermarks))):
+            yield periodic.upsert_jobs(self.namespace, [watermarks[position] for position in positions])
+        if change.removed:
+            yield periodic.remove_jobs(self.namespace, change.removed)
+        if self.version < stored["version"]:
+            return _Deployed(window, stored["fingerprint"], change.outdated)
+        # While jobs are left alone, every tick has to look again.
+        fingerprint = "" if change.outdated else fingerprint
+        yield periodic.deploy_namespace(self.namespace, self.owner, self.version, fingerprint)
+        count = sum(count for count, _ in withdrawn.values())
+        return _Deployed(window, fingerprint, change.outdated, count)
+
+    def _check_owner(self, stored: Row) -> None:
+        if stored["owner"] != self.owner and stored["now"] - stored["ticked_at"] < SILENT:
+            raise PgmqError(
+                f"Namespace {self.namespace!r} is ticked by {stored['owner']!r}, so {self.owner!r} must not: "
+                "each would withdraw the other's jobs. Give one of them another namespace=. After a rename, "
+                f"this works once the old name has been silent for {SILENT.total_seconds() / 60:.0f} minutes."
+            )
+
+    def _round(self, deployed: _Deployed) -> Flow[tuple[Counter[str], bool]]:
+        window = deployed.window
+        counts: Counter[str] = Counter()
+        stored = yield periodic.lock_namespace(self.namespace)
+        if stored is None or stored["fingerprint"] != deployed.fingerprint:
+            # Another deploy came between two rounds: the jobs are now its own to send.
+            return counts, False
+        rows = yield periodic.due_jobs(self.namespace, window, sorted(deployed.outdated), JOBS_PER_ROUND)
+        busy = yield from self._busy(rows)
+        items: list[Outgoing] = []
+        states: list[dict[str, Any]] = []
+        for row in rows:
+            job = self.by_name[row["name"]]
+            due = slots.due(job, row["watermark"], row["next_slot"], window)
+            counts["dropped"] += due.dropped
+            wanted = due.slots
+            if job.name in busy:
+                counts["dropped"] += len(wanted)
+                wanted = []
+            items += [outgoing(job, slot, self.namespace, self.source) for slot in wanted]
+            states.append(_state(self.namespace, job, due, wanted))
+            if len(items) >= SLOTS_PER_ROUND:
+                break
+        sent = yield from self._send(items)
+        for state in states:
+            if state["last_key"] is not None:
+                state["last_msg_id"] = sent[state["last_key"]].msg_id
+        if states:
+            yield periodic.advance_jobs(self.namespace, states)
+        more = len(states) < len(rows) or len(rows) == JOBS_PER_ROUND
+        if not more:
+            yield periodic.close_tick(self.namespace, self.owner, window.horizon)
+        return counts + _tally(items, sent, window.now), more
+
+    def _busy(self, rows: Sequence[Row]) -> Flow[set[str]]:
+        """Jobs with `overlap="skip"` whose last message is still in its queue."""
+        last: dict[str, dict[int, Row]] = defaultdict(dict)
+        for row in rows:
+            job = self.by_name[row["name"]]
+            if job.overlap == "skip" and row["last_msg_id"] is not None:
+                last[job.queue_name][row["last_msg_id"]] = row
+        busy = set()
+        for queue_name, by_id in last.items():
+            keys = {msg_id: row["last_key"] for msg_id, row in by_id.items()}
+            for msg_id in (yield periodic.still_queued(queue_name, keys)):
+                busy.add(by_id[msg_id]["name"])
+        return busy
+
+    def _send(self, items: Sequence[Outgoing]) -> Flow[dict[str, SendResult]]:
+        results: dict[str, SendResult] = {}
+        for queue_name, (found, batch) in batches(items).items():
+            # Several chunks in one transaction: in key order over all of them, or two ticks could deadlock.
+            order = sorted(range(len(found)), key=lambda position: found[position].key)
+            for positions in chunks(order if len(found) > CHUNK else range(len(found))):
+                answers = yield from sending.keyed(
+                    queue_name,
+                    batch.take(positions),
+                    scope="once",
+                    on_duplicate="skip",
+                    window=self.dedup_window,
+                )
+                results.update((str(answer.dedup_key), answer) for answer in answers)
+        return results
+
+
+def withdraw(
+    namespace: str, gone: Sequence[jobs.Stored], now: datetime
+) -> Flow[dict[str, tuple[int, datetime]]]:
+    """Take back what jobs have enqueued ahead of time; by job, how many and the first slot open again."""
+    by_queue: dict[str, dict[str, datetime]] = defaultdict(dict)
+    for job in gone:
+        # Jitter can hold the message of a past slot back.
+        by_queue[job.queue_name][job.name] = now - jobs.MAX_JITTER
+    missing = set((yield queues.missing(by_queue))) if by_queue else set()
+    found: dict[str, tuple[int, datetime]] = {}
+    for queue_name, from_slots in sorted(by_queue.items()):
+        if queue_name not in missing:
+            for row in (yield periodic.withdraw(queue_name, namespace, from_slots)):
+                found[row["name"]] = (row["withdrawn"], row["first_slot"])
+    return found
+
+
+def _done(stored: jobs.Stored, horizon: datetime, now: datetime) -> datetime:
+    """Up to where a changed job's old definition did its work; the new one goes on there, or at now."""
+    reached = horizon
+    if stored.next_slot is not None:
+        reached = min(stored.next_slot - timedelta(microseconds=1), horizon)
+    return min(max(stored.watermark, reached), now)
+
+
+def _state(namespace: str, job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:
+    last = max(wanted, default=None)
+    key = slots.key(namespace, job.name, last) if last else None
+    return {
+        "name": job.name,
+        "watermark": due.watermark,
+        "next_slot": due.next_slot,
+        "last_slot": last,
+        "last_key": key,
+        "last_msg_id": None,
+    }
+
+
+def _tally(items: Sequence[Outgoing], sent: Mapping[str, SendResult], now: datetime) -> Counter[str]:
+    counts = Counter(slots=len(items))
+    for item in items:
+        fresh = sent[item.key].status == "sent"
+        counts["sent" if fresh else "duplicates"] += 1
+        counts["late"] += fresh and item.visible_at < now
+    return counts
