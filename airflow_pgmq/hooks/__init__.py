@@ -1,0 +1,21 @@
+"""`PgmqHook`: an Airflow connection as a PGMQ client."""
+
+from __future__ import annotations
+
+from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.hooks.jobs import JobVerbs
+from airflow_pgmq.hooks.messages import MessageVerbs
+from airflow_pgmq.hooks.queues import QueueVerbs
+
+__all__ = ["PgmqHook"]
+
+
+class PgmqHook(MessageVerbs, QueueVerbs, JobVerbs, ConnectionBase):
+    """Use PGMQ through an Airflow connection of type `pgmq` or `postgres`.
+
+    Every verb opens a connection of its own, works in one transaction and closes it; with `conn=` it joins
+    the caller's transaction instead (a savepoint guards it), and nothing stands before the caller commits.
+    Errors are `airflow_pgmq.errors.PgmqError` and its leaves where the cause is known, psycopg's otherwise.
+
+    :param pgmq_conn_id: the Airflow connection
+    """

@@ -1,0 +1,45 @@
+"""The hook's verbs on periodic jobs."""
+
+from __future__ import annotations
+
+from airflow_pgmq import control
+from airflow_pgmq.client import Connection
+from airflow_pgmq.core.messages import Row, SendResult
+from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.statements import periodic
+
+
+class JobVerbs(ConnectionBase):
+    """Pause, resume, run now, list and remove jobs that a `PgmqPeriodicOperator` registered."""
+
+    def pause_job(self, namespace: str, name: str, *, conn: Connection | None = None) -> int:
+        """Stop a job and take back what it enqueued ahead of time; how many messages that were.
+
+        :param namespace: of the job's operator
+        :param name: the job
+        :param conn: join this connection's transaction
+        :raises JobNotFound: the namespace has no such job
+        """
+        return self.client.run(lambda: control.pause(namespace, name), conn)
+
+    def resume_job(self, namespace: str, name: str, *, conn: Connection | None = None) -> None:
+        """Let a paused job go on: its next tick catches up by the job's policy.
+
+        :raises JobNotFound: the namespace has no such job
+        """
+        self.client.run(lambda: control.resume(namespace, name), conn)
+
+    def run_job_now(self, namespace: str, name: str, *, conn: Connection | None = None) -> SendResult:
+        """Send one message of the job at once, as last deployed; its slots are not touched.
+
+        :raises JobNotFound: the namespace has no such job
+        """
+        return self.client.run(lambda: control.run_now(namespace, name), conn)
+
+    def list_jobs(self, namespace: str | None = None, *, conn: Connection | None = None) -> list[Row]:
+        """State and definition of the jobs of one namespace, or of all."""
+        return self.client.run(lambda: periodic.list_jobs(namespace), conn)
+
+    def remove_namespace(self, namespace: str, *, conn: Connection | None = None) -> int:
+        """Forget all jobs of a Dag that is gone; how many messages were taken back."""
+        return self.client.run(lambda: control.remove(namespace), conn)

@@ -1,0 +1,233 @@
+"""The hook's verbs on messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow_pgmq import sender, settings
+from airflow_pgmq.client import Connection
+from airflow_pgmq.core.batch import Delay, parse_delay, prepare
+from airflow_pgmq.core.messages import Message, SendResult
+from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.statements import reading, sending
+from airflow_pgmq.statements.reading import Messages
+from airflow_pgmq.statements.sending import OnDuplicate, Scope
+
+
+class MessageVerbs(ConnectionBase):
+    """Send, read and ack."""
+
+    def send(
+        self,
+        queue_name: str,
+        message: Any,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        delay: Delay = None,
+        group: str | None = None,
+        dedup_key: str | None = None,
+        dedup_scope: Scope = "once",
+        dedup_window: timedelta = sender.WINDOW,
+        on_duplicate: OnDuplicate = "skip",
+        conn: Connection | None = None,
+    ) -> SendResult:
+        """Send one message; with a dedup key at most once.
+
+        :param queue_name: an existing queue
+        :param message: any JSON value
+        :param headers: a JSON object that travels with the message
+        :param delay: seconds, a timedelta or an instant until which the message stays invisible
+        :param group: FIFO group, the header `x-pgmq-group`
+        :param dedup_key: at most 255 characters; travels as the header `dedup_key`
+        :param dedup_scope: `once`: one message per key within the window, also after it was consumed;
+            `queued`: one at a time in the queue, by a unique index
+        :param dedup_window: how long `once` remembers the key, from the instant the message becomes visible
+        :param on_duplicate: `skip` it, `replace` the waiting message if nobody has read it, or `fail`
+        :param conn: join this connection's transaction
+        :return: what happened, and the message that stands for the key
+        :raises InvalidMessage: Postgres would refuse the JSON, or it is too large
+        :raises DuplicateMessage: with `on_duplicate="fail"`
+        :raises GuardMissing: `queued` is not possible on this queue
+        """
+        return self.send_batch(
+            queue_name,
+            [message],
+            headers=headers,
+            delays=delay,
+            group=group,
+            dedup_keys=None if dedup_key is None else [dedup_key],
+            dedup_scope=dedup_scope,
+            dedup_window=dedup_window,
+            on_duplicate=on_duplicate,
+            conn=conn,
+        )[0]
+
+    def send_batch(
+        self,
+        queue_name: str,
+        messages: Sequence[Any],
+        *,
+        headers: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
+        delays: Delay | Sequence[Delay] = None,
+        group: str | None = None,
+        dedup_keys: Sequence[str] | None = None,
+        dedup_scope: Scope = "once",
+        dedup_window: timedelta = sender.WINDOW,
+        on_duplicate: OnDuplicate = "skip",
+        conn: Connection | None = None,
+    ) -> list[SendResult]:
+        """Send many messages, in statements of 1,000; everything is checked before the first is sent.
+
+        Without keys, with `fail` and with `conn=` it is all or nothing. Otherwise each chunk is committed by
+        itself: after a crash send the same batch again, what was sent is then a duplicate.
+
+        :param queue_name: an existing queue
+        :param messages: JSON values
+        :param headers: of all messages, or one mapping (or None) for each
+        :param delays: of all messages, or one for each: seconds, timedelta or instant
+        :param group: FIFO group of all messages
+        :param dedup_keys: one for each message; equal keys inside the batch are duplicates
+        :param dedup_scope: as for `send`
+        :param dedup_window: as for `send`
+        :param on_duplicate: as for `send`
+        :param conn: join this connection's transaction; several such batches in one transaction can
+            deadlock with another's, send them as one
+        :return: a result for each message, in their order
+        :raises InvalidMessage: Postgres would refuse one of them; nothing was sent
+        :raises DuplicateMessage: with `on_duplicate="fail"`; nothing was sent
+        """
+        if not messages:
+            return []
+        batch = prepare(
+            messages,
+            headers=headers,
+            delays=delays,
+            dedup_keys=dedup_keys,
+            group=group,
+            max_bytes=settings.max_message_bytes(),
+        )
+        return sender.send(
+            self.client,
+            queue_name,
+            batch,
+            scope=dedup_scope,
+            on_duplicate=on_duplicate,
+            window=dedup_window,
+            conn=conn,
+        )
+
+    def send_topic(
+        self,
+        routing_key: str,
+        message: Any,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        delay: float | timedelta = 0,
+        conn: Connection | None = None,
+    ) -> int:
+        """Send a message to every queue bound to the routing key; how many queues that were (PGMQ 1.11).
+
+        :param routing_key: segments between dots
+        :param message: any JSON value
+        :param headers: a JSON object
+        :param delay: whole seconds or a timedelta
+        :param conn: join this connection's transaction
+        """
+        seconds = parse_delay(delay)
+        if not isinstance(seconds, float) or not seconds.is_integer():
+            raise InvalidMessage("The delay of a topic is whole seconds; PGMQ takes no other.")
+        return self.client.run(lambda: sending.topic(routing_key, message, headers, int(seconds)), conn)
+
+    def read(
+        self,
+        queue_name: str,
+        *,
+        max_messages: int = 1,
+        visibility_timeout: float | timedelta = 30,
+        condition: Mapping[str, Any] | None = None,
+        headers_condition: Mapping[str, Any] | None = None,
+        conn: Connection | None = None,
+    ) -> list[Message]:
+        """Read visible messages, oldest first, and hide them from others for a while.
+
+        :param queue_name: the queue
+        :param max_messages: at most so many
+        :param visibility_timeout: seconds or a timedelta until they come back, unless acked before
+        :param condition: only messages that contain this (jsonb `@>`)
+        :param headers_condition: only messages whose headers contain this
+        :param conn: join this connection's transaction
+        """
+        return self.client.run(
+            lambda: reading.read(
+                queue_name,
+                max_messages=max_messages,
+                visibility_timeout=_whole_seconds(visibility_timeout),
+                condition=condition,
+                headers_condition=headers_condition,
+            ),
+            conn,
+        )
+
+    def pop(self, queue_name: str, *, max_messages: int = 1, conn: Connection | None = None) -> list[Message]:
+        """Read and delete at once: what the reader loses is lost. Prefer `read` and `archive`.
+
+        :param queue_name: the queue
+        :param max_messages: at most so many; more than one needs PGMQ 1.7
+        :param conn: join this connection's transaction, the safe way to pop
+        """
+        return self.client.run(lambda: reading.pop(queue_name, max_messages), conn)
+
+    def archive(self, queue_name: str, messages: Messages, *, conn: Connection | None = None) -> list[int]:
+        """Ack: move messages to the queue's archive.
+
+        :param queue_name: the queue
+        :param messages: `Message` objects, fenced: one that somebody else has read since is left alone; or
+            bare ids, not fenced
+        :param conn: join this connection's transaction
+        :return: the ids that were archived
+        """
+        return self.client.run(lambda: reading.archive(queue_name, messages), conn)
+
+    def delete(self, queue_name: str, messages: Messages, *, conn: Connection | None = None) -> list[int]:
+        """Ack without a trace: delete messages. Parameters as for `archive`."""
+        return self.client.run(lambda: reading.delete(queue_name, messages), conn)
+
+    def release(
+        self, queue_name: str, messages: Messages, *, delay: Delay = None, conn: Connection | None = None
+    ) -> list[int]:
+        """Give messages back, to be read again at once or after `delay`. Parameters as for `archive`."""
+        return self.client.run(lambda: reading.set_vt(queue_name, messages, delay), conn)
+
+    def extend(
+        self,
+        queue_name: str,
+        messages: Messages,
+        *,
+        visibility_timeout: float | timedelta = 30,
+        conn: Connection | None = None,
+    ) -> list[int]:
+        """Hold messages longer: hidden for `visibility_timeout` from now. Parameters as for `archive`."""
+        return self.client.run(lambda: reading.set_vt(queue_name, messages, visibility_timeout), conn)
+
+    def cancel(
+        self, queue_name: str, dedup_keys: str | Sequence[str], *, conn: Connection | None = None
+    ) -> list[int]:
+        """Archive messages that wait unread, by their dedup keys. The keys stay taken.
+
+        :param queue_name: the queue
+        :param dedup_keys: one key or several
+        :param conn: join this connection's transaction
+        :return: the ids that were cancelled; what was read already is left to its reader
+        """
+        keys = [dedup_keys] if isinstance(dedup_keys, str) else list(dedup_keys)
+        return self.client.run(lambda: sending.cancel(queue_name, keys), conn)
+
+
+def _whole_seconds(value: float | timedelta) -> int:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds < 0 or int(seconds) != seconds:
+        raise InvalidMessage(f"A visibility timeout is whole seconds, not {value!r}; PGMQ takes no other.")
+    return int(seconds)

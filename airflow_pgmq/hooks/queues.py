@@ -1,0 +1,121 @@
+"""The hook's verbs on queues."""
+
+from __future__ import annotations
+
+from airflow_pgmq.client import Connection
+from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
+from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.statements import queues, schema
+
+
+class QueueVerbs(ConnectionBase):
+    """Create, drop, list, count, announce and route."""
+
+    def create_queue(
+        self,
+        queue_name: str,
+        *,
+        unlogged: bool = False,
+        partition_interval: str | int | None = None,
+        retention_interval: str | int = 100_000,
+        notify: bool = False,
+        conn: Connection | None = None,
+    ) -> None:
+        """Create a queue; one that exists stays as it is.
+
+        :param queue_name: 1 to 47 characters: lower-case letters, digits, underscores, a letter first
+        :param unlogged: faster, but a crash of the server empties the queue
+        :param partition_interval: messages or time per partition, such as 10000 or "1 day" (needs pg_partman)
+        :param retention_interval: how much of a partitioned queue is kept
+        :param notify: announce inserts, so that waiters need not poll (see `enable_notify`)
+        :param conn: join this connection's transaction
+        :raises InvalidName: PGMQ would accept the name, but lower-case it or cut it
+        """
+        if notify:
+            self.client.once("schema", self.client.ensure_schema)
+        self.client.run(
+            lambda: queues.create(
+                queue_name,
+                unlogged=unlogged,
+                partition_interval=None if partition_interval is None else str(partition_interval),
+                retention_interval=str(retention_interval),
+                notify=notify,
+            ),
+            conn,
+        )
+
+    def drop_queue(self, queue_name: str, *, conn: Connection | None = None) -> bool:
+        """Drop a queue with its archive and its dedup keys; False if there was none.
+
+        :param queue_name: the queue
+        :param conn: join this connection's transaction
+        """
+        has_ledger = bool(self.client.run(schema.version, conn))
+        return self.client.run(lambda: queues.drop(queue_name, has_ledger=has_ledger), conn)
+
+    def list_queues(self, *, conn: Connection | None = None) -> list[Queue]:
+        """All queues of the database, by name."""
+        return self.client.run(queues.list_all, conn)
+
+    def purge(self, queue_name: str, *, conn: Connection | None = None) -> int:
+        """Remove every message of a queue, those in flight too; how many there were.
+
+        Dedup keys of scope `once` stay taken: purging is no way to send again.
+
+        :param queue_name: the queue
+        :param conn: join this connection's transaction
+        """
+        return self.client.run(lambda: queues.purge(queue_name), conn)
+
+    def metrics(self, queue_name: str, *, conn: Connection | None = None) -> QueueMetrics:
+        """PGMQ's counts of a queue; counts every row, so call it seldom on huge queues."""
+        return self.client.run(lambda: queues.metrics(queue_name), conn)
+
+    def metrics_all(self, *, conn: Connection | None = None) -> list[QueueMetrics]:
+        """PGMQ's counts of all queues."""
+        return self.client.run(queues.metrics_all, conn)
+
+    def enable_notify(self, queue_name: str, *, conn: Connection | None = None) -> bool:
+        """Announce inserts on PGMQ's channel, once per statement; False if that was on already.
+
+        Not PGMQ's own `enable_notify_insert`: its row trigger makes bulk inserts quadratic, senders wait for
+        each other, and a crash of the server silences it.
+
+        :param queue_name: the queue
+        :param conn: join this connection's transaction
+        """
+        self.client.once("schema", self.client.ensure_schema)
+        return self.client.run(lambda: queues.enable_notify(queue_name), conn)
+
+    def disable_notify(self, queue_name: str, *, conn: Connection | None = None) -> None:
+        """Announce inserts no more."""
+        self.client.run(lambda: queues.disable_notify(queue_name), conn)
+
+    def guard_queue(self, queue_name: str, *, conn: Connection | None = None) -> bool:
+        """Build the unique index that `dedup_scope="queued"` relies on; False if it stands.
+
+        The first send of that scope does it too. The build waits for open senders and blocks new ones, so
+        on a huge queue choose the time.
+
+        :param queue_name: a queue that is not partitioned
+        :param conn: join this connection's transaction
+        :raises GuardMissing: it cannot be built: partitioned, not the owner, or keys that are there twice
+        """
+        return self.client.run(lambda: queues.guard(queue_name), conn)
+
+    def bind_topic(self, pattern: str, queue_name: str, *, conn: Connection | None = None) -> None:
+        """Route messages whose routing key matches the pattern to the queue (PGMQ 1.11 and newer).
+
+        :param pattern: segments between dots; `*` is one segment, `#` any number of them
+        :param queue_name: the queue
+        :param conn: join this connection's transaction
+        """
+        self.client.run(lambda: queues.bind_topic(pattern, queue_name), conn)
+
+    def unbind_topic(self, pattern: str, queue_name: str, *, conn: Connection | None = None) -> bool:
+        """Undo a binding; False if there was none."""
+        return self.client.run(lambda: queues.unbind_topic(pattern, queue_name), conn)
+
+    def topics(self, *, conn: Connection | None = None) -> list[TopicBinding]:
+        """All bindings of topics to queues."""
+        return self.client.run(queues.topics, conn)

@@ -1,0 +1,58 @@
+"""What Airflow's provider discovery reads, in every process: imports nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's parts, as Airflow's schema `provider_info.schema.json` names them."""
+    return {
+        "package-name": "airflow-provider-pgmq",
+        "name": "PGMQ",
+        "description": "`PGMQ <https://github.com/pgmq/pgmq>`__, the message queue inside Postgres",
+        "connection-types": [
+            {
+                "connection-type": "pgmq",
+                "hook-class-name": "airflow_pgmq.hooks.PgmqHook",
+                "hook-name": "PGMQ (Postgres queue)",
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {"schema": "Database", "login": "User"},
+                    "placeholders": {
+                        "host": "db.example.org, or a socket directory such as /var/run/postgresql",
+                        "port": "5432",
+                        "schema": "the database that holds the queues",
+                    },
+                },
+                "conn-fields": {
+                    "sslmode": {
+                        "label": "SSL mode",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+                        },
+                    },
+                    "options": {
+                        "label": "Server options",
+                        "description": "Given to the server at connection, for example: -c lock_timeout=10s",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                },
+            }
+        ],
+        "config": {
+            "pgmq": {
+                "description": "Limits of the PGMQ provider.",
+                "options": {
+                    "max_message_bytes": {
+                        "description": "Messages whose JSON is larger are refused before anything is sent.",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": None,
+                        "default": "1048576",
+                    }
+                },
+            }
+        },
+    }

@@ -1,0 +1,19 @@
+"""The `[pgmq]` section of `airflow.cfg`, read when asked, never at import."""
+
+from __future__ import annotations
+
+from airflow_pgmq.core.payload import DEFAULT_MAX_BYTES
+
+
+def max_message_bytes() -> int:
+    """`[pgmq] max_message_bytes`: larger messages are refused before anything is sent."""
+    from airflow.configuration import conf
+
+    return int(conf.getint("pgmq", "max_message_bytes", fallback=DEFAULT_MAX_BYTES))
+
+
+def default_deferrable() -> bool:
+    """`[operators] default_deferrable`: where sensors wait that do not say."""
+    from airflow.configuration import conf
+
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
