@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
+try:
+    from airflow.sdk.bases.hook import BaseHook
+except ImportError:  # before 3.1
+    from airflow.hooks.base import BaseHook  # type: ignore[no-redef, attr-defined]
+
 try:
     from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 except ImportError:  # before 3.2
@@ -10,4 +17,9 @@ except ImportError:  # before 3.2
         AirflowSkipException,
     )
 
-__all__ = ["AirflowSensorTimeout", "AirflowSkipException"]
+__all__ = ["AirflowSensorTimeout", "AirflowSkipException", "BaseHook", "utcnow"]
+
+
+def utcnow() -> datetime:
+    """Now by this machine's clock: for deadlines of waiting, never for what is due."""
+    return datetime.now(timezone.utc)

@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.timezone import utcnow
 
 from airflow_pgmq import settings
-from airflow_pgmq.compat import AirflowSensorTimeout
+from airflow_pgmq.compat import AirflowSensorTimeout, utcnow
 from airflow_pgmq.errors import InvalidMessage, PgmqError
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
-from airflow.sdk.bases.hook import BaseHook
-
 from airflow_pgmq.client import AsyncClient, Client, Connection, connect, connect_async, drive
+from airflow_pgmq.compat import BaseHook
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.statements import schema
