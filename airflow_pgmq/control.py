@@ -34,7 +34,7 @@ def run_now(namespace: str, name: str, source: dict[str, Any] | None = None) -> 
     definition = row["definition"]
     now = row["now"]
     headers = {**definition["headers"], "job": name, "namespace": namespace, "version": definition["version"]}
-    headers |= {"slot": slots.text(now), "source": source}
+    headers |= {"slot": slots.text(now), **({"source": source} if source else {})}
     if definition["ttl"] is not None:
         headers["expires_at"] = (now + timedelta(seconds=definition["ttl"])).isoformat()
     if definition["group"] is not None:

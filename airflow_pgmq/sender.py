@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from airflow_pgmq.client import Client, Connection
-from airflow_pgmq.core.batch import CHUNK, Batch, chunks
+from airflow_pgmq.core.batch import Batch, chunks
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.statements import Flow, queues, sending
@@ -35,18 +35,14 @@ def send(
     _check(scope, on_duplicate, window)
     if batch.keys is None:
         return client.run(lambda: _plain(queue_name, batch), conn)
-    prepare(client, queue_name, scope)
+    prepare(client, queue_name, scope, conn)
 
     def keyed(positions: Sequence[int]) -> Flow[list[SendResult]]:
         chunk = batch.take(positions)
         return sending.keyed(queue_name, chunk, scope=scope, on_duplicate=on_duplicate, window=window)
 
     if conn is not None or on_duplicate == "fail":
-        order = list(range(len(batch)))
-        if len(batch) > CHUNK:
-            order.sort(key=batch.keys.__getitem__)
-        results = client.run(lambda: _together(keyed, order), conn)
-        return [results[position] for position in range(len(batch))]
+        return client.run(lambda: keyed(range(len(batch))), conn)
     found: list[SendResult] = []
     with client.connection() as own:
         for positions in chunks(range(len(batch))):
@@ -54,10 +50,13 @@ def send(
     return found
 
 
-def prepare(client: Client, queue_name: str, scope: Scope) -> None:
+def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection | None = None) -> None:
     """Make sure that what a scope relies on is there: the ledger, or the queue's unique index."""
     if scope == "once":
         client.once("schema", client.ensure_schema)
+    elif conn is not None:
+        # In the caller's transaction, which may have created the queue; and not remembered: it may roll back.
+        client.run(lambda: queues.guard(queue_name), conn)
     else:
         client.once(f"guard {queue_name}", lambda: client.run(lambda: queues.guard(queue_name)))
 
@@ -66,16 +65,6 @@ def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:
     results: list[SendResult] = []
     for positions in chunks(range(len(batch))):
         results += yield sending.plain(queue_name, batch.take(positions))
-    return results
-
-
-def _together(
-    keyed: Callable[[Sequence[int]], Flow[list[SendResult]]], order: Sequence[int]
-) -> Flow[dict[int, SendResult]]:
-    results: dict[int, SendResult] = {}
-    for positions in chunks(order):
-        answers = yield from keyed(positions)
-        results.update(zip(positions, answers, strict=True))
     return results
 
 

@@ -145,15 +145,19 @@ class Tick:
         gone = [known[name] for name in (*change.removed, *(job.name for job in change.changed))]
         withdrawn = yield from withdraw(self.namespace, gone, window.now)
         watermarks = [(job, window.now) for job in change.added]
-        watermarks += [(job, _done(known[job.name], stored["horizon"], window.now)) for job in change.changed]
+        watermarks += [
+            (job, _done(known[job.name], stored["horizon"], window.now, withdrawn.get(job.name)))
+            for job in change.changed
+        ]
         for positions in chunks(range(len(watermarks))):
             yield periodic.upsert_jobs(self.namespace, [watermarks[position] for position in positions])
         if change.removed:
             yield periodic.remove_jobs(self.namespace, change.removed)
         if self.version < stored["version"]:
             return _Deployed(window, stored["fingerprint"], change.outdated)
-        # While jobs are left alone, every tick has to look again.
-        fingerprint = "" if change.outdated else fingerprint
+        if change.outdated:
+            # While jobs are left alone, every tick has to look again.
+            fingerprint = f"partly {fingerprint}"
         yield periodic.deploy_namespace(self.namespace, self.owner, self.version, fingerprint)
         count = sum(count for count, _ in withdrawn.values())
         return _Deployed(window, fingerprint, change.outdated, count)
@@ -216,18 +220,11 @@ class Tick:
 
     def _send(self, items: Sequence[Outgoing]) -> Flow[dict[str, SendResult]]:
         results: dict[str, SendResult] = {}
-        for queue_name, (found, batch) in batches(items).items():
-            # Several chunks in one transaction: in key order over all of them, or two ticks could deadlock.
-            order = sorted(range(len(found)), key=lambda position: found[position].key)
-            for positions in chunks(order if len(found) > CHUNK else range(len(found))):
-                answers = yield from sending.keyed(
-                    queue_name,
-                    batch.take(positions),
-                    scope="once",
-                    on_duplicate="skip",
-                    window=self.dedup_window,
-                )
-                results.update((str(answer.dedup_key), answer) for answer in answers)
+        for queue_name, batch in batches(items).items():
+            answers = yield from sending.keyed(
+                queue_name, batch, scope="once", on_duplicate="skip", window=self.dedup_window
+            )
+            results.update((str(answer.dedup_key), answer) for answer in answers)
         return results
 
 
@@ -248,12 +245,15 @@ def withdraw(
     return found
 
 
-def _done(stored: jobs.Stored, horizon: datetime, now: datetime) -> datetime:
+def _done(
+    stored: jobs.Stored, horizon: datetime, now: datetime, withdrawn: tuple[int, datetime] | None
+) -> datetime:
     """Up to where a changed job's old definition did its work; the new one goes on there, or at now."""
-    reached = horizon
-    if stored.next_slot is not None:
-        reached = min(stored.next_slot - timedelta(microseconds=1), horizon)
-    return min(max(stored.watermark, reached), now)
+    just = timedelta(microseconds=1)
+    reached = horizon if stored.next_slot is None else min(stored.next_slot - just, horizon)
+    done = min(max(stored.watermark, reached), now)
+    # Of a slot before now, if jitter had held its message back.
+    return done if withdrawn is None else min(done, withdrawn[1] - just)
 
 
 def _state(namespace: str, job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:

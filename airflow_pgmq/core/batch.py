@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_pgmq.core import names, payload
 from airflow_pgmq.errors import InvalidMessage
 
+T = TypeVar("T")
 Delay = float | int | timedelta | datetime | str | None
 
 #: Larger statements are no faster, and 1,000,000 rows in one take 790 MB of the server (measured).
@@ -82,9 +83,9 @@ def prepare(
     )
 
 
-def chunks(positions: Sequence[int], size: int = CHUNK) -> Iterator[Sequence[int]]:
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
     """Slices of at most `size`."""
-    return (positions[at : at + size] for at in range(0, len(positions), size))
+    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 def first_of_each(keys: Sequence[str]) -> dict[str, int]:

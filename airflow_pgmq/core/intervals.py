@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core.schedule import Schedule
+from airflow_pgmq.core.schedule import Schedule, problem
 from airflow_pgmq.errors import PgmqError
 
 _LONGEST = timedelta(days=366)
@@ -21,7 +21,7 @@ def of_run(
     if start is not None and end is not None and start < end:
         return start, end
     at = end or logical_date
-    if at is not None and isinstance(schedule, str):
+    if at is not None and isinstance(schedule, str) and problem(schedule) is None:
         before = Schedule(schedule, "UTC").last(at - _LONGEST, at - timedelta(microseconds=1))
         if before is not None:
             return before, at

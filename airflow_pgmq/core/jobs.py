@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,6 +14,9 @@ from airflow_pgmq.core import names, payload, schedule
 from airflow_pgmq.errors import InvalidJobs, InvalidMessage, InvalidName
 
 MAX_JITTER = timedelta(days=1)
+MAX_AGE = timedelta(days=3660)
+#: What its column in the database can hold.
+MAX_VERSION = 2**31 - 1
 #: Headers that we write ourselves.
 RESERVED_HEADERS = frozenset({"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"})
 UTC = schedule.UTC
@@ -81,6 +84,7 @@ class PeriodicJob:
             "timezone": self.timezone,
             "headers": dict(self.headers or {}),
             "version": self.version,
+            "overlap": self.overlap,
             "ttl": _seconds(self.ttl),
             "jitter": _seconds(self.jitter),
             "start": self.start.isoformat() if self.start else None,
@@ -95,67 +99,93 @@ class PeriodicJob:
         return schedule.Schedule(self.cron, self.timezone, self.name)
 
     def instant(self, bound: datetime | None) -> datetime | None:
-        """`start` or `end` as an instant: naive values are wall-clock times of the job's zone."""
-        if bound is None or bound.tzinfo is not None:
-            return bound
-        return bound.replace(tzinfo=schedule.time_zone(self.timezone))
+        """`start` or `end` in UTC: naive values are wall-clock times of the job's zone."""
+        if bound is None:
+            return None
+        if bound.tzinfo is not None:
+            return bound.astimezone(UTC)
+        return schedule.instant(bound, schedule.time_zone(self.timezone))
 
     def problems(self, max_bytes: int | None = payload.DEFAULT_MAX_BYTES) -> list[str]:
         """Everything that is wrong with this job, each as a sentence."""
-        checks = (
-            self._check_names,
-            self._check_times,
-            self._check_bounds,
-            lambda: self._check_content(max_bytes),
-        )
-        found = []
-        for check in checks:
-            try:
-                found += check()
-            except (InvalidName, InvalidMessage) as exc:
-                found.append(str(exc))
-            except (TypeError, ValueError, AttributeError) as exc:
-                found.append(f"a value has the wrong type: {exc}")
-        return found
+        return [
+            *_refusal(lambda: names.job(self.name)),
+            *_refusal(lambda: names.queue(self.queue_name)),
+            *self._wrong_schedule(),
+            *self._wrong_policies(),
+            *self._wrong_durations(),
+            *_refusal(lambda: payload.check_size(self.message_json, max_bytes)),
+            *self._wrong_headers(),
+        ]
 
-    def _check_names(self) -> list[str]:
-        names.job(self.name)
-        names.queue(self.queue_name)
-        return []
-
-    def _check_times(self) -> list[str]:
-        found = [wrong] if (wrong := schedule.problem(self.cron, self.name)) else []
+    def _wrong_schedule(self) -> Iterator[str]:
+        if not isinstance(self.cron, str):
+            yield f"cron must be a string, not {type(self.cron).__name__}"
+        elif wrong := schedule.problem(self.cron, str(self.name)):
+            yield wrong
+        if not isinstance(self.timezone, str):
+            yield f"timezone must be a string, not {type(self.timezone).__name__}"
+            return
         try:
             schedule.time_zone(self.timezone)
         except ValueError as exc:
-            found.append(str(exc))
-        return found
+            yield str(exc)
+        else:
+            yield from self._wrong_bounds()
 
-    def _check_bounds(self) -> list[str]:
-        found = []
+    def _wrong_bounds(self) -> Iterator[str]:
+        bounds = {"start": self.start, "end": self.end}
+        wrong = [name for name, bound in bounds.items() if not _is_bound(bound)]
+        for name in wrong:
+            yield f"{name} must be a datetime between 1970 and 2999, or None for no bound"
+        if not wrong:
+            start, end = self.instant(self.start), self.instant(self.end)
+            if start and end and end <= start:
+                yield "end must be after start"
+
+    def _wrong_policies(self) -> Iterator[str]:
         if self.catch_up not in ("all", "last", "none"):
-            found.append(f"catch_up must be 'all', 'last' or 'none', not {self.catch_up!r}")
+            yield f"catch_up must be 'all', 'last' or 'none', not {self.catch_up!r}"
         if self.overlap not in ("allow", "skip"):
-            found.append(f"overlap must be 'allow' or 'skip', not {self.overlap!r}")
-        if not timedelta(0) <= self.jitter <= MAX_JITTER:
-            found.append("jitter must be between 0 and one day")
-        if self.ttl is not None and self.ttl <= timedelta(0):
-            found.append("ttl must be positive")
-        if self.catch_up_limit < 1 or self.catch_up_max_age <= timedelta(0):
-            found.append("catch_up_limit and catch_up_max_age must be positive; use catch_up='none'")
-        if not isinstance(self.version, int) or isinstance(self.version, bool):
-            found.append(f"version must be an integer, not {self.version!r}")
-        start, end = self.instant(self.start), self.instant(self.end)
-        if start and end and end <= start:
-            found.append("end must be after start")
-        return found
+            yield f"overlap must be 'allow' or 'skip', not {self.overlap!r}"
+        if not _is_integer(self.catch_up_limit) or self.catch_up_limit < 1:
+            yield f"catch_up_limit must be a positive integer, not {self.catch_up_limit!r}"
+        if not _is_integer(self.version) or abs(self.version) > MAX_VERSION:
+            yield f"version must be an integer of at most {MAX_VERSION}, not {self.version!r}"
 
-    def _check_content(self, max_bytes: int | None) -> list[str]:
-        payload.check_size(self.message_json, max_bytes)
-        payload.dumps_headers(self.headers)
-        if reserved := RESERVED_HEADERS & set(self.headers or ()):
-            return [f"headers {sorted(reserved)} are written by this package"]
-        return []
+    def _wrong_durations(self) -> Iterator[str]:
+        if not isinstance(self.jitter, timedelta) or not timedelta(0) <= self.jitter <= MAX_JITTER:
+            yield f"jitter must be a timedelta between 0 and one day, not {self.jitter!r}"
+        positive = {"catch_up_max_age": self.catch_up_max_age}
+        if self.ttl is not None:
+            positive["ttl"] = self.ttl
+        for name, value in positive.items():
+            if not isinstance(value, timedelta) or not timedelta(0) < value <= MAX_AGE:
+                yield f"{name} must be a positive timedelta of at most ten years, not {value!r}"
+
+    def _wrong_headers(self) -> Iterator[str]:
+        yield from _refusal(lambda: payload.dumps_headers(self.headers))
+        if isinstance(self.headers, Mapping) and (reserved := RESERVED_HEADERS & set(self.headers)):
+            yield f"headers {sorted(reserved)} are written by this package"
+        if self.group is not None and not isinstance(self.group, str):
+            yield f"group must be a string, not {type(self.group).__name__}"
+        yield from _refusal(lambda: payload.dumps(self.group, what="group"))
+
+
+def _refusal(check: Callable[[], object]) -> list[str]:
+    try:
+        check()
+    except (InvalidName, InvalidMessage) as exc:
+        return [str(exc)]
+    return []
+
+
+def _is_bound(value: object) -> bool:
+    return value is None or (isinstance(value, datetime) and 1970 <= value.year <= 2999)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check(jobs: Sequence[PeriodicJob], max_bytes: int | None = payload.DEFAULT_MAX_BYTES) -> None:
@@ -167,11 +197,12 @@ def check(jobs: Sequence[PeriodicJob], max_bytes: int | None = payload.DEFAULT_M
             problems[f"jobs[{position}]"] = [f"is a {type(job).__name__}, not a PeriodicJob"]
             continue
         found = job.problems(max_bytes)
-        if job.name in seen:
+        name = str(job.name)
+        if name in seen:
             found.append("the name is used by another job of the same namespace")
-        seen.add(job.name)
+        seen.add(name)
         if found:
-            problems.setdefault(str(job.name), []).extend(found)
+            problems.setdefault(name, []).extend(found)
     if problems:
         raise InvalidJobs(problems)
 

@@ -28,7 +28,13 @@ class Message:
     def from_row(cls, row: Row) -> Message:
         """Take the columns that every PGMQ since 1.5 has."""
         return cls(
-            row["msg_id"], row["read_ct"], row["enqueued_at"], row["vt"], row["message"], row["headers"] or {}
+            row["msg_id"],
+            row["read_ct"],
+            row["enqueued_at"],
+            row["vt"],
+            row["message"],
+            # PGMQ lets other clients store any JSON there.
+            row["headers"] if isinstance(row["headers"], Mapping) else {},
         )
 
     @property
@@ -125,7 +131,7 @@ class TopicBinding:
 
 def fences(messages: Message | int | Iterable[Message | int]) -> tuple[list[int], list[int | None]]:
     """Ids to act on and the `read_ct` that each must still have; a bare id is not fenced."""
-    if isinstance(messages, (Message, int)):
+    if isinstance(messages, (Message, int, str)):  # the characters of a text are not ids
         messages = [messages]
     pairs = [(m.msg_id, m.read_ct) if isinstance(m, Message) else (int(m), None) for m in messages]
     return [msg_id for msg_id, _ in pairs], [read_ct for _, read_ct in pairs]

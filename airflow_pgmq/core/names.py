@@ -10,8 +10,8 @@ QUEUE_NAME = re.compile(r"[a-z][a-z0-9_]{0,46}")
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 MAX_KEY_LENGTH = 255
 
-# PGMQ itself refuses only these; a NUL cannot be sent to Postgres at all.
-_UNSAFE = re.compile(r"\$|;|--|'|\x00")
+# PGMQ itself refuses only these.
+_UNSAFE = re.compile(r"\$|;|--|'")
 
 
 def new_queue(name: str) -> str:
@@ -19,7 +19,7 @@ def new_queue(name: str) -> str:
 
     PGMQ accepts more, but lower-cases its tables: `Mail` and `mail` would be two queues over one table.
     """
-    if not QUEUE_NAME.fullmatch(name):
+    if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
         raise InvalidName(
             f"Queue name {name!r} cannot be used: 1 to 47 characters, lower-case letters, digits and "
             "underscores, a letter first."
@@ -30,8 +30,8 @@ def new_queue(name: str) -> str:
 def queue(name: str) -> str:
     """Check the name of a queue that somebody else may have created: looser, never unsafe."""
     # Bytes, not characters: Postgres cuts longer identifiers, and two queues would share one table.
-    if not name or len(name.encode()) > 47 or _UNSAFE.search(name):
-        raise InvalidName(f"Queue name {name!r} cannot be used: 1 to 47 bytes, none of $ ; -- '.")
+    if not _is_text(name) or len(name.encode()) > 47 or _UNSAFE.search(name):
+        raise InvalidName(f"Queue name {name!r} cannot be used: 1 to 47 bytes, none of $ ; -- ' and NUL.")
     return name
 
 
@@ -59,7 +59,7 @@ def dead_letter_queue(queue_name: str) -> str:
 
 def job(name: str, what: str = "Job") -> str:
     """Check a job's or namespace's name: it becomes part of a dedup key, so no slash."""
-    if not JOB_NAME.fullmatch(name):
+    if not isinstance(name, str) or not JOB_NAME.fullmatch(name):
         raise InvalidName(
             f"{what} name {name!r} cannot be used: 1 to 100 letters, digits, '_', '-' and '.', "
             "a letter or digit first."
@@ -69,11 +69,21 @@ def job(name: str, what: str = "Job") -> str:
 
 def key(dedup_key: str) -> str:
     """Check a dedup key: longer ones would not fit an index entry in every encoding."""
-    if not isinstance(dedup_key, str) or not dedup_key or "\x00" in dedup_key:
-        raise InvalidName(f"Dedup key {dedup_key!r} must be a non-empty string without NUL.")
+    if not _is_text(dedup_key):
+        raise InvalidName(
+            f"Dedup key {dedup_key!r} must be a non-empty string without NUL and lone surrogates."
+        )
     if len(dedup_key) > MAX_KEY_LENGTH:
         raise InvalidName(
             f"Dedup key {dedup_key[:40]!r}… has {len(dedup_key)} characters, the limit is {MAX_KEY_LENGTH}. "
             "Use the business key (report type and date) or a hash of it."
         )
     return dedup_key
+
+
+def _is_text(value: object) -> bool:
+    """Whether Postgres would take it: no NUL, and UTF-8 has no code for half of a surrogate pair."""
+    try:
+        return isinstance(value, str) and value != "" and b"\x00" not in value.encode()
+    except UnicodeEncodeError:
+        return False

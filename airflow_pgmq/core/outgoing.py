@@ -39,12 +39,12 @@ def outgoing(job: PeriodicJob, slot: datetime, namespace: str, source: Mapping[s
     return Outgoing(job, slot, key, visible_at, payload.dumps_headers(headers))
 
 
-def batches(items: Iterable[Outgoing]) -> dict[str, tuple[list[Outgoing], Batch]]:
+def batches(items: Iterable[Outgoing]) -> dict[str, Batch]:
     """Messages by queue, each queue's oldest slot first, so that ids follow time."""
     by_queue: dict[str, list[Outgoing]] = defaultdict(list)
     for item in items:
         by_queue[item.job.queue_name].append(item)
-    return {queue_name: (found, _batch(found)) for queue_name, found in sorted(by_queue.items())}
+    return {queue_name: _batch(found) for queue_name, found in sorted(by_queue.items())}
 
 
 def _batch(items: list[Outgoing]) -> Batch:

@@ -68,14 +68,15 @@ def _nul_paths(value: Any) -> Iterator[str]:
     return (path for path, leaf in _walk(value) if isinstance(leaf, str) and "\x00" in leaf)
 
 
-def _walk(value: Any, path: str = "$") -> Iterator[tuple[str, Any]]:
-    """Every key and leaf with its JSON path."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield f"{path} (key)", key
-            yield from _walk(item, f"{path}.{key}")
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _walk(item, f"{path}[{index}]")
-    else:
-        yield path, value
+def _walk(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every key and leaf with its JSON path, in order; no recursion, because JSON may nest deeper."""
+    todo = [("$", value)]
+    while todo:
+        path, item = todo.pop()
+        if isinstance(item, Mapping):
+            yield from ((f"{path} (key)", key) for key in item)
+            todo += reversed([(f"{path}.{key}", each) for key, each in item.items()])
+        elif isinstance(item, (list, tuple)):
+            todo += reversed([(f"{path}[{index}]", each) for index, each in enumerate(item)])
+        else:
+            yield path, item

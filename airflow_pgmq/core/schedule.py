@@ -16,8 +16,6 @@ from zoneinfo import ZoneInfo
 from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
 UTC = timezone.utc
-#: Longer than any change of clocks, so that looking this far around an instant finds the change.
-_AROUND = timedelta(hours=3)
 
 
 class Schedule:
@@ -30,13 +28,15 @@ class Schedule:
     def __init__(self, cron: str, zone: str, hash_id: str | None = None) -> None:
         self._cron = cron
         self._zone = time_zone(zone)
-        self._hash_id = hash_id
+        # With an id, croniter reads @daily as "once a day at a hashed time" and not as midnight.
+        self._hash_id = None if cron.startswith("@") else hash_id
 
     def after(self, instant: datetime) -> Iterator[datetime]:
         """Slots later than `instant`, ascending, in UTC; ends when the expression has no further match."""
-        wall = instant.astimezone(self._zone).replace(tzinfo=None)
-        if self._offset(instant - _AROUND) != self._offset(instant + _AROUND):
-            wall -= _AROUND
+        local = instant.astimezone(self._zone)
+        # In the first pass of a repeated hour, its earlier wall-clock times are still to come again.
+        back = _offset(local) - _offset(local.replace(fold=1))
+        wall = local.replace(tzinfo=None) - back
         walls = croniter(self._cron, wall, ret_type=datetime, hash_id=self._hash_id)
         every_hour = walls.expanded[1] == ["*"]
         last = instant
@@ -62,13 +62,11 @@ class Schedule:
     def _instants(self, walls: Iterator[datetime], every_hour: bool) -> Iterator[datetime]:
         repeated: list[datetime] = []
         for wall in walls:
-            local = wall.replace(tzinfo=self._zone)
-            first = local.astimezone(UTC)
-            second = local.replace(fold=1).astimezone(UTC)
+            first, second = _both(wall, self._zone)
             if first > second:  # the wall-clock time lies in a gap
                 if every_hour:
                     continue
-                first = self._gap_end(second, first)
+                first = _gap_end(second, first, self._zone)
             while repeated and repeated[0] < first:
                 yield heappop(repeated)
             yield first
@@ -76,19 +74,33 @@ class Schedule:
                 heappush(repeated, second)
         yield from sorted(repeated)
 
-    def _gap_end(self, before: datetime, after: datetime) -> datetime:
-        """The first second with the new offset, found by halving."""
-        offset = self._offset(after)
-        while after - before > timedelta(seconds=1):
-            middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
-            if self._offset(middle) == offset:
-                after = middle
-            else:
-                before = middle
-        return after.replace(microsecond=0)
 
-    def _offset(self, instant: datetime) -> timedelta | None:
-        return instant.astimezone(self._zone).utcoffset()
+def instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """A wall-clock time of the zone in UTC, by the rule for fixed-time jobs."""
+    first, second = _both(wall, zone)
+    return first if first <= second else _gap_end(second, first, zone)
+
+
+def _both(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The two instants that a wall-clock time may mean; the first is the later one in a gap only."""
+    local = wall.replace(tzinfo=zone, fold=0)
+    return local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+
+
+def _gap_end(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """The first second with the new offset, found by halving."""
+    offset = _offset(after.astimezone(zone))
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
+        if _offset(middle.astimezone(zone)) == offset:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
+
+
+def _offset(local: datetime) -> timedelta:
+    return local.utcoffset() or timedelta(0)
 
 
 def _all(walls: croniter) -> Iterator[datetime]:
@@ -111,8 +123,6 @@ def time_zone(name: str) -> ZoneInfo:
 @lru_cache(maxsize=20_000)
 def problem(cron: str, hash_id: str | None = None) -> str | None:
     """What is wrong with a cron expression, or None; cheap enough for Dag parsing (40 µs)."""
-    if not isinstance(cron, str):
-        return f"cron must be a string, not {type(cron).__name__}"
     fields = cron.split()
     if not cron.startswith("@") and len(fields) not in (5, 6):
         return f"cron {cron!r} has {len(fields)} fields; use 5, or 6 with the seconds last"

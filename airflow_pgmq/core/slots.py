@@ -53,8 +53,8 @@ def due(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, windo
                 slots.popleft()
                 dropped += 1
     if job.catch_up == "last" and not (slots and slots[0] <= window.now):
-        missed = job.slots.last(max(known, window.now - job.catch_up_max_age), window.now - window.grace)
-        if missed and _within(job, missed):
+        missed = _last(job, max(known, window.now - job.catch_up_max_age), window.now - window.grace)
+        if missed:
             slots.appendleft(missed)
     if job.overlap == "skip" and len(slots) > 1:
         dropped += len(slots) - 1
@@ -84,9 +84,11 @@ def _from(job: PeriodicJob, after: datetime) -> Iterator[datetime]:
         yield slot
 
 
-def _within(job: PeriodicJob, slot: datetime) -> bool:
+def _last(job: PeriodicJob, after: datetime, until: datetime) -> datetime | None:
     start, end = job.instant(job.start), job.instant(job.end)
-    return (start is None or slot >= start) and (end is None or slot < end)
+    return job.slots.last(
+        max(after, start - _TICK) if start else after, min(until, end - _TICK) if end else until
+    )
 
 
 def text(slot: datetime) -> str:

@@ -81,12 +81,15 @@ CREATE TRIGGER airflow_pgmq_notify AFTER INSERT ON {table} REFERENCING NEW TABLE
 DROP TRIGGER IF EXISTS airflow_pgmq_notify ON {table};
 
 -- guard_state --
--- The unique index behind dedup_scope 'queued': valid, unique, on the key, and no NULLS trickery; and
--- whether the table could have one at all.
+-- The unique index behind dedup_scope 'queued': valid, unique, on the key, for every message with a key;
+-- and whether the table could have one at all.
 SELECT c.relkind = 'p' AS partitioned,
        i.indexrelid IS NOT NULL AS present,
        coalesce(i.indisvalid AND i.indisunique AND i.indnkeyatts = 1
-                AND pg_get_indexdef(i.indexrelid, 1, true) IN ('(headers ->> ''dedup_key''::text)', 'headers ->> ''dedup_key''::text'), false) AS valid
+                AND pg_get_indexdef(i.indexrelid, 1, true)
+                    IN ('(headers ->> ''dedup_key''::text)', 'headers ->> ''dedup_key''::text')
+                AND coalesce(pg_get_expr(i.indpred, i.indrelid), '(headers ? ''dedup_key''::text)')
+                    = '(headers ? ''dedup_key''::text)', false) AS valid
 FROM pg_class c
 LEFT JOIN pg_index i ON i.indrelid = c.oid
     AND i.indexrelid = to_regclass(%(index)s)
@@ -123,9 +126,12 @@ WITH input AS MATERIALIZED (
          WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
 ), known AS MATERIALIZED (
     SELECT input.key, taken.msg_id, taken.first_at
-    FROM input JOIN airflow_pgmq.dedup_ledger AS taken
-        ON taken.queue_name = %(queue_name)s AND taken.dedup_key = input.key
-    WHERE taken.expires_at > statement_timestamp()
+    FROM input CROSS JOIN LATERAL (
+        -- LIMIT makes it a look-up per key: a plain join is planned as a scan of the whole ledger.
+        SELECT msg_id, first_at FROM airflow_pgmq.dedup_ledger
+        WHERE queue_name = %(queue_name)s AND dedup_key = input.key AND expires_at > statement_timestamp()
+        LIMIT 1
+    ) AS taken
 ), fresh AS MATERIALIZED (
     SELECT ordered.*, nextval(%(sequence)s::regclass) AS msg_id
     FROM (
@@ -163,9 +169,13 @@ WITH input AS MATERIALIZED (
                 %(instants)b::timestamptz[])
          WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
 ), known AS MATERIALIZED (
-    SELECT input.key, waiting.msg_id, waiting.enqueued_at AS first_at
-    FROM input JOIN {table} AS waiting
-        ON waiting.headers ->> 'dedup_key' = input.key AND waiting.headers ? 'dedup_key'
+    SELECT input.key, waiting.msg_id, waiting.first_at
+    FROM input CROSS JOIN LATERAL (
+        -- The collation is the index's; with the one of `input` it would not be used.
+        SELECT msg_id, enqueued_at AS first_at FROM {table}
+        WHERE headers ->> 'dedup_key' = input.key COLLATE "default" AND headers ? 'dedup_key'
+        LIMIT 1
+    ) AS waiting
 ), fresh AS MATERIALIZED (
     SELECT ordered.*, nextval(%(sequence)s::regclass) AS msg_id
     FROM (
@@ -211,7 +221,8 @@ RETURNING input.key, waiting.msg_id;
 -- Take unread messages with the given keys out of the queue and into its archive. Their keys stay taken.
 SELECT archived.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     SELECT waiting.msg_id FROM {table} AS waiting
-    WHERE waiting.headers ->> 'dedup_key' = ANY (%(keys)s::text[]) AND waiting.read_ct = 0
+    WHERE waiting.headers ? 'dedup_key' AND waiting.headers ->> 'dedup_key' = ANY (%(keys)s::text[])
+        AND waiting.read_ct = 0
     FOR UPDATE SKIP LOCKED
 )) AS archived (msg_id);
 
@@ -382,27 +393,32 @@ DELETE FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s;
 -- withdraw --
 -- Take back messages of jobs that nobody could have seen yet, and free their slots. A row that a reader
 -- holds is left to it, its slot stays taken. '0' is the character after '/'.
-WITH pending AS (
-    SELECT taken.dedup_key, taken.msg_id, job.name
+WITH pending AS MATERIALIZED (
+    SELECT job.name, taken.dedup_key, taken.msg_id
     FROM unnest(%(names)s::text[], %(from_slots)s::text[]) AS job (name, from_slot)
-    JOIN airflow_pgmq.dedup_ledger AS taken
-        ON taken.queue_name = %(queue_name)s
-        AND taken.dedup_key >= (%(namespace)s || '/' || job.name || '/' || job.from_slot) COLLATE "C"
-        AND taken.dedup_key < (%(namespace)s || '/' || job.name || '0') COLLATE "C"
-), unseen AS (
-    SELECT waiting.msg_id, pending.dedup_key, pending.name, (waiting.headers ->> 'slot')::timestamptz AS slot
-    FROM {table} AS waiting JOIN pending USING (msg_id)
-    WHERE waiting.read_ct = 0 AND waiting.vt > clock_timestamp()
-        AND waiting.headers ->> 'dedup_key' = pending.dedup_key
-    FOR UPDATE OF waiting SKIP LOCKED
+    CROSS JOIN LATERAL (
+        -- OFFSET and LIMIT make these look-ups: plain joins are planned as scans of both tables.
+        SELECT dedup_key, msg_id FROM airflow_pgmq.dedup_ledger
+        WHERE queue_name = %(queue_name)s
+            AND dedup_key >= (%(namespace)s || '/' || job.name || '/' || job.from_slot) COLLATE "C"
+            AND dedup_key < (%(namespace)s || '/' || job.name || '0') COLLATE "C"
+        OFFSET 0
+    ) AS taken
+), unseen AS MATERIALIZED (
+    SELECT pending.name, pending.dedup_key, waiting.msg_id, waiting.slot
+    FROM pending CROSS JOIN LATERAL (
+        SELECT msg_id, (headers ->> 'slot')::timestamptz AS slot FROM {table}
+        WHERE msg_id = pending.msg_id AND read_ct = 0 AND vt > clock_timestamp()
+            AND headers ->> 'dedup_key' = pending.dedup_key
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS waiting
 ), removed AS (
-    DELETE FROM {table} AS waiting USING unseen WHERE waiting.msg_id = unseen.msg_id RETURNING waiting.msg_id
+    DELETE FROM {table} WHERE msg_id = ANY (ARRAY(SELECT msg_id FROM unseen))
 ), freed AS (
-    DELETE FROM airflow_pgmq.dedup_ledger AS taken USING unseen
-    WHERE taken.queue_name = %(queue_name)s AND taken.dedup_key = unseen.dedup_key
+    DELETE FROM airflow_pgmq.dedup_ledger
+    WHERE queue_name = %(queue_name)s AND dedup_key = ANY (ARRAY(SELECT dedup_key FROM unseen))
 )
-SELECT unseen.name, count(*) AS withdrawn, min(unseen.slot) AS first_slot
-FROM unseen JOIN removed USING (msg_id) GROUP BY unseen.name;
+SELECT name, count(*) AS withdrawn, min(slot) AS first_slot FROM unseen GROUP BY name;
 
 -- still_queued --
 -- Which of the jobs' last messages are still in the queue.
@@ -416,9 +432,10 @@ SELECT definition, queue_name, paused, watermark, next_slot, clock_timestamp() A
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- pause_job --
--- Stop a job; its slots from now on are open again.
+-- Stop a job; its slots from now on are open again, and those before now that jitter held back.
 UPDATE airflow_pgmq.periodic_jobs
-SET paused = true, watermark = least(watermark, clock_timestamp()), next_slot = least(next_slot, %(first_slot)s)
+SET paused = true, next_slot = least(next_slot, %(first_slot)s::timestamptz),
+    watermark = least(watermark, clock_timestamp(), %(first_slot)s::timestamptz - interval '1 microsecond')
 WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- resume_job --

@@ -72,8 +72,8 @@ def purge(queue_name: str) -> Statement[int]:
 def enable_notify(queue_name: str) -> Flow[bool]:
     """Put our statement trigger on the queue; False if it was there. Under PGMQ's lock: racers deadlock."""
     yield on_queue("queue_lock", queue_name)
-    table = {"table": '{}."{}"'.format(*names.table(queue_name))}
-    present = yield on_queue("has_trigger", queue_name, scalar("present"), **table)
+    table = _quoted(*names.table(queue_name))
+    present = yield on_queue("has_trigger", queue_name, scalar("present"), table=table)
     if not present:
         yield on_queue("enable_notify", queue_name)
     return not present
@@ -105,11 +105,14 @@ def guard(queue_name: str) -> Flow[bool]:
 
 
 def _guard_state(queue_name: str) -> Flow[Mapping[str, Any]]:
-    quoted = {
-        "table": '{}."{}"'.format(*names.table(queue_name)),
-        "index": f'pgmq."{names.dedup_index(queue_name)}"',
-    }
-    state = yield on_queue("guard_state", queue_name, first, **quoted)
+    schema, table = names.table(queue_name)
+    state = yield on_queue(
+        "guard_state",
+        queue_name,
+        first,
+        table=_quoted(schema, table),
+        index=_quoted(schema, names.dedup_index(queue_name)),
+    )
     if state is None:
         raise QueueNotFound(queue_name)
     if state["partitioned"]:
@@ -119,6 +122,11 @@ def _guard_state(queue_name: str) -> Flow[Mapping[str, Any]]:
         )
     found: Mapping[str, Any] = state
     return found
+
+
+def _quoted(schema: str, name: str) -> str:
+    """As `regclass` reads it."""
+    return '{}."{}"'.format(schema, name.replace('"', '""'))
 
 
 def bind_topic(pattern: str, queue_name: str) -> Statement[None]:

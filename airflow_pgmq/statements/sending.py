@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core import names, payload
-from airflow_pgmq.core.batch import Batch, first_of_each, last_of_each
+from airflow_pgmq.core.batch import CHUNK, Batch, chunks, first_of_each, last_of_each
 from airflow_pgmq.core.messages import Row, SendResult
 from airflow_pgmq.errors import DuplicateMessage
 from airflow_pgmq.statements import Flow, Statement, column, on_queue, scalar
@@ -29,24 +29,31 @@ def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
 def keyed(
     queue_name: str, batch: Batch, *, scope: Scope, on_duplicate: OnDuplicate, window: timedelta
 ) -> Flow[list[SendResult]]:
-    """Send messages with keys, at most one per key; results in the order of the batch."""
+    """Send messages with keys, at most one per key; results in the order of the batch.
+
+    Several chunks in one transaction are claimed in key order over all of them, and nothing is replaced
+    before all is claimed: two such transactions cannot deadlock.
+    """
     keys = batch.keys or []
     chosen = last_of_each(keys) if on_duplicate == "replace" else first_of_each(keys)
+    order = sorted(chosen) if len(chosen) > CHUNK else list(chosen)
     answers: dict[str, Row] = {}
-    open_keys = list(chosen)
-    while open_keys:
-        rows = yield _claim(queue_name, batch.take([chosen[key] for key in open_keys]), scope, window)
-        answers.update({row["key"]: row for row in rows if row["msg_id"] is not None})
-        # A key that another transaction committed meanwhile: the next statement's snapshot sees it.
-        open_keys = [key for key in open_keys if key not in answers]
+    for part in chunks(order):
+        open_keys = part
+        while open_keys:
+            rows = yield _claim(queue_name, batch.take([chosen[key] for key in open_keys]), scope, window)
+            answers.update({row["key"]: row for row in rows if row["msg_id"] is not None})
+            # A key that another transaction committed meanwhile: the next statement's snapshot sees it.
+            open_keys = [key for key in open_keys if key not in answers]
     replaced: set[str] = set()
-    duplicates = [key for key, row in answers.items() if row["status"] == "duplicate"]
+    duplicates = [key for key in order if answers[key]["status"] == "duplicate"]
     if on_duplicate == "fail" and (duplicates or len(chosen) < len(keys)):
         repeated = [key for position, key in enumerate(keys) if chosen[key] != position]
         raise DuplicateMessage(queue_name, duplicates + repeated)
-    if on_duplicate == "replace" and duplicates:
-        again = batch.take([chosen[key] for key in duplicates])
-        replaced = yield _replace(queue_name, again, [answers[key]["msg_id"] for key in duplicates])
+    if on_duplicate == "replace":
+        for part in chunks(duplicates):
+            again = batch.take([chosen[key] for key in part])
+            replaced |= yield _replace(queue_name, again, [answers[key]["msg_id"] for key in part])
     return _results(keys, answers, replaced, on_duplicate)
 
 

@@ -1,0 +1,1 @@
+"""What sending and ticking cost, measured on this machine: `python -m benchmarks [names…] [--quick]`."""

@@ -1,0 +1,71 @@
+"""Run the benchmarks, print their table, keep it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+
+from airflow_pgmq.local import LocalPostgres
+from benchmarks import duplicates, full_queue, imports, new_keys, report, ticks
+from benchmarks.report import Figure
+from benchmarks.stage import Stage
+
+BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
+    "new_keys": new_keys.run,
+    "duplicates": duplicates.run,
+    "full_queue": full_queue.run,
+    "ticks": ticks.run,
+    "imports": imports.run,
+}
+
+
+def main() -> int:
+    """Returns the exit status: 1 if a figure was missed."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description="What sending and ticking cost here.")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, a smaller full queue: for a look")
+    options = parser.parse_args()
+    if unknown := set(options.names) - BENCHMARKS.keys():
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="airflow_home_") as home:
+        _prepare_environment(home)
+        figures, caption = _measure(options.names or list(BENCHMARKS), options.quick, console)
+    console.print(report.terminal(figures, caption))
+    if not options.quick and not options.names:
+        report.RESULTS.write_text(report.markdown(figures, caption), encoding="utf-8")
+        console.print(f"Kept in {report.RESULTS.parent.name}/{report.RESULTS.name}.")
+    return int(any(figure.met is False for figure in figures))
+
+
+def _prepare_environment(home: str) -> None:
+    """Nothing of an Airflow that is configured here has a part in the figures."""
+    for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+        del os.environ[name]
+    os.environ["AIRFLOW_HOME"] = home
+
+
+def _measure(names: list[str], quick: bool, console: Console) -> tuple[list[Figure], str]:
+    figures: list[Figure] = []
+    with LocalPostgres() as server, console.status("starting") as status:
+        for name in names:
+
+            def progress(text: str, name: str = name) -> None:
+                status.update(f"{name}: {text}")
+
+            stage = Stage(server, 3 if quick else 9, 100_000 if quick else 1_000_000, progress)
+            for figure in BENCHMARKS[name](stage):
+                console.print(f"{name}: {figure.measured}", style="red" if figure.met is False else "")
+                figures.append(figure)
+        return figures, report.facts(stage.postgres_version())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

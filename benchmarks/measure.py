@@ -1,0 +1,59 @@
+"""Ways that are compared take turns, so that the machine's moods hit all of them alike."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+#: Runs a way once and returns the seconds that count; what it prepares is not among them.
+Way = Callable[[], float]
+
+
+class Stopwatch:
+    """Measures a `with` block."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._started
+
+
+def take_turns(
+    rounds: int, ways: Mapping[str, Way], progress: Callable[[str], None]
+) -> dict[str, list[float]]:
+    """Seconds of each way, one for each round; every other round goes backwards, so that none is always first."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name in list(ways) if number % 2 == 0 else reversed(ways):
+            progress(f"round {number + 1} of {rounds}: {name}")
+            seconds[name].append(ways[name]())
+    return seconds
+
+
+def ratio(times: Sequence[float], baseline: Sequence[float]) -> float:
+    """How many times as long the one took as the other: the median over the rounds."""
+    return median(mine / theirs for mine, theirs in zip(times, baseline, strict=True))
+
+
+def milliseconds(times: Sequence[float]) -> str:
+    """The median, for people."""
+    return f"{median(times) * 1000:,.0f} ms"
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has held in memory so far."""
+    try:
+        # `getrusage` would do, but on Linux a process inherits the peak of the one that forked it.
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    except FileNotFoundError:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,72 @@
+"""A Postgres as it comes, durable, and the hook that leads to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from pgmq.install import get_embedded_install_sql
+from psycopg import sql
+
+from airflow_pgmq.local import LocalPostgres
+
+if TYPE_CHECKING:
+    from airflow_pgmq.hooks import PgmqHook
+
+
+@dataclass
+class Database:
+    """A database with PGMQ and our schema, reached by the hook and by plain connections."""
+
+    name: str
+    dsn: str
+    hook: PgmqHook
+    _numbers: count[int] = field(default_factory=lambda: count(1))
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection in autocommit mode, as the ways to compare with use it."""
+        return psycopg.connect(self.dsn, autocommit=True)
+
+    def new_queue(self) -> str:
+        """An empty queue that nobody has used before."""
+        queue_name = f"queue_{next(self._numbers)}"
+        self.hook.create_queue(queue_name)
+        return queue_name
+
+
+@dataclass
+class Stage:
+    """What a benchmark gets."""
+
+    server: LocalPostgres
+    rounds: int
+    #: How many messages and ledger rows "a full queue" has.
+    queued: int
+    progress: Callable[[str], None]
+
+    def database(self, name: str) -> Database:
+        """Make a database; the Airflow connection of the same name leads to it, in child processes too."""
+        # Airflow reads its environment when it is imported, and `__main__` sets it.
+        from airflow_pgmq.hooks import PgmqHook
+
+        with psycopg.connect(self.server.dsn(), autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        with psycopg.connect(self.server.dsn(name), autocommit=True) as connection:
+            connection.execute(get_embedded_install_sql())
+        connection_id = f"benchmark_{name}"
+        os.environ[f"AIRFLOW_CONN_{connection_id.upper()}"] = json.dumps(
+            {"conn_type": "pgmq", "host": str(self.server.directory), "login": "postgres", "schema": name}
+        )
+        hook = PgmqHook(connection_id)
+        hook.install()
+        return Database(name, self.server.dsn(name), hook)
+
+    def postgres_version(self) -> str:
+        """Of the server."""
+        with psycopg.connect(self.server.dsn()) as connection:
+            return connection.execute("SHOW server_version").fetchone()[0]

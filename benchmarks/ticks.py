@@ -1,0 +1,83 @@
+"""Ticks over 10,000 jobs, each in a process of its own, as a task is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from benchmarks.measure import milliseconds
+from benchmarks.report import Figure
+from benchmarks.stage import Database, Stage
+
+JOBS = 10_000
+#: Every job has one slot a day.
+DAY = 86_400
+TEN_MINUTES = 600
+
+DUE_SECONDS = 3.0
+IDLE_SECONDS = 0.15
+MEGABYTES = 200
+
+Measured = dict[str, Any]
+
+
+def run(stage: Stage) -> Iterator[Figure]:
+    """Deploy, enqueue a slot of each job, look again."""
+    database = stage.database("ticks")
+    first: list[Measured] = []
+    due: list[Measured] = []
+    idle: list[Measured] = []
+    for number in range(stage.rounds):
+        stage.progress(f"round {number + 1} of {stage.rounds}")
+        first.append(_tick(database, f"new-{number}", database.new_queue(), DAY))
+        known = database.new_queue()
+        _tick(database, f"known-{number}", known, 0)
+        due.append(_tick(database, f"known-{number}", known, DAY))
+        idle.append(_tick(database, f"known-{number}", known, TEN_MINUTES))
+    # A day and the moments between two ticks: a few jobs have a second slot in it.
+    assert all(each["summary"]["sent"] >= JOBS for each in first + due)
+    assert all(each["summary"]["slots"] == 0 for each in idle)
+    for what, ticks in (("known jobs", due), ("new jobs, so they are deployed too", first)):
+        yield Figure(
+            f"one tick over 10,000 jobs with distinct crons, 10,000 slots due; {what}",
+            f"under {DUE_SECONDS:.0f} s",
+            milliseconds(_column(ticks, "tick")),
+            median(_column(ticks, "tick")) < DUE_SECONDS,
+        )
+    peak = max(_column(due + first, "memory")) / 1e6
+    yield Figure(
+        "the same, memory above that of a process that imported Airflow and the operators",
+        f"under {MEGABYTES} MB",
+        f"{peak:.0f} MB at most",
+        peak < MEGABYTES,
+    )
+    yield Figure(
+        "one tick over 10,000 jobs, nothing due",
+        f"under {IDLE_SECONDS * 1000:.0f} ms",
+        milliseconds(_column(idle, "tick")),
+        median(_column(idle, "tick")) < IDLE_SECONDS,
+    )
+    every = first + due + idle
+    yield Figure(
+        "declaring and checking 10,000 jobs at Dag parse; the hook's imports and first connection in a task",
+        "for comparison",
+        f"{milliseconds(_column(every, 'parse'))}; {milliseconds(_column(every, 'connect'))}",
+        None,
+    )
+
+
+def _tick(database: Database, namespace: str, queue_name: str, look_ahead: int) -> Measured:
+    arguments = [database.hook.pgmq_conn_id, namespace, queue_name, str(JOBS), str(look_ahead)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.tick_process", *arguments], stdout=subprocess.PIPE, check=True
+    )
+    measured: Measured = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def _column(measured: list[Measured], name: str) -> list[float]:
+    return [each[name] for each in measured]

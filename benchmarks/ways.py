@@ -1,0 +1,94 @@
+"""Ways to send the same messages: ours, the article's, and plain PGMQ without dedup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import psycopg
+
+from benchmarks.measure import Stopwatch, Way
+from benchmarks.stage import Database
+
+COUNT = 10_000
+#: As many in a statement as our own API puts into one.
+CHUNK = 1000
+
+MESSAGES: list[dict[str, Any]] = [
+    {"report": "daily_report", "customer": number, "date": "2026-01-01"} for number in range(COUNT)
+]
+
+_batches = count(1)
+
+
+def new_keys() -> list[str]:
+    """Keys with a business meaning, never used before."""
+    batch = next(_batches)
+    return [f"daily_report/2026-01-01/{batch}-{number}" for number in range(COUNT)]
+
+
+def ours(database: Database) -> Way:
+    """The hook's batch API with the scope `once`."""
+
+    def run() -> float:
+        queue_name, keys = database.new_queue(), new_keys()
+        with Stopwatch() as watch:
+            database.hook.send_batch(queue_name, MESSAGES, dedup_keys=keys)
+        return watch.seconds
+
+    return run
+
+
+def article(database: Database, connection: psycopg.Connection[Any]) -> Way:
+    """One `pgmq.send` each in autocommit mode, a unique index on the header, the violation caught."""
+
+    def run() -> float:
+        queue_name, keys = article_queue(database, connection), new_keys()
+        with Stopwatch() as watch:
+            send_as_article(connection, queue_name, keys)
+        return watch.seconds
+
+    return run
+
+
+def article_queue(database: Database, connection: psycopg.Connection[Any]) -> str:
+    """A queue with the article's index."""
+    queue_name = database.new_queue()
+    connection.execute(f"CREATE UNIQUE INDEX ON pgmq.q_{queue_name} ((headers ->> 'job_key'))")
+    return queue_name
+
+
+def send_as_article(connection: psycopg.Connection[Any], queue_name: str, keys: Sequence[str]) -> int:
+    """Send every message by itself; the number of duplicates."""
+    duplicates = 0
+    for message, key in zip(MESSAGES, keys, strict=True):
+        values = (queue_name, json.dumps(message), json.dumps({"job_key": key}))
+        try:
+            connection.execute("SELECT pgmq.send(%s, %s::jsonb, %s::jsonb)", values).fetchone()
+        except psycopg.errors.UniqueViolation:
+            duplicates += 1
+    return duplicates
+
+
+def plain(
+    database: Database, connection: psycopg.Connection[Any], *, chunk: int = COUNT, headers: bool = True
+) -> Way:
+    """`pgmq.send_batch` as fast as the driver can call it; the key is in the headers, and nobody checks it."""
+    # Binary arrays: what psycopg sends for a plain list takes twice as long.
+    bare = "SELECT pgmq.send_batch(%s, %b::text[]::jsonb[])"
+    keyed = "SELECT pgmq.send_batch(%s, %b::text[]::jsonb[], %b::text[]::jsonb[])"
+
+    def run() -> float:
+        queue_name, keys = database.new_queue(), new_keys()
+        with Stopwatch() as watch:
+            columns = [[json.dumps(message) for message in MESSAGES]]
+            if headers:
+                columns.append([json.dumps({"dedup_key": key}) for key in keys])
+            for at in range(0, COUNT, chunk):
+                values = [queue_name, *(column[at : at + chunk] for column in columns)]
+                connection.execute(keyed if headers else bare, values).fetchall()
+        return watch.seconds
+
+    return run

@@ -1,0 +1,124 @@
+"""A dozen periodic jobs in several time zones, enqueued by one Dag that ticks every minute.
+
+Each slot of each job becomes one message, visible at exactly its time. A tick enqueues the next ten
+minutes, so seconds-level crons work and a short outage of Airflow delays nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from airflow_pgmq.jobs import PeriodicJob
+from airflow_pgmq.operators import PgmqPeriodicOperator
+
+JOBS = [
+    # Office hours follow the wall clock of the place, summer time included.
+    PeriodicJob(
+        name="invoices",
+        cron="0 6 * * 1-5",
+        timezone="Europe/Berlin",
+        queue_name="billing",
+        message={"do": "send_invoices"},
+    ),
+    PeriodicJob(
+        name="payroll",
+        cron="0 18 L * *",  # the last day of each month
+        timezone="America/Sao_Paulo",
+        queue_name="billing",
+        message={"do": "pay_salaries"},
+    ),
+    PeriodicJob(
+        name="usage-metering",
+        cron="* * * * *",
+        timezone="Asia/Kolkata",
+        queue_name="billing",
+        message={"do": "meter_usage"},
+    ),
+    PeriodicJob(
+        name="market-open",
+        cron="30 9 * * 1-5",
+        timezone="America/New_York",
+        queue_name="markets",
+        message={"do": "open_trading", "venue": "XNYS"},
+    ),
+    PeriodicJob(
+        name="settlement",
+        cron="30 15 * * 1-5",
+        timezone="Asia/Shanghai",
+        queue_name="markets",
+        message={"do": "settle", "venue": "XSHG"},
+    ),
+    # A rate that nobody fetched within its quarter of an hour is worth nothing any more.
+    PeriodicJob(
+        name="fx-rates",
+        cron="*/15 * * * *",
+        timezone="Europe/London",
+        queue_name="markets",
+        message={"do": "fetch_rates", "base": "GBP"},
+        ttl=timedelta(minutes=15),
+    ),
+    PeriodicJob(
+        name="weather-digest",
+        cron="0 7 * * *",
+        timezone="Australia/Sydney",
+        queue_name="mail",
+        message={"do": "send_digest", "topic": "weather"},
+        headers={"priority": "low"},
+    ),
+    # 02:30 does not exist on one night a year and happens twice on another: it is sent once on both.
+    # After an outage only the latest missed night is worth making up for.
+    PeriodicJob(
+        name="nightly-vacuum",
+        cron="30 2 * * *",
+        timezone="Europe/Berlin",
+        queue_name="maintenance",
+        message={"do": "vacuum", "analyze": True},
+        catch_up="last",
+    ),
+    # The slots of a thousand tenants would all be on the hour: spread them, each always to its own minute.
+    PeriodicJob(
+        name="crm-sync",
+        cron="@hourly",
+        queue_name="maintenance",
+        message={"do": "sync", "system": "crm"},
+        jitter=timedelta(minutes=5),
+    ),
+    # Never two at a time: a slot is left out while the message before it is still in the queue.
+    PeriodicJob(
+        name="search-reindex",
+        cron="*/5 * * * *",
+        queue_name="maintenance",
+        message={"do": "reindex", "index": "products"},
+        overlap="skip",
+    ),
+    # Six fields: the last one is seconds.
+    PeriodicJob(
+        name="cache-warm",
+        cron="* * * * * */30",
+        queue_name="cache",
+        message={"do": "warm", "keys": ["home", "prices"]},
+        catch_up="last",
+    ),
+    PeriodicJob(
+        name="health-probe",
+        cron="* * * * * */10",
+        queue_name="cache",
+        message={"do": "probe"},
+        ttl=timedelta(seconds=30),
+        catch_up="none",
+    ),
+]
+
+with DAG(
+    dag_id="pgmq_periodic_jobs",
+    # The interval has a width, so that an Airflow backfill of an hour enqueues that hour's slots.
+    schedule=CronTriggerTimetable("* * * * *", timezone="UTC", interval=timedelta(minutes=1)),
+    catchup=False,
+    max_active_runs=1,
+    tags=["pgmq"],
+    doc_md=__doc__,
+):
+    PgmqPeriodicOperator(task_id="tick", jobs=JOBS, namespace="demo", look_ahead=timedelta(minutes=10))

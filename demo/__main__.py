@@ -1,0 +1,138 @@
+"""Start everything, verify each claim, then stay up or end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import runpy
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from airflow_pgmq.local import LocalPostgres, LocalPostgresError
+from demo.api import Api
+from demo.arrivals import Reader
+from demo.claims import CLAIMS, ORDERS, REPORTS
+from demo.interrupts import Interrupted, Interrupts
+from demo.screen import Screen, Step
+from demo.stage import ClaimError, Stage
+from demo.standalone import METADATA, QUEUES, ROOT, USER, Standalone, StandaloneError
+from demo.ticks import Ticks
+
+if TYPE_CHECKING:
+    from airflow_pgmq.hooks import PgmqHook
+
+# `--once` ends within five minutes; what is left of them is for shutting down.
+TIME_TO_VERIFY = 270
+
+
+def main() -> int:
+    """Run the demo; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="demo", description="Airflow and PGMQ on this machine, shown and measured."
+    )
+    parser.add_argument("--once", action="store_true", help="verify each claim, print a summary and end")
+    once = parser.parse_args().once
+    screen, verified = Screen(), list[Step]()
+    try:
+        with Interrupts() as interrupts, ExitStack() as stack, screen, interrupts.clean_up_after():
+            stage = start(stack, interrupts, screen)
+            verified = verify(stage, screen)
+            if not once:
+                stay_up(stage, screen)
+    except Interrupted as interrupted:
+        if not verified:
+            screen.note(f"Ended by {interrupted}; nothing is left running.")
+            return 128 + interrupted.signum
+    except (LocalPostgresError, StandaloneError, ClaimError) as exc:
+        screen.note(f"The demo failed: {exc}")
+        return 1
+    screen.summary(verified)
+    return report(screen, verified)
+
+
+def start(stack: ExitStack, interrupts: Interrupts, screen: Screen) -> Stage:
+    """Postgres, the queues and Airflow; `stack` ends them in the reverse order."""
+    with screen.step("Embedded Postgres") as step:
+        # What is started must be on the stack before a signal may end the demo.
+        with interrupts.held():
+            postgres = stack.enter_context(LocalPostgres())
+        with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+            for database in (METADATA, QUEUES):
+                connection.execute(f"CREATE DATABASE {database}")
+            step.figure = (
+                f"Postgres {connection.info.parameter_status('server_version')}, in {postgres.directory}"
+            )
+    with interrupts.held():
+        home = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="pgmq_demo_", ignore_cleanup_errors=True)
+        )
+    standalone = Standalone(Path(home), postgres)
+    with screen.step("PGMQ and its queues") as step:
+        hook, jobs = prepare(standalone)
+        step.figure = ", ".join(queue.queue_name for queue in hook.list_queues())
+    with interrupts.held():
+        api = stack.enter_context(Api(standalone.url, USER, standalone.password))
+        reader, ticks = Reader(hook, jobs, screen.arrival), Ticks(api, screen.tick)
+        stack.callback(standalone.stop)
+        standalone.start()
+        for watcher in (reader, ticks):
+            watcher.start()
+            stack.callback(watcher.stop)
+    stage = Stage(standalone, api, hook, reader, ticks, deadline=time.monotonic() + TIME_TO_VERIFY)
+    with screen.step("Airflow standalone") as stage.step:
+        stage.wait_for("every part to be healthy", lambda: set(api.health().values()) == {"healthy"}, 180)
+        stage.step.figure = f"{len(standalone.processes())} processes"
+    screen.up(standalone.url, USER, standalone.password)
+    return stage
+
+
+def prepare(standalone: Standalone) -> tuple[PgmqHook, list[Any]]:
+    """PGMQ and every queue that the Dags use; only from here on may Airflow be imported."""
+    os.environ.clear()
+    os.environ.update(standalone.environment)
+    from airflow_pgmq.hooks import PgmqHook
+
+    jobs = runpy.run_path(str(ROOT / "dags" / "pgmq_periodic_jobs.py"))["JOBS"]
+    hook = PgmqHook()
+    hook.install()
+    for queue_name in {job.queue_name for job in jobs} | {ORDERS, REPORTS}:
+        hook.create_queue(queue_name, notify=True)
+    return hook, jobs
+
+
+def verify(stage: Stage, screen: Screen) -> list[Step]:
+    """Measure every claim; one that fails keeps no other from being measured."""
+    steps = []
+    for title, measure in CLAIMS.items():
+        # Whatever goes wrong while it is measured, the claim is not shown to hold; the step says why.
+        with suppress(Exception), screen.step(title) as stage.step:
+            steps.append(stage.step)
+            stage.step.figure = measure(stage)
+    return steps
+
+
+def stay_up(stage: Stage, screen: Screen) -> None:
+    """Show what goes on until Ctrl-C."""
+    screen.note("Airflow stays up: press Ctrl-C to end it and everything it started.")
+    while True:
+        stage.standalone.check()
+        if stage.reader.error:
+            raise ClaimError(f"the reader failed: {stage.reader.error!r}")
+        time.sleep(1)
+
+
+def report(screen: Screen, verified: list[Step]) -> int:
+    """The last word: which claims failed, if any."""
+    failed = [step.title for step in verified if not step.ok]
+    screen.note(f"FAILED: {'; '.join(failed)}" if failed else f"All {len(verified)} claims hold.")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

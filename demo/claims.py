@@ -1,0 +1,234 @@
+"""What the demo claims, each a function that measures it and returns the figures or raises `ClaimError`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import psycopg
+from psycopg import sql
+
+from airflow_pgmq.core import names
+from demo import ticks
+from demo.arrivals import Arrival
+from demo.screen import millis
+from demo.stage import ClaimError, Stage
+
+REPORTS = "reports"
+ORDERS = "orders"
+
+# What "on time" means here, on a machine that runs all of Airflow beside the reader.
+TYPICAL_LATENESS = timedelta(milliseconds=100)
+WORST_LATENESS = timedelta(seconds=1)
+ENOUGH_ARRIVALS = 15
+
+
+def airflow_runs_on_postgres(stage: Stage) -> str:
+    """Every part is healthy, the Dags are read, and the metadata is in the embedded server."""
+    dag_ids = {"pgmq_periodic_jobs", "pgmq_daily_report", "pgmq_wait_for_messages"}
+
+    def look() -> set[str] | None:
+        if errors := stage.api.import_errors():
+            raise ClaimError(f"a Dag file can't be imported:\n{errors[0]}")
+        return dag_ids if dag_ids <= stage.api.dags() else None
+
+    stage.wait_for("Dags", look)
+    health = stage.api.health()
+    if set(health.values()) != {"healthy"}:
+        raise ClaimError(f"not everything is healthy: {health}")
+    with psycopg.connect(stage.standalone.metadata_dsn) as connection:
+        version = connection.info.parameter_status("server_version")
+        ((stored,),) = connection.execute("SELECT count(*) FROM dag WHERE dag_id = ANY(%s)", [list(dag_ids)])
+    if stored != len(dag_ids):
+        raise ClaimError(f"{stored} of {len(dag_ids)} Dags are in the metadata database")
+    return f"Airflow {stage.api.version()}, {len(health)} parts healthy, {stored} Dags; Postgres {version}"
+
+
+def rerun_sends_nothing(stage: Stage) -> str:
+    """A cleared run meets its own key: a duplicate, also after the message was consumed."""
+    dag_id, task_id = "pgmq_daily_report", "send_report"
+    # Yesterday's report: the schedule may send today's at any moment.
+    day = datetime.now(timezone.utc) - timedelta(days=1)
+    run_id = stage.api.trigger(dag_id, day)
+    first = stage.finished(dag_id, run_id, task_id, 1)
+    stage.api.clear(dag_id, run_id)
+    second = stage.finished(dag_id, run_id, task_id, 2)
+    waiting = _reports(stage, day)
+    stage.hook.archive(REPORTS, stage.hook.read(REPORTS, max_messages=10, visibility_timeout=30))
+    stage.api.clear(dag_id, run_id)
+    third = stage.finished(dag_id, run_id, task_id, 3)
+    left = _reports(stage, day)
+    statuses = [result["status"] for result in (first, second, third)]
+    if statuses != ["sent", "duplicate", "duplicate"] or second["msg_id"] != first["msg_id"]:
+        raise ClaimError(f"the tries returned {first}, {second}, {third}")
+    if (waiting, left) != (1, 0):
+        raise ClaimError(f"the queue held {waiting} messages after try 2, {left} after try 3")
+    return f"try 1 {statuses[0]}; try 2 {statuses[1]}; message consumed; try 3 {statuses[2]}"
+
+
+def _reports(stage: Stage, day: datetime) -> int:
+    """How many messages the queue holds for the report of that day."""
+    statement = "SELECT count(*) FROM pgmq.q_reports WHERE headers ->> 'dedup_key' = %(key)s"
+    ((count,),) = stage.query(statement, key=f"daily_report/{day:%Y-%m-%d}")
+    return count
+
+
+def message_wakes_consumer(stage: Stage) -> str:
+    """A deferred Dag run takes the message that it waits for, and ends."""
+    dag_id = "pgmq_wait_for_messages"
+
+    def waiting() -> str | None:
+        for run in stage.api.runs(dag_id):
+            if run["state"] == "running":
+                run_id = run["dag_run_id"]
+                task = stage.api.task(dag_id, run_id, "wait_for_paid_orders")
+                return run_id if task["state"] == "deferred" else None
+        return None
+
+    run_id = stage.wait_for("a deferred consumer", waiting)
+    order = 1000 + int(time.time()) % 1000
+    stage.hook.send(ORDERS, {"order": order + 1, "status": "open"})
+    sent = stage.hook.send(ORDERS, {"order": order, "status": "paid"})
+    shipped = stage.finished(dag_id, run_id, "ship", 1)
+    if shipped != [order]:
+        raise ClaimError(f"order {order} was paid, but {shipped} were shipped")
+    task = stage.api.task(dag_id, run_id, "ship")
+    ((enqueued, archived),) = stage.query(
+        "SELECT enqueued_at, archived_at FROM pgmq.a_orders WHERE msg_id = %(msg_id)s", msg_id=sent.msg_id
+    )
+    if (left := stage.hook.metrics(ORDERS).queue_length) != 1:
+        raise ClaimError(f"{left} messages are left instead of the one open order")
+    taken, done = archived - enqueued, ticks.instant(task["end_date"]) - enqueued
+    return (
+        f"acked after {seconds(taken)}, the run's last task done after {seconds(done)}; the open order stayed"
+    )
+
+
+def periodic_dag_ticks(stage: Stage) -> str:
+    """Two scheduled runs in a row, and the queue holds what they sent until its time has come."""
+
+    def look() -> list[ticks.Tick] | None:
+        finished = [tick for tick in stage.ticks.finished if tick.try_number == 1]
+        if failed := [tick for tick in finished if tick.state == "failed"]:
+            log = "\n".join(stage.api.log(ticks.DAG_ID, failed[0].run_id, ticks.TASK_ID, 1)[-10:])
+            raise ClaimError(f"the tick of {failed[0].minute:%H:%M} failed:\n{log}")
+        return finished if len(finished) >= 2 else None
+
+    finished = stage.wait_for("the second tick", look, 150)
+    minutes = {tick.minute for tick in finished}
+    if len(minutes) != len(finished) or max(minutes) - min(minutes) != timedelta(minutes=len(finished) - 1):
+        raise ClaimError(f"the ticks are not a minute apart: {sorted(minutes)}")
+    cache = stage.hook.metrics("cache")
+    if cache.queue_length <= cache.queue_visible_length:
+        raise ClaimError("no message waits for its slot")
+    latest = finished[-1]
+    sent = ", ".join(str(tick.summary["sent"]) for tick in finished)
+    return (
+        f"ticks sent {sent} messages; the last one started {seconds(latest.started_late)} after its minute;"
+        f" {cache.queue_length - cache.queue_visible_length} messages wait invisibly in one queue"
+    )
+
+
+def cleared_tick_doubles_nothing(stage: Stage) -> str:
+    """A cleared tick runs again, and still each slot of each job has one message."""
+    tick = stage.wait_for("a tick", lambda: [tick for tick in stage.ticks.finished if tick.try_number == 1])[
+        -1
+    ]
+    stage.api.clear(ticks.DAG_ID, tick.run_id)
+    again = stage.finished(ticks.DAG_ID, tick.run_id, ticks.TASK_ID, 2)
+    slots, doubled = _slots(stage)
+    if doubled:
+        raise ClaimError(f"{doubled} slots have more than one message")
+    return f"the second try sent {again['sent']} new slots; {slots} slots so far, {doubled} of them twice"
+
+
+def messages_are_on_time(stage: Stage) -> str:
+    """The reader gets each message at its slot: never before, and little after."""
+
+    def look() -> list[Arrival] | None:
+        ahead = [arrival for arrival in stage.reader.arrivals if arrival.ahead]
+        return ahead if len(ahead) >= ENOUGH_ARRIVALS else None
+
+    arrivals = stage.wait_for(f"{ENOUGH_ARRIVALS} messages", look, 150)
+    late = sorted(arrival.lateness for arrival in arrivals)
+    typical = late[len(late) // 2]
+    figure = f"{len(late)} messages late by {millis(typical)} (median), {millis(late[-1])} (worst)"
+    if late[0] < timedelta():
+        raise ClaimError(f"a message came {millis(-late[0])} before its slot")
+    if typical > TYPICAL_LATENESS or late[-1] > WORST_LATENESS:
+        raise ClaimError(f"{figure}; allowed are {millis(TYPICAL_LATENESS)} and {millis(WORST_LATENESS)}")
+    return f"{figure}, none early"
+
+
+def backfill_is_refused(stage: Stage) -> str:
+    """A backfill run of Airflow enqueues its own minute's slots; all of them were sent long before."""
+
+    def look() -> list[ticks.Tick]:
+        finished = list(stage.ticks.finished)
+        began = min(tick.ended for tick in finished)
+        # The minutes before the first tick had ended were nobody's to send.
+        return [tick for tick in finished if tick.minute - timedelta(minutes=1) > began]
+
+    tick = stage.wait_for("a minute to fill again", look)[-1]
+    tries = sum(other.run_id == tick.run_id for other in stage.ticks.finished)
+    stage.api.backfill(ticks.DAG_ID, tick.minute, tick.minute)
+    summary = stage.finished(ticks.DAG_ID, tick.run_id, ticks.TASK_ID, tries + 1)
+    if summary["sent"] or not summary["duplicates"]:
+        raise ClaimError(f"the backfill of {tick.minute:%H:%M} returned {summary}")
+    return (
+        f"{summary['slots']} slots of {tick.minute:%H:%M} again: {summary['duplicates']} duplicates, 0 sent"
+    )
+
+
+def no_slot_is_missing(stage: Stage) -> str:
+    """Between its first and its last slot each regular job has every slot, once; counted by SQL alone."""
+    statement = sql.SQL(
+        "SELECT count(DISTINCT slot), extract(epoch FROM max(slot) - min(slot))::int"
+        " FROM ({}) AS slots WHERE job = %(job)s"
+    )
+    figures = []
+    for job, step in {"health-probe": 10, "cache-warm": 30, "usage-metering": 60}.items():
+        ((count, span),) = stage.query(statement.format(_all_slots(stage)), job=job)
+        if count != span / step + 1:
+            raise ClaimError(f"{job} has {count} slots in {span} s instead of {span / step + 1:.0f}")
+        figures.append(f"{job} {count}")
+    slots, doubled = _slots(stage)
+    if doubled:
+        raise ClaimError(f"{doubled} slots have more than one message")
+    return f"{slots} slots, none twice, none missing in {', '.join(figures)}"
+
+
+def _all_slots(stage: Stage) -> sql.Composed:
+    """Job and slot of every message of the periodic jobs, waiting or archived."""
+    tables = (names.table(queue_name, kind) for queue_name in stage.reader.queues for kind in "qa")
+    select = sql.SQL("SELECT headers ->> 'job' AS job, (headers ->> 'slot')::timestamptz AS slot FROM {}")
+    return sql.SQL(" UNION ALL ").join(select.format(sql.Identifier(*table)) for table in tables)
+
+
+def _slots(stage: Stage) -> tuple[int, int]:
+    """How many slots have a message, and how many have more than one."""
+    statement = sql.SQL(
+        "SELECT count(*), count(*) FILTER (WHERE messages > 1)"
+        " FROM (SELECT count(*) AS messages FROM ({}) AS slots GROUP BY job, slot) AS counted"
+    )
+    ((slots, doubled),) = stage.query(statement.format(_all_slots(stage)))
+    return slots, doubled
+
+
+def seconds(duration: timedelta) -> str:
+    """Seconds, as people read them."""
+    return f"{duration.total_seconds():.1f} s"
+
+
+#: In the order that wastes the least time: the slots are counted last.
+CLAIMS: dict[str, Callable[[Stage], str]] = {
+    "Airflow runs on the embedded Postgres": airflow_runs_on_postgres,
+    "A cleared and re-run task sends nothing again": rerun_sends_nothing,
+    "A message wakes a consumer Dag": message_wakes_consumer,
+    "The periodic Dag ticks every minute": periodic_dag_ticks,
+    "A cleared tick doubles no slot": cleared_tick_doubles_nothing,
+    "Messages are visible at their slots": messages_are_on_time,
+    "A backfill of sent slots sends nothing": backfill_is_refused,
+    "Every slot has exactly one message": no_slot_is_missing,
+}

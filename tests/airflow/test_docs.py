@@ -1,0 +1,51 @@
+"""The code blocks of README and docs are run, not only read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.jobs import PeriodicJob
+from airflow_pgmq.operators import PgmqPeriodicOperator
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.S), 1)
+]
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_python_blocks_run(code: str, pgmq_connection: str) -> None:
+    hook = PgmqHook()
+    hook.create_queue("billing")
+    job = PeriodicJob(name="invoices", cron="* * * * *", queue_name="billing")
+    tick = PgmqPeriodicOperator(task_id="tick", jobs=[job], namespace="periodic_jobs")
+    tick.execute(tick_context())
+    names: dict[str, object] = {}
+    exec(compile(code, "block", "exec"), names)
+    assert any(isinstance(value, (DAG, PgmqHook)) or name == "DAG" for name, value in names.items())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_names_only_make_targets_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"^make ([a-z0-9-]+)", (ROOT / "README.md").read_text(), re.M)) <= targets
+
+
+def tick_context() -> dict[str, object]:
+    from types import SimpleNamespace
+
+    ti = SimpleNamespace(dag_id="d", task_id="tick", run_id="scheduled__1", map_index=-1)
+    return {"dag_run": SimpleNamespace(run_type="scheduled"), "ti": ti}

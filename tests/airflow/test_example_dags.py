@@ -1,0 +1,121 @@
+"""Every file in `dags/` is imported as Airflow does it, and run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from psycopg.rows import tuple_row
+
+DAGS = Path(__file__).parents[2] / "dags"
+QUEUES = ("billing", "cache", "mail", "maintenance", "markets", "orders", "reports")
+
+
+@pytest.fixture
+def example_dag(airflow_metadata):
+    """The Dag of a file in `dags/`, which is named after it."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow before 3.2
+        from airflow.models.dagbag import DagBag
+
+    def load(dag_id):
+        bag = DagBag(DAGS / f"{dag_id}.py", include_examples=False)
+        assert bag.import_errors == {}
+        return bag.dags[dag_id]
+
+    return load
+
+
+@pytest.fixture
+def hook(pgmq_connection):
+    from airflow_pgmq.hooks import PgmqHook
+
+    hook = PgmqHook(pgmq_connection)
+    for queue_name in QUEUES:
+        hook.create_queue(queue_name)
+    return hook
+
+
+@pytest.fixture
+def query(database):
+    def run(statement):
+        with database.connect(row_factory=tuple_row) as connection:
+            return connection.execute(statement).fetchall()
+
+    return run
+
+
+@pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_file_is_one_documented_dag(path, example_dag):
+    dag = example_dag(path.stem)
+
+    assert dag.doc_md
+    assert "pgmq" in dag.tags
+    assert not dag.catchup
+
+
+def test_periodic_jobs_wait_for_their_slots(example_dag, run_dag, hook, query):
+    run = run_dag(example_dag("pgmq_periodic_jobs"))
+
+    summary = run.xcom("tick")
+    assert run.state == "success"
+    assert summary["jobs"] == 12
+    # Ten minutes of a probe every 10 s, a cache to warm every 30 s, and metering each minute.
+    assert summary["sent"] >= 60 + 20 + 10 - 3
+    assert query("SELECT count(*) FROM pgmq.q_cache WHERE vt <> (headers ->> 'slot')::timestamptz") == [(0,)]
+
+
+def test_a_second_tick_sends_no_slot_twice(example_dag, run_dag, hook, query):
+    run_dag(example_dag("pgmq_periodic_jobs"))
+    run_dag(example_dag("pgmq_periodic_jobs"))
+
+    assert (
+        query(
+            "SELECT headers ->> 'job', headers ->> 'slot' FROM pgmq.q_cache GROUP BY 1, 2 HAVING count(*) > 1"
+        )
+        == []
+    )
+
+
+def test_every_queue_of_the_jobs_is_needed(example_dag):
+    (tick,) = example_dag("pgmq_periodic_jobs").tasks
+
+    assert {job.queue_name for job in tick.jobs} | {"orders", "reports"} == set(QUEUES)
+
+
+def test_a_backfill_run_sends_the_slots_of_its_minute(example_dag):
+    timetable = example_dag("pgmq_periodic_jobs").timetable
+    noon = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)
+
+    interval = timetable.infer_manual_data_interval(run_after=noon)
+
+    assert interval.end - interval.start == timedelta(minutes=1)
+
+
+def test_daily_report_is_sent_once_a_day(example_dag, run_dag, hook, query):
+    def run(day):
+        return run_dag(
+            example_dag("pgmq_daily_report"), logical_date=datetime(2026, 5, day, 7, tzinfo=timezone.utc)
+        )
+
+    results = [run(day).xcom("send_report") for day in (4, 4, 5)]
+
+    assert [result["status"] for result in results] == ["sent", "duplicate", "sent"]
+    assert results[1]["msg_id"] == results[0]["msg_id"]
+    assert query("SELECT message ->> 'day' FROM pgmq.q_reports ORDER BY msg_id") == [
+        ("2026-05-04",),
+        ("2026-05-05",),
+    ]
+
+
+def test_paid_orders_are_shipped_and_open_ones_stay(example_dag, run_dag, hook, query):
+    hook.send_batch("orders", [{"order": 1, "status": "open"}, {"order": 2, "status": "paid"}])
+
+    run = run_dag(example_dag("pgmq_wait_for_messages"))
+
+    assert run.state == "success"
+    assert run.xcom("ship") == [2]
+    assert query("SELECT (message ->> 'order')::int FROM pgmq.q_orders") == [(1,)]
+    assert query("SELECT (message ->> 'order')::int FROM pgmq.a_orders") == [(2,)]

@@ -1,0 +1,118 @@
+"""`PgmqPeriodicOperator`: ticks in real Dag runs, backfill runs, errors at Dag parse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_pgmq.core import slots
+from airflow_pgmq.errors import InvalidJobs, PgmqError
+from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.jobs import PeriodicJob
+from airflow_pgmq.operators import PgmqPeriodicOperator
+from tests.fixtures.airflow import FinishedRun
+
+JOBS = [
+    PeriodicJob(
+        name="minute", cron="* * * * *", queue_name="q", message={"do": "it"}, ttl=timedelta(hours=1)
+    ),
+    PeriodicJob(name="ten_seconds", cron="* * * * * */10", queue_name="q"),
+]
+
+
+@pytest.fixture
+def hook(pgmq_connection: str) -> PgmqHook:
+    hook = PgmqHook()
+    hook.create_queue("q")
+    return hook
+
+
+def queued(hook: PgmqHook) -> list[dict[str, Any]]:
+    with hook.get_conn() as conn:
+        rows = conn.execute("SELECT vt, headers FROM pgmq.q_q ORDER BY vt, msg_id").fetchall()
+    return [{"vt": vt, **headers} for vt, headers in rows]
+
+
+def test_a_tick_and_its_repetition(hook: PgmqHook, run_dag: Callable[..., FinishedRun]) -> None:
+    with DAG("ticking", schedule=None) as dag:
+        PgmqPeriodicOperator(task_id="tick", jobs=JOBS, look_ahead=timedelta(minutes=2))
+    first = run_dag(dag)
+    assert first.state == "success"
+    summary = first.xcom("tick")
+    # Two minutes hold 2 slots of a minutely and 12 of a ten-second job.
+    assert summary["jobs"] == 2
+    assert summary["sent"] == summary["slots"] == len(queued(hook)) == 14
+    assert (summary["duplicates"], summary["late"], summary["withdrawn"]) == (0, 0, 0)
+    for message in queued(hook):
+        assert slots.text(message["vt"]) == message["slot"]
+        assert message["dedup_key"] == f"ticking/{message['job']}/{message['slot']}"
+        assert message["source"]["task_id"] == "tick"
+    run_dag(dag)
+    keys = [message["dedup_key"] for message in queued(hook)]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_backfill_run_enqueues_its_interval_once(hook: PgmqHook) -> None:
+    end = datetime(2026, 11, 20, 12, 10, tzinfo=timezone.utc)
+    operator = PgmqPeriodicOperator(task_id="tick", jobs=JOBS[:1], namespace="past")
+    result = operator.execute(backfill_context(end - timedelta(minutes=5), end))
+    assert (result["sent"], result["late"]) == (5, 5)
+    assert [message["slot"] for message in queued(hook)] == [
+        f"2026-11-20T12:{minute:02}:00Z" for minute in range(5, 10)
+    ]
+    again = operator.execute(backfill_context(end - timedelta(minutes=6), end))
+    assert (again["sent"], again["duplicates"]) == (1, 5)
+    assert hook.list_jobs("past") == []
+
+
+def test_a_backfill_of_a_plain_cron_covers_the_time_since_the_run_before(hook: PgmqHook) -> None:
+    at = datetime(2026, 11, 20, 12, 10, tzinfo=timezone.utc)
+    operator = PgmqPeriodicOperator(task_id="tick", jobs=JOBS, namespace="past")
+    assert operator.execute(backfill_context(at, at, schedule="* * * * *"))["sent"] == 1 + 6
+
+
+def backfill_context(start: datetime, end: datetime, schedule: Any = None) -> Any:
+    run = SimpleNamespace(
+        run_type="backfill", data_interval_start=start, data_interval_end=end, logical_date=end
+    )
+    ti = SimpleNamespace(dag_id="d", task_id="tick", run_id="backfill__1", map_index=-1)
+    return {"dag_run": run, "ti": ti, "dag": SimpleNamespace(schedule=schedule)}
+
+
+def test_all_problems_of_all_jobs_show_at_dag_parse() -> None:
+    with pytest.raises(InvalidJobs) as caught:
+        PgmqPeriodicOperator(
+            task_id="tick",
+            jobs=[
+                PeriodicJob(name="a", cron="61 * * * *", queue_name="q", timezone="Mars/Olympus"),
+                PeriodicJob(name="b", cron="* * * * *", queue_name="q", message=float("nan")),
+                PeriodicJob(name="b", cron="* * * * *", queue_name="q"),
+            ],
+        )
+    assert set(caught.value.problems) == {"a", "b"}
+    assert len(caught.value.problems["a"]) == 2
+    assert "NaN" in str(caught.value) or "nan" in str(caught.value)
+
+
+def test_missing_queues_are_named_with_their_jobs_before_anything_is_sent(hook: PgmqHook) -> None:
+    jobs = [*JOBS, PeriodicJob(name="lost", cron="* * * * *", queue_name="nowhere")]
+    operator = PgmqPeriodicOperator(task_id="tick", jobs=jobs, namespace="n")
+    with pytest.raises(InvalidJobs, match=r"lost: queue 'nowhere' does not exist"):
+        operator.execute(scheduled_context())
+    assert queued(hook) == []
+
+
+def test_two_tasks_must_not_tick_one_namespace(hook: PgmqHook) -> None:
+    PgmqPeriodicOperator(task_id="one", jobs=JOBS, namespace="n").execute(scheduled_context())
+    with pytest.raises(PgmqError, match="another namespace="):
+        PgmqPeriodicOperator(task_id="two", jobs=JOBS, namespace="n").execute(scheduled_context())
+
+
+def scheduled_context() -> Any:
+    ti = SimpleNamespace(dag_id="d", task_id="tick", run_id="scheduled__1", map_index=-1)
+    return {"dag_run": SimpleNamespace(run_type="scheduled"), "ti": ti}

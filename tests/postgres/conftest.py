@@ -1,0 +1,20 @@
+"""What most of these tests start from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fixtures.factories import QUEUE, client_of, execute
+
+if TYPE_CHECKING:
+    from airflow_pgmq.client import Client
+    from tests.fixtures.postgres import Database
+
+
+@pytest.fixture
+def client(database: Database) -> Client:
+    """A client of the test's database, in which the queue `mail` exists."""
+    execute(database, "SELECT pgmq.create(%s)", [QUEUE])
+    return client_of(database.dsn)

@@ -1,0 +1,60 @@
+"""Many processes, the same keys: every key once, and nobody in a deadlock."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.fixtures.factories import client_of, execute, keys_in, queued, send, statuses
+from tests.postgres.processes import at_once, send_shuffled
+
+PROCESSES = 16
+KEYS = 5_000
+
+
+def deadlocks(database):
+    (row,) = execute(database, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    return row["deadlocks"]
+
+
+@pytest.mark.parametrize("on_duplicate", ["skip", "replace"])
+@pytest.mark.parametrize("scope", ["once", "queued"])
+def test_processes_send_the_same_keys_in_different_orders(database, client, scope, on_duplicate):
+    options = {"scope": scope, "on_duplicate": on_duplicate}
+
+    counts = at_once(send_shuffled, [(database.dsn, n, KEYS, options) for n in range(PROCESSES)])
+
+    assert sum(count["sent"] for count in counts) == KEYS
+    assert all(count.total() == KEYS for count in counts)
+    assert sorted(keys_in(database)) == sorted(f"k{n}" for n in range(KEYS))
+    assert deadlocks(database) == 0
+
+
+@pytest.mark.parametrize("on_duplicate", ["skip", "replace"])
+@pytest.mark.parametrize("scope", ["once", "queued"])
+def test_transactions_with_one_batch_each_in_opposite_orders(database, client, scope, on_duplicate):
+    """Chunks end on different keys, and what one has to replace the other does before it claims the rest."""
+    keys = [f"k{n:04}" for n in range(3000)]
+    send(client, *keys[:1000], scope=scope)
+
+    def transaction(own_keys):
+        with database.connect() as connection:
+            return send(
+                client_of(database.dsn), *own_keys, scope=scope, on_duplicate=on_duplicate, conn=connection
+            )
+
+    for _ in range(5):
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(transaction, [keys[:2500], keys[:499:-1]])
+        assert statuses([*first, *second]).count("sent") == 2000
+        execute(database, "DELETE FROM pgmq.q_mail WHERE headers ->> 'dedup_key' >= 'k1000'")
+        execute(database, "DELETE FROM airflow_pgmq.dedup_ledger WHERE dedup_key >= 'k1000'")
+
+    assert deadlocks(database) == 0
+
+
+def test_only_one_of_many_makes_the_index(database, client):
+    counts = at_once(send_shuffled, [(database.dsn, n, 20, {"scope": "queued"}) for n in range(8)])
+
+    assert sum(count["sent"] for count in counts) == len(queued(database)) == 20

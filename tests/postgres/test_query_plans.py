@@ -1,0 +1,114 @@
+"""Statements that run often find their rows by an index, however full the tables are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_pgmq.client import compose
+from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.core.slots import Window
+from airflow_pgmq.statements import Flow, Statement, periodic, queues, reading, sending
+from tests.fixtures.factories import client_of, execute
+from tests.fixtures.postgres import new_database
+
+ROWS = 100_000
+NOW = datetime(2026, 1, 5, tzinfo=timezone.utc)
+WINDOW = Window(NOW, NOW + timedelta(minutes=10), timedelta(minutes=5))
+
+FILL = f"""
+INSERT INTO pgmq.q_mail (vt, message, headers)
+SELECT now() + interval '1 hour', '{{}}', jsonb_build_object(
+    'dedup_key', format('shop/job%s/2026-01-01T%sZ', n % 1000, n / 1000), 'slot', '2026-01-01T00:00:00Z')
+FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO airflow_pgmq.dedup_ledger
+SELECT 'mail', headers ->> 'dedup_key', msg_id, now(), now() + interval '7 days' FROM pgmq.q_mail;
+INSERT INTO airflow_pgmq.namespaces VALUES ('shop', 'owner', 1, 'fingerprint', now(), now());
+INSERT INTO airflow_pgmq.periodic_jobs
+SELECT 'shop', 'job' || n, 1, 'fingerprint', '{{}}', 'mail', false, now(), now() + make_interval(mins => n)
+FROM generate_series(1, {ROWS}) AS n;
+"""
+
+
+def batch(count: int):
+    return prepare([{"n": n} for n in range(count)], dedup_keys=[f"shop/new/{n}" for n in range(count)])
+
+
+def once(count: int) -> Flow[Any]:
+    return sending.keyed("mail", batch(count), scope="once", on_duplicate="skip", window=timedelta(days=7))
+
+
+def queued(count: int) -> Flow[Any]:
+    return sending.keyed("mail", batch(count), scope="queued", on_duplicate="skip", window=timedelta(days=7))
+
+
+OFTEN = {
+    "one new key, once": lambda: next(once(1)),
+    "1000 new keys, once": lambda: next(once(1000)),
+    "one new key, queued": lambda: next(queued(1)),
+    "1000 new keys, queued": lambda: next(queued(1000)),
+    "prune the ledger": lambda: sending.prune_ledger(1000),
+    "cancel guarded keys": lambda: sending.cancel("mail", ["shop/job7/2026-01-01T7Z"]),
+    "jobs that are due": lambda: periodic.due_jobs("shop", WINDOW, [], 1000),
+    "withdraw a job": lambda: periodic.withdraw("mail", "shop", {"job7": NOW}),
+    "withdraw 1000 jobs": lambda: periodic.withdraw("mail", "shop", {f"job{n}": NOW for n in range(1000)}),
+    "is the last message queued": lambda: periodic.still_queued("mail", {n: f"{n}" for n in range(1, 1001)}),
+    "archive": lambda: reading.archive("mail", list(range(1, 101))),
+    "delete": lambda: reading.delete("mail", list(range(1, 101))),
+    "extend": lambda: reading.set_vt("mail", list(range(1, 101)), 30),
+}
+
+
+@pytest.fixture(scope="module")
+def full_database(postgres_server, pgmq_template):
+    with new_database(postgres_server, pgmq_template) as database:
+        execute(database, "SELECT pgmq.create('mail')")
+        execute(database, FILL)
+        client_of(database.dsn).run(lambda: queues.guard("mail"))
+        with database.connect(autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+        yield database
+
+
+def plan(database, statement: Statement[Any]) -> dict[str, Any]:
+    with database.connect() as connection:
+        text = compose(statement).as_string(connection)
+        cursor = connection.execute(f"EXPLAIN (FORMAT JSON) {text}", statement.params, prepare=False)
+        return cursor.fetchone()[0][0]["Plan"]
+
+
+def nodes(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield found
+    for child in found.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("often", OFTEN)
+def test_no_table_is_read_as_a_whole(full_database, often):
+    found = list(nodes(plan(full_database, OFTEN[often]())))
+
+    assert [node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"] == []
+
+
+def test_due_jobs_come_in_the_order_of_the_index(full_database):
+    found = list(nodes(plan(full_database, OFTEN["jobs that are due"]())))
+
+    assert {node["Index Name"] for node in found if "Index Name" in node} == {"periodic_jobs_due_idx"}
+
+
+def test_ledger_ranges_end_with_the_job(full_database):
+    """`job7` is not `job70`, and the slots before the given one are not looked at."""
+    (row,) = execute(
+        full_database,
+        "SELECT count(*) FROM airflow_pgmq.dedup_ledger WHERE dedup_key LIKE 'shop/job7/%'",
+    )
+    with full_database.connect() as connection:
+        statement = periodic.withdraw("mail", "shop", {"job7": datetime(2026, 1, 1, tzinfo=timezone.utc)})
+        text = compose(statement).as_string(connection)
+        (found,) = connection.execute(text, statement.params).fetchall()
+        connection.rollback()
+
+    assert found[:2] == ("job7", row["count"])

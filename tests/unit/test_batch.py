@@ -1,0 +1,200 @@
+"""One call's messages as columns: lengths, delays, headers, keys, chunks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_pgmq.core import batch
+from airflow_pgmq.core.batch import Batch, parse_delay, prepare
+from airflow_pgmq.errors import InvalidMessage, InvalidName
+from tests.unit.support import utc
+
+NOON = utc("2026-06-01 12:00")
+
+# Columns.
+
+
+def test_plain_messages_need_no_column_of_their_own():
+    """None costs nothing on the way to the database."""
+    assert prepare([{"a": 1}, "b"]) == Batch(['{"a":1}', '"b"'])
+
+
+def test_no_messages_are_an_empty_batch():
+    empty = prepare([], headers=[], delays=[], dedup_keys=[])
+    assert len(empty) == 0
+    assert empty.take([]) == empty
+
+
+def test_everything_is_checked_before_anything_is_sent():
+    with pytest.raises(InvalidMessage, match="nan"):
+        prepare([1, 2, float("nan")])
+
+
+def test_each_message_has_the_size_limit_of_the_call():
+    prepare(["x" * 8, "y" * 8], max_bytes=10)
+    with pytest.raises(InvalidMessage, match="11 bytes"):
+        prepare(["x" * 8, "y" * 9], max_bytes=10)
+
+
+@pytest.mark.parametrize("column", ["headers", "delays", "dedup_keys"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_column_of_another_length_is_refused(column, count):
+    values = {"headers": {}, "delays": 0, "dedup_keys": "k"}
+    with pytest.raises(InvalidMessage, match=f"{column} has {count} items for 2 messages"):
+        prepare([1, 2], **{column: [values[column]] * count})
+
+
+def test_take_keeps_what_belongs_together():
+    whole = prepare(
+        ["a", "b", "c"],
+        headers=[{"n": 0}, None, {"n": 2}],
+        delays=[1, NOON, None],
+        dedup_keys=["ka", "kb", "kc"],
+    )
+    assert whole.take([2, 1]) == Batch(
+        messages=['"c"', '"b"'],
+        headers=['{"n":2}', "{}"],
+        keys=["kc", "kb"],
+        seconds=[0.0, 0.0],
+        instants=[None, NOON],
+    )
+
+
+# Headers.
+
+
+def test_one_mapping_is_for_all_messages():
+    assert prepare([1, 2], headers={"a": 1}) == Batch(["1", "2"], common_headers='{"a":1}')
+
+
+def test_a_list_of_headers_is_one_for_each_message():
+    assert prepare([1, 2], headers=[{"a": 1}, None]).headers == ['{"a":1}', "{}"]
+
+
+def test_the_group_is_a_header_that_pgmq_reads():
+    assert prepare([1], group="g").common_headers == '{"x-pgmq-group":"g"}'
+    assert prepare([1], headers={"a": 1}, group="g").common_headers == '{"a":1,"x-pgmq-group":"g"}'
+    each = prepare([1], headers=[{"a": 1}], group="g")
+    assert (each.common_headers, each.headers) == ('{"x-pgmq-group":"g"}', ['{"a":1}'])
+
+
+@pytest.mark.parametrize("headers", [{"dedup_key": "k"}, [{"a": 1}, {"dedup_key": "k"}]])
+def test_a_key_among_the_headers_is_refused_because_nothing_would_enforce_it(headers):
+    with pytest.raises(InvalidMessage, match="Pass dedup_key="):
+        prepare([1, 2], headers=headers)
+
+
+@pytest.mark.parametrize("headers", [["text"], [5], "x"])
+def test_headers_that_are_no_mapping_are_refused(headers):
+    with pytest.raises(InvalidMessage, match="must be a mapping"):
+        prepare([1], headers=headers)
+
+
+# Keys.
+
+
+def test_keys_are_checked():
+    with pytest.raises(InvalidName, match="256 characters"):
+        prepare([1, 2], dedup_keys=["a", "x" * 256])
+    with pytest.raises(InvalidName, match="non-empty"):
+        prepare([1, 2], dedup_keys=["a", ""])
+
+
+def test_of_equal_keys_the_first_or_the_last_message_counts():
+    keys = ["b", "a", "b", "c", "a", "b"]
+    assert batch.first_of_each(keys) == {"b": 0, "a": 1, "c": 3}
+    assert batch.last_of_each(keys) == {"b": 5, "a": 4, "c": 3}
+
+
+@pytest.mark.parametrize("choose", [batch.first_of_each, batch.last_of_each])
+def test_chosen_keys_are_in_the_order_of_their_first_message(choose):
+    assert list(choose(["b", "a", "b", "c", "a"])) == ["b", "a", "c"]
+    assert choose([]) == {}
+
+
+# Chunks.
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, []), (1, [1]), (1000, [1000]), (1001, [1000, 1]), (2500, [1000, 1000, 500])]
+)
+def test_chunks_have_a_bounded_size_and_lose_nothing(count, sizes):
+    found = list(batch.chunks(range(count)))
+    assert [len(chunk) for chunk in found] == sizes
+    assert [position for chunk in found for position in chunk] == list(range(count))
+
+
+# Delays.
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"),
+    [
+        (None, 0.0),
+        (0, 0.0),
+        (5, 5.0),
+        (0.5, 0.5),
+        (timedelta(minutes=2), 120.0),
+        (NOON, NOON),
+        (datetime(1999, 1, 1, tzinfo=timezone.utc), datetime(1999, 1, 1, tzinfo=timezone.utc)),
+        ("", 0.0),
+        ("5", 5.0),
+        (" 2.5 ", 2.5),
+        ("2026-06-01T12:00:00Z", NOON),
+        ("2026-06-01T12:00:00+00:00", NOON),
+        ("2026-06-01 14:00:00+02:00", NOON),
+        (" 2026-06-01T12:00:00.000000+00:00\n", NOON),
+    ],
+)
+def test_a_delay_is_seconds_or_an_instant_also_as_text_of_a_template(delay, expected):
+    assert parse_delay(delay) == expected
+
+
+@pytest.mark.parametrize(
+    ("delay", "part"),
+    [
+        (-1, "not between"),
+        (-0.001, "not between"),
+        (timedelta(seconds=-1), "not between"),
+        (float("nan"), "not between"),
+        (float("inf"), "not between"),
+        (timedelta.max, "not between"),
+        (4_000_000_000, "not between"),
+        ("-5", "not between"),
+        ("nan", "not between"),
+        ("soon", "neither seconds nor"),
+        ("None", "neither seconds nor"),
+        ("2026-13-01T00:00:00Z", "neither seconds nor"),
+        (datetime(2026, 6, 1), "no time zone"),
+        ("2026-06-01T12:00:00", "no time zone"),
+        (True, "not bool"),
+        ([5], "not list"),
+        (b"5", "not bytes"),
+    ],
+)
+def test_any_other_delay_is_refused(delay, part):
+    with pytest.raises(InvalidMessage, match=part):
+        parse_delay(delay)
+
+
+@pytest.mark.parametrize(
+    ("delays", "seconds", "instants"),
+    [
+        (None, None, None),
+        (0, None, None),
+        ("", None, None),
+        (5, [5.0, 5.0], None),
+        ("5", [5.0, 5.0], None),
+        (NOON, None, [NOON, NOON]),
+        ([0, None], None, None),
+        ([0, 5], [0.0, 5.0], None),
+        ([NOON, None], None, [NOON, None]),
+        ([NOON, timedelta(seconds=1)], [0.0, 1.0], [NOON, None]),
+    ],
+)
+def test_delays_are_one_for_all_or_one_for_each_message(delays: Any, seconds, instants):
+    found = prepare([1, 2], delays=delays)
+    assert (found.seconds, found.instants) == (seconds, instants)

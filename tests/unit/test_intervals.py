@@ -1,0 +1,53 @@
+"""The stretch of time that a backfill run stands for."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_pgmq.core import intervals
+from airflow_pgmq.errors import PgmqError
+from tests.unit.support import utc
+
+NOON = utc("2026-06-01 12:00")
+BEFORE = utc("2026-06-01 11:00")
+
+
+@pytest.mark.parametrize("schedule", ["* * * * *", None, object()])
+def test_an_interval_of_some_width_is_taken_as_it_is(schedule):
+    assert intervals.of_run(BEFORE, NOON, BEFORE, schedule) == (BEFORE, NOON)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "start"),
+    [
+        ("* * * * *", "2026-06-01 11:59"),
+        ("*/15 * * * *", "2026-06-01 11:45"),
+        ("0 12 * * *", "2026-05-31 12:00"),
+        ("@hourly", "2026-06-01 11:00"),
+        ("@daily", "2026-06-01 00:00"),
+        ("0 12 1 1 *", "2026-01-01 12:00"),
+    ],
+)
+@pytest.mark.parametrize(
+    "given", [(NOON, NOON, NOON), (None, NOON, NOON), (None, None, NOON), (NOON, NOON, None)]
+)
+def test_without_a_width_a_run_stands_for_the_time_since_the_run_before(schedule, start, given):
+    """A plain cron schedule in Airflow 3 gives runs an interval that starts and ends at once."""
+    assert intervals.of_run(*given, schedule) == (utc(start), NOON)
+
+
+def test_runs_of_a_cron_schedule_stand_side_by_side():
+    runs = [utc(f"2026-06-01 12:{minute:02}") for minute in range(10)]
+    found = [intervals.of_run(at, at, at, "* * * * *") for at in runs]
+    assert [end for _, end in found[:-1]] == [start for start, _ in found[1:]]
+
+
+@pytest.mark.parametrize("schedule", [None, object(), "@once", "@continuous", "@quarterly", "", "0 0 29 2 *"])
+def test_where_no_interval_is_known_the_error_says_how_to_have_one(schedule):
+    with pytest.raises(PgmqError, match="CronTriggerTimetable"):
+        intervals.of_run(NOON, NOON, NOON, schedule)
+
+
+def test_a_run_without_any_instant_has_no_interval():
+    with pytest.raises(PgmqError, match="no data interval"):
+        intervals.of_run(None, None, None, "* * * * *")

@@ -1,0 +1,292 @@
+"""What is wrong with a set of jobs, all of it at once; and what a job's fingerprint stands for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from airflow_pgmq.core import jobs
+from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.errors import InvalidJobs
+from tests.unit.support import python, utc
+
+GOOD = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", message={"kind": "daily"})
+
+
+def wrong(**values: Any) -> list[str]:
+    return replace(GOOD, **values).problems()
+
+
+def test_nothing_is_wrong_with_a_job_that_uses_everything():
+    job = PeriodicJob(
+        name="report.daily-2",
+        cron="H 7 * * mon-fri 30",
+        queue_name="mail",
+        message={"text": "täglich 😀", "parts": [1, 2.5, None, True]},
+        timezone="Europe/Berlin",
+        headers={"trace": "abc"},
+        version=3,
+        ttl=timedelta(hours=2),
+        catch_up="last",
+        catch_up_max_age=timedelta(hours=6),
+        catch_up_limit=3,
+        overlap="skip",
+        jitter=timedelta(seconds=30),
+        start=datetime(2026, 1, 1),
+        end=datetime(2027, 1, 1, tzinfo=ZoneInfo("UTC")),
+        group="customer-1",
+    )
+    assert job.problems() == []
+    jobs.check([job, GOOD])
+
+
+def test_no_jobs_are_no_problem():
+    jobs.check([])
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ({"name": ""}, "Job name ''"),
+        ({"name": "a/b"}, "Job name 'a/b'"),
+        ({"name": "ä"}, "Job name 'ä'"),
+        ({"name": "x" * 101}, "1 to 100"),
+        ({"name": None}, "Job name None"),
+        ({"name": ["a"]}, "Job name ['a']"),
+        ({"queue_name": ""}, "Queue name ''"),
+        ({"queue_name": "q;drop"}, "Queue name 'q;drop'"),
+        ({"queue_name": None}, "Queue name None"),
+        ({"queue_name": "\ud800"}, "Queue name"),
+        ({"cron": "0 25 * * *"}, "cron '0 25 * * *' is not valid"),
+        ({"cron": "every day"}, "2 fields"),
+        ({"cron": "0 0 31 2 *"}, "never matches"),
+        ({"cron": "R * * * *"}, "random"),
+        ({"cron": None}, "cron must be a string, not NoneType"),
+        ({"cron": 5}, "cron must be a string, not int"),
+        ({"cron": ["* * * * *"]}, "cron must be a string, not list"),
+        ({"timezone": "Europe/Atlantis"}, "unknown time zone 'Europe/Atlantis'"),
+        ({"timezone": None}, "timezone must be a string, not NoneType"),
+        ({"timezone": ZoneInfo("Europe/Berlin")}, "timezone must be a string, not ZoneInfo"),
+        ({"timezone": ["UTC"]}, "timezone must be a string, not list"),
+        ({"message": {"at": datetime(2026, 1, 1)}}, "a datetime at $.at"),
+        ({"message": {"on": [date(2026, 1, 1)]}}, "a date at $.on[0]"),
+        ({"message": {"sum": Decimal("1.5")}}, "a Decimal at $.sum"),
+        ({"message": {"x": float("nan")}}, "nan at $.x"),
+        ({"message": [float("-inf")]}, "-inf at $[0]"),
+        ({"message": "a\x00b"}, "a NUL character at $"),
+        ({"message": {"a\x00": 1}}, "a NUL character at $ (key)"),
+        ({"message": {"x": "\ud83d"}}, "a lone surrogate at $.x"),
+        ({"message": "x" * 2_000_000}, "2,000,002 bytes"),
+        ({"headers": {"x": float("inf")}}, "inf at $.x"),
+        ({"headers": {"x": "\x00"}}, "a NUL character at $.x"),
+        ({"headers": ["x"]}, "must be a mapping, not list"),
+        ({"headers": {"job": "mine"}}, "headers ['job'] are written by this package"),
+        ({"headers": {"slot": 1, "dedup_key": "k"}}, "headers ['dedup_key', 'slot']"),
+        ({"version": "1"}, "version must be an integer"),
+        ({"version": 1.0}, "version must be an integer"),
+        ({"version": True}, "version must be an integer"),
+        ({"version": None}, "version must be an integer"),
+        ({"version": 202606010700}, "of at most 2147483647"),
+        ({"ttl": timedelta(0)}, "ttl must be a positive timedelta"),
+        ({"ttl": timedelta(seconds=-1)}, "ttl must be a positive timedelta"),
+        ({"ttl": 60}, "ttl must be a positive timedelta"),
+        ({"ttl": timedelta.max}, "of at most ten years"),
+        ({"catch_up": "some"}, "catch_up must be"),
+        ({"catch_up": None}, "catch_up must be"),
+        ({"catch_up": True}, "catch_up must be"),
+        ({"catch_up_max_age": timedelta(0)}, "catch_up_max_age must be a positive timedelta"),
+        ({"catch_up_max_age": None}, "catch_up_max_age must be a positive timedelta"),
+        ({"catch_up_max_age": timedelta.max}, "of at most ten years"),
+        ({"catch_up_limit": 0}, "catch_up_limit must be a positive integer"),
+        ({"catch_up_limit": "10"}, "catch_up_limit must be a positive integer"),
+        ({"catch_up_limit": None}, "catch_up_limit must be a positive integer"),
+        ({"overlap": "queue"}, "overlap must be"),
+        ({"jitter": "5"}, "jitter must be a timedelta"),
+        ({"jitter": 5}, "jitter must be a timedelta"),
+        ({"jitter": None}, "jitter must be a timedelta"),
+        ({"jitter": timedelta(seconds=-1)}, "between 0 and one day"),
+        ({"jitter": timedelta(days=1, microseconds=1)}, "between 0 and one day"),
+        ({"start": "2026-01-01"}, "start must be a datetime"),
+        ({"start": date(2026, 1, 1)}, "start must be a datetime"),
+        ({"start": datetime.min}, "start must be a datetime between"),
+        ({"end": datetime.max}, "None for no bound"),
+        ({"end": 5}, "end must be a datetime"),
+        ({"start": datetime(2026, 1, 1), "end": datetime(2026, 1, 1)}, "end must be after start"),
+        ({"start": datetime(2026, 1, 2), "end": utc("2026-01-01 00:00")}, "end must be after start"),
+        ({"group": 5}, "group must be a string, not int"),
+        ({"group": "\x00"}, "The group is not JSON that Postgres accepts: a NUL character"),
+    ],
+)
+def test_one_problem_is_said_once(values, part):
+    """Making the job raised nothing: that is left to the check of all jobs together."""
+    found = wrong(**values)
+    assert len(found) == 1
+    assert part in found[0]
+
+
+def test_all_problems_of_a_job_are_said_at_once():
+    found = wrong(
+        name="a b",
+        queue_name="$",
+        cron="nonsense",
+        timezone="Nowhere",
+        message=float("nan"),
+        headers={"version": 1, "y": "\x00"},
+        version="1",
+        ttl=5,
+        catch_up="maybe",
+        catch_up_max_age=5,
+        catch_up_limit=0,
+        overlap="maybe",
+        jitter="5",
+        group=5,
+    )
+    assert len(found) == 15
+
+
+def test_all_problems_of_all_jobs_are_said_at_once_each_with_the_job_named():
+    good = replace(GOOD, name="good")
+    with pytest.raises(InvalidJobs) as caught:
+        jobs.check(
+            [
+                replace(GOOD, name="bad-cron", cron="61 * * * *"),
+                good,
+                replace(GOOD, name="bad-zone", timezone="Mars", jitter=timedelta(days=2)),
+                {"name": "no-job"},
+                replace(GOOD, name="bad-message", message={"x": "\x00"}),
+                good,
+            ]
+        )
+    problems = caught.value.problems
+    assert list(problems) == ["bad-cron", "bad-zone", "jobs[3]", "bad-message", "good"]
+    assert len(problems["bad-zone"]) == 2
+    assert problems["jobs[3]"] == ("is a dict, not a PeriodicJob",)
+    assert problems["good"] == ("the name is used by another job of the same namespace",)
+    text = str(caught.value)
+    assert "5 periodic job(s)" in text
+    for name, texts in problems.items():
+        for each in texts:
+            assert f"  {name}: {each}" in text
+
+
+def test_names_that_cannot_be_hashed_are_reported_like_others():
+    with pytest.raises(InvalidJobs) as caught:
+        jobs.check([replace(GOOD, name=["a"]), replace(GOOD, name={"a": 1})])
+    assert list(caught.value.problems) == ["['a']", "{'a': 1}"]
+
+
+def test_the_size_limit_counts_bytes_and_is_the_callers():
+    job = replace(GOOD, message="ä" * 50)
+    jobs.check([job], max_bytes=102)
+    jobs.check([job], max_bytes=None)
+    with pytest.raises(InvalidJobs, match="102 bytes, the limit is 101"):
+        jobs.check([job], max_bytes=101)
+
+
+# Fingerprints.
+
+#: Other values than GOOD's, by field: the messages or slots that the job produces are others, too.
+MATTERS: dict[str, Any] = {
+    "cron": "0 8 * * *",
+    "queue_name": "post",
+    "message": {"kind": "weekly"},
+    "timezone": "Europe/Berlin",
+    "headers": {"trace": "abc"},
+    "version": 1,
+    "ttl": timedelta(hours=1),
+    # Decides whether slots are enqueued ahead of time.
+    "overlap": "skip",
+    "jitter": timedelta(seconds=1),
+    "start": datetime(2026, 1, 1),
+    "end": datetime(2026, 1, 1),
+    "group": "customer-1",
+}
+#: These decide only which missed slots a tick still sends; the tick has them at hand.
+DOES_NOT_MATTER: dict[str, Any] = {
+    "catch_up": "none",
+    "catch_up_max_age": timedelta(hours=1),
+    "catch_up_limit": 5,
+}
+
+
+def test_each_field_is_known_to_matter_or_not():
+    """The name tells jobs apart, so it is no part of what changes in one."""
+    assert {field.name for field in fields(PeriodicJob)} == {"name"} | MATTERS.keys() | DOES_NOT_MATTER.keys()
+
+
+@pytest.mark.parametrize("field", MATTERS)
+def test_a_fingerprint_changes_with_messages_and_slots(field):
+    assert replace(GOOD, **{field: MATTERS[field]}).fingerprint != GOOD.fingerprint
+
+
+@pytest.mark.parametrize("field", DOES_NOT_MATTER)
+def test_a_fingerprint_does_not_change_with_the_policy_of_missed_slots(field):
+    assert replace(GOOD, **{field: DOES_NOT_MATTER[field]}).fingerprint == GOOD.fingerprint
+
+
+def test_equal_jobs_have_equal_fingerprints():
+    assert replace(GOOD).fingerprint == GOOD.fingerprint
+    assert jobs.set_fingerprint([GOOD]) == jobs.set_fingerprint([replace(GOOD)])
+
+
+def test_no_headers_and_empty_headers_are_the_same():
+    assert replace(GOOD, headers={}).fingerprint == GOOD.fingerprint
+
+
+def test_text_that_looks_like_another_field_is_no_other_definition():
+    a = replace(GOOD, message='", "group": "x')
+    b = replace(GOOD, message="", group="x")
+    assert a.fingerprint != b.fingerprint
+
+
+def test_the_fingerprint_of_a_set_changes_with_its_jobs_and_their_names():
+    other = replace(GOOD, name="other")
+    prints = [
+        jobs.set_fingerprint(each)
+        for each in ([], [GOOD], [other], [GOOD, other], [replace(GOOD, version=1), other])
+    ]
+    assert len(set(prints)) == len(prints)
+
+
+def test_fingerprints_are_the_same_in_every_process():
+    code = """
+from datetime import datetime, timedelta
+from airflow_pgmq.core import jobs
+from airflow_pgmq.core.jobs import PeriodicJob
+job = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", message={"b": [1, 2.5], "a": "ä"},
+                  timezone="Europe/Berlin", headers={"z": 1, "y": 2}, ttl=timedelta(minutes=1),
+                  start=datetime(2026, 1, 1))
+print(job.fingerprint, jobs.set_fingerprint([job]))
+"""
+    assert python(code, PYTHONHASHSEED="1") == python(code, PYTHONHASHSEED="2")
+
+
+def test_the_stored_definition_is_json_with_the_message_in_it():
+    job = replace(GOOD, message={"text": 'ä"}'}, ttl=timedelta(minutes=1), start=datetime(2026, 1, 1))
+    definition = json.loads(job.definition_json)
+    assert definition["message"] == job.message
+    assert definition["ttl"] == 60
+    assert definition["start"] == "2026-01-01T00:00:00"
+    assert definition["cron"] == "0 7 * * *"
+
+
+# Bounds.
+
+
+@pytest.mark.parametrize(
+    ("bound", "expected"),
+    [
+        (None, None),
+        (datetime(2026, 6, 1, 12), utc("2026-06-01 10:00")),
+        (datetime(2026, 1, 1, 12), utc("2026-01-01 11:00")),
+        (datetime(2026, 6, 1, 12, tzinfo=ZoneInfo("America/New_York")), utc("2026-06-01 16:00")),
+    ],
+)
+def test_a_naive_bound_is_meant_in_the_zone_of_the_job(bound, expected):
+    assert replace(GOOD, timezone="Europe/Berlin").instant(bound) == expected

@@ -1,0 +1,170 @@
+"""The SQL files: every query is named, described and used; values and identifiers are never glued in."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_pgmq import sql
+from airflow_pgmq.sql import migrations, queries
+from tests.unit.support import ROOT
+
+PACKAGE = ROOT / "airflow_pgmq"
+SQL = Path(sql.__file__).parent
+QUERIES = (SQL / "queries.sql").read_text(encoding="utf-8")
+
+NAME = re.compile(r"^-- ([a-z_]+) --$", re.M)
+PLACEHOLDER = re.compile(r"%\(([a-z_]+)\)[sb]")
+COMMENT = re.compile(r"--.*")
+LITERAL = re.compile(r"'(?:[^']|'')*'")
+SQL_VERB = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|DROP|TRUNCATE|GRANT|REVOKE|LOCK|COPY|SET|CALL|NOTIFY)\s"
+)
+
+KINDS = "SCHEMA|TABLE|FUNCTION|VIEW|TYPE|SEQUENCE"
+
+#: What a statement may put into braces: see `airflow_pgmq.statements`.
+IDENTIFIERS = {"table", "index", "index_name"}
+
+each_query = pytest.mark.parametrize("name", sorted(queries()))
+
+
+def trees(folder: Path) -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted(folder.rglob("*.py")):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+# queries.sql
+
+
+def test_each_block_of_the_file_is_a_query():
+    """A block that the pattern does not find would end up inside the query before it."""
+    assert NAME.findall(QUERIES) == list(queries())
+    assert len(set(queries())) == len(queries())
+
+
+@each_query
+def test_a_query_has_a_description_of_its_own(name):
+    lines = QUERIES.split(f"-- {name} --\n", 1)[1].splitlines()
+    assert re.fullmatch(r"-- [A-Z\"'].{8,}", lines[0])
+
+
+@each_query
+def test_a_query_is_one_statement(name):
+    text = LITERAL.sub("''", COMMENT.sub("", queries()[name]))
+    assert text.strip()
+    assert ";" not in text
+
+
+@each_query
+def test_values_are_parameters(name):
+    rest = PLACEHOLDER.sub("", queries()[name])
+    assert "%" not in rest
+
+
+@each_query
+def test_identifiers_are_in_braces_that_the_driver_quotes(name):
+    text = COMMENT.sub("", queries()[name]).replace("{{}}", "")
+    assert set(re.findall(r"\{(.*?)\}", text)) <= IDENTIFIERS
+    # Inside a literal or quotes nothing would be quoted any more.
+    quoted = LITERAL.findall(text) + re.findall(r'"[^"]*"', text)
+    assert not [each for each in quoted if "{" in each]
+    assert not re.search(r"pgmq\.[qa]_", text)
+
+
+def called_names() -> set[str]:
+    """The first argument of every statement that is built, both branches of a choice."""
+    found = set()
+    for _, tree in trees(PACKAGE / "statements"):
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+                continue
+            if node.func.id in ("Statement", "on_queue", "_ack"):
+                if any(keyword.arg == "script" for keyword in node.keywords):
+                    continue
+                found |= {
+                    each.value
+                    for each in ast.walk(node.args[0])
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                }
+    return found
+
+
+def test_each_query_is_used_and_each_statement_has_a_query():
+    # `once` is compared with in a choice between two queries.
+    assert called_names() - {"once"} == set(queries())
+
+
+# Migrations.
+
+
+def test_migrations_are_numbered_without_gaps():
+    names = sorted(path.name for path in (SQL / "migrations").iterdir() if path.suffix == ".sql")
+    assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+\.sql", name) for name in names)
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert list(migrations()) == list(range(1, len(names) + 1))
+
+
+@pytest.mark.parametrize("number", migrations())
+def test_migrations_keep_to_our_own_schema(number):
+    text = COMMENT.sub("", migrations()[number])
+    objects = re.findall(rf"\b(?:CREATE|ALTER|DROP) (?:{KINDS})(?: IF (?:NOT )?EXISTS)? ([\w.]+)", text)
+    assert objects
+    assert {each.split(".")[0] for each in objects} == {"airflow_pgmq"}
+    assert all(
+        table.startswith("airflow_pgmq.")
+        for table in re.findall(r"\b(?:INTO|UPDATE|FROM|REFERENCES) ([a-z_]+\.\w+)", text)
+    )
+
+
+# Python.
+
+
+def glued(tree: ast.Module) -> Iterator[ast.AST]:
+    """SQL texts that are put together: f-strings, `+`, `%` and `format`."""
+
+    def is_sql(node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and bool(SQL_VERB.match(node.value))
+        )
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = node.values[:1]
+        elif isinstance(node, ast.BinOp):
+            parts = [node.left, node.right]
+        elif (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format"
+        ):
+            parts = [node.func.value]
+        else:
+            continue
+        if any(map(is_sql, parts)):
+            yield node
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'f"SELECT * FROM {table}"',
+        '"DELETE FROM " + table',
+        '"DROP TABLE %s" % table',
+        '"INSERT INTO {} VALUES (1)".format(table)',
+        'f"""\n    WITH x AS (SELECT {value}) SELECT 1"""',
+    ],
+)
+def test_glued_sql_would_be_found(code):
+    assert list(glued(ast.parse(code)))
+
+
+def test_python_glues_no_sql_together():
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}" for path, tree in trees(PACKAGE) for node in glued(tree)
+    ]
+    assert found == []

@@ -1,0 +1,606 @@
+"""What is run, in which order, and how answers are read: from rows as a database gives them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from itertools import count as count_up
+from typing import Any
+
+import pytest
+
+from airflow_pgmq.core import batch as batches
+from airflow_pgmq.core.batch import Batch, prepare
+from airflow_pgmq.core.jobs import PeriodicJob, Stored
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.slots import Window
+from airflow_pgmq.errors import (
+    DuplicateMessage,
+    FeatureMissing,
+    GuardMissing,
+    InvalidMessage,
+    InvalidName,
+    NotInstalled,
+    QueueNotFound,
+)
+from airflow_pgmq.sql import migrations, queries
+from airflow_pgmq.statements import Flow, Statement, periodic, queues, reading, schema, sending
+from tests.unit.support import utc
+
+Rows = Sequence[Mapping[str, Any]]
+
+NOON = utc("2026-06-01 12:00")
+EARLIER = NOON - timedelta(hours=1)
+WINDOW = timedelta(days=7)
+JOB = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", overlap="skip")
+
+
+class Played:
+    """A flow with the answers of a database, or what makes them of the statement; `ran` is what it ran."""
+
+    def __init__(self, flow: Flow[Any], *answers: Rows | Callable[[Statement[Any]], Rows]) -> None:
+        self.ran: list[Statement[Any]] = []
+        self.result: Any = None
+        left = list(answers)
+        try:
+            statement = next(flow)
+            while True:
+                self.ran.append(statement)
+                answer = left.pop(0)
+                rows = answer(statement) if callable(answer) else answer
+                statement = flow.send(statement.decode(rows))
+        except StopIteration as stop:
+            self.result = stop.value
+        assert left == []
+
+    @property
+    def names(self) -> list[str]:
+        return [statement.name for statement in self.ran]
+
+
+# Every statement fits its query.
+
+STATEMENTS = [
+    queues.list_all(),
+    queues.missing(["mail"]),
+    queues.metrics("mail"),
+    queues.metrics_all(),
+    queues.purge("mail"),
+    queues.disable_notify("mail"),
+    queues.bind_topic("a.*", "mail"),
+    queues.unbind_topic("a.*", "mail"),
+    queues.topics(),
+    reading.read("mail", max_messages=1, visibility_timeout=30),
+    reading.read("mail", max_messages=1, visibility_timeout=30, headers_condition={}),
+    reading.visible("mail", limit=1, condition=None, headers_condition=None),
+    reading.pop("mail", 1),
+    reading.pop("mail", 2),
+    reading.archive("mail", 1),
+    reading.delete("mail", 1),
+    reading.set_vt("mail", 1, 30),
+    sending.plain("mail", prepare([1])),
+    sending.cancel("mail", ["k"]),
+    sending.topic("a.b", 1, None, 0),
+    sending.prune_ledger(1000),
+    periodic.open_namespace("reports", "dag.task", 1),
+    periodic.lock_namespace("reports"),
+    periodic.deploy_namespace("reports", "dag.task", 1, "f"),
+    periodic.close_tick("reports", "dag.task", NOON),
+    periodic.stored_jobs("reports"),
+    periodic.due_jobs("reports", Window(NOON, NOON, WINDOW), [], 10),
+    periodic.upsert_jobs("reports", [(JOB, NOON)]),
+    periodic.advance_jobs("reports", [{"name": "report"}]),
+    periodic.remove_jobs("reports", ["report"]),
+    periodic.remove_namespace("reports"),
+    periodic.withdraw("mail", "reports", {"report": NOON}),
+    periodic.still_queued("mail", {1: "k"}),
+    periodic.definition("reports", "report"),
+    periodic.pause("reports", "report", None),
+    periodic.resume("reports", "report"),
+    periodic.list_jobs(None),
+]
+
+
+def keyed(batch: Batch, scope: Any = "once", on_duplicate: Any = "skip") -> Flow[Any]:
+    return sending.keyed("mail", batch, scope=scope, on_duplicate=on_duplicate, window=WINDOW)
+
+
+def first_of(flow: Flow[Any]) -> Statement[Any]:
+    return next(flow)
+
+
+def assert_fits(statement: Statement[Any]) -> None:
+    wanted = set(re.findall(r"%\(([a-z_]+)\)[sb]", statement.sql))
+    assert wanted <= statement.params.keys()
+    # What is about a queue gets its name and table, needed or not.
+    assert statement.params.keys() - wanted <= {"queue_name"}
+    braces = set(re.findall(r"\{([a-z_]+)\}", statement.sql))
+    assert braces <= statement.identifiers.keys()
+    assert statement.identifiers.keys() - braces <= {"table"}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.name)
+def test_a_statement_gives_its_query_what_it_asks_for(statement):
+    assert_fits(statement)
+
+
+@pytest.mark.parametrize("scope", ["once", "queued"])
+def test_sending_with_keys_gives_its_query_what_it_asks_for(scope):
+    assert_fits(first_of(keyed(prepare([1], dedup_keys=["k"]), scope)))
+
+
+def test_a_statement_about_a_queue_names_the_table_apart_from_the_values():
+    statement = queues.purge("Mail")
+    assert statement.params == {"queue_name": "Mail"}
+    assert statement.identifiers == {"table": ("pgmq", "q_mail")}
+    assert statement.queue_name == "Mail"
+    assert statement.sql == queries()["purge"]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        queues.purge,
+        queues.metrics,
+        lambda name: queues.bind_topic("a", name),
+        lambda name: reading.read(name, max_messages=1, visibility_timeout=1),
+        lambda name: reading.delete(name, 1),
+        lambda name: sending.plain(name, prepare([1])),
+        lambda name: sending.cancel(name, []),
+        lambda name: periodic.withdraw(name, "reports", {}),
+    ],
+)
+def test_no_statement_is_built_about_an_unsafe_queue(build):
+    with pytest.raises(InvalidName):
+        build("mail'; DROP TABLE x; --")
+
+
+# Sending with keys.
+
+
+def sent(key: str, msg_id: int) -> Mapping[str, Any]:
+    return {"key": key, "msg_id": msg_id, "status": "sent", "first_at": NOON}
+
+
+def taken(key: str, msg_id: int) -> Mapping[str, Any]:
+    return {"key": key, "msg_id": msg_id, "status": "duplicate", "first_at": EARLIER}
+
+
+def lost_race(key: str) -> Mapping[str, Any]:
+    """Another transaction claimed it, which this statement could not see yet."""
+    return {"key": key, "msg_id": None, "status": "duplicate", "first_at": NOON}
+
+
+def states(played: Played) -> list[tuple[Any, ...]]:
+    return [(each.dedup_key, each.status, each.msg_id, each.first_sent_at) for each in played.result]
+
+
+def test_results_are_in_the_order_of_the_call_whatever_the_order_of_the_rows():
+    played = Played(
+        keyed(prepare([1, 2, 3], dedup_keys=["b", "a", "c"])), [taken("a", 4), sent("c", 9), sent("b", 8)]
+    )
+    assert played.names == ["send_once"]
+    assert states(played) == [("b", "sent", 8, None), ("a", "duplicate", 4, EARLIER), ("c", "sent", 9, None)]
+
+
+@pytest.mark.parametrize(("scope", "query"), [("once", "send_once"), ("queued", "send_queued")])
+def test_each_scope_has_its_query(scope, query):
+    statement = first_of(keyed(prepare([1], dedup_keys=["k"]), scope))
+    assert statement.name == query
+    assert statement.params.get("window") == (WINDOW if scope == "once" else None)
+    assert statement.params["sequence"] == 'pgmq."q_mail_msg_id_seq"'
+
+
+def test_of_equal_keys_in_one_call_the_first_is_sent_and_the_others_are_duplicates():
+    played = Played(keyed(prepare(["x", "y", "z"], dedup_keys=["a", "b", "a"])), [sent("a", 1), sent("b", 2)])
+    assert played.ran[0].params["keys"] == ["a", "b"]
+    assert played.ran[0].params["messages"] == ['"x"', '"y"']
+    assert states(played) == [("a", "sent", 1, None), ("b", "sent", 2, None), ("a", "duplicate", 1, NOON)]
+
+
+def test_a_lost_race_is_asked_for_again_and_alone():
+    played = Played(
+        keyed(prepare(["x", "y"], dedup_keys=["a", "b"], delays=[1, 2])),
+        [lost_race("b"), sent("a", 1)],
+        [taken("b", 2)],
+    )
+    assert played.names == ["send_once", "send_once"]
+    assert played.ran[1].params["keys"] == ["b"]
+    assert played.ran[1].params["messages"] == ['"y"']
+    assert played.ran[1].params["seconds"] == [2.0]
+    assert states(played) == [("a", "sent", 1, None), ("b", "duplicate", 2, EARLIER)]
+
+
+def test_fail_names_the_keys_that_were_taken():
+    with pytest.raises(DuplicateMessage) as caught:
+        Played(
+            keyed(prepare([1, 2], dedup_keys=["a", "b"]), on_duplicate="fail"), [sent("a", 1), taken("b", 2)]
+        )
+    assert (caught.value.queue_name, caught.value.keys) == ("mail", ("b",))
+
+
+def test_fail_counts_equal_keys_of_one_call():
+    with pytest.raises(DuplicateMessage) as caught:
+        Played(keyed(prepare([1, 2], dedup_keys=["a", "a"]), on_duplicate="fail"), [sent("a", 1)])
+    assert caught.value.keys == ("a",)
+
+
+def test_fail_without_a_duplicate_sends():
+    played = Played(keyed(prepare([1], dedup_keys=["a"]), on_duplicate="fail"), [sent("a", 1)])
+    assert states(played) == [("a", "sent", 1, None)]
+
+
+def test_replace_gives_waiting_messages_the_new_content():
+    played = Played(
+        keyed(prepare(["x", "y", "z"], dedup_keys=["a", "b", "c"]), on_duplicate="replace"),
+        [taken("a", 1), sent("b", 9), taken("c", 3)],
+        [{"key": "a", "msg_id": 1}],
+    )
+    assert played.names == ["send_once", "replace"]
+    assert_fits(played.ran[1])
+    assert played.ran[1].params["keys"] == ["a", "c"]
+    assert played.ran[1].params["msg_ids"] == [1, 3]
+    assert played.ran[1].params["messages"] == ['"x"', '"z"']
+    # `c` was read meanwhile: it stays as it is.
+    assert states(played) == [
+        ("a", "replaced", 1, EARLIER),
+        ("b", "sent", 9, None),
+        ("c", "duplicate", 3, EARLIER),
+    ]
+
+
+def test_replace_without_a_duplicate_replaces_nothing():
+    played = Played(keyed(prepare([1], dedup_keys=["a"]), on_duplicate="replace"), [sent("a", 1)])
+    assert played.names == ["send_once"]
+
+
+def test_replace_keeps_the_last_of_equal_keys_in_one_call():
+    played = Played(
+        keyed(prepare(["x", "y", "z"], dedup_keys=["a", "b", "a"]), on_duplicate="replace"),
+        [sent("a", 1), sent("b", 2)],
+    )
+    assert played.ran[0].params["messages"] == ['"z"', '"y"']
+    assert states(played) == [("a", "sent", 1, None), ("b", "sent", 2, None), ("a", "replaced", 1, NOON)]
+
+
+def test_many_keys_are_claimed_in_chunks_in_key_order_over_all_of_them():
+    """Two such transactions take their locks in the same order, so they cannot deadlock."""
+    count = 2 * batches.CHUNK + 1
+    keys = [f"{(number * 7919) % count:05}" for number in range(count)]
+    ids = count_up(1)
+
+    def send_all(statement: Statement[Any]) -> Rows:
+        return [sent(key, next(ids)) for key in statement.params["keys"]]
+
+    played = Played(keyed(prepare(list(range(count)), dedup_keys=keys)), send_all, send_all, send_all)
+    claimed = [statement.params["keys"] for statement in played.ran]
+    assert [len(part) for part in claimed] == [batches.CHUNK, batches.CHUNK, 1]
+    assert [key for part in claimed for key in part] == sorted(keys)
+    assert [each.dedup_key for each in played.result] == keys
+
+
+def test_few_keys_keep_the_order_of_the_call_so_that_ids_do():
+    statement = first_of(keyed(prepare([1, 2], dedup_keys=["b", "a"])))
+    assert statement.params["keys"] == ["b", "a"]
+
+
+def test_nothing_to_send_runs_nothing():
+    assert Played(keyed(prepare([], dedup_keys=[]))).result == []
+
+
+def test_plain_results_are_the_ids_in_the_order_of_the_call():
+    results = sending.plain("mail", prepare(["a", "b"])).decode([{"msg_id": 5}, {"msg_id": 6}])
+    assert [(each.status, each.msg_id, each.dedup_key) for each in results] == [
+        ("sent", 5, None),
+        ("sent", 6, None),
+    ]
+
+
+# Reading and acking.
+
+
+def row(msg_id: int, read_ct: int = 1) -> dict[str, Any]:
+    return {
+        "msg_id": msg_id,
+        "read_ct": read_ct,
+        "enqueued_at": NOON,
+        "vt": NOON,
+        "message": {},
+        "headers": None,
+    }
+
+
+def test_messages_come_oldest_first_whatever_the_order_of_the_rows():
+    found = reading.pop("mail", 3).decode([row(3), row(1), row(2)])
+    assert [message.msg_id for message in found] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("condition", "headers_condition", "name"),
+    [
+        (None, None, "read"),
+        ({"a": 1}, None, "read"),
+        (None, {}, "read_by_headers"),
+        ({}, {"j": 1}, "read_by_headers"),
+    ],
+)
+def test_only_a_condition_on_headers_leaves_pgmqs_own_function(condition, headers_condition, name):
+    statement = reading.read(
+        "mail",
+        max_messages=2,
+        visibility_timeout=30,
+        condition=condition,
+        headers_condition=headers_condition,
+    )
+    assert statement.name == name
+
+
+def test_conditions_are_json():
+    statement = reading.visible("mail", limit=5, condition={"a": "ä"}, headers_condition=None)
+    assert statement.params["condition"] == '{"a":"ä"}'
+    assert statement.params["headers_condition"] is None
+    with pytest.raises(InvalidMessage, match="The condition is not JSON"):
+        reading.visible("mail", limit=5, condition={"a": float("nan")}, headers_condition=None)
+
+
+@pytest.mark.parametrize("ack", [reading.archive, reading.delete])
+def test_acks_are_fenced_and_say_which_were_ours(ack):
+    held = Message(7, 2, NOON, NOON, {}, {})
+    statement = ack("mail", [held, 8])
+    assert (statement.params["msg_ids"], statement.params["read_cts"]) == ([7, 8], [2, None])
+    assert statement.decode([{"msg_id": 8}]) == [8]
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds", "instant"),
+    [(None, 0.0, None), (30, 30.0, None), (timedelta(minutes=1), 60.0, None), (NOON, 0.0, NOON)],
+)
+def test_visibility_moves_by_seconds_or_to_an_instant(delay, seconds, instant):
+    statement = reading.set_vt("mail", 7, delay)
+    assert (statement.params["seconds"], statement.params["instant"]) == (seconds, instant)
+
+
+# Queues.
+
+
+def create(queue_name: str, **options: Any) -> Flow[None]:
+    defaults = {
+        "unlogged": False,
+        "partition_interval": None,
+        "retention_interval": "7 days",
+        "notify": False,
+    }
+    return queues.create(queue_name, **{**defaults, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "query"),
+    [
+        ({}, "create_queue"),
+        ({"unlogged": True}, "create_unlogged"),
+        ({"partition_interval": 10_000}, "create_partitioned"),
+    ],
+)
+def test_each_kind_of_queue_has_its_query(options, query):
+    played = Played(create("mail", **options), [])
+    assert played.names == [query]
+    assert_fits(played.ran[0])
+
+
+@pytest.mark.parametrize(
+    ("queue_name", "options"), [("Mail", {}), ("mail", {"unlogged": True, "partition_interval": "1 day"})]
+)
+def test_queues_that_would_not_be_safe_are_not_created(queue_name, options):
+    with pytest.raises(InvalidName):
+        Played(create(queue_name, **options))
+
+
+def test_a_new_queue_announces_under_pgmqs_lock():
+    played = Played(create("mail", notify=True), [], [], [{"present": False}], [])
+    assert played.names == ["create_queue", "queue_lock", "has_trigger", "enable_notify"]
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_a_trigger_that_stands_is_left_alone():
+    played = Played(queues.enable_notify("mail"), [], [{"present": True}])
+    assert played.names == ["queue_lock", "has_trigger"]
+    assert played.result is False
+
+
+@pytest.mark.parametrize("queue_name", ["mail", 'ma"il', "Mail"])
+def test_a_table_looked_up_by_its_text_is_quoted(queue_name):
+    played = Played(queues.enable_notify(queue_name), [], [{"present": True}])
+    table = {"mail": 'pgmq."q_mail"', 'ma"il': 'pgmq."q_ma""il"', "Mail": 'pgmq."q_mail"'}[queue_name]
+    assert played.ran[1].params["table"] == table
+
+
+@pytest.mark.parametrize(("has_ledger", "last"), [(True, "forget_queue"), (False, "drop_queue")])
+def test_dropping_forgets_the_keys_where_there_is_a_ledger(has_ledger, last):
+    answers: list[Rows] = [[], [{"dropped": True}], []]
+    played = Played(queues.drop("mail", has_ledger=has_ledger), *answers[: 3 if has_ledger else 2])
+    assert played.names[-1] == last
+    assert played.result is True
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_a_queue_that_is_not_there_is_not_dropped():
+    played = Played(queues.drop("mail", has_ledger=True), [{"queue_name": "mail"}])
+    assert played.names == ["missing_queues"]
+    assert played.result is False
+
+
+# The guard of `dedup_scope="queued"`.
+
+
+def guard(valid: bool, present: bool, partitioned: bool = False) -> Rows:
+    return [{"valid": valid, "present": present, "partitioned": partitioned}]
+
+
+def test_a_guard_that_stands_is_left_alone():
+    played = Played(queues.guard("mail"), guard(valid=True, present=True))
+    assert played.names == ["guard_state"]
+    assert played.result is False
+
+
+def test_a_missing_guard_is_built_under_the_lock_after_a_second_look():
+    played = Played(queues.guard("mail"), guard(False, False), [], guard(False, False), [])
+    assert played.names == ["guard_state", "queue_lock", "guard_state", "create_guard"]
+    assert played.result is True
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_a_guard_that_somebody_built_meanwhile_is_left_alone():
+    played = Played(queues.guard("mail"), guard(False, False), [], guard(True, True))
+    assert played.names[-1] == "guard_state"
+    assert played.result is False
+
+
+def test_an_invalid_guard_is_replaced():
+    played = Played(queues.guard("mail"), guard(False, True), [], guard(False, True), [], [])
+    assert played.names == ["guard_state", "queue_lock", "guard_state", "drop_guard", "create_guard"]
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_a_guard_that_cannot_be_is_an_error():
+    with pytest.raises(GuardMissing, match="partitioned"):
+        Played(queues.guard("mail"), guard(False, False, partitioned=True))
+    with pytest.raises(QueueNotFound, match="'mail'"):
+        Played(queues.guard("mail"), [])
+
+
+# Installing.
+
+BARE = [{"pgmq": False, "ours": False}]
+PGMQ_ONLY = [{"pgmq": True, "ours": False}]
+BOTH = [{"pgmq": True, "ours": True}]
+
+
+def extension(*, available: bool = False, headers: bool = True) -> Rows:
+    return [{"available": available, "version": None, "headers": headers}]
+
+
+def no_script() -> str | None:
+    return None
+
+
+def migrated() -> list[Rows]:
+    return [[], []] * len(migrations())
+
+
+def test_installing_on_a_bare_database_takes_the_extension_where_there_is_one():
+    played = Played(
+        schema.install(no_script),
+        [],
+        BARE,
+        extension(available=True),
+        [],
+        extension(),
+        PGMQ_ONLY,
+        *migrated(),
+    )
+    assert played.names[0] == "install_lock"
+    assert "create_extension" in played.names
+    assert played.names.count("migrate") == len(migrations())
+    assert played.result[0] == "PGMQ: extension"
+
+
+def test_installing_takes_the_clients_sql_where_there_is_no_extension():
+    played = Played(
+        schema.install(lambda: "SELECT 'PGMQ'"),
+        [],
+        BARE,
+        extension(),
+        [],
+        extension(),
+        PGMQ_ONLY,
+        *migrated(),
+    )
+    script = next(statement for statement in played.ran if statement.name == "pgmq_script")
+    assert script.sql == "SELECT 'PGMQ'"
+
+
+def test_installing_without_any_pgmq_says_what_to_install():
+    with pytest.raises(NotInstalled, match=r"\[local\]"):
+        Played(schema.install(no_script), [], BARE, extension())
+
+
+def test_a_pgmq_without_headers_is_too_old():
+    with pytest.raises(FeatureMissing, match="1\\.5\\.0"):
+        Played(schema.install(no_script), [], PGMQ_ONLY, extension(headers=False))
+
+
+def test_installing_again_changes_nothing():
+    newest = [{"number": max(migrations())}]
+    played = Played(schema.install(no_script), [], BOTH, extension(), BOTH, newest)
+    assert played.result == []
+    assert not {"migrate", "create_extension", "pgmq_script"} & set(played.names)
+
+
+@pytest.mark.parametrize(
+    ("answers", "current"),
+    [
+        ([PGMQ_ONLY], False),
+        ([BOTH, [{"number": None}]], False),
+        ([BOTH, [{"number": max(migrations()) - 1}]], False),
+        ([BOTH, [{"number": max(migrations())}]], True),
+        ([BOTH, [{"number": max(migrations()) + 1}]], True),
+    ],
+)
+def test_our_schema_is_current_when_it_is_as_new_as_the_package(answers, current):
+    assert Played(schema.is_current(), *answers).result is current
+
+
+# Periodic jobs.
+
+
+def test_jobs_are_stored_in_columns():
+    other = PeriodicJob(name="other", cron="* * * * *", queue_name="post", version=3)
+    params = periodic.upsert_jobs("reports", [(JOB, NOON), (other, EARLIER)]).params
+    assert params["names"] == ["report", "other"]
+    assert params["versions"] == [0, 3]
+    assert params["fingerprints"] == [JOB.fingerprint, other.fingerprint]
+    assert params["definitions"] == [JOB.definition_json, other.definition_json]
+    assert params["queue_names"] == ["mail", "post"]
+    assert params["overlap_skips"] == [True, False]
+    assert params["watermarks"] == [NOON, EARLIER]
+
+
+def test_what_is_not_known_of_a_job_is_null():
+    params = periodic.advance_jobs("reports", [{"name": "report", "watermark": NOON}]).params
+    assert params["watermarks"] == [NOON]
+    assert params["last_keys"] == [None]
+
+
+def test_stored_jobs_are_records():
+    stored = {
+        "name": "report",
+        "version": 1,
+        "fingerprint": "f",
+        "queue_name": "mail",
+        "watermark": NOON,
+        "next_slot": None,
+        "paused": False,
+    }
+    assert periodic.stored_jobs("reports").decode([stored]) == [Stored(**stored)]
+
+
+def test_slots_are_withdrawn_from_the_text_that_keys_hold():
+    params = periodic.withdraw("mail", "reports", {"report": NOON}).params
+    assert params["names"] == ["report"]
+    assert params["from_slots"] == ["2026-06-01T12:00:00Z"]
+
+
+def test_a_namespace_has_a_safe_name():
+    with pytest.raises(InvalidName, match="Namespace name"):
+        periodic.open_namespace("a/b", "dag.task", 0)
+
+
+@pytest.mark.parametrize("build", [periodic.lock_namespace, lambda name: periodic.definition(name, "report")])
+def test_what_may_be_unknown_is_none(build):
+    assert build("reports").decode([]) is None
+    assert build("reports").decode([{"paused": True}]) == {"paused": True}
