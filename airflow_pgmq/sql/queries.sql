@@ -1,10 +1,6 @@
 -- All run-time SQL. A block is `-- name --`, its description, the statement. Identifiers in {braces}
 -- are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in binary.
 
--- server_now --
--- The queue database's clock, the only one that decides what is due.
-SELECT clock_timestamp() AS now;
-
 -- installed --
 -- What is there: PGMQ, and the number of our newest migration (null without our schema).
 SELECT to_regclass('pgmq.meta') IS NOT NULL AS pgmq,
