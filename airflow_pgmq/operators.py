@@ -166,7 +166,8 @@ class PgmqPeriodicOperator(_PgmqOperator):
     :param jobs: the jobs; all that is wrong with any of them is reported at Dag parse
     :param namespace: what keeps the jobs of Dags and deployments apart; the Dag's id by default (templated)
     :param version: of this set of jobs; a tick with a lower one than the last deploy changes nothing that
-        the newer one decided. By default the highest version of its jobs
+        the newer one decided. By default the highest version of its jobs; then a lower one takes over when
+        the newer has not ticked for five minutes, as after a rollback
     :param look_ahead: how far ahead slots are enqueued; longer than the Dag's interval
     :param grace: a slot late by no more than this is sent whatever its job's catch-up policy
     :param dedup_window: how long a sent slot is remembered, from the slot on; backfills further back than
@@ -192,7 +193,12 @@ class PgmqPeriodicOperator(_PgmqOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        jobs = list(jobs)
         core_jobs.check(jobs, settings.max_message_bytes())
+        if version is not None and not core_jobs.is_version(version):
+            raise ValueError(
+                f"version must be an integer of at most {core_jobs.MAX_VERSION}, not {version!r}"
+            )
         if look_ahead < timedelta(0) or grace < timedelta(0) or dedup_window <= timedelta(0):
             raise ValueError("look_ahead and grace must not be negative, dedup_window must be positive")
         self.jobs = jobs
@@ -213,6 +219,7 @@ class PgmqPeriodicOperator(_PgmqOperator):
             owner=f"{self.dag_id}.{self.task_id}",
             jobs=self.jobs,
             version=max((job.version for job in self.jobs), default=0) if version is None else version,
+            rollback=version is None,
             look_ahead=self.look_ahead,
             grace=self.grace,
             dedup_window=self.dedup_window,
@@ -232,7 +239,8 @@ class PgmqPeriodicOperator(_PgmqOperator):
         self.log.info("Namespace %s: %s", namespace, counts)
         if summary.outdated:
             self.log.warning(
-                "%d jobs are left to a newer version of this Dag; raise version= to take them back.",
+                "%d jobs are left to the newer version of this Dag that ticks the same namespace, or did: "
+                "if this one is the newer, raise its version=.",
                 summary.outdated,
             )
 

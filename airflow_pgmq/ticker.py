@@ -43,7 +43,7 @@ class Summary:
     late: int = 0
     #: Slots left out by a job's catch-up or overlap policy.
     dropped: int = 0
-    #: Jobs left to a newer version of this code.
+    #: Jobs left to a newer version of this code, those that only it knows among them.
     outdated: int = 0
 
     def add(self, counts: Mapping[str, int]) -> None:
@@ -79,6 +79,8 @@ class Tick:
     grace: timedelta
     dedup_window: timedelta
     source: Mapping[str, Any] | None = None
+    #: A lower version may take over when the higher one is silent: a rollback, or its job was deleted.
+    rollback: bool = False
     by_name: dict[str, PeriodicJob] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +94,7 @@ class Tick:
             client.run(self._check_queues, conn)
             deployed = client.attempt(self._deploy, conn)
             summary.withdrawn = deployed.withdrawn
-            summary.outdated = len(deployed.outdated & self.by_name.keys())
+            summary.outdated = len(deployed.outdated)
             more = True
             while more:
                 counts, more = client.attempt(lambda: self._round(deployed), conn)
@@ -141,7 +143,10 @@ class Tick:
         if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
             return _Deployed(window, fingerprint)
         known = {job.name: job for job in (yield periodic.stored_jobs(self.namespace))}
-        change = jobs.deploy(self.by_name, known, version=self.version, stored_version=stored["version"])
+        rollback = self.rollback and stored["now"] - stored["version_ticked_at"] >= SILENT
+        change = jobs.deploy(
+            self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
+        )
         gone = [known[name] for name in (*change.removed, *(job.name for job in change.changed))]
         withdrawn = yield from withdraw(self.namespace, gone, window.now)
         watermarks = [(job, window.now) for job in change.added]
@@ -153,7 +158,7 @@ class Tick:
             yield periodic.upsert_jobs(self.namespace, [watermarks[position] for position in positions])
         if change.removed:
             yield periodic.remove_jobs(self.namespace, change.removed)
-        if self.version < stored["version"]:
+        if self.version < stored["version"] and not rollback:
             return _Deployed(window, stored["fingerprint"], change.outdated)
         if change.outdated:
             # While jobs are left alone, every tick has to look again.
@@ -201,7 +206,7 @@ class Tick:
             yield periodic.advance_jobs(self.namespace, states)
         more = len(states) < len(rows) or len(rows) == JOBS_PER_ROUND
         if not more:
-            yield periodic.close_tick(self.namespace, self.owner, window.horizon)
+            yield periodic.close_tick(self.namespace, self.owner, self.version, window.horizon)
         return counts + _tally(items, sent, window.now), more
 
     def _busy(self, rows: Sequence[Row]) -> Flow[set[str]]:

@@ -150,7 +150,7 @@ class PeriodicJob:
             yield f"overlap must be 'allow' or 'skip', not {self.overlap!r}"
         if not _is_integer(self.catch_up_limit) or self.catch_up_limit < 1:
             yield f"catch_up_limit must be a positive integer, not {self.catch_up_limit!r}"
-        if not _is_integer(self.version) or abs(self.version) > MAX_VERSION:
+        if not is_version(self.version):
             yield f"version must be an integer of at most {MAX_VERSION}, not {self.version!r}"
 
     def _wrong_durations(self) -> Iterator[str]:
@@ -182,6 +182,11 @@ def _refusal(check: Callable[[], object]) -> list[str]:
 
 def _is_bound(value: object) -> bool:
     return value is None or (isinstance(value, datetime) and 1970 <= value.year <= 2999)
+
+
+def is_version(value: object) -> bool:
+    """Whether the value can be a version."""
+    return _is_integer(value) and -MAX_VERSION <= value <= MAX_VERSION  # type: ignore[operator]
 
 
 def _is_integer(value: object) -> bool:
@@ -232,13 +237,20 @@ class Deploy:
 
 
 def deploy(
-    declared: Mapping[str, PeriodicJob], stored: Mapping[str, Stored], *, version: int, stored_version: int
+    declared: Mapping[str, PeriodicJob],
+    stored: Mapping[str, Stored],
+    *,
+    version: int,
+    stored_version: int,
+    rollback: bool = False,
 ) -> Deploy:
-    """Compare the code's jobs with the database's: a lower version never undoes a higher one."""
+    """Compare the code's jobs with the database's: a lower version undoes a higher one in a rollback only."""
     same = {n for n, job in declared.items() if n in stored and stored[n].fingerprint == job.fingerprint}
-    if version < stored_version:
+    if version < stored_version and not rollback:
         return Deploy(outdated=frozenset((declared.keys() | stored.keys()) - same))
     older = {n for n, job in declared.items() if n in stored and job.version < stored[n].version}
+    if rollback:
+        older = set()
     return Deploy(
         added=tuple(job for n, job in declared.items() if n not in stored),
         changed=tuple(job for n, job in declared.items() if n in stored and n not in same | older),
@@ -251,7 +263,8 @@ def set_fingerprint(jobs: Iterable[PeriodicJob]) -> str:
     """One value for all jobs, so that a tick that changes nothing compares one string."""
     digest = hashlib.sha256()
     for job in jobs:
-        digest.update(f"{job.name}\x1f{job.fingerprint}\x1e".encode())
+        # Not its fingerprint, which would be one more hash for each job at every tick.
+        digest.update(f"{job.name}\x1f{job.definition_json}\x1e".encode())
     return digest.hexdigest()[:32]
 
 

@@ -29,9 +29,10 @@ def deploy_namespace(namespace: str, owner: str, version: int, fingerprint: str)
     return Statement("deploy_namespace", params)
 
 
-def close_tick(namespace: str, owner: str, horizon: datetime) -> Statement[None]:
-    """Note that all is done up to the horizon."""
-    return Statement("close_tick", {"namespace": namespace, "owner": owner, "horizon": horizon})
+def close_tick(namespace: str, owner: str, version: int, horizon: datetime) -> Statement[None]:
+    """Note that all is done up to the horizon, and by which version."""
+    params = {"namespace": namespace, "owner": owner, "version": version, "horizon": horizon}
+    return Statement("close_tick", params)
 
 
 def stored_jobs(namespace: str) -> Statement[list[Stored]]:

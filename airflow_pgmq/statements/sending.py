@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.batch import CHUNK, Batch, chunks, first_of_each, last_of_each
-from airflow_pgmq.core.messages import Row, SendResult
+from airflow_pgmq.core.messages import Row, SendResult, Status
 from airflow_pgmq.errors import DuplicateMessage
 from airflow_pgmq.statements import Flow, Statement, column, on_queue, scalar
 
 Scope: TypeAlias = Literal["once", "queued"]
 OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
+
+
+class Claim(NamedTuple):
+    """What the database says of a key: it was free, or another message has it."""
+
+    status: Status
+    msg_id: int
+    first_at: datetime
 
 
 def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
@@ -37,49 +45,54 @@ def keyed(
     keys = batch.keys or []
     chosen = last_of_each(keys) if on_duplicate == "replace" else first_of_each(keys)
     order = sorted(chosen) if len(chosen) > CHUNK else list(chosen)
-    answers: dict[str, Row] = {}
+    answers: dict[str, Claim] = {}
     for part in chunks(order):
         open_keys = part
         while open_keys:
-            rows = yield _claim(queue_name, batch.take([chosen[key] for key in open_keys]), scope, window)
-            answers.update({row["key"]: row for row in rows if row["msg_id"] is not None})
+            answers |= yield _claim(queue_name, batch.take([chosen[key] for key in open_keys]), scope, window)
             # A key that another transaction committed meanwhile: the next statement's snapshot sees it.
             open_keys = [key for key in open_keys if key not in answers]
     replaced: set[str] = set()
-    duplicates = [key for key in order if answers[key]["status"] == "duplicate"]
+    duplicates = [key for key in order if answers[key].status == "duplicate"]
     if on_duplicate == "fail" and (duplicates or len(chosen) < len(keys)):
         repeated = [key for position, key in enumerate(keys) if chosen[key] != position]
         raise DuplicateMessage(queue_name, duplicates + repeated)
     if on_duplicate == "replace":
         for part in chunks(duplicates):
             again = batch.take([chosen[key] for key in part])
-            replaced |= yield _replace(queue_name, again, [answers[key]["msg_id"] for key in part])
+            replaced |= yield _replace(queue_name, again, [answers[key].msg_id for key in part])
     return _results(keys, answers, replaced, on_duplicate)
 
 
 def _results(
-    keys: Sequence[str], answers: Mapping[str, Row], replaced: set[str], on_duplicate: OnDuplicate
+    keys: Sequence[str], answers: Mapping[str, Claim], replaced: set[str], on_duplicate: OnDuplicate
 ) -> list[SendResult]:
     seen: set[str] = set()
     results = []
     for key in keys:
-        row = answers[key]
-        if key in replaced or (key in seen and on_duplicate == "replace" and row["status"] == "sent"):
-            status, first_sent_at = "replaced", row["first_at"]
-        elif row["status"] == "duplicate" or key in seen:
-            status, first_sent_at = "duplicate", row["first_at"]
-        else:
-            status, first_sent_at = "sent", None
+        status, msg_id, first_at = answers[key]
+        if key in replaced or (key in seen and on_duplicate == "replace" and status == "sent"):
+            status = "replaced"
+        elif key in seen:
+            status = "duplicate"
         seen.add(key)
-        results.append(SendResult(status, row["msg_id"], key, first_sent_at))  # type: ignore[arg-type]
+        results.append(SendResult(status, msg_id, key, None if status == "sent" else first_at))
     return results
 
 
-def _claim(queue_name: str, batch: Batch, scope: Scope, window: timedelta) -> Statement[list[Row]]:
+def _claim(queue_name: str, batch: Batch, scope: Scope, window: timedelta) -> Statement[dict[str, Claim]]:
     params = {**_columns(batch), "keys": batch.keys, "sequence": names.sequence(queue_name)}
     if scope == "once":
         params["window"] = window
-    return on_queue("send_once" if scope == "once" else "send_queued", queue_name, list, **params)
+    return on_queue("send_once" if scope == "once" else "send_queued", queue_name, _claims, **params)
+
+
+def _claims(rows: Sequence[Row]) -> dict[str, Claim]:
+    return {
+        key: Claim(row["status"], msg_id, first_at)
+        for row in rows
+        for key, msg_id, first_at in zip(row["keys"], row["msg_ids"], row["first_ats"], strict=True)
+    }
 
 
 def _replace(queue_name: str, batch: Batch, msg_ids: list[int]) -> Statement[set[str]]:

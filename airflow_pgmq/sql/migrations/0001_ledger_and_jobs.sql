@@ -30,7 +30,9 @@ CREATE TABLE airflow_pgmq.namespaces (
     fingerprint text NOT NULL DEFAULT '',
     -- Every slot up to here was dealt with by the last complete tick, for jobs that were not behind.
     horizon timestamptz NOT NULL,
-    ticked_at timestamptz NOT NULL
+    ticked_at timestamptz NOT NULL,
+    -- The same, of ticks that were not outdated.
+    version_ticked_at timestamptz NOT NULL
 );
 
 CREATE TABLE airflow_pgmq.periodic_jobs (
