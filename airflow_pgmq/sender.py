@@ -45,7 +45,7 @@ def send(
         return client.run(lambda: keyed(range(len(batch))), conn)
     found: list[SendResult] = []
     with client.connection() as own:
-        for positions in chunks(range(len(batch))):
+        for positions in chunks(range(len(batch)), batch.chunk_size):
             found += client.attempt(lambda positions=positions: keyed(positions), own)  # type: ignore[misc]
     return found
 
@@ -63,7 +63,7 @@ def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection | No
 
 def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:
     results: list[SendResult] = []
-    for positions in chunks(range(len(batch))):
+    for positions in chunks(range(len(batch)), batch.chunk_size):
         results += yield sending.plain(queue_name, batch.take(positions))
     return results
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import jobs, slots
-from airflow_pgmq.core.batch import CHUNK, chunks
+from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row, SendResult
 from airflow_pgmq.core.outgoing import Outgoing, batches, outgoing
@@ -25,6 +25,8 @@ from airflow_pgmq.statements import Flow, periodic, queues, sending
 #: Jobs and slots of one round: bounds its transaction and its memory.
 JOBS_PER_ROUND = 1000
 SLOTS_PER_ROUND = 5000
+#: Expired ledger rows that a tick removes, or twice as many as it adds.
+PRUNED = 1000
 #: A namespace whose owner has been silent for so long may be taken over, for example after a rename.
 SILENT = timedelta(minutes=5)
 
@@ -99,7 +101,7 @@ class Tick:
             while more:
                 counts, more = client.attempt(lambda: self._round(deployed), conn)
                 summary.add(counts)
-            client.attempt(lambda: sending.prune_ledger(max(CHUNK, 2 * summary.sent)), conn)
+            client.attempt(lambda: sending.prune_ledger(max(PRUNED, 2 * summary.sent)), conn)
         return summary
 
     def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:
@@ -154,7 +156,7 @@ class Tick:
             (job, _done(known[job.name], stored["horizon"], window.now, withdrawn.get(job.name)))
             for job in change.changed
         ]
-        for positions in chunks(range(len(watermarks))):
+        for positions in chunks(range(len(watermarks)), JOBS_PER_ROUND):
             yield periodic.upsert_jobs(self.namespace, [watermarks[position] for position in positions])
         if change.removed:
             yield periodic.remove_jobs(self.namespace, change.removed)

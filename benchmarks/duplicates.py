@@ -87,10 +87,10 @@ def _send(database: Database, queue_name: str, keys: list[str], expected: str) -
 
 
 def _article(connection: psycopg.Connection[Any], server: LocalPostgres, database: Database) -> Traces:
-    queue_name, keys = ways.article_queue(database, connection), ways.new_keys()
-    ways.send_as_article(connection, queue_name, keys)
+    queue_name, keys = ways.article_queue(database), ways.new_keys()
+    ways.send_as_article(database, queue_name, keys)
     before = _traces(connection, server, queue_name)
-    ways.send_as_article(connection, queue_name, keys)
+    ways.send_as_article(database, queue_name, keys)
     return _traces(connection, server, queue_name) - before
 
 

@@ -29,10 +29,11 @@ class Stopwatch:
 def take_turns(
     rounds: int, ways: Mapping[str, Way], progress: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    """Seconds of each way, one for each round; every other round goes backwards, so that none is always first."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    """Seconds of each way, one for each round; every other round goes backwards: none is always first."""
+    names = list(ways)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
-        for name in list(ways) if number % 2 == 0 else reversed(ways):
+        for name in names if number % 2 == 0 else reversed(names):
             progress(f"round {number + 1} of {rounds}: {name}")
             seconds[name].append(ways[name]())
     return seconds

@@ -64,7 +64,8 @@ def markdown(figures: Sequence[Figure], caption: str) -> str:
         [
             "# Measured",
             "",
-            f"{caption}. Written by `make bench`: medians of paired runs, so the ratios count and not the times.",
+            f"{caption}.",
+            "Written by `make bench`: medians of paired runs, so it is the ratios that count.",
             "",
             "| figure | required | measured | verdict |",
             "|---|---|---|---|",

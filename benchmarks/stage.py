@@ -69,4 +69,4 @@ class Stage:
     def postgres_version(self) -> str:
         """Of the server."""
         with psycopg.connect(self.server.dsn()) as connection:
-            return connection.execute("SHOW server_version").fetchone()[0]
+            return connection.info.parameter_status("server_version") or "unknown"

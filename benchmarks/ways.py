@@ -1,4 +1,7 @@
-"""Ways to send the same messages: ours, the article's, and plain PGMQ without dedup."""
+"""Ways to send the same messages: ours, the article's, and plain PGMQ without dedup.
+
+Each opens a connection of its own, as a task does, and makes JSON of the messages.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from benchmarks.stage import Database
 
 COUNT = 10_000
 #: As many in a statement as our own API puts into one.
-CHUNK = 1000
+CHUNK = 5000
 
 MESSAGES: list[dict[str, Any]] = [
     {"report": "daily_report", "customer": number, "date": "2026-01-01"} for number in range(COUNT)
@@ -41,54 +44,56 @@ def ours(database: Database) -> Way:
     return run
 
 
-def article(database: Database, connection: psycopg.Connection[Any]) -> Way:
+def article(database: Database) -> Way:
     """One `pgmq.send` each in autocommit mode, a unique index on the header, the violation caught."""
 
     def run() -> float:
-        queue_name, keys = article_queue(database, connection), new_keys()
+        queue_name, keys = article_queue(database), new_keys()
         with Stopwatch() as watch:
-            send_as_article(connection, queue_name, keys)
+            send_as_article(database, queue_name, keys)
         return watch.seconds
 
     return run
 
 
-def article_queue(database: Database, connection: psycopg.Connection[Any]) -> str:
+def article_queue(database: Database) -> str:
     """A queue with the article's index."""
     queue_name = database.new_queue()
-    connection.execute(f"CREATE UNIQUE INDEX ON pgmq.q_{queue_name} ((headers ->> 'job_key'))")
+    with database.connect() as connection:
+        connection.execute(f"CREATE UNIQUE INDEX ON pgmq.q_{queue_name} ((headers ->> 'job_key'))")
     return queue_name
 
 
-def send_as_article(connection: psycopg.Connection[Any], queue_name: str, keys: Sequence[str]) -> int:
+def send_as_article(database: Database, queue_name: str, keys: Sequence[str]) -> int:
     """Send every message by itself; the number of duplicates."""
     duplicates = 0
-    for message, key in zip(MESSAGES, keys, strict=True):
-        values = (queue_name, json.dumps(message), json.dumps({"job_key": key}))
-        try:
-            connection.execute("SELECT pgmq.send(%s, %s::jsonb, %s::jsonb)", values).fetchone()
-        except psycopg.errors.UniqueViolation:
-            duplicates += 1
+    with database.connect() as connection:
+        for message, key in zip(MESSAGES, keys, strict=True):
+            values = (queue_name, json.dumps(message), json.dumps({"job_key": key}))
+            try:
+                connection.execute("SELECT pgmq.send(%s, %s::jsonb, %s::jsonb)", values).fetchone()
+            except psycopg.errors.UniqueViolation:
+                duplicates += 1
     return duplicates
 
 
-def plain(
-    database: Database, connection: psycopg.Connection[Any], *, chunk: int = COUNT, headers: bool = True
-) -> Way:
-    """`pgmq.send_batch` as fast as the driver can call it; the key is in the headers, and nobody checks it."""
-    # Binary arrays: what psycopg sends for a plain list takes twice as long.
-    bare = "SELECT pgmq.send_batch(%s, %b::text[]::jsonb[])"
-    keyed = "SELECT pgmq.send_batch(%s, %b::text[]::jsonb[], %b::text[]::jsonb[])"
+def plain(database: Database, *, chunk: int = COUNT, headers: bool = True, binary: bool = True) -> Way:
+    """`pgmq.send_batch`; the keys are in the headers, and nobody checks them.
+
+    :param binary: binary arrays; what psycopg sends for a list by itself is text and takes longer
+    """
+    array = "%b::text[]::jsonb[]" if binary else "%s::jsonb[]"
+    call = f"SELECT pgmq.send_batch(%s, {', '.join([array] * (1 + headers))})"
 
     def run() -> float:
         queue_name, keys = database.new_queue(), new_keys()
-        with Stopwatch() as watch:
+        with Stopwatch() as watch, database.connect() as connection:
             columns = [[json.dumps(message) for message in MESSAGES]]
             if headers:
                 columns.append([json.dumps({"dedup_key": key}) for key in keys])
             for at in range(0, COUNT, chunk):
                 values = [queue_name, *(column[at : at + chunk] for column in columns)]
-                connection.execute(keyed if headers else bare, values).fetchall()
+                connection.execute(call, values).fetchall()
         return watch.seconds
 
     return run

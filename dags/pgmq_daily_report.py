@@ -23,4 +23,5 @@ with DAG(
         queue_name="reports",
         message={"report": "sales", "day": "{{ ds }}"},
         dedup_key="daily_report/{{ ds }}",
+        retries=3,
     )

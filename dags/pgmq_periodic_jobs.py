@@ -121,4 +121,12 @@ with DAG(
     tags=["pgmq"],
     doc_md=__doc__,
 ):
-    PgmqPeriodicOperator(task_id="tick", jobs=JOBS, namespace="demo", look_ahead=timedelta(minutes=10))
+    PgmqPeriodicOperator(
+        task_id="tick",
+        jobs=JOBS,
+        namespace="demo",
+        look_ahead=timedelta(minutes=10),
+        # A slot that was sent is not sent again, so a retry can't hurt.
+        retries=3,
+        retry_delay=timedelta(seconds=10),
+    )

@@ -30,6 +30,7 @@ def pgmq_wait_for_messages() -> None:
         max_messages=10,
         deferrable=True,
         poll_interval=1.0,
+        retries=3,
     )
 
     @task

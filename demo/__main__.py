@@ -17,7 +17,7 @@ import psycopg
 from airflow_pgmq.local import LocalPostgres, LocalPostgresError
 from demo.api import Api
 from demo.arrivals import Reader
-from demo.claims import CLAIMS, ORDERS, REPORTS
+from demo.claims import CLAIMS, DAG_IDS, ORDERS, REPORTS
 from demo.interrupts import Interrupted, Interrupts
 from demo.screen import Screen, Step
 from demo.stage import ClaimError, Stage
@@ -87,9 +87,19 @@ def start(stack: ExitStack, interrupts: Interrupts, screen: Screen) -> Stage:
     stage = Stage(standalone, api, hook, reader, ticks, deadline=time.monotonic() + TIME_TO_VERIFY)
     with screen.step("Airflow standalone") as stage.step:
         stage.wait_for("every part to be healthy", lambda: set(api.health().values()) == {"healthy"}, 180)
-        stage.step.figure = f"{len(standalone.processes())} processes"
+        stage.wait_for("the Dags", lambda: read_dags(api))
+        for dag_id in DAG_IDS:
+            api.unpause(dag_id)
+        stage.step.figure = f"{len(standalone.processes())} processes, {len(DAG_IDS)} Dags"
     screen.up(standalone.url, USER, standalone.password)
     return stage
+
+
+def read_dags(api: Api) -> bool:
+    """Whether Airflow has read our Dags; one that it can't read ends the demo."""
+    if errors := api.import_errors():
+        raise ClaimError(f"a Dag file can't be imported:\n{errors[0]}")
+    return api.dags() >= DAG_IDS
 
 
 def prepare(standalone: Standalone) -> tuple[PgmqHook, list[Any]]:

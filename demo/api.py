@@ -64,6 +64,10 @@ class Api:
         """What the Dag processor could not read, as tracebacks."""
         return [error["stack_trace"] for error in self._get("importErrors")["import_errors"]]
 
+    def unpause(self, dag_id: str) -> None:
+        """Let the Dag's schedule begin."""
+        self._http.patch(f"dags/{dag_id}", json={"is_paused": False}).raise_for_status()
+
     def trigger(self, dag_id: str, logical_date: datetime) -> str:
         """Start a run for that date; returns its id."""
         body = {"logical_date": logical_date.isoformat()}

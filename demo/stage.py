@@ -14,7 +14,7 @@ from demo.api import Api
 from demo.arrivals import Reader
 from demo.screen import Step
 from demo.standalone import Standalone
-from demo.ticks import Ticks
+from demo.ticks import Tick, Ticks
 
 if TYPE_CHECKING:
     from airflow_pgmq.hooks import PgmqHook
@@ -53,18 +53,35 @@ class Stage:
             time.sleep(0.5)
         return found
 
-    def finished(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> Any:
-        """Wait until a try has succeeded; returns its result."""
+    def finished(self, dag_id: str, run_id: str, task_id: str, after: int = 0) -> Any:
+        """Wait until the run has ended with a try later than `after`; returns the task's result."""
 
-        def look() -> dict[str, Any] | None:
+        def look() -> bool:
             task = self.api.task(dag_id, run_id, task_id)
-            if task["try_number"] == try_number and task["state"] == "failed":
-                log = "\n".join(self.api.log(dag_id, run_id, task_id, try_number)[-10:])
-                raise ClaimError(f"{dag_id}.{task_id} failed in try {try_number}:\n{log}")
-            return task if task["try_number"] == try_number and task["state"] == "success" else None
+            if task["try_number"] <= after:
+                return False
+            # Not the task's state: to clear a run that the scheduler is about to close would be lost on it.
+            state = self.api.run(dag_id, run_id)["state"]
+            if state == "failed":
+                log = "\n".join(self.api.log(dag_id, run_id, task_id, task["try_number"])[-10:])
+                raise ClaimError(f"{dag_id}.{task_id} ended as {task['state']}\n{log}")
+            return state == "success"
 
-        self.wait_for(f"try {try_number} of {dag_id}.{task_id}", look)
+        self.wait_for(f"{dag_id}.{task_id} to end", look)
         return self.api.xcom(dag_id, run_id, task_id)
+
+    def rerun(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Clear the run and wait for its end; returns the task's new result."""
+        tries = self.api.task(dag_id, run_id, task_id)["try_number"]
+        self.api.clear(dag_id, run_id)
+        return self.finished(dag_id, run_id, task_id, after=tries)
+
+    def scheduled_ticks(self) -> list[Tick]:
+        """The first end of each run of the periodic Dag, which is not that of a cleared run."""
+        first: dict[str, Tick] = {}
+        for tick in list(self.ticks.finished):
+            first.setdefault(tick.run_id, tick)
+        return list(first.values())
 
     def query(self, statement: Query, **values: Any) -> list[tuple[Any, ...]]:
         """Ask the queues' database directly, as a witness that is not the provider."""

@@ -14,6 +14,7 @@ from demo.api import Api
 
 DAG_ID = "pgmq_periodic_jobs"
 TASK_ID = "tick"
+ENDED = ("success", "failed")
 
 
 @dataclass(frozen=True)
@@ -59,21 +60,23 @@ class Ticks(threading.Thread):
         for run in reversed(self._api.runs(DAG_ID)):
             # A cleared run ends a second time.
             end = (run["dag_run_id"], run["end_date"])
-            if run["state"] in ("success", "failed") and end not in self._seen:
-                tick = self._tick(run)
+            if run["state"] in ENDED and end not in self._seen and (tick := self._tick(run)):
                 self._seen.add(end)
                 self.finished.append(tick)
                 self._show(tick)
 
-    def _tick(self, run: dict[str, Any]) -> Tick:
+    def _tick(self, run: dict[str, Any]) -> Tick | None:
         run_id, ok = run["dag_run_id"], run["state"] == "success"
         task = self._api.task(DAG_ID, run_id, TASK_ID)
+        if task["state"] not in ENDED:
+            # Cleared since we asked for the run.
+            return None
         return Tick(
             run_id=run_id,
             minute=instant(run["run_after"]),
             try_number=task["try_number"],
             state=run["state"],
-            started_late=instant(task["start_date"]) - instant(run["run_after"]),
+            started_late=instant(task["start_date"] or task["end_date"]) - instant(run["run_after"]),
             ended=instant(task["end_date"]),
             summary=self._api.xcom(DAG_ID, run_id, TASK_ID) if ok else {},
         )

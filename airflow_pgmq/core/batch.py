@@ -13,8 +13,11 @@ from airflow_pgmq.errors import InvalidMessage
 T = TypeVar("T")
 Delay = float | int | timedelta | datetime | str | None
 
-#: Larger statements are no faster, and 1,000,000 rows in one take 790 MB of the server (measured).
-CHUNK = 1000
+#: Messages of one statement. Each is a commit, and 10,000 messages in ten take a quarter longer than in two;
+#: larger ones are no faster, and 1,000,000 rows in one take 790 MB of the server (measured).
+CHUNK = 5000
+#: Characters of one statement's messages; Postgres takes no value of 1 GB.
+CHUNK_TEXT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    @property
+    def chunk_size(self) -> int:
+        """How many of these messages one statement takes."""
+        return max(1, min(CHUNK, CHUNK_TEXT // max(map(len, self.messages), default=1)))
 
     def take(self, positions: Sequence[int]) -> Batch:
         """The messages at these positions, in their order."""
@@ -83,7 +91,7 @@ def prepare(
     )
 
 
-def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Slices of at most `size`."""
     return (items[at : at + size] for at in range(0, len(items), size))
 

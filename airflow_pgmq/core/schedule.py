@@ -194,7 +194,8 @@ def _hashed(cron: str, hash_id: str | None) -> bytes | None:
     Never for a nickname: with an id, croniter reads @daily as "once a day at a hashed time", not as midnight.
     """
     hashes = "h" in cron.lower() and not cron.startswith("@")
-    return hash_id.encode() if hash_id and hashes else None
+    # A name that is no UTF-8 is reported as such, not here.
+    return hash_id.encode(errors="replace") if hash_id and hashes else None
 
 
 def problem(cron: str, hash_id: str | None = None) -> str | None:

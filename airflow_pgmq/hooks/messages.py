@@ -79,7 +79,7 @@ class MessageVerbs(ConnectionBase):
         on_duplicate: OnDuplicate = "skip",
         conn: Connection | None = None,
     ) -> list[SendResult]:
-        """Send many messages, in statements of 1,000; everything is checked before the first is sent.
+        """Send many messages, in statements of up to 5,000; everything is checked before the first is sent.
 
         Without keys, with `fail` and with `conn=` it is all or nothing. Otherwise each chunk is committed by
         itself: after a crash send the same batch again, what was sent is then a duplicate.

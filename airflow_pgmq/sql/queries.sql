@@ -113,27 +113,25 @@ RETURNING msg_id;
 -- send_once --
 -- Claim keys in the ledger and insert their messages, in one statement. Keys known to be taken cost an
 -- index look-up and burn no id. Claims are made in key order (no deadlock), ids given in the call's order.
--- A key without an answer lost a race that this snapshot cannot see: ask again. Answers are arrays, one row
--- for each status, because a row for each message costs the driver twice as much.
+-- A key without an answer lost a race that this snapshot cannot see: ask again. Answers are arrays, because
+-- a row for each message costs the driver twice as much.
 WITH input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
-           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
+           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
+           taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
     FROM unnest(%(keys)b::text[], %(messages)b::text[], %(headers)b::text[], %(seconds)b::float8[],
                 %(instants)b::timestamptz[])
          WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
-), known AS MATERIALIZED (
-    SELECT input.key, taken.msg_id, taken.first_at
-    FROM input CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         -- LIMIT makes it a look-up per key: a plain join is planned as a scan of the whole ledger.
         SELECT msg_id, first_at FROM airflow_pgmq.dedup_ledger
-        WHERE queue_name = %(queue_name)s AND dedup_key = input.key AND expires_at > statement_timestamp()
+        WHERE queue_name = %(queue_name)s AND dedup_key = i.key COLLATE "C"
+            AND expires_at > statement_timestamp()
         LIMIT 1
-    ) AS taken
+    ) AS taken ON true
 ), fresh AS MATERIALIZED (
-    SELECT ordered.*, nextval(%(sequence)s::regclass) AS msg_id
-    FROM (
-        SELECT input.* FROM input LEFT JOIN known USING (key) WHERE known.key IS NULL ORDER BY position
-    ) AS ordered
+    SELECT key, message, headers, vt, nextval(%(sequence)s::regclass) AS msg_id
+    FROM (SELECT * FROM input WHERE free ORDER BY position) AS ordered
 ), claimed AS (
     INSERT INTO airflow_pgmq.dedup_ledger AS taken (queue_name, dedup_key, msg_id, first_at, expires_at)
     SELECT %(queue_name)s, key, msg_id, statement_timestamp(),
@@ -142,7 +140,7 @@ WITH input AS MATERIALIZED (
     ON CONFLICT (queue_name, dedup_key) DO UPDATE
         SET msg_id = excluded.msg_id, first_at = excluded.first_at, expires_at = excluded.expires_at
         WHERE taken.expires_at <= statement_timestamp()
-    RETURNING taken.dedup_key AS key, taken.msg_id, taken.first_at
+    RETURNING taken.dedup_key AS key, taken.msg_id
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb,
@@ -150,33 +148,30 @@ WITH input AS MATERIALIZED (
                || jsonb_build_object('dedup_key', fresh.key)
     FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
 )
-SELECT 'duplicate' AS status, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, array_agg(first_at) AS first_ats
-FROM known HAVING count(*) > 0
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', array_agg(key), array_agg(msg_id), array_agg(first_at) FROM claimed HAVING count(*) > 0;
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM claimed HAVING count(*) > 0;
 
 -- send_queued --
 -- Insert messages whose key is not in the queue now. The conflict target names the guard's expression, so
--- the statement fails where the index is missing instead of sending duplicates.
+-- the statement fails where the index is missing instead of sending duplicates. The rest as in send_once.
 WITH input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
-           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
+           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
+           waiting.msg_id, waiting.first_at, waiting.msg_id IS NULL AS free
     FROM unnest(%(keys)b::text[], %(messages)b::text[], %(headers)b::text[], %(seconds)b::float8[],
                 %(instants)b::timestamptz[])
          WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
-), known AS MATERIALIZED (
-    SELECT input.key, waiting.msg_id, waiting.first_at
-    FROM input CROSS JOIN LATERAL (
-        -- The collation is the index's; with the one of `input` it would not be used.
+    LEFT JOIN LATERAL (
+        -- The collation is the index's; with another one it would not be used.
         SELECT msg_id, enqueued_at AS first_at FROM {table}
-        WHERE headers ->> 'dedup_key' = input.key COLLATE "default" AND headers ? 'dedup_key'
+        WHERE headers ->> 'dedup_key' = i.key COLLATE "default" AND headers ? 'dedup_key'
         LIMIT 1
-    ) AS waiting
+    ) AS waiting ON true
 ), fresh AS MATERIALIZED (
-    SELECT ordered.*, nextval(%(sequence)s::regclass) AS msg_id
-    FROM (
-        SELECT input.* FROM input LEFT JOIN known USING (key) WHERE known.key IS NULL ORDER BY position
-    ) AS ordered
+    SELECT key, message, headers, vt, nextval(%(sequence)s::regclass) AS msg_id
+    FROM (SELECT * FROM input WHERE free ORDER BY position) AS ordered
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT msg_id, vt, message::jsonb,
@@ -185,10 +180,10 @@ WITH input AS MATERIALIZED (
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
     RETURNING msg_id
 )
-SELECT 'duplicate' AS status, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, array_agg(first_at) AS first_ats
-FROM known HAVING count(*) > 0
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', array_agg(key), array_agg(msg_id), array_agg(statement_timestamp())
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id)
 FROM fresh JOIN sent USING (msg_id) HAVING count(*) > 0;
 
 -- replace --

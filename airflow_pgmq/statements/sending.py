@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from airflow_pgmq.core import names, payload
-from airflow_pgmq.core.batch import CHUNK, Batch, chunks, first_of_each, last_of_each
+from airflow_pgmq.core.batch import Batch, chunks, first_of_each, last_of_each
 from airflow_pgmq.core.messages import Row, SendResult, Status
 from airflow_pgmq.errors import DuplicateMessage
 from airflow_pgmq.statements import Flow, Statement, column, on_queue, scalar
@@ -44,9 +44,10 @@ def keyed(
     """
     keys = batch.keys or []
     chosen = last_of_each(keys) if on_duplicate == "replace" else first_of_each(keys)
-    order = sorted(chosen) if len(chosen) > CHUNK else list(chosen)
+    size = batch.chunk_size
+    order = sorted(chosen) if len(chosen) > size else list(chosen)
     answers: dict[str, Claim] = {}
-    for part in chunks(order):
+    for part in chunks(order, size):
         open_keys = part
         while open_keys:
             answers |= yield _claim(queue_name, batch.take([chosen[key] for key in open_keys]), scope, window)
@@ -58,7 +59,7 @@ def keyed(
         repeated = [key for position, key in enumerate(keys) if chosen[key] != position]
         raise DuplicateMessage(queue_name, duplicates + repeated)
     if on_duplicate == "replace":
-        for part in chunks(duplicates):
+        for part in chunks(duplicates, size):
             again = batch.take([chosen[key] for key in part])
             replaced |= yield _replace(queue_name, again, [answers[key].msg_id for key in part])
     return _results(keys, answers, replaced, on_duplicate)
@@ -89,9 +90,9 @@ def _claim(queue_name: str, batch: Batch, scope: Scope, window: timedelta) -> St
 
 def _claims(rows: Sequence[Row]) -> dict[str, Claim]:
     return {
-        key: Claim(row["status"], msg_id, first_at)
+        key: Claim(row["status"], msg_id, row["first_at"])
         for row in rows
-        for key, msg_id, first_at in zip(row["keys"], row["msg_ids"], row["first_ats"], strict=True)
+        for key, msg_id in zip(row["keys"], row["msg_ids"], strict=True)
     }
 
 

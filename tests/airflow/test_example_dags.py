@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from psycopg.rows import tuple_row
+
+from airflow_pgmq.triggers import PgmqMessageTrigger
 
 DAGS = Path(__file__).parents[2] / "dags"
 QUEUES = ("billing", "cache", "mail", "maintenance", "markets", "orders", "reports")
@@ -21,7 +25,7 @@ def example_dag(airflow_metadata):
         from airflow.models.dagbag import DagBag
 
     def load(dag_id):
-        bag = DagBag(DAGS / f"{dag_id}.py", include_examples=False)
+        bag = DagBag(DAGS / f"{dag_id}.py")
         assert bag.import_errors == {}
         return bag.dags[dag_id]
 
@@ -85,11 +89,11 @@ def test_every_queue_of_the_jobs_is_needed(example_dag):
     assert {job.queue_name for job in tick.jobs} | {"orders", "reports"} == set(QUEUES)
 
 
-def test_a_backfill_run_sends_the_slots_of_its_minute(example_dag):
-    timetable = example_dag("pgmq_periodic_jobs").timetable
+def test_each_tick_stands_for_a_minute(example_dag):
+    """Else a backfill run, which sends the slots of its own interval, would send none."""
     noon = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)
 
-    interval = timetable.infer_manual_data_interval(run_after=noon)
+    interval = example_dag("pgmq_periodic_jobs").timetable.infer_manual_data_interval(run_after=noon)
 
     assert interval.end - interval.start == timedelta(minutes=1)
 
@@ -119,3 +123,25 @@ def test_paid_orders_are_shipped_and_open_ones_stay(example_dag, run_dag, hook, 
     assert run.xcom("ship") == [2]
     assert query("SELECT (message ->> 'order')::int FROM pgmq.q_orders") == [(1,)]
     assert query("SELECT (message ->> 'order')::int FROM pgmq.a_orders") == [(2,)]
+
+
+def test_a_message_wakes_the_deferred_consumer(example_dag, run_dag, hook, monkeypatch):
+    deferred = threading.Event()
+    wait_for_message = PgmqMessageTrigger.run
+
+    async def run(self):
+        deferred.set()
+        async for event in wait_for_message(self):
+            yield event
+
+    def send_once_deferred():
+        assert deferred.wait(60)
+        hook.send("orders", {"order": 3, "status": "paid"})
+
+    monkeypatch.setattr(PgmqMessageTrigger, "run", run)
+    with ThreadPoolExecutor() as pool:
+        sent = pool.submit(send_once_deferred)
+        run = run_dag(example_dag("pgmq_wait_for_messages"))
+        sent.result()
+
+    assert run.xcom("ship") == [3]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from tests.fixtures.factories import client_of, send
+from airflow_pgmq import ticker
+from airflow_pgmq.statements import reading
+from airflow_pgmq.ticker import Tick
+from tests.fixtures.factories import QUEUE, client_of, read, send
 
 T = TypeVar("T")
 
@@ -42,3 +46,44 @@ def send_shuffled(dsn: str, seed: int, count: int, options: dict[str, Any]) -> C
     keys = [f"k{n}" for n in range(count)]
     random.Random(seed).shuffle(keys)
     return Counter(result.status for result in send(client_of(dsn), *keys, **options))
+
+
+def run_ticks(dsn: str, ticks: Sequence[Tick], started: Any = None) -> int:
+    """Tick after tick, in rounds of a few jobs; how many messages that sent. Says when it begins."""
+    ticker.JOBS_PER_ROUND = 10
+    client = client_of(dsn)
+    if started is not None:
+        started.send(None)
+    return sum(each.run(client).sent for each in ticks)
+
+
+def consume(dsn: str, done: Any) -> None:
+    """Read and archive what is visible until told to stop."""
+    client = client_of(dsn)
+    while not done.is_set():
+        if messages := read(client, 20):
+            client.run(lambda messages=messages: reading.archive(QUEUE, messages))
+        else:
+            # A message that becomes visible is no event, and polling without a pause would take all CPU.
+            done.wait(0.01)
+
+
+@contextmanager
+def consumers(dsn: str, count: int) -> Iterator[None]:
+    """Processes that consume while the block runs."""
+    done = CONTEXT.Event()
+    running = [CONTEXT.Process(target=consume, args=(dsn, done)) for _ in range(count)]
+    for each in running:
+        each.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for each in running:
+            each.join(60)
+    assert [each.exitcode for each in running] == [0] * count
+
+
+def install(dsn: str) -> list[str]:
+    """Install; what was done."""
+    return client_of(dsn).install()

@@ -26,7 +26,6 @@ SELECT now() + interval '1 hour', '{{}}', jsonb_build_object(
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO airflow_pgmq.dedup_ledger
 SELECT 'mail', headers ->> 'dedup_key', msg_id, now(), now() + interval '7 days' FROM pgmq.q_mail;
-INSERT INTO airflow_pgmq.namespaces VALUES ('shop', 'owner', 1, 'fingerprint', now(), now());
 INSERT INTO airflow_pgmq.periodic_jobs
 SELECT 'shop', 'job' || n, 1, 'fingerprint', '{{}}', 'mail', false, now(), now() + make_interval(mins => n)
 FROM generate_series(1, {ROWS}) AS n;
@@ -66,8 +65,9 @@ OFTEN = {
 def full_database(postgres_server, pgmq_template):
     with new_database(postgres_server, pgmq_template) as database:
         execute(database, "SELECT pgmq.create('mail')")
-        execute(database, FILL)
         client_of(database.dsn).run(lambda: queues.guard("mail"))
+        client_of(database.dsn).run(lambda: periodic.open_namespace("shop", "owner", 1))
+        execute(database, FILL)
         with database.connect(autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
         yield database

@@ -8,6 +8,7 @@ import pytest
 from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.errors import QueueNotFound
+from airflow_pgmq.statements import Statement
 from tests.fixtures.factories import execute, keys_in, queued, read, send, statuses
 
 IDLE = psycopg.pq.TransactionStatus.IDLE
@@ -133,3 +134,27 @@ def test_key_that_was_taken_after_the_snapshot_is_an_error_not_a_duplicate_messa
 
         assert statuses(send(client, "a", scope=scope, conn=connection)) == ["duplicate"]
     assert keys_in(database) == ["other", "a"]
+
+
+@pytest.fixture
+def lost_race(database):
+    """A statement that loses its race the first two times it is run."""
+    execute(database, "CREATE SEQUENCE runs")
+    script = (
+        "DO $$BEGIN IF nextval('runs') < 3 THEN"
+        " RAISE EXCEPTION 'lost' USING ERRCODE = 'deadlock_detected'; END IF; END$$"
+    )
+    return Statement("lost_race", script=script)
+
+
+def test_lost_race_is_run_again(database, client, lost_race):
+    client.run(lambda: lost_race)
+
+    assert execute(database, "SELECT last_value FROM runs") == [{"last_value": 3}]
+
+
+def test_lost_race_in_the_callers_transaction_is_the_callers(database, client, lost_race):
+    with database.connect() as connection, pytest.raises(psycopg.errors.DeadlockDetected):
+        client.run(lambda: lost_race, connection)
+
+    assert execute(database, "SELECT last_value FROM runs") == [{"last_value": 1}]

@@ -122,9 +122,16 @@ def test_chosen_keys_are_in_the_order_of_their_first_message(choose):
     ("count", "sizes"), [(0, []), (1, [1]), (1000, [1000]), (1001, [1000, 1]), (2500, [1000, 1000, 500])]
 )
 def test_chunks_have_a_bounded_size_and_lose_nothing(count, sizes):
-    found = list(batch.chunks(range(count)))
+    found = list(batch.chunks(range(count), 1000))
     assert [len(chunk) for chunk in found] == sizes
     assert [position for chunk in found for position in chunk] == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("length", "size"), [(1, 5000), (10_000, 5000), (1024 * 1024, 64), (100 * 1024 * 1024, 1)]
+)
+def test_a_statement_takes_fewer_of_large_messages(length, size):
+    assert Batch(["1", "x" * length]).chunk_size == size
 
 
 # Delays.

@@ -160,11 +160,11 @@ def test_no_statement_is_built_about_an_unsafe_queue(build):
 
 
 def sent(key: str, msg_id: int) -> Mapping[str, Any]:
-    return {"status": "sent", "keys": [key], "msg_ids": [msg_id], "first_ats": [NOON]}
+    return {"status": "sent", "first_at": NOON, "keys": [key], "msg_ids": [msg_id]}
 
 
 def taken(key: str, msg_id: int) -> Mapping[str, Any]:
-    return {"status": "duplicate", "keys": [key], "msg_ids": [msg_id], "first_ats": [EARLIER]}
+    return {"status": "duplicate", "first_at": EARLIER, "keys": [key], "msg_ids": [msg_id]}
 
 
 def states(played: Played) -> list[tuple[Any, ...]]:

@@ -1,0 +1,173 @@
+"""What goes wrong is named, with what to do; what Postgres would refuse never reaches it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import psycopg
+import pytest
+
+from airflow_pgmq import sender
+from airflow_pgmq.client import Client
+from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.errors import InvalidMessage, InvalidName, NotInstalled, PermissionDenied, QueueNotFound
+from airflow_pgmq.statements import queues, reading, sending
+from tests.fixtures.factories import client_of, execute, job, send, tick
+
+ON_A_QUEUE = {
+    "send": lambda client: sender.send(client, "nowhere", prepare([1])),
+    "send once": lambda client: sender.send(client, "nowhere", prepare([1], dedup_keys=["a"])),
+    "send queued": lambda client: sender.send(
+        client, "nowhere", prepare([1], dedup_keys=["a"]), scope="queued"
+    ),
+    "read": lambda client: client.run(lambda: reading.read("nowhere", max_messages=1, visibility_timeout=1)),
+    "read by headers": lambda client: client.run(
+        lambda: reading.read("nowhere", max_messages=1, visibility_timeout=1, headers_condition={})
+    ),
+    "visible": lambda client: client.run(
+        lambda: reading.visible("nowhere", limit=1, condition=None, headers_condition=None)
+    ),
+    "pop": lambda client: client.run(lambda: reading.pop("nowhere", 1)),
+    "archive": lambda client: client.run(lambda: reading.archive("nowhere", 1)),
+    "delete": lambda client: client.run(lambda: reading.delete("nowhere", 1)),
+    "extend": lambda client: client.run(lambda: reading.set_vt("nowhere", 1, 30)),
+    "cancel": lambda client: client.run(lambda: sending.cancel("nowhere", ["a"])),
+    "purge": lambda client: client.run(lambda: queues.purge("nowhere")),
+    "metrics": lambda client: client.run(lambda: queues.metrics("nowhere")),
+    "guard": lambda client: client.run(lambda: queues.guard("nowhere")),
+    "enable notify": lambda client: client.run(lambda: queues.enable_notify("nowhere")),
+}
+ANYWHERE = {
+    "list": lambda client: client.run(queues.list_all),
+    "create": lambda client: client.run(
+        lambda: queues.create(
+            "mail", unlogged=False, partition_interval=None, retention_interval="1", notify=False
+        )
+    ),
+    "drop": lambda client: client.run(lambda: queues.drop("mail", has_ledger=False)),
+    "metrics of all": lambda client: client.run(queues.metrics_all),
+    "topic": lambda client: client.run(lambda: sending.topic("a", 1, None, 0)),
+}
+
+
+@pytest.mark.parametrize("verb", ON_A_QUEUE)
+def test_missing_queue_is_named(client, verb):
+    with pytest.raises(QueueNotFound, match=r"'nowhere' does not exist.*create_queue"):
+        ON_A_QUEUE[verb](client)
+
+
+@pytest.mark.parametrize("verb", ANYWHERE)
+def test_missing_pgmq_is_named(empty_database, verb):
+    with pytest.raises(NotInstalled, match=r"run PgmqHook\(\)\.install\(\)"):
+        ANYWHERE[verb](client_of(empty_database.dsn))
+
+
+@pytest.fixture
+def guest(database, client):
+    """A client of a role that may use PGMQ, in a database without our schema."""
+    role = f"guest_{database.name}"
+    execute(
+        database,
+        f"""
+        DROP SCHEMA airflow_pgmq CASCADE;
+        CREATE ROLE {role} LOGIN;
+        GRANT USAGE ON SCHEMA pgmq TO {role};
+        GRANT ALL ON ALL TABLES IN SCHEMA pgmq TO {role};
+        """,
+    )
+    yield Client(lambda: psycopg.connect(database.dsn, user=role))
+    execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("work", [lambda client: send(client, "a"), tick(job()).run], ids=["send", "tick"])
+def test_missing_schema_that_the_role_may_not_make_is_named(guest, work):
+    with pytest.raises(NotInstalled, match=r"schema airflow_pgmq is missing.*permission denied.*Let a role"):
+        work(guest)
+
+
+def test_what_the_role_may_do_works_without_our_schema(guest):
+    assert sender.send(guest, "mail", prepare([1]))[0].status == "sent"
+
+
+def test_missing_right_is_named_with_where_to_read(database, client, guest):
+    execute(database, "SELECT pgmq.create('private')")
+
+    with pytest.raises(PermissionDenied, match=r"denied for table q_private.*docs/permissions\.md"):
+        sender.send(guest, "private", prepare([1]))
+
+
+def test_schema_that_disappears_later_is_named(database, client):
+    send(client, "a")
+    execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
+
+    with pytest.raises(NotInstalled, match="install"):
+        send(client, "b")
+
+
+NEVER_JSON = {
+    "NUL": "a\x00b",
+    "NUL in a key": {"a\x00": 1},
+    "NUL deep inside": [{"a": ["\x00"]}],
+    "half a surrogate pair": "\ud800",
+    "NaN": float("nan"),
+    "infinity": [float("inf")],
+    "a time": datetime(2026, 1, 1),
+    "bytes": b"x",
+    "a set": {1},
+    "a number of 5000 digits": 10**5000,
+    "too deep": [],
+    "too large": "x" * 2**20,
+}
+for _ in range(100_000):
+    NEVER_JSON["too deep"] = [NEVER_JSON["too deep"]]
+
+
+@pytest.fixture
+def unreachable():
+    """A client that must not even try to connect."""
+    return Client(lambda: pytest.fail("the server was asked"))
+
+
+@pytest.mark.parametrize("value", NEVER_JSON)
+def test_message_that_postgres_would_refuse_never_reaches_it(unreachable, value):
+    with pytest.raises(InvalidMessage):
+        sender.send(unreachable, "mail", prepare([{"fine": 1}, NEVER_JSON[value]]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"a": "\x00"}},
+        {"headers": [{"a": float("nan")}]},
+        {"headers": ["a"]},
+        {"headers": {"dedup_key": "a"}},
+        {"group": "\x00"},
+        {"delays": -1},
+        {"delays": "soon"},
+        {"delays": datetime(2026, 1, 1)},
+        {"delays": timedelta(days=10_000)},
+        {"delays": [1, 2]},
+        {"dedup_keys": ["a", "b"]},
+    ],
+)
+def test_option_that_postgres_would_refuse_never_reaches_it(unreachable, options):
+    with pytest.raises(InvalidMessage):
+        sender.send(unreachable, "mail", prepare([1], **options))
+
+
+@pytest.mark.parametrize("key", ["", "\x00", "\ud800", "x" * 256, 1, None])
+def test_key_that_postgres_would_refuse_never_reaches_it(unreachable, key):
+    with pytest.raises(InvalidName):
+        sender.send(unreachable, "mail", prepare([1], dedup_keys=[key]))
+
+
+@pytest.mark.parametrize("name", ["", "a;b", "a$b", "a--b", "a'b", "a\x00b", "\ud800", "x" * 48, "ü" * 24])
+def test_queue_name_that_would_be_unsafe_never_reaches_the_server(client, name):
+    with pytest.raises(InvalidName):
+        sender.send(client, name, prepare([1]))
+
+
+def test_largest_message_reaches_the_server(client):
+    (result,) = sender.send(client, "mail", prepare(["x" * (2**20 - 2)]))
+
+    assert result.status == "sent"

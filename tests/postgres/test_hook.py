@@ -1,0 +1,208 @@
+"""`PgmqHook`: every verb through an Airflow connection, on its own and in the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from airflow_pgmq.errors import InvalidMessage, JobNotFound, PgmqError
+from tests.fixtures.factories import execute, job, queued, tick
+
+
+@pytest.fixture
+def hook(pgmq_connection):
+    from airflow_pgmq.hooks import PgmqHook
+
+    hook = PgmqHook(pgmq_connection)
+    hook.create_queue("mail")
+    return hook
+
+
+def test_send_and_read(hook):
+    sent = hook.send("mail", {"n": 1}, headers={"h": 1}, group="g", dedup_key="a")
+    (message,) = hook.read("mail", visibility_timeout=timedelta(minutes=1))
+
+    assert (sent.status, sent.msg_id, sent.dedup_key) == ("sent", 1, "a")
+    assert message.message == {"n": 1}
+    assert message.headers == {"h": 1, "x-pgmq-group": "g", "dedup_key": "a"}
+
+
+def test_send_says_what_became_of_it(hook):
+    assert hook.send("mail", 1, dedup_key="a").status == "sent"
+    assert hook.send("mail", 1, dedup_key="a").status == "duplicate"
+    assert hook.send("mail", 2, dedup_key="a", on_duplicate="replace").status == "replaced"
+    assert hook.send("mail", 3, dedup_key="b", dedup_scope="queued").status == "sent"
+    assert hook.send("mail", 3).dedup_key is None
+
+
+@pytest.mark.parametrize("delay", [3600, timedelta(hours=1), "3600"])
+def test_send_with_a_delay(hook, database, delay):
+    hook.send("mail", 1, delay=delay)
+
+    (row,) = execute(database, "SELECT vt - now() AS hidden FROM pgmq.q_mail")
+    assert timedelta(minutes=59) < row["hidden"] <= timedelta(hours=1)
+
+
+def test_send_batch_in_the_callers_transaction(hook, database):
+    with hook.get_conn() as connection:
+        results = hook.send_batch("mail", [1, 2, 1], dedup_keys=["a", "b", "a"], conn=connection)
+        assert queued(database) == []
+
+    assert [result.status for result in results] == ["sent", "sent", "duplicate"]
+    assert len(queued(database)) == 2
+
+
+def test_send_batch_of_nothing(hook):
+    assert hook.send_batch("mail", []) == []
+
+
+def test_message_over_the_configured_size_is_refused(hook, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__PGMQ__MAX_MESSAGE_BYTES", "10")
+
+    with pytest.raises(InvalidMessage, match="the limit is 10"):
+        hook.send("mail", "12345678901")
+
+
+def test_conditions_of_read(hook):
+    hook.send_batch("mail", [{"n": 1}, {"n": 2}, {"n": 2}], headers=[None, {"to": "eu"}, {"to": "us"}])
+
+    (found,) = hook.read("mail", max_messages=9, condition={"n": 2}, headers_condition={"to": "us"})
+
+    assert found.msg_id == 3
+    assert [message.msg_id for message in hook.read("mail", max_messages=9, condition={"n": 2})] == [2]
+
+
+@pytest.mark.parametrize("wrong", [0.5, -1, timedelta(milliseconds=10)])
+def test_visibility_timeout_is_whole_seconds(hook, wrong):
+    with pytest.raises(InvalidMessage, match="whole seconds"):
+        hook.read("mail", visibility_timeout=wrong)
+
+
+def test_acks(hook, database):
+    hook.send_batch("mail", [1, 2, 3, 4, 5])
+    first, second, third, fourth = hook.read("mail", max_messages=4)
+
+    assert hook.archive("mail", first) == [1]
+    assert hook.delete("mail", [second.msg_id]) == [2]
+    assert hook.release("mail", third) == [3]
+    assert hook.extend("mail", [fourth], visibility_timeout=600) == [4]
+    assert [message.msg_id for message in hook.pop("mail", max_messages=9)] == [3, 5]
+    assert hook.archive("mail", third) == []
+    assert [row["msg_id"] for row in queued(database)] == [4]
+    assert hook.purge("mail") == 1
+
+
+def test_ack_in_the_callers_transaction(hook, database):
+    """The message is archived with the work, or not at all."""
+    hook.send("mail", 1)
+    (message,) = hook.read("mail")
+
+    with hook.get_conn() as connection:
+        connection.execute("CREATE TABLE work ()")
+        hook.archive("mail", message, conn=connection)
+        connection.rollback()
+
+    assert len(queued(database)) == 1
+
+
+def test_cancel(hook):
+    hook.send("mail", 1, dedup_key="a", delay=60)
+
+    assert hook.cancel("mail", "a") == [1]
+    assert hook.send("mail", 1, dedup_key="a").status == "duplicate"
+
+
+def test_queues(hook):
+    hook.create_queue("fast", unlogged=True, notify=True)
+
+    assert [(queue.queue_name, queue.is_unlogged) for queue in hook.list_queues()] == [
+        ("fast", True),
+        ("mail", False),
+    ]
+    assert hook.metrics("mail").queue_length == 0
+    assert [each.queue_name for each in hook.metrics_all()] == ["fast", "mail"]
+    assert hook.enable_notify("fast") is False
+    assert hook.enable_notify("mail") is True
+    hook.disable_notify("mail")
+    assert hook.enable_notify("mail") is True
+    assert hook.guard_queue("mail") is True
+    assert hook.guard_queue("mail") is False
+    assert hook.drop_queue("fast") is True
+    assert hook.drop_queue("fast") is False
+
+
+def test_partitioned_queue_needs_pg_partman(hook):
+    with pytest.raises(psycopg.errors.RaiseException, match="pg_partman is required"):
+        hook.create_queue("parts", partition_interval="1 day", retention_interval="1 month")
+
+
+def test_topics(hook, database):
+    hook.bind_topic("orders.*", "mail")
+
+    assert hook.send_topic("orders.new", {"n": 1}, headers={"h": 1}, delay=timedelta(seconds=5)) == 1
+    assert [binding.pattern for binding in hook.topics()] == ["orders.*"]
+    assert queued(database)[0]["headers"] == {"h": 1}
+    assert hook.unbind_topic("orders.*", "mail") is True
+    with pytest.raises(InvalidMessage, match="whole seconds"):
+        hook.send_topic("orders.new", 1, delay=0.5)
+
+
+def test_periodic_jobs(hook, database):
+    tick(job()).run(hook.client)
+
+    assert [row["name"] for row in hook.list_jobs()] == ["job"]
+    assert hook.pause_job("shop", "job") == 10
+    hook.resume_job("shop", "job")
+    assert hook.run_job_now("shop", "job").status == "sent"
+    assert tick(job()).run(hook.client).duplicates == 0
+    assert hook.remove_namespace("shop") == 10
+    with pytest.raises(JobNotFound):
+        hook.pause_job("shop", "job")
+
+
+def test_paused_in_the_callers_transaction(hook, database):
+    tick(job()).run(hook.client)
+    with hook.get_conn() as connection:
+        hook.pause_job("shop", "job", conn=connection)
+        connection.rollback()
+
+    assert len(queued(database)) == 10
+    assert hook.list_jobs("shop")[0]["paused"] is False
+
+
+def test_install_from_nothing(empty_database, monkeypatch):
+    from airflow_pgmq.hooks import PgmqHook
+
+    connection = {
+        "conn_type": "postgres",
+        "host": str(empty_database.server.directory),
+        "login": "postgres",
+        "schema": empty_database.name,
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection))
+    hook = PgmqHook()
+    assert hook.test_connection() == (
+        False,
+        "Connected, but PGMQ is not in this database: run PgmqHook().install().",
+    )
+
+    assert hook.install() == ["PGMQ: SQL of the official client", "airflow_pgmq schema: migration 1"]
+
+    hook.create_queue("mail")
+    assert hook.test_connection() == (
+        True,
+        "Connected: PGMQ installed by SQL, 1 queues, schema airflow_pgmq 1.",
+    )
+    assert hook.install() == []
+
+
+def test_connection_of_another_type_is_refused(monkeypatch):
+    from airflow_pgmq.hooks import PgmqHook
+
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps({"conn_type": "mysql", "host": "x"}))
+
+    with pytest.raises(PgmqError, match="is of type 'mysql'"):
+        PgmqHook().get_conn()

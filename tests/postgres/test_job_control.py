@@ -1,0 +1,220 @@
+"""Pause, resume, run now, remove."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from airflow_pgmq import control
+from airflow_pgmq.errors import JobNotFound
+from airflow_pgmq.statements import periodic, sending
+from tests.fixtures.factories import (
+    NAMESPACE,
+    execute,
+    go_back,
+    job,
+    keys_in,
+    minutes,
+    queued,
+    read,
+    slot,
+    slots_in,
+    state,
+    tick,
+)
+
+AHEAD = timedelta(minutes=10)
+
+
+def pause(client, name="job"):
+    return client.run(lambda: control.pause(NAMESPACE, name))
+
+
+def resume(client, name="job"):
+    client.run(lambda: control.resume(NAMESPACE, name))
+
+
+def run_now(client, name="job"):
+    return client.run(lambda: control.run_now(NAMESPACE, name))
+
+
+def test_paused_job_takes_its_messages_back_and_sends_none(database, client):
+    tick(job(), job("other")).run(client)
+
+    assert pause(client) == 10
+    go_back(database, minutes=5)
+    tick(job(), job("other")).run(client)
+
+    assert slots_in(database) == []
+    assert len(slots_in(database, "other")) >= 10
+
+
+def test_pause_leaves_what_was_seen(database, client):
+    tick(job()).run(client)
+    execute(database, "SELECT pgmq.set_vt('mail', 1, 0)")
+
+    assert pause(client) == 9
+    assert len(queued(database)) == 1
+
+
+def test_pausing_twice_changes_nothing(database, client):
+    tick(job()).run(client)
+    pause(client)
+    before = state(database)
+
+    assert pause(client) == 0
+    after = state(database)
+    assert (after["paused"], after["next_slot"]) == (True, before["next_slot"])
+
+
+def test_resumed_job_sends_every_slot_once(database, client):
+    tick(job()).run(client)
+    start = state(database)["horizon"] - AHEAD
+    pause(client)
+    resume(client)
+
+    summary = tick(job()).run(client)
+
+    assert summary.duplicates == 0
+    assert slots_in(database) == minutes(start, state(database)["horizon"])
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("all", 120), ("last", 1), ("none", 0)])
+def test_resumed_job_catches_up_by_its_policy(database, client, policy, expected):
+    one = job(catch_up=policy)
+    tick(one, look_ahead=0).run(client)
+    pause(client)
+    go_back(database, hours=2)
+    assert tick(one, look_ahead=0, grace=0).run(client).sent == 0
+    resume(client)
+
+    assert tick(one, look_ahead=0, grace=0).run(client).sent in (expected, expected + 1)
+
+
+def test_slots_that_jitter_held_back_are_sent_after_the_pause(database, client):
+    """They have passed, but their messages were not visible yet when the pause took them back."""
+    one = job(jitter=timedelta(hours=23))
+    tick(one, look_ahead=0).run(client)
+    go_back(database, hours=2)
+    start = state(database)["watermark"]
+    tick(one).run(client)
+    seen = {slot(message.headers) for message in read(client)}
+
+    pause(client)
+    assert set(slots_in(database)) == seen
+    resume(client)
+    tick(one).run(client)
+
+    assert slots_in(database) == minutes(start, state(database)["horizon"])
+
+
+def test_pause_of_a_job_that_has_ended_frees_its_slots(database, client):
+    (row,) = execute(database, "SELECT date_trunc('hour', now()) + interval '3 hours' AS at")
+    ending = tick(job(cron="0 * * * *", end=row["at"]), look_ahead=600)
+    ending.run(client)
+    assert pause(client) == 2
+    resume(client)
+
+    assert ending.run(client).sent == 2
+
+
+def test_paused_job_stays_paused_through_a_deploy(database, client):
+    tick(job()).run(client)
+    pause(client)
+
+    assert tick(job(message="new")).run(client).sent == 0
+    resume(client)
+    tick(job(message="new")).run(client)
+
+    assert {row["message"] for row in queued(database)} == {"new"}
+
+
+def test_run_now_sends_one_message_beside_the_slots(database, client):
+    tick(job(ttl=timedelta(minutes=5), group="g", headers={"own": 1}, version=2)).run(client)
+    before = state(database)
+
+    result = run_now(client)
+
+    (message,) = read(client)
+    assert (result.status, result.msg_id) == ("sent", message.msg_id)
+    assert message.message == {"job": "job"}
+    headers = dict(message.headers)
+    assert headers.pop("dedup_key").startswith("shop/job/now/")
+    assert {"slot", "expires_at"} <= headers.keys()
+    headers.pop("slot"), headers.pop("expires_at")
+    assert headers == {"own": 1, "job": "job", "namespace": "shop", "version": 2, "x-pgmq-group": "g"}
+    assert {**state(database), "now": None} == {**before, "now": None}
+
+
+def test_run_now_is_never_a_duplicate(client):
+    tick(job()).run(client)
+
+    assert [run_now(client).status for _ in range(3)] == ["sent"] * 3
+
+
+def test_run_now_message_is_not_withdrawn_with_the_job(database, client):
+    tick(job(), job("other", cron="0 0 1 1 *")).run(client)
+    run_now(client)
+
+    tick(job("other", cron="0 0 1 1 *")).run(client)
+
+    assert [key.split("/")[2] for key in keys_in(database)] == ["now"]
+
+
+def test_cancelled_slot_stays_cancelled(database, client):
+    tick(job()).run(client)
+    key = keys_in(database)[3]
+
+    assert client.run(lambda: sending.cancel("mail", [key, "unknown"])) == [4]
+    go_back(database, minutes=10)
+    tick(job()).run(client)
+
+    assert key not in keys_in(database)
+    assert [row["msg_id"] for row in execute(database, "SELECT msg_id FROM pgmq.a_mail")] == [4]
+
+
+def test_cancel_leaves_what_was_read(database, client):
+    tick(job()).run(client)
+    execute(database, "SELECT pgmq.set_vt('mail', 1, 0)")
+    (message,) = read(client)
+
+    assert client.run(lambda: sending.cancel("mail", [message.headers["dedup_key"]])) == []
+
+
+def test_removed_namespace_is_forgotten_and_taken_back(database, client):
+    tick(job(), job("other")).run(client)
+    tick(job(), namespace="second", owner="second.task").run(client)
+
+    assert client.run(lambda: control.remove(NAMESPACE)) == 20
+
+    assert {row["headers"]["namespace"] for row in queued(database)} == {"second"}
+    assert [row["namespace"] for row in client.run(lambda: periodic.list_jobs(None))] == ["second"]
+    assert client.run(lambda: control.remove(NAMESPACE)) == 0
+
+
+def test_removed_namespace_can_begin_again(database, client):
+    tick(job()).run(client)
+    client.run(lambda: control.remove(NAMESPACE))
+
+    assert tick(job()).run(client).duplicates == 0
+
+
+@pytest.mark.parametrize("verb", [pause, resume, run_now])
+def test_unknown_job_is_named(client, verb):
+    tick(job()).run(client)
+
+    with pytest.raises(JobNotFound, match=r"'nobody' in namespace 'shop'"):
+        verb(client, "nobody")
+
+
+def test_jobs_are_listed_with_their_state(client):
+    tick(job("b"), job("a", cron="0 0 1 1 *")).run(client)
+    pause(client, "a")
+
+    a, b = client.run(lambda: periodic.list_jobs(NAMESPACE))
+
+    assert (a["name"], a["paused"], a["last_msg_id"], a["owner"]) == ("a", True, None, "dag.task")
+    assert (b["name"], b["paused"], b["last_msg_id"]) == ("b", False, 10)
+    assert a["definition"]["cron"] == "0 0 1 1 *"
+    assert client.run(lambda: periodic.list_jobs("nowhere")) == []

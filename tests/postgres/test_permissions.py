@@ -1,0 +1,163 @@
+"""`docs/permissions.md` is right: what it grants suffices, and nothing of it can be left out."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from airflow_pgmq import control, sender
+from airflow_pgmq.client import Client
+from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.errors import NotInstalled, PermissionDenied
+from airflow_pgmq.statements import periodic, queues, reading, schema, sending
+from tests.fixtures.factories import client_of, execute, job, send, tick
+
+PAGE = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
+SECTIONS = {
+    title: re.sub(r" *--.*", "", block).strip().splitlines()
+    for title, block in re.findall(r"^## (.+?)\n[^#]*?```sql\n(.+?)```", PAGE, re.M | re.S)
+}
+GRANT = re.compile(r"GRANT (?P<privileges>[A-Z, ]+) ON (?P<what>.+) TO app;")
+
+
+def do_send(client):
+    key = str(datetime.now(timezone.utc))
+    sender.send(client, "mail", prepare([1]))
+    send(client, key)
+    send(client, key, on_duplicate="replace")
+    send(client, key + "queued", scope="queued")
+    client.run(lambda: sending.topic("a", 1, None, 0))
+
+
+def do_read(client):
+    keys = [f"{datetime.now(timezone.utc)} {n}" for n in range(5)]
+    send(client_of(client.owner_dsn), *keys)
+    client.run(lambda: sending.cancel("mail", keys[:1]))
+    first, second, third, *_ = client.run(lambda: reading.read("mail", max_messages=4, visibility_timeout=9))
+    client.run(lambda: reading.archive("mail", first))
+    client.run(lambda: reading.delete("mail", second))
+    client.run(lambda: reading.set_vt("mail", third, None))
+    client.run(lambda: reading.pop("mail", 1))
+    client.run(lambda: reading.visible("mail", limit=1, condition=None, headers_condition=None))
+    client.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=1, headers_condition={}))
+
+
+def do_periodic(client):
+    tick(job(), job("other")).run(client)
+    tick(job(message="new")).run(client)
+    now = datetime.now(timezone.utc)
+    tick(job()).backfill(client, now - timedelta(hours=1), now)
+    client.run(lambda: control.pause("shop", "job"))
+    client.run(lambda: control.resume("shop", "job"))
+    client.run(lambda: control.run_now("shop", "job"))
+    client.run(lambda: control.remove("shop"))
+
+
+def do_look(client):
+    client.run(queues.list_all)
+    client.run(lambda: queues.metrics("mail"))
+    client.run(queues.metrics_all)
+    client.run(queues.topics)
+    client.run(lambda: periodic.list_jobs(None))
+    client.run(schema.found)
+
+
+def do_create(client):
+    for unlogged in (False, True):
+        client.once("schema", client.ensure_schema)
+        client.run(
+            lambda unlogged=unlogged: queues.create(
+                "own", unlogged=unlogged, partition_interval=None, retention_interval="1", notify=True
+            )
+        )
+        client.run(lambda: queues.guard("own"))
+        sender.send(client, "own", prepare([1], dedup_keys=["a"]), scope="queued")
+        client.run(lambda: queues.purge("own"))
+        client.run(lambda: queues.drop("own", has_ledger=True))
+
+
+WORK = {
+    "Sending": do_send,
+    "Reading": do_read,
+    "Periodic jobs": do_periodic,
+    "Looking": do_look,
+    "Creating and dropping queues": do_create,
+}
+
+
+class Role:
+    """A role with no rights, in a database where everything is installed and belongs to another."""
+
+    def __init__(self, database):
+        self.database = database
+        self.name = f"app_{database.name}"
+
+    def run(self, statement):
+        execute(self.database, re.sub(r"\bapp\b", self.name, statement))
+
+    @property
+    def client(self):
+        client = Client(lambda: psycopg.connect(self.database.dsn, user=self.name))
+        client.owner_dsn = self.database.dsn
+        return client
+
+
+@pytest.fixture
+def role(database, client):
+    client.run(lambda: queues.guard("mail"))
+    client.run(lambda: queues.bind_topic("a", "mail"))
+    role = Role(database)
+    role.run("CREATE ROLE app LOGIN")
+    yield role
+    role.run("DROP OWNED BY app; DROP ROLE app")
+
+
+def single_rights(lines):
+    """Each privilege of the lines: what to revoke, and how."""
+    for line in lines:
+        found = GRANT.fullmatch(line)
+        for privilege in found["privileges"].split(", "):
+            yield f"{privilege} ON {found['what']}"
+
+
+@pytest.mark.parametrize("section", WORK)
+def test_rights_suffice_and_none_can_be_left_out(role, section):
+    for line in SECTIONS[section]:
+        role.run(line)
+    WORK[section](role.client)
+
+    superfluous = []
+    for right in single_rights(SECTIONS[section]):
+        role.run(f"REVOKE {right} FROM app")
+        try:
+            WORK[section](role.client)
+        except (PermissionDenied, NotInstalled):
+            execute(role.database, "DROP TABLE IF EXISTS pgmq.q_own, pgmq.a_own; TRUNCATE pgmq.q_mail")
+            execute(role.database, "DELETE FROM pgmq.meta WHERE queue_name = 'own'")
+        else:
+            superfluous.append(right)
+        role.run(f"GRANT {right} TO app")
+
+    assert superfluous == []
+
+
+def test_rights_on_all_queues_reach_those_to_come(role):
+    for line in [*SECTIONS["All queues at once, also those to come"], *SECTIONS["Periodic jobs"]]:
+        role.run(line)
+    execute(role.database, "SELECT pgmq.create('late')")
+
+    assert tick(job(queue_name="late")).run(role.client).sent == 10
+
+
+def test_every_section_of_the_page_is_tested():
+    assert SECTIONS.keys() == {*WORK, "All queues at once, also those to come"}
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_role_without_rights_is_told_so(role, work):
+    with pytest.raises((PermissionDenied, NotInstalled), match="permission denied"):
+        work(role.client)
