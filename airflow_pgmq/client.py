@@ -52,6 +52,10 @@ class Client:
             check()
             self._checked.add(what)
 
+    def forget(self, what: str) -> None:
+        """Run that check again next time."""
+        self._checked.discard(what)
+
     @contextmanager
     def connection(self, conn: Connection | None = None) -> Iterator[Connection]:
         """The caller's connection as it is, or one of our own, closed afterwards."""

@@ -47,6 +47,8 @@ def send(
     with client.connection() as own:
         for positions in chunks(range(len(batch)), batch.chunk_size):
             found += client.attempt(lambda positions=positions: keyed(positions), own)  # type: ignore[misc]
+        if scope == "once" and (expired := _to_prune(found)):
+            client.attempt(lambda: sending.prune_ledger(expired), own)
     return found
 
 
@@ -58,7 +60,20 @@ def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection | No
         # In the caller's transaction, which may have created the queue; and not remembered: it may roll back.
         client.run(lambda: queues.guard(queue_name), conn)
     else:
-        client.once(f"guard {queue_name}", lambda: client.run(lambda: queues.guard(queue_name)))
+        client.once(guard_check(queue_name), lambda: client.run(lambda: queues.guard(queue_name)))
+
+
+def guard_check(queue_name: str) -> str:
+    """What a client calls the check of a queue's unique index."""
+    return f"guard {queue_name}"
+
+
+def _to_prune(results: Sequence[SendResult]) -> int:
+    """How many expired ledger rows a send removes: two for each that it adds, on every hundredth message.
+
+    So the ledger shrinks where nothing ticks, and a single send seldom pays for it.
+    """
+    return 200 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results)
 
 
 def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import runpy
 import sys
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_pgmq.hooks import PgmqHook
 
 # `--once` ends within five minutes; what is left of them is for shutting down.
-TIME_TO_VERIFY = 270
+TIME_TO_VERIFY = 265
 
 
 def main() -> int:
@@ -38,10 +39,11 @@ def main() -> int:
     )
     parser.add_argument("--once", action="store_true", help="verify each claim, print a summary and end")
     once = parser.parse_args().once
+    deadline = time.monotonic() + TIME_TO_VERIFY if once else math.inf
     screen, verified = Screen(), list[Step]()
     try:
         with Interrupts() as interrupts, ExitStack() as stack, screen, interrupts.clean_up_after():
-            stage = start(stack, interrupts, screen)
+            stage = start(stack, interrupts, screen, deadline)
             verified = verify(stage, screen)
             if not once:
                 stay_up(stage, screen)
@@ -56,7 +58,7 @@ def main() -> int:
     return report(screen, verified)
 
 
-def start(stack: ExitStack, interrupts: Interrupts, screen: Screen) -> Stage:
+def start(stack: ExitStack, interrupts: Interrupts, screen: Screen, deadline: float) -> Stage:
     """Postgres, the queues and Airflow; `stack` ends them in the reverse order."""
     with screen.step("Embedded Postgres") as step:
         # What is started must be on the stack before a signal may end the demo.
@@ -84,7 +86,7 @@ def start(stack: ExitStack, interrupts: Interrupts, screen: Screen) -> Stage:
         for watcher in (reader, ticks):
             watcher.start()
             stack.callback(watcher.stop)
-    stage = Stage(standalone, api, hook, reader, ticks, deadline=time.monotonic() + TIME_TO_VERIFY)
+    stage = Stage(standalone, api, hook, reader, ticks, deadline)
     with screen.step("Airflow standalone") as stage.step:
         stage.wait_for("every part to be healthy", lambda: set(api.health().values()) == {"healthy"}, 180)
         stage.wait_for("the Dags", lambda: read_dags(api))

@@ -82,6 +82,7 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         if self.console.is_terminal:
             self._live.stop()
+        self.note("Ending everything that was started …")
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:

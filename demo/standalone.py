@@ -23,6 +23,7 @@ METADATA = "airflow"
 QUEUES = "queues"
 USER = "admin"
 PASSWORDS = "passwords.json"
+TEMPORARY = "tmp"
 
 # How the parts are asked to end, and how many seconds they get before the next way. A task that runs while
 # the API server ends would go on asking for it for half a minute, and nobody needs its result any more.
@@ -52,14 +53,14 @@ class Standalone:
             "AIRFLOW_CONN_PGMQ_DEFAULT": _connection(postgres.dsn(QUEUES)),
             # standalone starts its parts as plain `airflow`.
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")]),
-            "TMPDIR": str(home / "tmp"),
+            "TMPDIR": str(home / TEMPORARY),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        (home / PASSWORDS).write_text(json.dumps({USER: self.password}))
+        (home / TEMPORARY).mkdir()
 
     def start(self) -> None:
         """Start it and return at once; the API tells when it is up."""
-        (self.home / PASSWORDS).write_text(json.dumps({USER: self.password}))
-        (self.home / "tmp").mkdir()
         with self.log.open("wb") as log:
             # A session of its own: Ctrl-C reaches only us, and each process of it can be found again.
             self._process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_pgmq import sender
 from airflow_pgmq.client import Connection
 from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
 from airflow_pgmq.hooks.connection import ConnectionBase
@@ -51,6 +52,7 @@ class QueueVerbs(ConnectionBase):
         :param conn: join this connection's transaction
         """
         has_ledger = bool(self.client.run(schema.version, conn))
+        self.client.forget(sender.guard_check(queue_name))
         return self.client.run(lambda: queues.drop(queue_name, has_ledger=has_ledger), conn)
 
     def list_queues(self, *, conn: Connection | None = None) -> list[Queue]:

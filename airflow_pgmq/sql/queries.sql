@@ -58,8 +58,8 @@ SELECT wanted AS queue_name FROM unnest(%(queue_names)s::text[]) AS wanted
 WHERE NOT EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted);
 
 -- queue_lock --
--- PGMQ's own lock on a queue's shape, until the transaction ends.
-SELECT pgmq.acquire_queue_lock(%(queue_name)s::text);
+-- PGMQ's own lock on a queue's shape, until the transaction ends; 1.5 has no function for it yet.
+SELECT pg_advisory_xact_lock(hashtext('pgmq.queue_' || %(queue_name)s));
 
 -- has_trigger --
 -- Whether our notify trigger stands on the queue's table.

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of some thousand messages are several statements."""
+    monkeypatch.setattr("airflow_pgmq.core.batch.CHUNK", 1000)
+
+
+@pytest.fixture
 def client(database: Database) -> Client:
     """A client of the test's database, in which the queue `mail` exists."""
     execute(database, "SELECT pgmq.create(%s)", [QUEUE])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from airflow_pgmq import ticker
+from airflow_pgmq.core import batch
 from airflow_pgmq.statements import reading
 from airflow_pgmq.ticker import Tick
 from tests.fixtures.factories import QUEUE, client_of, read, send
@@ -43,6 +44,7 @@ def _when_all_are_there(work: Callable[..., T], call: tuple[Any, ...]) -> T:
 
 def send_shuffled(dsn: str, seed: int, count: int, options: dict[str, Any]) -> Counter[str]:
     """Send the keys k0, k1, … in an order of this process's own; how often each status came."""
+    batch.CHUNK = 1000
     keys = [f"k{n}" for n in range(count)]
     random.Random(seed).shuffle(keys)
     return Counter(result.status for result in send(client_of(dsn), *keys, **options))

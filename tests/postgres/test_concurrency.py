@@ -9,6 +9,8 @@ import pytest
 from tests.fixtures.factories import client_of, execute, keys_in, queued, send, statuses
 from tests.postgres.processes import at_once, send_shuffled
 
+pytestmark = pytest.mark.usefixtures("small_chunks")
+
 PROCESSES = 16
 KEYS = 5_000
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_pgmq.errors import DuplicateMessage, InvalidMessage
 from tests.fixtures.factories import execute, keys_in, queued, read, send, statuses
 
-pytestmark = pytest.mark.parametrize("scope", ["once", "queued"])
+pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.parametrize("scope", ["once", "queued"])]
 
 MANY = [f"k{n * 7919 % 2500}" for n in range(2500)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from itertools import count
 from threading import Event
 
@@ -11,12 +10,12 @@ import psycopg
 import pytest
 
 from airflow_pgmq.client import Client, OperationalError
-from tests.fixtures.factories import execute, job, keys_in, send, slots_in, state, statuses, tick
+from tests.fixtures.factories import execute, job, keys_in, seconds, send, slots_in, state, statuses, tick
 
 CRASHES = 3
 TIMEOUT = 60
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_chunks")]
 
 
 class Worker(Client):
@@ -73,7 +72,7 @@ def test_ticks_that_are_run_again_send_each_slot_once(own_database, worker, monk
 
     def ticks():
         for n in count(1):
-            worker.persist(lambda n=n: tick(*jobs, look_ahead=n / 20).run(worker))
+            worker.persist(lambda n=n: tick(*jobs, look_ahead=n / 1200).run(worker))
             if worker.enough.is_set():
                 return
 
@@ -81,8 +80,7 @@ def test_ticks_that_are_run_again_send_each_slot_once(own_database, worker, monk
 
     assert worker.failures > 0
     horizon = state(own_database, "job0")["horizon"]
-    first = start.replace(microsecond=0) + timedelta(seconds=1)
-    expected = [first + timedelta(seconds=n) for n in range((horizon - first) // timedelta(seconds=1) + 1)]
+    expected = seconds(start, horizon)
     assert all(slots_in(own_database, each.name) == expected for each in jobs)
 
 

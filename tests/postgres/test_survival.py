@@ -11,17 +11,11 @@ from time import monotonic
 
 import pytest
 
-from tests.fixtures.factories import execute, job, minutes, queued, slot, slots_in, state, tick
+from tests.fixtures.factories import execute, hours, job, queued, seconds, slot, slots_in, state, tick
 from tests.postgres.processes import CONTEXT, at_once, consumers, run_ticks
 
 KILLS = 50
 JOBS = 150
-
-
-def seconds(start, end):
-    """Every full second in (start, end]."""
-    first = start.replace(microsecond=0) + timedelta(seconds=1)
-    return [first + timedelta(seconds=n) for n in range((end - first) // timedelta(seconds=1) + 1)]
 
 
 def run_for(dsn, one, longest=None):
@@ -63,7 +57,7 @@ def test_killed_ticks_lose_and_repeat_nothing(database, client):
     slots = defaultdict(list)
     for row in queued(database):
         slots[row["headers"]["job"]].append(slot(row["headers"]))
-    expected = minutes(start, state(database, "job0")["horizon"])
+    expected = hours(start, state(database, "job0")["horizon"])
     assert len(slots) == JOBS
     assert all(sorted(found) == expected for found in slots.values())
 
@@ -72,7 +66,7 @@ def test_deployments_that_share_a_namespace_send_each_slot_once(database, client
     jobs = [job(f"job{n}", cron="* * * * * *") for n in range(30)]
     tick(*jobs, look_ahead=0).run(client)
     start = state(database, "job0")["watermark"]
-    ticks = [tick(*jobs, look_ahead=n / 10) for n in range(20)]
+    ticks = [tick(*jobs, look_ahead=n / 600) for n in range(20)]
 
     sent = at_once(run_ticks, [(database.dsn, ticks)] * 3)
 
@@ -86,19 +80,21 @@ def test_deployments_that_share_a_namespace_send_each_slot_once(database, client
 @pytest.mark.parametrize("way", ["in turn", "at once"])
 def test_rolling_deploy_sends_each_slot_once(database, client, way, versions):
     """With versions the new code's jobs stand from its first tick on; without, the last tick decides."""
-    old_jobs = [job("same", "* * * * * *"), job("changed", "* * * * * *", message="old"), job("removed")]
-    new_jobs = [job("same", "* * * * * *"), job("changed", "* * * * * *", message="new"), job("added")]
+    old_jobs = [job(name, "* * * * * *", message="old") for name in ("changed", "removed")]
+    new_jobs = [job(name, "* * * * * *", message="new") for name in ("changed", "added")]
+    for jobs in (old_jobs, new_jobs):
+        jobs.append(job("same", "* * * * * *"))
     tick(*old_jobs, look_ahead=0, version=versions[0]).run(client)
     start = state(database, "same")["watermark"]
-    old = [tick(*old_jobs, look_ahead=n / 10, version=versions[0]) for n in range(1, 20)]
-    new = [tick(*new_jobs, look_ahead=n / 10, version=versions[1]) for n in range(1, 20)]
+    old = [tick(*old_jobs, look_ahead=n / 600, version=versions[0]) for n in range(1, 20)]
+    new = [tick(*new_jobs, look_ahead=n / 600, version=versions[1]) for n in range(1, 20)]
 
     if way == "in turn":
         for each in (tick for pair in zip(old, new, strict=True) for tick in pair):
             each.run(client)
     else:
         at_once(run_ticks, [(database.dsn, old), (database.dsn, new)])
-    last = tick(*new_jobs, look_ahead=3, version=versions[1])
+    last = tick(*new_jobs, look_ahead=0.05, version=versions[1])
     last.run(client)
 
     horizon = state(database, "same")["horizon"]
@@ -118,7 +114,7 @@ def test_consumers_and_withdrawals_never_share_a_message(database, client):
         names = (f"job{n}" for n in range(20))
         jitter = timedelta(seconds=3)
         jobs = (job(name, "* * * * * *", version=version, jitter=jitter) for name in names)
-        return tick(*jobs, look_ahead=0.1)
+        return tick(*jobs, look_ahead=0.002)
 
     tick(*deployed(0).jobs, look_ahead=0).run(client)
     start = state(database, "job0")["watermark"]

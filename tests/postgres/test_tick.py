@@ -14,9 +14,9 @@ from tests.fixtures.factories import (
     client_of,
     execute,
     go_back,
+    hours,
     job,
     keys_in,
-    minutes,
     queued,
     read,
     slot,
@@ -25,7 +25,7 @@ from tests.fixtures.factories import (
     tick,
 )
 
-AHEAD = timedelta(minutes=10)
+AHEAD = timedelta(hours=10)
 
 
 def versions_of_all_rows(database):
@@ -44,7 +44,7 @@ def test_slots_up_to_the_look_ahead_are_enqueued(database, client):
     summary = tick(job()).run(client)
 
     horizon = state(database)["horizon"]
-    assert slots_in(database) == minutes(horizon - AHEAD, horizon)
+    assert slots_in(database) == hours(horizon - AHEAD, horizon)
     assert (summary.jobs, summary.slots, summary.sent, summary.duplicates) == (1, 10, 10, 0)
 
 
@@ -108,14 +108,14 @@ def test_next_tick_goes_on_where_the_last_ended(database, client):
 
     tick(job(), look_ahead=25).run(client)
 
-    assert slots_in(database) == minutes(first, state(database)["horizon"])
+    assert slots_in(database) == hours(first, state(database)["horizon"])
 
 
 def test_tick_that_is_run_again_sends_nothing_twice(database, client):
     """As if its watermark had been lost, which no crash can do: they are one transaction."""
     tick(job()).run(client)
     before = slots_in(database)
-    go_back(database, minutes=10)
+    go_back(database, hours=10)
 
     summary = tick(job()).run(client)
 
@@ -126,7 +126,7 @@ def test_tick_that_is_run_again_sends_nothing_twice(database, client):
 def test_slot_that_was_consumed_is_not_sent_again(database, client):
     tick(job()).run(client)
     execute(database, "SELECT pgmq.archive('mail', array_agg(msg_id)) FROM pgmq.q_mail")
-    go_back(database, minutes=10)
+    go_back(database, hours=10)
 
     assert tick(job()).run(client).duplicates == 10
 
@@ -138,7 +138,7 @@ def test_new_job_starts_with_its_first_tick(database, client):
 
 
 def test_seconds_are_slots_too(database, client):
-    summary = tick(job(cron="* * * * * */5"), look_ahead=1).run(client)
+    summary = tick(job(cron="* * * * * */5"), look_ahead=1 / 60).run(client)
 
     found = slots_in(database)
     assert summary.sent == len(found) == 12
@@ -147,7 +147,7 @@ def test_seconds_are_slots_too(database, client):
 
 def test_job_that_ended_has_no_next_slot(database, client):
     (row,) = execute(database, "SELECT date_trunc('hour', now()) + interval '3 hours' AS at")
-    ending = tick(job(cron="0 * * * *", end=row["at"]), look_ahead=600)
+    ending = tick(job(end=row["at"]))
 
     assert ending.run(client).sent == 2
     assert state(database)["next_slot"] is None
@@ -180,7 +180,7 @@ def test_state_remembers_the_last_message(database, client):
     last, row = queued(database)[-1], state(database)
     assert (row["last_msg_id"], row["last_key"]) == (last["msg_id"], last["headers"]["dedup_key"])
     assert row["last_slot"] == slot(last["headers"])
-    assert row["next_slot"] == row["last_slot"] + timedelta(minutes=1)
+    assert row["next_slot"] == row["last_slot"] + timedelta(hours=1)
 
 
 def test_tick_with_nothing_due_writes_only_its_namespace(database, client):
@@ -265,12 +265,12 @@ def test_silent_owner_can_be_succeeded(database, client):
 def test_backfill_sends_the_slots_of_its_interval_and_leaves_the_state(database, client):
     tick(job()).run(client)
     before = state(database)
-    start = slots_in(database)[0] - timedelta(hours=2)
+    start = slots_in(database)[0] - timedelta(days=2)
 
-    summary = tick(job()).backfill(client, start, start + timedelta(minutes=30))
+    summary = tick(job()).backfill(client, start, start + timedelta(hours=30))
 
     assert (summary.slots, summary.sent) == (30, 30)
-    assert slots_in(database)[:30] == [start + timedelta(minutes=n) for n in range(30)]
+    assert slots_in(database)[:30] == [start + timedelta(hours=n) for n in range(30)]
     after = state(database)
     assert {**after, "now": None} == {**before, "now": None}
 
@@ -279,7 +279,7 @@ def test_backfill_finds_what_was_sent(database, client):
     tick(job()).run(client)
     start = slots_in(database)[0]
 
-    summary = tick(job()).backfill(client, start - timedelta(minutes=5), start + timedelta(minutes=5))
+    summary = tick(job()).backfill(client, start - timedelta(hours=5), start + timedelta(hours=5))
 
     assert (summary.sent, summary.duplicates) == (5, 5)
 
@@ -287,7 +287,7 @@ def test_backfill_finds_what_was_sent(database, client):
 def test_tick_finds_what_a_backfill_sent(database, client):
     tick(job(), look_ahead=0).run(client)
     start = state(database)["watermark"]
-    tick(job()).backfill(client, start, start + timedelta(minutes=5))
+    tick(job()).backfill(client, start, start + timedelta(hours=5))
 
     summary = tick(job()).run(client)
 
@@ -299,15 +299,15 @@ def test_backfill_leaves_paused_jobs_out(database, client):
     execute(database, "UPDATE airflow_pgmq.periodic_jobs SET paused = true WHERE name = 'paused'")
     start = state(database)["watermark"]
 
-    tick(job(), job("paused")).backfill(client, start, start + timedelta(minutes=5))
+    tick(job(), job("paused")).backfill(client, start, start + timedelta(hours=5))
 
     assert {row["headers"]["job"] for row in queued(database)} == {"job"}
 
 
 def test_backfill_needs_no_tick_before(database, client):
-    start = execute(database, "SELECT date_trunc('minute', now()) AS at")[0]["at"]
+    start = execute(database, "SELECT date_trunc('hour', now()) AS at")[0]["at"]
 
-    assert tick(job()).backfill(client, start, start + timedelta(minutes=5)).sent == 5
+    assert tick(job()).backfill(client, start, start + timedelta(hours=5)).sent == 5
     assert execute(database, "SELECT namespace FROM airflow_pgmq.namespaces") == []
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
-import pytest
-
 from tests.fixtures.factories import (
     execute,
     go_back,
+    hours,
     job,
     keys_in,
-    minutes,
     queued,
     read,
     slot,
@@ -22,7 +20,7 @@ from tests.fixtures.factories import (
 )
 
 YEARLY = "0 0 1 1 *"
-AHEAD = timedelta(minutes=10)
+AHEAD = timedelta(hours=10)
 
 
 def by_job(database):
@@ -98,15 +96,15 @@ def test_changed_message_takes_over_every_slot_that_is_not_visible(database, cli
 
     assert summary.withdrawn == 10
     assert {row["message"] for row in queued(database)} == {"new"}
-    assert slots_in(database) == minutes(start, state(database)["horizon"])
+    assert slots_in(database) == hours(start, state(database)["horizon"])
 
 
 def test_changed_cron_takes_over(database, client):
-    tick(job(cron="* * * * *"), look_ahead=180).run(client)
+    tick(job(cron="0 * * * *")).run(client)
 
-    tick(job(cron="30 * * * *"), look_ahead=180).run(client)
+    tick(job(cron="30 3 * * *"), look_ahead=72).run(client)
 
-    assert {at.minute for at in slots_in(database)} == {30}
+    assert {(at.hour, at.minute) for at in slots_in(database)} == {(3, 30)}
     assert len(slots_in(database)) == 3
 
 
@@ -131,12 +129,12 @@ def test_queue_of_a_removed_job_may_be_gone(database, client):
 
 def test_changed_job_that_was_behind_catches_up(database, client):
     tick(job(message="old"), look_ahead=0).run(client)
-    go_back(database, hours=1)
+    go_back(database, days=5)
     start = state(database)["watermark"]
 
     tick(job(message="new")).run(client)
 
-    assert slots_in(database) == minutes(start, state(database)["horizon"])
+    assert slots_in(database) == hours(start, state(database)["horizon"])
     assert {row["message"] for row in queued(database)} == {"new"}
 
 
@@ -144,15 +142,15 @@ def test_slots_that_jitter_held_back_go_to_the_new_definition(database, client):
     """Slots that have passed, whose messages are not visible yet."""
     old = job(message="old", jitter=timedelta(hours=23))
     tick(old, look_ahead=0).run(client)
-    go_back(database, hours=2)
+    go_back(database, hours=20)
     start = state(database)["watermark"]
     tick(old).run(client)
     seen = {slot(message.headers) for message in read(client)}
-    assert len(seen) < 60
+    assert 0 < len(seen) < 20
 
     tick(job(message="new", jitter=timedelta(hours=23))).run(client)
 
-    assert slots_in(database) == minutes(start, state(database)["horizon"])
+    assert slots_in(database) == hours(start, state(database)["horizon"])
     assert {slot(row["headers"]) for row in queued(database) if row["message"] == "old"} == seen
 
 
@@ -185,7 +183,7 @@ def test_set_of_a_lower_version_undoes_nothing(database, client):
 
 def test_set_of_a_lower_version_goes_on_with_jobs_that_are_the_same(database, client):
     tick(job("same"), job("new"), version=2, look_ahead=0).run(client)
-    go_back(database, minutes=5)
+    go_back(database, hours=5)
 
     summary = tick(job("same"), job("old"), version=1, look_ahead=0).run(client)
 
@@ -200,51 +198,6 @@ def test_newer_set_takes_over_from_an_older_one(database, client):
 
     assert (summary.withdrawn, summary.outdated) == (10, 0)
     assert {row["message"] for row in queued(database)} == {"new"}
-
-
-def silent_newer_set(database, client, silent_for):
-    tick(job("changed", message="new"), job("added"), version=2).run(client)
-    execute(
-        database,
-        "UPDATE airflow_pgmq.namespaces SET version_ticked_at = version_ticked_at - %s::interval",
-        [silent_for],
-    )
-
-
-def test_lower_version_takes_over_when_the_higher_is_silent(database, client):
-    """A rollback. The older set ticked all the time, and the newer one may come back."""
-    old = tick(job("changed", message="old"), job("removed"), version=1, rollback=True)
-    silent_newer_set(database, client, "6 minutes")
-
-    summary = old.run(client)
-
-    assert (summary.withdrawn, summary.outdated) == (20, 0)
-    assert {row["message"] for row in queued(database) if row["headers"]["job"] == "changed"} == {"old"}
-    assert known_jobs(database) == ["changed", "removed"]
-    assert old.run(client).withdrawn == 0
-    assert tick(job("changed", message="new"), job("added"), version=2).run(client).withdrawn == 20
-
-
-@pytest.mark.parametrize(("silent_for", "rollback"), [("4 minutes", True), ("6 minutes", False)])
-def test_lower_version_does_not_take_over_sooner_or_where_it_must_not(database, client, silent_for, rollback):
-    silent_newer_set(database, client, silent_for)
-
-    summary = tick(job("changed", message="old"), version=1, rollback=rollback).run(client)
-
-    assert (summary.withdrawn, summary.sent) == (0, 0)
-    assert known_jobs(database) == ["added", "changed"]
-
-
-def test_ticks_of_a_lower_version_do_not_speak_for_the_higher(database, client):
-    old = tick(job("changed", message="old"), version=1, rollback=True)
-    silent_newer_set(database, client, "4 minutes")
-    old.run(client)
-    execute(
-        database,
-        "UPDATE airflow_pgmq.namespaces SET version_ticked_at = version_ticked_at - interval '2 min'",
-    )
-
-    assert old.run(client).withdrawn == 20
 
 
 def test_job_of_a_lower_version_is_left_alone(database, client):
@@ -292,7 +245,7 @@ def test_policies_may_change_without_taking_anything_back(database, client):
 
 
 def test_deploy_of_ten_thousand_jobs(database, client):
-    year = 365 * 24 * 60
+    year = 365 * 24
     jobs = [job(f"job{n}", cron=f"{n % 60} 0 1 1 *") for n in range(10_000)]
     assert tick(*jobs, look_ahead=year).run(client).sent == 10_000
 

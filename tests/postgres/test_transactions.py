@@ -80,6 +80,7 @@ def test_error_leaves_the_callers_transaction_usable(database, client):
     assert keys_in(database) == ["a", "b"]
 
 
+@pytest.mark.usefixtures("small_chunks")
 def test_messages_without_keys_are_all_or_nothing(database, client):
     with database.connect() as connection:
         sender.send(client, "mail", prepare(range(2500)), conn=connection)
