@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.batch import Batch, chunks, first_of_each, last_of_each
@@ -16,12 +16,8 @@ Scope: TypeAlias = Literal["once", "queued"]
 OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
 
 
-class Claim(NamedTuple):
-    """What the database says of a key: it was free, or another message has it."""
-
-    status: Status
-    msg_id: int
-    first_at: datetime
+#: What the database says of a key: whether it was free, the message that has it, and since when.
+Claim: TypeAlias = tuple[Status, int, datetime]
 
 
 def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
@@ -54,14 +50,14 @@ def keyed(
             # A key that another transaction committed meanwhile: the next statement's snapshot sees it.
             open_keys = [key for key in open_keys if key not in answers]
     replaced: set[str] = set()
-    duplicates = [key for key in order if answers[key].status == "duplicate"]
+    duplicates = [key for key in order if answers[key][0] == "duplicate"]
     if on_duplicate == "fail" and (duplicates or len(chosen) < len(keys)):
         repeated = [key for position, key in enumerate(keys) if chosen[key] != position]
         raise DuplicateMessage(queue_name, duplicates + repeated)
     if on_duplicate == "replace":
         for part in chunks(duplicates, size):
             again = batch.take([chosen[key] for key in part])
-            replaced |= yield _replace(queue_name, again, [answers[key].msg_id for key in part])
+            replaced |= yield _replace(queue_name, again, [answers[key][1] for key in part])
     return _results(keys, answers, replaced, on_duplicate)
 
 
@@ -90,7 +86,7 @@ def _claim(queue_name: str, batch: Batch, scope: Scope, window: timedelta) -> St
 
 def _claims(rows: Sequence[Row]) -> dict[str, Claim]:
     return {
-        key: Claim(row["status"], msg_id, row["first_at"])
+        key: (row["status"], msg_id, row["first_at"])
         for row in rows
         for key, msg_id in zip(row["keys"], row["msg_ids"], strict=True)
     }
