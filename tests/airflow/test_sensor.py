@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_pgmq.compat import AirflowSensorTimeout
 from airflow_pgmq.errors import InvalidMessage, PgmqError, QueueNotFound
@@ -17,6 +16,11 @@ from airflow_pgmq.operators import PgmqSendOperator
 from airflow_pgmq.sensors import PgmqSensor
 from tests.fixtures.airflow import FinishedRun
 from tests.fixtures.postgres import Database
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:  # Airflow before 3.2
+    from airflow.exceptions import TaskDeferred
 
 
 @pytest.fixture
