@@ -47,8 +47,8 @@ def send(
     with client.connection() as own:
         for positions in chunks(range(len(batch)), batch.chunk_size):
             found += client.attempt(lambda positions=positions: keyed(positions), own)  # type: ignore[misc]
-        if scope == "once" and (expired := _to_prune(found)):
-            client.attempt(lambda: sending.prune_ledger(expired), own)
+        if scope == "once" and (pages := _pages_to_prune(found)):
+            client.attempt(lambda: sending.prune_ledger(pages), own)
     return found
 
 
@@ -68,12 +68,12 @@ def guard_check(queue_name: str) -> str:
     return f"guard {queue_name}"
 
 
-def _to_prune(results: Sequence[SendResult]) -> int:
-    """How many expired ledger rows a send removes: two for each that it adds, on every hundredth message.
+def _pages_to_prune(results: Sequence[SendResult]) -> int:
+    """How much of the ledger a send looks through for expired rows: ten times what it adds.
 
-    So the ledger shrinks where nothing ticks, and a single send seldom pays for it.
+    So the ledger shrinks where nothing ticks; every hundredth message does it, so a single send seldom pays.
     """
-    return 200 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results)
+    return 16 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results)
 
 
 def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:

@@ -25,8 +25,8 @@ from airflow_pgmq.statements import Flow, periodic, queues, sending
 #: Jobs and slots of one round: bounds its transaction and its memory.
 JOBS_PER_ROUND = 1000
 SLOTS_PER_ROUND = 5000
-#: Expired ledger rows that a tick removes, or twice as many as it adds.
-PRUNED = 1000
+#: Pages of the ledger that a tick looks through for expired rows: 1 MB, about 10,000 rows.
+PRUNED_PAGES = 128
 #: A namespace whose owner has been silent for so long may be taken over, for example after a rename.
 SILENT = timedelta(minutes=5)
 
@@ -101,7 +101,7 @@ class Tick:
             while more:
                 counts, more = client.attempt(lambda: self._round(deployed), conn)
                 summary.add(counts)
-            client.attempt(lambda: sending.prune_ledger(max(PRUNED, 2 * summary.sent)), conn)
+            client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
         return summary
 
     def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:

@@ -11,7 +11,21 @@ from airflow_pgmq.errors import InvalidMessage
 
 DEFAULT_MAX_BYTES = 1024 * 1024
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+class _Encoder(json.JSONEncoder):
+    """json's encoder, whose C part is made only once: to make it takes as long as a small value does."""
+
+    def __init__(self) -> None:
+        super().__init__(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"))
+        make = getattr(json.encoder, "c_make_encoder", None)
+        text = json.encoder.encode_basestring
+        self._parts = make and make(None, self.default, text, None, ":", ",", False, False, False)
+
+    def iterencode(self, o: Any, _one_shot: bool = False) -> Iterator[str]:
+        return self._parts(o, 0) if self._parts else super().iterencode(o, _one_shot)
+
+
+_encode = _Encoder().encode
 
 
 def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_MAX_BYTES) -> str:

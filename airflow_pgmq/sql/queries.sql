@@ -306,10 +306,20 @@ SELECT pattern, queue_name, bound_at FROM pgmq.list_topic_bindings() ORDER BY pa
 SELECT pgmq.send_topic(%(routing_key)s::text, %(message)s::jsonb, %(headers)s::jsonb, %(seconds)s::integer) AS queues;
 
 -- prune_ledger --
--- Remove ledger rows whose window has passed, a bounded number of them.
+-- Remove expired ledger rows from a stretch of the table that begins anywhere: bounded work without an
+-- index, and over many calls every row's turn comes. A table that is shorter is walked whole.
+WITH stretch AS (
+    SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
+    FROM (
+        SELECT pg_relation_size('airflow_pgmq.dedup_ledger') / current_setting('block_size')::bigint AS pages
+    ) AS size
+)
 DELETE FROM airflow_pgmq.dedup_ledger WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM airflow_pgmq.dedup_ledger
-    WHERE expires_at < statement_timestamp() LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
+        AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
+        AND expires_at < statement_timestamp()
+    FOR UPDATE SKIP LOCKED
 ));
 
 -- open_namespace --

@@ -127,6 +127,6 @@ def topic(routing_key: str, message: Any, headers: Mapping[str, Any] | None, sec
     return Statement("send_topic", params, decode=scalar("queues"))
 
 
-def prune_ledger(limit: int) -> Statement[None]:
+def prune_ledger(pages: int) -> Statement[None]:
     """Remove ledger rows past their window."""
-    return Statement("prune_ledger", {"limit": limit})
+    return Statement("prune_ledger", {"pages": pages})

@@ -208,7 +208,7 @@ def test_schema_is_made_by_the_first_send(database, client):
 def test_sends_alone_keep_the_ledger_short(database, client):
     old = [f"old {n}" for n in range(300)]
     send(client, *old, window=timedelta(microseconds=1))
-    # The sequence passes a hundred twice: up to 400 expired rows go.
+    # The sequence passes a hundred twice: the expired rows go.
     send(client, *[f"new {n}" for n in range(200)])
     (row,) = execute(database, "SELECT count(*) FROM airflow_pgmq.dedup_ledger")
     assert row["count"] == 200

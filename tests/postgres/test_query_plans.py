@@ -49,7 +49,7 @@ OFTEN = {
     "1000 new keys, once": lambda: next(once(1000)),
     "one new key, queued": lambda: next(queued(1)),
     "1000 new keys, queued": lambda: next(queued(1000)),
-    "prune the ledger": lambda: sending.prune_ledger(1000),
+    "prune the ledger": lambda: sending.prune_ledger(128),
     "cancel guarded keys": lambda: sending.cancel("mail", ["shop/job7/2026-01-01T7Z"]),
     "jobs that are due": lambda: periodic.due_jobs("shop", WINDOW, [], 1000),
     "withdraw a job": lambda: periodic.withdraw("mail", "shop", {"job7": NOW}),

@@ -82,7 +82,7 @@ STATEMENTS = [
     sending.plain("mail", prepare([1])),
     sending.cancel("mail", ["k"]),
     sending.topic("a.b", 1, None, 0),
-    sending.prune_ledger(1000),
+    sending.prune_ledger(128),
     periodic.open_namespace("reports", "dag.task", 1),
     periodic.lock_namespace("reports"),
     periodic.deploy_namespace("reports", "dag.task", 1, "f"),
