@@ -69,11 +69,11 @@ def guard_check(queue_name: str) -> str:
 
 
 def _pages_to_prune(results: Sequence[SendResult]) -> int:
-    """How much of the ledger a send looks through for expired rows: ten times what it adds.
+    """How much of the ledger a send looks through for expired rows: three times what it adds, 1 MB at most.
 
     So the ledger shrinks where nothing ticks; every hundredth message does it, so a single send seldom pays.
     """
-    return 16 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results)
+    return min(128, 4 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results))
 
 
 def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -91,7 +90,8 @@ class PeriodicJob:
             "end": self.end.isoformat() if self.end else None,
             "group": self.group,
         }
-        return f'{json.dumps(extras)[:-1]}, "message": {self.message_json}}}'
+        text = payload.dumps(extras, what="definition", max_bytes=None)
+        return f'{text[:-1]},"message":{self.message_json}}}'
 
     @cached_property
     def slots(self) -> schedule.Schedule:

@@ -32,7 +32,8 @@ def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_
     """Serialize for `jsonb`: refuses NaN, NUL, lone surrogates, foreign types and what is too large."""
     try:
         text = _encode(value)
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: {_reason(value, exc)}") from exc
     if "\\u0000" in text and (path := next(_nul_paths(value), None)):
