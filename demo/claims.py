@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from airflow_pgmq.core import names
-from demo import ticks
+from demo import events, ticks
 from demo.arrivals import Arrival
 from demo.screen import millis
 from demo.stage import ClaimError, Stage
@@ -26,7 +26,7 @@ ENOUGH_ARRIVALS = 15
 
 def airflow_runs_on_postgres(stage: Stage) -> str:
     """Every part is healthy, the Dags are read, and the metadata is in the embedded server."""
-    dag_ids = {"pgmq_periodic_jobs", "pgmq_daily_report", "pgmq_wait_for_messages"}
+    dag_ids = {"pgmq_periodic_jobs", "pgmq_daily_report", "pgmq_wait_for_messages", events.DAG_ID}
 
     def look() -> set[str] | None:
         if errors := stage.api.import_errors():
@@ -226,6 +226,7 @@ CLAIMS: dict[str, Callable[[Stage], str]] = {
     "Airflow runs on the embedded Postgres": airflow_runs_on_postgres,
     "A cleared and re-run task sends nothing again": rerun_sends_nothing,
     "A message wakes a consumer Dag": message_wakes_consumer,
+    "A message starts a Dag run": events.message_starts_dag_run,
     "The periodic Dag ticks every minute": periodic_dag_ticks,
     "A cleared tick doubles no slot": cleared_tick_doubles_nothing,
     "Messages are visible at their slots": messages_are_on_time,
