@@ -149,7 +149,7 @@ class PgmqSensor(BaseSensorOperator):
         from airflow_pgmq.triggers import PgmqMessageTrigger
 
         self.defer(
-            trigger=PgmqMessageTrigger(**self._trigger_arguments()),
+            trigger=PgmqMessageTrigger(**self._trigger_arguments(), deadline=deadline.isoformat()),
             method_name="execute_complete",
             kwargs={"deadline": deadline.isoformat()},
             timeout=left,

@@ -15,7 +15,9 @@ from typing import Any
 
 import psycopg
 
+from airflow_pgmq.client import Client
 from airflow_pgmq.local import LocalPostgres
+from airflow_pgmq.statements import queues
 from benchmarks.report import Figure
 from benchmarks.stage import Stage
 from demo.standalone import METADATA, QUEUES, ROOT, Standalone
@@ -77,11 +79,14 @@ def _start(stack: ExitStack, home: Path, server: LocalPostgres, stage: Stage) ->
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         for database in (METADATA, QUEUES):
             admin.execute(f"CREATE DATABASE {database}")
-    with psycopg.connect(server.dsn(QUEUES), autocommit=True) as connection:
-        from pgmq.install import get_embedded_install_sql
-
-        connection.execute(get_embedded_install_sql())
-        connection.execute(f"SELECT pgmq.create('{QUEUE}')")
+    client = Client(lambda: psycopg.connect(server.dsn(QUEUES)))
+    client.install()
+    # Announced, as queues are whose waiters need not poll.
+    client.run(
+        lambda: queues.create(
+            QUEUE, unlogged=False, partition_interval=None, retention_interval="", notify=True
+        )
+    )
     standalone = Standalone(home, server)
     (home / "dags").mkdir()
     shutil.copy(ROOT / "dags" / f"{DAG_ID}.py", home / "dags")

@@ -13,7 +13,7 @@ def read(
     return on_queue(
         "read_for_events",
         queue_name,
-        reading.messages,
+        reading.decode_messages,
         max_messages=max_messages,
         visibility_timeout=visibility_timeout,
         calm=calm,

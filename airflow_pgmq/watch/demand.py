@@ -153,9 +153,10 @@ class Demand:
             queue.announced = found.announced
             queue.rested_at = now + max(REST * found.took, SHORTEST_REST)
             queue.look_at = min(queue.look_at, asked_at + found.next_in + SLACK)
-            queue.poll_at = now + queue.poll_interval(hears)
             if self._wake(queue, ask, found):
                 queue.look_at = min(queue.look_at, now + AGAIN)
+        for name in {ask.queue_name for ask in seen} & self.queues.keys():
+            self.queues[name].poll_at = now + self.queues[name].poll_interval(hears)
 
     def waiters(self, ask: Ask | None = None) -> Iterator[Waiter]:
         """Those who wait for something, or for anything."""

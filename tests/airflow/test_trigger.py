@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -150,6 +150,16 @@ def test_a_trigger_that_is_cancelled_leaves_at_once(pgmq_connection: str) -> Non
         assert task.cancelled()
 
     asyncio.run(scenario())
+
+
+def test_it_gives_up_at_its_deadline(pgmq_connection: str) -> None:
+    PgmqHook().create_queue("q")
+    deadline = datetime.now(timezone.utc) + timedelta(seconds=0.3)
+    trigger = PgmqMessageTrigger(queue_name="q", deadline=deadline.isoformat())
+    assert asyncio.run(fired(trigger)) == {"status": "timeout"}
+    assert datetime.now(timezone.utc) >= deadline
+    # A triggerer that comes late tells at once.
+    assert asyncio.run(fired(trigger)) == {"status": "timeout"}
 
 
 # The same in plain Python.
