@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -26,15 +25,18 @@ class Database:
     name: str
     dsn: str
     hook: PgmqHook
-    _numbers: count[int] = field(default_factory=lambda: count(1))
+    _queues: int = 0
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection in autocommit mode, as the ways to compare with use it."""
         return psycopg.connect(self.dsn, autocommit=True)
 
     def new_queue(self) -> str:
-        """An empty queue that nobody has used before."""
-        queue_name = f"queue_{next(self._numbers)}"
+        """An empty queue; the one before goes, or autovacuum would work on it while this one is measured."""
+        with self.connect() as connection:
+            connection.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.meta")
+        self._queues += 1
+        queue_name = f"queue_{self._queues}"
         self.hook.create_queue(queue_name)
         return queue_name
 
