@@ -220,7 +220,7 @@ def _known(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | 
             f"Queue {queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing was sent. "
             f"PgmqHook().guard_queue({queue_name!r}) makes it."
         )
-    if isinstance(exc, pg.UniqueViolation) and statement.name in ("send_once", "create_guard"):
+    if isinstance(exc, pg.UniqueViolation) and statement.name in ("send_new", "send_once", "create_guard"):
         return _unique(statement, exc)
     return None
 
@@ -232,4 +232,6 @@ def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqEr
             f"Queue {statement.queue_name!r} holds messages with the same dedup key ({detail}), so the "
             "unique index cannot be built. Consume or cancel all but one of them, then try again."
         )
+    if statement.name == "send_new" and exc.diag.table_name == "dedup_ledger":
+        return errors.LostRace(detail)
     return errors.DuplicateMessage(statement.queue_name or "", [detail or str(exc)])

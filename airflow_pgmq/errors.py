@@ -10,6 +10,7 @@ PgmqError
 ├── FeatureMissing       this PGMQ is older than what was asked of it
 ├── GuardMissing         the unique index behind `dedup_scope="queued"` is missing or cannot be made
 ├── PermissionDenied     the role lacks a right
+├── LostRace             another transaction took a key at the same moment; the sender runs again by itself
 └── JobNotFound          no periodic job of that name in the namespace
 """
 
@@ -77,6 +78,10 @@ class GuardMissing(PgmqError):
 
 class PermissionDenied(PgmqError):
     """The role may not do this; the text holds Postgres's own words."""
+
+
+class LostRace(PgmqError):
+    """A statement for new keys met one that was taken while it ran; nothing was sent."""
 
 
 class JobNotFound(PgmqError):

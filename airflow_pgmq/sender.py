@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from airflow_pgmq.client import Client, Connection
 from airflow_pgmq.core.batch import Batch, chunks
 from airflow_pgmq.core.messages import SendResult
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidMessage, LostRace
 from airflow_pgmq.statements import Flow, queues, sending
 from airflow_pgmq.statements.sending import OnDuplicate, Scope
 
 #: How long `dedup_scope="once"` remembers a key.
 WINDOW = timedelta(days=7)
+#: From so many keys on, being faster without a race is worth an error in the server's log with one.
+BULK = 100
 
 
 def send(
@@ -37,16 +40,23 @@ def send(
         return client.run(lambda: _plain(queue_name, batch), conn)
     prepare(client, queue_name, scope, conn)
 
-    def keyed(positions: Sequence[int]) -> Flow[list[SendResult]]:
-        chunk = batch.take(positions)
-        return sending.keyed(queue_name, chunk, scope=scope, on_duplicate=on_duplicate, window=window)
+    def keyed(chunk: Batch, optimistic: bool = False) -> Flow[list[SendResult]]:
+        return sending.keyed(
+            queue_name, chunk, scope=scope, on_duplicate=on_duplicate, window=window, optimistic=optimistic
+        )
+
+    def send_chunk(chunk: Batch, own: Connection) -> list[SendResult]:
+        if len(chunk) >= BULK:
+            with suppress(LostRace):
+                return client.attempt(lambda: keyed(chunk, optimistic=True), own)
+        return client.attempt(lambda: keyed(chunk), own)
 
     if conn is not None or on_duplicate == "fail":
-        return client.run(lambda: keyed(range(len(batch))), conn)
+        return client.run(lambda: keyed(batch), conn)
     found: list[SendResult] = []
     with client.connection() as own:
         for positions in chunks(range(len(batch)), batch.chunk_size):
-            found += client.attempt(lambda positions=positions: keyed(positions), own)  # type: ignore[misc]
+            found += send_chunk(batch.take(positions), own)
         if scope == "once" and (pages := _pages_to_prune(found)):
             client.attempt(lambda: sending.prune_ledger(pages), own)
     return found

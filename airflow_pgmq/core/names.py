@@ -83,7 +83,9 @@ def key(dedup_key: str) -> str:
 
 def _is_text(value: object) -> bool:
     """Whether Postgres would take it: no NUL, and UTF-8 has no code for half of a surrogate pair."""
+    if not isinstance(value, str) or value == "" or "\x00" in value:
+        return False
     try:
-        return isinstance(value, str) and value != "" and b"\x00" not in value.encode()
+        return value.isascii() or bool(value.encode())
     except UnicodeEncodeError:
         return False

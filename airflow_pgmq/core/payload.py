@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from airflow_pgmq.errors import InvalidMessage
@@ -12,20 +12,18 @@ from airflow_pgmq.errors import InvalidMessage
 DEFAULT_MAX_BYTES = 1024 * 1024
 
 
-class _Encoder(json.JSONEncoder):
+def _encoder() -> Callable[[Any], str]:
     """json's encoder, whose C part is made only once: to make it takes as long as a small value does."""
-
-    def __init__(self) -> None:
-        super().__init__(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"))
-        make = getattr(json.encoder, "c_make_encoder", None)
-        text = json.encoder.encode_basestring
-        self._parts = make and make(None, self.default, text, None, ":", ",", False, False, False)
-
-    def iterencode(self, o: Any, _one_shot: bool = False) -> Iterator[str]:
-        return self._parts(o, 0) if self._parts else super().iterencode(o, _one_shot)
+    encoder = json.JSONEncoder(
+        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+    )
+    if (make := getattr(json.encoder, "c_make_encoder", None)) is None:
+        return encoder.encode
+    parts = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(parts(value, 0))
 
 
-_encode = _Encoder().encode
+_encode = _encoder()
 
 
 def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_MAX_BYTES) -> str:

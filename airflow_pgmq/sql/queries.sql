@@ -1,5 +1,6 @@
 -- All run-time SQL. A block is `-- name --`, its description, the statement. Identifiers in {braces}
--- are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in binary.
+-- are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in binary. Messages travel
+-- as lines, because a text costs the driver next to nothing and JSON never holds a line break of its own.
 
 -- installed --
 -- What is there: PGMQ, and the number of our newest migration (null without our schema).
@@ -105,7 +106,8 @@ INSERT INTO {table} (vt, message, headers)
 SELECT coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))),
        i.message::jsonb,
        nullif(%(common_headers)s::jsonb || coalesce(i.headers::jsonb, '{{}}'), '{{}}')
-FROM unnest(%(messages)b::text[], %(headers)b::text[], %(seconds)b::float8[], %(instants)b::timestamptz[])
+FROM unnest(string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[], %(seconds)b::float8[],
+            %(instants)b::timestamptz[])
      WITH ORDINALITY AS i (message, headers, seconds, instant, position)
 ORDER BY i.position
 RETURNING msg_id;
@@ -119,8 +121,8 @@ WITH input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
            coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
            taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
-    FROM unnest(%(keys)b::text[], %(messages)b::text[], %(headers)b::text[], %(seconds)b::float8[],
-                %(instants)b::timestamptz[])
+    FROM unnest(%(keys)b::text[], string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[],
+                %(seconds)b::float8[], %(instants)b::timestamptz[])
          WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
     LEFT JOIN LATERAL (
         -- LIMIT makes it a look-up per key: a plain join is planned as a scan of the whole ledger.
@@ -153,6 +155,44 @@ FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
 SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM claimed HAVING count(*) > 0;
 
+-- send_new --
+-- The same for many keys that are probably all new, without the half of send_once's time that ON CONFLICT
+-- and the answer to it take. A key that another transaction takes meanwhile is a unique violation here, so
+-- send_once must run instead; so it must where a key is past its window, and then nothing is sent here.
+WITH input AS MATERIALIZED (
+    SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
+           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
+           taken.msg_id, taken.first_at, taken.expires_at
+    FROM unnest(%(keys)b::text[], string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[],
+                %(seconds)b::float8[], %(instants)b::timestamptz[])
+         WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
+    LEFT JOIN LATERAL (
+        SELECT msg_id, first_at, expires_at FROM airflow_pgmq.dedup_ledger
+        WHERE queue_name = %(queue_name)s AND dedup_key = i.key COLLATE "C" LIMIT 1
+    ) AS taken ON true
+), fresh AS MATERIALIZED (
+    SELECT position, key, message, headers, vt, nextval(%(sequence)s::regclass) AS msg_id
+    FROM (
+        SELECT * FROM input
+        WHERE msg_id IS NULL AND NOT EXISTS (SELECT FROM input WHERE expires_at <= statement_timestamp())
+        ORDER BY position
+    ) AS ordered
+), claimed AS (
+    INSERT INTO airflow_pgmq.dedup_ledger (queue_name, dedup_key, msg_id, first_at, expires_at)
+    SELECT %(queue_name)s, key, msg_id, statement_timestamp(),
+           greatest(vt, statement_timestamp()) + %(window)s::interval
+    FROM fresh ORDER BY key
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT msg_id, vt, message::jsonb,
+           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || jsonb_build_object('dedup_key', key)
+    FROM fresh ORDER BY msg_id
+)
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+FROM input WHERE expires_at > statement_timestamp() GROUP BY first_at
+UNION ALL
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM fresh HAVING count(*) > 0;
+
 -- send_queued --
 -- Insert messages whose key is not in the queue now. The conflict target names the guard's expression, so
 -- the statement fails where the index is missing instead of sending duplicates. The rest as in send_once.
@@ -160,8 +200,8 @@ WITH input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
            coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
            waiting.msg_id, waiting.first_at, waiting.msg_id IS NULL AS free
-    FROM unnest(%(keys)b::text[], %(messages)b::text[], %(headers)b::text[], %(seconds)b::float8[],
-                %(instants)b::timestamptz[])
+    FROM unnest(%(keys)b::text[], string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[],
+                %(seconds)b::float8[], %(instants)b::timestamptz[])
          WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
     LEFT JOIN LATERAL (
         -- The collation is the index's; with another one it would not be used.
@@ -192,8 +232,8 @@ FROM fresh JOIN sent USING (msg_id) HAVING count(*) > 0;
 WITH input AS MATERIALIZED (
     SELECT i.key COLLATE "C" AS key, i.msg_id, i.message, i.headers,
            coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
-    FROM unnest(%(keys)b::text[], %(msg_ids)b::bigint[], %(messages)b::text[], %(headers)b::text[],
-                %(seconds)b::float8[], %(instants)b::timestamptz[])
+    FROM unnest(%(keys)b::text[], %(msg_ids)b::bigint[], string_to_array(%(messages)s::text, E'\n'),
+                %(headers)b::text[], %(seconds)b::float8[], %(instants)b::timestamptz[])
          AS i (key, msg_id, message, headers, seconds, instant)
 ), locked AS MATERIALIZED (
     SELECT waiting.msg_id, input.key

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from airflow_pgmq import sender
 from tests.fixtures.factories import client_of, execute, keys_in, queued, send, statuses
 from tests.postgres.processes import at_once, send_shuffled
 
@@ -54,6 +55,26 @@ def test_transactions_with_one_batch_each_in_opposite_orders(database, client, s
         execute(database, "DELETE FROM airflow_pgmq.dedup_ledger WHERE dedup_key >= 'k1000'")
 
     assert deadlocks(database) == 0
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_many_keys_of_which_another_transaction_takes_one_at_the_same_moment(database, client, end):
+    """The statement for new keys fails when it loses the race; the call goes on with the other one."""
+    keys = [f"k{n}" for n in range(3 * sender.BULK)]
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+
+    with database.connect() as other, ThreadPoolExecutor(1) as pool:
+        send(client, "k7", conn=other)
+        results = pool.submit(send, client, *keys)
+        while not execute(database, waiting):
+            assert not results.done()
+        getattr(other, end)()
+
+        expected = ["duplicate" if key == "k7" and end == "commit" else "sent" for key in keys]
+        assert statuses(results.result()) == expected
+    assert sorted(keys_in(database)) == sorted(keys)
 
 
 def test_only_one_of_many_makes_the_index(database, client):

@@ -64,6 +64,20 @@ def test_key_is_free_again_after_the_window(database, client):
     assert keys_in(database) == ["a", "a"]
 
 
+def test_a_key_past_its_window_is_free_again_among_new_and_taken_ones(database, client):
+    keys = [f"k{n}" for n in range(3 * sender.BULK)]
+    send(client, "k0", "k1")
+    execute(
+        database, "UPDATE airflow_pgmq.dedup_ledger SET expires_at = clock_timestamp() WHERE dedup_key = 'k1'"
+    )
+
+    results = send(client, *keys)
+
+    assert statuses(results) == ["duplicate"] + ["sent"] * (len(keys) - 1)
+    assert keys_in(database) == ["k0", "k1", *keys[1:]]
+    assert statuses(send(client, *keys)) == ["duplicate"] * len(keys)
+
+
 def test_window_counts_from_when_the_message_becomes_visible(database, client):
     send(client, "a", delays=timedelta(days=30), window=timedelta(days=2))
 

@@ -40,6 +40,17 @@ def once(count: int) -> Flow[Any]:
     return sending.keyed("mail", batch(count), scope="once", on_duplicate="skip", window=timedelta(days=7))
 
 
+def new(count: int) -> Flow[Any]:
+    return sending.keyed(
+        "mail",
+        batch(count),
+        scope="once",
+        on_duplicate="skip",
+        window=timedelta(days=7),
+        optimistic=True,
+    )
+
+
 def queued(count: int) -> Flow[Any]:
     return sending.keyed("mail", batch(count), scope="queued", on_duplicate="skip", window=timedelta(days=7))
 
@@ -47,6 +58,7 @@ def queued(count: int) -> Flow[Any]:
 OFTEN = {
     "one new key, once": lambda: next(once(1)),
     "1000 new keys, once": lambda: next(once(1000)),
+    "1000 keys that are probably new, once": lambda: next(new(1000)),
     "one new key, queued": lambda: next(queued(1)),
     "1000 new keys, queued": lambda: next(queued(1000)),
     "prune the ledger": lambda: sending.prune_ledger(128),

@@ -95,8 +95,7 @@ def called_names() -> set[str]:
 
 
 def test_each_query_is_used_and_each_statement_has_a_query():
-    # `once` is compared with in a choice between two queries.
-    assert called_names() - {"once"} == set(queries())
+    assert called_names() == set(queries())
 
 
 # Migrations.

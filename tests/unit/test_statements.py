@@ -102,8 +102,8 @@ STATEMENTS = [
 ]
 
 
-def keyed(batch: Batch, scope: Any = "once", on_duplicate: Any = "skip") -> Flow[Any]:
-    return sending.keyed("mail", batch, scope=scope, on_duplicate=on_duplicate, window=WINDOW)
+def keyed(batch: Batch, scope: Any = "once", on_duplicate: Any = "skip", **options: Any) -> Flow[Any]:
+    return sending.keyed("mail", batch, scope=scope, on_duplicate=on_duplicate, window=WINDOW, **options)
 
 
 def first_of(flow: Flow[Any]) -> Statement[Any]:
@@ -190,7 +190,7 @@ def test_each_scope_has_its_query(scope, query):
 def test_of_equal_keys_in_one_call_the_first_is_sent_and_the_others_are_duplicates():
     played = Played(keyed(prepare(["x", "y", "z"], dedup_keys=["a", "b", "a"])), [sent("a", 1), sent("b", 2)])
     assert played.ran[0].params["keys"] == ["a", "b"]
-    assert played.ran[0].params["messages"] == ['"x"', '"y"']
+    assert played.ran[0].params["messages"] == '"x"\n"y"'
     assert states(played) == [("a", "sent", 1, None), ("b", "sent", 2, None), ("a", "duplicate", 1, NOON)]
 
 
@@ -203,9 +203,21 @@ def test_a_lost_race_is_asked_for_again_and_alone():
     )
     assert played.names == ["send_once", "send_once"]
     assert played.ran[1].params["keys"] == ["b"]
-    assert played.ran[1].params["messages"] == ['"y"']
+    assert played.ran[1].params["messages"] == '"y"'
     assert played.ran[1].params["seconds"] == [2.0]
     assert states(played) == [("a", "sent", 1, None), ("b", "duplicate", 2, EARLIER)]
+
+
+def test_optimism_ends_with_the_first_answer():
+    """`b` is past its window, so that nothing new was sent: the next statement can take it over."""
+    played = Played(
+        keyed(prepare([1, 2, 3], dedup_keys=["a", "b", "c"]), optimistic=True),
+        [taken("c", 7)],
+        [sent("a", 8), sent("b", 9)],
+    )
+    assert played.names == ["send_new", "send_once"]
+    assert played.ran[1].params["keys"] == ["a", "b"]
+    assert states(played) == [("a", "sent", 8, None), ("b", "sent", 9, None), ("c", "duplicate", 7, EARLIER)]
 
 
 def test_fail_names_the_keys_that_were_taken():
@@ -237,7 +249,7 @@ def test_replace_gives_waiting_messages_the_new_content():
     assert_fits(played.ran[1])
     assert played.ran[1].params["keys"] == ["a", "c"]
     assert played.ran[1].params["msg_ids"] == [1, 3]
-    assert played.ran[1].params["messages"] == ['"x"', '"z"']
+    assert played.ran[1].params["messages"] == '"x"\n"z"'
     # `c` was read meanwhile: it stays as it is.
     assert states(played) == [
         ("a", "replaced", 1, EARLIER),
@@ -256,7 +268,7 @@ def test_replace_keeps_the_last_of_equal_keys_in_one_call():
         keyed(prepare(["x", "y", "z"], dedup_keys=["a", "b", "a"]), on_duplicate="replace"),
         [sent("a", 1), sent("b", 2)],
     )
-    assert played.ran[0].params["messages"] == ['"z"', '"y"']
+    assert played.ran[0].params["messages"] == '"z"\n"y"'
     assert states(played) == [("a", "sent", 1, None), ("b", "sent", 2, None), ("a", "replaced", 1, NOON)]
 
 
