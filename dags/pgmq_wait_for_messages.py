@@ -29,7 +29,6 @@ def pgmq_wait_for_messages() -> None:
         condition={"status": "paid"},
         max_messages=10,
         deferrable=True,
-        poll_interval=1.0,
         retries=3,
     )
 

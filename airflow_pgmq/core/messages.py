@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
@@ -129,9 +130,29 @@ class TopicBinding:
         return cls(row["pattern"], row["queue_name"], row["bound_at"])
 
 
-def fences(messages: Message | int | Iterable[Message | int]) -> tuple[list[int], list[int | None]]:
+#: What a verb acts on: messages, messages as XCom holds them, or bare ids.
+Reference: TypeAlias = Message | Mapping[str, Any] | int
+
+
+def for_xcom(messages: Sequence[Message], max_bytes: int) -> tuple[list[dict[str, Any]], bool]:
+    """Messages as a task hands them on: all of them whole or, beyond the limit, all by reference."""
+    whole = [{**message.as_dict(), "by_reference": False} for message in messages]
+    if len(json.dumps(whole, ensure_ascii=False).encode(errors="replace")) <= max_bytes:
+        return whole, False
+    return [{**each, "message": None, "headers": {}, "by_reference": True} for each in whole], True
+
+
+def fences(messages: Reference | Iterable[Reference]) -> tuple[list[int], list[int | None]]:
     """Ids to act on and the `read_ct` that each must still have; a bare id is not fenced."""
-    if isinstance(messages, (Message, int, str)):  # the characters of a text are not ids
+    if isinstance(messages, (Message, Mapping, int, str)):  # the characters of a text are not ids
         messages = [messages]
-    pairs = [(m.msg_id, m.read_ct) if isinstance(m, Message) else (int(m), None) for m in messages]
+    pairs = [_fence(each) for each in messages]
     return [msg_id for msg_id, _ in pairs], [read_ct for _, read_ct in pairs]
+
+
+def _fence(message: Reference) -> tuple[int, int | None]:
+    if isinstance(message, Message):
+        return message.msg_id, message.read_ct
+    if isinstance(message, Mapping):
+        return int(message["msg_id"]), message.get("read_ct")
+    return int(message), None

@@ -1,0 +1,45 @@
+"""Deferred sensors on an Airflow that runs, with a real triggerer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fixtures.live import LiveAirflow
+
+# One Airflow for all tests that need it.
+pytestmark = [pytest.mark.xdist_group("live_airflow"), pytest.mark.timeout(180), pytest.mark.slow]
+
+
+def begin(airflow: LiveAirflow, dag_id: str, queue_name: str) -> None:
+    """Start a run, on an empty queue."""
+    airflow.hook().create_queue(queue_name, notify=True)
+    airflow.wait_until(lambda: airflow.ask("SELECT 1 FROM dag WHERE dag_id = %s", dag_id), "the Dag", 60)
+    airflow.services.run("trigger", airflow.command("dags", "trigger", dag_id), airflow.environment, 60)
+
+
+def task(airflow: LiveAirflow, dag_id: str) -> tuple[str, str | None]:
+    """State of the sensor, and the host of the worker that it had."""
+    rows = airflow.ask("SELECT state, hostname FROM task_instance WHERE dag_id = %s", dag_id)
+    return rows[0] if rows else ("", None)
+
+
+def await_state(airflow: LiveAirflow, dag_id: str, state: str) -> None:
+    airflow.wait_until(lambda: task(airflow, dag_id)[0] == state, f"{dag_id} is {state}", 60)
+
+
+@pytest.mark.parametrize("dag_id", ["waiting", "waiting_without_worker"])
+def test_a_deferred_sensor_hands_on_what_comes(live_airflow: LiveAirflow, dag_id: str) -> None:
+    begin(live_airflow, dag_id, dag_id)
+    await_state(live_airflow, dag_id, "deferred")
+    live_airflow.hook().send(dag_id, {"kind": "order"})
+    await_state(live_airflow, dag_id, "success")
+    ((value,),) = live_airflow.ask("SELECT value FROM xcom WHERE dag_id = %s", dag_id)
+    assert "order" in str(value)
+    assert live_airflow.archived(dag_id) == 1
+
+
+@pytest.mark.parametrize(("ending", "state"), [("fails", "failed"), ("is_skipped", "skipped")])
+def test_a_deferred_sensor_times_out(live_airflow: LiveAirflow, ending: str, state: str) -> None:
+    dag_id = f"waiting_{ending}"
+    begin(live_airflow, dag_id, "waiting_in_vain")
+    await_state(live_airflow, dag_id, state)
