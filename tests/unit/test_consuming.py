@@ -45,9 +45,7 @@ def test_what_a_function_returns_decides_each_message(returned: Any, outcomes: l
     assert decide(returned, MESSAGES) == list(zip(MESSAGES, outcomes, strict=True))
 
 
-@pytest.mark.parametrize(
-    "wrong", [1, 0, True, False, "acked", ["ack"], [1, 2], {3: "ack"}, {1: 5}, object()], ids=str
-)
+@pytest.mark.parametrize("wrong", [1, 0, True, False, "acked", ["ack"], [1, 2], {3: "ack"}, {1: 5}, object()])
 def test_what_is_no_outcome_is_an_error_and_never_an_ack(wrong: Any) -> None:
     with pytest.raises(InvalidOutcome):
         decide(wrong, MESSAGES)
@@ -103,7 +101,6 @@ def test_expiry_is_judged_by_the_databases_clock_at_the_read() -> None:
         ({"acked": 1, "failed": 1, "dead": 1}, {"any", "dead"}),
         ({"dead": 1}, {"dead"}),
     ],
-    ids=str,
 )
 def test_what_fails_a_task(counts: dict[str, int], fails: set[str]) -> None:
     summary = Summary(**counts)
