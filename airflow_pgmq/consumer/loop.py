@@ -51,7 +51,7 @@ class Consumer:
         self.stop_on: tuple[type[BaseException], ...] = (*stop_on, InvalidOutcome)
         self.log = log or logging.getLogger(__name__)
         self.summary = Summary()
-        #: The first exception of a message's work.
+        #: The first exception of a message's work that a log can hold.
         self.error: Exception | None = None
         self._failures_in_a_row = 0
         self._held = Settlement(client, policy, self.summary, self.log)
@@ -171,7 +171,7 @@ class Consumer:
 
     def _failed(self, messages: Sequence[Message], exc: Exception) -> list[Decided]:
         """Back-off, or dead letters after the last read."""
-        self.error = self.error or exc
+        self.error = self.error or outcomes.for_log(exc)
         self.summary.failed += len(messages)
         text = outcomes.reason(exc)
         decided = []
@@ -188,7 +188,7 @@ class Consumer:
                 if dead
                 else f"again in {self.policy.delay(message):.0f} s",
                 text,
-                exc_info=exc,
+                exc_info=outcomes.for_log(exc),
             )
         return decided
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -80,3 +81,15 @@ def reason(exc: BaseException) -> str:
     """An exception as a dead letter's reason: type and text, in characters that `jsonb` takes."""
     text = f"{type(exc).__name__}: {exc}".replace("\x00", "�")
     return text.encode(errors="replace").decode()[:2000]
+
+
+def for_log(exc: Exception) -> Exception | None:
+    """An exception whose traceback a log can hold; None for one with half a surrogate pair in its text.
+
+    Airflow's log of a task would raise for that one, in the middle of our dealing with it.
+    """
+    try:
+        "".join(traceback.format_exception(exc)).encode()
+    except UnicodeEncodeError:
+        return None
+    return exc

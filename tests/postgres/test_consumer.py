@@ -146,7 +146,9 @@ def execute_release(client: Client, message: Message) -> None:
     client.run(lambda: consuming.release_each(QUEUE, [message], [0]))
 
 
-def test_dead_letter_after_the_last_read(client: Client, database: Database) -> None:
+def test_dead_letter_after_the_last_read(
+    client: Client, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     send(client, "bad", messages=[{"n": 1}])
     (first,) = queued(database)
 
@@ -162,6 +164,8 @@ def test_dead_letter_after_the_last_read(client: Client, database: Database) -> 
     letter = dead["headers"]["dead_letter"]
     assert datetime.fromisoformat(letter.pop("enqueued_at")) == first["enqueued_at"]
     assert letter == {"queue": "mail", "msg_id": 1, "read_ct": 3, "reason": "ValueError: no � ?"}
+    # Airflow's log of a task takes nothing else.
+    assert caplog.text.encode().decode() == caplog.text != ""
 
 
 def test_a_message_that_kills_its_readers_is_a_dead_letter_unheard(

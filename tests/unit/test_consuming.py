@@ -13,7 +13,7 @@ from airflow_pgmq.core import query
 from airflow_pgmq.core.calling import Signature
 from airflow_pgmq.core.consuming import Policy, Summary, backoff
 from airflow_pgmq.core.messages import Message, fences
-from airflow_pgmq.core.outcomes import Outcome, decide, reason
+from airflow_pgmq.core.outcomes import Outcome, decide, for_log, reason
 from airflow_pgmq.errors import InvalidMessage, InvalidOutcome, InvalidQuery
 from tests.unit.support import utc
 
@@ -59,6 +59,14 @@ def test_a_delay_is_checked_where_it_is_written() -> None:
 def test_a_reason_fits_jsonb() -> None:
     assert reason(ValueError("a\x00b\ud800")) == "ValueError: a�b?"
     assert len(reason(ValueError("x" * 9999))) == 2000
+
+
+def test_only_an_exception_that_a_log_can_hold_is_logged() -> None:
+    plain, half = ValueError("a\x00bü"), ValueError("\ud800")
+    assert for_log(plain) is plain
+    assert for_log(half) is None
+    plain.__cause__ = half
+    assert for_log(plain) is None
 
 
 @given(st.integers(1, 2**62), st.integers(1, 2**31 - 1))
