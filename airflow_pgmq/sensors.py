@@ -12,7 +12,8 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_pgmq import settings
 from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, utcnow
-from airflow_pgmq.core.messages import for_xcom
+from airflow_pgmq.core import handover
+from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.errors import InvalidMessage, PgmqError
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ class PgmqSensor(BaseSensorOperator):
     sensor waits on. Messages past their `expires_at` are archived and do not count.
 
     The result is a list of dicts with `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message`, `headers` and
-    `by_reference`. Messages that are too large for XCom come without `message` and `headers`, `by_reference`
-    is true, and `PgmqHook().get_messages(queue_name, msg_ids)` finds them: they are archived even where
+    `by_reference`. Messages that are too large for XCom, and one that Airflow cannot carry (a number beyond
+    64 bits, 200 levels of nesting), come without `message` and `headers`, `by_reference` is true, and
+    `PgmqHook().get_messages(queue_name, msg_ids)` finds them: then all are archived, even where
     `ack="delete"` was asked for.
 
     :param queue_name: an existing queue (templated)
@@ -192,9 +194,10 @@ class PgmqSensor(BaseSensorOperator):
                 condition=self.condition,
                 headers_condition=self.headers_condition,
             )
-            now = utcnow()
-            expired = [message for message in part if message.is_expired(now)]
-            found += [message for message in part if not message.is_expired(now)]
+            # By the database's clock.
+            held = timedelta(seconds=whole_seconds(self.visibility_timeout))
+            expired = [message for message in part if message.is_expired(message.vt - held)]
+            found += [message for message in part if not message.is_expired(message.vt - held)]
             if not expired:
                 break
             self.log.info("Archiving %d expired messages of queue %s", len(expired), self.queue_name)
@@ -207,20 +210,21 @@ class PgmqSensor(BaseSensorOperator):
 
     def _deliver(self, messages: Sequence[Message], context: Context) -> list[dict[str, Any]]:
         limit = settings.max_xcom_bytes() if self.max_xcom_bytes is None else self.max_xcom_bytes
-        result, by_reference = for_xcom(messages, limit)
+        result = handover.in_xcom(messages, limit)
+        referred = sum(each["by_reference"] for each in result)
         if self.do_xcom_push:
             # Airflow would store the returned value only after this method: too late for an ack in it.
             context["ti"].xcom_push(key="return_value", value=result)
-        ack = "archive" if by_reference and self.ack == "delete" else self.ack
+        ack = "archive" if referred and self.ack == "delete" else self.ack
         if ack == "archive":
             self.hook.archive(self.queue_name, messages)
         elif ack == "delete":
             self.hook.delete(self.queue_name, messages)
         self.log.info(
-            "Queue %s: %d messages handed on%s, ack: %s",
+            "Queue %s: %d messages handed on, %d of them by reference, ack: %s",
             self.queue_name,
             len(messages),
-            " by reference" if by_reference else "",
+            referred,
             ack,
         )
         return result

@@ -10,20 +10,17 @@ from typing import Any
 
 from airflow_pgmq.client import Client, Connection, drive
 from airflow_pgmq.consumer.heartbeat import Log
+from airflow_pgmq.consumer.intake import Intake
+from airflow_pgmq.consumer.progress import Progress
 from airflow_pgmq.consumer.settlement import Settlement
 from airflow_pgmq.core import outcomes
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
 from airflow_pgmq.errors import InvalidOutcome, MessageLost
-from airflow_pgmq.statements import consuming, reading
 
 #: Gets messages and, for transactional work, the connection; returns outcomes.
 Work = Callable[[list[Message], Connection | None], Any]
-
-#: Seconds between progress lines, and up to how many waiting messages they count.
-PROGRESS = 10.0
-COUNTED = 100_000
 
 
 class Consumer:
@@ -40,8 +37,10 @@ class Consumer:
         policy: Policy,
         *,
         together: bool,
+        blind: bool = False,
         stop_on: tuple[type[BaseException], ...] = (),
         log: Log | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
         self.policy = policy
@@ -51,33 +50,37 @@ class Consumer:
         self.stop_on: tuple[type[BaseException], ...] = (*stop_on, InvalidOutcome)
         self.log = log or logging.getLogger(__name__)
         self.summary = Summary()
+        self._clock = clock
         #: The first exception of a message's work that a log can hold.
         self.error: Exception | None = None
         self._failures_in_a_row = 0
         self._held = Settlement(client, policy, self.summary, self.log)
+        # Blind work looks at no content: then it does not matter that Python cannot load it.
+        self._intake = Intake(policy, self._held, self.log, blind=blind)
 
     def drain(self, work: Work) -> Summary:
         """Work until nothing is visible, or one of the policy's limits is reached."""
-        started = time.monotonic()
-        next_line = started + PROGRESS
+        progress = Progress(self.policy, self.log, started := self._clock())
         with self._session() as conn:
-            while self._reads_on() and (messages := self._read(conn)) is not None:
+            while self._reads_on() and (messages := self._intake.read(conn)) is not None:
                 for part in [messages] if self.together else [[message] for message in messages]:
                     self._process(conn, part, work)
-                    if (now := time.monotonic()) >= next_line:
-                        next_line = now + PROGRESS
-                        self._report(conn, now - started)
+                    if progress.is_due(now := self._clock()):
+                        progress.report(conn, self.summary.read - len(self._held.unfinished), now)
         self._held.give_back()
         if self._is_broken():
             self.log.error("%d messages failed in a row: the drain ended early", self._failures_in_a_row)
-        self.summary.seconds = time.monotonic() - started
+        self.summary.seconds = self._clock() - started
         return self.summary
 
     @contextmanager
     def batch(self, conn: Connection | None = None) -> Iterator[list[Message]]:
         """One batch for a `with` block: acked when the block ends well, in `conn`'s transaction if given."""
         with self._session() as own:
-            messages = self._read(own) or []
+            # Of those that were read, none may be left to hand over.
+            while (found := self._intake.read(own)) == []:
+                pass
+            messages = found or []
             try:
                 yield messages
             except Exception as exc:
@@ -111,27 +114,6 @@ class Consumer:
     def _is_broken(self) -> bool:
         limit = self.policy.stop_after_failures
         return limit is not None and self._failures_in_a_row >= limit
-
-    def _read(self, conn: Connection) -> list[Message] | None:
-        """What to work on; None if nothing was visible. Expired and worn messages are dealt with here."""
-        messages = drive(consuming.read(self.policy), conn)
-        if not messages:
-            return None
-        self._held.take(messages)
-        expired = [message for message in messages if self.policy.is_expired(message)]
-        if expired:
-            self.log.info("Archiving %d expired messages of queue %s", len(expired), self.policy.queue_name)
-            done = drive(reading.archive(self.policy.queue_name, expired), conn)
-            self._held.finish(expired, done, "expired")
-        worn = [message for message in self._held.unfinished.values() if self.policy.is_worn(message)]
-        if worn:
-            self.summary.failed += len(worn)
-            limit = f"max_reads is {self.policy.max_reads}. Its readers died, or gave it back."
-            reasons = [Outcome.dead(f"Read {message.read_ct} times; {limit}") for message in worn]
-            self._held.settle(conn, list(zip(worn, reasons, strict=True)))
-        live = list(self._held.unfinished.values())
-        self._held.heartbeat.hold(live)
-        return live
 
     def _process(self, conn: Connection, messages: Sequence[Message], work: Work) -> None:
         """Do the work on messages and settle them; whatever fails of a batch is tried again one by one."""
@@ -191,24 +173,3 @@ class Consumer:
                 exc_info=outcomes.for_log(exc),
             )
         return decided
-
-    def _report(self, conn: Connection, seconds: float) -> None:
-        handled = self.summary.read - len(self._held.unfinished)
-        condition, headers_condition = self.policy.condition, self.policy.headers_condition
-        waiting = drive(
-            reading.visible(
-                self.policy.queue_name,
-                limit=COUNTED,
-                condition=condition,
-                headers_condition=headers_condition,
-            ),
-            conn,
-        )
-        self.log.info(
-            "Queue %s: %d messages in %.0f s (%.1f/s), %s left",
-            self.policy.queue_name,
-            handled,
-            seconds,
-            handled / seconds,
-            f"{waiting:,}" if waiting < COUNTED else f"{COUNTED:,} or more",
-        )

@@ -104,7 +104,8 @@ class Summary:
     lost: int = 0
     #: Given back at once and untouched, because the drain ended early.
     released: int = 0
-    #: Of those retried or dead: where the function raised, or readers died. Outcomes are no failures.
+    #: Of those retried or dead: where the function raised, readers died, or Python could not load it.
+    #: Outcomes are no failures.
     failed: int = 0
     batches: int = 0
     seconds: float = 0.0

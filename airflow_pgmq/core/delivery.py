@@ -8,14 +8,9 @@ where the marks and Airflow's counts agree.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from airflow_pgmq.core import payload
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.errors import InvalidMessage
-
-#: What is nested deeper does not get through the triggerer and the database behind it.
-MAX_DEPTH = 200
 
 Unmatched: TypeAlias = Literal["release", "archive", "dead_letter"]
 Verdict: TypeAlias = Literal["archive", "release", "put_off", "dead_letter"]
@@ -110,29 +105,3 @@ class Pace:
         if quiet.is_last or not needed:
             self._is_crowded = self._is_first = False
         return needed
-
-
-def in_event(message: Message, max_bytes: int) -> dict[str, Any]:
-    """A message as its event carries it; one over the limit without its content, which the archive has.
-
-    :raises InvalidMessage: on its way through Airflow it would end the triggerer
-    """
-    whole = message.as_dict()
-    text = payload.dumps(whole, max_bytes=None)
-    _check([message.message, message.headers])
-    if len(text.encode()) <= max_bytes:
-        return whole
-    return {**whole, "message": None, "headers": {}, "is_reference": True}
-
-
-def _check(values: list[Any]) -> None:
-    """Refuse what jsonb holds and msgpack, in which the triggerer's processes talk, does not."""
-    for _ in range(MAX_DEPTH):
-        if not values:
-            return
-        if any(isinstance(each, int) and not -(2**63) <= each < 2**64 for each in values):
-            raise InvalidMessage("it holds a number that is no 64-bit integer")
-        nested = (each for each in values if isinstance(each, (dict, list)))
-        values = [inner for each in nested for inner in (each.values() if isinstance(each, dict) else each)]
-    if values:
-        raise InvalidMessage(f"it is nested deeper than {MAX_DEPTH} levels")

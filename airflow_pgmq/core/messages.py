@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
+
+from airflow_pgmq.core.payload import Unreadable
 
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
@@ -22,20 +23,23 @@ class Message:
     enqueued_at: datetime
     #: When it becomes visible again.
     vt: datetime
+    #: Any JSON value; `Unreadable` stands for JSON that Python cannot load, with the reason.
     message: Any
     headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: Row) -> Message:
         """Take the columns that every PGMQ since 1.5 has."""
+        message, headers = row["message"], row["headers"]
         return cls(
             row["msg_id"],
             row["read_ct"],
             row["enqueued_at"],
             row["vt"],
-            row["message"],
+            # Without its headers a message is not what was sent.
+            headers if isinstance(headers, Unreadable) else message,
             # PGMQ lets other clients store any JSON there.
-            row["headers"] if isinstance(row["headers"], Mapping) else {},
+            headers if isinstance(headers, Mapping) else {},
         )
 
     @property
@@ -59,7 +63,7 @@ class Message:
             "read_ct": self.read_ct,
             "enqueued_at": self.enqueued_at.isoformat(),
             "vt": self.vt.isoformat(),
-            "message": self.message,
+            "message": None if isinstance(self.message, Unreadable) else self.message,
             "headers": dict(self.headers),
         }
 
@@ -132,14 +136,6 @@ class TopicBinding:
 
 #: What a verb acts on: messages, messages as XCom holds them, or bare ids.
 Reference: TypeAlias = Message | Mapping[str, Any] | int
-
-
-def for_xcom(messages: Sequence[Message], max_bytes: int) -> tuple[list[dict[str, Any]], bool]:
-    """Messages as a task hands them on: all of them whole or, beyond the limit, all by reference."""
-    whole = [{**message.as_dict(), "by_reference": False} for message in messages]
-    if len(json.dumps(whole, ensure_ascii=False).encode(errors="replace")) <= max_bytes:
-        return whole, False
-    return [{**each, "message": None, "headers": {}, "by_reference": True} for each in whole], True
 
 
 def fences(messages: Reference | Iterable[Reference]) -> tuple[list[int], list[int | None]]:

@@ -10,8 +10,8 @@ from airflow_pgmq import sender
 from airflow_pgmq.client import Connection
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import queries
-from airflow_pgmq.statements.queries import QueryScope
+from airflow_pgmq.statements import transfers
+from airflow_pgmq.statements.transfers import QueryScope
 
 
 class TransferVerbs(ConnectionBase):
@@ -53,7 +53,7 @@ class TransferVerbs(ConnectionBase):
         if dedup_scope != "none":
             sender.prepare(self.client, queue_name, dedup_scope, conn)
         return self.client.run(
-            lambda: queries.send(
+            lambda: transfers.send(
                 queue_name,
                 sql,
                 parameters,

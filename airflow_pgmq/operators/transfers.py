@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_pgmq.core.messages import Message
     from airflow_pgmq.statements import Statement
-    from airflow_pgmq.statements.queries import OnConflict, QueryScope
+    from airflow_pgmq.statements.transfers import OnConflict, QueryScope
 
 
 class PgmqSendFromQueryOperator(PgmqOperator):
@@ -183,7 +183,7 @@ class PgmqToSqlOperator(PgmqOperator):
             assert conn is not None
             drive(self._statement(messages), conn)
 
-        consumer = Consumer(self.hook.client, self._policy(), together=True, log=self.log)
+        consumer = Consumer(self.hook.client, self._policy(), together=True, blind=True, log=self.log)
         counts = (summary := consumer.drain(store)).as_dict()
         self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
         if summary.is_failure(self.fail_on):
@@ -193,12 +193,12 @@ class PgmqToSqlOperator(PgmqOperator):
         return counts
 
     def _statement(self, messages: list[Message]) -> Statement[None]:
-        from airflow_pgmq.statements import queries
+        from airflow_pgmq.statements import transfers
 
         if self.sql is not None:
-            return queries.with_messages(self.queue_name, self.sql, self.parameters, messages)
+            return transfers.with_messages(self.queue_name, self.sql, self.parameters, messages)
         assert self.table is not None
-        return queries.to_table(self.queue_name, self.table, self.columns or (), self.on_conflict, messages)
+        return transfers.to_table(self.queue_name, self.table, self.columns or (), self.on_conflict, messages)
 
     def _policy(self) -> Policy:
         return Policy(

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.sql import queries as named_queries
+from airflow_pgmq.sql import queries
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,7 +48,7 @@ class Statement(Generic[T]):
     @property
     def sql(self) -> str:
         """The query's text."""
-        return self.script or named_queries()[self.name]
+        return self.script or queries()[self.name]
 
 
 def on_queue(

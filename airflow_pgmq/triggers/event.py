@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from airflow_pgmq.core import containment, delivery
+from airflow_pgmq.core import containment, handover
 from airflow_pgmq.core.delivery import Delivery, Held, Pace, Quiet
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.stream import StreamSettings
@@ -63,8 +63,8 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     :param batch_size: messages read at once, and in an event at most
     :param max_in_flight: messages read and not yet stored by Airflow, at most; throughput is this per second
         or two
-    :param max_event_bytes: a larger message is in its event without `message` and `headers`;
-        `PgmqHook.get_messages` finds it by its `msg_id`
+    :param max_event_bytes: a larger message is in its event without `message` and `headers`, and
+        `by_reference` is true; `PgmqHook.get_messages` finds it by its `msg_id`
     :param visibility_timeout: seconds until the messages of a killed triggerer come back; extended meanwhile
     :param unmatched: what becomes of a message that no watcher wants: `release` it for later, `archive` it,
         or `dead_letter`
@@ -159,7 +159,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
             if not self._matches(message.headers, self.headers_condition):
                 return None
             # What Airflow's database refuses would end the triggerer.
-            return delivery.in_event(message, self.max_event_bytes)
+            return handover.in_event(message, self.max_event_bytes)
         except Exception as exc:
             self.log.warning("Queue %s: message %d is refused: %s", self.queue_name, message.msg_id, exc)
             held.refusal = f"refused: {exc}"

@@ -13,9 +13,11 @@ from airflow.sdk import DAG
 from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_pgmq.errors import InvalidMessage, PgmqError, QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.messages import Unreadable
 from airflow_pgmq.operators import PgmqSendOperator
 from airflow_pgmq.sensors import PgmqSensor
 from tests.fixtures.airflow import FinishedRun
+from tests.fixtures.factories import execute
 from tests.fixtures.postgres import Database
 
 try:
@@ -167,6 +169,30 @@ def test_what_is_too_large_for_xcom_is_handed_on_by_reference(hook: PgmqHook, ac
     assert first.message == "x" * 600
     assert first.headers["job"] == "j"
     assert second.message == {"small": 1}
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_what_airflow_cannot_carry_is_handed_on_by_reference_and_the_rest_whole(
+    hook: PgmqHook, run_dag: Callable[..., FinishedRun], database: Database, deferrable: bool
+) -> None:
+    # No integer of 64 bits; what Python does not load at all; too deep for Airflow's processes.
+    for text in ("1e99", '{"digits": 1e9999}', "[" * 201 + "]" * 201, '{"n": 1}'):
+        execute(database, "SELECT pgmq.send('q', %s::jsonb)", [text])
+    with DAG("carried", schedule=None) as dag:
+        PgmqSensor(task_id="wait", queue_name="q", max_messages=4, ack="delete", deferrable=deferrable)
+    run = run_dag(dag)
+    assert run.states == {"wait": "success"}
+    assert [(each["message"], each["by_reference"]) for each in run.xcom("wait")] == [
+        (None, True),
+        (None, True),
+        (None, True),
+        ({"n": 1}, False),
+    ]
+    # They can be found: archived, whatever was asked for.
+    found = [each.message for each in hook.get_messages("q", [1, 2, 3])]
+    assert found[0] == 10**99
+    assert isinstance(found[1], Unreadable)
+    assert hook.metrics("q").queue_length == 0
 
 
 def test_the_limit_of_xcom_is_a_setting(hook: PgmqHook, monkeypatch: pytest.MonkeyPatch) -> None:

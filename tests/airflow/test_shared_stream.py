@@ -306,7 +306,7 @@ def test_a_large_message_is_in_its_event_by_reference(database, hook):
         runner.start("all", watching(max_event_bytes=1000))
         await until(lambda: archived(database) == 1)
         [message] = runner.messages("all")
-        assert (message["message"], message["is_reference"]) == (None, True)
+        assert (message["message"], message["by_reference"]) == (None, True)
 
     run(scenario)
 

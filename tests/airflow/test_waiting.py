@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
+from airflow_pgmq.core import handover
 from tests.fixtures.live import LiveAirflow
 
 # One Airflow for all tests that need it.
@@ -27,14 +31,36 @@ def await_state(airflow: LiveAirflow, dag_id: str, state: str) -> None:
     airflow.wait_until(lambda: task(airflow, dag_id)[0] == state, f"{dag_id} is {state}", 60)
 
 
-@pytest.mark.parametrize("dag_id", ["waiting", "waiting_without_worker"])
-def test_a_deferred_sensor_hands_on_what_comes(live_airflow: LiveAirflow, dag_id: str) -> None:
+def nested(depth: int) -> Any:
+    """So many lists in each other."""
+    found: Any = []
+    for _ in range(depth - 1):
+        found = [found]
+    return found
+
+
+DEEP = nested(handover.MAX_DEPTH - 2)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "message", "handed_on"),
+    [
+        # Airflow's processes could not tell each other: the task would fail, and the next one too.
+        ("waiting", {"kind": "order", "number": 10**99}, None),
+        ("waiting_without_worker", {"kind": "order", "deep": DEEP}, {"kind": "order", "deep": DEEP}),
+    ],
+)
+def test_a_deferred_sensor_hands_on_what_comes(
+    live_airflow: LiveAirflow, dag_id: str, message: Any, handed_on: Any
+) -> None:
     begin(live_airflow, dag_id, dag_id)
     await_state(live_airflow, dag_id, "deferred")
-    live_airflow.hook().send(dag_id, {"kind": "order"})
+    live_airflow.hook().send(dag_id, message)
     await_state(live_airflow, dag_id, "success")
     ((value,),) = live_airflow.ask("SELECT value FROM xcom WHERE dag_id = %s", dag_id)
-    assert "order" in str(value)
+    (found,) = json.loads(value) if isinstance(value, str) else value
+    assert found["message"] == handed_on
+    assert found["by_reference"] is (handed_on is None)
     assert live_airflow.archived(dag_id) == 1
 
 

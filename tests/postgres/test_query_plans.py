@@ -18,10 +18,10 @@ from airflow_pgmq.statements import (
     Statement,
     consuming,
     periodic,
-    queries,
     queues,
     reading,
     sending,
+    transfers,
     watching,
 )
 from airflow_pgmq.statements.watching import Ask
@@ -144,7 +144,7 @@ def test_ledger_ranges_end_with_the_job(full_database):
 def test_a_query_of_unknown_size_is_sent_without_nested_loops(full_database, scope):
     """The planner takes this query for one row; loops over its rows for each row would be quadratic."""
     source = "SELECT headers ->> 'slot' AS dedup_key FROM pgmq.q_mail WHERE read_ct = 7"
-    flow = queries.send(
+    flow = transfers.send(
         "mail", source, None, scope=scope, window=timedelta(days=7), fail_on_duplicate=False, headers=None
     )
     found = list(nodes(plan(full_database, next(flow))))

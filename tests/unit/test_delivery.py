@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.core import delivery
 from airflow_pgmq.core.delivery import Delivery, Held, Pace, Quiet
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.errors import InvalidMessage
 from tests.unit.support import utc
 
 NOON = utc("2026-05-04 12:00")
@@ -112,34 +110,3 @@ def test_a_burst_is_over_when_nobody_trails_it():
     assert Quiet().is_the_end
     assert not Quiet(trailed=1).is_the_end
     assert Quiet(trailed=1, is_last=True).is_the_end
-
-
-def test_a_message_is_in_its_event_as_a_consumer_would_see_it():
-    one = message({"a": 1}, job="j")
-    assert delivery.in_event(one, 1000) == one.as_dict()
-
-
-def test_a_message_over_the_limit_is_there_by_reference():
-    found = delivery.in_event(message("x" * 100, job="j"), 100)
-    assert (found["msg_id"], found["message"], found["headers"], found["is_reference"]) == (1, None, {}, True)
-
-
-@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, float("inf"), float("nan")])
-def test_numbers_that_would_end_the_triggerer_are_refused(number):
-    with pytest.raises(InvalidMessage):
-        delivery.in_event(message({"a": [number]}), 1000)
-
-
-@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 1.5, True])
-def test_other_numbers_pass(number):
-    assert delivery.in_event(message({"a": [number]}), 1000)["message"] == {"a": [number]}
-
-
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
-def test_deep_nesting_is_refused(wrap):
-    deep: Any = 1
-    for _ in range(delivery.MAX_DEPTH - 1):
-        deep = wrap(deep)
-    assert delivery.in_event(message(deep), 10_000)["message"] == deep
-    with pytest.raises(InvalidMessage, match="nested"):
-        delivery.in_event(message(wrap(deep)), 10_000)

@@ -27,8 +27,17 @@ from airflow_pgmq.errors import (
     QueueNotFound,
 )
 from airflow_pgmq.sql import migrations, queries
-from airflow_pgmq.statements import Flow, Statement, consuming, periodic, queues, reading, schema, sending
-from airflow_pgmq.statements import queries as queries_with_sql
+from airflow_pgmq.statements import (
+    Flow,
+    Statement,
+    consuming,
+    periodic,
+    queues,
+    reading,
+    schema,
+    sending,
+    transfers,
+)
 from tests.unit.support import utc
 
 Rows = Sequence[Mapping[str, Any]]
@@ -96,9 +105,9 @@ STATEMENTS = [
     consuming.dead_letter("mail", "mail_dlq", 1, "no"),
     requeue(source=None, msg_ids=[1]),
     requeue(source="mail_dlq"),
-    queries_with_sql.to_table("mail", "shop.Orders", ["id"], "error", [MESSAGE]),
-    queries_with_sql.to_table("mail", "orders", ["id"], "skip", [MESSAGE]),
-    queries_with_sql.with_messages("mail", "SELECT 1 FROM messages", None, [MESSAGE]),
+    transfers.to_table("mail", "shop.Orders", ["id"], "error", [MESSAGE]),
+    transfers.to_table("mail", "orders", ["id"], "skip", [MESSAGE]),
+    transfers.with_messages("mail", "SELECT 1 FROM messages", None, [MESSAGE]),
     sending.plain("mail", prepare([1])),
     sending.cancel("mail", ["k"]),
     sending.topic("a.b", 1, None, 0),
@@ -668,7 +677,7 @@ def test_the_dead_letter_queue_is_made_only_where_it_is_missing():
 
 def sent_query(scope: Any, answer: Mapping[str, int] | None = None, **options: Any) -> Played:
     options = {"fail_on_duplicate": False, "headers": None, **options}
-    flow = queries_with_sql.send("mail", "SELECT 1;", None, scope=scope, window=WINDOW, **options)
+    flow = transfers.send("mail", "SELECT 1;", None, scope=scope, window=WINDOW, **options)
     return Played(flow, [answer or {"rows": 3, "sent": 2, "longest_key": 5}])
 
 
