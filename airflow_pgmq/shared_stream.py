@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from airflow.exceptions import AirflowOptionalProviderFeatureException
 
+from airflow_pgmq.core.burst import Burst
 from airflow_pgmq.core.delivery import Delivery, Held, Quiet, Verdict
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.payload import Unreadable
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 GATHERING_TIME = 1.0
 #: Messages that were read more often may be what ends the triggerer: fewer and fewer are shown at once.
 CALM = 3
-#: How many times as long the second silence after a burst is as the first.
-LONGER = 5.0
 #: Seconds until the next attempt to read what was visible and could not be read.
 LOCKED_PAUSE = 1.0
 
@@ -56,10 +55,7 @@ class QueueStream(SharedStreamProducer):
         self.settings = settings
         self._holding = Holding(settings)
         self._tail: Held | None = None
-        # Since the stream was quiet last: messages shown to the watchers, and those whose events are stored.
-        self._shown = self._stored = 0
-        #: Whether a second silence is to follow the first.
-        self._trailing = False
+        self._burst = Burst(settings.quiet_after)
         self._in_vain = False
 
     async def open_stream(self) -> AsyncIterator[tuple[Delivery, Delivery]]:
@@ -95,7 +91,7 @@ class QueueStream(SharedStreamProducer):
                 if verdict == "archive" and held.taken:
                     self._let_go_of_tail("archive")
                     self._tail = held
-                    self._stored += 1
+                    self._burst.store()
                     self._holding.less.set()
                 else:
                     self._holding.decide(verdict, held)
@@ -125,9 +121,9 @@ class QueueStream(SharedStreamProducer):
             # What is visible is locked by somebody else's transaction, which may last.
             await asyncio.sleep(LOCKED_PAUSE)
         try:
-            await asyncio.wait_for(watcher.wait(self.settings.queue_name), self._silence())
+            await asyncio.wait_for(watcher.wait(self.settings.queue_name), self._burst.silence())
         except asyncio.TimeoutError:
-            return [self._quiet()]
+            return [self._burst.quiet()]
         self._in_vain = True
         return []
 
@@ -136,20 +132,6 @@ class QueueStream(SharedStreamProducer):
         if self._holding.has_read_more_than(CALM, apart_from=self._tail):
             return 0
         return self.settings.max_in_flight - len(self._holding) + (self._tail is not None)
-
-    def _silence(self) -> float | None:
-        """Seconds without a message after which the watchers are to hear of it; None: they have."""
-        if self._shown:
-            return self.settings.quiet_after
-        return LONGER * self.settings.quiet_after if self._trailing else None
-
-    def _quiet(self) -> Quiet:
-        quiet = Quiet(burst=self._stored, is_last=not self._shown)
-        self._trailing = not quiet.is_last
-        self._shown = 0
-        if quiet.is_last:
-            self._stored = 0
-        return quiet
 
     def _admit(self, message: Message) -> Held | None:
         """Hold a message; None if the watchers are not to see it."""
@@ -169,7 +151,7 @@ class QueueStream(SharedStreamProducer):
         return held
 
     def _deliveries(self, held: list[Held]) -> list[Delivery]:
-        self._shown += len(held)
+        self._burst.show(len(held))
         if self.settings.per == "message":
             return [Delivery([each]) for each in held]
         return [Delivery(held)] if held else []
@@ -180,7 +162,7 @@ class QueueStream(SharedStreamProducer):
             self._let_go_of_tail("release")
         elif quiet.is_the_end:
             self._let_go_of_tail("archive")
-            self._trailing = False
+            self._burst.end()
 
     def _let_go_of_tail(self, verdict: Verdict) -> None:
         if self._tail is not None:

@@ -7,12 +7,13 @@ from airflow_pgmq.operators.messages import (
     PgmqAckOperator,
     PgmqExtendOperator,
     PgmqReleaseOperator,
-    PgmqRequeueOperator,
 )
 from airflow_pgmq.operators.periodic import PgmqPeriodicOperator
 from airflow_pgmq.operators.queues import PgmqQueueOperator
+from airflow_pgmq.operators.requeue import PgmqRequeueOperator
 from airflow_pgmq.operators.send import PgmqSendOperator
-from airflow_pgmq.operators.transfers import PgmqSendFromQueryOperator, PgmqToSqlOperator
+from airflow_pgmq.operators.send_from_query import PgmqSendFromQueryOperator
+from airflow_pgmq.operators.to_sql import PgmqToSqlOperator
 
 __all__ = [
     "PgmqAckOperator",
