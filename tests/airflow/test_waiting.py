@@ -17,8 +17,7 @@ pytestmark = [pytest.mark.xdist_group("live_airflow"), pytest.mark.timeout(180),
 def begin(airflow: LiveAirflow, dag_id: str, queue_name: str) -> None:
     """Start a run, on an empty queue."""
     airflow.hook().create_queue(queue_name, notify=True)
-    airflow.wait_until(lambda: airflow.ask("SELECT 1 FROM dag WHERE dag_id = %s", dag_id), "the Dag", 60)
-    airflow.services.run("trigger", airflow.command("dags", "trigger", dag_id), airflow.environment, 60)
+    airflow.trigger(dag_id)
 
 
 def task(airflow: LiveAirflow, dag_id: str) -> tuple[str, str | None]:

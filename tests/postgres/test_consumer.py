@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -288,6 +289,22 @@ def test_failures_in_a_row_end_the_drain(client: Client, database: Database) -> 
     summary = drain(client, work, together=True, batch_size=20, stop_after_failures=5)
     assert counts(summary) == {"read": 20, "retried": 5, "released": 15, "failed": 5, "batches": 1}
     assert sorted({row["read_ct"] for row in queued(database)}) == [0, 1]
+
+
+def test_a_long_drain_says_now_and_then_how_far_it_is(
+    client: Client, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    send(client, *"abcde", messages=[{"kind": 1}, *[{"kind": 2}] * 4])
+    # Each message takes six seconds.
+    clock = count(step=6).__next__
+    policy = Policy(queue_name=QUEUE, condition={"kind": 2})
+    with caplog.at_level("INFO", "airflow_pgmq"):
+        summary = Consumer(client, policy, together=False, clock=clock).drain(lambda messages, conn: None)
+    assert summary.seconds == 30
+    assert [record.message for record in caplog.records if "left" in record.message] == [
+        "Queue mail: 2 messages in 12 s (0.2/s), 2 left",
+        "Queue mail: 4 messages in 24 s (0.2/s), 0 left",
+    ]
 
 
 # Transactional work.
