@@ -17,7 +17,7 @@ from airflow_pgmq.core import outcomes
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
-from airflow_pgmq.errors import InvalidOutcome, MessageLost
+from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied
 
 #: Gets messages and, for transactional work, the connection; returns outcomes.
 Work = Callable[[list[Message], Connection | None], Any]
@@ -46,8 +46,9 @@ class Consumer:
         self.policy = policy
         #: Whether the work takes a whole batch at a time.
         self.together = together
-        #: Exceptions that end the drain instead of failing a message.
-        self.stop_on: tuple[type[BaseException], ...] = (*stop_on, InvalidOutcome)
+        #: Exceptions that end the drain instead of failing a message. An ack that the role may not do is one:
+        #: the work would be done again and again, and buried in the end.
+        self.stop_on: tuple[type[BaseException], ...] = (*stop_on, InvalidOutcome, PermissionDenied)
         self.log = log or logging.getLogger(__name__)
         self.summary = Summary()
         self._clock = clock

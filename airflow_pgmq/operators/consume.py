@@ -64,7 +64,8 @@ class PgmqConsumeOperator(PgmqOperator):
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises MessagesFailed: by `fail_on`; the counts are in XCom before
     :raises QueueNotFound: there is no such queue
-    :raises PermissionDenied: the dead letter queue is missing and may not be made; nothing was read
+    :raises PermissionDenied: the dead letter queue is missing and may not be made: nothing was read; or the
+        role may not ack: what is not done is given back
     """
 
     template_fields: Sequence[str] = (

@@ -212,6 +212,24 @@ def test_a_role_that_may_not_make_the_dead_letter_queue_is_told_before_anything_
     execute(database, "DROP OWNED BY reader; DROP ROLE reader")
 
 
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_role_that_may_not_ack_is_told_so_and_buries_nothing(
+    client: Client, database: Database, transactional: bool
+) -> None:
+    send(client, "a", "b")
+    execute(
+        database,
+        "SELECT pgmq.create('mail_dlq'); CREATE ROLE worker LOGIN; GRANT USAGE ON SCHEMA pgmq TO worker;"
+        " GRANT SELECT ON pgmq.meta TO worker; GRANT INSERT ON pgmq.q_mail_dlq TO worker;"
+        " GRANT SELECT, UPDATE, DELETE ON pgmq.q_mail TO worker",
+    )
+    worker = client_of(f"{database.dsn} user=worker")
+    with pytest.raises(PermissionDenied, match="a_mail"):
+        drain(worker, lambda messages, conn: None, batch_size=2, max_reads=2, transactional=transactional)
+    assert visible(database) == 2
+    execute(database, "DROP OWNED BY worker; DROP ROLE worker")
+
+
 def test_a_missing_queue_makes_no_dead_letter_queue(client: Client, database: Database) -> None:
     with pytest.raises(QueueNotFound, match="nowhere"):
         drain(client, lambda messages, conn: None, queue_name="nowhere")
