@@ -52,7 +52,8 @@ class PgmqSensor(BaseSensorOperator):
         default
     :param deferrable: wait in the triggerer; Airflow's `[operators] default_deferrable` by default
     :param start_from_trigger: start deferred, without a worker, where Airflow can (3.0, 3.3): for sensors
-        that seldom find something at once
+        that seldom find something at once. Without, Airflow up to 3.3.2 may fail the task if a message
+        comes within seconds after it was deferred (docs/waiting.md)
     :param poll_interval: the longest time in seconds between two looks while deferred; 60 by default, and 5
         where inserts into the queue are not announced or notifications do not pass
     :param pgmq_conn_id: the Airflow connection (templated)

@@ -30,6 +30,15 @@ def await_state(airflow: LiveAirflow, dag_id: str, state: str) -> None:
     airflow.wait_until(lambda: task(airflow, dag_id)[0] == state, f"{dag_id} is {state}", 60)
 
 
+def await_deferral(airflow: LiveAirflow, dag_id: str) -> None:
+    """Deferred, and for so long that Airflow knows of the end of its first part: or it fails the second."""
+    statement = (
+        "SELECT 1 FROM task_instance WHERE dag_id = %s AND state = 'deferred'"
+        " AND (start_date IS NULL OR updated_at < now() - interval '7 s')"
+    )
+    airflow.wait_until(lambda: airflow.ask(statement, dag_id), f"{dag_id} is deferred", 60)
+
+
 def nested(depth: int) -> Any:
     """So many lists in each other."""
     found: Any = []
@@ -53,7 +62,7 @@ def test_a_deferred_sensor_hands_on_what_comes(
     live_airflow: LiveAirflow, dag_id: str, message: Any, handed_on: Any
 ) -> None:
     begin(live_airflow, dag_id, dag_id)
-    await_state(live_airflow, dag_id, "deferred")
+    await_deferral(live_airflow, dag_id)
     live_airflow.hook().send(dag_id, message)
     await_state(live_airflow, dag_id, "success")
     ((value,),) = live_airflow.ask("SELECT value FROM xcom WHERE dag_id = %s", dag_id)

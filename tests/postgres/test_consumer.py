@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from itertools import count
@@ -480,6 +481,19 @@ def test_two_workers_share_a_queue(client: Client, database: Database) -> None:
         each.join()
     assert sorted(seen) == sorted(f"k{n}" for n in range(200))
     assert len(archived(database)) == 200
+
+
+def test_workers_that_start_together_make_one_dead_letter_queue(client: Client, database: Database) -> None:
+    together = threading.Barrier(8)
+
+    def start() -> None:
+        together.wait()
+        drain(client_of(database.dsn), lambda messages, conn: None)
+
+    with ThreadPoolExecutor(8) as workers:
+        for ended in [workers.submit(start) for _ in range(8)]:
+            ended.result()
+    assert dead_letters(database) == []
 
 
 # As a `with` block.

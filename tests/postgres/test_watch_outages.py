@@ -87,7 +87,7 @@ def test_the_server_is_restarted_while_many_wait(
         async with watcher_of(database) as watcher:
             tasks = [
                 asyncio.create_task(watcher.wait(f"queue_{number % 5}", condition={"n": number}))
-                for number in range(200)
+                for number in range(1000)
             ]
             await listening(watcher, database, *(f"queue_{number}" for number in range(5)))
             await asyncio.to_thread(database.server.stop, how)
@@ -95,7 +95,7 @@ def test_the_server_is_restarted_while_many_wait(
             # A few attempts fail meanwhile.
             await asyncio.sleep(1)
             await asyncio.to_thread(database.server.start)
-            for number in range(200):
+            for number in range(1000):
                 put(database, f"queue_{number % 5}", f'{{"n": {number}}}')
             await soon(asyncio.gather(*tasks))
             await until(lambda: said(caplog, BACK), "all are back")

@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.messages import Message
 from airflow_pgmq.triggers import PgmqEventTrigger
 from tests.airflow.live_dags.bursts import BurstTrigger
 
@@ -32,19 +33,18 @@ def draining(dag_id: str, busy_for: float = 0, **options: Any) -> None:
 
     @dag(dag_id=dag_id, schedule=[asset(dag_id, bell)], **options)
     def make() -> None:
-        @task
-        def drain(run_id: str) -> int:
-            """Take all there is, and ack what was noted, in one transaction."""
-            hook, done = PgmqHook(), 0
-            with hook.get_conn() as conn:
-                while messages := hook.read(dag_id, max_messages=50, conn=conn):
-                    conn.cursor().executemany(NOTE, [(dag_id, each.msg_id, run_id) for each in messages])
-                    done += len(hook.archive(dag_id, messages, conn=conn))
-                    conn.commit()
-            time.sleep(busy_for)
-            return done
+        @task.pgmq(queue_name=dag_id, transactional=True, batch_size=50)
+        def drain(messages: list[Message], conn: Any, run_id: str) -> None:
+            """Note and ack in one transaction."""
+            conn.cursor().executemany(NOTE, [(dag_id, each.msg_id, run_id) for each in messages])
 
-        drain(run_id="{{ run_id }}")
+        @task
+        def linger() -> None:
+            time.sleep(busy_for)
+
+        drained = drain(run_id="{{ run_id }}")
+        if busy_for:
+            drained >> linger()
 
     make()
 
