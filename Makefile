@@ -15,7 +15,7 @@ JOBS := 2
 PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 SUITES := tests/unit tests/postgres tests/airflow tests/test_architecture.py
 
-.PHONY: help setup demo test test-unit test-postgres test-airflow test-airflow31 check format bench clean
+.PHONY: help setup demo test test-unit test-postgres test-airflow test-airflow31 chaos check format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 
 test-airflow31: $(AIRFLOW31_VENV)/installed ## Run the Postgres and Airflow tests on Airflow 3.1
 	$(AIRFLOW31_VENV)/bin/python $(PYTEST) tests/postgres tests/airflow
+
+chaos: $(VENV)/installed ## Run the tests that take minutes: triggerers killed again and again
+	$(BIN)/python -m pytest tests/airflow -m chaos $(ARGS)
 
 check: $(VENV)/installed ## Check format, lint, types and layers
 	$(BIN)/ruff format --check

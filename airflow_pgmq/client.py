@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -13,8 +14,10 @@ import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from airflow_pgmq import errors
+from airflow_pgmq.core import payload
 from airflow_pgmq.statements import Flow, Statement, schema
 
 T = TypeVar("T")
@@ -23,6 +26,20 @@ AsyncConnection = psycopg.AsyncConnection[Any]
 Work = Statement[T] | Flow[T]
 
 OperationalError = psycopg.OperationalError
+DriverError = psycopg.Error
+
+#: What passes by itself: no way to the server, or after a failover to a standby that is not promoted yet.
+OUTAGES = (psycopg.OperationalError, pg.ReadOnlySqlTransaction)
+
+#: A peer that is gone without a word is noticed after 11 seconds instead of two hours.
+KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "connect_timeout": 5,
+}
 
 #: Lost races that Postgres asks to be run again.
 RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
@@ -31,12 +48,16 @@ ATTEMPTS = 6
 
 def connect(arguments: Mapping[str, Any]) -> Connection:
     """Open a connection; libpq's arguments."""
-    return psycopg.connect(**arguments)
+    conn = psycopg.connect(**arguments)
+    set_json_loads(payload.loads, conn)
+    return conn
 
 
 async def connect_async(arguments: Mapping[str, Any]) -> AsyncConnection:
-    """The same on the event loop."""
-    return await psycopg.AsyncConnection.connect(**arguments)
+    """Open a connection that is kept: in autocommit mode, and a peer that vanishes is noticed."""
+    conn = await psycopg.AsyncConnection.connect(autocommit=True, **{**KEEPALIVES, **arguments})
+    set_json_loads(payload.loads, conn)
+    return conn
 
 
 class Client:
@@ -149,30 +170,59 @@ async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
             return statement.decode(await cursor.fetchall() if cursor.description else [])
 
 
-class AsyncClient:
-    """What triggers need of a client: one statement at a time, each on a connection of its own."""
+async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:
+    """Run on a connection in autocommit mode as one transaction.
 
-    def __init__(self, connect: Callable[[], Awaitable[AsyncConnection]]) -> None:
-        self.connect = connect
+    Work that is given as the function that makes it is run again after a lost race.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            current = work() if callable(work) else work
+            if isinstance(current, Statement):
+                return await aexecute(current, conn)
+            async with conn.transaction():
+                return await adrive(current, conn)
+        except RETRYABLE:
+            if attempt == ATTEMPTS - 1 or not (callable(work) or isinstance(work, Statement)):
+                raise
+        await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
+    raise AssertionError("unreachable")
 
-    async def run(self, statement: Statement[T]) -> T:
-        """Run one statement and close."""
-        async with await self.connect() as conn:
-            await conn.set_autocommit(True)
-            return await aexecute(statement, conn)
+
+async def adrive(flow: Flow[T], conn: AsyncConnection) -> T:
+    """`drive` for a flow on the event loop."""
+    try:
+        statement = next(flow)
+        while True:
+            statement = flow.send(await aexecute(statement, conn))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
-    """Put quoted identifiers into the query; scripts are taken as they are."""
-    if statement.script is not None:
+    """Put quoted identifiers into the query; a script without any is taken as it is."""
+    if statement.script is not None and not statement.identifiers:
         return sql.SQL(statement.script)
-    return _compose(statement.sql, tuple(statement.identifiers.items()))
+    return _compose(
+        statement.sql,
+        tuple(statement.identifiers.items()),
+        statement.columns,
+        tuple(statement.fragments.items()),
+    )
 
 
 @lru_cache(maxsize=512)
-def _compose(text: str, identifiers: tuple[tuple[str, tuple[str, ...]], ...]) -> sql.Composed:
-    quoted = {name: sql.Identifier(*parts) for name, parts in identifiers}
-    return sql.SQL(text).format(**quoted)
+def _compose(
+    text: str,
+    identifiers: tuple[tuple[str, tuple[str, ...]], ...],
+    columns: tuple[str, ...],
+    fragments: tuple[tuple[str, str], ...],
+) -> sql.Composed:
+    parts: dict[str, sql.Composable] = {name: sql.Identifier(*path) for name, path in identifiers}
+    parts["columns"] = sql.SQL(", ").join(map(sql.Identifier, columns))
+    parts.update((name, sql.SQL(own)) for name, own in fragments)
+    return sql.SQL(text).format(**parts)
 
 
 def bundled_pgmq() -> str | None:
@@ -207,21 +257,36 @@ def _known(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | 
     if isinstance(exc, pg.InsufficientPrivilege):
         return errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
     if isinstance(exc, (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction)):
-        if "airflow_pgmq." in text:
-            return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
-        if isinstance(exc, pg.UndefinedTable) and queue_name and "pgmq." in text and "pgmq.meta" not in text:
-            return errors.QueueNotFound(queue_name)
-        if isinstance(exc, pg.UndefinedFunction) and "pgmq." in text and 'schema "pgmq"' not in text:
-            return errors.FeatureMissing(f"{text}: this PGMQ is too old for it, or PGMQ is not installed.")
-        if "pgmq" in text:
-            return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
-    if isinstance(exc, pg.InvalidColumnReference) and statement.name == "send_queued":
+        return _missing(queue_name, exc, text)
+    if isinstance(exc, pg.InvalidColumnReference) and statement.name in ("send_queued", "send_query_queued"):
         return errors.GuardMissing(
             f"Queue {queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing was sent. "
             f"PgmqHook().guard_queue({queue_name!r}) makes it."
         )
-    if isinstance(exc, pg.UniqueViolation) and statement.name in ("send_new", "send_once", "create_guard"):
+    if isinstance(exc, pg.SyntaxError) and statement.fragments:
+        return errors.InvalidQuery(
+            f"{text}. It must be one statement, without a semicolon inside: "
+            + next(iter(statement.fragments.values())).strip()
+        )
+    if isinstance(exc, pg.UniqueViolation) and statement.name in (
+        "send_new",
+        "send_once",
+        "send_query_once",
+        "create_guard",
+    ):
         return _unique(statement, exc)
+    return None
+
+
+def _missing(queue_name: str | None, exc: psycopg.Error, text: str) -> errors.PgmqError | None:
+    if "airflow_pgmq." in text:
+        return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
+    if isinstance(exc, pg.UndefinedTable) and queue_name and "pgmq." in text and "pgmq.meta" not in text:
+        return errors.QueueNotFound(queue_name)
+    if isinstance(exc, pg.UndefinedFunction) and "pgmq." in text and 'schema "pgmq"' not in text:
+        return errors.FeatureMissing(f"{text}: this PGMQ is too old for it, or PGMQ is not installed.")
+    if "pgmq" in text:
+        return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
     return None
 
 

@@ -10,14 +10,15 @@ except ImportError:  # before 3.1
     from airflow.hooks.base import BaseHook  # type: ignore[no-redef, attr-defined]
 
 try:
-    from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 except ImportError:  # before 3.2
     from airflow.exceptions import (  # type: ignore[no-redef]
+        AirflowFailException,
         AirflowSensorTimeout,
         AirflowSkipException,
     )
 
-__all__ = ["AirflowSensorTimeout", "AirflowSkipException", "BaseHook", "utcnow"]
+__all__ = ["AirflowFailException", "AirflowSensorTimeout", "AirflowSkipException", "BaseHook", "utcnow"]
 
 
 def utcnow() -> datetime:

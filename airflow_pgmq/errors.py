@@ -4,6 +4,10 @@ PgmqError
 ├── InvalidName          a queue, job or namespace name, or a dedup key, that would not be safe
 ├── InvalidMessage       a payload or header that Postgres would refuse, or that is too large
 ├── InvalidJobs          everything that is wrong with a set of periodic jobs, job by job
+├── InvalidQuery         SQL that was given to be composed into a statement and is not one statement
+├── InvalidOutcome       a consuming function returned what is no outcome
+├── MessagesFailed       a drain ended, and messages of it failed
+├── MessageLost          somebody else has read a message since, so its ack was refused
 ├── DuplicateMessage     a dedup key was taken and `on_duplicate="fail"` was asked for
 ├── QueueNotFound        the queue does not exist
 ├── NotInstalled         PGMQ or the schema `airflow_pgmq` is missing from the database
@@ -17,6 +21,7 @@ PgmqError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class PgmqError(Exception):
@@ -38,6 +43,37 @@ class InvalidJobs(PgmqError, ValueError):
         self.problems = {name: tuple(texts) for name, texts in problems.items()}
         lines = [f"  {name}: {text}" for name, texts in self.problems.items() for text in texts]
         super().__init__(f"{len(self.problems)} periodic job(s) cannot be used:\n" + "\n".join(lines))
+
+
+class InvalidQuery(PgmqError, ValueError):
+    """SQL of the user's that Postgres cannot read where it was put; the text has Postgres's own words."""
+
+
+class InvalidOutcome(PgmqError, TypeError):
+    """A consuming function returned something that does not say what becomes of its messages."""
+
+
+class MessagesFailed(PgmqError):
+    """The queue was drained, but some messages failed; they were released or are dead letters."""
+
+    def __init__(self, queue_name: str, counts: Mapping[str, Any]) -> None:
+        self.queue_name = queue_name
+        self.counts = dict(counts)
+        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+        super().__init__(
+            f"{counts['failed']} of {counts['read']} messages of queue {queue_name!r} failed ({shown})."
+        )
+
+
+class MessageLost(PgmqError):
+    """The visibility timeout ran out and somebody else has read the messages: they are theirs now."""
+
+    def __init__(self, queue_name: str, msg_ids: Sequence[int]) -> None:
+        self.queue_name = queue_name
+        self.msg_ids = tuple(msg_ids)
+        super().__init__(
+            f"Messages {list(msg_ids)} of queue {queue_name!r} were read by somebody else meanwhile."
+        )
 
 
 class DuplicateMessage(PgmqError):

@@ -11,6 +11,13 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-pgmq",
         "name": "PGMQ",
         "description": "`PGMQ <https://github.com/pgmq/pgmq>`__, the message queue inside Postgres",
+        "integrations": [
+            {
+                "integration-name": "PGMQ",
+                "external-doc-url": "https://github.com/pgmq/pgmq",
+                "tags": ["software"],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "pgmq",
@@ -41,6 +48,18 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "triggers": [{"integration-name": "PGMQ", "python-modules": ["airflow_pgmq.triggers"]}],
+        "queues": ["airflow_pgmq.message_queue.PgmqMessageQueueProvider"],
+        "asset-uris": [
+            {
+                "schemes": ["pgmq"],
+                "handler": "airflow_pgmq.assets.sanitize_uri",
+                "factory": "airflow_pgmq.assets.create_asset",
+                "to_openlineage_converter": "airflow_pgmq.assets.convert_asset_to_openlineage",
+            }
+        ],
+        "task-decorators": [{"name": "pgmq", "class-name": "airflow_pgmq.decorators.pgmq_task"}],
+        "notifications": ["airflow_pgmq.notifications.PgmqNotifier"],
         "config": {
             "pgmq": {
                 "description": "Limits of the PGMQ provider.",
@@ -51,7 +70,14 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "integer",
                         "example": None,
                         "default": "1048576",
-                    }
+                    },
+                    "max_xcom_bytes": {
+                        "description": "Messages that are larger together are handed on by id in XCom.",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": None,
+                        "default": "49152",
+                    },
                 },
             }
         },

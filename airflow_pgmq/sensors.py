@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_pgmq import settings
-from airflow_pgmq.compat import AirflowSensorTimeout, utcnow
+from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, utcnow
+from airflow_pgmq.core import handover
+from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.errors import InvalidMessage, PgmqError
 
 if TYPE_CHECKING:
@@ -29,10 +32,14 @@ class PgmqSensor(BaseSensorOperator):
 
     The messages are read by the task itself, stored as its result and only then acked: a crash in between
     brings them back after `visibility_timeout`, so a downstream task may see a message twice, never not at
-    all. Deferred, the trigger only looks; when another consumer was faster, the sensor waits on. Messages
-    past their `expires_at` are archived and do not count.
+    all. Deferred, the trigger only looks, and is told of new messages; when another consumer was faster, the
+    sensor waits on. Messages past their `expires_at` are archived and do not count.
 
-    The result is a list of dicts with `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message` and `headers`.
+    The result is a list of dicts with `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message`, `headers` and
+    `by_reference`. Messages that are too large for XCom, and one that Airflow cannot carry (a number beyond
+    64 bits, 200 levels of nesting), come without `message` and `headers`, `by_reference` is true, and
+    `PgmqHook().get_messages(queue_name, msg_ids)` finds them: then all are archived, even where
+    `ack="delete"` was asked for.
 
     :param queue_name: an existing queue (templated)
     :param condition: only messages that contain this (jsonb `@>`) (templated)
@@ -41,8 +48,14 @@ class PgmqSensor(BaseSensorOperator):
     :param max_messages: hand on at most so many; `min_messages` by default
     :param ack: `archive`, `delete`, or `none`: a later task acks them, within the visibility timeout
     :param visibility_timeout: whole seconds or a timedelta for which messages are hidden from others
+    :param max_xcom_bytes: larger results are handed on by reference; `[pgmq] max_xcom_bytes` (48 KiB) by
+        default
     :param deferrable: wait in the triggerer; Airflow's `[operators] default_deferrable` by default
-    :param poll_interval: seconds between looks while deferred
+    :param start_from_trigger: start deferred, without a worker, where Airflow can (3.0, 3.3): for sensors
+        that seldom find something at once. Without, Airflow up to 3.3.2 may fail the task if a message
+        comes within seconds after it was deferred (docs/waiting.md)
+    :param poll_interval: the longest time in seconds between two looks while deferred; 60 by default, and 5
+        where inserts into the queue are not announced or notifications do not pass
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises AirflowSensorTimeout: after `timeout` in any mode; skipped instead with `soft_fail`
     :raises QueueNotFound: there is no such queue
@@ -61,8 +74,10 @@ class PgmqSensor(BaseSensorOperator):
         max_messages: int | None = None,
         ack: Ack = "archive",
         visibility_timeout: int | timedelta = 60,
+        max_xcom_bytes: int | None = None,
         deferrable: bool | None = None,
-        poll_interval: float = 5.0,
+        start_from_trigger: bool = False,
+        poll_interval: float | None = None,
         pgmq_conn_id: str = "pgmq_default",
         **kwargs: Any,
     ) -> None:
@@ -74,6 +89,7 @@ class PgmqSensor(BaseSensorOperator):
         self.max_messages = min_messages if max_messages is None else max_messages
         self.ack = ack
         self.visibility_timeout = visibility_timeout
+        self.max_xcom_bytes = max_xcom_bytes
         self.deferrable = settings.default_deferrable() if deferrable is None else deferrable
         self.poll_interval = poll_interval
         self.pgmq_conn_id = pgmq_conn_id
@@ -81,6 +97,9 @@ class PgmqSensor(BaseSensorOperator):
             raise InvalidMessage("min_messages must be at least 1 and at most max_messages.")
         if ack not in ("archive", "delete", "none"):
             raise InvalidMessage(f"ack must be 'archive', 'delete' or 'none', not {ack!r}.")
+        self.start_from_trigger = start_from_trigger and self.deferrable
+        if self.start_from_trigger:
+            self._start_from_trigger()
 
     @cached_property
     def hook(self) -> PgmqHook:
@@ -107,30 +126,62 @@ class PgmqSensor(BaseSensorOperator):
         """Take the messages that the trigger saw; wait on if another consumer was faster."""
         if event["status"] == "error":
             raise PgmqError(event["message"])
-        # `DAG.test()` of Airflow 3 forgets the arguments of a deferral.
-        until = datetime.fromisoformat(deadline) if deadline else utcnow() + timedelta(seconds=self.timeout)
-        return self._take_or_defer(context, until)
+        return self._take_or_defer(context, self._deadline(context, deadline))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Skip where `soft_fail` says so: some Airflows forget it when it is the trigger that times out."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSensorTimeout as exc:
+            raise (AirflowSkipException(str(exc)) if self.soft_fail else exc) from exc
+
+    def _deadline(self, context: Context, deadline: str | None) -> datetime:
+        """When to give up. A deferral that no worker began has no deadline, and `DAG.test()` forgets it."""
+        if deadline:
+            return datetime.fromisoformat(deadline)
+        started = getattr(context.get("ti"), "start_date", None) or utcnow()
+        return started + timedelta(seconds=self.timeout)
 
     def _take_or_defer(self, context: Context, deadline: datetime) -> Any:
         if messages := self._take():
             return self._deliver(messages, context)
         left = deadline - utcnow()
         if left <= timedelta(0):
-            raise AirflowSensorTimeout(f"No messages in queue {self.queue_name!r} within {self.timeout} s.")
+            text = f"No messages in queue {self.queue_name!r} within {self.timeout} s."
+            raise AirflowSkipException(text) if self.soft_fail else AirflowSensorTimeout(text)
         from airflow_pgmq.triggers import PgmqMessageTrigger
 
         self.defer(
-            trigger=PgmqMessageTrigger(
-                queue_name=self.queue_name,
-                condition=self.condition,
-                headers_condition=self.headers_condition,
-                min_messages=self.min_messages,
-                poll_interval=self.poll_interval,
-                pgmq_conn_id=self.pgmq_conn_id,
-            ),
+            trigger=PgmqMessageTrigger(**self._trigger_arguments(), deadline=deadline.isoformat()),
             method_name="execute_complete",
             kwargs={"deadline": deadline.isoformat()},
             timeout=left,
+        )
+
+    def _trigger_arguments(self) -> dict[str, Any]:
+        return {
+            "queue_name": self.queue_name,
+            "condition": self.condition,
+            "headers_condition": self.headers_condition,
+            "min_messages": self.min_messages,
+            "poll_interval": self.poll_interval,
+            "pgmq_conn_id": self.pgmq_conn_id,
+        }
+
+    def _start_from_trigger(self) -> None:
+        # Imported only where it is asked for: a Dag file stays light.
+        from airflow.triggers.base import BaseTrigger, StartTriggerArgs
+
+        arguments = self._trigger_arguments()
+        if not hasattr(BaseTrigger, "render_template_fields") and "{{" in json.dumps(arguments):
+            # Before 3.3, Airflow would hand the templates to the trigger as they are.
+            self.start_from_trigger = False
+            return
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls="airflow_pgmq.triggers.message.PgmqMessageTrigger",
+            trigger_kwargs=arguments,
+            next_method="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
         )
 
     def _take(self) -> list[Message]:
@@ -144,9 +195,10 @@ class PgmqSensor(BaseSensorOperator):
                 condition=self.condition,
                 headers_condition=self.headers_condition,
             )
-            now = utcnow()
-            expired = [message for message in part if message.is_expired(now)]
-            found += [message for message in part if not message.is_expired(now)]
+            # By the database's clock.
+            held = timedelta(seconds=whole_seconds(self.visibility_timeout))
+            expired = [message for message in part if message.is_expired(message.vt - held)]
+            found += [message for message in part if not message.is_expired(message.vt - held)]
             if not expired:
                 break
             self.log.info("Archiving %d expired messages of queue %s", len(expired), self.queue_name)
@@ -158,13 +210,22 @@ class PgmqSensor(BaseSensorOperator):
         return []
 
     def _deliver(self, messages: Sequence[Message], context: Context) -> list[dict[str, Any]]:
-        result = [message.as_dict() for message in messages]
+        limit = settings.max_xcom_bytes() if self.max_xcom_bytes is None else self.max_xcom_bytes
+        result = handover.in_xcom(messages, limit)
+        referred = sum(each["by_reference"] for each in result)
         if self.do_xcom_push:
             # Airflow would store the returned value only after this method: too late for an ack in it.
             context["ti"].xcom_push(key="return_value", value=result)
-        if self.ack == "archive":
+        ack = "archive" if referred and self.ack == "delete" else self.ack
+        if ack == "archive":
             self.hook.archive(self.queue_name, messages)
-        elif self.ack == "delete":
+        elif ack == "delete":
             self.hook.delete(self.queue_name, messages)
-        self.log.info("Queue %s: %d messages handed on, ack: %s", self.queue_name, len(messages), self.ack)
+        self.log.info(
+            "Queue %s: %d messages handed on, %d of them by reference, ack: %s",
+            self.queue_name,
+            len(messages),
+            referred,
+            ack,
+        )
         return result

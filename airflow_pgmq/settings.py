@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from airflow_pgmq.core.payload import DEFAULT_MAX_BYTES
 
+#: Airflow keeps XComs in its metadata database, where they are read and shown as a whole.
+MAX_XCOM_BYTES = 48 * 1024
+
 
 def max_message_bytes() -> int:
     """`[pgmq] max_message_bytes`: larger messages are refused before anything is sent."""
     from airflow.configuration import conf
 
     return int(conf.getint("pgmq", "max_message_bytes", fallback=DEFAULT_MAX_BYTES))
+
+
+def max_xcom_bytes() -> int:
+    """`[pgmq] max_xcom_bytes`: messages that are larger together are handed on by their ids."""
+    from airflow.configuration import conf
+
+    return int(conf.getint("pgmq", "max_xcom_bytes", fallback=MAX_XCOM_BYTES))
 
 
 def default_deferrable() -> bool:

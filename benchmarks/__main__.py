@@ -11,7 +11,20 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 
 from airflow_pgmq.local import LocalPostgres
-from benchmarks import duplicates, full_queue, imports, new_keys, report, ticks
+from benchmarks import (
+    consuming,
+    duplicates,
+    event_runs,
+    event_stream,
+    full_queue,
+    imports,
+    new_keys,
+    report,
+    ticks,
+    transfers,
+    waiters,
+    wake_ups,
+)
 from benchmarks.report import Figure
 from benchmarks.stage import Stage
 
@@ -20,13 +33,21 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "duplicates": duplicates.run,
     "full_queue": full_queue.run,
     "ticks": ticks.run,
+    "wake_ups": wake_ups.run,
+    "waiters": waiters.run,
+    "event_stream": event_stream.run,
+    "event_runs": event_runs.run,
+    "consuming": consuming.run,
+    "transfers": transfers.run,
     "imports": imports.run,
 }
 
 
 def main() -> int:
     """Returns the exit status: 1 if a figure was missed."""
-    parser = argparse.ArgumentParser(prog="benchmarks", description="What sending and ticking cost here.")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description="What sending, ticking and waiting cost here."
+    )
     parser.add_argument(
         "names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default"
     )

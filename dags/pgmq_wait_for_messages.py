@@ -29,7 +29,8 @@ def pgmq_wait_for_messages() -> None:
         condition={"status": "paid"},
         max_messages=10,
         deferrable=True,
-        poll_interval=1.0,
+        # Without a worker, until a message comes.
+        start_from_trigger=True,
         retries=3,
     )
 

@@ -19,6 +19,7 @@ from airflow_pgmq.local import LocalPostgres, LocalPostgresError
 from demo.api import Api
 from demo.arrivals import Reader
 from demo.claims import CLAIMS, DAG_IDS, ORDERS, REPORTS
+from demo.events import SIGNUPS
 from demo.interrupts import Interrupted, Interrupts
 from demo.screen import Screen, Step
 from demo.stage import ClaimError, Stage
@@ -113,7 +114,7 @@ def prepare(standalone: Standalone) -> tuple[PgmqHook, list[Any]]:
     jobs = runpy.run_path(str(ROOT / "dags" / "pgmq_periodic_jobs.py"))["JOBS"]
     hook = PgmqHook()
     hook.install()
-    for queue_name in {job.queue_name for job in jobs} | {ORDERS, REPORTS}:
+    for queue_name in {job.queue_name for job in jobs} | {ORDERS, REPORTS, SIGNUPS}:
         hook.create_queue(queue_name, notify=True)
     return hook, jobs
 

@@ -10,12 +10,12 @@ import psycopg
 from psycopg import sql
 
 from airflow_pgmq.core import names
-from demo import ticks
+from demo import events, ticks
 from demo.arrivals import Arrival
 from demo.screen import millis
 from demo.stage import ClaimError, Stage
 
-DAG_IDS = {"pgmq_daily_report", "pgmq_periodic_jobs", "pgmq_wait_for_messages"}
+DAG_IDS = {"pgmq_daily_report", "pgmq_periodic_jobs", "pgmq_wait_for_messages", events.DAG_ID}
 REPORTS = "reports"
 ORDERS = "orders"
 
@@ -212,6 +212,7 @@ CLAIMS: dict[str, Callable[[Stage], str]] = {
     "Airflow runs on the embedded Postgres": airflow_runs_on_postgres,
     "A cleared and re-run task sends nothing again": rerun_sends_nothing,
     "A message wakes a consumer Dag": message_wakes_consumer,
+    "A message starts a Dag run": events.message_starts_dag_run,
     "The periodic Dag ticks every minute": periodic_dag_ticks,
     "A cleared tick doubles no slot": cleared_tick_doubles_nothing,
     "Messages are visible at their slots": messages_are_on_time,

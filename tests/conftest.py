@@ -1,3 +1,24 @@
 """The fixtures are in `fixtures/`, one file per resource; Airflow's environment comes first of all."""
 
-pytest_plugins = ["tests.fixtures.airflow", "tests.fixtures.postgres"]
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+pytest_plugins = ["tests.fixtures.airflow", "tests.fixtures.postgres", "tests.fixtures.live"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Reports that can be sent between processes: some tests work with halves of surrogate pairs."""
+    report = yield
+    report.sections = [(name, _sendable(text)) for name, text in report.sections]
+    text = report.longreprtext
+    if text != _sendable(text):
+        report.longrepr = _sendable(text)
+    return report
+
+
+def _sendable(text: str) -> str:
+    return text.encode(errors="replace").decode()

@@ -147,6 +147,14 @@ def parse_delay(delay: Delay) -> float | datetime:
     return seconds
 
 
+def whole_seconds(value: float | timedelta) -> int:
+    """A visibility timeout in the only unit that PGMQ takes."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds < 0 or int(seconds) != seconds:
+        raise InvalidMessage(f"A visibility timeout is whole seconds, not {value!r}; PGMQ takes no other.")
+    return int(seconds)
+
+
 def _parse_text(text: str) -> float | datetime:
     try:
         return float(text)

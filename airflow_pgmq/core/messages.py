@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
+
+from airflow_pgmq.core.payload import Unreadable
 
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
@@ -21,20 +23,23 @@ class Message:
     enqueued_at: datetime
     #: When it becomes visible again.
     vt: datetime
+    #: Any JSON value; `Unreadable` stands for JSON that Python cannot load, with the reason.
     message: Any
     headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: Row) -> Message:
         """Take the columns that every PGMQ since 1.5 has."""
+        message, headers = row["message"], row["headers"]
         return cls(
             row["msg_id"],
             row["read_ct"],
             row["enqueued_at"],
             row["vt"],
-            row["message"],
+            # Without its headers a message is not what was sent.
+            headers if isinstance(headers, Unreadable) else message,
             # PGMQ lets other clients store any JSON there.
-            row["headers"] if isinstance(row["headers"], Mapping) else {},
+            headers if isinstance(headers, Mapping) else {},
         )
 
     @property
@@ -58,7 +63,7 @@ class Message:
             "read_ct": self.read_ct,
             "enqueued_at": self.enqueued_at.isoformat(),
             "vt": self.vt.isoformat(),
-            "message": self.message,
+            "message": None if isinstance(self.message, Unreadable) else self.message,
             "headers": dict(self.headers),
         }
 
@@ -129,9 +134,21 @@ class TopicBinding:
         return cls(row["pattern"], row["queue_name"], row["bound_at"])
 
 
-def fences(messages: Message | int | Iterable[Message | int]) -> tuple[list[int], list[int | None]]:
+#: What a verb acts on: messages, messages as XCom holds them, or bare ids.
+Reference: TypeAlias = Message | Mapping[str, Any] | int
+
+
+def fences(messages: Reference | Iterable[Reference]) -> tuple[list[int], list[int | None]]:
     """Ids to act on and the `read_ct` that each must still have; a bare id is not fenced."""
-    if isinstance(messages, (Message, int, str)):  # the characters of a text are not ids
+    if isinstance(messages, (Message, Mapping, int, str)):  # the characters of a text are not ids
         messages = [messages]
-    pairs = [(m.msg_id, m.read_ct) if isinstance(m, Message) else (int(m), None) for m in messages]
+    pairs = [_fence(each) for each in messages]
     return [msg_id for msg_id, _ in pairs], [read_ct for _, read_ct in pairs]
+
+
+def _fence(message: Reference) -> tuple[int, int | None]:
+    if isinstance(message, Message):
+        return message.msg_id, message.read_ct
+    if isinstance(message, Mapping):
+        return int(message["msg_id"]), message.get("read_ct")
+    return int(message), None

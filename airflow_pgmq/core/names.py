@@ -40,11 +40,20 @@ def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:
     return "pgmq", f"{prefix}_{queue(queue_name)}".lower()
 
 
+def channel(queue_name: str) -> str:
+    """Where inserts into the queue are announced, by PGMQ's trigger and by ours."""
+    return f"pgmq.{table(queue_name)[1]}.INSERT"
+
+
+def quoted(schema: str, name: str) -> str:
+    """A table as `regclass` reads it."""
+    return '{}."{}"'.format(schema, name.replace('"', '""'))
+
+
 def sequence(queue_name: str) -> str:
     """The sequence behind `msg_id`, quoted as `regclass` reads it."""
     schema, name = table(queue_name)
-    quoted = f"{name}_msg_id_seq".replace('"', '""')
-    return f'{schema}."{quoted}"'
+    return quoted(schema, f"{name}_msg_id_seq")
 
 
 def dedup_index(queue_name: str) -> str:

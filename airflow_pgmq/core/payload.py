@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,22 @@ def _encoder() -> Callable[[Any], str]:
 
 
 _encode = _encoder()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for JSON that Postgres holds and Python does not read; the messages beside it are read."""
+
+    #: Why, and how long the text is: it may be megabytes of brackets.
+    reason: str
+
+
+def loads(text: str | bytes) -> Any:
+    """Read JSON from Postgres, all but thousands of levels and numbers of thousands of digits."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        return Unreadable(f"{type(exc).__name__} in JSON of {len(text):,} bytes: {exc}")
 
 
 def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_MAX_BYTES) -> str:

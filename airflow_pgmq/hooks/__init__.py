@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.hooks.consuming import ConsumingVerbs
 from airflow_pgmq.hooks.jobs import JobVerbs
 from airflow_pgmq.hooks.messages import MessageVerbs
 from airflow_pgmq.hooks.queues import QueueVerbs
+from airflow_pgmq.hooks.transfers import TransferVerbs
+from airflow_pgmq.hooks.waiting import WaitingVerbs
 
 __all__ = ["PgmqHook"]
 
 
-class PgmqHook(MessageVerbs, QueueVerbs, JobVerbs, ConnectionBase):
+class PgmqHook(
+    MessageVerbs, WaitingVerbs, ConsumingVerbs, TransferVerbs, QueueVerbs, JobVerbs, ConnectionBase
+):
     """Use PGMQ through an Airflow connection of type `pgmq` or `postgres`.
 
     Every verb opens a connection of its own, works in one transaction and closes it; with `conn=` it joins

@@ -6,7 +6,7 @@ from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
-from airflow_pgmq.client import AsyncClient, Client, Connection, connect, connect_async, drive
+from airflow_pgmq.client import Client, Connection, connect, drive
 from airflow_pgmq.compat import BaseHook
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import PgmqError
@@ -61,11 +61,6 @@ class ConnectionBase(BaseHook):
     def client(self) -> Client:
         """Runs statements on connections of this hook."""
         return Client(self.get_conn)
-
-    def async_client(self) -> AsyncClient:
-        """The same for triggers; look the connection up before, off the event loop."""
-        arguments = self.connection_arguments()
-        return AsyncClient(lambda: connect_async(arguments))
 
     def install(self) -> list[str]:
         """Install PGMQ, if it is missing and the role may, and the schema `airflow_pgmq`.

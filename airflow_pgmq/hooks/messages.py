@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from airflow_pgmq import sender, settings
 from airflow_pgmq.client import Connection
-from airflow_pgmq.core.batch import Delay, parse_delay, prepare
+from airflow_pgmq.core.batch import Delay, parse_delay, prepare, whole_seconds
 from airflow_pgmq.core.messages import Message, SendResult
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks.connection import ConnectionBase
@@ -164,12 +164,24 @@ class MessageVerbs(ConnectionBase):
             lambda: reading.read(
                 queue_name,
                 max_messages=max_messages,
-                visibility_timeout=_whole_seconds(visibility_timeout),
+                visibility_timeout=whole_seconds(visibility_timeout),
                 condition=condition,
                 headers_condition=headers_condition,
             ),
             conn,
         )
+
+    def get_messages(
+        self, queue_name: str, msg_ids: Iterable[int], *, conn: Connection | None = None
+    ) -> list[Message]:
+        """Messages by their ids, in the queue or in its archive, without reading; what is gone is left out.
+
+        :param queue_name: the queue
+        :param msg_ids: of messages that were handed on by reference, for example
+        :param conn: join this connection's transaction
+        :return: in the order of the ids
+        """
+        return self.client.run(lambda: reading.by_id(queue_name, msg_ids), conn)
 
     def pop(self, queue_name: str, *, max_messages: int = 1, conn: Connection | None = None) -> list[Message]:
         """Read and delete at once: what the reader loses is lost. Prefer `read` and `archive`.
@@ -224,10 +236,3 @@ class MessageVerbs(ConnectionBase):
         """
         keys = [dedup_keys] if isinstance(dedup_keys, str) else list(dedup_keys)
         return self.client.run(lambda: sending.cancel(queue_name, keys), conn)
-
-
-def _whole_seconds(value: float | timedelta) -> int:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if seconds < 0 or int(seconds) != seconds:
-        raise InvalidMessage(f"A visibility timeout is whole seconds, not {value!r}; PGMQ takes no other.")
-    return int(seconds)

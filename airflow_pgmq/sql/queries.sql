@@ -276,6 +276,48 @@ FROM (
 WHERE chosen.msg_id = visible.msg_id
 RETURNING chosen.*;
 
+-- read_for_work --
+-- Read a batch of messages that nobody has read before, or one that somebody has: a message that kills its
+-- readers costs no other message a read.
+WITH visible AS MATERIALIZED (
+    SELECT msg_id, read_ct FROM {table}
+    WHERE vt <= clock_timestamp()
+        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
+        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+), first AS (
+    SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1
+)
+UPDATE {table} AS chosen
+SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+WHERE chosen.msg_id = ANY (ARRAY(
+    SELECT visible.msg_id FROM visible, first
+    WHERE visible.msg_id = first.msg_id OR (visible.read_ct = 0 AND first.read_ct = 0)
+))
+RETURNING chosen.*;
+
+-- read_for_events --
+-- Read for asset events. The more often the oldest message was read before, the fewer are read with it: if
+-- one of them ends the reader, it is alone in the end, and the others do not share its fate.
+WITH visible AS MATERIALIZED (
+    SELECT msg_id, read_ct FROM {table}
+    WHERE vt <= clock_timestamp()
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+), first AS (
+    SELECT read_ct FROM visible ORDER BY msg_id LIMIT 1
+), size AS (
+    SELECT greatest(1, %(max_messages)s::integer >> least(30, greatest(0, read_ct - %(calm)s::integer + 1))) AS size
+    FROM first
+)
+UPDATE {table} AS chosen
+SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+WHERE chosen.msg_id = ANY (ARRAY(
+    SELECT visible.msg_id FROM visible, first
+    WHERE visible.read_ct <= greatest(first.read_ct, %(calm)s - 1)
+    ORDER BY visible.msg_id LIMIT (SELECT size FROM size)
+))
+RETURNING chosen.*;
+
 -- visible --
 -- How many matching messages a read would return now, counted up to a limit. Reads nothing.
 SELECT count(*) AS visible FROM (
@@ -285,6 +327,53 @@ SELECT count(*) AS visible FROM (
         AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
     LIMIT %(limit)s
 ) AS matching;
+
+-- by_id --
+-- Messages by their ids, in the queue or archived. Reads nothing.
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table} WHERE msg_id = ANY (%(msg_ids)s::bigint[])
+UNION ALL
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {archive} WHERE msg_id = ANY (%(msg_ids)s::bigint[]);
+
+-- look --
+-- For each asked condition, how many matching messages of the queue are visible, counted up to a limit; when
+-- the next one becomes visible; whether inserts are announced; how long it took. Reads nothing. No
+-- clock_timestamp() to compare with: only what is stable within the statement lets the index on vt serve.
+SELECT asked.position, seen.visible, seen.oldest, upcoming.next_in, upcoming.announced,
+       extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 AS took
+FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
+    AS asked (position, condition, headers_condition, most)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS visible, min(enqueued_at) AS oldest FROM (
+        SELECT enqueued_at FROM {table}
+        WHERE vt <= statement_timestamp()
+            AND (asked.condition IS NULL OR message @> asked.condition)
+            AND (asked.headers_condition IS NULL OR headers @> asked.headers_condition)
+        ORDER BY vt LIMIT asked.most
+    ) AS matching
+) AS seen
+CROSS JOIN (
+    SELECT extract(epoch FROM least(min(vt), statement_timestamp() + interval '1 day')
+                              - statement_timestamp())::float8 AS next_in,
+           EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(quoted_table)s) AND tgenabled <> 'D'
+                   AND tgname = ANY (%(announcers)s::text[])) AS announced
+    FROM {table} WHERE vt > statement_timestamp()
+) AS upcoming;
+
+-- listen --
+-- Hear a channel.
+LISTEN {channel};
+
+-- unlisten --
+-- Hear a channel no more.
+UNLISTEN {channel};
+
+-- announce --
+-- An empty notification, as a queue's trigger sends it.
+SELECT pg_notify(%(channel)s, '');
+
+-- alive --
+-- Nothing but an answer.
+SELECT true AS alive;
 
 -- pop --
 -- Read and delete at once: a crash of the reader loses the messages.
@@ -311,11 +400,99 @@ SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
 )) AS done (msg_id);
 
 -- set_vt --
--- Move the time at which held messages become visible, if nobody else has read them since.
+-- Move the time at which held messages become visible, if nobody else has read them since. Waiters have a
+-- timer set to the old time, so an earlier one is announced.
 UPDATE {table} AS held SET vt = coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
-FROM unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct)
-WHERE held.msg_id = fence.msg_id AND held.read_ct = coalesce(fence.read_ct, held.read_ct)
-RETURNING held.msg_id;
+FROM (
+    SELECT msg_id, vt FROM {table} AS held
+    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
+    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+) AS was
+WHERE held.msg_id = was.msg_id
+RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
+
+-- release_each --
+-- Give back failed messages, each after a delay of its own, if nobody else has read them since. An earlier
+-- time than the timeout's is announced to waiters.
+UPDATE {table} AS held
+SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds))
+FROM (
+    SELECT msg_id, held.vt, fence.seconds, fence.instant FROM {table} AS held
+    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[], %(seconds)s::float8[], %(instants)s::timestamptz[])
+         AS fence (msg_id, read_ct, seconds, instant) USING (msg_id)
+    WHERE held.read_ct = fence.read_ct FOR UPDATE OF held
+) AS was
+WHERE held.msg_id = was.msg_id
+RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
+
+-- dead_letter --
+-- Move messages into the dead letter queue, if nobody else has read them since. Where they come from and
+-- why they died is in the header `dead_letter`.
+WITH taken AS (
+    DELETE FROM {table} AS held
+    USING unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[], %(reasons)s::text[])
+          AS fence (msg_id, read_ct, reason)
+    WHERE held.msg_id = fence.msg_id AND held.read_ct = coalesce(fence.read_ct, held.read_ct)
+    RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, held.headers, fence.reason
+), moved AS (
+    INSERT INTO {dead_letters} (vt, message, headers)
+    SELECT clock_timestamp(), message,
+           CASE WHEN jsonb_typeof(headers) = 'object' THEN headers ELSE '{{}}' END
+               || jsonb_build_object('dead_letter', jsonb_build_object(
+                   'queue', %(queue_name)s::text, 'msg_id', msg_id, 'read_ct', read_ct,
+                   'enqueued_at', enqueued_at, 'reason', reason))
+    FROM taken ORDER BY msg_id
+)
+SELECT msg_id FROM taken ORDER BY msg_id;
+
+-- requeue_dead_letters --
+-- Bring dead letters back as new messages: headers as they were, unread, with their first enqueued_at.
+-- One whose dedup key is in the queue again (scope `queued`) stays where it is.
+WITH chosen AS MATERIALIZED (
+    SELECT msg_id, message, headers FROM {source}
+    WHERE vt <= clock_timestamp()
+        AND coalesce(headers -> 'dead_letter' ->> 'queue', %(queue_name)s) = %(queue_name)s
+        AND (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
+        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
+        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), fresh AS MATERIALIZED (
+    SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
+           coalesce((headers -> 'dead_letter' ->> 'enqueued_at')::timestamptz, clock_timestamp()),
+           message,
+           CASE WHEN jsonb_typeof(headers) = 'object' THEN nullif(headers - 'dead_letter', '{{}}') ELSE headers END
+    FROM fresh ORDER BY new_id
+    ON CONFLICT DO NOTHING
+    RETURNING msg_id
+)
+DELETE FROM {source} AS gone USING fresh, sent
+WHERE gone.msg_id = fresh.msg_id AND fresh.new_id = sent.msg_id
+RETURNING gone.msg_id, fresh.new_id;
+
+-- requeue_archive --
+-- The same for messages that were archived.
+WITH chosen AS MATERIALIZED (
+    SELECT msg_id, enqueued_at, message, headers FROM {source}
+    WHERE (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
+        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
+        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), fresh AS MATERIALIZED (
+    SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
+           enqueued_at, message, headers
+    FROM fresh ORDER BY new_id
+    ON CONFLICT DO NOTHING
+    RETURNING msg_id
+)
+DELETE FROM {source} AS gone USING fresh, sent
+WHERE gone.msg_id = fresh.msg_id AND fresh.new_id = sent.msg_id
+RETURNING gone.msg_id, fresh.new_id;
 
 -- purge --
 -- Remove every message, in-flight ones too.
@@ -493,3 +670,130 @@ SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job
 FROM airflow_pgmq.periodic_jobs AS job JOIN airflow_pgmq.namespaces AS ns USING (namespace)
 WHERE job.namespace = coalesce(%(namespace)s, job.namespace)
 ORDER BY job.namespace, job.name;
+
+-- send_query --
+-- The rows of a query as messages, without keys.
+WITH sent AS (
+    INSERT INTO {table} (vt, message, headers)
+    SELECT coalesce((doc ->> 'visible_at')::timestamptz,
+                    statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')),
+           CASE WHEN doc ? 'message' THEN doc -> 'message'
+                ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
+           nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}'), '{{}}')
+    -- OFFSET: the row becomes JSON once, not once for each use.
+    FROM (SELECT to_jsonb(origin) AS doc FROM ({source}) AS origin OFFSET 0) AS origins
+    RETURNING 1
+)
+SELECT count(*) AS rows, count(*) AS sent, 0 AS longest_key FROM sent;
+
+-- send_query_once --
+-- The same with each key claimed in the ledger, as `send_once` does it; rows without a key are always sent.
+-- Only sorts and look-ups, no joins: a query whose rows are estimated badly would get nested loops.
+WITH input AS MATERIALIZED (
+    SELECT position, doc ->> 'dedup_key' COLLATE "C" AS key, doc
+    FROM (SELECT row_number() OVER () AS position, to_jsonb(origin) AS doc FROM ({source}) AS origin) AS origins
+), fresh AS MATERIALIZED (
+    SELECT ordered.*, nextval(%(pgmq_sequence)s::regclass) AS msg_id
+    FROM (
+        SELECT key, doc,
+               coalesce((doc ->> 'visible_at')::timestamptz,
+                        statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')) AS vt
+        FROM (
+            SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input
+        ) AS numbered
+        WHERE key IS NULL OR (among_equals = 1 AND NOT EXISTS (
+            SELECT FROM airflow_pgmq.dedup_ledger
+            WHERE queue_name = %(pgmq_queue)s AND dedup_key = numbered.key AND expires_at > statement_timestamp()
+            OFFSET 0
+        ))
+        ORDER BY position
+    ) AS ordered
+), claimed AS (
+    INSERT INTO airflow_pgmq.dedup_ledger AS taken (queue_name, dedup_key, msg_id, first_at, expires_at)
+    SELECT %(pgmq_queue)s, key, msg_id, statement_timestamp(),
+           greatest(vt, statement_timestamp()) + %(pgmq_window)s::interval
+    FROM fresh WHERE key IS NOT NULL ORDER BY key
+    ON CONFLICT (queue_name, dedup_key) DO UPDATE
+        SET msg_id = excluded.msg_id, first_at = excluded.first_at, expires_at = excluded.expires_at
+        WHERE taken.expires_at <= statement_timestamp()
+    RETURNING taken.msg_id
+), checked AS (
+    -- A row of `fresh` and its claim are neighbours; one without a claim lost a race.
+    SELECT msg_id, vt, key, doc, lead(msg_id) OVER (ORDER BY msg_id, doc IS NULL) AS claim
+    FROM (
+        SELECT msg_id, vt, key, doc FROM fresh
+        UNION ALL SELECT msg_id, NULL, NULL, NULL FROM claimed
+    ) AS pairs
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT msg_id, vt,
+           CASE WHEN doc ? 'message' THEN doc -> 'message'
+                ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
+           nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
+                  || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
+    FROM checked WHERE doc IS NOT NULL AND (key IS NULL OR claim = msg_id)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
+       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key;
+
+-- send_query_queued --
+-- The same with keys that must not be in the queue now.
+WITH input AS MATERIALIZED (
+    SELECT position, doc ->> 'dedup_key' AS key, doc
+    FROM (SELECT row_number() OVER () AS position, to_jsonb(origin) AS doc FROM ({source}) AS origin) AS origins
+), fresh AS MATERIALIZED (
+    SELECT ordered.*, nextval(%(pgmq_sequence)s::regclass) AS msg_id
+    FROM (
+        SELECT key, doc
+        FROM (
+            SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input
+        ) AS numbered
+        WHERE key IS NULL OR (among_equals = 1 AND NOT EXISTS (
+            SELECT FROM {table} AS waiting
+            WHERE waiting.headers ? 'dedup_key' AND waiting.headers ->> 'dedup_key' = numbered.key
+            OFFSET 0
+        ))
+        ORDER BY position
+    ) AS ordered
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT msg_id,
+           coalesce((doc ->> 'visible_at')::timestamptz,
+                    statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')),
+           CASE WHEN doc ? 'message' THEN doc -> 'message'
+                ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
+           nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
+                  || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
+    FROM fresh ORDER BY key COLLATE "C"
+    ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
+       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key;
+
+-- to_table --
+-- Messages as rows of a table, columns by name.
+INSERT INTO {target} ({columns})
+SELECT {columns} FROM (
+    SELECT record.* FROM {table} AS held
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::{target}, held.message) AS record
+    WHERE held.msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY held.msg_id
+) AS records;
+
+-- to_table_skipping --
+-- The same, without rows that a unique constraint refuses.
+INSERT INTO {target} ({columns})
+SELECT {columns} FROM (
+    SELECT record.* FROM {table} AS held
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::{target}, held.message) AS record
+    WHERE held.msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY held.msg_id
+) AS records
+ON CONFLICT DO NOTHING;
+
+-- with_messages --
+-- A statement of the user's that sees a batch as the table `messages`.
+WITH {recursive} messages AS (
+    SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
+    WHERE msg_id = ANY (%(pgmq_msg_ids)s::bigint[])
+){statement};

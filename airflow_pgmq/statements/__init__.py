@@ -6,6 +6,7 @@ a result; a client drives it inside one transaction, sync or async, so no logic 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -16,6 +17,9 @@ from airflow_pgmq.sql import queries
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+#: `%(value)s` and `{identifier}`, and not the braces of a JSON literal, which are doubled.
+_NAMES = re.compile(r"(%\(|(?<!\{)\{)(\w+)(\)|\})")
 
 Flow: TypeAlias = Generator["Statement[Any]", Any, T]
 
@@ -34,7 +38,11 @@ class Statement(Generic[T]):
     decode: Callable[[Sequence[Row]], T] = nothing  # type: ignore[assignment]
     #: The queue that the statement is about, for errors.
     queue_name: str | None = None
-    #: SQL that is not in `queries.sql`: a migration, PGMQ's own installer.
+    #: Column names for `{columns}`, quoted.
+    columns: tuple[str, ...] = ()
+    #: SQL of the user's own, for the braces of that name.
+    fragments: Mapping[str, str] = field(default_factory=dict)
+    #: SQL that is not in `queries.sql`: a migration, PGMQ's own installer, several queries in one.
     script: str | None = None
 
     @property
@@ -57,6 +65,20 @@ def on_queue(
         decode,
         queue_name,
     )
+
+
+def union(parts: Sequence[Statement[T]], decode: Callable[[Sequence[Row]], R]) -> Statement[R]:
+    """The rows of several statements by one: values and identifiers get the number of their part."""
+    texts: list[str] = []
+    params: dict[str, Any] = {}
+    identifiers: dict[str, tuple[str, ...]] = {}
+    for number, part in enumerate(parts):
+        texts.append(_NAMES.sub(rf"\g<1>\g<2>_{number}\g<3>", part.sql))
+        params |= {f"{name}_{number}": value for name, value in part.params.items()}
+        identifiers |= {f"{name}_{number}": path for name, path in part.identifiers.items()}
+    queue_name = parts[0].queue_name if len(parts) == 1 else None
+    script = "\nUNION ALL\n".join(texts)
+    return Statement(parts[0].name, params, identifiers, decode, queue_name, script=script)
 
 
 def many(make: Callable[[Row], T]) -> Callable[[Sequence[Row]], list[T]]:

@@ -72,7 +72,7 @@ def purge(queue_name: str) -> Statement[int]:
 def enable_notify(queue_name: str) -> Flow[bool]:
     """Put our statement trigger on the queue; False if it was there. Under PGMQ's lock: racers deadlock."""
     yield on_queue("queue_lock", queue_name)
-    table = _quoted(*names.table(queue_name))
+    table = names.quoted(*names.table(queue_name))
     present = yield on_queue("has_trigger", queue_name, scalar("present"), table=table)
     if not present:
         yield on_queue("enable_notify", queue_name)
@@ -110,8 +110,8 @@ def _guard_state(queue_name: str) -> Flow[Mapping[str, Any]]:
         "guard_state",
         queue_name,
         first,
-        table=_quoted(schema, table),
-        index=_quoted(schema, names.dedup_index(queue_name)),
+        table=names.quoted(schema, table),
+        index=names.quoted(schema, names.dedup_index(queue_name)),
     )
     if state is None:
         raise QueueNotFound(queue_name)
@@ -122,11 +122,6 @@ def _guard_state(queue_name: str) -> Flow[Mapping[str, Any]]:
         )
     found: Mapping[str, Any] = state
     return found
-
-
-def _quoted(schema: str, name: str) -> str:
-    """As `regclass` reads it."""
-    return '{}."{}"'.format(schema, name.replace('"', '""'))
 
 
 def bind_topic(pattern: str, queue_name: str) -> Statement[None]:

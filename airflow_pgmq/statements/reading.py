@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_pgmq.core import payload
+from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.batch import Delay, parse_delay
-from airflow_pgmq.core.messages import Message, Row, fences
+from airflow_pgmq.core.messages import Message, Reference, Row, fences
 from airflow_pgmq.statements import Statement, column, on_queue, scalar
 
-Messages = Message | int | Iterable[Message | int]
+Messages = Reference | Iterable[Reference]
 
 
 def read(
@@ -25,12 +25,12 @@ def read(
     params = {
         "max_messages": max_messages,
         "visibility_timeout": visibility_timeout,
-        "condition": _json(condition),
+        "condition": as_json(condition),
     }
     if headers_condition is None:
-        return on_queue("read", queue_name, _messages, **params)
+        return on_queue("read", queue_name, decode_messages, **params)
     return on_queue(
-        "read_by_headers", queue_name, _messages, **params, headers_condition=_json(headers_condition)
+        "read_by_headers", queue_name, decode_messages, **params, headers_condition=as_json(headers_condition)
     )
 
 
@@ -47,16 +47,33 @@ def visible(
         queue_name,
         scalar("visible"),
         limit=limit,
-        condition=_json(condition),
-        headers_condition=_json(headers_condition),
+        condition=as_json(condition),
+        headers_condition=as_json(headers_condition),
+    )
+
+
+def by_id(queue_name: str, msg_ids: Iterable[int]) -> Statement[list[Message]]:
+    """Messages by their ids, wherever they are; in the order of the ids."""
+    wanted = list(msg_ids)
+
+    def decode(rows: Sequence[Row]) -> list[Message]:
+        found = {row["msg_id"]: Message.from_row(row) for row in rows}
+        return [found[each] for each in wanted if each in found]
+
+    return Statement(
+        "by_id",
+        {"msg_ids": wanted},
+        {"table": names.table(queue_name), "archive": names.table(queue_name, "a")},
+        decode,
+        queue_name,
     )
 
 
 def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
     """Read and delete at once."""
     if max_messages == 1:
-        return on_queue("pop", queue_name, _messages)
-    return on_queue("pop_many", queue_name, _messages, max_messages=max_messages)
+        return on_queue("pop", queue_name, decode_messages)
+    return on_queue("pop_many", queue_name, decode_messages, max_messages=max_messages)
 
 
 def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
@@ -73,7 +90,8 @@ def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[
     """Make messages visible again after `delay`; the ids that were ours."""
     at = parse_delay(delay)
     seconds, instant = (at, None) if isinstance(at, float) else (0.0, at)
-    return _ack("set_vt", queue_name, messages, seconds=seconds, instant=instant)
+    channel = names.channel(queue_name)
+    return _ack("set_vt", queue_name, messages, seconds=seconds, instant=instant, channel=channel)
 
 
 def _ack(name: str, queue_name: str, messages: Messages, **params: Any) -> Statement[list[int]]:
@@ -81,10 +99,12 @@ def _ack(name: str, queue_name: str, messages: Messages, **params: Any) -> State
     return on_queue(name, queue_name, column("msg_id"), msg_ids=msg_ids, read_cts=read_cts, **params)
 
 
-def _messages(rows: Sequence[Row]) -> list[Message]:
+def decode_messages(rows: Sequence[Row]) -> list[Message]:
+    """Decode what was read, by id."""
     # An UPDATE returns its rows in no particular order.
     return sorted((Message.from_row(row) for row in rows), key=lambda message: message.msg_id)
 
 
-def _json(condition: Mapping[str, Any] | None) -> str | None:
+def as_json(condition: Mapping[str, Any] | None) -> str | None:
+    """A condition as `jsonb` text."""
     return None if condition is None else payload.dumps(condition, what="condition")

@@ -13,7 +13,7 @@ from psycopg.rows import tuple_row
 from airflow_pgmq.triggers import PgmqMessageTrigger
 
 DAGS = Path(__file__).parents[2] / "dags"
-QUEUES = ("billing", "cache", "mail", "maintenance", "markets", "orders", "reports")
+QUEUES = ("billing", "cache", "mail", "maintenance", "markets", "orders", "payments", "reports", "signups")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_second_tick_sends_no_slot_twice(example_dag, run_dag, hook, query):
 def test_every_queue_of_the_jobs_is_needed(example_dag):
     (tick,) = example_dag("pgmq_periodic_jobs").tasks
 
-    assert {job.queue_name for job in tick.jobs} | {"orders", "reports"} == set(QUEUES)
+    assert {job.queue_name for job in tick.jobs} | {"orders", "payments", "reports", "signups"} == set(QUEUES)
 
 
 def test_each_tick_stands_for_a_minute(example_dag):
@@ -145,3 +145,46 @@ def test_a_message_wakes_the_deferred_consumer(example_dag, run_dag, hook, monke
         sent.result()
 
     assert run.xcom("ship") == [3]
+
+
+def test_who_signed_up_is_welcomed(example_dag, run_dag, hook, query):
+    hook.send_batch("signups", [{"name": "Ada"}, {"name": "Grace"}])
+
+    run = run_dag(example_dag("pgmq_event_driven"))
+
+    assert run.state == "success"
+    assert query("SELECT count(*) FROM pgmq.q_signups") == [(0,)]
+    assert query("SELECT message ->> 'name' FROM pgmq.a_signups ORDER BY msg_id") == [("Ada",), ("Grace",)]
+
+
+def test_payments_are_booked_once_and_dead_ones_come_back(example_dag, run_dag, hook, query):
+    with hook.get_conn() as conn:
+        conn.execute("CREATE TABLE books (payment int PRIMARY KEY, amount int)")
+    hook.send_batch("payments", [{"id": 1, "amount": 5}, {"id": 2, "amount": 0}])
+    hook.dead_letter("payments", dead_payment(hook), "no", dead_letter_queue="payments_dlq")
+    hook.send_batch("mail", [{"to": "a@b.example"}, {"to": "nobody"}, {"to": "c@busy.example"}])
+
+    run = run_dag(example_dag("pgmq_consume"), run_conf={"requeue": True})
+
+    # The payment without an amount came back, failed again, and waits for its next read.
+    assert run.states == {
+        "wants_requeue": "success",
+        "requeue": "success",
+        "book": "failed",
+        "deliver": "success",
+    }
+    assert query("SELECT * FROM books") == [(1, 5)]
+    assert query("SELECT message ->> 'id', read_ct FROM pgmq.q_payments") == [("2", 1)]
+    assert query("SELECT headers -> 'dead_letter' ->> 'reason' FROM pgmq.q_mail_dlq") == [
+        ("'nobody' is no address",)
+    ]
+    assert run.xcom("deliver")["retried"] == 1
+
+
+def dead_payment(hook):
+    hook.create_queue("payments_dlq")
+    return [
+        message
+        for message in hook.read("payments", max_messages=2, visibility_timeout=0)
+        if not message.message["amount"]
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_pgmq.compat import AirflowSensorTimeout
+from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_pgmq.errors import InvalidMessage, PgmqError, QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.messages import Unreadable
 from airflow_pgmq.operators import PgmqSendOperator
 from airflow_pgmq.sensors import PgmqSensor
 from tests.fixtures.airflow import FinishedRun
+from tests.fixtures.factories import execute
 from tests.fixtures.postgres import Database
 
 try:
@@ -37,6 +40,7 @@ class Stored:
         self.hook = hook
         self.xcoms: dict[str, Any] = {}
         self.queue_length: int | None = None
+        self.start_date: datetime | None = None
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = value
@@ -66,7 +70,6 @@ def test_every_mode_waits_and_hands_on_the_same(
             condition={"kind": "order"},
             headers_condition={"job": "j"},
             poke_interval=0.2,
-            poll_interval=0.2,
             timeout=60,
             **how,
         )
@@ -76,7 +79,8 @@ def test_every_mode_waits_and_hands_on_the_same(
     (got,) = run.xcom("wait")
     assert got["msg_id"] == run.xcom("send")["msg_id"]
     assert got["message"] == {"kind": "order", "n": 1}
-    assert set(got) == {"msg_id", "read_ct", "enqueued_at", "vt", "message", "headers"}
+    assert set(got) == {"msg_id", "read_ct", "enqueued_at", "vt", "message", "headers", "by_reference"}
+    assert got["by_reference"] is False
     assert archived(hook) == [got["msg_id"]]
     assert hook.metrics("q").queue_length == 1
 
@@ -146,6 +150,118 @@ def test_soft_fail_skips_after_the_timeout(hook: PgmqHook, run_dag: Callable[...
     with DAG("soft", schedule=None) as dag:
         PgmqSensor(task_id="t", queue_name="q", poke_interval=0.1, timeout=0.2, soft_fail=True)
     assert run_dag(dag).states == {"t": "skipped"}
+
+
+@pytest.mark.parametrize("ack", ["archive", "delete", "none"])
+def test_what_is_too_large_for_xcom_is_handed_on_by_reference(hook: PgmqHook, ack: Any) -> None:
+    hook.send_batch("q", ["x" * 600, {"small": 1}], headers=[{"job": "j"}, None])
+    stored = Stored(hook)
+    sensor = PgmqSensor(task_id="t", queue_name="q", max_messages=2, max_xcom_bytes=800, ack=ack)
+    result = sensor.execute({"ti": stored})
+    assert [(each["msg_id"], each["message"], each["by_reference"]) for each in result] == [
+        (1, None, True),
+        (2, None, True),
+    ]
+    assert stored.xcoms["return_value"] == result
+    # Whatever was asked for, they can be found.
+    assert archived(hook) == ([] if ack == "none" else [1, 2])
+    first, second = hook.get_messages("q", [each["msg_id"] for each in result])
+    assert first.message == "x" * 600
+    assert first.headers["job"] == "j"
+    assert second.message == {"small": 1}
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_what_airflow_cannot_carry_is_handed_on_by_reference_and_the_rest_whole(
+    hook: PgmqHook, run_dag: Callable[..., FinishedRun], database: Database, deferrable: bool
+) -> None:
+    # No integer of 64 bits; what Python does not load at all; too deep for Airflow's processes.
+    for text in ("1e99", '{"digits": 1e9999}', "[" * 201 + "]" * 201, '{"n": 1}'):
+        execute(database, "SELECT pgmq.send('q', %s::jsonb)", [text])
+    with DAG("carried", schedule=None) as dag:
+        PgmqSensor(task_id="wait", queue_name="q", max_messages=4, ack="delete", deferrable=deferrable)
+    run = run_dag(dag)
+    assert run.states == {"wait": "success"}
+    assert [(each["message"], each["by_reference"]) for each in run.xcom("wait")] == [
+        (None, True),
+        (None, True),
+        (None, True),
+        ({"n": 1}, False),
+    ]
+    # They can be found: archived, whatever was asked for.
+    found = [each.message for each in hook.get_messages("q", [1, 2, 3])]
+    assert found[0] == 10**99
+    assert isinstance(found[1], Unreadable)
+    assert hook.metrics("q").queue_length == 0
+
+
+def test_the_limit_of_xcom_is_a_setting(hook: PgmqHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook.send("q", "x" * 600)
+    monkeypatch.setenv("AIRFLOW__PGMQ__MAX_XCOM_BYTES", "500")
+    (got,) = PgmqSensor(task_id="t", queue_name="q").execute({"ti": Stored(hook)})
+    assert got["by_reference"] is True
+
+
+def test_messages_by_id_are_found_wherever_they_are(hook: PgmqHook) -> None:
+    hook.send_batch("q", ["a", "b", "c"])
+    hook.archive("q", 2)
+    hook.delete("q", 3)
+    assert [each.message for each in hook.get_messages("q", [2, 3, 1, 9])] == ["b", "a"]
+    with pytest.raises(QueueNotFound):
+        hook.get_messages("nowhere", [1])
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_a_trigger_that_times_out(hook: PgmqHook, soft_fail: bool) -> None:
+    sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, soft_fail=soft_fail)
+    with pytest.raises(AirflowSkipException if soft_fail else AirflowSensorTimeout):
+        sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {"ti": Stored(hook)})
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_a_timeout_of_nothing(hook: PgmqHook, soft_fail: bool) -> None:
+    sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, soft_fail=soft_fail, timeout=0)
+    with pytest.raises(AirflowSkipException if soft_fail else AirflowSensorTimeout):
+        sensor.execute({"ti": Stored(hook)})
+
+
+def test_a_deferral_that_no_worker_began_keeps_its_timeout(hook: PgmqHook) -> None:
+    stored = Stored(hook)
+    stored.start_date = datetime.now(timezone.utc) - timedelta(seconds=100)
+    sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, timeout=600)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute_complete({"ti": stored}, {"status": "ready"})
+    assert timedelta(seconds=400) < deferred.value.timeout <= timedelta(seconds=500)
+
+
+def test_the_trigger_that_starts_without_a_worker_is_the_one_that_a_worker_defers_to(hook: PgmqHook) -> None:
+    sensor = PgmqSensor(
+        task_id="t",
+        queue_name="q",
+        condition={"a": [1, None]},
+        min_messages=2,
+        deferrable=True,
+        start_from_trigger=True,
+        timeout=60,
+    )
+    assert sensor.start_from_trigger
+    arguments = sensor.start_trigger_args
+    assert arguments is not None
+    assert arguments.timeout == timedelta(seconds=60)
+    assert arguments.next_method == "execute_complete"
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({"ti": Stored(hook)})
+    path, kwargs = deferred.value.trigger.serialize()
+    # When it began, no Dag file can say.
+    assert kwargs.pop("deadline") == deferred.value.kwargs["deadline"]
+    assert (path, kwargs) == (arguments.trigger_cls, arguments.trigger_kwargs)
+    assert json.loads(json.dumps(arguments.trigger_kwargs)) == arguments.trigger_kwargs
+
+
+def test_only_a_deferrable_sensor_starts_from_its_trigger() -> None:
+    sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=False, start_from_trigger=True)
+    assert not sensor.start_from_trigger
+    assert not PgmqSensor(task_id="u", queue_name="q", deferrable=True).start_from_trigger
 
 
 def test_a_missing_queue_fails_at_once(pgmq_connection: str) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-import logging
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from airflow.triggers.base import TriggerEvent
 
+from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers import PgmqMessageTrigger
+from tests.fixtures.factories import execute
 from tests.fixtures.postgres import Database
 
 
@@ -62,12 +64,10 @@ def test_it_waits_out_a_restart_of_the_server(
     hook.create_queue("q")
 
     async def scenario() -> Any:
-        trigger = PgmqMessageTrigger(queue_name="q", poll_interval=0.05)
-        # Airflow's own logger writes past pytest.
-        trigger._log = logging.getLogger("trigger")
-        waiting = asyncio.create_task(fired(trigger))
+        waiting = asyncio.create_task(fired(PgmqMessageTrigger(queue_name="q")))
+        await connected()
         await asyncio.to_thread(own_database.server.stop, "immediate")
-        while "cannot be reached" not in caplog.text:
+        while "lost Postgres" not in caplog.text:
             await asyncio.sleep(0.02)
         await asyncio.to_thread(own_database.server.start)
         assert not waiting.done()
@@ -75,3 +75,104 @@ def test_it_waits_out_a_restart_of_the_server(
         return await asyncio.wait_for(waiting, 30)
 
     assert asyncio.run(scenario()) == {"status": "ready"}
+    assert caplog.text.count("lost Postgres") == 1
+
+
+async def connected() -> None:
+    """Wait until this loop's watcher listens."""
+    watcher = await PgmqHook().watcher()
+    while not watcher._listener.current:
+        await asyncio.sleep(0.02)
+
+
+def test_many_look_the_connection_up_once_and_share_what_it_leads_to(
+    database: Database, pgmq_connection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = PgmqHook()
+    for number in range(5):
+        hook.create_queue(f"q{number}", notify=True)
+    lookups: list[str] = []
+    look_up = PgmqHook.connection_arguments
+
+    def counted(self: PgmqHook) -> dict[str, Any]:
+        lookups.append(self.pgmq_conn_id)
+        return {**look_up(self), "application_name": "waiters"}
+
+    monkeypatch.setattr(PgmqHook, "connection_arguments", counted)
+
+    async def scenario() -> list[Any]:
+        triggers = [PgmqMessageTrigger(queue_name=f"q{number % 5}") for number in range(200)]
+        tasks = [asyncio.create_task(fired(trigger)) for trigger in triggers]
+        await connected()
+        assert lookups == ["pgmq_default"]
+        query = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'waiters'"
+        assert execute(database, query)[0]["n"] <= 3
+        for number in range(5):
+            execute(database, "SELECT pgmq.send_batch(%s, array_fill('1'::jsonb, ARRAY[40]))", [f"q{number}"])
+        return await asyncio.wait_for(asyncio.gather(*tasks), 30)
+
+    assert asyncio.run(scenario()) == [{"status": "ready"}] * 200
+
+
+def test_a_lookup_that_fails_is_not_remembered(
+    database: Database, monkeypatch: pytest.MonkeyPatch, pgmq_connection: str
+) -> None:
+    hook = PgmqHook()
+    hook.create_queue("q")
+    hook.send("q", "m")
+    look_up = PgmqHook.connection_arguments
+    failures = [RuntimeError("the secrets backend is away")]
+
+    def failing(self: PgmqHook) -> dict[str, Any]:
+        if failures:
+            raise failures.pop()
+        return look_up(self)
+
+    monkeypatch.setattr(PgmqHook, "connection_arguments", failing)
+
+    async def scenario() -> Any:
+        with pytest.raises(RuntimeError):
+            await fired(PgmqMessageTrigger(queue_name="q"))
+        return await fired(PgmqMessageTrigger(queue_name="q"))
+
+    assert asyncio.run(scenario()) == {"status": "ready"}
+
+
+def test_a_trigger_that_is_cancelled_leaves_at_once(pgmq_connection: str) -> None:
+    """As on a reassignment, and when the task is cleared."""
+    PgmqHook().create_queue("q")
+
+    async def scenario() -> None:
+        task = asyncio.create_task(fired(PgmqMessageTrigger(queue_name="q")))
+        await connected()
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+
+    asyncio.run(scenario())
+
+
+def test_it_gives_up_at_its_deadline(pgmq_connection: str) -> None:
+    PgmqHook().create_queue("q")
+    deadline = datetime.now(timezone.utc) + timedelta(seconds=0.3)
+    trigger = PgmqMessageTrigger(queue_name="q", deadline=deadline.isoformat())
+    assert asyncio.run(fired(trigger)) == {"status": "timeout"}
+    assert datetime.now(timezone.utc) >= deadline
+    # A triggerer that comes late tells at once.
+    assert asyncio.run(fired(trigger)) == {"status": "timeout"}
+
+
+# The same in plain Python.
+
+
+def test_the_hook_waits(pgmq_connection: str) -> None:
+    hook = PgmqHook()
+    hook.create_queue("q")
+    hook.send_batch("q", [{"a": 1}, {"a": 2}], delays=1)
+    visible = hook.wait("q", condition={"a": 2}, timeout=timedelta(seconds=30))
+    assert visible.count == 1
+    assert visible.oldest == hook.read("q", condition={"a": 2})[0].enqueued_at
+    with pytest.raises(TimeoutError, match="Not enough messages"):
+        hook.wait("q", min_messages=9, timeout=0.2)
+    with pytest.raises(QueueNotFound):
+        hook.wait("nowhere")

@@ -11,9 +11,12 @@ import pytest
 
 from airflow_pgmq import control, sender
 from airflow_pgmq.client import Client
+from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
-from airflow_pgmq.statements import periodic, queues, reading, schema, sending
+from airflow_pgmq.statements import consuming, periodic, queues, reading, schema, sending, watching
+from airflow_pgmq.statements.watching import Ask
 from tests.fixtures.factories import client_of, execute, job, send, tick
 
 PAGE = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
@@ -46,6 +49,46 @@ def do_read(client):
     client.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=1, headers_condition={}))
 
 
+def do_wait(client):
+    client.run(lambda: watching.look({Ask.of("mail", {"a": 1}): 1}))
+    client.run(lambda: watching.listen("pgmq.q_mail.INSERT"))
+
+
+def do_consume(client):
+    """Every outcome, in and out of the transaction of the work."""
+    for transactional in (False, True):
+        for ack in ("archive", "delete"):
+            expired = {"expires_at": "2020-01-01T00:00:00Z"}
+            headers = [None, None, None, expired]
+            sender.send(client_of(client.owner_dsn), "mail", prepare([1, 2, 3, 4], headers=headers))
+            policy = Policy(queue_name="mail", batch_size=9, transactional=transactional, ack=ack)
+            Consumer(client, policy, together=True).drain(
+                lambda messages, conn: ["ack", "retry", "dead"] if len(messages) == 3 else None
+            )
+
+
+def do_requeue(client):
+    owner = client_of(client.owner_dsn)
+    owner.run(lambda: queues.purge("mail_dlq"))
+    sender.send(owner, "mail", prepare([1, 2]))
+    dead, archived, *_ = owner.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=9))
+    owner.run(lambda: consuming.dead_letter("mail", "mail_dlq", [dead], "bad"))
+    owner.run(lambda: reading.archive("mail", archived))
+    for source in ("mail_dlq", None):
+        moved = client.run(
+            lambda source=source: consuming.requeue(
+                "mail",
+                source=source,
+                msg_ids=None if source else [archived.msg_id],
+                condition=None,
+                headers_condition=None,
+                limit=None,
+                delay=None,
+            )
+        )
+        assert len(moved) == 1
+
+
 def do_periodic(client):
     tick(job(), job("other")).run(client)
     tick(job(message="new")).run(client)
@@ -58,6 +101,8 @@ def do_periodic(client):
 
 
 def do_look(client):
+    # `metrics_all` is about every queue.
+    client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq", has_ledger=True))
     client.run(queues.list_all)
     client.run(lambda: queues.metrics("mail"))
     client.run(queues.metrics_all)
@@ -83,6 +128,9 @@ def do_create(client):
 WORK = {
     "Sending": do_send,
     "Reading": do_read,
+    "Waiting": do_wait,
+    "Consuming": do_consume,
+    "Bringing back": do_requeue,
     "Periodic jobs": do_periodic,
     "Looking": do_look,
     "Creating and dropping queues": do_create,
@@ -108,7 +156,14 @@ class Role:
 
 @pytest.fixture
 def role(database, client):
+    client.run(
+        lambda: queues.create(
+            "mail_dlq", unlogged=False, partition_interval=None, retention_interval="", notify=True
+        )
+    )
     client.run(lambda: queues.guard("mail"))
+    # Whoever sends needs no rights for what announces it.
+    client.run(lambda: queues.enable_notify("mail"))
     client.run(lambda: queues.bind_topic("a", "mail"))
     role = Role(database)
     role.run("CREATE ROLE app LOGIN")
@@ -136,7 +191,10 @@ def test_rights_suffice_and_none_can_be_left_out(role, section):
         try:
             WORK[section](role.client)
         except (PermissionDenied, NotInstalled):
-            execute(role.database, "DROP TABLE IF EXISTS pgmq.q_own, pgmq.a_own; TRUNCATE pgmq.q_mail")
+            execute(
+                role.database,
+                "DROP TABLE IF EXISTS pgmq.q_own, pgmq.a_own; TRUNCATE pgmq.q_mail, pgmq.a_mail",
+            )
             execute(role.database, "DELETE FROM pgmq.meta WHERE queue_name = 'own'")
         else:
             superfluous.append(right)

@@ -28,7 +28,19 @@ SQL_VERB = re.compile(
 KINDS = "SCHEMA|TABLE|FUNCTION|VIEW|TYPE|SEQUENCE"
 
 #: What a statement may put into braces: see `airflow_pgmq.statements`.
-IDENTIFIERS = {"table", "index", "index_name"}
+IDENTIFIERS = {
+    "table",
+    "index",
+    "index_name",
+    "channel",
+    "archive",
+    "dead_letters",
+    "source",
+    "target",
+    "columns",
+}
+#: The user's own SQL.
+IDENTIFIERS |= {"statement", "recursive"}
 
 each_query = pytest.mark.parametrize("name", sorted(queries()))
 
@@ -95,7 +107,8 @@ def called_names() -> set[str]:
 
 
 def test_each_query_is_used_and_each_statement_has_a_query():
-    assert called_names() == set(queries())
+    # Some are compared with in a choice between two queries.
+    assert called_names() - {"error", "none", "once"} == set(queries())
 
 
 # Migrations.

@@ -12,8 +12,10 @@ import pytest
 
 from airflow_pgmq.core import batch as batches
 from airflow_pgmq.core.batch import Batch, prepare
+from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.outcomes import Outcome
 from airflow_pgmq.core.slots import Window
 from airflow_pgmq.errors import (
     DuplicateMessage,
@@ -25,7 +27,17 @@ from airflow_pgmq.errors import (
     QueueNotFound,
 )
 from airflow_pgmq.sql import migrations, queries
-from airflow_pgmq.statements import Flow, Statement, periodic, queues, reading, schema, sending
+from airflow_pgmq.statements import (
+    Flow,
+    Statement,
+    consuming,
+    periodic,
+    queues,
+    reading,
+    schema,
+    sending,
+    transfers,
+)
 from tests.unit.support import utc
 
 Rows = Sequence[Mapping[str, Any]]
@@ -59,6 +71,15 @@ class Played:
         return [statement.name for statement in self.ran]
 
 
+POLICY = Policy(queue_name="mail")
+MESSAGE = Message(1, 2, NOON, NOON, {})
+
+
+def requeue(**options: Any) -> Statement[Any]:
+    names = ("source", "msg_ids", "condition", "headers_condition", "limit", "delay")
+    return consuming.requeue("mail", **{**dict.fromkeys(names), **options})
+
+
 # Every statement fits its query.
 
 STATEMENTS = [
@@ -79,6 +100,14 @@ STATEMENTS = [
     reading.archive("mail", 1),
     reading.delete("mail", 1),
     reading.set_vt("mail", 1, 30),
+    consuming.read(POLICY),
+    consuming.release_each("mail", [MESSAGE], [5]),
+    consuming.dead_letter("mail", "mail_dlq", 1, "no"),
+    requeue(source=None, msg_ids=[1]),
+    requeue(source="mail_dlq"),
+    transfers.to_table("mail", "shop.Orders", ["id"], "error", [MESSAGE]),
+    transfers.to_table("mail", "orders", ["id"], "skip", [MESSAGE]),
+    transfers.with_messages("mail", "SELECT 1 FROM messages", None, [MESSAGE]),
     sending.plain("mail", prepare([1])),
     sending.cancel("mail", ["k"]),
     sending.topic("a.b", 1, None, 0),
@@ -116,6 +145,7 @@ def assert_fits(statement: Statement[Any]) -> None:
     # What is about a queue gets its name and table, needed or not.
     assert statement.params.keys() - wanted <= {"queue_name"}
     braces = set(re.findall(r"\{([a-z_]+)\}", statement.sql))
+    braces -= statement.fragments.keys() | ({"columns"} if statement.columns else set())
     assert braces <= statement.identifiers.keys()
     assert statement.identifiers.keys() - braces <= {"table"}
 
@@ -612,3 +642,66 @@ def test_a_namespace_has_a_safe_name():
 def test_what_may_be_unknown_is_none(build):
     assert build("reports").decode([]) is None
     assert build("reports").decode([{"paused": True}]) == {"paused": True}
+
+
+# Consuming.
+
+
+def test_outcomes_are_settled_in_one_statement_of_each_kind():
+    messages = [Message(n, 1, NOON, NOON, {}) for n in range(1, 6)]
+    outcomes = [Outcome.ack(), Outcome.retry(7), Outcome.ack(), Outcome.dead("no"), Outcome.retry(NOON)]
+    archive, release, dead = consuming.settle(POLICY, list(zip(messages, outcomes, strict=True)))
+    assert [archive.name, release.name, dead.name] == ["archive", "release_each", "dead_letter"]
+    assert archive.params["msg_ids"] == [1, 3]
+    assert (release.params["seconds"], release.params["instants"]) == ([7.0, 0.0], [None, NOON])
+    assert dead.params["reasons"] == ["no"]
+    assert dead.identifiers["dead_letters"] == ("pgmq", "q_mail_dlq")
+
+
+def test_only_what_is_there_is_settled():
+    assert [each.name for each in consuming.settle(POLICY, [(MESSAGE, Outcome.retry())])] == ["release_each"]
+    deleting = Policy(queue_name="mail", ack="delete")
+    assert [each.name for each in consuming.settle(deleting, [(MESSAGE, Outcome.ack())])] == ["delete"]
+
+
+def test_a_queue_is_not_its_own_dead_letter_queue():
+    with pytest.raises(InvalidName, match="own dead letter queue"):
+        consuming.dead_letter("Mail", "mail", 1, "no")
+
+
+def test_the_archive_is_not_requeued_by_accident():
+    with pytest.raises(InvalidMessage, match="say which"):
+        requeue(source=None)
+
+
+def test_the_dead_letter_queue_is_made_only_where_it_is_missing():
+    assert Played(consuming.prepare(POLICY), []).result is False
+    assert Played(consuming.prepare(POLICY), [{"queue_name": "mail_dlq"}], []).names == [
+        "missing_queues",
+        "create_queue",
+    ]
+    with pytest.raises(QueueNotFound, match="'mail'"):
+        Played(consuming.prepare(POLICY), [{"queue_name": "mail"}, {"queue_name": "mail_dlq"}])
+    long = Policy(queue_name="m" * 47)
+    with pytest.raises(InvalidName, match="name another"):
+        Played(consuming.prepare(long), [{"queue_name": long.dead_letters}])
+
+
+def sent_query(scope: Any, answer: Mapping[str, int] | None = None, **options: Any) -> Played:
+    options = {"fail_on_duplicate": False, "headers": None, **options}
+    flow = transfers.send("mail", "SELECT 1;", None, scope=scope, window=WINDOW, **options)
+    return Played(flow, [answer or {"rows": 3, "sent": 2, "longest_key": 5}])
+
+
+@pytest.mark.parametrize("scope", ["none", "once", "queued"])
+def test_sending_a_query_gives_its_query_what_it_asks_for(scope):
+    played = sent_query(scope)
+    assert_fits(played.ran[0])
+    assert played.result == {"sent": 2, "duplicates": 1}
+
+
+def test_a_query_that_must_not_be_sent_raises_so_that_it_is_rolled_back():
+    with pytest.raises(InvalidName, match="256"):
+        sent_query("once", {"rows": 1, "sent": 1, "longest_key": 256})
+    with pytest.raises(DuplicateMessage):
+        sent_query("once", fail_on_duplicate=True)

@@ -1,0 +1,79 @@
+"""Queues as assets: `pgmq://<connection id>/<queue>`, one for who sends and who consumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.sdk import Asset
+
+from airflow_pgmq.core import names
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.sdk import AssetWatcher
+
+__all__ = ["convert_asset_to_openlineage", "create_asset", "queue_asset", "sanitize_uri"]
+
+
+def queue_asset(
+    queue_name: str,
+    *,
+    pgmq_conn_id: str = "pgmq_default",
+    watchers: list[AssetWatcher] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Asset:
+    """The asset of a queue: an outlet of the tasks that send to it, the schedule of the Dag that consumes it.
+
+    Airflow's asset graph joins the two by the URI. A send task that succeeds updates the asset as the bell
+    does, and so starts the consuming Dag at once.
+
+    :param queue_name: the queue
+    :param pgmq_conn_id: the Airflow connection
+    :param watchers: `AssetWatcher`s with a `PgmqEventTrigger`, where the consuming Dag is declared
+    :param extra: what else Airflow is to show
+    """
+    uri = f"pgmq://{pgmq_conn_id}/{names.queue(queue_name)}"
+    return Asset(uri, watchers=watchers or [], extra=dict(extra) if extra else None)
+
+
+def create_asset(
+    *, queue_name: str, pgmq_conn_id: str = "pgmq_default", extra: Mapping[str, Any] | None = None
+) -> Asset:
+    """What Airflow's lineage collectors make assets with."""
+    return queue_asset(queue_name, pgmq_conn_id=pgmq_conn_id, extra=extra)
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Check a URI when a Dag file is parsed, and spell it as PGMQ stores the queue: in lower case.
+
+    :raises ValueError: it names no connection or no queue
+    """
+    queue_name = uri.path.strip("/")
+    if not uri.netloc or not queue_name or "/" in queue_name:
+        raise ValueError("URI format pgmq:// must be pgmq://<connection id>/<queue>")
+    return uri._replace(path=f"/{names.queue(queue_name).lower()}", query="", fragment="")
+
+
+def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
+    """The queue's table, named as OpenLineage names tables of Postgres, to meet what SQL tasks report.
+
+    Without the connection at hand the asset's own URI is all that is known.
+    """
+    # Only where OpenLineage is installed is this called.
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    parsed = urlsplit(asset.uri)
+    queue_name = parsed.path.strip("/")
+    try:
+        from airflow_pgmq.hooks import PgmqHook
+
+        arguments = PgmqHook(parsed.netloc).connection_arguments()
+    except Exception:
+        return Dataset(namespace=f"pgmq://{parsed.netloc}", name=queue_name)
+    host, port = arguments.get("host", "localhost"), arguments.get("port", 5432)
+    table = ".".join([arguments.get("dbname", ""), *names.table(queue_name)])
+    return Dataset(namespace=f"postgres://{host}:{port}", name=table)

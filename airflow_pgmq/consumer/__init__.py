@@ -1,0 +1,7 @@
+"""Read, work, then ack: behind consuming tasks and `hook.consume`."""
+
+from __future__ import annotations
+
+from airflow_pgmq.consumer.loop import Consumer, Work
+
+__all__ = ["Consumer", "Work"]

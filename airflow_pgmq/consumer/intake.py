@@ -1,0 +1,68 @@
+"""What is read, and what of it never reaches the work: the expired, the worn and the unreadable."""
+
+from __future__ import annotations
+
+from airflow_pgmq.client import Connection, drive
+from airflow_pgmq.consumer.heartbeat import Log
+from airflow_pgmq.consumer.settlement import Settlement
+from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.outcomes import Outcome
+from airflow_pgmq.core.payload import Unreadable
+from airflow_pgmq.statements import consuming, reading
+
+#: Seconds at least until what cannot be loaded is read again, so that no drain turns round and round on it.
+PAUSE = 10.0
+
+
+class Intake:
+    """Reads for a consumer and settles at once what is not to be worked on."""
+
+    def __init__(self, policy: Policy, held: Settlement, log: Log, *, blind: bool) -> None:
+        self._policy = policy
+        self._held = held
+        self._log = log
+        self._blind = blind
+
+    def read(self, conn: Connection) -> list[Message] | None:
+        """What to work on; None if nothing was visible."""
+        messages = drive(consuming.read(self._policy), conn)
+        if not messages:
+            return None
+        self._held.take(messages)
+        self._drop_expired(conn)
+        self._refuse(conn)
+        live = list(self._held.unfinished.values())
+        self._held.heartbeat.hold(live)
+        return live
+
+    def _drop_expired(self, conn: Connection) -> None:
+        expired = [each for each in self._held.unfinished.values() if self._policy.is_expired(each)]
+        if expired:
+            self._log.info("Archiving %d expired messages of queue %s", len(expired), self._policy.queue_name)
+            done = drive(reading.archive(self._policy.queue_name, expired), conn)
+            self._held.finish(expired, done, "expired")
+
+    def _refuse(self, conn: Connection) -> None:
+        reasons = [(each, why) for each in self._held.unfinished.values() if (why := self._obstacle(each))]
+        if not reasons:
+            return
+        for message, why in reasons:
+            self._log.error("Message %d of queue %s: %s", message.msg_id, self._policy.queue_name, why)
+        self._held.summary.failed += len(reasons)
+        self._held.settle(conn, [(message, self._fate(message, why)) for message, why in reasons])
+
+    def _obstacle(self, message: Message) -> str | None:
+        """Why the work is not even tried."""
+        if self._policy.is_worn(message):
+            limit = f"max_reads is {self._policy.max_reads}. Its readers died, or gave it back."
+            return f"Read {message.read_ct} times; {limit}"
+        if isinstance(message.message, Unreadable) and not self._blind:
+            return message.message.reason
+        return None
+
+    def _fate(self, message: Message, why: str) -> Outcome:
+        if self._policy.max_reads is None:
+            # Where reads have no limit there may be no dead letter queue: it comes back, later each time.
+            return Outcome.retry(max(PAUSE, self._policy.delay(message)))
+        return Outcome.dead(why)

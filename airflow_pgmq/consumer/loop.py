@@ -1,0 +1,176 @@
+"""The loop: what is read when, what a failure leads to, and when it ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_pgmq.client import Client, Connection, drive
+from airflow_pgmq.consumer.heartbeat import Log
+from airflow_pgmq.consumer.intake import Intake
+from airflow_pgmq.consumer.progress import Progress
+from airflow_pgmq.consumer.settlement import Settlement
+from airflow_pgmq.core import outcomes
+from airflow_pgmq.core.consuming import Policy, Summary
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.outcomes import Decided, Outcome
+from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied
+
+#: Gets messages and, for transactional work, the connection; returns outcomes.
+Work = Callable[[list[Message], Connection | None], Any]
+
+
+class Consumer:
+    """Consumes one queue by a policy, message by message or batch by batch. Used once.
+
+    Reading is a committed transaction of its own, so a message that kills its readers counts its reads. What
+    is read is then ours until its visibility timeout ends, and a heartbeat renews that; every ack, release
+    and dead letter is fenced by `read_ct`. Whatever ends the loop early gives back what is unfinished.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        policy: Policy,
+        *,
+        together: bool,
+        blind: bool = False,
+        stop_on: tuple[type[BaseException], ...] = (),
+        log: Log | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.client = client
+        self.policy = policy
+        #: Whether the work takes a whole batch at a time.
+        self.together = together
+        #: Exceptions that end the drain instead of failing a message. An ack that the role may not do is one:
+        #: the work would be done again and again, and buried in the end.
+        self.stop_on: tuple[type[BaseException], ...] = (*stop_on, InvalidOutcome, PermissionDenied)
+        self.log = log or logging.getLogger(__name__)
+        self.summary = Summary()
+        self._clock = clock
+        #: The first exception of a message's work that a log can hold.
+        self.error: Exception | None = None
+        self._failures_in_a_row = 0
+        self._held = Settlement(client, policy, self.summary, self.log)
+        # Blind work looks at no content: then it does not matter that Python cannot load it.
+        self._intake = Intake(policy, self._held, self.log, blind=blind)
+
+    def drain(self, work: Work) -> Summary:
+        """Work until nothing is visible, or one of the policy's limits is reached."""
+        progress = Progress(self.policy, self.log, started := self._clock())
+        with self._session() as conn:
+            while self._reads_on() and (messages := self._intake.read(conn)) is not None:
+                for part in [messages] if self.together else [[message] for message in messages]:
+                    self._process(conn, part, work)
+                    if progress.is_due(now := self._clock()):
+                        progress.report(conn, self.summary.read - len(self._held.unfinished), now)
+        self._held.give_back()
+        if self._is_broken():
+            self.log.error("%d messages failed in a row: the drain ended early", self._failures_in_a_row)
+        self.summary.seconds = self._clock() - started
+        return self.summary
+
+    @contextmanager
+    def batch(self, conn: Connection | None = None) -> Iterator[list[Message]]:
+        """One batch for a `with` block: acked when the block ends well, in `conn`'s transaction if given."""
+        with self._session() as own:
+            # Of those that were read, none may be left to hand over.
+            while (found := self._intake.read(own)) == []:
+                pass
+            messages = found or []
+            try:
+                yield messages
+            except Exception as exc:
+                self._held.settle(own, self._failed(messages, exc))
+                raise
+            if not messages:
+                return
+            decided = [(message, Outcome.ack()) for message in messages]
+            if conn is not None:
+                self.client.run(lambda: self._held.settle_within(decided), conn)
+                self._held.unfinished.clear()
+            elif lost := self._held.settle(own, decided):
+                raise MessageLost(self.policy.queue_name, lost)
+
+    @contextmanager
+    def _session(self) -> Iterator[Connection]:
+        if self.policy.max_reads is not None:
+            self._held.prepare()
+        try:
+            with self.client.connection() as conn, self._held.heartbeat:
+                yield conn
+        except BaseException:
+            # After the connection is closed: its transaction may hold the very rows.
+            self._held.give_back()
+            raise
+
+    def _reads_on(self) -> bool:
+        limit = self.policy.max_batches
+        return not self._is_broken() and (limit is None or self.summary.batches < limit)
+
+    def _is_broken(self) -> bool:
+        limit = self.policy.stop_after_failures
+        return limit is not None and self._failures_in_a_row >= limit
+
+    def _process(self, conn: Connection, messages: Sequence[Message], work: Work) -> None:
+        """Do the work on messages and settle them; whatever fails of a batch is tried again one by one."""
+        live = self._held.drop_lost(messages)
+        if not live or self._is_broken():
+            return
+        try:
+            self._work(conn, live, work)
+        except self.stop_on:
+            raise
+        except MessageLost as exc:
+            self.log.warning("%s Their work was rolled back.", exc)
+            lost = set(exc.msg_ids)
+            self._held.finish([message for message in live if message.msg_id in lost], [], "acked")
+            self._held.release([message for message in live if message.msg_id not in lost])
+        except Exception as exc:
+            if conn.closed:
+                raise
+            if len(live) > 1:
+                self.log.warning("A batch of %d failed, now one by one: %s", len(live), outcomes.reason(exc))
+                for message in live:
+                    self._process(conn, [message], work)
+            else:
+                self._failures_in_a_row += 1
+                self._held.settle(conn, self._failed(live, exc))
+        else:
+            self._failures_in_a_row = 0
+
+    def _work(self, conn: Connection, messages: list[Message], work: Work) -> None:
+        if not self.policy.transactional:
+            self._held.settle(conn, outcomes.decide(work(messages, None), messages))
+            return
+        with conn.transaction():
+            decided = outcomes.decide(work(messages, conn), messages)
+            drive(self._held.settle_within(decided), conn)
+        self._held.count(decided, [message.msg_id for message in messages])
+
+    def _failed(self, messages: Sequence[Message], exc: Exception) -> list[Decided]:
+        """Back-off, or dead letters after the last read."""
+        self.error = self.error or outcomes.for_log(exc)
+        self.summary.failed += len(messages)
+        text = outcomes.reason(exc)
+        decided = []
+        for message in messages:
+            # Of several, only one may be to blame: they come back one by one.
+            dead = self.policy.is_last_read(message) and len(messages) == 1
+            decided.append((message, Outcome.dead(text) if dead else Outcome.retry()))
+            self.log.error(
+                "Message %d of queue %s failed at read %d, %s: %s",
+                message.msg_id,
+                self.policy.queue_name,
+                message.read_ct,
+                f"now in {self.policy.dead_letters}"
+                if dead
+                else f"again in {self.policy.delay(message):.0f} s",
+                text,
+                exc_info=outcomes.for_log(exc),
+            )
+        return decided

@@ -1,0 +1,78 @@
+"""Which arguments a consuming function gets: its messages by name, the rest as Airflow's tasks do it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_pgmq.errors import InvalidMessage
+
+#: The parameter says what the function wants: one message at a time, or a list of them.
+ONE, MANY, CONNECTION = "message", "messages", "conn"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A function's parameters: what we put in, and what is left for the Dag's author and the context."""
+
+    function: Callable[..., Any]
+    together: bool
+    wants_connection: bool
+    rest: inspect.Signature
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], *, transactional: bool) -> Signature:
+        """Check the function at Dag parse."""
+        name = getattr(function, "__name__", repr(function))
+        signature = inspect.signature(function)
+        given = set(signature.parameters) & {ONE, MANY}
+        if len(given) != 1:
+            raise InvalidMessage(
+                f"{name} must have a parameter {ONE!r}, to get one message at a time, or {MANY!r}, to get a "
+                "list of them."
+            )
+        if inspect.iscoroutinefunction(function):
+            raise InvalidMessage(f"{name} is a coroutine function; call asyncio.run() inside a plain one.")
+        if transactional and CONNECTION not in signature.parameters:
+            raise InvalidMessage(
+                f"{name} must have a parameter {CONNECTION!r}: transactional work is done on that connection."
+            )
+        ours = given | ({CONNECTION} if transactional else set())
+        kept = [each for each in signature.parameters.values() if each.name not in ours]
+        if any(
+            each.kind in (each.POSITIONAL_ONLY, each.VAR_POSITIONAL) for each in signature.parameters.values()
+        ):
+            raise InvalidMessage(f"{name} must take its parameters by name: no '*args' and no '/'.")
+        return cls(function, MANY in given, transactional, signature.replace(parameters=kept))
+
+    def without_ours(self) -> Callable[..., Any]:
+        """The function as its caller in a Dag sees it: Airflow binds only what the author passes."""
+
+        @functools.wraps(self.function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self.function(*args, **kwargs)
+
+        call.__signature__ = self.rest  # type: ignore[attr-defined]
+        return call
+
+    def bind(
+        self, op_args: Sequence[Any], op_kwargs: Mapping[str, Any], context: Mapping[str, Any]
+    ) -> Callable[[list[Any], Any], Any]:
+        """A call that lacks only messages and connection; the author's values go before the context's."""
+        parameters = self.rest.parameters
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        positional = dict(zip(parameters, op_args, strict=False))
+        values = {**context, **op_kwargs}
+        named = {name: values[name] for name in (values if takes_all else parameters) if name in values}
+        arguments = {**named, **positional}
+
+        def call(messages: list[Any], conn: Any) -> Any:
+            ours: dict[str, Any] = {MANY: messages} if self.together else {ONE: messages[0]}
+            if self.wants_connection:
+                ours[CONNECTION] = conn
+            return self.function(**{**arguments, **ours})
+
+        return call

@@ -1,0 +1,124 @@
+"""How a queue is consumed: the parameters that travel together, back-off, and the counts of a drain."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+from airflow_pgmq.core import names
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.errors import InvalidMessage
+
+Ack: TypeAlias = Literal["archive", "delete"]
+FailOn: TypeAlias = Literal["any", "dead", "all", "never"]
+
+FAIL_ON = ("any", "dead", "all", "never")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """What a consumer does with a queue."""
+
+    queue_name: str
+    #: How many messages are read at once; one that was read before always comes alone.
+    batch_size: int = 1
+    #: How many reads before the consumer stops; None: until nothing is visible.
+    max_batches: int | None = None
+    #: Seconds; the heartbeat renews it while the work runs.
+    visibility_timeout: int = 60
+    #: How often a message may be read before it is a dead letter; None: no limit.
+    max_reads: int | None = 5
+    #: None: `<queue>_dlq`.
+    dead_letter_queue: str | None = None
+    condition: Mapping[str, Any] | None = None
+    headers_condition: Mapping[str, Any] | None = None
+    ack: Ack = "archive"
+    transactional: bool = False
+    #: Seconds after the first failure; doubled with every read, up to the maximum.
+    backoff: float = 10.0
+    max_backoff: float = 3600.0
+    #: So many failures in a row end the drain: the cause is not the messages. None: never.
+    stop_after_failures: int | None = 10
+
+    def __post_init__(self) -> None:
+        for name, at_least in (("batch_size", 1), ("visibility_timeout", 1), ("backoff", 0)):
+            if getattr(self, name) < at_least:
+                raise InvalidMessage(f"{name} must be at least {at_least}.")
+        if self.max_backoff < self.backoff:
+            raise InvalidMessage("max_backoff must not be less than backoff.")
+        for name in ("max_batches", "max_reads", "stop_after_failures"):
+            if (limit := getattr(self, name)) is not None and limit < 1:
+                raise InvalidMessage(f"{name} must be at least 1, or None.")
+        if self.ack not in ("archive", "delete"):
+            raise InvalidMessage(f"ack must be 'archive' or 'delete', not {self.ack!r}.")
+        if self.batch_size > 1 and self.max_reads == 1:
+            # A worker that dies takes its whole batch along, and only a second read tells which one did it.
+            raise InvalidMessage("max_reads must be at least 2 where several messages are read at once.")
+
+    @property
+    def dead_letters(self) -> str:
+        """The name of the dead letter queue."""
+        return self.dead_letter_queue or names.dead_letter_queue(self.queue_name)
+
+    def is_last_read(self, message: Message) -> bool:
+        """Whether a failure now makes it a dead letter."""
+        return self.max_reads is not None and message.read_ct >= self.max_reads
+
+    def is_worn(self, message: Message) -> bool:
+        """Whether it was read more often than allowed, so that the work is not even tried."""
+        return self.max_reads is not None and message.read_ct > self.max_reads
+
+    def is_expired(self, message: Message) -> bool:
+        """Whether it was past its `expires_at` when it was read, by the database's clock."""
+        return message.is_expired(message.vt - timedelta(seconds=self.visibility_timeout))
+
+    def delay(self, message: Message) -> float:
+        """Seconds until a failed message is visible again."""
+        return backoff(message, self.backoff, self.max_backoff)
+
+
+def backoff(message: Message, first: float, maximum: float) -> float:
+    """Exponential by `read_ct`, and spread by up to half so that what failed together does not come back so.
+
+    The spread is a hash of id and read: the same in every process, and testable.
+    """
+    # 2 ** 60 is beyond any maximum, and larger powers would not fit a float at some point.
+    seconds = min(maximum, first * 2.0 ** min(message.read_ct - 1, 60))
+    digest = hashlib.blake2b(f"{message.msg_id}/{message.read_ct}".encode(), digest_size=4).digest()
+    return seconds * (1 - int.from_bytes(digest, "big") / 2**33)
+
+
+@dataclasses.dataclass(slots=True)
+class Summary:
+    """What a drain did: a message that was read is acked, retried, dead, expired, lost or released."""
+
+    read: int = 0
+    acked: int = 0
+    retried: int = 0
+    dead: int = 0
+    expired: int = 0
+    #: Somebody else read them while we worked: their acks were refused.
+    lost: int = 0
+    #: Given back at once and untouched, because the drain ended early.
+    released: int = 0
+    #: Of those retried or dead: where the function raised, readers died, or Python could not load it.
+    #: Outcomes are no failures.
+    failed: int = 0
+    batches: int = 0
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts in JSON types, for XCom."""
+        return {**dataclasses.asdict(self), "seconds": round(self.seconds, 3)}
+
+    def is_failure(self, fail_on: FailOn) -> bool:
+        """Whether the task that drained should fail."""
+        return {
+            "any": self.failed > 0,
+            "dead": self.dead > 0,
+            "all": self.failed > 0 and self.acked == 0,
+            "never": False,
+        }[fail_on]

@@ -1,0 +1,95 @@
+"""What becomes of a message after its work: the words that a consuming function may return."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from airflow_pgmq.core.batch import Delay, parse_delay
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.errors import InvalidOutcome
+
+Kind = Literal["ack", "retry", "dead"]
+Decided: TypeAlias = "tuple[Message, Outcome]"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The fate of one message; `None` and the words `ack`, `retry`, `dead` are short for the plain ones."""
+
+    kind: Kind
+    #: For `retry`; None: by the back-off of the consumer.
+    delay: Delay = None
+    #: For `dead`: what its headers will say.
+    reason: str | None = None
+
+    @classmethod
+    def ack(cls) -> Outcome:
+        """Done: archive it, or delete it, as the consumer does."""
+        return cls("ack")
+
+    @classmethod
+    def retry(cls, delay: Delay = None) -> Outcome:
+        """Give it back; visible again after `delay` (seconds, timedelta or instant), or by the back-off."""
+        if delay is not None:
+            parse_delay(delay)
+        return cls("retry", delay=delay)
+
+    @classmethod
+    def dead(cls, reason: str) -> Outcome:
+        """Move it to the dead letter queue now, whatever `max_reads` says."""
+        return cls("dead", reason=reason)
+
+
+_WORDS = {None: Outcome("ack"), "ack": Outcome("ack"), "retry": Outcome("retry"), "dead": Outcome("dead")}
+
+
+def decide(returned: Any, messages: Sequence[Message]) -> list[Decided]:
+    """What a function returned → the outcome of each message that it was given.
+
+    One outcome is for all; a mapping is by `msg_id`, and what it does not name is acked; a list has one for
+    each, in their order. Anything else is an error: guessing would ack what was not meant to be.
+    """
+    if isinstance(returned, Mapping):
+        unknown = set(returned) - {message.msg_id for message in messages}
+        if unknown:
+            raise InvalidOutcome(
+                f"The outcomes name messages that were not given: {sorted(unknown, key=str)}."
+            )
+        return [(message, _outcome(returned.get(message.msg_id))) for message in messages]
+    if isinstance(returned, (list, tuple)):
+        if len(returned) != len(messages):
+            raise InvalidOutcome(f"{len(returned)} outcomes were returned for {len(messages)} messages.")
+        return [(message, _outcome(each)) for message, each in zip(messages, returned, strict=True)]
+    return [(message, _outcome(returned)) for message in messages]
+
+
+def _outcome(value: Any) -> Outcome:
+    if isinstance(value, Outcome):
+        return value
+    if (value is None or isinstance(value, str)) and (found := _WORDS.get(value)) is not None:
+        return found
+    raise InvalidOutcome(
+        f"A consuming function returned {value!r}. Return nothing to ack, or an Outcome (or 'ack', 'retry', "
+        "'dead'); for several messages also a list with one for each, or a mapping from msg_id to them."
+    )
+
+
+def reason(exc: BaseException) -> str:
+    """An exception as a dead letter's reason: type and text, in characters that `jsonb` takes."""
+    text = f"{type(exc).__name__}: {exc}".replace("\x00", "�")
+    return text.encode(errors="replace").decode()[:2000]
+
+
+def for_log(exc: Exception) -> Exception | None:
+    """An exception whose traceback a log can hold; None for one with half a surrogate pair in its text.
+
+    Airflow's log of a task would raise for that one, in the middle of our dealing with it.
+    """
+    try:
+        "".join(traceback.format_exception(exc)).encode()
+    except UnicodeEncodeError:
+        return None
+    return exc

@@ -1,0 +1,132 @@
+"""The hook's verbs on work: consume, dead letters and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from airflow_pgmq.client import Connection
+from airflow_pgmq.consumer import Consumer
+from airflow_pgmq.core import names
+from airflow_pgmq.core.batch import Delay, whole_seconds
+from airflow_pgmq.core.consuming import Ack, Policy
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.statements import consuming
+from airflow_pgmq.statements.reading import Messages
+
+
+class ConsumingVerbs(ConnectionBase):
+    """Consume, dead-letter, requeue."""
+
+    @contextmanager
+    def consume(
+        self,
+        queue_name: str,
+        *,
+        max_messages: int = 1,
+        visibility_timeout: float | timedelta = 60,
+        condition: Mapping[str, Any] | None = None,
+        headers_condition: Mapping[str, Any] | None = None,
+        max_reads: int | None = 5,
+        dead_letter_queue: str | None = None,
+        backoff: float = 10,
+        max_backoff: float = 3600,
+        ack: Ack = "archive",
+        conn: Connection | None = None,
+    ) -> Iterator[list[Message]]:
+        """Messages for a `with` block: acked when it ends, released with back-off when it raises.
+
+        While the block runs, a heartbeat keeps them hidden from others. A message that was read before comes
+        alone, so that one that makes the block fail does not take others along. Expired ones are archived.
+
+        :param queue_name: an existing queue
+        :param max_messages: at most so many; the list may be empty
+        :param visibility_timeout: whole seconds or a timedelta until they come back if this process dies
+        :param condition: only messages that contain this (jsonb `@>`)
+        :param headers_condition: only messages whose headers contain this
+        :param max_reads: a message that fails at this read is a dead letter; None: no limit
+        :param dead_letter_queue: `<queue>_dlq` by default; made if it is missing
+        :param backoff: seconds after a first failure, doubled with every read
+        :param max_backoff: the most seconds
+        :param ack: `archive` or `delete`
+        :param conn: ack in this connection's transaction, next to what the block writes with it: both are
+            committed, or neither. Commit after the block
+        :raises MessageLost: somebody else has read a message meanwhile; with `conn`, roll back
+        """
+        policy = Policy(
+            queue_name=queue_name,
+            batch_size=max_messages,
+            visibility_timeout=whole_seconds(visibility_timeout),
+            condition=condition,
+            headers_condition=headers_condition,
+            max_reads=max_reads,
+            dead_letter_queue=dead_letter_queue,
+            backoff=backoff,
+            max_backoff=max_backoff,
+            ack=ack,
+        )
+        with Consumer(self.client, policy, together=True).batch(conn) as messages:
+            yield messages
+
+    def dead_letter(
+        self,
+        queue_name: str,
+        messages: Messages,
+        reason: str,
+        *,
+        dead_letter_queue: str | None = None,
+        conn: Connection | None = None,
+    ) -> list[int]:
+        """Move messages to the dead letter queue, which must exist; the ids that were moved.
+
+        :param queue_name: the queue that they are in
+        :param messages: as for `archive`
+        :param reason: what their header `dead_letter` says
+        :param dead_letter_queue: `<queue>_dlq` by default
+        :param conn: join this connection's transaction
+        """
+        target = dead_letter_queue or names.dead_letter_queue(queue_name)
+        return self.client.run(lambda: consuming.dead_letter(queue_name, target, messages, reason), conn)
+
+    def requeue(
+        self,
+        queue_name: str,
+        *,
+        from_archive: bool = False,
+        dead_letter_queue: str | None = None,
+        msg_ids: Sequence[int] | None = None,
+        condition: Mapping[str, Any] | None = None,
+        headers_condition: Mapping[str, Any] | None = None,
+        limit: int | None = 1000,
+        delay: Delay = None,
+        conn: Connection | None = None,
+    ) -> dict[int, int]:
+        """Bring dead letters, or archived messages, back into their queue: unread, with their headers.
+
+        :param queue_name: where they go; of a dead letter queue that several share, only its own come back
+        :param from_archive: from the queue's archive; then say which ones
+        :param dead_letter_queue: `<queue>_dlq` by default
+        :param msg_ids: only these, by their ids in the dead letter queue or archive
+        :param condition: only messages that contain this (jsonb `@>`)
+        :param headers_condition: only messages whose headers contain this
+        :param limit: at most so many, oldest first
+        :param delay: seconds, a timedelta or an instant until which they stay invisible
+        :param conn: join this connection's transaction
+        :return: old id → new id; one whose dedup key is in the queue again (scope `queued`) stays where it is
+        """
+        source = None if from_archive else dead_letter_queue or names.dead_letter_queue(queue_name)
+        return self.client.run(
+            lambda: consuming.requeue(
+                queue_name,
+                source=source,
+                msg_ids=msg_ids,
+                condition=condition,
+                headers_condition=headers_condition,
+                limit=limit,
+                delay=delay,
+            ),
+            conn,
+        )

@@ -1,0 +1,66 @@
+"""The hook's verbs between tables and queues, inside the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal
+
+from airflow_pgmq import sender
+from airflow_pgmq.client import Connection
+from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.statements import transfers
+from airflow_pgmq.statements.transfers import QueryScope
+
+
+class TransferVerbs(ConnectionBase):
+    """Rows become messages."""
+
+    def send_from_query(
+        self,
+        queue_name: str,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        dedup_scope: QueryScope = "once",
+        dedup_window: timedelta = sender.WINDOW,
+        on_duplicate: Literal["skip", "fail"] = "skip",
+        conn: Connection | None = None,
+    ) -> dict[str, int]:
+        """Send every row of a query as a message, in one statement: no row passes through Python.
+
+        The columns `dedup_key`, `headers` (jsonb), `delay` (interval, or a number of seconds) and
+        `visible_at` (timestamptz) say how a row is sent, where there are such. The column `message` (jsonb)
+        is the payload; without one, the other columns are, as one object. A null key is no key. Ids follow
+        the query's order. All or nothing; `[pgmq] max_message_bytes` does not apply.
+
+        :param queue_name: an existing queue
+        :param sql: one query
+        :param parameters: values of `%(name)s` in it; without them a percent sign is only that
+        :param headers: of every message, under its own
+        :param dedup_scope: as for `send`, or `none`: keys are ignored
+        :param dedup_window: as for `send`
+        :param on_duplicate: `skip` or `fail`; equal keys inside the query are duplicates
+        :param conn: join this connection's transaction
+        :return: the counts `sent` and `duplicates`
+        :raises InvalidQuery: it is not one query
+        :raises DuplicateMessage: with `on_duplicate="fail"`; nothing was sent
+        """
+        if dedup_scope not in ("once", "queued", "none") or on_duplicate not in ("skip", "fail"):
+            raise InvalidMessage("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
+        if dedup_scope != "none":
+            sender.prepare(self.client, queue_name, dedup_scope, conn)
+        return self.client.run(
+            lambda: transfers.send(
+                queue_name,
+                sql,
+                parameters,
+                scope=dedup_scope,
+                window=dedup_window,
+                fail_on_duplicate=on_duplicate == "fail",
+                headers=headers,
+            ),
+            conn,
+        )

@@ -1,0 +1,100 @@
+"""The hook's verbs for waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from airflow_pgmq import watch
+from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.watch import Visible, Watcher
+
+#: Seconds for which a looked-up connection is used again: a triggerer that starts has a thousand triggers.
+FRESH = 10.0
+
+_Lookup = tuple[float, "asyncio.Task[dict[str, Any]]"]
+
+_lookups: dict[asyncio.AbstractEventLoop, dict[str, _Lookup]] = {}
+
+
+class WaitingVerbs(ConnectionBase):
+    """Wait until messages are visible, without reading them."""
+
+    def wait(
+        self,
+        queue_name: str,
+        *,
+        condition: Mapping[str, Any] | None = None,
+        headers_condition: Mapping[str, Any] | None = None,
+        min_messages: int = 1,
+        timeout: float | timedelta | None = None,
+        poll_interval: float | None = None,
+    ) -> Visible:
+        """Return as soon as enough matching messages are visible; outages are waited out.
+
+        On an event loop, `await (await hook.watcher()).wait(...)` instead.
+
+        :param queue_name: the queue
+        :param condition: only messages that contain this (jsonb `@>`)
+        :param headers_condition: only messages whose headers contain this
+        :param min_messages: how many must be visible at once
+        :param timeout: seconds or a timedelta; without limit by default
+        :param poll_interval: the longest time in seconds between two looks; 60 by default, and 5 where
+            inserts into the queue are not announced or notifications do not pass
+        :return: how many are visible, and when the first of them was enqueued
+        :raises TimeoutError: they were not within the timeout
+        :raises QueueNotFound: there is no such queue
+        """
+        arguments = self.connection_arguments()
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+
+        async def waiting() -> Visible:
+            watcher = Watcher(arguments, name=self.pgmq_conn_id)
+            try:
+                return await asyncio.wait_for(
+                    watcher.wait(
+                        queue_name,
+                        condition=condition,
+                        headers_condition=headers_condition,
+                        min_messages=min_messages,
+                        poll_interval=poll_interval,
+                    ),
+                    seconds,
+                )
+            finally:
+                await watcher.close()
+
+        try:
+            return asyncio.run(waiting())
+        except asyncio.TimeoutError:
+            # Before Python 3.11 that is not the built-in one.
+            raise TimeoutError(f"Not enough messages in queue {queue_name!r} within {seconds} s.") from None
+
+    async def watcher(self) -> Watcher:
+        """The running loop's watcher of this connection, shared by all who ask for it."""
+        return watch.shared(self.pgmq_conn_id, await self._lookup(), self._arguments_off_the_loop)
+
+    async def _lookup(self) -> dict[str, Any]:
+        for loop in [each for each in _lookups if each.is_closed()]:
+            del _lookups[loop]
+        lookups = _lookups.setdefault(asyncio.get_running_loop(), {})
+        at, lookup = lookups.get(self.pgmq_conn_id, (0.0, None))
+        if lookup is None or self._connection is not None or monotonic() - at > FRESH:
+            lookup = asyncio.ensure_future(self._arguments_off_the_loop())
+            if self._connection is None:
+                lookups[self.pgmq_conn_id] = monotonic(), lookup
+        try:
+            # Others may wait for it too.
+            return await asyncio.shield(lookup)
+        except Exception:
+            lookups.pop(self.pgmq_conn_id, None)
+            raise
+
+    async def _arguments_off_the_loop(self) -> dict[str, Any]:
+        # Looking up a connection blocks, and Airflow's own way to it wants this very thread.
+        return await sync_to_async(self.connection_arguments)()

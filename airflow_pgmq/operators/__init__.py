@@ -1,0 +1,29 @@
+"""Tasks on queues and messages."""
+
+from __future__ import annotations
+
+from airflow_pgmq.operators.consume import PgmqConsumeOperator
+from airflow_pgmq.operators.messages import (
+    PgmqAckOperator,
+    PgmqExtendOperator,
+    PgmqReleaseOperator,
+)
+from airflow_pgmq.operators.periodic import PgmqPeriodicOperator
+from airflow_pgmq.operators.queues import PgmqQueueOperator
+from airflow_pgmq.operators.requeue import PgmqRequeueOperator
+from airflow_pgmq.operators.send import PgmqSendOperator
+from airflow_pgmq.operators.send_from_query import PgmqSendFromQueryOperator
+from airflow_pgmq.operators.to_sql import PgmqToSqlOperator
+
+__all__ = [
+    "PgmqAckOperator",
+    "PgmqConsumeOperator",
+    "PgmqExtendOperator",
+    "PgmqPeriodicOperator",
+    "PgmqQueueOperator",
+    "PgmqReleaseOperator",
+    "PgmqRequeueOperator",
+    "PgmqSendFromQueryOperator",
+    "PgmqSendOperator",
+    "PgmqToSqlOperator",
+]

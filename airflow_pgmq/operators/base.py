@@ -1,0 +1,35 @@
+"""What the operators share."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_pgmq.hooks import PgmqHook
+
+DEFAULT_CONNECTION = "pgmq_default"
+
+
+class PgmqOperator(BaseOperator):
+    """The hook, imported when a task runs: a Dag file that only names operators stays light."""
+
+    pgmq_conn_id: str
+    ui_color = "#e3edf7"
+
+    @cached_property
+    def hook(self) -> PgmqHook:
+        """The hook of the task's connection."""
+        from airflow_pgmq.hooks import PgmqHook
+
+        return PgmqHook(self.pgmq_conn_id)
+
+
+def source(context: Context) -> dict[str, Any]:
+    """Which task sent it: the header `source`."""
+    ti = context["ti"]
+    return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}

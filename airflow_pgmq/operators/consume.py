@@ -1,0 +1,186 @@
+"""Draining a queue by a Python function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_pgmq.compat import AirflowFailException, AirflowSkipException
+from airflow_pgmq.core.batch import whole_seconds
+from airflow_pgmq.core.calling import Signature
+from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
+from airflow_pgmq.errors import InvalidMessage, MessagesFailed
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from airflow.sdk import Context
+
+#: How many messages a function that takes a list gets at once, unless it says.
+MANY = 100
+
+
+class PgmqConsumeOperator(PgmqOperator):
+    """Drain a queue: hand its messages to a function, and ack each when its work is done.
+
+    The parameter's name says what the function takes: `message`, one at a time, or `messages`, a list. A
+    message is acked when the function returns, and comes back after a back-off when it raises; after
+    `max_reads` it goes to the dead letter queue with the error. A list that raises is tried again message by
+    message. A heartbeat keeps messages hidden while they are worked on. What the function returns may say
+    otherwise: an `Outcome`, or for a list one for each (see `airflow_pgmq.messages`).
+
+    One failing message does not end the drain; `fail_on` says what the task's end reports. Ending early
+    (AirflowFailException, AirflowSkipException, a timeout, the task being killed) gives back at once what is
+    not done. Each message is worked on at least once; with `transactional` its effect in the queue's
+    database happens exactly once.
+
+    The result counts: `read`, `acked`, `retried`, `dead`, `expired`, `lost`, `released`, `failed`, `batches`,
+    `seconds`.
+
+    :param queue_name: an existing queue (templated)
+    :param python_callable: the function; its other parameters are filled from `op_args`, `op_kwargs` and the
+        context
+    :param op_args: positional arguments, without the message (templated)
+    :param op_kwargs: keyword arguments (templated)
+    :param batch_size: how many messages are read at once: 1, or 100 for a function that takes a list. One
+        that was read before always comes alone, so that one that kills its worker takes no other along
+    :param max_batches: stop after so many reads; by default when nothing is visible
+    :param visibility_timeout: whole seconds or a timedelta after which the messages of a dead worker come
+        back; no limit for the work, the heartbeat renews it
+    :param max_reads: a message that fails at this read is a dead letter; None: no limit
+    :param dead_letter_queue: `<queue>_dlq` by default; made if it is missing (templated)
+    :param condition: only messages that contain this (jsonb `@>`) (templated)
+    :param headers_condition: only messages whose headers contain this (templated)
+    :param ack: `archive` or `delete`
+    :param transactional: the function also gets `conn`, a psycopg connection inside a transaction; what it
+        writes there and the ack are committed together. It must not commit
+    :param backoff: seconds until a failed message is visible again, doubled with every read, spread by half
+    :param max_backoff: the most seconds
+    :param stop_after_failures: so many failures in a row end the drain, because the cause is not the messages
+        but what they need; the rest is given back. None: never
+    :param fail_on: the task fails at the end if `any` function call failed (the default), if a message became
+        a `dead` letter, if `all` that were tried failed, or `never`
+    :param pgmq_conn_id: the Airflow connection (templated)
+    :raises MessagesFailed: by `fail_on`; the counts are in XCom before
+    :raises QueueNotFound: there is no such queue
+    :raises PermissionDenied: the dead letter queue is missing and may not be made: nothing was read; or the
+        role may not ack: what is not done is given back
+    """
+
+    template_fields: Sequence[str] = (
+        "queue_name",
+        "dead_letter_queue",
+        "condition",
+        "headers_condition",
+        "op_args",
+        "op_kwargs",
+        "pgmq_conn_id",
+    )
+    template_fields_renderers = {  # noqa: RUF012 - as Airflow has it
+        "condition": "json",
+        "headers_condition": "json",
+        "op_args": "py",
+        "op_kwargs": "py",
+    }
+    shallow_copy_attrs: Sequence[str] = ("python_callable", "op_kwargs")
+
+    def __init__(
+        self,
+        *,
+        queue_name: str,
+        python_callable: Callable[..., Any],
+        op_args: Sequence[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
+        max_batches: int | None = None,
+        visibility_timeout: int | timedelta = 60,
+        max_reads: int | None = 5,
+        dead_letter_queue: str | None = None,
+        condition: Mapping[str, Any] | None = None,
+        headers_condition: Mapping[str, Any] | None = None,
+        ack: Ack = "archive",
+        transactional: bool = False,
+        backoff: float = 10.0,
+        max_backoff: float = 3600.0,
+        stop_after_failures: int | None = 10,
+        fail_on: FailOn = "any",
+        pgmq_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.queue_name = queue_name
+        self.python_callable = python_callable
+        self.op_args = op_args or ()
+        self.op_kwargs = op_kwargs or {}
+        self.batch_size = batch_size
+        self.max_batches = max_batches
+        self.visibility_timeout = visibility_timeout
+        self.max_reads = max_reads
+        self.dead_letter_queue = dead_letter_queue
+        self.condition = condition
+        self.headers_condition = headers_condition
+        self.ack = ack
+        self.transactional = transactional
+        self.backoff = backoff
+        self.max_backoff = max_backoff
+        self.stop_after_failures = stop_after_failures
+        self.fail_on = fail_on
+        self.pgmq_conn_id = pgmq_conn_id
+        self._draining = False
+        if fail_on not in FAIL_ON:
+            raise InvalidMessage(f"fail_on must be one of {', '.join(FAIL_ON)}, not {fail_on!r}.")
+        self._policy(Signature.of(self._function, transactional=transactional))
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        return self.python_callable
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Drain; the counts."""
+        from airflow_pgmq.consumer import Consumer
+
+        signature = Signature.of(self._function, transactional=self.transactional)
+        consumer = Consumer(
+            self.hook.client,
+            self._policy(signature),
+            together=signature.together,
+            stop_on=(AirflowFailException, AirflowSkipException),
+            log=self.log,
+        )
+        self._draining = True
+        try:
+            summary = consumer.drain(signature.bind(self.op_args, self.op_kwargs, context))
+        finally:
+            self._draining = False
+        counts = summary.as_dict()
+        self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
+        if summary.is_failure(self.fail_on):
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="return_value", value=counts)
+            raise MessagesFailed(self.queue_name, counts) from consumer.error
+        return counts
+
+    def on_kill(self) -> None:
+        """Airflow's signal handler calls this in the middle of the work: unwind it, to give all back."""
+        if self._draining:
+            self._draining = False
+            # psycopg cancels a running query for this one, and Airflow retries the task.
+            raise KeyboardInterrupt("The task was asked to end.")
+
+    def _policy(self, signature: Signature) -> Policy:
+        return Policy(
+            queue_name=self.queue_name,
+            batch_size=(MANY if signature.together else 1) if self.batch_size is None else self.batch_size,
+            max_batches=self.max_batches,
+            visibility_timeout=whole_seconds(self.visibility_timeout),
+            max_reads=self.max_reads,
+            dead_letter_queue=self.dead_letter_queue,
+            condition=self.condition,
+            headers_condition=self.headers_condition,
+            ack=self.ack,
+            transactional=self.transactional,
+            backoff=self.backoff,
+            max_backoff=self.max_backoff,
+            stop_after_failures=self.stop_after_failures,
+        )

@@ -1,0 +1,117 @@
+"""The tick of periodic jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_pgmq import settings
+from airflow_pgmq.core import intervals, names
+from airflow_pgmq.core import jobs as core_jobs
+from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_pgmq.ticker import Summary
+
+
+class PgmqPeriodicOperator(PgmqOperator):
+    """Enqueue every slot of many periodic jobs exactly once; put it into one Dag that ticks every minute.
+
+    A tick enqueues all slots up to now + `look_ahead`, each invisible until its slot, so messages appear on
+    time although tasks start late, and Airflow may be away for `look_ahead` without a late message. The
+    queue database's clock decides. State lives in that database: retries, clears, crashes and second
+    schedulers find what was sent. What changed in the code since the last tick is deployed first: messages
+    of removed or changed jobs that nobody could have seen yet are taken back.
+
+    An Airflow backfill run enqueues the slots of its own data interval and leaves the state alone.
+
+    :param jobs: the jobs; all that is wrong with any of them is reported at Dag parse
+    :param namespace: what keeps the jobs of Dags and deployments apart; the Dag's id by default (templated)
+    :param version: of this set of jobs; a tick with a lower one than the last deploy changes nothing that
+        the newer one decided. By default the highest version of its jobs; then a lower one takes over when
+        the newer has not ticked for five minutes, as after a rollback
+    :param look_ahead: how far ahead slots are enqueued; longer than the Dag's interval
+    :param grace: a slot late by no more than this is sent whatever its job's catch-up policy
+    :param dedup_window: how long a sent slot is remembered, from the slot on; backfills further back than
+        this would send again
+    :param pgmq_conn_id: the Airflow connection (templated)
+    :raises InvalidJobs: something is wrong with jobs, each named; queues are checked before anything is sent
+    :raises PgmqError: another task ticks the same namespace
+    """
+
+    template_fields: Sequence[str] = ("namespace", "pgmq_conn_id")
+
+    def __init__(
+        self,
+        *,
+        jobs: Sequence[PeriodicJob],
+        namespace: str | None = None,
+        version: int | None = None,
+        look_ahead: timedelta = timedelta(minutes=10),
+        grace: timedelta = timedelta(minutes=5),
+        dedup_window: timedelta = timedelta(days=7),
+        pgmq_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        jobs = list(jobs)
+        core_jobs.check(jobs, settings.max_message_bytes())
+        if version is not None and not core_jobs.is_version(version):
+            raise ValueError(
+                f"version must be an integer of at most {core_jobs.MAX_VERSION}, not {version!r}"
+            )
+        if look_ahead < timedelta(0) or grace < timedelta(0) or dedup_window <= timedelta(0):
+            raise ValueError("look_ahead and grace must not be negative, dedup_window must be positive")
+        self.jobs = jobs
+        self.namespace = namespace
+        self.version = version
+        self.look_ahead = look_ahead
+        self.grace = grace
+        self.dedup_window = dedup_window
+        self.pgmq_conn_id = pgmq_conn_id
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Tick; the counts of what was done."""
+        from airflow_pgmq.ticker import Tick
+
+        version = self.version
+        tick = Tick(
+            namespace=names.job(self.namespace or self.dag_id, "Namespace"),
+            owner=f"{self.dag_id}.{self.task_id}",
+            jobs=self.jobs,
+            version=max((job.version for job in self.jobs), default=0) if version is None else version,
+            rollback=version is None,
+            look_ahead=self.look_ahead,
+            grace=self.grace,
+            dedup_window=self.dedup_window,
+            source=source(context),
+        )
+        if context["dag_run"].run_type == "backfill":
+            start, end = _interval(context)
+            self.log.info("Backfill: slots from %s to %s", start, end)
+            summary = tick.backfill(self.hook.client, start, end)
+        else:
+            summary = tick.run(self.hook.client)
+        self._report(tick.namespace, summary)
+        return summary.as_dict()
+
+    def _report(self, namespace: str, summary: Summary) -> None:
+        counts = ", ".join(f"{name} {count}" for name, count in summary.as_dict().items())
+        self.log.info("Namespace %s: %s", namespace, counts)
+        if summary.outdated:
+            self.log.warning(
+                "%d jobs are left to the newer version of this Dag that ticks the same namespace, or did: "
+                "if this one is the newer, raise its version=.",
+                summary.outdated,
+            )
+
+
+def _interval(context: Context) -> tuple[datetime, datetime]:
+    run = context["dag_run"]
+    return intervals.of_run(
+        run.data_interval_start, run.data_interval_end, run.logical_date, context["dag"].schedule
+    )

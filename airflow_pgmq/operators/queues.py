@@ -1,0 +1,108 @@
+"""Managing queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from airflow_pgmq.core import names
+from airflow_pgmq.errors import InvalidName
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+Action: TypeAlias = Literal["create", "drop", "purge", "bind", "unbind"]
+
+
+class PgmqQueueOperator(PgmqOperator):
+    """Create, drop or purge a queue, or bind topics to it.
+
+    `create` leaves a queue that exists as it is, and binds `topics` too. `drop` and `purge` destroy messages,
+    so they want the queue's name a second time, in `confirm`: a template that renders to another queue than
+    the author had in mind then fails. `drop` takes the archive and the dedup keys along; after `purge` the
+    keys of scope `once` stay taken.
+
+    :param queue_name: the queue (templated)
+    :param action: `create`, `drop`, `purge`, `bind` or `unbind`
+    :param confirm: for `drop` and `purge`: the queue's name again, not templated
+    :param topics: patterns to bind or unbind; segments between dots, `*` is one, `#` any number (templated)
+    :param notify: announce inserts, so that waiters need not poll; for `create`
+    :param unlogged: faster, but a crash of the server empties the queue; for `create`
+    :param partition_interval: messages or time per partition (needs pg_partman); for `create`
+    :param retention_interval: how much of a partitioned queue is kept; for `create`
+    :param pgmq_conn_id: the Airflow connection (templated)
+    :raises InvalidName: the name is not safe, or `confirm` is another one
+    """
+
+    template_fields: Sequence[str] = ("queue_name", "topics", "pgmq_conn_id")
+
+    def __init__(
+        self,
+        *,
+        queue_name: str,
+        action: Action = "create",
+        confirm: str | None = None,
+        topics: Sequence[str] = (),
+        notify: bool = True,
+        unlogged: bool = False,
+        partition_interval: str | int | None = None,
+        retention_interval: str | int = 100_000,
+        pgmq_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if action not in ("create", "drop", "purge", "bind", "unbind"):
+            raise InvalidName(
+                f"action must be 'create', 'drop', 'purge', 'bind' or 'unbind', not {action!r}."
+            )
+        if action in ("drop", "purge") and not confirm:
+            raise InvalidName(f"To {action} a queue, repeat its name in confirm=.")
+        if action in ("bind", "unbind") and not topics:
+            raise InvalidName(f"To {action}, name the topics.")
+        self.queue_name = queue_name
+        self.action = action
+        self.confirm = confirm
+        self.topics = topics
+        self.notify = notify
+        self.unlogged = unlogged
+        self.partition_interval = partition_interval
+        self.retention_interval = retention_interval
+        self.pgmq_conn_id = pgmq_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Do it; what was done."""
+        names.queue(self.queue_name)
+        if self.action in ("drop", "purge") and self.confirm != self.queue_name:
+            raise InvalidName(
+                f"Queue {self.queue_name!r} is left alone: confirm is {self.confirm!r}, not its name."
+            )
+        done: dict[str, Any] = {"queue_name": self.queue_name, "action": self.action}
+        if self.action == "drop":
+            done["dropped"] = self.hook.drop_queue(self.queue_name)
+        elif self.action == "purge":
+            done["purged"] = self.hook.purge(self.queue_name)
+        else:
+            done["topics"] = self._create_and_bind()
+        self.log.info("Queue %s: %s", self.queue_name, done)
+        return done
+
+    def _create_and_bind(self) -> list[str]:
+        topics = [self.topics] if isinstance(self.topics, str) else list(self.topics)
+        # One transaction: a queue without its bindings would miss messages.
+        with self.hook.get_conn() as conn:
+            if self.action == "create":
+                self.hook.create_queue(
+                    self.queue_name,
+                    unlogged=self.unlogged,
+                    partition_interval=self.partition_interval,
+                    retention_interval=self.retention_interval,
+                    notify=self.notify,
+                    conn=conn,
+                )
+            for topic in topics:
+                if self.action == "unbind":
+                    self.hook.unbind_topic(topic, self.queue_name, conn=conn)
+                else:
+                    self.hook.bind_topic(topic, self.queue_name, conn=conn)
+        return topics

@@ -1,0 +1,151 @@
+"""A queue into a table, inside the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_pgmq.core.batch import whole_seconds
+from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
+from airflow_pgmq.errors import InvalidMessage, InvalidQuery, MessagesFailed
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_pgmq.core.messages import Message
+    from airflow_pgmq.statements import Statement
+    from airflow_pgmq.statements.transfers import OnConflict
+
+
+class PgmqToSqlOperator(PgmqOperator):
+    """Drain a queue into a table, or into whatever a statement does; the ack is in the same transaction.
+
+    Either name a table and its columns, which are filled from the payload's keys of the same names (as
+    `jsonb_populate_record` converts them), or give a statement that reads the table `messages` with the
+    columns `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message` and `headers`. Every message has its effect
+    exactly once. A batch that fails is tried again message by message; one that cannot be stored comes back
+    after a back-off, and goes to the dead letter queue after `max_reads`. The result counts as
+    `PgmqConsumeOperator`'s.
+
+    :param queue_name: an existing queue in the database of the connection (templated)
+    :param table: `table` or `schema.table`, capitals count (templated)
+    :param columns: of the table
+    :param on_conflict: `error`, or `skip` messages that a unique constraint refuses
+    :param sql: instead of a table: one statement that reads `messages`, or the path of a `.sql` file
+        (templated)
+    :param parameters: values of `%(name)s` in the statement (templated)
+    :param batch_size: how many messages in one transaction
+    :param max_batches: stop after so many; by default when nothing is visible
+    :param visibility_timeout: whole seconds or a timedelta; the heartbeat renews it
+    :param max_reads: a message that fails at this read is a dead letter; None: no limit
+    :param dead_letter_queue: `<queue>_dlq` by default; made if it is missing (templated)
+    :param condition: only messages that contain this (jsonb `@>`) (templated)
+    :param headers_condition: only messages whose headers contain this (templated)
+    :param ack: `archive` or `delete`
+    :param fail_on: the task fails at the end if `any` message failed, became a `dead` letter, if `all`
+        failed, or `never`
+    :param pgmq_conn_id: the Airflow connection (templated)
+    :raises InvalidQuery: neither or both of table and sql, or not one statement
+    :raises MessagesFailed: by `fail_on`; the counts are in XCom before
+    """
+
+    template_fields: Sequence[str] = (
+        "queue_name",
+        "table",
+        "sql",
+        "parameters",
+        "dead_letter_queue",
+        "condition",
+        "headers_condition",
+        "pgmq_conn_id",
+    )
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}  # noqa: RUF012 - as Airflow has it
+    template_ext: Sequence[str] = (".sql",)
+
+    def __init__(
+        self,
+        *,
+        queue_name: str,
+        table: str | None = None,
+        columns: Sequence[str] | None = None,
+        on_conflict: OnConflict = "error",
+        sql: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        batch_size: int = 1000,
+        max_batches: int | None = None,
+        visibility_timeout: int | timedelta = 60,
+        max_reads: int | None = 5,
+        dead_letter_queue: str | None = None,
+        condition: Mapping[str, Any] | None = None,
+        headers_condition: Mapping[str, Any] | None = None,
+        ack: Ack = "archive",
+        fail_on: FailOn = "any",
+        pgmq_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (table is None) == (sql is None):
+            raise InvalidQuery("Give either table= with columns=, or sql=.")
+        if (columns is None or isinstance(columns, str) or not columns) if table is not None else columns:
+            raise InvalidQuery("columns is a list of columns, and belongs to table=.")
+        if on_conflict not in ("error", "skip") or fail_on not in FAIL_ON:
+            raise InvalidMessage(f"on_conflict is 'error' or 'skip', fail_on one of {', '.join(FAIL_ON)}.")
+        self.queue_name = queue_name
+        self.table = table
+        self.columns = columns
+        self.on_conflict = on_conflict
+        self.sql = sql
+        self.parameters = parameters
+        self.batch_size = batch_size
+        self.max_batches = max_batches
+        self.visibility_timeout = visibility_timeout
+        self.max_reads = max_reads
+        self.dead_letter_queue = dead_letter_queue
+        self.condition = condition
+        self.headers_condition = headers_condition
+        self.ack = ack
+        self.fail_on = fail_on
+        self.pgmq_conn_id = pgmq_conn_id
+        self._policy()
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Drain; the counts."""
+        from airflow_pgmq.client import Connection, drive
+        from airflow_pgmq.consumer import Consumer
+
+        def store(messages: list[Message], conn: Connection | None) -> None:
+            assert conn is not None
+            drive(self._statement(messages), conn)
+
+        consumer = Consumer(self.hook.client, self._policy(), together=True, blind=True, log=self.log)
+        counts = (summary := consumer.drain(store)).as_dict()
+        self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
+        if summary.is_failure(self.fail_on):
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="return_value", value=counts)
+            raise MessagesFailed(self.queue_name, counts) from consumer.error
+        return counts
+
+    def _statement(self, messages: list[Message]) -> Statement[None]:
+        from airflow_pgmq.statements import transfers
+
+        if self.sql is not None:
+            return transfers.with_messages(self.queue_name, self.sql, self.parameters, messages)
+        assert self.table is not None
+        return transfers.to_table(self.queue_name, self.table, self.columns or (), self.on_conflict, messages)
+
+    def _policy(self) -> Policy:
+        return Policy(
+            queue_name=self.queue_name,
+            batch_size=self.batch_size,
+            max_batches=self.max_batches,
+            visibility_timeout=whole_seconds(self.visibility_timeout),
+            max_reads=self.max_reads,
+            dead_letter_queue=self.dead_letter_queue,
+            condition=self.condition,
+            headers_condition=self.headers_condition,
+            ack=self.ack,
+            transactional=True,
+        )

@@ -1,0 +1,153 @@
+"""What a consumer does with a queue: read, settle, dead letters and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from airflow_pgmq.core import names
+from airflow_pgmq.core.batch import Delay, parse_delay
+from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.messages import Message, Row, fences
+from airflow_pgmq.core.outcomes import Decided
+from airflow_pgmq.errors import InvalidMessage, InvalidName, PermissionDenied, QueueNotFound
+from airflow_pgmq.statements import Flow, Statement, column, on_queue, queues, reading
+
+
+def read(policy: Policy) -> Statement[list[Message]]:
+    """Read the next batch of work."""
+    return on_queue(
+        "read_for_work",
+        policy.queue_name,
+        reading.decode_messages,
+        max_messages=policy.batch_size,
+        visibility_timeout=policy.visibility_timeout,
+        condition=reading.as_json(policy.condition),
+        headers_condition=reading.as_json(policy.headers_condition),
+    )
+
+
+def prepare(policy: Policy) -> Flow[bool]:
+    """Make sure that the dead letter queue stands before anything is read; True if it was made now."""
+    name = policy.dead_letters
+    absent = yield queues.missing([policy.queue_name, name])
+    if policy.queue_name in absent:
+        raise QueueNotFound(policy.queue_name)
+    if name not in absent:
+        return False
+    try:
+        yield from queues.create(
+            name, unlogged=False, partition_interval=None, retention_interval="", notify=False
+        )
+    except InvalidName as exc:
+        raise InvalidName(f"The dead letter queue cannot be made, name another: {exc}") from exc
+    return True
+
+
+def settle(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list[int]]]:
+    """What to run so that every message has its outcome: at most one statement of each kind, acks first."""
+    acked = [message for message, outcome in decided if outcome.kind == "ack"]
+    retried = [(message, outcome.delay) for message, outcome in decided if outcome.kind == "retry"]
+    dead = [(message, outcome.reason) for message, outcome in decided if outcome.kind == "dead"]
+    statements = []
+    if acked:
+        statements.append(ack(policy, acked))
+    if retried:
+        delays = [policy.delay(message) if delay is None else delay for message, delay in retried]
+        statements.append(release_each(policy.queue_name, [message for message, _ in retried], delays))
+    if dead:
+        messages, reasons = [each for each, _ in dead], [reason or "" for _, reason in dead]
+        statements.append(dead_letter(policy.queue_name, policy.dead_letters, messages, reasons))
+    return statements
+
+
+def ack(policy: Policy, messages: Sequence[Message]) -> Statement[list[int]]:
+    """Take messages out of the queue."""
+    if policy.ack == "delete":
+        return reading.delete(policy.queue_name, messages)
+    return reading.archive(policy.queue_name, messages)
+
+
+def release_each(
+    queue_name: str, messages: Sequence[Message], delays: Sequence[Delay]
+) -> Statement[list[int]]:
+    """Give messages back, each after a delay of its own."""
+    msg_ids, read_cts = fences(messages)
+    at = [parse_delay(delay) for delay in delays]
+    return on_queue(
+        "release_each",
+        queue_name,
+        column("msg_id"),
+        channel=names.channel(queue_name),
+        msg_ids=msg_ids,
+        read_cts=read_cts,
+        seconds=[0.0 if isinstance(each, datetime) else each for each in at],
+        instants=[each if isinstance(each, datetime) else None for each in at],
+    )
+
+
+def dead_letter(
+    queue_name: str, dead_letter_queue: str, messages: reading.Messages, reasons: str | Sequence[str]
+) -> Statement[list[int]]:
+    """Move messages to the dead letter queue; the ids that were ours to move."""
+    if names.table(queue_name) == names.table(dead_letter_queue):
+        raise InvalidName(f"Queue {queue_name!r} cannot be its own dead letter queue.")
+    msg_ids, read_cts = fences(messages)
+    reasons = [reasons] * len(msg_ids) if isinstance(reasons, str) else list(reasons)
+    return Statement(
+        "dead_letter",
+        {"queue_name": queue_name, "msg_ids": msg_ids, "read_cts": read_cts, "reasons": reasons},
+        {"table": names.table(queue_name), "dead_letters": names.table(dead_letter_queue)},
+        column("msg_id"),
+        # A missing table is that one: the source was read from before.
+        dead_letter_queue,
+    )
+
+
+def requeue(
+    queue_name: str,
+    *,
+    source: str | None,
+    msg_ids: Sequence[int] | None,
+    condition: Mapping[str, Any] | None,
+    headers_condition: Mapping[str, Any] | None,
+    limit: int | None,
+    delay: Delay,
+) -> Statement[dict[int, int]]:
+    """Bring messages back into the queue: from a dead letter queue, or from its archive (`source=None`)."""
+    if source is None and msg_ids is None and condition is None and headers_condition is None:
+        raise InvalidMessage("From the archive, say which messages: msg_ids, condition or headers_condition.")
+    at = parse_delay(delay)
+    return Statement(
+        "requeue_archive" if source is None else "requeue_dead_letters",
+        {
+            "queue_name": queue_name,
+            "sequence": names.sequence(queue_name),
+            "msg_ids": None if msg_ids is None else [int(each) for each in msg_ids],
+            "condition": reading.as_json(condition),
+            "headers_condition": reading.as_json(headers_condition),
+            "limit": limit,
+            "seconds": 0.0 if isinstance(at, datetime) else at,
+            "instant": at if isinstance(at, datetime) else None,
+        },
+        {
+            "table": names.table(queue_name),
+            "source": names.table(queue_name, "a") if source is None else names.table(source),
+        },
+        _moved,
+        source or queue_name,
+    )
+
+
+def _moved(rows: Sequence[Row]) -> dict[int, int]:
+    return dict(sorted((row["msg_id"], row["new_id"]) for row in rows))
+
+
+def not_allowed(policy: Policy, exc: PermissionDenied) -> PermissionDenied:
+    """The error of a role that may not make the dead letter queue."""
+    return PermissionDenied(
+        f"The dead letter queue {policy.dead_letters!r} is missing and this role may not create it ({exc}) "
+        f"Let its owner run PgmqHook().create_queue({policy.dead_letters!r}), name another one with "
+        "dead_letter_queue=, or set max_reads=None."
+    )

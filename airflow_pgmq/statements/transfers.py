@@ -1,0 +1,89 @@
+"""SQL of the user's in statements of ours: rows become messages, messages become rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+from airflow_pgmq.core import names, payload, query
+from airflow_pgmq.core.messages import Message, Row
+from airflow_pgmq.errors import DuplicateMessage, InvalidName, InvalidQuery
+from airflow_pgmq.statements import Flow, Statement, nothing
+
+QueryScope: TypeAlias = Literal["once", "queued", "none"]
+OnConflict: TypeAlias = Literal["error", "skip"]
+
+
+def send(
+    queue_name: str,
+    sql: str,
+    parameters: Mapping[str, Any] | None,
+    *,
+    scope: QueryScope,
+    window: timedelta,
+    fail_on_duplicate: bool,
+    headers: Mapping[str, Any] | None,
+) -> Flow[dict[str, int]]:
+    """Send the rows of a query, in one statement; how many were sent and how many were duplicates."""
+    source = query.prepare(sql, parameters)
+    params: dict[str, Any] = {"pgmq_headers": payload.dumps_headers(headers)}
+    if scope != "none":
+        params["pgmq_sequence"] = names.sequence(queue_name)
+    if scope == "once":
+        params |= {"pgmq_queue": queue_name, "pgmq_window": window}
+    row: Row = yield Statement(
+        "send_query" if scope == "none" else "send_query_once" if scope == "once" else "send_query_queued",
+        {**(parameters or {}), **params},
+        {"table": names.table(queue_name)},
+        lambda rows: rows[0],
+        queue_name,
+        fragments={"source": source},
+    )
+    # The transaction is rolled back.
+    if row["longest_key"] > names.MAX_KEY_LENGTH:
+        raise InvalidName(
+            f"A dedup key of the query has {row['longest_key']} characters, "
+            f"the limit is {names.MAX_KEY_LENGTH}."
+        )
+    duplicates = row["rows"] - row["sent"]
+    if fail_on_duplicate and duplicates:
+        raise DuplicateMessage(queue_name, [f"{duplicates} of the query's rows"])
+    return {"sent": row["sent"], "duplicates": duplicates}
+
+
+def to_table(
+    queue_name: str, table: str, columns: Sequence[str], on_conflict: OnConflict, messages: Sequence[Message]
+) -> Statement[None]:
+    """Insert messages into a table, their keys as its columns."""
+    return Statement(
+        "to_table" if on_conflict == "error" else "to_table_skipping",
+        {"msg_ids": [message.msg_id for message in messages]},
+        {"table": names.table(queue_name), "target": target(table)},
+        nothing,
+        queue_name,
+        tuple(columns),
+    )
+
+
+def with_messages(
+    queue_name: str, sql: str, parameters: Mapping[str, Any] | None, messages: Sequence[Message]
+) -> Statement[None]:
+    """Run a statement of the user's that sees the batch as the table `messages`."""
+    text, recursive = query.after_with(query.prepare(sql, parameters))
+    return Statement(
+        "with_messages",
+        {**(parameters or {}), "pgmq_msg_ids": [message.msg_id for message in messages]},
+        {"table": names.table(queue_name)},
+        nothing,
+        queue_name,
+        fragments={"statement": text, "recursive": "RECURSIVE" if recursive else ""},
+    )
+
+
+def target(table: str) -> tuple[str, ...]:
+    """`table` or `schema.table` as an identifier; it is quoted, so capitals count."""
+    parts = tuple(table.split("."))
+    if not 1 <= len(parts) <= 2 or not all(parts):
+        raise InvalidQuery(f"table must be 'table' or 'schema.table', not {table!r}.")
+    return parts

@@ -1,0 +1,74 @@
+"""Waiting in the triggerer for a task."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_pgmq.compat import utcnow
+from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.triggers.serializable import Serializable
+
+__all__ = ["PgmqMessageTrigger"]
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class PgmqMessageTrigger(Serializable, BaseTrigger):
+    """Fires when enough matching messages are visible. It only looks: reading and acking are the worker's.
+
+    All triggers of a triggerer that use the same Airflow connection share three connections to Postgres.
+
+    :param queue_name: the queue
+    :param condition: only messages that contain this (jsonb `@>`)
+    :param headers_condition: only messages whose headers contain this
+    :param min_messages: how many must be visible at once
+    :param poll_interval: the longest time in seconds between two looks; 60 by default, and 5 where inserts
+        into the queue are not announced or notifications do not pass
+    :param deadline: when to give up, as ISO 8601; Airflow's own timeout of a trigger comes seconds late
+    :param pgmq_conn_id: the Airflow connection
+    """
+
+    queue_name: str
+    condition: Mapping[str, Any] | None = None
+    headers_condition: Mapping[str, Any] | None = None
+    min_messages: int = 1
+    poll_interval: float | None = None
+    deadline: str | None = None
+    pgmq_conn_id: str = "pgmq_default"
+
+    def __post_init__(self) -> None:
+        BaseTrigger.__init__(self)  # type: ignore[no-untyped-call]
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait; an outage of the database is waited out, a mistake ends the wait."""
+        try:
+            watcher = await PgmqHook(self.pgmq_conn_id).watcher()
+            waiting = watcher.wait(
+                self.queue_name,
+                condition=self.condition,
+                headers_condition=self.headers_condition,
+                min_messages=self.min_messages,
+                poll_interval=self.poll_interval,
+            )
+            await asyncio.wait_for(waiting, self._seconds_left())
+        except PgmqError as exc:
+            yield _event(status="error", message=str(exc))
+        except asyncio.TimeoutError:
+            yield _event(status="timeout")
+        else:
+            yield _event(status="ready")
+
+    def _seconds_left(self) -> float | None:
+        if self.deadline is None:
+            return None
+        return max(0.0, (datetime.fromisoformat(self.deadline) - utcnow()).total_seconds())
+
+
+def _event(**payload: Any) -> TriggerEvent:
+    return TriggerEvent(payload)  # type: ignore[no-untyped-call]

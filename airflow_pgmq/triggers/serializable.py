@@ -1,0 +1,16 @@
+"""Triggers whose parameters are dataclass fields, each written once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+class Serializable:
+    """What Airflow stores of a trigger."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and parameters, all of them JSON."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {field.name: getattr(self, field.name) for field in fields}

@@ -1,0 +1,101 @@
+"""The way to the server: how to connect, how long to pause after a failure, and one log line per outage."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+from typing import Any
+
+from airflow_pgmq.client import AsyncConnection, connect_async
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 10.0
+
+#: A connection that lasted so long was a good one: the next failure is the first of a new row.
+GOOD_AFTER = 10.0
+
+#: How long the end waits for connections that are being opened; a server that is there needs much less.
+SETTLING_TIME = 1.0
+
+Refresh = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+class Link:
+    """Opens connections for a watcher and remembers which of its parts are without one."""
+
+    def __init__(self, arguments: Mapping[str, Any], name: str, refresh: Refresh | None = None) -> None:
+        self.arguments = arguments
+        self.name = name
+        self._refresh = refresh
+        self._opening: set[asyncio.Task[AsyncConnection]] = set()
+        self._down: set[str] = set()
+        self._down_since = 0.0
+
+    async def connect(self) -> AsyncConnection:
+        """Open a connection; during an outage with fresh arguments, as the old ones may be its cause."""
+        if self._down and self._refresh is not None:
+            try:
+                self.arguments = await self._refresh()
+            except Exception as exc:
+                log.debug("%s: the connection could not be looked up again: %s", self.name, exc)
+        opening = asyncio.create_task(connect_async(self.arguments))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # Cancelled half-way, it would stay open until the garbage collector comes by.
+            opening.add_done_callback(_close)
+            raise
+
+    async def settle(self) -> None:
+        """Give connections that nobody waits for any more the time to be closed."""
+        if self._opening:
+            await asyncio.wait(self._opening, timeout=SETTLING_TIME)
+
+    def lost(self, part: str, reason: object) -> None:
+        """Note that a part has no connection; the first one's reason is logged."""
+        if not self._down:
+            self._down_since = monotonic()
+            text = " ".join(str(reason).split()) or type(reason).__name__
+            log.warning("%s: lost Postgres, waiters wait until it is back: %s", self.name, text)
+        self._down.add(part)
+
+    def found(self, part: str) -> None:
+        """Note that a part has a connection again; logged when it was the last one without."""
+        if part in self._down:
+            self._down.remove(part)
+            if not self._down:
+                log.info("%s: Postgres is back after %.1f s", self.name, monotonic() - self._down_since)
+
+
+def _close(opening: asyncio.Task[AsyncConnection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().pgconn.finish()
+
+
+class Backoff:
+    """Longer and longer pauses with jitter: those that lost a server together must not return together."""
+
+    def __init__(self) -> None:
+        self._next = FIRST_PAUSE
+        self._good_since: float | None = None
+
+    def succeeded(self) -> None:
+        """Note a success; later ones in a row change nothing."""
+        if self._good_since is None:
+            self._good_since = monotonic()
+
+    def failed(self) -> float:
+        """Note a failure; how long to pause now."""
+        if self._good_since is not None and monotonic() - self._good_since >= GOOD_AFTER:
+            self._next = FIRST_PAUSE
+        self._good_since = None
+        pause = self._next * random.uniform(0.5, 1)
+        self._next = min(self._next * 2, LONGEST_PAUSE)
+        return pause

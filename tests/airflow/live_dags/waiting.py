@@ -1,0 +1,32 @@
+"""Deferred sensors in their ways; each waits on the queue of its Dag's name."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_pgmq.sensors import PgmqSensor
+
+with DAG("waiting", schedule=None):
+    PgmqSensor(task_id="wait", queue_name="waiting", deferrable=True, timeout=300)
+
+with DAG("waiting_without_worker", schedule=None):
+    # Where Airflow starts the trigger without a worker, it is the triggerer that renders this.
+    PgmqSensor(
+        task_id="wait",
+        queue_name="{{ ti.dag_id }}",
+        condition={"kind": "order"},
+        deferrable=True,
+        start_from_trigger=True,
+        timeout=300,
+    )
+
+for ending in ("fails", "is_skipped"):
+    with DAG(f"waiting_{ending}", schedule=None):
+        PgmqSensor(
+            task_id="wait",
+            queue_name="waiting_in_vain",
+            deferrable=True,
+            # Longer than Airflow may take to tell that the first part of the task has ended.
+            timeout=8,
+            soft_fail=ending == "is_skipped",
+        )

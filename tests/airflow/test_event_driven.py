@@ -1,0 +1,110 @@
+"""Dags that messages start, on an Airflow that runs: every message of every burst reaches a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fixtures.live import LiveAirflow
+
+# One Airflow for all tests that need it.
+pytestmark = [pytest.mark.xdist_group("live_airflow"), pytest.mark.timeout(180), pytest.mark.slow]
+
+DAGS = ("burst", "bursts", "narrow", "sleeping", "shaken", "plain")
+
+
+@pytest.fixture(scope="module")
+def airflow(live_airflow: LiveAirflow) -> LiveAirflow:
+    """With every queue watched."""
+    live_airflow.wait_for_watchers(*DAGS)
+    return live_airflow
+
+
+@pytest.fixture
+def send(airflow: LiveAirflow) -> Callable[..., None]:
+    def send(queue_name: str, count: int) -> None:
+        airflow.hook().send_batch(queue_name, [{"n": n} for n in range(count)])
+
+    return send
+
+
+def all_done(airflow: LiveAirflow, queue_name: str, count: int, timeout: float = 60) -> None:
+    """Wait until so many messages were dealt with, and the queue is empty."""
+    airflow.wait_until(
+        lambda: airflow.processed(queue_name) == count and not airflow.left(queue_name),
+        f"{count} messages of {queue_name} are processed",
+        timeout,
+    )
+
+
+def test_of_plain_events_in_a_burst_one_reaches_a_run(airflow, send):
+    """What Airflow does with other watchers; once this fails, Airflow has learned it."""
+    send("plain", 6)
+
+    airflow.wait_until(lambda: len(airflow.events("plain")) == 6, "six events are stored", 30)
+    airflow.wait_until(lambda: airflow.processed("plain") >= 1, "a run has started", 60)
+    # Two more rounds of the scheduler: a burst elsewhere is done meanwhile.
+    send("burst", 10)
+    all_done(airflow, "burst", 10)
+
+    assert airflow.processed("plain") < 6
+    assert airflow.ask("SELECT count(*) FROM asset_dag_run_queue WHERE target_dag_id = 'plain'") == [(0,)]
+
+
+def test_a_burst_is_processed(airflow, send):
+    before = airflow.processed("burst")
+    send("burst", 500)
+    all_done(airflow, "burst", before + 500)
+
+
+def test_ten_bursts_are_processed(airflow, send):
+    for number in range(10):
+        send("bursts", 50)
+        # Into the middle of the runs that the first ones start.
+        airflow.wait_until(lambda n=number: airflow.processed("bursts") or n == 0, "the first run works", 60)
+    all_done(airflow, "bursts", 500)
+
+
+def test_with_one_run_at_a_time_nothing_waits_for_a_later_message(airflow, send):
+    for count in (100, 200, 400):
+        send("narrow", count - airflow.processed("narrow"))
+        # The run has taken them and goes on for a while, so the next ones find the Dag at its limit.
+        airflow.wait_until(lambda n=count: airflow.processed("narrow") == n, "the run works", 60)
+    send("narrow", 100)
+    all_done(airflow, "narrow", 500)
+
+
+def test_what_comes_while_the_dag_is_paused_is_processed_after(airflow, send):
+    airflow.pause("sleeping")
+    airflow.wait_until(lambda: not airflow.watched("sleeping"), "the watcher is gone", 60)
+    send("sleeping", 500)
+    airflow.pause("sleeping", False)
+    all_done(airflow, "sleeping", 500)
+
+
+def test_a_killed_triggerer_loses_nothing(airflow, send):
+    send("shaken", 250)
+    airflow.kill("triggerer")
+    send("shaken", 250)
+    airflow.start("triggerer")
+    all_done(airflow, "shaken", 500)
+
+
+def test_the_bell_is_silent_while_the_queue_is_empty(airflow, send):
+    send("burst", 1)
+    airflow.wait_until(lambda: not airflow.left("burst"), "the queue is empty", 60)
+    rung = len(airflow.events("burst"))
+    # Longer than the bell's interval: a message elsewhere comes, rings and is processed meanwhile, twice.
+    for count in (1, 2):
+        send("bursts", 1)
+        all_done(airflow, "bursts", 500 + count)
+    assert len(airflow.events("burst")) <= rung + 1
+
+
+def test_an_event_says_how_many_wait_and_since_when(airflow):
+    event: dict[str, Any] = airflow.events("burst")[0]
+    assert event["queue_name"] == "burst"
+    assert event["visible"] > 0
+    assert event["oldest"]

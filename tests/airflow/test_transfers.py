@@ -1,0 +1,230 @@
+"""Between tables and queues, without Python in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import psycopg
+import pytest
+from airflow.sdk import DAG
+
+from airflow_pgmq.errors import DuplicateMessage, InvalidMessage, InvalidName, InvalidQuery, MessagesFailed
+from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.operators import PgmqSendFromQueryOperator, PgmqToSqlOperator
+from tests.fixtures.airflow import FinishedRun
+from tests.fixtures.factories import execute, queued
+from tests.fixtures.postgres import Database
+
+Run = Callable[..., FinishedRun]
+
+
+@pytest.fixture
+def hook(pgmq_connection: str, database: Database) -> PgmqHook:
+    hook = PgmqHook()
+    hook.create_queue("q")
+    execute(
+        database, "CREATE TABLE orders (id int PRIMARY KEY, total numeric, made timestamptz DEFAULT now())"
+    )
+    return hook
+
+
+def test_rows_become_messages(hook: PgmqHook, run_dag: Run, database: Database) -> None:
+    execute(database, "INSERT INTO orders SELECT n, n * 1.5 FROM generate_series(1, 3) AS n")
+    with DAG("query", schedule=None) as dag:
+        PgmqSendFromQueryOperator(
+            task_id="t",
+            queue_name="q",
+            sql="SELECT id, total, 'order/' || id AS dedup_key FROM orders"
+            " WHERE id <= %(most)s ORDER BY id DESC; ",
+            parameters={"most": "{{ 2 }}"},
+            headers={"team": "sales"},
+        )
+    run = run_dag(dag)
+    assert run.xcom("t") == {"sent": 2, "duplicates": 0}
+    rows = queued(database, "q")
+    # Ids follow the query's order.
+    assert [row["message"] for row in rows] == [{"id": 2, "total": 3.0}, {"id": 1, "total": 1.5}]
+    assert rows[0]["headers"]["dedup_key"] == "order/2"
+    assert rows[0]["headers"]["team"] == "sales"
+    assert rows[0]["headers"]["source"]["task_id"] == "t"
+    assert run_dag(dag).xcom("t") == {"sent": 0, "duplicates": 2}
+
+
+def test_columns_say_how_a_row_is_sent(hook: PgmqHook, database: Database) -> None:
+    hook.send_from_query(
+        "q",
+        """-- a comment with 100 % and {braces}
+        SELECT jsonb_build_object('n', n) AS message, jsonb_build_object('h', n) AS headers,
+               CASE n WHEN 1 THEN interval '1 hour' END AS delay,
+               CASE n WHEN 2 THEN timestamptz '2031-01-01 00:00Z' END AS visible_at,
+               CASE n WHEN 3 THEN 'k' END AS dedup_key
+        FROM generate_series(1, 4) AS n ORDER BY n -- and one at the end""",
+        headers={"h": 0, "all": True},
+    )
+    rows = queued(database, "q")
+    assert [row["message"] for row in rows] == [{"n": n} for n in (1, 2, 3, 4)]
+    assert [row["headers"] for row in rows] == [
+        {"h": 1, "all": True},
+        {"h": 2, "all": True},
+        {"h": 3, "all": True, "dedup_key": "k"},
+        {"h": 4, "all": True},
+    ]
+    now = datetime.now(timezone.utc)
+    assert timedelta(minutes=59) < rows[0]["vt"] - now < timedelta(minutes=61)
+    assert rows[1]["vt"] == datetime(2031, 1, 1, tzinfo=timezone.utc)
+    assert rows[2]["vt"] <= now
+
+
+@pytest.mark.parametrize("scope", ["once", "queued", "none"])
+def test_scopes(hook: PgmqHook, database: Database, scope: Any) -> None:
+    sql = "SELECT n, nullif('k' || n % 3, 'k0') AS dedup_key, 1.5 AS delay FROM generate_series(1, 6) AS n"
+    first = hook.send_from_query("q", sql, dedup_scope=scope)
+    again = hook.send_from_query("q", sql, dedup_scope=scope)
+    if scope == "none":
+        assert first == again == {"sent": 6, "duplicates": 0}
+        assert {row["headers"] for row in queued(database, "q")} == {None}
+    else:
+        # Two without a key each time, and the first of each key.
+        assert first == {"sent": 4, "duplicates": 2}
+        assert again == {"sent": 2, "duplicates": 4}
+        assert hook.send("q", "m", dedup_key="k1", dedup_scope=scope).status == "duplicate"
+    # No ids are burnt by duplicates.
+    ids = [row["msg_id"] for row in queued(database, "q")]
+    assert ids == list(range(1, len(ids) + 1))
+
+
+def test_a_key_that_expired_is_sent_again(hook: PgmqHook, database: Database) -> None:
+    sql = "SELECT 'k' AS dedup_key"
+    hook.send_from_query("q", sql)
+    execute(database, "UPDATE airflow_pgmq.dedup_ledger SET expires_at = now() - interval '1 s'")
+    assert hook.send_from_query("q", sql)["sent"] == 1
+
+
+def test_all_or_nothing(hook: PgmqHook, database: Database) -> None:
+    hook.send("q", "m", dedup_key="k2")
+    sql = "SELECT 'k' || n AS dedup_key FROM generate_series(1, 3) AS n"
+    with pytest.raises(DuplicateMessage):
+        hook.send_from_query("q", sql, on_duplicate="fail")
+    with pytest.raises(InvalidName, match="256"):
+        hook.send_from_query("q", "SELECT repeat('k', 256) AS dedup_key UNION ALL SELECT 'k'")
+    assert len(queued(database, "q")) == 1
+    assert len(execute(database, "SELECT 1 FROM airflow_pgmq.dedup_ledger")) == 1
+
+
+def test_in_the_callers_transaction(hook: PgmqHook, database: Database) -> None:
+    with hook.get_conn() as conn:
+        conn.execute("INSERT INTO orders VALUES (1, 1)")
+        assert hook.send_from_query("q", "SELECT id FROM orders", conn=conn)["sent"] == 1
+        conn.rollback()
+    assert queued(database, "q") == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters"),
+    [
+        ("SELECT 1; SELECT 2", None),
+        ("SELEC 1", None),
+        ("  ", None),
+        ("SELECT %(a)s", ["a"]),
+        ("SELECT 1", {"pgmq_queue": 1}),
+    ],
+    ids=str,
+)
+def test_what_is_not_one_query_is_refused(hook: PgmqHook, sql: str, parameters: Any) -> None:
+    with pytest.raises(InvalidQuery):
+        hook.send_from_query("q", sql, parameters)
+
+
+def test_errors_of_the_query_are_postgres_own(hook: PgmqHook) -> None:
+    with pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"):
+        hook.send_from_query("q", "SELECT * FROM nowhere")
+    with pytest.raises(psycopg.errors.InvalidDatetimeFormat, match="soon"):
+        hook.send_from_query("q", "SELECT 'soon' AS delay")
+    with pytest.raises(InvalidMessage):
+        hook.send_from_query("q", "SELECT 1", on_duplicate="replace")  # type: ignore[arg-type]
+
+
+# To a table.
+
+
+def test_messages_become_rows(hook: PgmqHook, run_dag: Run, database: Database) -> None:
+    hook.send_batch("q", [{"id": n, "total": n / 2, "other": "x"} for n in range(5)])
+    with DAG("rows", schedule=None) as dag:
+        PgmqToSqlOperator(
+            task_id="t", queue_name="q", table="public.{{ 'orders' }}", columns=["id", "total"], batch_size=2
+        )
+    counts = run_dag(dag).xcom("t")
+    assert (counts["acked"], counts["batches"]) == (5, 3)
+    rows = execute(database, "SELECT * FROM orders ORDER BY id")
+    assert [row["id"] for row in rows] == list(range(5))
+    # Columns that are not named keep their defaults.
+    assert all(row["made"] for row in rows)
+    assert hook.metrics("q").queue_length == 0
+
+
+def test_one_bad_row_does_not_stop_the_others(hook: PgmqHook, database: Database) -> None:
+    hook.send_batch("q", [{"id": 1}, {"id": "x"}, {"id": 1}, {"id": 2}])
+    operator = PgmqToSqlOperator(
+        task_id="t", queue_name="q", table="orders", columns=["id"], max_reads=None, do_xcom_push=False
+    )
+    with pytest.raises(MessagesFailed, match="2 of 4"):
+        operator.execute({})
+    assert [row["id"] for row in execute(database, "SELECT id FROM orders ORDER BY 1")] == [1, 2]
+    assert [row["message"]["id"] for row in queued(database, "q")] == ["x", 1]
+
+
+def test_conflicts_can_be_skipped(hook: PgmqHook, database: Database) -> None:
+    hook.send_batch("q", [{"id": 1, "total": 1}, {"id": 1, "total": 2}])
+    operator = PgmqToSqlOperator(
+        task_id="t", queue_name="q", table="orders", columns=["id", "total"], on_conflict="skip"
+    )
+    assert operator.execute({})["acked"] == 2
+    assert [row["total"] for row in execute(database, "SELECT total FROM orders")] == [1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO orders (id, total) SELECT (message ->> 'id')::int, %(rate)s * read_ct FROM messages;",
+        """/* first */ -- then
+        with recursive numbered AS (SELECT *, 1 AS step FROM messages)
+        INSERT INTO orders (id, total) SELECT (message ->> 'id')::int, %(rate)s FROM numbered""",
+    ],
+)
+def test_a_statement_sees_messages_as_a_table(hook: PgmqHook, database: Database, sql: str) -> None:
+    hook.send_batch("q", [{"id": 1}, {"id": 2}])
+    operator = PgmqToSqlOperator(task_id="t", queue_name="q", sql=sql, parameters={"rate": 7})
+    assert operator.execute({})["acked"] == 2
+    assert [(row["id"], row["total"]) for row in execute(database, "SELECT * FROM orders ORDER BY 1")] == [
+        (1, 7),
+        (2, 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"table": "t", "sql": "SELECT 1", "columns": ["a"]},
+        {"table": "t"},
+        {"table": "t", "columns": "id"},
+        {"sql": "SELECT 1", "columns": ["id"]},
+        {"sql": "SELECT 1", "fail_on": "some"},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused_at_dag_parse(wrong: dict[str, Any]) -> None:
+    with pytest.raises((InvalidQuery, InvalidMessage)):
+        PgmqToSqlOperator(task_id="t", queue_name="q", **wrong)
+
+
+def test_a_table_name_is_quoted(hook: PgmqHook) -> None:
+    operator = PgmqToSqlOperator(
+        task_id="t", queue_name="q", table="a.b.c", columns=["id"], do_xcom_push=False
+    )
+    hook.send("q", {"id": 1})
+    with pytest.raises(MessagesFailed) as failed:
+        operator.execute({})
+    assert isinstance(failed.value.__cause__, InvalidQuery)

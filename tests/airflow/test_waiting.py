@@ -1,0 +1,79 @@
+"""Deferred sensors on an Airflow that runs, with a real triggerer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_pgmq.core import handover
+from tests.fixtures.live import LiveAirflow
+
+# One Airflow for all tests that need it.
+pytestmark = [pytest.mark.xdist_group("live_airflow"), pytest.mark.timeout(180), pytest.mark.slow]
+
+
+def begin(airflow: LiveAirflow, dag_id: str, queue_name: str) -> None:
+    """Start a run, on an empty queue."""
+    airflow.hook().create_queue(queue_name, notify=True)
+    airflow.trigger(dag_id)
+
+
+def task(airflow: LiveAirflow, dag_id: str) -> tuple[str, str | None]:
+    """State of the sensor, and the host of the worker that it had."""
+    rows = airflow.ask("SELECT state, hostname FROM task_instance WHERE dag_id = %s", dag_id)
+    return rows[0] if rows else ("", None)
+
+
+def await_state(airflow: LiveAirflow, dag_id: str, state: str) -> None:
+    airflow.wait_until(lambda: task(airflow, dag_id)[0] == state, f"{dag_id} is {state}", 60)
+
+
+def await_deferral(airflow: LiveAirflow, dag_id: str) -> None:
+    """Deferred, and for so long that Airflow knows of the end of its first part: or it fails the second."""
+    statement = (
+        "SELECT 1 FROM task_instance WHERE dag_id = %s AND state = 'deferred'"
+        " AND (start_date IS NULL OR updated_at < now() - interval '7 s')"
+    )
+    airflow.wait_until(lambda: airflow.ask(statement, dag_id), f"{dag_id} is deferred", 60)
+
+
+def nested(depth: int) -> Any:
+    """So many lists in each other."""
+    found: Any = []
+    for _ in range(depth - 1):
+        found = [found]
+    return found
+
+
+DEEP = nested(handover.MAX_DEPTH - 2)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "message", "handed_on"),
+    [
+        # Airflow's processes could not tell each other: the task would fail, and the next one too.
+        ("waiting", {"kind": "order", "number": 10**99}, None),
+        ("waiting_without_worker", {"kind": "order", "deep": DEEP}, {"kind": "order", "deep": DEEP}),
+    ],
+)
+def test_a_deferred_sensor_hands_on_what_comes(
+    live_airflow: LiveAirflow, dag_id: str, message: Any, handed_on: Any
+) -> None:
+    begin(live_airflow, dag_id, dag_id)
+    await_deferral(live_airflow, dag_id)
+    live_airflow.hook().send(dag_id, message)
+    await_state(live_airflow, dag_id, "success")
+    ((value,),) = live_airflow.ask("SELECT value FROM xcom WHERE dag_id = %s", dag_id)
+    (found,) = json.loads(value) if isinstance(value, str) else value
+    assert found["message"] == handed_on
+    assert found["by_reference"] is (handed_on is None)
+    assert live_airflow.archived(dag_id) == 1
+
+
+@pytest.mark.parametrize(("ending", "state"), [("fails", "failed"), ("is_skipped", "skipped")])
+def test_a_deferred_sensor_times_out(live_airflow: LiveAirflow, ending: str, state: str) -> None:
+    dag_id = f"waiting_{ending}"
+    begin(live_airflow, dag_id, "waiting_in_vain")
+    await_state(live_airflow, dag_id, state)

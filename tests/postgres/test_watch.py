@@ -1,0 +1,377 @@
+"""What wakes a waiter, and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from airflow_pgmq.errors import InvalidMessage, PermissionDenied, PgmqError, QueueNotFound
+from airflow_pgmq.statements import Statement, queues, reading
+from airflow_pgmq.watch import Watcher, demand, shared
+from tests.fixtures.factories import QUEUE, execute
+from tests.postgres.watching import (
+    arguments,
+    connections,
+    listening,
+    make_queue,
+    put,
+    soon,
+    until,
+    waiting,
+    watcher_of,
+)
+
+if TYPE_CHECKING:
+    from airflow_pgmq.client import Client
+    from tests.fixtures.postgres import Database
+
+
+@pytest.fixture
+def announced(client: Client) -> Client:
+    """A client of a database whose queue `mail` has our trigger."""
+    client.run(lambda: queues.enable_notify(QUEUE))
+    return client
+
+
+@pytest.fixture
+def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found by looking now and then."""
+    monkeypatch.setattr(demand, "SLOW_POLL", 10_000.0)
+    monkeypatch.setattr(demand, "FAST_POLL", 10_000.0)
+
+
+Scenario = Callable[[Watcher], Awaitable[Any]]
+
+
+def watch(database: Database, scenario: Scenario, **options: Any) -> Any:
+    """Run the scenario with a watcher; all that it started must have ended with it."""
+
+    async def main() -> Any:
+        async with watcher_of(database, **options) as watcher:
+            result = await scenario(watcher)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return result
+
+    threads = threading.active_count()
+    result = asyncio.run(main())
+    assert threading.active_count() <= threads + 1  # the loop's own, for `to_thread`
+    return result
+
+
+def test_what_is_there_already(database: Database, client: Client) -> None:
+    put(database, QUEUE)
+    put(database, QUEUE)
+    found = watch(database, lambda watcher: soon(watcher.wait(QUEUE)))
+    assert found.count == 2
+    assert found.oldest == execute(database, "SELECT min(enqueued_at) AS at FROM pgmq.q_mail")[0]["at"]
+    assert {row["read_ct"] for row in execute(database, "SELECT read_ct FROM pgmq.q_mail")} == {0}
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_a_new_message(database: Database, announced: Client) -> None:
+    async def scenario(watcher: Watcher) -> int:
+        task = await waiting(watcher, QUEUE)
+        await listening(watcher, database, QUEUE)
+        put(database, QUEUE)
+        return (await soon(task)).count
+
+    assert watch(database, scenario) == 1
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_a_delayed_message_when_its_time_has_come(database: Database, client: Client) -> None:
+    async def scenario(watcher: Watcher) -> bool:
+        put(database, QUEUE, delay=1)
+        await soon(watcher.wait(QUEUE))
+        return execute(database, "SELECT vt <= clock_timestamp() AS come FROM pgmq.q_mail")[0]["come"]
+
+    assert watch(database, scenario)
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_a_delayed_message_that_is_sent_while_one_waits(database: Database, announced: Client) -> None:
+    async def scenario(watcher: Watcher) -> None:
+        put(database, QUEUE, delay=3600)
+        task = await waiting(watcher, QUEUE)
+        await listening(watcher, database, QUEUE)
+        put(database, QUEUE, delay=1)
+        await soon(task)
+
+    watch(database, scenario)
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_a_message_whose_reader_let_it_lapse(database: Database, client: Client) -> None:
+    put(database, QUEUE)
+    client.run(lambda: reading.read(QUEUE, max_messages=1, visibility_timeout=1))
+    watch(database, lambda watcher: soon(watcher.wait(QUEUE)))
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_a_message_that_is_given_back(database: Database, client: Client) -> None:
+    """An UPDATE, which no trigger announces: our own statement does."""
+    put(database, QUEUE)
+    (message,) = client.run(lambda: reading.read(QUEUE, max_messages=1, visibility_timeout=3600))
+
+    async def scenario(watcher: Watcher) -> None:
+        task = await waiting(watcher, QUEUE)
+        await listening(watcher, database, QUEUE)
+        client.run(lambda: reading.set_vt(QUEUE, message, 7200))
+        assert not task.done()
+        client.run(lambda: reading.set_vt(QUEUE, message, None))
+        await soon(task)
+
+    watch(database, scenario)
+
+
+def test_only_enough_matching_messages(database: Database, announced: Client) -> None:
+    async def scenario(watcher: Watcher) -> int:
+        task = await waiting(
+            watcher, QUEUE, condition={"a": 1}, headers_condition={"job": "j"}, min_messages=2
+        )
+        for message, headers in (
+            ('{"a": 2}', '{"job": "j"}'),
+            ('{"a": 1}', None),
+            ('{"a": 1}', '{"job": "j"}'),
+        ):
+            execute(database, "SELECT pgmq.send('mail', %s::jsonb, %s::jsonb)", [message, headers])
+        # A waiter for anything shows that those were looked at.
+        await soon(watcher.wait(QUEUE, min_messages=3))
+        assert not task.done()
+        execute(database, """SELECT pgmq.send('mail', '{"a": 1, "b": 0}', '{"job": "j", "k": 1}'::jsonb)""")
+        return (await soon(task)).count
+
+    assert watch(database, scenario) == 2
+
+
+def test_a_mistake_is_the_affair_of_its_waiter_only(database: Database, announced: Client) -> None:
+    make_queue(announced, "secret")
+    execute(database, "CREATE ROLE clerk LOGIN")
+    execute(database, "GRANT USAGE ON SCHEMA pgmq TO clerk")
+    execute(database, "GRANT SELECT ON pgmq.q_mail TO clerk")
+
+    async def scenario() -> list[Any]:
+        watcher = Watcher(arguments(database, user="clerk"))
+        names = [QUEUE, "nowhere", QUEUE, "secret"]
+        tasks = [asyncio.create_task(watcher.wait(name)) for name in names]
+        _, pending = await asyncio.wait(tasks[1::2], timeout=20)
+        assert not pending
+        put(database, QUEUE)
+        put(database, QUEUE)
+        results = await soon(asyncio.gather(*tasks, return_exceptions=True))
+        await watcher.close()
+        return results
+
+    try:
+        first, missing, second, forbidden = asyncio.run(scenario())
+    finally:
+        execute(database, "DROP OWNED BY clerk; DROP ROLE clerk")
+    assert first.count == second.count == 2
+    assert isinstance(missing, QueueNotFound)
+    assert isinstance(forbidden, PermissionDenied)
+
+
+def test_what_is_asked_wrongly(database: Database, client: Client) -> None:
+    async def scenario(watcher: Watcher) -> None:
+        for wrong in ({"min_messages": 0}, {"poll_interval": 0}, {"condition": {"a": float("nan")}}):
+            with pytest.raises(InvalidMessage):
+                await watcher.wait(QUEUE, **wrong)
+
+    watch(database, scenario)
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_pgmqs_own_trigger_that_is_throttled(database: Database, client: Client) -> None:
+    """The second of two messages within 250 ms is never announced."""
+    execute(database, "SELECT pgmq.enable_notify_insert('mail')")
+
+    async def scenario(watcher: Watcher) -> None:
+        task = await waiting(watcher, QUEUE, min_messages=2)
+        await listening(watcher, database, QUEUE)
+        put(database, QUEUE)
+        # The first one was announced and looked at.
+        await soon(watcher.wait(QUEUE))
+        put(database, QUEUE)
+        await soon(task)
+
+    watch(database, scenario)
+
+
+def test_pgmqs_own_trigger_that_fell_silent(
+    database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a crash, which empties its unlogged table."""
+    monkeypatch.setattr(demand, "SLOW_POLL", 0.2)
+    execute(database, "SELECT pgmq.enable_notify_insert('mail')")
+    execute(database, "DELETE FROM pgmq.notify_insert_throttle")
+
+    async def scenario(watcher: Watcher) -> None:
+        task = await waiting(watcher, QUEUE)
+        await listening(watcher, database, QUEUE)
+        put(database, QUEUE)
+        await soon(task)
+
+    watch(database, scenario)
+
+
+def test_a_queue_that_nobody_announces_is_polled_sooner(
+    database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demand, "SLOW_POLL", 10_000.0)
+    monkeypatch.setattr(demand, "FAST_POLL", 0.2)
+
+    async def scenario(watcher: Watcher) -> None:
+        task = await waiting(watcher, QUEUE)
+        put(database, QUEUE)
+        await soon(task)
+
+    watch(database, scenario)
+
+
+def test_a_waiter_may_ask_for_more_frequent_looks(database: Database, client: Client, no_polls: None) -> None:
+    async def scenario(watcher: Watcher) -> None:
+        task = await waiting(watcher, QUEUE, poll_interval=0.2)
+        put(database, QUEUE)
+        await soon(task)
+
+    watch(database, scenario)
+
+
+def test_as_many_are_woken_as_there_are_messages_for(
+    database: Database, announced: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demand, "AGAIN", 10_000.0)
+
+    async def scenario(watcher: Watcher) -> None:
+        tasks = [await waiting(watcher, QUEUE) for _ in range(5)]
+        await listening(watcher, database, QUEUE)
+        execute(database, "SELECT pgmq.send_batch('mail', ARRAY['1', '2']::jsonb[])")
+        await soon(asyncio.gather(*tasks[:2]))
+        # The look after PGMQ's throttle wakes nobody for the same messages.
+        queue = watcher._demand.queues[QUEUE]
+        await until(lambda: queue.again_at == inf, "another look")
+        assert [task.done() for task in tasks] == [True, True, False, False, False]
+        # Nobody took them, so the next ones get their chance.
+        monkeypatch.setattr(demand, "AGAIN", 0.1)
+        put(database, QUEUE)
+        await soon(asyncio.gather(*tasks))
+
+    watch(database, scenario)
+
+
+def test_waiters_that_leave_are_forgotten(database: Database, announced: Client) -> None:
+    async def scenario(watcher: Watcher) -> None:
+        tasks = [
+            asyncio.create_task(watcher.wait(QUEUE, condition={"n": number % 7})) for number in range(300)
+        ]
+        await until(lambda: connections(database), "the first connection")
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert all(task.cancelled() for task in tasks)
+        await until(lambda: not connections(database), "connections are closed")
+        assert not watcher._demand.queues[QUEUE].waiters
+        # It goes on where it is needed again.
+        put(database, QUEUE)
+        await soon(watcher.wait(QUEUE))
+
+    watch(database, scenario, linger=0.2)
+
+
+def test_connections_outlive_a_one_shot_waiter(database: Database, announced: Client) -> None:
+    async def scenario(watcher: Watcher) -> None:
+        put(database, QUEUE)
+        await soon(watcher.wait(QUEUE))
+        await listening(watcher, database, QUEUE)
+        before = connections(database)
+        for _ in range(20):
+            await soon(watcher.wait(QUEUE))
+        assert connections(database) == before
+        assert len(before) <= 3
+
+    watch(database, scenario)
+
+
+def test_a_loop_that_ends_leaves_no_connection(database: Database, announced: Client) -> None:
+    async def scenario() -> None:
+        task = asyncio.create_task(shared("x", arguments(database)).wait(QUEUE))
+        await until(lambda: len(connections(database)) > 1, "both connections")
+        task.cancel()
+
+    asyncio.run(scenario())
+    # psycopg leaves a connection that was being opened when the loop ended to the garbage collector.
+    gc.collect()
+    asyncio.run(until(lambda: not connections(database), "connections are closed"))
+
+
+def test_one_watcher_for_a_loop_and_a_database(database: Database) -> None:
+    async def scenario() -> list[Watcher]:
+        here = arguments(database)
+        first = shared("a", here)
+        assert shared("a", {**here, "password": "new"}) is first
+        assert first.link.arguments["password"] == "new"
+        assert shared("b", here) is not first
+        assert shared("a", {**here, "dbname": "other"}) is not first
+        return [first]
+
+    assert asyncio.run(scenario())[0] is not asyncio.run(scenario())[0]
+
+
+def test_closing_ends_the_waits(database: Database, announced: Client) -> None:
+    async def scenario(watcher: Watcher) -> None:
+        task = await waiting(watcher, QUEUE)
+        await watcher.close()
+        with pytest.raises(PgmqError, match="closed"):
+            await task
+
+    watch(database, scenario)
+
+
+def test_work_of_ones_own_is_committed(database: Database, client: Client) -> None:
+    put(database, QUEUE)
+
+    async def scenario(watcher: Watcher) -> None:
+        read = reading.read(QUEUE, max_messages=1, visibility_timeout=60)
+        (message,) = await watcher.run(read)
+        assert await watcher.run(lambda: reading.archive(QUEUE, message)) == [1]
+        assert await watcher.run(lambda: queues.enable_notify(QUEUE)) is True
+        assert await watcher.run(queues.enable_notify(QUEUE)) is False
+        with pytest.raises(QueueNotFound):
+            await watcher.run(reading.read("nowhere", max_messages=1, visibility_timeout=60))
+
+    watch(database, scenario)
+    assert execute(database, "SELECT msg_id FROM pgmq.a_mail") == [{"msg_id": 1}]
+
+
+def test_who_is_cancelled_does_not_wait_for_the_server(database: Database, client: Client) -> None:
+    put(database, QUEUE)
+
+    async def scenario(watcher: Watcher) -> None:
+        with psycopg.connect(database.dsn) as other:
+            other.execute("LOCK pgmq.q_mail")
+            task = asyncio.create_task(watcher.run(reading.archive(QUEUE, 1)))
+            blocked = "SELECT pid FROM pg_locks WHERE NOT granted"
+            await until(lambda: execute(database, blocked), "the archiving waits for the lock")
+            task.cancel()
+            await asyncio.wait([task], timeout=20)
+            assert task.cancelled()
+        # What had begun is ended all the same.
+        await until(lambda: execute(database, "SELECT msg_id FROM pgmq.a_mail"), "the archived message")
+
+    watch(database, scenario)
+
+
+def test_two_at_a_time(database: Database, client: Client) -> None:
+    async def scenario(watcher: Watcher) -> None:
+        work = [watcher.run(Statement("alive")) for _ in range(50)]
+        await soon(asyncio.gather(*work))
+        assert len(connections(database)) <= 3
+
+    watch(database, scenario)

@@ -1,0 +1,53 @@
+"""How long is waited after failures in a row, and what is logged of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from airflow_pgmq import outages
+from airflow_pgmq.outages import Patience
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses, which take no time."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(outages.asyncio, "sleep", sleep)
+    return pauses
+
+
+def endure(patience: Patience, *errors: Exception) -> None:
+    async def all_of_them() -> None:
+        for error in errors:
+            await patience.endure(error)
+
+    asyncio.run(all_of_them())
+
+
+def test_pauses_grow_to_a_limit_and_start_anew_after_success(slept):
+    patience = Patience(logging.getLogger("test"), "Queue q")
+    endure(patience, *[ValueError("no")] * 9)
+    assert slept == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    patience.succeeded()
+    endure(patience, ValueError("no"))
+    assert slept[-1] == 1
+
+
+def test_a_reason_is_logged_once_and_its_end_once(slept, caplog):
+    caplog.set_level(logging.INFO)
+    patience = Patience(logging.getLogger("test"), "Queue q")
+    endure(patience, ValueError("no"), ValueError("no"), ValueError("other"))
+    patience.succeeded()
+    patience.succeeded()
+    assert [record.message for record in caplog.records] == [
+        "Queue q: trying again until it works: ValueError: no",
+        "Queue q: trying again until it works: ValueError: other",
+        "Queue q: works again",
+    ]
