@@ -14,10 +14,21 @@ from tests.fixtures.live import LiveAirflow
 pytestmark = [pytest.mark.xdist_group("live_airflow"), pytest.mark.timeout(180), pytest.mark.slow]
 
 
-def begin(airflow: LiveAirflow, dag_id: str, queue_name: str) -> None:
-    """Start a run, on an empty queue."""
-    airflow.hook().create_queue(queue_name, notify=True)
-    airflow.trigger(dag_id)
+QUEUES = {
+    "waiting": "waiting",
+    "waiting_without_worker": "waiting_without_worker",
+    "waiting_fails": "waiting_in_vain",
+    "waiting_is_skipped": "waiting_in_vain",
+}
+
+
+@pytest.fixture(scope="module")
+def airflow(live_airflow: LiveAirflow) -> LiveAirflow:
+    """With a run of each Dag, all on empty queues: they wait side by side."""
+    for dag_id, queue_name in QUEUES.items():
+        live_airflow.hook().create_queue(queue_name, notify=True)
+        live_airflow.trigger(dag_id)
+    return live_airflow
 
 
 def task(airflow: LiveAirflow, dag_id: str) -> tuple[str, str | None]:
@@ -59,21 +70,20 @@ DEEP = nested(handover.MAX_DEPTH - 2)
     ],
 )
 def test_a_deferred_sensor_hands_on_what_comes(
-    live_airflow: LiveAirflow, dag_id: str, message: Any, handed_on: Any
+    airflow: LiveAirflow, dag_id: str, message: Any, handed_on: Any
 ) -> None:
-    begin(live_airflow, dag_id, dag_id)
-    await_deferral(live_airflow, dag_id)
-    live_airflow.hook().send(dag_id, message)
-    await_state(live_airflow, dag_id, "success")
-    ((value,),) = live_airflow.ask("SELECT value FROM xcom WHERE dag_id = %s", dag_id)
+    await_deferral(airflow, dag_id)
+    airflow.hook().send(dag_id, message)
+    await_state(airflow, dag_id, "success")
+    ((value,),) = airflow.ask("SELECT value FROM xcom WHERE dag_id = %s", dag_id)
     (found,) = json.loads(value) if isinstance(value, str) else value
     assert found["message"] == handed_on
     assert found["by_reference"] is (handed_on is None)
-    assert live_airflow.archived(dag_id) == 1
+    assert airflow.archived(dag_id) == 1
 
 
-@pytest.mark.parametrize(("ending", "state"), [("fails", "failed"), ("is_skipped", "skipped")])
-def test_a_deferred_sensor_times_out(live_airflow: LiveAirflow, ending: str, state: str) -> None:
-    dag_id = f"waiting_{ending}"
-    begin(live_airflow, dag_id, "waiting_in_vain")
-    await_state(live_airflow, dag_id, state)
+@pytest.mark.parametrize(
+    ("dag_id", "state"), [("waiting_fails", "failed"), ("waiting_is_skipped", "skipped")]
+)
+def test_a_deferred_sensor_times_out(airflow: LiveAirflow, dag_id: str, state: str) -> None:
+    await_state(airflow, dag_id, state)
