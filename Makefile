@@ -63,7 +63,7 @@ clean: ## Remove environments, caches and builds
 $(AIRFLOW31_VENV)/installed: AIRFLOW := apache-airflow==3.1.8
 
 # Installed again whenever the dependencies change. An environment whose installation failed has no such file.
-%/installed: pyproject.toml
+%/installed: pyproject.toml package-lock.json hatch_build.py
 	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11, 3.12 or 3.13 is needed" >&2; exit 1; }
 ifdef UV
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $*

@@ -14,6 +14,7 @@ from airflow_pgmq import settings
 from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, utcnow
 from airflow_pgmq.core.messages import for_xcom
 from airflow_pgmq.errors import InvalidMessage, PgmqError
+from airflow_pgmq.links import PgmqQueueLink, push_early
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,6 +61,7 @@ class PgmqSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("queue_name", "condition", "headers_condition", "pgmq_conn_id")
     template_fields_renderers = {"condition": "json", "headers_condition": "json"}  # noqa: RUF012 - as Airflow has it
+    operator_extra_links = (PgmqQueueLink(),)
 
     def __init__(
         self,
@@ -113,6 +115,7 @@ class PgmqSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Take what is there, or wait for it in the way that was asked for."""
+        push_early(PgmqQueueLink(), self, context["ti"])
         if not self.deferrable:
             return super().execute(context)
         return self._take_or_defer(context, utcnow() + timedelta(seconds=self.timeout))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_pgmq.links import PgmqQueueLink
+
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_pgmq.hooks import PgmqHook
 
@@ -20,6 +23,7 @@ class PgmqOperator(BaseOperator):
 
     pgmq_conn_id: str
     ui_color = "#e3edf7"
+    operator_extra_links: Collection[BaseOperatorLink] = (PgmqQueueLink(),)
 
     @cached_property
     def hook(self) -> PgmqHook:

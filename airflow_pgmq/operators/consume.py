@@ -10,6 +10,7 @@ from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.calling import Signature
 from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.errors import InvalidMessage, MessagesFailed
+from airflow_pgmq.links import PgmqQueueLink, push_early
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class PgmqConsumeOperator(PgmqOperator):
         """Drain; the counts."""
         from airflow_pgmq.consumer import Consumer
 
+        push_early(PgmqQueueLink(), self, context["ti"])
         signature = Signature.of(self._function, transactional=self.transactional)
         consumer = Consumer(
             self.hook.client,

@@ -10,6 +10,7 @@ from airflow_pgmq import settings
 from airflow_pgmq.core import intervals, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.links import PgmqJobsLink, PgmqMessagesLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     """
 
     template_fields: Sequence[str] = ("namespace", "pgmq_conn_id")
+    operator_extra_links = (PgmqJobsLink(), PgmqMessagesLink())
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.errors import InvalidMessage, InvalidQuery, MessagesFailed
+from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
     template_fields: Sequence[str] = ("queue_name", "sql", "parameters", "headers", "pgmq_conn_id")
     template_fields_renderers = {"sql": "sql", "parameters": "json", "headers": "json"}  # noqa: RUF012 - as Airflow has it
     template_ext: Sequence[str] = (".sql",)
+    operator_extra_links = (PgmqQueueLink(), PgmqMessagesLink())
 
     def __init__(
         self,
