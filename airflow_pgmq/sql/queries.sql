@@ -757,3 +757,181 @@ WITH {recursive} messages AS (
     SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
     WHERE msg_id = ANY (%(pgmq_msg_ids)s::bigint[])
 ){statement};
+
+-- queue_tables --
+-- Every queue with what catalogue and statistics say of its table and archive. Reads no queue.
+SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
+       coalesce(has_table_privilege(q.oid, 'SELECT'), false) AS readable,
+       coalesce(own.bytes, 0)::bigint AS bytes,
+       -- A crash of the server resets the statistics; then the planner's guess is all there is.
+       CASE WHEN own.inserted + own.deleted + own.live + own.dead > 0 THEN own.live
+            ELSE greatest(q.reltuples, 0)::bigint END AS live,
+       coalesce(own.dead, 0)::bigint AS dead, coalesce(own.inserted, 0)::bigint AS inserted,
+       coalesce(own.deleted, 0)::bigint AS deleted,
+       coalesce(nullif(pg_stat_get_live_tuples(a.oid), 0), greatest(a.reltuples::bigint, 0), 0) AS archived,
+       EXISTS (
+           SELECT FROM pg_class AS guard JOIN pg_index ON indexrelid = guard.oid
+           WHERE guard.relnamespace = q.relnamespace AND guard.relname = lower('q_' || meta.queue_name || '_dedup_idx')
+               AND NOT (indisvalid AND indisunique)
+       ) AS broken_guard,
+       statement_timestamp() AS now
+FROM pgmq.meta
+LEFT JOIN pg_class AS q ON q.relnamespace = to_regnamespace('pgmq') AND q.relname = lower('q_' || meta.queue_name)
+LEFT JOIN pg_class AS a ON a.relnamespace = to_regnamespace('pgmq') AND a.relname = lower('a_' || meta.queue_name)
+LEFT JOIN LATERAL (
+    SELECT sum(pg_relation_size(part)) AS bytes, sum(pg_stat_get_live_tuples(part))::bigint AS live,
+           sum(pg_stat_get_dead_tuples(part))::bigint AS dead,
+           sum(pg_stat_get_tuples_inserted(part))::bigint AS inserted,
+           sum(pg_stat_get_tuples_deleted(part))::bigint AS deleted
+    FROM (
+        SELECT q.oid AS part WHERE q.relkind = 'r'
+        UNION ALL SELECT relid FROM pg_partition_tree(q.oid) WHERE q.relkind = 'p' AND isleaf
+    ) AS parts
+) AS own ON true
+WHERE %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s
+ORDER BY meta.queue_name;
+
+-- count_all --
+-- A queue's messages by state, every one of them looked at.
+SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
+       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
+       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
+       extract(epoch FROM statement_timestamp() - min(enqueued_at))::float8 AS oldest_age,
+       extract(epoch FROM statement_timestamp()
+                          - min(vt) FILTER (WHERE vt <= statement_timestamp()))::float8 AS waiting
+FROM {table};
+
+-- count_by_index --
+-- The same for a table that is mostly empty space.
+SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
+       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
+       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
+       extract(epoch FROM statement_timestamp() - min(enqueued_at))::float8 AS oldest_age,
+       extract(epoch FROM statement_timestamp()
+                          - min(vt) FILTER (WHERE vt <= statement_timestamp()))::float8 AS waiting
+FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT 10000) AS few;
+
+-- count_sample --
+-- The same for some pages of a large table. The oldest is looked up where no dead rows lie before it.
+SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
+       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
+       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
+       extract(epoch FROM statement_timestamp() - coalesce(
+           CASE WHEN %(clean)s THEN (
+               SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM {table} ORDER BY msg_id LIMIT 10) AS front
+           ) END, min(enqueued_at)))::float8 AS oldest_age,
+       extract(epoch FROM statement_timestamp() - coalesce(
+           CASE WHEN %(clean)s THEN (
+               SELECT vt FROM {table} WHERE vt <= statement_timestamp() ORDER BY vt LIMIT 1
+           ) END, min(vt) FILTER (WHERE vt <= statement_timestamp())))::float8 AS waiting
+FROM {table} TABLESAMPLE SYSTEM (%(percent)s::real);
+
+-- recent_samples --
+-- The counters of the last hour by queue, oldest first, with the age of each in minutes.
+SELECT meta.queue_name, recent.ages, recent.inserted, recent.deleted, newest.sampled_at AS newest
+FROM pgmq.meta
+LEFT JOIN LATERAL (
+    SELECT sampled_at FROM airflow_pgmq.queue_samples AS sample
+    WHERE sample.queue_name = meta.queue_name ORDER BY sampled_at DESC LIMIT 1
+) AS newest ON true
+CROSS JOIN LATERAL (
+    SELECT array_agg(age) AS ages, array_agg(inserted) AS inserted, array_agg(deleted) AS deleted
+    FROM (
+        SELECT date_part('epoch', date_trunc('minute', statement_timestamp()) - sampled_at)::integer / 60 AS age,
+               inserted, deleted
+        FROM airflow_pgmq.queue_samples AS sample
+        WHERE sample.queue_name = meta.queue_name
+            AND sampled_at >= date_trunc('minute', statement_timestamp()) - interval '62 minutes'
+        ORDER BY sampled_at
+    ) AS ordered
+) AS recent
+WHERE %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s;
+
+-- sample_history --
+-- The last sample of each step of time.
+SELECT DISTINCT ON (at) date_bin(%(step)s::interval, sampled_at, 'epoch') AS at,
+       inserted, deleted, length, visible, oldest_age
+FROM airflow_pgmq.queue_samples
+WHERE queue_name = %(queue_name)s AND sampled_at >= statement_timestamp() - %(span)s::interval
+ORDER BY at, sampled_at DESC;
+
+-- jobs_by_queue --
+-- How many periodic jobs send to each queue.
+SELECT queue_name, count(*) AS jobs FROM airflow_pgmq.periodic_jobs GROUP BY queue_name;
+
+-- examine_server --
+-- What a doctor asks first, of the catalog alone: to_regclass and the like fail where the role may not look
+-- into a schema. Whether our schema is there is null if the role may not read it.
+SELECT clock_timestamp() AS now, current_user::text AS role, current_database()::text AS database,
+       current_setting('server_version') AS version, pg_is_in_recovery() AS standby,
+       has_database_privilege(current_database(), 'CREATE') AS may_create,
+       EXISTS (SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+               WHERE nspname = 'pgmq' AND relname = 'meta') AS pgmq,
+       (SELECT extversion FROM pg_extension WHERE extname = 'pgmq') AS pgmq_version,
+       EXISTS (SELECT FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
+               WHERE nspname = 'pgmq' AND proname = 'send'
+                   AND oidvectortypes(proargtypes) = 'text, jsonb, jsonb, timestamp with time zone') AS headers,
+       CASE WHEN EXISTS (SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+                         WHERE nspname = 'airflow_pgmq' AND relname = 'migrations')
+            THEN nullif((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+                         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                         WHERE nspname = 'airflow_pgmq' AND relname = 'migrations'), false)
+            ELSE false END AS ours;
+
+-- examine_rights --
+-- Which of the wanted privileges the role lacks; names are patterns, of the tables of all queues.
+SELECT wanted.work, wanted.privilege, there.kind, there.schema, there.name
+FROM unnest(%(works)s::text[], %(kinds)s::text[], %(schemas)s::text[], %(patterns)s::text[], %(privileges)s::text[])
+    WITH ORDINALITY AS wanted (work, kind, schema, pattern, privilege, position)
+JOIN (
+    SELECT oid, 'schema' AS kind, nspname AS schema, nspname AS name FROM pg_namespace
+    UNION ALL
+    SELECT c.oid, CASE relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, nspname, relname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relkind IN ('r', 'p', 'S') AND NOT relispartition
+) AS there ON there.kind = wanted.kind AND there.schema = wanted.schema AND there.name LIKE wanted.pattern
+WHERE NOT CASE there.kind
+    WHEN 'schema' THEN has_schema_privilege(there.oid, wanted.privilege)
+    WHEN 'sequence' THEN has_sequence_privilege(there.oid, wanted.privilege)
+    ELSE has_table_privilege(there.oid, wanted.privilege)
+END
+ORDER BY wanted.position, there.name;
+
+-- examine_queues --
+-- Tables of queues by name: whether they can have and have the index of 'queued', and what announces inserts.
+SELECT substr(c.relname, 3) AS queue_name, c.relkind = 'p' AS partitioned,
+       EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+               WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique
+                   AND x.relname = c.relname || '_dedup_idx') AS guarded,
+       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(ours)s) AS ours,
+       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(theirs)s) AS theirs
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'pgmq' AND starts_with(c.relname, 'q_') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+ORDER BY 1;
+
+-- invalid_indexes --
+-- Indexes of queues and of our own tables that a failed build left behind.
+SELECT n.nspname AS schema, x.relname AS index_name
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
+WHERE n.nspname IN ('pgmq', 'airflow_pgmq') AND NOT i.indisvalid
+ORDER BY 1, 2;
+
+-- rebuild_index --
+-- Build an invalid index again.
+REINDEX INDEX {index};
+
+-- disable_pgmq_notify --
+-- Take PGMQ's own notify trigger off a queue.
+SELECT pgmq.disable_notify_insert(%(queue_name)s);
+
+-- unguarded_keys --
+-- A row if one of the newest messages has a dedup key that the ledger does not know: it was sent with the
+-- scope 'queued', or by another client. Old ones may have outlived their window.
+SELECT %(queue_name)s AS queue_name WHERE EXISTS (
+    SELECT FROM (SELECT enqueued_at, headers FROM {table} ORDER BY msg_id DESC LIMIT 100) AS newest
+    WHERE headers ? 'dedup_key' AND NOT headers ? 'dead_letter' AND enqueued_at > now() - interval '1 hour'
+        AND NOT EXISTS (
+            SELECT FROM airflow_pgmq.dedup_ledger
+            WHERE queue_name = %(queue_name)s AND dedup_key = newest.headers ->> 'dedup_key' COLLATE "C"
+        )
+);
