@@ -59,6 +59,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "task-decorators": [{"name": "pgmq", "class-name": "airflow_pgmq.decorators.pgmq_task"}],
+        "cli": ["airflow_pgmq.cli_commands.definition.get_commands"],
         "notifications": ["airflow_pgmq.notifications.PgmqNotifier"],
         "config": {
             "pgmq": {
@@ -77,6 +78,14 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "integer",
                         "example": None,
                         "default": "49152",
+                    },
+                    "redact_keys": {
+                        "description": "JSON keys, separated by commas and in any case, whose values "
+                        "the page hides in messages and headers.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "password,iban",
+                        "default": "password,secret,token,authorization,api_key",
                     },
                 },
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_pgmq.core.payload import DEFAULT_MAX_BYTES
+from airflow_pgmq.core.redaction import DEFAULT_KEYS, parse_keys
 
 #: Airflow keeps XComs in its metadata database, where they are read and shown as a whole.
 MAX_XCOM_BYTES = 48 * 1024
@@ -20,6 +21,13 @@ def max_xcom_bytes() -> int:
     from airflow.configuration import conf
 
     return int(conf.getint("pgmq", "max_xcom_bytes", fallback=MAX_XCOM_BYTES))
+
+
+def redact_keys() -> frozenset[str]:
+    """`[pgmq] redact_keys`: what stands under these JSON keys is never shown on the page."""
+    from airflow.configuration import conf
+
+    return parse_keys(conf.get("pgmq", "redact_keys", fallback=DEFAULT_KEYS))
 
 
 def default_deferrable() -> bool:

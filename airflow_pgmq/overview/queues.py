@@ -67,9 +67,9 @@ def queue(
             raise QueueNotFound(queue_name)
         _, dead_letters = client.run(lambda: statements.tables(names.dead_letter_queue(queue_name)), current)
         counted = count(client, current, [*tables, *dead_letters])
-        samples: Mapping[str, Row] = {}
+        samples: dict[str, Row] = {}
         jobs: Mapping[str, int] = {}
-        past: Sequence[Row] = ()
+        past: list[Row] = []
         if client.run(installed.is_current, current):
             samples = client.run(lambda: statements.recent_samples(queue_name), current)
             jobs = client.run(statements.jobs_by_queue, current)

@@ -549,7 +549,7 @@ FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[]
 ON CONFLICT (namespace, name) DO UPDATE
 SET version = excluded.version, fingerprint = excluded.fingerprint, definition = excluded.definition,
     queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip,
-    watermark = excluded.watermark, next_slot = excluded.next_slot;
+    watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = now();
 
 -- advance_jobs --
 -- Move watermarks past what was enqueued, in the transaction that enqueued it.
@@ -935,3 +935,106 @@ SELECT %(queue_name)s AS queue_name WHERE EXISTS (
             WHERE queue_name = %(queue_name)s AND dedup_key = newest.headers ->> 'dedup_key' COLLATE "C"
         )
 );
+
+-- messages_of_queue --
+-- Messages by id, of those that are looked through; payloads up to a size. Reads nothing.
+SELECT msg_id, read_ct, enqueued_at, vt, NULL::timestamptz AS archived_at, headers,
+       CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
+       pg_column_size(message) > %(most)s AS too_large, statement_timestamp() AS now
+FROM (
+    SELECT * FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id LIMIT %(scanned)s
+) AS part
+WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
+    AND (%(namespace)s::text IS NULL OR headers ->> 'namespace' = %(namespace)s)
+    AND (%(dedup_key)s::text IS NULL OR headers ->> 'dedup_key' = %(dedup_key)s)
+ORDER BY msg_id LIMIT %(limit)s;
+
+-- messages_of_archive --
+-- The same of a queue's archive, whose newest come first.
+SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers,
+       CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
+       pg_column_size(message) > %(most)s AS too_large, statement_timestamp() AS now
+FROM (
+    SELECT * FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC LIMIT %(scanned)s
+) AS part
+WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
+    AND (%(namespace)s::text IS NULL OR headers ->> 'namespace' = %(namespace)s)
+    AND (%(dedup_key)s::text IS NULL OR headers ->> 'dedup_key' = %(dedup_key)s)
+ORDER BY msg_id DESC LIMIT %(limit)s;
+
+-- scanned_of_queue --
+-- Where looking through stopped, if there is more.
+SELECT msg_id FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id OFFSET %(scanned)s - 1 LIMIT 1;
+
+-- scanned_of_archive --
+-- The same of an archive.
+SELECT msg_id FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC OFFSET %(scanned)s - 1 LIMIT 1;
+
+-- ledger_message --
+-- The message that stands for a dedup key.
+SELECT msg_id FROM airflow_pgmq.dedup_ledger WHERE queue_name = %(queue_name)s AND dedup_key = %(dedup_key)s;
+
+-- sent_by --
+-- The newest messages of a queue and its archive that a Dag, run or task has sent.
+SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
+    SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers,
+           CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
+           pg_column_size(message) > %(most)s AS too_large
+    FROM (
+        (SELECT msg_id, read_ct, enqueued_at, vt, NULL::timestamptz AS archived_at, headers, message
+         FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s)
+        UNION ALL
+        (SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers, message
+         FROM {archive} ORDER BY msg_id DESC LIMIT %(scanned)s)
+    ) AS newest
+    WHERE headers @> %(source)s::jsonb
+    ORDER BY msg_id DESC LIMIT %(limit)s
+) AS found;
+
+-- dead_letter_origins --
+-- Where dead letters came from.
+SELECT DISTINCT headers -> 'dead_letter' ->> 'queue' AS queue_name
+FROM (
+    SELECT headers FROM {table}
+    WHERE %(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[])
+    ORDER BY msg_id LIMIT %(limit)s
+) AS chosen
+WHERE headers -> 'dead_letter' ? 'queue';
+
+-- shown_jobs --
+-- All jobs with their state, of one namespace or of all.
+SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.watermark,
+       job.next_slot, job.last_slot, job.last_sent_at, job.deployed_at, ns.owner, ns.ticked_at,
+       clock_timestamp() AS now
+FROM airflow_pgmq.periodic_jobs AS job JOIN airflow_pgmq.namespaces AS ns USING (namespace)
+WHERE job.namespace = coalesce(%(namespace)s, job.namespace) AND job.name = coalesce(%(name)s, job.name)
+ORDER BY job.namespace, job.name;
+
+-- shown_namespaces --
+-- All sets of jobs.
+SELECT namespace, owner, version, ticked_at, clock_timestamp() AS now FROM airflow_pgmq.namespaces
+WHERE namespace = coalesce(%(namespace)s, namespace) ORDER BY namespace;
+
+-- sent_slots --
+-- What the ledger knows of slots. LIMIT makes it a look-up per key.
+SELECT asked.key, taken.first_at, taken.expires_at
+FROM unnest(%(queue_names)s::text[], %(keys)s::text[]) AS asked (queue_name, key)
+CROSS JOIN LATERAL (
+    SELECT first_at, expires_at FROM airflow_pgmq.dedup_ledger
+    WHERE dedup_key = asked.key COLLATE "C" AND queue_name = asked.queue_name COLLATE "C"
+    LIMIT 1
+) AS taken;
+
+-- repeated_slots --
+-- Slots that were met again since then.
+SELECT namespace, name, slot FROM airflow_pgmq.repeated_slots
+WHERE namespace = coalesce(%(namespace)s, namespace) AND slot >= %(since)s;
+
+-- note_repeats --
+-- Slots that a tick or a backfill met although they had been sent.
+INSERT INTO airflow_pgmq.repeated_slots AS known (namespace, name, slot, repeated_at)
+SELECT %(namespace)s, repeat.name, repeat.slot, statement_timestamp()
+FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
+ORDER BY repeat.name, repeat.slot
+ON CONFLICT (namespace, name, slot) DO UPDATE
+SET times = known.times + 1, repeated_at = excluded.repeated_at;
