@@ -7,9 +7,12 @@ import { toast } from "./toast.js";
 
 const SOME = {
   release: { label: "Release", done: "released", text: "Whoever reads next gets them at once, also if somebody works on them now." },
-  requeue: { label: "Requeue", done: "requeued", text: "They go back to the queue that they came from, with their reads counted anew." },
+  requeue: { label: "Requeue", done: "requeued", text: "They go back to the queue that they came from, as new messages with nothing read yet." },
   delete: { label: "Delete", done: "deleted", text: "They are gone for good, and are not archived.", danger: true },
 };
+
+// The API changes no more at once.
+const AT_MOST = 1000;
 
 export class Actions {
   constructor({ connectionId, reload }) {
@@ -17,14 +20,15 @@ export class Actions {
   }
 
   // Buttons for chosen messages of a queue.
-  forChosen(queueName, verbs, chosen) {
+  forChosen(queueName, verbs, chosen, where) {
     return verbs.map((verb) => h("button", { type: "button", class: SOME[verb].danger ? "danger" : null, disabled: !chosen.length,
-      onclick: () => this.#some(queueName, verb, chosen.map(Number)) }, SOME[verb].label));
+      onclick: () => this.#some(queueName, verb, { msg_ids: chosen.map(Number), ...where }) }, SOME[verb].label));
   }
 
   requeueAll(queueName, number) {
-    return h("button", { type: "button", onclick: () => this.#run(queueName, "requeue", { limit: number }, {
-      title: `Requeue ${plural(number, "dead letter")}?`, text: SOME.requeue.text, action: "Requeue" }, "requeued") }, "Requeue all");
+    const limit = Math.min(number, AT_MOST);
+    return h("button", { type: "button", onclick: () => this.#run(queueName, "requeue", { limit }, {
+      title: `Requeue ${limit < number ? "the oldest " : ""}${plural(limit, "dead letter")}?`, text: SOME.requeue.text, action: "Requeue" }, "requeued") }, "Requeue all");
   }
 
   purge(queueName) {
@@ -33,10 +37,10 @@ export class Actions {
       text: "Every message in it is deleted, those in flight and delayed too. Nothing brings them back." }, "deleted") }, "Purge…");
   }
 
-  #some(queueName, verb, ids) {
+  #some(queueName, verb, body) {
     const { label, done, text, danger } = SOME[verb];
-    const title = `${label} ${plural(ids.length, "message")}?`;
-    return this.#run(queueName, verb, { msg_ids: ids }, { title, text, action: label, danger }, done);
+    const title = `${label} ${plural(body.msg_ids.length, "message")}?`;
+    return this.#run(queueName, verb, body, { title, text, action: label, danger }, done);
   }
 
   async #run(queueName, verb, body, question, done) {

@@ -15,12 +15,12 @@ const COLUMNS = {
   dead_letters: [{ id: "reason", label: "Reason", changes: (each) => each.dead_letter, cell: reason }, READS,
     moment("enqueued_at", "Enqueued", (each) => each.enqueued_at)],
 };
-const VERBS = { messages: ["release", "delete"], dead_letters: ["requeue", "delete"], archive: [] };
+const VERBS = { messages: ["release", "delete"], dead_letters: ["requeue", "delete"], archive: ["requeue"] };
 
 export class MessageBrowser {
   constructor({ connection, tab, actions, reload }) {
     Object.assign(this, { connection, tab, actions, reload, limit: PAGE, first: true });
-    const choose = connection.may_write && VERBS[tab].length ? (ids) => this.#drawActions(ids) : null;
+    const choose = connection.may_write ? (ids) => this.#drawActions(ids) : null;
     this.list = new Messages({ label: "Messages", mayPeek: connection.may_peek, columns: COLUMNS[tab], onChoose: choose });
     this.buttons = h("div", { class: "buttons" });
     this.foot = h("div", { class: "foot" });
@@ -76,7 +76,7 @@ export class MessageBrowser {
     const dead = this.tab === "dead_letters";
     replace(this.buttons, this.list.items.length ? [
       h("span", { class: "muted" }, chosen.length ? `${plural(chosen.length, "message")} chosen` : ""),
-      this.actions.forChosen(this.queueName, VERBS[this.tab], chosen),
+      this.actions.forChosen(this.queueName, VERBS[this.tab], chosen, this.tab === "archive" ? { where: "archive" } : {}),
       dead && this.queue.dead_letters ? this.actions.requeueAll(this.queueName, this.queue.dead_letters) : null,
     ] : null);
   }

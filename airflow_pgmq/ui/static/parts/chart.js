@@ -3,8 +3,12 @@ import { h, replace } from "../dom.js";
 import { count, instant, zone } from "../format.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 
-const HEIGHT = 170;
+const HEIGHT = 180;
 const ROWS = 60;
+
+// Per step: how a tick is written, and what is added to the first one of a year, month, day, hour …
+const TIMES = [[86_400, "{D} {MMM}"], [60, "{HH}:{mm}"]].map(([step, form]) =>
+  [step, form, null, null, step < 86_400 ? "\n{D} {MMM}" : null, null, null, null, 1]);
 
 // `series`: {field, label, colour: a CSS variable, fill}. Unknown values are gaps.
 export class Chart {
@@ -48,9 +52,8 @@ export class Chart {
       hooks: { setCursor: [(plot) => this.#legend(plot.cursor.idx)] },
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
       axes: [
-        { ...axis, space: 70, values: [[86_400, "{D} {MMM}"], [3_600, "{HH}:{mm}"], [60, "{HH}:{mm}"]].map(
-          ([step, form]) => [step, form, ...Array(5).fill(null), 1]) },
-        { ...axis, size: 44, space: 34, incrs: [1, 2, 5].flatMap((n) => [...Array(9).keys()].map((e) => n * 10 ** e)),
+        { ...axis, space: 70, size: 40, values: TIMES },
+        { ...axis, size: 44, space: 26, incrs: [1, 2, 5].flatMap((n) => [...Array(9).keys()].map((e) => n * 10 ** e)),
           values: (_, ticks) => ticks.map((tick) => count(tick)) },
       ],
       series: [{}, ...this.series.map(({ colour: name, fill }) => ({ stroke: colour(name), width: 1.5,

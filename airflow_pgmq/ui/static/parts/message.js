@@ -34,14 +34,14 @@ function content({ message, headers, redacted }) {
 
 const moment = (iso) => iso && [h("time", { datetime: iso, title: exact(iso) }, instant(iso)), h("span", { class: "muted" }, ` ${ago(iso)}`)];
 
-const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
-
 function deadLetter(found) {
   if (!found) return [];
-  const { queue_name, msg_id, ...others } = found;
+  const { queue, msg_id, reason, read_ct, enqueued_at } = found;
   return [
-    ["From queue", queue_name && [h("a", { href: toQueue(queue_name) }, queue_name), msg_id ? `, message ${msg_id}` : null]],
-    ...Object.entries(others).map(([name, value]) => [name.replaceAll("_", " "), value === null ? null : text(value)]),
+    ["Reason", reason],
+    ["Died in", queue && [h("a", { href: toQueue(queue) }, queue), msg_id ? `, message ${msg_id}` : null]],
+    ["Reads before", read_ct === undefined ? null : full(read_ct)],
+    ["First enqueued", moment(enqueued_at)],
   ];
 }
 

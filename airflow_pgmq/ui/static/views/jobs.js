@@ -25,7 +25,7 @@ const COLUMNS = [
   { id: "queue_name", label: "Queue", by: (job) => job.queue_name, changes: (job) => job.queue_name,
     cell: (job) => h("a", { href: toQueue(job.queue_name, { by: "job", q: job.name }) }, job.queue_name) },
   { id: "next", label: "Next", by: (job) => job.next_slots[0], changes: (job) => [job.next_slots, job.paused], cell: next },
-  { id: "last", label: "Last sent", by: (job) => job.last_slot, changes: (job) => [job.last_slot, job.last_sent_at, job.lateness],
+  { id: "last", label: "Sent up to", by: (job) => job.last_slot, changes: (job) => [job.last_slot, job.last_sent_at, job.lateness],
     cell: last },
   { id: "slots", label: "Slots", changes: (job) => job.slots, cell: (job) => slotStrip(job.slots) },
 ];

@@ -46,9 +46,10 @@ function name(queue) {
   ];
 }
 
-const deadLetters = (queue) => (queue.dead_letters
-  ? h("a", { class: "bad", href: toQueue(queue.queue_name, { tab: "dead_letters" }) }, count(queue.dead_letters))
-  : quantity(queue.dead_letters));
+function deadLetters({ queue_name, dead_letters }) {
+  if (!dead_letters) return quantity(dead_letters);
+  return h("a", { class: "bad", href: toQueue(queue_name, { tab: "dead_letters" }) }, count(dead_letters));
+}
 
 const total = (values) => values.reduce((sum, value) => sum + (value ?? 0), 0);
 
