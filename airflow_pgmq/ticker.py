@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_pgmq import sampling
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import jobs, slots
 from airflow_pgmq.core.batch import chunks
@@ -102,6 +103,7 @@ class Tick:
                 counts, more = client.attempt(lambda: self._round(deployed), conn)
                 summary.add(counts)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
+            sampling.take_if_allowed(client, conn)
         return summary
 
     def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:
@@ -232,7 +234,14 @@ class Tick:
                 queue_name, batch, scope="once", on_duplicate="skip", window=self.dedup_window
             )
             results.update((str(answer.dedup_key), answer) for answer in answers)
+        yield from self._note_repeats(items, results)
         return results
+
+    def _note_repeats(self, items: Sequence[Outgoing], results: Mapping[str, SendResult]) -> Flow[None]:
+        """What the page shows as duplicates: a slot stays sent, and was met again."""
+        again = {(item.job.name, item.slot) for item in items if results[item.key].status == "duplicate"}
+        if again:
+            yield from periodic.note_repeats(self.namespace, sorted(again))
 
 
 def withdraw(

@@ -20,7 +20,6 @@ def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> di
     :param keys: whose values are hidden even then
     """
     headers = row["headers"] if isinstance(row["headers"], Mapping) else {}
-    expires_at = Message.from_row({**row, "message": None}).expires_at
     shown = {
         "msg_id": row["msg_id"],
         "read_ct": row["read_ct"],
@@ -28,7 +27,7 @@ def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> di
         "vt": row["vt"],
         "archived_at": row["archived_at"],
         "state": _state(row, now),
-        "expires_at": expires_at,
+        "expires_at": Message.expiry(headers.get("expires_at")),
         "dedup_key": _text(headers.get("dedup_key")),
         "job": _text(headers.get("job")),
         "namespace": _text(headers.get("namespace")),

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from airflow_pgmq import sampling
 from airflow_pgmq.client import Client, Connection
-from airflow_pgmq.core import counting, names, problems, rates
+from airflow_pgmq.core import names, problems, rates
 from airflow_pgmq.core.counting import Counts, Table
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import QueueNotFound
@@ -31,7 +32,7 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
     """
     with client.connection(conn) as current:
         now, tables = client.run(statements.tables, current)
-        counted = count(client, current, tables)
+        counted = sampling.count(client, current, tables)
         ours = client.run(installed.is_current, current)
         samples = client.run(statements.recent_samples, current) if ours else {}
         jobs = client.run(statements.jobs_by_queue, current) if ours else {}
@@ -66,7 +67,7 @@ def queue(
         if not tables:
             raise QueueNotFound(queue_name)
         _, dead_letters = client.run(lambda: statements.tables(names.dead_letter_queue(queue_name)), current)
-        counted = count(client, current, [*tables, *dead_letters])
+        counted = sampling.count(client, current, [*tables, *dead_letters])
         samples: dict[str, Row] = {}
         jobs: Mapping[str, int] = {}
         past: list[Row] = []
@@ -78,18 +79,6 @@ def queue(
     dead = {name: counts.length or 0 for name, counts in counted.items()}
     found = _queue(tables[0], counted[queue_name], samples.get(queue_name), jobs, dead, known)
     return {**found, "at": now, "history": _history(past, now or datetime.now(timezone.utc), span, step)}
-
-
-def count(client: Client, conn: Connection, tables: Sequence[Table]) -> dict[str, Counts]:
-    """Count the messages of these queues; each statement is its own transaction, which bounds its locks."""
-    how = counting.choose(tables)
-    rows: dict[str, Row] = {}
-    for statement in statements.counts((table, how[table.queue_name]) for table in tables):
-        rows |= client.run(lambda statement=statement: statement, conn)  # type: ignore[misc]
-    return {
-        table.queue_name: counting.counts(table, how[table.queue_name], rows.get(table.queue_name))
-        for table in tables
-    }
 
 
 def _queue(

@@ -1038,3 +1038,84 @@ FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
 ORDER BY repeat.name, repeat.slot
 ON CONFLICT (namespace, name, slot) DO UPDATE
 SET times = known.times + 1, repeated_at = excluded.repeated_at;
+
+-- prune_repeats --
+-- Forget repeats that no strip of slots shows any more.
+DELETE FROM airflow_pgmq.repeated_slots WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM airflow_pgmq.repeated_slots WHERE repeated_at < statement_timestamp() - %(keep)s::interval
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+));
+
+-- short_locks --
+-- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
+SELECT set_config('lock_timeout', '2s', true);
+
+-- may_sample --
+-- Whether this role may keep samples.
+SELECT to_regclass('airflow_pgmq.queue_samples') IS NOT NULL
+    AND coalesce(bool_and(has_table_privilege(to_regclass('airflow_pgmq.queue_samples'), right_)), false) AS may
+FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE', 'UPDATE']) AS right_;
+
+-- sampled --
+-- Whether a queue was sampled in this minute.
+SELECT EXISTS (
+    SELECT FROM pgmq.meta CROSS JOIN LATERAL (
+        SELECT FROM airflow_pgmq.queue_samples AS sample
+        WHERE sample.queue_name = meta.queue_name AND sampled_at = date_trunc('minute', statement_timestamp())
+        LIMIT 1
+    ) AS now
+) AS sampled;
+
+-- keep_samples --
+-- One row for each queue and minute; who comes second in a minute changes nothing.
+INSERT INTO airflow_pgmq.queue_samples
+    (queue_name, sampled_at, inserted, deleted, length, visible, in_flight, oldest_age)
+SELECT s.queue_name, date_trunc('minute', %(at)s::timestamptz), s.inserted, s.deleted, s.length, s.visible,
+       s.in_flight, s.oldest_age
+FROM unnest(%(queue_names)s::text[], %(inserted)s::bigint[], %(deleted)s::bigint[], %(lengths)s::bigint[],
+            %(visible)s::bigint[], %(in_flight)s::bigint[], %(oldest_ages)s::float8[])
+    AS s (queue_name, inserted, deleted, length, visible, in_flight, oldest_age)
+ORDER BY s.queue_name
+ON CONFLICT DO NOTHING
+RETURNING queue_name;
+
+-- prune_samples --
+-- Remove old samples, those of dropped queues too: the names are found by skipping along the index.
+WITH RECURSIVE known AS (
+    (SELECT queue_name FROM airflow_pgmq.queue_samples ORDER BY queue_name LIMIT 1)
+    UNION ALL
+    SELECT following.queue_name FROM known CROSS JOIN LATERAL (
+        SELECT queue_name FROM airflow_pgmq.queue_samples AS sample
+        WHERE sample.queue_name > known.queue_name ORDER BY sample.queue_name LIMIT 1
+    ) AS following
+)
+DELETE FROM airflow_pgmq.queue_samples WHERE ctid = ANY (ARRAY(
+    SELECT old.ctid FROM known CROSS JOIN LATERAL (
+        SELECT ctid FROM airflow_pgmq.queue_samples AS sample
+        WHERE sample.queue_name = known.queue_name AND sampled_at < statement_timestamp() - %(keep)s::interval
+        ORDER BY sampled_at LIMIT %(limit)s
+    ) AS old
+    LIMIT %(limit)s
+));
+
+-- expiring --
+-- Messages that say when they expire, visible ones, in a stretch of the table that begins anywhere: bounded
+-- work without an index, and over many calls every row's turn comes. A table that is shorter is walked whole.
+WITH stretch AS (
+    SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
+    FROM (
+        SELECT pg_relation_size(%(quoted_table)s::regclass) / current_setting('block_size')::bigint AS pages
+    ) AS size
+)
+SELECT msg_id, read_ct, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
+WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
+    AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
+    AND vt <= statement_timestamp() AND headers ? 'expires_at'
+ORDER BY msg_id;
+
+-- prune_archive --
+-- Remove messages that were archived long ago, oldest first.
+DELETE FROM {archive} WHERE msg_id = ANY (ARRAY(
+    SELECT msg_id FROM {archive} WHERE archived_at < statement_timestamp() - %(keep)s::interval
+    ORDER BY archived_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)) RETURNING msg_id;

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_pgmq.core import counting, names
 from airflow_pgmq.core.counting import How, Table
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.statements import Statement, on_queue, union
+from airflow_pgmq.statements import Flow, Statement, on_queue, union
+
+T = TypeVar("T")
 
 #: Queues that one statement counts: it holds a lock on each table and its indexes.
 AT_ONCE = 100
@@ -45,6 +47,13 @@ def _count(table: Table, how: How) -> Statement[Any]:
         return on_queue("count_by_index", table.queue_name)
     clean = table.dead <= counting.FEW
     return on_queue("count_sample", table.queue_name, clean=clean, percent=counting.percent(table))
+
+
+def briefly(statement: Statement[T]) -> Flow[T]:
+    """Run it, and give up soon where somebody holds a table for himself."""
+    yield Statement("short_locks")
+    answer: T = yield statement
+    return answer
 
 
 def recent_samples(queue_name: str | None = None) -> Statement[dict[str, Row]]:

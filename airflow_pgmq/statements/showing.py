@@ -41,6 +41,11 @@ class Search:
     peek: bool = False
 
     @property
+    def in_archive(self) -> bool:
+        """Whether it looks into the archive."""
+        return self.where == "archive"
+
+    @property
     def is_filtered(self) -> bool:
         """Whether it leaves out messages that it looks at."""
         return self.dedup_key is not None or self.job is not None
@@ -48,12 +53,11 @@ class Search:
     @property
     def start(self) -> int:
         """The id that the search begins beside."""
-        archive = self.where == "archive"
         if self.msg_id is not None:
-            return self.msg_id + (1 if archive else -1)
+            return self.msg_id + (1 if self.in_archive else -1)
         if self.after is not None:
             return self.after
-        return _LAST if archive else -1
+        return _LAST if self.in_archive else -1
 
 
 def messages(search: Search) -> Statement[list[Row]]:
@@ -70,21 +74,31 @@ def messages(search: Search) -> Statement[list[Row]]:
         "namespace": namespace or None,
         "dedup_key": search.dedup_key,
     }
-    where, identifiers = _place(search)
-    return Statement(f"messages_of_{where}", params, identifiers, list, search.queue_name)
+    return Statement(
+        "messages_of_archive" if search.in_archive else "messages_of_queue",
+        params,
+        _place(search),
+        list,
+        search.queue_name,
+    )
 
 
 def scanned(search: Search) -> Statement[Row | None]:
     """The id at which a filtered search stopped looking; None: it saw everything."""
     params = {"after": search.start, "scanned": SCANNED}
-    where, identifiers = _place(search)
-    return Statement(f"scanned_of_{where}", params, identifiers, first, search.queue_name)
+    return Statement(
+        "scanned_of_archive" if search.in_archive else "scanned_of_queue",
+        params,
+        _place(search),
+        first,
+        search.queue_name,
+    )
 
 
-def _place(search: Search) -> tuple[Where, dict[str, tuple[str, ...]]]:
-    if search.where == "archive":
-        return "archive", {"archive": names.table(search.queue_name, "a")}
-    return "queue", {"table": names.table(search.queue_name)}
+def _place(search: Search) -> dict[str, tuple[str, ...]]:
+    if search.in_archive:
+        return {"archive": names.table(search.queue_name, "a")}
+    return {"table": names.table(search.queue_name)}
 
 
 def ledger_message(queue_name: str, dedup_key: str) -> Statement[list[int]]:
@@ -146,15 +160,3 @@ def sent_slots(asked: Sequence[tuple[str, str]]) -> Statement[dict[str, Sent]]:
 def repeated_slots(namespace: str | None, since: datetime) -> Statement[list[Row]]:
     """Slots that were met again."""
     return Statement("repeated_slots", {"namespace": namespace, "since": since}, decode=list)
-
-
-def note_repeats(namespace: str, repeats: Sequence[tuple[str, datetime]]) -> Statement[None]:
-    """Note slots, as job and instant, that were met although they had been sent."""
-    return Statement(
-        "note_repeats",
-        {
-            "namespace": namespace,
-            "names": [name for name, _ in repeats],
-            "slots": [slot for _, slot in repeats],
-        },
-    )
