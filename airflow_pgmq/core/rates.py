@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 #: Between samples further apart than this, nothing is said of the minutes between.
 GAP = 3
@@ -23,6 +24,26 @@ def per_minute(ages: Sequence[int], counters: Sequence[int], minutes: int) -> li
             for age in range(after, before):
                 if 0 <= age < minutes:
                     rates[minutes - 1 - age] = round(grown / (before - after), 2)
+    return rates
+
+
+def per_step(
+    positions: Sequence[int], at: Sequence[datetime], counters: Sequence[int], steps: int
+) -> list[float | None]:
+    """One rate per minute for each step of time, of which the last sample is known; None where it is not.
+
+    :param positions: the steps that have a sample, ascending
+    :param at: when each was taken: the running step is not over, so its rate is over less time
+    :param counters: the counter at each
+    :param steps: how many to return
+    """
+    rates: list[float | None] = [None] * steps
+    for number in range(1, len(positions)):
+        before, after = positions[number - 1], positions[number]
+        grown = counters[number] - counters[number - 1]
+        minutes = (at[number] - at[number - 1]).total_seconds() / 60
+        if after - before <= GAP and grown >= 0 and minutes > 0:
+            rates[before + 1 : after + 1] = [round(grown / minutes, 2)] * (after - before)
     return rates
 
 

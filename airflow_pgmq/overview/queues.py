@@ -143,25 +143,21 @@ def _history(past: Sequence[Row], now: datetime, span: timedelta, step: timedelt
     last = datetime.fromtimestamp(
         now.timestamp() // step.total_seconds() * step.total_seconds(), timezone.utc
     )
-    steps = span // step
-    at = [last - step * ago for ago in range(steps, -1, -1)]
-    present = [(steps - position, by_step[each]) for position, each in enumerate(at) if each in by_step]
-    ages = [age for age, _ in present]
-    minutes = step.total_seconds() / 60
-    series = {
-        name: rates.per_minute(ages, [row[column] for _, row in present], steps + 1)
-        for name, column in (("arrivals", "inserted"), ("completions", "deleted"))
-    }
+    at = [last - step * ago for ago in range(span // step, -1, -1)]
+    present = [(position, by_step[each]) for position, each in enumerate(at) if each in by_step]
+    positions, taken = [position for position, _ in present], [row["sampled_at"] for _, row in present]
+    arrivals, completions = (
+        rates.per_step(positions, taken, [row[counter] for _, row in present], len(at))
+        for counter in ("inserted", "deleted")
+    )
     return [
         {
             "at": each,
             "length": row["length"] if (row := by_step.get(each)) else None,
             "visible": row["visible"] if row else None,
             "oldest_age": row["oldest_age"] if row else None,
-            **{
-                name: None if values[position] is None else round(values[position] / minutes, 2)  # type: ignore[operator]
-                for name, values in series.items()
-            },
+            "arrivals": arrivals[position],
+            "completions": completions[position],
         }
         for position, each in enumerate(at)
     ]

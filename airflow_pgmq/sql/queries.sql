@@ -298,13 +298,15 @@ SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {archive} WHERE m
 -- For each asked condition, how many matching messages of the queue are visible, counted up to a limit; when
 -- the next one becomes visible; whether inserts are announced; how long it took. Reads nothing. No
 -- clock_timestamp() to compare with: only what is stable within the statement lets the index on vt serve.
-SELECT asked.position, seen.visible, seen.oldest, upcoming.next_in, upcoming.announced,
+SELECT asked.position, seen.visible, seen.oldest, seen.waited, upcoming.next_in, upcoming.announced,
        extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 AS took
 FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
     AS asked (position, condition, headers_condition, most)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS visible, min(enqueued_at) AS oldest FROM (
-        SELECT enqueued_at FROM {table}
+    SELECT count(*) AS visible, min(enqueued_at) AS oldest,
+           coalesce(extract(epoch FROM statement_timestamp() - min(vt))::float8, 0) AS waited
+    FROM (
+        SELECT enqueued_at, vt FROM {table}
         WHERE vt <= statement_timestamp()
             AND (asked.condition IS NULL OR message @> asked.condition)
             AND (asked.headers_condition IS NULL OR headers @> asked.headers_condition)
@@ -850,7 +852,7 @@ WHERE %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s;
 -- sample_history --
 -- The last sample of each step of time.
 SELECT DISTINCT ON (at) date_bin(%(step)s::interval, sampled_at, 'epoch') AS at,
-       inserted, deleted, length, visible, oldest_age
+       sampled_at, inserted, deleted, length, visible, oldest_age
 FROM airflow_pgmq.queue_samples
 WHERE queue_name = %(queue_name)s AND sampled_at >= statement_timestamp() - %(span)s::interval
 ORDER BY at, sampled_at DESC;
