@@ -180,7 +180,8 @@ def test_over_many_runs_every_page_has_its_turn(client, database, monkeypatch):
     monkeypatch.setattr(statements, "PAGES", 4)
     execute(
         database,
-        "INSERT INTO pgmq.q_mail (vt, message, headers) SELECT now(), jsonb_build_object('p', repeat('x', 900)), "
+        "INSERT INTO pgmq.q_mail (vt, message, headers) "
+        "SELECT now(), jsonb_build_object('p', repeat('x', 900)), "
         "jsonb_build_object('expires_at', %s::text) FROM generate_series(1, 200) AS n",
         [PAST],
     )
@@ -262,6 +263,7 @@ def test_counting_holds_no_locks_when_it_is_done(client, database):
     with client.connection() as connection:
         sampling.take(client, connection)
         (locks,) = connection.execute(
-            "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'pgmq.q_mail'::regclass"
+            "SELECT count(*) FROM pg_locks"
+            " WHERE pid = pg_backend_pid() AND relation = 'pgmq.q_mail'::regclass"
         ).fetchone()
     assert locks == 0

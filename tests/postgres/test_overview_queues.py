@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -16,7 +17,8 @@ from tests.fixtures.factories import client_of, execute, job, read, send, tick
 
 SAMPLES = """
 INSERT INTO airflow_pgmq.queue_samples
-SELECT 'mail', date_trunc('minute', now()) - make_interval(mins => ago), 1000 - 10 * ago, 500 - 4 * ago, ago, 1, 1, 60
+SELECT 'mail', date_trunc('minute', now()) - make_interval(mins => ago), 1000 - 10 * ago, 500 - 4 * ago,
+       ago, 1, 1, 60
 FROM generate_series(0, %(minutes)s) AS ago WHERE ago <> ALL (%(without)s::int[])
 """
 
@@ -105,8 +107,9 @@ def test_a_database_with_pgmq_alone_is_shown_too(database):
 def fill(database, rows=30_000):
     execute(
         database,
-        "INSERT INTO pgmq.q_mail (vt, read_ct, message) SELECT now() + CASE WHEN n %% 4 = 0 THEN interval '1 h' "
-        "ELSE interval '-1 s' END, (n %% 8 = 0)::int, jsonb_build_object('padding', repeat('x', 100)) "
+        "INSERT INTO pgmq.q_mail (vt, read_ct, message) "
+        "SELECT now() + CASE WHEN n %% 4 = 0 THEN interval '1 h' ELSE interval '-1 s' END, "
+        "(n %% 8 = 0)::int, jsonb_build_object('padding', repeat('x', 100)) "
         "FROM generate_series(1, %(rows)s) AS n",
         {"rows": rows},
     )
@@ -199,7 +202,7 @@ def test_history_has_a_point_for_each_step(client, database, range_, points):
     assert len(history) == points
     assert len(known) >= points - 2
     assert {point["arrivals"] for point in known} == {10.0}
-    steps = {after["at"] - before["at"] for before, after in zip(history, history[1:], strict=False)}
+    steps = {after["at"] - before["at"] for before, after in pairwise(history)}
     assert steps == {RANGES[range_][1]}
 
 
