@@ -24,7 +24,17 @@ WAITING = 16
 STATEMENT_TIMEOUT = 5
 
 _READ_ONLY = " -c default_transaction_read_only=on"
-_limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = WeakKeyDictionary()
+
+
+class _Gate:
+    """The page's own threads, and how many requests use them or wait for them."""
+
+    def __init__(self) -> None:
+        self.limiter = anyio.CapacityLimiter(THREADS)
+        self.inside = 0
+
+
+_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary()
 
 
 async def read(connection_id: str, work: Callable[[PgmqHook], T]) -> T:
@@ -39,10 +49,15 @@ async def write(connection_id: str, work: Callable[[PgmqHook], T]) -> T:
 
 async def off_the_loop(work: Callable[[], T]) -> T:
     """Run what blocks: Airflow's metadata database or secrets backend."""
-    limiter = _limiter()
-    if limiter.statistics().tasks_waiting >= WAITING:
+    gate = _gate()
+    # Not the limiter's own statistics: requests that come in one burst are not among those waiting yet.
+    if gate.inside >= THREADS + WAITING:
         raise HTTPException(503, "Too many requests wait for a queue database that is slow; try again.")
-    return await anyio.to_thread.run_sync(work, limiter=limiter)
+    gate.inside += 1
+    try:
+        return await anyio.to_thread.run_sync(work, limiter=gate.limiter)
+    finally:
+        gate.inside -= 1
 
 
 async def _run(connection_id: str, work: Callable[[PgmqHook], T], options: str) -> T:
@@ -86,9 +101,9 @@ def _hook(connection_id: str, options: str) -> PgmqHook:
     return PgmqHook(connection_id, connection=connection)
 
 
-def _limiter() -> anyio.CapacityLimiter:
+def _gate() -> _Gate:
     # One for each event loop, made on it.
     loop = asyncio.get_running_loop()
-    if (limiter := _limiters.get(loop)) is None:
-        limiter = _limiters[loop] = anyio.CapacityLimiter(THREADS)
-    return limiter
+    if (gate := _gates.get(loop)) is None:
+        gate = _gates[loop] = _Gate()
+    return gate
