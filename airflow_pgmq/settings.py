@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Literal
+
 from airflow_pgmq.core.payload import DEFAULT_MAX_BYTES
 from airflow_pgmq.core.redaction import DEFAULT_KEYS, parse_keys
 
@@ -35,3 +38,18 @@ def default_deferrable() -> bool:
     from airflow.configuration import conf
 
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+@cache
+def metrics() -> Literal["tags", "names"] | None:
+    """Whether Airflow exports metrics, and how the exporter tells queues apart."""
+    from airflow.configuration import conf
+
+    def is_on(option: str) -> bool:
+        return bool(conf.getboolean("metrics", option, fallback=False))
+
+    if is_on("statsd_datadog_enabled"):
+        return "tags"
+    if is_on("statsd_on"):
+        return "tags" if is_on("statsd_influxdb_enabled") else "names"
+    return "tags" if is_on("otel_on") else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_pgmq import doctor as examination
-from airflow_pgmq.cli_commands.session import changes, hook, looks, say, show, tabular
+from airflow_pgmq import maintenance, metrics
+from airflow_pgmq.cli_commands.session import changes, fail, hook, looks, say, show, tabular
 from airflow_pgmq.hooks import PgmqHook
 
 if TYPE_CHECKING:
@@ -41,6 +43,18 @@ def doctor(args: Namespace) -> None:
         show(args, [each.as_dict() for each in found])
     if any(each.severity == "error" for each in found):
         raise SystemExit(1)
+
+
+@looks
+def maintain(args: Namespace) -> None:
+    """Do what is to be done every minute. Not in the audit log, of which it would be the most part."""
+    days = args.archive_days
+    if days is not None and days < 0:
+        fail("--archive-days must not be negative.")
+    client = hook(args).client
+    summary = maintenance.maintain(client, archive_retention=None if days is None else timedelta(days=days))
+    metrics.look(client)
+    show(args, [summary.as_dict()])
 
 
 def _indented(mend: str, conn_id: str) -> str:

@@ -66,7 +66,12 @@ _DATABASE = (
     _command(
         "maintain",
         "database",
-        "Take samples of the queues, archive expired messages, keep to the retention",
+        "Take samples of the queues, archive expired messages, prune",
+        Arg(
+            ("--archive-days",),
+            help="Remove archived messages that are older than so many days (default: keep them)",
+            type=float,
+        ),
         ARG_OUTPUT,
         more="What the Dag pgmq_maintenance does every minute.",
     ),

@@ -138,6 +138,7 @@ class PgmqConsumeOperator(PgmqOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
+        from airflow_pgmq import metrics
         from airflow_pgmq.consumer import Consumer
 
         push_early(PgmqQueueLink(), self, context["ti"])
@@ -154,6 +155,7 @@ class PgmqConsumeOperator(PgmqOperator):
             summary = consumer.drain(signature.bind(self.op_args, self.op_kwargs, context))
         finally:
             self._draining = False
+            metrics.settled(self.queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
         counts = summary.as_dict()
         self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
         if summary.is_failure(self.fail_on):

@@ -44,6 +44,7 @@ class PgmqMaintenanceOperator(PgmqOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Do it; the counts of what was done."""
+        from airflow_pgmq import metrics
         from airflow_pgmq.maintenance import maintain
 
         summary = maintain(
@@ -54,5 +55,6 @@ class PgmqMaintenanceOperator(PgmqOperator):
                 "The role may not clean these queues, docs/permissions.md has the GRANTs: %s",
                 ", ".join(summary.skipped),
             )
+        metrics.look(self.hook.client)
         self.log.info("Maintenance: %s", summary.as_dict())
         return summary.as_dict()

@@ -76,8 +76,9 @@ class PgmqPeriodicOperator(PgmqOperator):
         self.dedup_window = dedup_window
         self.pgmq_conn_id = pgmq_conn_id
 
-    def execute(self, context: Context) -> dict[str, int]:
+    def execute(self, context: Context) -> dict[str, Any]:
         """Tick; the counts of what was done."""
+        from airflow_pgmq import metrics
         from airflow_pgmq.ticker import Tick
 
         version = self.version
@@ -98,6 +99,10 @@ class PgmqPeriodicOperator(PgmqOperator):
             summary = tick.backfill(self.hook.client, start, end)
         else:
             summary = tick.run(self.hook.client)
+            metrics.ticked(tick.namespace, summary.lateness)
+            metrics.look(self.hook.client)
+        for (queue_name, what), count in summary.by_queue.items():
+            metrics.sent(queue_name, **{what: count})
         self._report(tick.namespace, summary)
         return summary.as_dict()
 

@@ -178,6 +178,7 @@ class PgmqToSqlOperator(PgmqOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
+        from airflow_pgmq import metrics
         from airflow_pgmq.client import Connection, drive
         from airflow_pgmq.consumer import Consumer
 
@@ -186,7 +187,11 @@ class PgmqToSqlOperator(PgmqOperator):
             drive(self._statement(messages), conn)
 
         consumer = Consumer(self.hook.client, self._policy(), together=True, log=self.log)
-        counts = (summary := consumer.drain(store)).as_dict()
+        try:
+            summary = consumer.drain(store)
+        finally:
+            metrics.settled(self.queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
+        counts = summary.as_dict()
         self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
         if summary.is_failure(self.fail_on):
             if self.do_xcom_push:
