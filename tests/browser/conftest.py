@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -17,7 +18,8 @@ from tests.fixtures.live import METADATA, LiveAirflow, live_environment
 from tests.fixtures.postgres import SETTINGS, Database, prepare_template
 from tests.fixtures.services import free_ports, running_services
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="make browser installs what these tests need")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, StorageState
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -42,28 +44,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site = Site(live)
         site.up()
         site.wait_for_runs()
+        stock.age(live.hook(), queues)
         yield site
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[sync_api.Browser]:
+def chromium() -> Iterator[Browser]:
     """The system's browser."""
     if CHROMIUM is None:
         pytest.skip("Chromium is missing; on Debian: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
     # As root Chromium starts only without its sandbox; it opens nothing but our own Airflow.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
-def sessions(site: Site, chromium: sync_api.Browser) -> Callable[[str], sync_api.StorageState]:
+def sessions(site: Site, chromium: Browser) -> Callable[[str], StorageState]:
     """Sign in by Airflow's own form, once for each person."""
-    states: dict[str, sync_api.StorageState] = {}
+    states: dict[str, StorageState] = {}
 
-    def state(user: str) -> sync_api.StorageState:
+    def state(user: str) -> StorageState:
         if user not in states:
             context = chromium.new_context()
             page = context.new_page()
@@ -81,7 +86,7 @@ def sessions(site: Site, chromium: sync_api.Browser) -> Callable[[str], sync_api
 
 @pytest.fixture
 def visit(
-    site: Site, chromium: sync_api.Browser, sessions: Callable[[str], sync_api.StorageState]
+    site: Site, chromium: Browser, sessions: Callable[[str], StorageState]
 ) -> Iterator[Callable[..., Visitor]]:
     """Somebody who looks at the page; at the end their console must be clean."""
     visitors: list[Visitor] = []

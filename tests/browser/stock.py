@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from airflow_pgmq.compat import utcnow
+from airflow_pgmq.core import slots, strip
 from airflow_pgmq.jobs import PeriodicJob
-from tests.fixtures.factories import execute, go_back, tick
+from tests.browser.jobs import JOBS, NAMESPACE
+from tests.fixtures.factories import execute, tick
 
 if TYPE_CHECKING:
     from airflow_pgmq.hooks import PgmqHook
@@ -17,7 +20,25 @@ QUEUES = ("billing", "cache", "emails", "events", "orders", "reports", "returns"
 OWN = ("released", "removed", "purged", "requeued")
 EMPTY = "returns"
 HUGE = 400_000
-OLD_NAMESPACE = "warehouse"
+#: Namespaces whose Dag has stopped, and whose job is behind.
+STOPPED = "warehouse"
+BEHIND = "support"
+#: Of the last 30 slots of each job, the oldest is 0.
+MISSED, LATE, AGAIN = {11, 12}, {13, 14}, {20}
+PAUSED = "newsletter"
+
+_REMEMBERED = """
+    WITH ledger AS (
+        INSERT INTO airflow_pgmq.dedup_ledger (queue_name, dedup_key, msg_id, first_at, expires_at)
+        VALUES (%(queue)s, %(key)s, 0, %(first_at)s, %(slot)s + interval '60 days') ON CONFLICT DO NOTHING
+    ), repeated AS (
+        INSERT INTO airflow_pgmq.repeated_slots (namespace, name, slot, repeated_at)
+        SELECT %(namespace)s, %(name)s, %(slot)s, now() WHERE %(again)s ON CONFLICT DO NOTHING
+    )
+    UPDATE airflow_pgmq.periodic_jobs SET last_slot = greatest(last_slot, %(slot)s),
+           last_sent_at = greatest(last_sent_at, %(first_at)s)
+    WHERE namespace = %(namespace)s AND name = %(name)s
+"""
 
 _MESSAGES = """
     INSERT INTO pgmq.{table} (vt, enqueued_at, read_ct, message, headers)
@@ -39,11 +60,13 @@ _SAMPLES = """
     ), waiting AS (
         SELECT at, arrived, {held} + round(arrived * (0.5 + random()))::bigint AS held FROM minutes
     ), sums AS (
-        SELECT at, held, sum(arrived) OVER (ORDER BY at) AS arrived, sum(arrived) OVER () AS total FROM waiting
+        SELECT at, held - first_value(held) OVER (ORDER BY at DESC) AS more, held,
+               sum(arrived) OVER (ORDER BY at) AS arrived, sum(arrived) OVER () AS total
+        FROM waiting
     )
     INSERT INTO airflow_pgmq.queue_samples
     SELECT '{queue}', at, ins - total + arrived,
-           CASE WHEN {read} THEN del - total + arrived - held ELSE del END, held, held, 0, 20 + random() * 30
+           CASE WHEN {read} THEN del - total + arrived - more ELSE del END, held, held, 0, 20 + random() * 30
     FROM sums, stands
 """
 
@@ -68,8 +91,13 @@ def fill(hook: PgmqHook, database: Database) -> None:
 
 
 def _queued(
-    database: Database, queue: str, number: int, *, age: str = "interval '5 seconds'",
-    vt: str = "interval '0'", reads: int = 0,
+    database: Database,
+    queue: str,
+    number: int,
+    *,
+    age: str = "interval '5 seconds'",
+    vt: str = "interval '0'",
+    reads: int = 0,
 ) -> None:
     kind = f"'{queue.rstrip('s')}'"
     text = _MESSAGES.format(table=f"q_{queue}", number=number, age=age, vt=vt, reads=reads, kind=kind)
@@ -92,17 +120,66 @@ def _dead(hook: PgmqHook, queue: str, number: int) -> None:
 
 
 def _history(database: Database) -> None:
-    samples = [("orders", 40, 12, True), ("emails", 15, 40, True), ("events", 700, HUGE, True), ("cache", 1, 10, True),
-               ("stock", 6, 2, True), ("webhooks", 2, 215, False)]
+    samples = [
+        ("orders", 40, 12, True),
+        ("emails", 15, 40, True),
+        ("events", 700, HUGE, True),
+        ("cache", 1, 10, True),
+        ("stock", 6, 2, True),
+        ("webhooks", 2, 215, False),
+    ]
     for queue, busy, held, read in samples:
         execute(database, _SAMPLES.format(queue=queue, busy=busy, held=held, read=str(read).lower()))
 
 
+def age(hook: PgmqHook, database: Database) -> None:
+    """As if the shop's jobs had run for weeks, and not always well; for after their first tick."""
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET deployed_at = now() - interval '60 days' WHERE namespace = %s",
+        [NAMESPACE],
+    )
+    now = utcnow()
+    for job in JOBS:
+        for position, slot in enumerate(strip.recent(job, now)):
+            if position not in MISSED:
+                _remember(database, job, slot, late=position in LATE, again=position in AGAIN)
+    hook.pause_job(NAMESPACE, PAUSED)
+
+
+def _remember(database: Database, job: PeriodicJob, slot: datetime, *, late: bool, again: bool) -> None:
+    values = {
+        "queue": job.queue_name,
+        "namespace": NAMESPACE,
+        "name": job.name,
+        "key": slots.key(NAMESPACE, job.name, slot),
+        "slot": slot,
+        "first_at": slot + timedelta(minutes=4 if late else -9),
+        "again": again,
+    }
+    execute(database, _REMEMBERED, values)
+
+
+def fall_behind(database: Database) -> None:
+    """A job whose slot nobody gets to, although its Dag ticks."""
+    execute(database, "UPDATE airflow_pgmq.namespaces SET ticked_at = now() WHERE namespace = %s", [BEHIND])
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET next_slot = now() - interval '20 minutes'"
+        " WHERE namespace = %s",
+        [BEHIND],
+    )
+
+
 def _old_jobs(hook: PgmqHook, database: Database) -> None:
     """Jobs whose Dag has stopped, and one that is behind."""
-    jobs = [PeriodicJob(name="count", cron="*/10 * * * *", queue_name="stock", message={}, catch_up="none"),
-            PeriodicJob(name="reorder", cron="0 * * * *", queue_name="orders", message={}, overlap="skip")]
-    tick(*jobs, namespace=OLD_NAMESPACE, owner="warehouse.tick", look_ahead=1, dedup_window=timedelta(days=7)).run(hook.client)
-    go_back(database, hours=3)
-    execute(database, "UPDATE airflow_pgmq.namespaces SET ticked_at = ticked_at - interval '3 hours',"
-                      " version_ticked_at = version_ticked_at - interval '3 hours' WHERE namespace = %s", [OLD_NAMESPACE])
+    hourly = {"cron": "0 * * * *", "queue_name": "stock", "message": {}}
+    for namespace in (STOPPED, BEHIND):
+        job = PeriodicJob(name=f"{namespace}_check", **hourly)
+        tick(job, namespace=namespace, owner=f"{namespace}_jobs.tick", look_ahead=1).run(hook.client)
+    execute(
+        database,
+        "UPDATE airflow_pgmq.namespaces SET ticked_at = now() - interval '3 hours' WHERE namespace = %s",
+        [STOPPED],
+    )
+    fall_behind(database)

@@ -36,7 +36,7 @@ class Visitor:
 
     def open(self, path: str = "", **query: Any) -> FrameLocator:
         """A view of ours, by the link that a worker would have made."""
-        self.page.goto(f"{self.site.url}/pgmq/go/{path}?{urlencode(query)}")
+        self.page.goto(f"{self.site.url}/pgmq/go/{path}" + (f"?{urlencode(query)}" if query else ""))
         return self.frame
 
     @property

@@ -56,10 +56,14 @@ export function instant(iso, now = new Date()) {
   return (at.getFullYear() === now.getFullYear() ? dayAndClock : yearToo).format(at);
 }
 
+// A slot is seldom within a minute.
+export const toTheMinute = (iso) => instant(iso).replace(/:00$/, "");
+
 export const exact = (iso) => (iso ? `${yearToo.format(new Date(iso))} ${zone}` : "");
 
 export const ago = (iso, now = Date.now()) => {
   const seconds = (now - new Date(iso)) / 1000;
+  if (Math.abs(seconds) < 1) return "just now";
   return seconds >= 0 ? `${age(seconds)} ago` : `in ${age(-seconds)}`;
 };
 

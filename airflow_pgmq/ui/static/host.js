@@ -13,6 +13,13 @@ export function goHost(url) {
   parent.dispatchEvent(new parent.PopStateEvent("popstate", { state: {} }));
 }
 
+// Whether we are a tab beside Airflow's own, and not its page of ours.
+export const isTab = () => framed && !parent.location.pathname.includes("/plugin/pgmq/");
+
+// A link to a view of ours in a page of its own; from a tab, that leaves the tab.
+export const viewLink = (address, props, ...children) =>
+  (isTab() ? hostLink(`plugin/pgmq${address}`, props, ...children) : h("a", { href: address, ...props }, ...children));
+
 // A link to a page of Airflow's own.
 export function hostLink(path, props, ...children) {
   const url = new URL(path, base()).href;

@@ -107,5 +107,5 @@ export class MessageBrowser {
 
 function reason({ dead_letter }) {
   const text = dead_letter?.reason;
-  return text ? h("span", { class: "clip", title: text }, text) : h("span", { class: "muted" }, "–");
+  return text ? text : h("span", { class: "muted" }, "–");
 }

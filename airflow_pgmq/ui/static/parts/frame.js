@@ -2,7 +2,7 @@
 import { here, to } from "../address.js";
 import { append, h, icon, replace } from "../dom.js";
 import { instant } from "../format.js";
-import { hostLink } from "../host.js";
+import { hostLink, isTab } from "../host.js";
 import { Refresh } from "../refresh.js";
 import { openSession } from "../session.js";
 import { empty, failure } from "./notice.js";
@@ -10,7 +10,8 @@ import { empty, failure } from "./notice.js";
 const VIEWS = [["queues", "", "Queues"], ["jobs", "jobs", "Periodic jobs"]];
 
 // `view(session, main)` draws once and returns what loads and shows the data, each time anew.
-export function openPage({ active, narrow = false, view }) {
+export function openPage({ active, view }) {
+  const narrow = isTab();
   const main = h("main", { id: "main", tabindex: "-1" });
   const picker = h("div", { class: "picker" });
   const failed = h("div", { class: "failed" });
@@ -31,12 +32,14 @@ export function openPage({ active, narrow = false, view }) {
       }
       await load(signal);
       replace(failed);
+      main.hidden = false;
       replace(updated, "Updated ", h("time", {}, instant(new Date().toISOString())));
     } catch (error) {
       if (error.name === "AbortError") throw error;
       if (!error.status && error.status !== 0) console.error(error);
       replace(failed, failure(error, session?.connection?.connection_id, () => refresh.now()));
-      main.classList.toggle("stale", Boolean(updated.textContent));
+      main.hidden = !updated.textContent;
+      main.classList.add("stale");
       return;
     }
     main.classList.remove("stale");

@@ -11,7 +11,7 @@ export function failure(error, connectionId, retry) {
     icon("error"),
     h("div", {},
       h("h2", {}, title),
-      h("p", { class: "detail" }, error.message),
+      h("p", { class: "detail" }, error.message.replace(`Connection ${connectionId}: `, "")),
       h("p", { class: "actions" },
         retry && h("button", { type: "button", onclick: retry }, "Try again"),
         connectionId && !mayNot && hostLink("connections", {}, "Airflow's connections"))));

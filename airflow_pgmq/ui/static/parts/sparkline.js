@@ -1,5 +1,5 @@
 // The last hour in one line of a table: arrivals above the middle, completions below.
-import { s } from "../dom.js";
+import { h, s } from "../dom.js";
 import { full } from "../format.js";
 
 const STEP = 2;
@@ -7,6 +7,7 @@ const HALF = 11;
 
 export function sparkline(arrivals, completions) {
   const minutes = Math.max(arrivals.length, completions.length);
+  if (arrivals.every((value) => value === null)) return h("span", { class: "muted" }, "no samples");
   const most = Math.max(1, ...arrivals, ...completions);
   const bars = (values, up) => values.map((value, minute) => {
     if (!value) return null;
@@ -27,7 +28,6 @@ export function sparkline(arrivals, completions) {
 const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
 
 export function describe(arrivals, completions) {
-  if (arrivals.every((value) => value === null)) return "No samples of the last hour";
   const known = arrivals.filter((value) => value !== null).length;
   const of = known < arrivals.length ? ` (${known} of ${arrivals.length} minutes known)` : "";
   return `Last hour: ${full(sum(arrivals))} arrived, ${full(sum(completions))} completed${of}`;

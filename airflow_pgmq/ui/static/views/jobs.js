@@ -2,7 +2,7 @@
 import { param, setParams, toQueue } from "../address.js";
 import { api, get, post } from "../api.js";
 import { h, replace } from "../dom.js";
-import { age, ago, exact, instant, plural, zone } from "../format.js";
+import { age, ago, exact, plural, toTheMinute, zone } from "../format.js";
 import { dagPath, hostLink } from "../host.js";
 import { confirm } from "../parts/confirm.js";
 import { openPage } from "../parts/frame.js";
@@ -11,7 +11,7 @@ import { legend, slotStrip } from "../parts/slots.js";
 import { Table, scrolling } from "../parts/table.js";
 import { toast } from "../parts/toast.js";
 
-const time = (iso) => h("time", { datetime: iso, title: exact(iso) }, instant(iso));
+const time = (iso) => h("time", { datetime: iso, title: exact(iso) }, toTheMinute(iso));
 
 const COLUMNS = [
   { id: "name", label: "Job", by: (job) => job.name, changes: (job) => [job.name, job.paused, job.version, job.problems],
@@ -31,7 +31,7 @@ const COLUMNS = [
 ];
 
 function next({ next_slots, paused, name }) {
-  if (!next_slots.length) return h("span", { class: "muted" }, "never again");
+  if (!next_slots.length) return h("span", { class: "muted" }, paused ? "when resumed" : "never again");
   const [first, ...others] = next_slots;
   return h("details", { class: paused ? "next muted" : "next" },
     h("summary", { "aria-label": `Next ${next_slots.length} times of ${name}` }, time(first)),

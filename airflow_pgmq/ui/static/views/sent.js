@@ -3,13 +3,14 @@ import { param, toQueue } from "../address.js";
 import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { plural } from "../format.js";
+import { isTab, viewLink } from "../host.js";
 import { openPage } from "../parts/frame.js";
 import { Messages, READS, STATE, moment } from "../parts/messages.js";
 import { empty } from "../parts/notice.js";
 
 const COLUMNS = [
   { id: "queue_name", label: "Queue", changes: ({ queue_name }) => queue_name,
-    cell: ({ queue_name, msg_id }) => h("a", { href: toQueue(queue_name, { msg_id }) }, queue_name) },
+    cell: ({ queue_name, msg_id }) => viewLink(toQueue(queue_name, { msg_id }), {}, queue_name) },
   STATE, READS, moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
 ];
 
@@ -21,7 +22,8 @@ function view({ connection }, main) {
   const list = new Messages({ label: "Messages sent", mayPeek: connection.may_peek, columns: COLUMNS });
   const summary = h("p", { class: "summary" });
   const nothing = h("div");
-  replace(main, h("h1", { class: "visually-hidden" }, "Messages sent"), summary, list.element, nothing);
+  const of = [given("dag_id"), given("task_id")].filter(Boolean).join(".");
+  replace(main, h("h1", { class: isTab() ? "visually-hidden" : null }, "Messages sent by ", of), summary, list.element, nothing);
 
   return async (signal) => {
     const mapIndex = /^-?\d+$/.test(given("map_index")) ? given("map_index") : given("task_id") ? "-1" : "";
@@ -34,4 +36,4 @@ function view({ connection }, main) {
   };
 }
 
-openPage({ active: null, narrow: true, view });
+openPage({ active: null, view });
