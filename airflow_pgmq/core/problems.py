@@ -139,7 +139,7 @@ def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) ->
 
 def duration(seconds: float) -> str:
     """For people: the two largest units."""
-    left = int(seconds)
+    left = max(0, int(seconds))
     parts = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)

@@ -1056,7 +1056,7 @@ SELECT set_config('lock_timeout', '2s', true);
 -- Whether this role may keep samples.
 SELECT to_regclass('airflow_pgmq.queue_samples') IS NOT NULL
     AND coalesce(bool_and(has_table_privilege(to_regclass('airflow_pgmq.queue_samples'), right_)), false) AS may
-FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE', 'UPDATE']) AS right_;
+FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS right_;
 
 -- sampled --
 -- Whether a queue was sampled in this minute.

@@ -32,7 +32,7 @@ def test_the_provider_info_names_what_the_hook_is() -> None:
 def test_the_test_button(database: Database, empty_database: Database) -> None:
     assert PgmqHook(connection=connection(database)).test_connection() == (
         True,
-        "Connected: PGMQ installed by SQL, 0 queues, schema airflow_pgmq 1.",
+        "Connected: PGMQ installed by SQL, 0 queues, schema airflow_pgmq 2.",
     )
     ok, text = PgmqHook(connection=connection(empty_database)).test_connection()
     assert not ok
