@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from tests.fixtures.live import LiveAirflow
-from tests.fixtures.services import answers
 
 DAGS = Path(__file__).with_name("dags")
 #: Name and role; the password is the name.
@@ -47,9 +48,16 @@ class Site:
         """Start Airflow without what the page does not need."""
         live = self.live
         live.services.run("migrate", live.command("db", "migrate"), live.environment, timeout=120)
-        for name in ("api-server", "scheduler", "dag-processor"):
+        live.start("api-server")
+        # A task that starts before it can answer fails.
+        live.wait_until(self._is_ready, "the API server answers", 90)
+        for name in ("scheduler", "dag-processor"):
             live.start(name)
-        live.wait_until(lambda: answers(live.api_port), "the API server listens", 90)
+
+    def _is_ready(self) -> bool:
+        with suppress(OSError), urlopen(f"{self.url}/api/v2/version", timeout=10) as answer:
+            return bool(answer.status == 200)
+        return False
 
     def wait_for_runs(self) -> None:
         """Wait until both Dags have run."""
