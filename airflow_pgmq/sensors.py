@@ -14,6 +14,7 @@ from airflow_pgmq import settings
 from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, utcnow
 from airflow_pgmq.core.messages import for_xcom
 from airflow_pgmq.errors import InvalidMessage, PgmqError
+from airflow_pgmq.lineage import ReportsQueues
 from airflow_pgmq.links import PgmqQueueLink, push_early
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ __all__ = ["PgmqSensor"]
 Ack: TypeAlias = Literal["archive", "delete", "none"]
 
 
-class PgmqSensor(BaseSensorOperator):
+class PgmqSensor(BaseSensorOperator, ReportsQueues):
     """Wait for messages, hand them on in XCom, then ack them.
 
     The messages are read by the task itself, stored as its result and only then acked: a crash in between
@@ -134,6 +135,10 @@ class PgmqSensor(BaseSensorOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout as exc:
             raise (AirflowSkipException(str(exc)) if self.soft_fail else exc) from exc
+
+    def queues_read(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
 
     def _deadline(self, context: Context, deadline: str | None) -> datetime:
         """When to give up. A deferral that no worker began has no deadline, and `DAG.test()` forgets it."""

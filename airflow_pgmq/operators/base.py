@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_pgmq.lineage import ReportsQueues
 from airflow_pgmq.links import PgmqQueueLink
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_CONNECTION = "pgmq_default"
 
 
-class PgmqOperator(BaseOperator):
+class PgmqOperator(BaseOperator, ReportsQueues):
     """The hook, imported when a task runs: a Dag file that only names operators stays light."""
 
     pgmq_conn_id: str

@@ -164,6 +164,10 @@ class PgmqConsumeOperator(PgmqOperator):
             raise MessagesFailed(self.queue_name, counts) from consumer.error
         return counts
 
+    def queues_read(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
+
     def on_kill(self) -> None:
         """Airflow's signal handler calls this in the middle of the work: unwind it, to give all back."""
         if self._draining:

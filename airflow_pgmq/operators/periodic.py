@@ -106,6 +106,10 @@ class PgmqPeriodicOperator(PgmqOperator):
         self._report(tick.namespace, summary)
         return summary.as_dict()
 
+    def queues_written(self) -> Sequence[str]:
+        """The queues of all jobs, for lineage."""
+        return sorted({job.queue_name for job in self.jobs})
+
     def _report(self, namespace: str, summary: Summary) -> None:
         counts = ", ".join(f"{name} {count}" for name, count in summary.as_dict().items())
         self.log.info("Namespace %s: %s", namespace, counts)

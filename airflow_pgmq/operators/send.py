@@ -103,6 +103,10 @@ class PgmqSendOperator(PgmqOperator):
         self._report(results, context)
         return [result.as_dict() for result in results] if many else results[0].as_dict()
 
+    def queues_written(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
+
     def _keys(self, count: int) -> Sequence[str] | None:
         if self.dedup_key is None:
             return None

@@ -84,6 +84,10 @@ class PgmqSendFromQueryOperator(PgmqOperator):
         )
         return counts
 
+    def queues_written(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
+
 
 class PgmqToSqlOperator(PgmqOperator):
     """Drain a queue into a table, or into whatever a statement does; the ack is in the same transaction.
@@ -198,6 +202,14 @@ class PgmqToSqlOperator(PgmqOperator):
                 context["ti"].xcom_push(key="return_value", value=counts)
             raise MessagesFailed(self.queue_name, counts) from consumer.error
         return counts
+
+    def queues_read(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
+
+    def tables_written(self) -> Sequence[str]:
+        """The table, for lineage; of a statement it is not known."""
+        return [] if self.table is None else [self.table]
 
     def _statement(self, messages: list[Message]) -> Statement[None]:
         from airflow_pgmq.statements import queries
