@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from airflow_pgmq.client import Client, Connection, DriverError
 from airflow_pgmq.core import counting
@@ -15,14 +16,14 @@ from airflow_pgmq.statements import maintenance, overview
 _log = logging.getLogger(__name__)
 
 
-def count(client: Client, conn: Connection, tables: Sequence[Table]) -> dict[str, Counts]:
+def count(client: Client, conn: Connection, tables: Sequence[Table], now: datetime) -> dict[str, Counts]:
     """Count the messages of these queues; each statement is its own transaction, which bounds its locks."""
     how = counting.choose(tables)
     rows: dict[str, Row] = {}
     for statement in overview.counts((table, how[table.queue_name]) for table in tables):
         rows |= client.run(lambda statement=statement: overview.briefly(statement), conn)  # type: ignore[misc]
     return {
-        table.queue_name: counting.counts(table, how[table.queue_name], rows.get(table.queue_name))
+        table.queue_name: counting.counts(table, how[table.queue_name], rows.get(table.queue_name), now)
         for table in tables
     }
 
@@ -32,12 +33,12 @@ def take(client: Client, conn: Connection) -> int:
 
     :raises PermissionDenied: the role may not keep samples
     """
-    if client.run(maintenance.sampled, conn):
+    if client.run(maintenance.is_sampled, conn):
         return 0
     at, tables = client.run(lambda: overview.briefly(overview.tables()), conn)
-    if at is None or not tables:
+    if not tables:
         return 0
-    counts = count(client, conn, tables)
+    counts = count(client, conn, tables, at)
     kept = client.run(lambda: maintenance.keep(at, tables, counts), conn)
     client.run(maintenance.prune_samples, conn)
     return kept

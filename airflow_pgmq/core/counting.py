@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-How: TypeAlias = Literal["all", "index", "sample", "unknown"]
+How: TypeAlias = Literal["empty", "all", "index", "sample", "unknown"]
 
 #: Tables that are read whole may have so many bytes together, dead rows included; the smallest come first.
 BUDGET = 16 * 1024 * 1024
@@ -67,6 +67,8 @@ def choose(tables: Iterable[Table], budget: int = BUDGET) -> dict[str, How]:
         budget -= table.bytes if table.readable else 0
         if not table.readable:
             chosen[table.queue_name] = "unknown"
+        elif not table.bytes and not table.is_partitioned:
+            chosen[table.queue_name] = "empty"
         elif budget >= 0:
             chosen[table.queue_name] = "all"
         elif table.live + table.dead <= FEW and not table.is_partitioned:
@@ -81,16 +83,20 @@ def percent(table: Table) -> float:
     return min(100.0, 100 * SAMPLED / max(table.bytes, 1))
 
 
-def counts(table: Table, how: How, row: dict[str, Any] | Any) -> Counts:
+def counts(table: Table, how: How, row: Mapping[str, Any] | None, now: datetime) -> Counts:
     """What was counted; of a sample, the length is the statistics' and its shares are the sample's."""
+    if how == "empty":
+        return Counts(0, 0, 0)
     if how == "unknown" or row is None:
         return Counts()
-    waiting = row["waiting"] if row["waiting"] is None else max(0.0, row["waiting"])
+    age = None if row["oldest"] is None else max(0.0, (now - row["oldest"]).total_seconds())
+    since = row["first_vt"]
+    waiting = (now - since).total_seconds() if since is not None and since <= now else None
     if how != "sample":
-        return Counts(row["counted"], row["visible"], row["in_flight"], row["oldest_age"], waiting)
+        return Counts(row["counted"], row["visible"], row["in_flight"], age, waiting)
     length, seen = table.live, row["counted"]
     if not seen:
-        return Counts(length, oldest_age=row["oldest_age"], waiting=waiting, estimated=True)
+        return Counts(length, oldest_age=age, waiting=waiting, estimated=True)
     visible = round(length * row["visible"] / seen)
     in_flight = min(length - visible, round(length * row["in_flight"] / seen))
-    return Counts(length, visible, in_flight, row["oldest_age"], waiting, estimated=True)
+    return Counts(length, visible, in_flight, age, waiting, estimated=True)

@@ -13,6 +13,7 @@ from airflow_pgmq.core.counting import Counts, Table
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.overview import installed
+from airflow_pgmq.statements import maintenance
 from airflow_pgmq.statements import overview as statements
 
 MINUTES = 60
@@ -32,12 +33,11 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
     """
     with client.connection(conn) as current:
         now, tables = client.run(statements.tables, current)
-        counted = sampling.count(client, current, tables)
+        counted = sampling.count(client, current, tables, now)
         ours = client.run(installed.is_current, current)
         samples = client.run(statements.recent_samples, current) if ours else {}
+        newest = client.run(maintenance.newest_sample, current) if ours else None
         jobs = client.run(statements.jobs_by_queue, current) if ours else {}
-    now = now or datetime.now(timezone.utc)
-    newest = max((row["newest"] for row in samples.values() if row["newest"]), default=None)
     wrong = problems.of_schema(installed=ours, maintained=newest, now=now) if tables else ()
     known = {table.queue_name for table in tables}
     dead = {name: counts.length or 0 for name, counts in counted.items()}
@@ -67,7 +67,7 @@ def queue(
         if not tables:
             raise QueueNotFound(queue_name)
         _, dead_letters = client.run(lambda: statements.tables(names.dead_letter_queue(queue_name)), current)
-        counted = sampling.count(client, current, [*tables, *dead_letters])
+        counted = sampling.count(client, current, [*tables, *dead_letters], now)
         samples: dict[str, Row] = {}
         jobs: Mapping[str, int] = {}
         past: list[Row] = []
@@ -78,7 +78,7 @@ def queue(
     known = {table.queue_name for table in (*tables, *dead_letters)}
     dead = {name: counts.length or 0 for name, counts in counted.items()}
     found = _queue(tables[0], counted[queue_name], samples.get(queue_name), jobs, dead, known)
-    return {**found, "at": now, "history": _history(past, now or datetime.now(timezone.utc), span, step)}
+    return {**found, "at": now, "history": _history(past, now, span, step)}
 
 
 def _queue(
@@ -128,13 +128,11 @@ def _queue(
 
 
 def _rates(sample: Row | None) -> tuple[list[float | None], list[float | None]]:
-    if sample is None or not sample["ages"]:
+    if sample is None:
         return [None] * MINUTES, [None] * MINUTES
-    ages = sample["ages"]
-    return (
-        rates.per_minute(ages, sample["inserted"], MINUTES),
-        rates.per_minute(ages, sample["deleted"], MINUTES),
-    )
+    taken = sorted(zip(sample["ages"], sample["inserted"], sample["deleted"], strict=True), reverse=True)
+    ages, inserted, deleted = zip(*taken, strict=True)
+    return rates.per_minute(ages, inserted, MINUTES), rates.per_minute(ages, deleted, MINUTES)
 
 
 def _history(past: Sequence[Row], now: datetime, span: timedelta, step: timedelta) -> list[dict[str, Any]]:

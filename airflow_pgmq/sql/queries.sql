@@ -776,8 +776,9 @@ SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
            WHERE guard.relnamespace = q.relnamespace AND guard.relname = lower('q_' || meta.queue_name || '_dedup_idx')
                AND NOT (indisvalid AND indisunique)
        ) AS broken_guard,
-       statement_timestamp() AS now
-FROM pgmq.meta
+       clock.now
+FROM (SELECT statement_timestamp() AS now) AS clock
+LEFT JOIN pgmq.meta ON %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s
 LEFT JOIN pg_class AS q ON q.relnamespace = to_regnamespace('pgmq') AND q.relname = lower('q_' || meta.queue_name)
 LEFT JOIN pg_class AS a ON a.relnamespace = to_regnamespace('pgmq') AND a.relname = lower('a_' || meta.queue_name)
 LEFT JOIN LATERAL (
@@ -790,7 +791,6 @@ LEFT JOIN LATERAL (
         UNION ALL SELECT relid FROM pg_partition_tree(q.oid) WHERE q.relkind = 'p' AND isleaf
     ) AS parts
 ) AS own ON true
-WHERE %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s
 ORDER BY meta.queue_name;
 
 -- count_all --
@@ -798,9 +798,7 @@ ORDER BY meta.queue_name;
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       extract(epoch FROM statement_timestamp() - min(enqueued_at))::float8 AS oldest_age,
-       extract(epoch FROM statement_timestamp()
-                          - min(vt) FILTER (WHERE vt <= statement_timestamp()))::float8 AS waiting
+       min(enqueued_at) AS oldest, min(vt) AS first_vt
 FROM {table};
 
 -- count_by_index --
@@ -808,9 +806,7 @@ FROM {table};
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       extract(epoch FROM statement_timestamp() - min(enqueued_at))::float8 AS oldest_age,
-       extract(epoch FROM statement_timestamp()
-                          - min(vt) FILTER (WHERE vt <= statement_timestamp()))::float8 AS waiting
+       min(enqueued_at) AS oldest, min(vt) AS first_vt
 FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT 10000) AS few;
 
 -- count_sample --
@@ -818,36 +814,21 @@ FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT 10000) 
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       extract(epoch FROM statement_timestamp() - coalesce(
-           CASE WHEN %(clean)s THEN (
-               SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM {table} ORDER BY msg_id LIMIT 10) AS front
-           ) END, min(enqueued_at)))::float8 AS oldest_age,
-       extract(epoch FROM statement_timestamp() - coalesce(
-           CASE WHEN %(clean)s THEN (
-               SELECT vt FROM {table} WHERE vt <= statement_timestamp() ORDER BY vt LIMIT 1
-           ) END, min(vt) FILTER (WHERE vt <= statement_timestamp())))::float8 AS waiting
+       coalesce(CASE WHEN %(clean)s THEN (
+           SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM {table} ORDER BY msg_id LIMIT 10) AS front
+       ) END, min(enqueued_at)) AS oldest,
+       coalesce(CASE WHEN %(clean)s THEN (SELECT min(vt) FROM {table}) END, min(vt)) AS first_vt
 FROM {table} TABLESAMPLE SYSTEM (%(percent)s::real);
 
 -- recent_samples --
--- The counters of the last hour by queue, oldest first, with the age of each in minutes.
-SELECT meta.queue_name, recent.ages, recent.inserted, recent.deleted, newest.sampled_at AS newest
-FROM pgmq.meta
-LEFT JOIN LATERAL (
-    SELECT sampled_at FROM airflow_pgmq.queue_samples AS sample
-    WHERE sample.queue_name = meta.queue_name ORDER BY sampled_at DESC LIMIT 1
-) AS newest ON true
-CROSS JOIN LATERAL (
-    SELECT array_agg(age) AS ages, array_agg(inserted) AS inserted, array_agg(deleted) AS deleted
-    FROM (
-        SELECT date_part('epoch', date_trunc('minute', statement_timestamp()) - sampled_at)::integer / 60 AS age,
-               inserted, deleted
-        FROM airflow_pgmq.queue_samples AS sample
-        WHERE sample.queue_name = meta.queue_name
-            AND sampled_at >= date_trunc('minute', statement_timestamp()) - interval '62 minutes'
-        ORDER BY sampled_at
-    ) AS ordered
-) AS recent
-WHERE %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s;
+-- The counters of the last hour by queue, in no order, with the age of each in minutes.
+SELECT queue_name,
+       array_agg(date_part('epoch', date_trunc('minute', statement_timestamp()) - sampled_at)::integer / 60) AS ages,
+       array_agg(inserted) AS inserted, array_agg(deleted) AS deleted
+FROM airflow_pgmq.queue_samples
+WHERE sampled_at >= date_trunc('minute', statement_timestamp()) - interval '62 minutes'
+    AND (%(queue_name)s::text IS NULL OR queue_name = %(queue_name)s)
+GROUP BY queue_name;
 
 -- sample_history --
 -- The last sample of each step of time.
@@ -1058,15 +1039,10 @@ SELECT to_regclass('airflow_pgmq.queue_samples') IS NOT NULL
     AND coalesce(bool_and(has_table_privilege(to_regclass('airflow_pgmq.queue_samples'), right_)), false) AS may
 FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS right_;
 
--- sampled --
--- Whether a queue was sampled in this minute.
-SELECT EXISTS (
-    SELECT FROM pgmq.meta CROSS JOIN LATERAL (
-        SELECT FROM airflow_pgmq.queue_samples AS sample
-        WHERE sample.queue_name = meta.queue_name AND sampled_at = date_trunc('minute', statement_timestamp())
-        LIMIT 1
-    ) AS now
-) AS sampled;
+-- newest_sample --
+-- When the queues were sampled last.
+SELECT max(sampled_at) AS newest, max(sampled_at) = date_trunc('minute', statement_timestamp()) AS current
+FROM airflow_pgmq.queue_samples;
 
 -- keep_samples --
 -- One row for each queue and minute; who comes second in a minute changes nothing.
@@ -1082,23 +1058,17 @@ ON CONFLICT DO NOTHING
 RETURNING queue_name;
 
 -- prune_samples --
--- Remove old samples, those of dropped queues too: the names are found by skipping along the index.
-WITH RECURSIVE known AS (
-    (SELECT queue_name FROM airflow_pgmq.queue_samples ORDER BY queue_name LIMIT 1)
+-- Remove old samples. After a day one in ten minutes is enough: the rest goes while it passes that age.
+DELETE FROM airflow_pgmq.queue_samples WHERE (sampled_at, queue_name) IN (
+    (SELECT sampled_at, queue_name FROM airflow_pgmq.queue_samples
+     WHERE sampled_at < statement_timestamp() - %(keep)s::interval
+     ORDER BY sampled_at LIMIT %(limit)s)
     UNION ALL
-    SELECT following.queue_name FROM known CROSS JOIN LATERAL (
-        SELECT queue_name FROM airflow_pgmq.queue_samples AS sample
-        WHERE sample.queue_name > known.queue_name ORDER BY sample.queue_name LIMIT 1
-    ) AS following
-)
-DELETE FROM airflow_pgmq.queue_samples WHERE ctid = ANY (ARRAY(
-    SELECT old.ctid FROM known CROSS JOIN LATERAL (
-        SELECT ctid FROM airflow_pgmq.queue_samples AS sample
-        WHERE sample.queue_name = known.queue_name AND sampled_at < statement_timestamp() - %(keep)s::interval
-        ORDER BY sampled_at LIMIT %(limit)s
-    ) AS old
-    LIMIT %(limit)s
-));
+    (SELECT sampled_at, queue_name FROM airflow_pgmq.queue_samples
+     WHERE sampled_at < statement_timestamp() - interval '25 hours'
+         AND sampled_at >= statement_timestamp() - interval '27 hours' AND mod(date_part('minute', sampled_at)::integer, 10) <> 0
+     ORDER BY sampled_at LIMIT %(limit)s)
+);
 
 -- expiring --
 -- Messages that say when they expire, visible ones, in a stretch of the table that begins anywhere: bounded

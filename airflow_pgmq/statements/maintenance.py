@@ -25,9 +25,14 @@ def may_sample() -> Statement[bool]:
     return Statement("may_sample", decode=scalar("may"))
 
 
-def sampled() -> Statement[bool]:
+def is_sampled() -> Statement[bool]:
     """Whether this minute was sampled already."""
-    return Statement("sampled", decode=scalar("sampled"))
+    return Statement("newest_sample", decode=scalar("current"))
+
+
+def newest_sample() -> Statement[datetime | None]:
+    """When the queues were sampled last."""
+    return Statement("newest_sample", decode=scalar("newest"))
 
 
 def keep(at: datetime, tables: Sequence[Table], counts: Mapping[str, Counts]) -> Statement[int]:

@@ -18,22 +18,23 @@ T = TypeVar("T")
 AT_ONCE = 100
 
 
-def tables(queue_name: str | None = None) -> Statement[tuple[datetime | None, list[Table]]]:
+def tables(queue_name: str | None = None) -> Statement[tuple[datetime, list[Table]]]:
     """All queues or one, as the catalogue knows them, and the time; unsafe names are left out."""
     fields = [field.name for field in dataclasses.fields(Table)]
 
-    def decode(rows: Sequence[Row]) -> tuple[datetime | None, list[Table]]:
+    def decode(rows: Sequence[Row]) -> tuple[datetime, list[Table]]:
+        # Without any queue, one row says what time it is.
         found = [
             Table(**{name: row[name] for name in fields}) for row in rows if names.is_safe(row["queue_name"])
         ]
-        return (rows[0]["now"] if rows else None), found
+        return rows[0]["now"], found
 
     return Statement("queue_tables", {"queue_name": queue_name}, decode=decode)
 
 
 def counts(chosen: Iterable[tuple[Table, How]]) -> list[Statement[dict[str, Row]]]:
     """Count the queues, by name."""
-    parts = [_count(table, how) for table, how in chosen if how != "unknown"]
+    parts = [_count(table, how) for table, how in chosen if how not in ("empty", "unknown")]
     return [
         union(parts[start : start + AT_ONCE], lambda rows: {row["queue_name"]: row for row in rows})
         for start in range(0, len(parts), AT_ONCE)

@@ -1,4 +1,4 @@
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -6,6 +6,7 @@ from airflow_pgmq.core import counting
 from airflow_pgmq.core.counting import BUDGET, FEW, Counts, Table
 
 CREATED = datetime(2026, 1, 1, tzinfo=timezone.utc)
+NOW = CREATED + timedelta(days=1)
 
 
 def table(name="mail", **fields):
@@ -25,14 +26,22 @@ def table(name="mail", **fields):
     return Table(name, **{**defaults, **fields})
 
 
+def ago(seconds):
+    return None if seconds is None else NOW - timedelta(seconds=seconds)
+
+
 def row(counted=0, visible=0, in_flight=0, oldest_age=None, waiting=None):
     return {
         "counted": counted,
         "visible": visible,
         "in_flight": in_flight,
-        "oldest_age": oldest_age,
-        "waiting": waiting,
+        "oldest": ago(oldest_age),
+        "first_vt": ago(waiting),
     }
+
+
+def counts_of(how, *args, **fields):
+    return counting.counts(table(**fields), how, row(*args), NOW)
 
 
 def test_small_tables_are_counted_whole():
@@ -70,34 +79,49 @@ def test_what_may_not_be_read_is_unknown_and_costs_nothing():
     chosen = counting.choose([table("secret", bytes=BUDGET - 1, readable=False), table("z", bytes=BUDGET)])
 
     assert chosen == {"secret": "unknown", "z": "all"}
-    assert counting.counts(table(), "unknown", None) == Counts()
+    assert counting.counts(table(), "unknown", None, NOW) == Counts()
     assert Counts().delayed is None
 
 
 def test_exact_counts_are_what_was_counted():
-    counts = counting.counts(table(live=99), "all", row(10, 4, 3, 60.5, 7.0))
+    counts = counts_of("all", 10, 4, 3, 60.5, 7.0, live=99)
 
     assert counts == Counts(10, 4, 3, 60.5, 7.0)
     assert counts.delayed == 3
 
 
+def test_what_becomes_visible_later_does_not_wait():
+    assert counts_of("all", 1, 0, 0, 5.0, -60.0).waiting is None
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_age():
+    assert counts_of("all", 1, 0, 0, -5.0).oldest_age == 0
+
+
 def test_a_sample_gives_the_shares_of_the_known_length():
-    counts = counting.counts(table(live=1000), "sample", row(100, 50, 20, 60.5, 7.0))
+    counts = counts_of("sample", 100, 50, 20, 60.5, 7.0, live=1000)
 
     assert (counts.length, counts.visible, counts.in_flight, counts.delayed) == (1000, 500, 200, 300)
     assert counts.estimated
 
 
 def test_shares_never_exceed_the_whole():
-    counts = counting.counts(table(live=3), "sample", row(2, 1, 1))
+    counts = counts_of("sample", 2, 1, 1, live=3)
 
     assert counts.visible + counts.in_flight <= counts.length
 
 
 def test_a_sample_without_rows_says_nothing_of_shares():
-    counts = counting.counts(table(live=5), "sample", row(oldest_age=3.0))
+    counts = counting.counts(table(live=5), "sample", row(oldest_age=3.0), NOW)
 
     assert (counts.length, counts.visible, counts.delayed, counts.oldest_age) == (5, None, None, 3.0)
+
+
+def test_a_table_without_pages_is_empty_for_sure():
+    chosen = counting.choose([table("a", bytes=0), table("b", bytes=0, is_partitioned=True)])
+
+    assert chosen == {"a": "empty", "b": "all"}
+    assert counting.counts(table(bytes=0, live=7), "empty", None, NOW) == Counts(0, 0, 0)
 
 
 def test_percent_is_of_the_table_and_never_more_than_all():

@@ -10,8 +10,11 @@ CREATE TABLE airflow_pgmq.queue_samples (
     visible bigint,
     in_flight bigint,
     oldest_age double precision,
-    PRIMARY KEY (queue_name, sampled_at)
+    -- A page shows the last hour of every queue, whose rows lie together.
+    PRIMARY KEY (sampled_at, queue_name)
 );
+
+CREATE INDEX queue_samples_history_idx ON airflow_pgmq.queue_samples (queue_name, sampled_at);
 
 -- Slots that a tick or a backfill met although they had been sent: rare, so a row for each costs nothing.
 CREATE TABLE airflow_pgmq.repeated_slots (
