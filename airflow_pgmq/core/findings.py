@@ -156,6 +156,23 @@ def may(lacking: Iterable[Row]) -> list[str]:
     return [work for work in RIGHTS if work not in barred]
 
 
+def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Problem]) -> tuple[bool, str]:
+    """In a line, whether a connection is of use, what is there and what its role may do."""
+    errors = [f"{problem.text} Mend: {problem.mend}" for problem in wrong if problem.severity == "error"]
+    intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
+    if errors:
+        return False, f"{intro}, but: " + " ".join(" ".join(errors).split())
+    able = may(lacking) + (["create queues"] if server["may_create_queues"] else [])
+    unable = [work for work in RIGHTS if work not in able]
+    pgmq = f"PGMQ {server['pgmq_version'] or '(installed by SQL)'}, {queues} queues"
+    ours = f"schema airflow_pgmq at migration {server['migration']}"
+    warnings = [problem.text for problem in wrong if problem.code in ("no_schema", "old_schema")]
+    rest = f", not {' or '.join(unable)} (docs/permissions.md has the GRANTs)" if unable else ""
+    return True, " ".join(
+        [f"{intro}: {pgmq}, {ours}. It may {', '.join(able) or 'do nothing'}{rest}.", *warnings]
+    )
+
+
 def notify(queues: Sequence[Row], passes: bool | None) -> list[Problem]:
     """Whether waiters are woken; `passes` is what a real round trip has shown, None if there was none."""
     found = []

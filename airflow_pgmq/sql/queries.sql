@@ -848,6 +848,8 @@ SELECT queue_name, count(*) AS jobs FROM airflow_pgmq.periodic_jobs GROUP BY que
 SELECT clock_timestamp() AS now, current_user::text AS role, current_database()::text AS database,
        current_setting('server_version') AS version, pg_is_in_recovery() AS standby,
        has_database_privilege(current_database(), 'CREATE') AS may_create,
+       coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'pgmq'), false)
+           AS may_create_queues,
        EXISTS (SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
                WHERE nspname = 'pgmq' AND relname = 'meta') AS pgmq,
        (SELECT extversion FROM pg_extension WHERE extname = 'pgmq') AS pgmq_version,

@@ -13,7 +13,7 @@ from airflow_pgmq import control, maintenance, overview, sender
 from airflow_pgmq.client import Client
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
-from airflow_pgmq.statements import periodic, queues, reading, schema, sending
+from airflow_pgmq.statements import doctor, periodic, queues, reading, schema, sending
 from tests.fixtures.factories import client_of, execute, job, send, tick
 
 PAGE = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
@@ -64,7 +64,8 @@ def do_look(client):
     client.run(queues.metrics_all)
     client.run(queues.topics)
     client.run(lambda: periodic.list_jobs(None))
-    client.run(schema.found)
+    client.run(doctor.standing)
+    client.run(schema.version)
 
 
 def do_maintain(client):
