@@ -15,7 +15,7 @@ from airflow_pgmq.statements import Flow, Statement, on_queue, union
 T = TypeVar("T")
 
 #: Queues that one statement counts: it holds a lock on each table and its indexes.
-AT_ONCE = 100
+AT_ONCE = 50
 
 
 def tables(queue_name: str | None = None) -> Statement[tuple[datetime, list[Table]]]:
