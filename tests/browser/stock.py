@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.fixtures.postgres import Database
 
 QUEUES = ("billing", "cache", "emails", "events", "orders", "reports", "returns", "stock", "webhooks")
-#: For the actions of one test each.
+#: For the actions of one test each; `requeued` has dead letters.
 OWN = ("released", "removed", "purged", "requeued")
 EMPTY = "returns"
 HUGE = 400_000
@@ -73,18 +73,15 @@ _SAMPLES = """
 
 def fill(hook: PgmqHook, database: Database) -> None:
     """Put everything there that needs no Airflow."""
-    for name in (*QUEUES, *OWN):
+    for name in QUEUES:
         hook.create_queue(name, notify=False)
     _archived(hook, "orders", 180)
     _dead(hook, "orders", 3)
-    _dead(hook, "requeued", 4)
     _queued(database, "orders", 12, age="n * interval '2 seconds'")
     _queued(database, "emails", 34, age="interval '3 minutes'", vt="n * interval '20 seconds'")
     _queued(database, "emails", 6, age="interval '1 minute'", vt="interval '10 minutes'", reads=1)
     _queued(database, "webhooks", 215, age="interval '3 hours'", vt="interval '-3 hours'")
     _queued(database, "events", HUGE, age="interval '40 seconds'")
-    for name in OWN:
-        _queued(database, name, 5, vt="interval '1 hour'" if name == "released" else "interval '0'")
     _history(database)
     _old_jobs(hook, database)
     execute(database, "ANALYZE")
@@ -130,6 +127,21 @@ def _history(database: Database) -> None:
     ]
     for queue, busy, held, read in samples:
         execute(database, _SAMPLES.format(queue=queue, busy=busy, held=held, read=str(read).lower()))
+
+
+def fill_own(hook: PgmqHook, database: Database) -> None:
+    """Queues whose messages a test may take away."""
+    for name in OWN:
+        hook.create_queue(name, notify=False)
+    _dead(hook, "requeued", 4)
+    for name in OWN:
+        _queued(database, name, 5, vt="interval '1 hour'" if name == "released" else "interval '0'")
+
+
+def drop_own(hook: PgmqHook) -> None:
+    """And away with them."""
+    for name in (*OWN, "requeued_dlq"):
+        hook.drop_queue(name)
 
 
 def age(hook: PgmqHook, database: Database) -> None:

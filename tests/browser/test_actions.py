@@ -9,6 +9,13 @@ from tests.browser import stock
 expect = pytest.importorskip("playwright.sync_api", reason="`make browser` installs it").expect
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_queues(site):
+    stock.fill_own(site.live.hook(), site.live.queues)
+    yield
+    stock.drop_own(site.live.hook())
+
+
 def choose(visitor, *msg_ids):
     for msg_id in msg_ids:
         visitor.frame.get_by_label(f"Choose message {msg_id}", exact=True).check()

@@ -13,8 +13,8 @@ import { choices, tabs } from "../parts/tabs.js";
 const NAME = decodeURIComponent(location.pathname.split("/queue/")[1]);
 const RANGES = [["hour", "Hour"], ["day", "Day"], ["week", "Week"]];
 const DEPTH = [
-  { field: "visible", label: "Visible", colour: "--arrivals", fill: true },
   { field: "length", label: "All", colour: "--muted" },
+  { field: "visible", label: "Visible", colour: "--arrivals", fill: true },
 ];
 const RATES = [
   { field: "arrivals", label: "Arrived", colour: "--arrivals" },
@@ -55,7 +55,8 @@ function view({ connection }, main, reload) {
 
 function drawHeading(heading, queue, actions) {
   replace(heading,
-    h("h1", {}, h("a", { href: to("") }, "Queues"), h("span", { class: "muted", "aria-hidden": "true" }, " / "), queue.queue_name),
+    h("a", { class: "crumb", href: to("") }, "Queues"), h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
+    h("h1", {}, queue.queue_name),
     queue.is_unlogged && h("span", { class: "tag" }, "unlogged"),
     queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
     queue.jobs ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job")) : null,
