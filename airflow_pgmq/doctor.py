@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from airflow_pgmq import client as clients
 from airflow_pgmq.client import Client, Connection, drive
-from airflow_pgmq.core import findings, names
+from airflow_pgmq.core import findings, names, rights
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
@@ -50,7 +50,7 @@ def examine(
 def judge(standing: Standing) -> list[Problem]:
     """What is wrong with the installation, and what the role may not do."""
     newest = max(migrations())
-    return findings.installation(standing.server, newest) + findings.rights(
+    return findings.installation(standing.server, newest) + rights.problems(
         standing.server["role"], standing.lacking
     )
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from airflow_pgmq.core import problems
+from airflow_pgmq.core import problems, rights
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem, Severity
 
@@ -17,53 +16,11 @@ MAX_SKEW = timedelta(seconds=1)
 #: psycopg waits for notifications with a timeout since then; libpq notices a peer that is gone since then.
 PSYCOPG, LIBPQ = (3, 2), 120_000
 
-#: Which privileges each kind of work needs: kind of object, schema, name as LIKE reads it, privileges. What
-#: `docs/permissions.md` says, section by section.
-RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
-    "send": (
-        ("schema", "pgmq", "pgmq", "USAGE"),
-        ("table", "pgmq", r"q\_%", "SELECT, INSERT, UPDATE"),
-        ("sequence", "pgmq", r"q\_%", "USAGE"),
-        ("schema", "airflow_pgmq", "airflow_pgmq", "USAGE"),
-        ("table", "airflow_pgmq", "migrations", "SELECT"),
-        ("table", "airflow_pgmq", r"dedup\_ledger", "SELECT, INSERT, UPDATE"),
-        ("table", "pgmq", r"topic\_bindings", "SELECT"),
-    ),
-    "read": (
-        ("schema", "pgmq", "pgmq", "USAGE"),
-        ("table", "pgmq", r"q\_%", "SELECT, UPDATE, DELETE"),
-        ("table", "pgmq", r"a\_%", "SELECT, INSERT"),
-    ),
-    "run periodic jobs": (
-        ("schema", "pgmq", "pgmq", "USAGE"),
-        ("table", "pgmq", "meta", "SELECT"),
-        ("table", "pgmq", r"q\_%", "SELECT, INSERT, UPDATE, DELETE"),
-        ("sequence", "pgmq", r"q\_%", "USAGE"),
-        ("schema", "airflow_pgmq", "airflow_pgmq", "USAGE"),
-        ("table", "airflow_pgmq", "migrations", "SELECT"),
-        ("table", "airflow_pgmq", r"dedup\_ledger", "SELECT, INSERT, UPDATE, DELETE"),
-        ("table", "airflow_pgmq", "namespaces", "SELECT, INSERT, UPDATE, DELETE"),
-        ("table", "airflow_pgmq", r"periodic\_jobs", "SELECT, INSERT, UPDATE, DELETE"),
-    ),
-    "look": (
-        ("schema", "pgmq", "pgmq", "USAGE"),
-        ("table", "pgmq", "meta", "SELECT"),
-        ("table", "pgmq", r"topic\_bindings", "SELECT"),
-        ("table", "pgmq", r"q\_%", "SELECT"),
-        ("sequence", "pgmq", r"q\_%", "SELECT"),
-        ("schema", "airflow_pgmq", "airflow_pgmq", "USAGE"),
-        ("table", "airflow_pgmq", "migrations", "SELECT"),
-        ("table", "airflow_pgmq", "namespaces", "SELECT"),
-        ("table", "airflow_pgmq", r"periodic\_jobs", "SELECT"),
-    ),
-}
-
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
-
 
 def no_connection(text: str) -> Problem:
     """Nothing can be asked; `text` is the driver's."""
     text = " ".join(text.split())
+    text += "" if text.endswith((".", "?")) else "."
     if "password" in text or "authentication" in text or "role" in text:
         mend = "Correct user and password of the Airflow connection, or the server's pg_hba.conf."
     elif "database" in text and "does not exist" in text:
@@ -136,40 +93,27 @@ def installation(server: Row, newest: int) -> list[Problem]:
     return found
 
 
-def rights(role: str, lacking: Sequence[Row]) -> list[Problem]:
-    """What the role may not do, and the GRANTs that would let it."""
-    by_work: dict[str, list[Row]] = defaultdict(list)
-    for row in lacking:
-        by_work[row["work"]].append(row)
-    severity: Severity = "error" if by_work.keys() == RIGHTS.keys() else "warning"
-    return [
-        Problem(
-            "missing_grants", severity, f"Role {role!r} may not {work}: {_lacks(rows)}.", _grants(role, rows)
-        )
-        for work, rows in by_work.items()
-    ]
-
-
-def may(lacking: Iterable[Row]) -> list[str]:
-    """The kinds of work that the role has every privilege for."""
-    barred = {row["work"] for row in lacking}
-    return [work for work in RIGHTS if work not in barred]
-
-
 def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Problem]) -> tuple[bool, str]:
-    """In a line, whether a connection is of use, what is there and what its role may do."""
-    errors = [f"{problem.text} Mend: {problem.mend}" for problem in wrong if problem.severity == "error"]
+    """In a few lines, whether a connection is of use, what is there and what its role may do."""
     intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
+    grants = "docs/permissions.md has the GRANTs, `airflow pgmq doctor` prints those that are missing"
+    errors = [
+        f"{each.text} {each.mend}"
+        for each in wrong
+        if each.severity == "error" and each.code != "missing_grants"
+    ]
+    able = rights.may(lacking) + (["create queues"] if server["may_create_queues"] else [])
     if errors:
-        return False, f"{intro}, but: " + " ".join(" ".join(errors).split())
-    able = may(lacking) + (["create queues"] if server["may_create_queues"] else [])
-    unable = [work for work in RIGHTS if work not in able]
+        return False, f"{intro}. " + " ".join(errors)
+    if not able:
+        return False, f"{intro}, which may not use PGMQ; {grants}."
+    unable = [work for work in rights.RIGHTS if work not in able]
+    rest = f", and may not {' or '.join(unable)} ({grants})" if unable else ""
     pgmq = f"PGMQ {server['pgmq_version'] or '(installed by SQL)'}, {queues} queues"
-    ours = f"schema airflow_pgmq at migration {server['migration']}"
-    warnings = [problem.text for problem in wrong if problem.code in ("no_schema", "old_schema")]
-    rest = f", not {' or '.join(unable)} (docs/permissions.md has the GRANTs)" if unable else ""
+    number = "that may not be read" if server["migration"] is None else f"at migration {server['migration']}"
+    warnings = [each.text for each in wrong if each.code in ("no_schema", "old_schema")]
     return True, " ".join(
-        [f"{intro}: {pgmq}, {ours}. It may {', '.join(able) or 'do nothing'}{rest}.", *warnings]
+        [f"{intro}: {pgmq}, schema airflow_pgmq {number}. It may {', '.join(able)}{rest}.", *warnings]
     )
 
 
@@ -242,33 +186,3 @@ def ticks(jobs: Sequence[Row], now: datetime) -> list[Problem]:
             )
         ]
     return found
-
-
-def _lacks(rows: Sequence[Row]) -> str:
-    shown = [
-        f"{row['privilege']} on {row['schema']}" + ("" if row["kind"] == "schema" else f".{row['name']}")
-        for row in rows[:3]
-    ]
-    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-    return f"it lacks {', '.join(shown)}{more}"
-
-
-def _grants(role: str, rows: Sequence[Row]) -> str:
-    """GRANTs, objects with the same privileges together; for people to read and run."""
-    privileges: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for row in rows:
-        privileges[row["kind"], row["schema"], row["name"]].append(row["privilege"])
-    objects: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (kind, schema, name), wanted in privileges.items():
-        path = [name] if kind == "schema" else [schema, name]
-        objects[kind, ", ".join(wanted)].append(".".join(map(quoted, path)))
-    words = {"schema": "ON SCHEMA", "sequence": "ON SEQUENCE", "table": "ON"}
-    return "\n".join(
-        " ".join(["GRANT", wanted, words[kind], ", ".join(named), "TO", quoted(role) + ";"])
-        for (kind, wanted), named in objects.items()
-    )
-
-
-def quoted(name: str) -> str:
-    """A name as SQL reads it, in quotes only where it needs them."""
-    return name if _PLAIN.fullmatch(name) else '"{}"'.format(name.replace('"', '""'))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_pgmq.core import names
-from airflow_pgmq.core.findings import RIGHTS, quoted
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.rights import RIGHTS, quoted
 from airflow_pgmq.statements import Flow, Statement, column, on_queue, scalar, union
 from airflow_pgmq.statements.watching import ANNOUNCERS
 

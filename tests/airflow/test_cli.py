@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from airflow.cli import cli_parser
 
+import airflow_pgmq.core
 from airflow_pgmq.cli_commands.definition import get_commands
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.local import LocalPostgres
@@ -20,6 +23,9 @@ from tests.fixtures.factories import client_of, execute, job, tick
 from tests.fixtures.postgres import Database
 
 CONN_ID = "queues_of_the_cli"
+
+#: Problems that the page and `airflow pgmq queues` show, and the doctor does not look for.
+PAGES_OWN = {"no_access", "nobody_reads", "dead_letters", "not_installed", "not_maintained"}
 
 Run = Callable[..., Any]
 
@@ -283,3 +289,15 @@ def test_what_changes_is_in_the_audit_log_and_messages_are_not(
         assert events
         assert "orders" in str(events[-1].extra)
         assert not any("very private" in str(each.extra) for each in session.scalars(select(Log)))
+
+
+def test_the_page_lists_every_command_and_every_finding() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    commands, findings = page.split("## What the doctor finds")
+    listed = set(re.findall(r"`([a-z-]+)[^`]*`", "\n".join(re.findall(r"^\| (`.+?) \|", commands, re.M))))
+    assert {command.name for group in get_commands() for command in group.subcommands} <= listed
+    core = Path(airflow_pgmq.core.__file__).parent
+    code = "".join((core / name).read_text() for name in ("findings.py", "rights.py", "problems.py"))
+    found = set(re.findall(r'Problem\(\s*"(\w+)"', code)) - PAGES_OWN
+    rows = re.findall(r"^\| (`.+?) \|", findings, re.M)
+    assert set(re.findall(r"`(\w+)`", "\n".join(rows))) == found

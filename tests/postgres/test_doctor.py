@@ -12,7 +12,7 @@ import pytest
 
 from airflow_pgmq import client, doctor
 from airflow_pgmq.client import Client
-from airflow_pgmq.core import findings
+from airflow_pgmq.core import findings, rights
 from airflow_pgmq.statements import queues
 from tests.fixtures.factories import QUEUE, client_of, execute, job, send, tick
 from tests.postgres.test_watch_pooler import pooled  # noqa: F401 - a fixture
@@ -104,7 +104,7 @@ def test_missing_grants_are_told_work_by_work_and_granted_by_the_mend(
     database: Database, role: Client
 ) -> None:
     found = [problem for problem in doctor.examine(role) if problem.code == "missing_grants"]
-    assert [problem.severity for problem in found] == ["error"] * len(findings.RIGHTS)
+    assert [problem.severity for problem in found] == ["error"] * len(rights.RIGHTS)
     assert all("USAGE on pgmq" in problem.text for problem in found)
     for number, problem in enumerate(found, 1):
         mend(database, problem)
@@ -124,6 +124,7 @@ def test_one_missing_privilege_is_named(database: Database, role: Client) -> Non
         ["send"],
         ["read"],
         ["run periodic jobs"],
+        ["maintain"],
     ]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from airflow_pgmq.core import findings
-from tests.unit.support import utc
+from airflow_pgmq.core import findings, rights
+from tests.unit.support import ROOT, utc
 
 NOON = utc("2026-06-01 12:00")
 SERVER: dict[str, Any] = {
@@ -67,7 +68,43 @@ def test_grants_with_the_same_privileges_are_one_statement_and_odd_names_are_quo
         for name in ("q_a", "q_B c")
         for privilege in ("SELECT", "UPDATE")
     ]
-    (problem,) = findings.rights("some one", rows)
+    (problem,) = rights.problems("some one", rows)
     assert problem.mend == 'GRANT SELECT, UPDATE ON pgmq.q_a, pgmq."q_B c" TO "some one";'
     assert "and 1 more" in problem.text
-    assert findings.may(rows) == ["send", "run periodic jobs", "look"]
+    assert rights.may(rows) == ["send", "run periodic jobs", "maintain", "look"]
+
+
+PAGE = (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.+?)\n[^#]*?```sql\n(.+?)```", PAGE, re.M | re.S))
+WORKS = {
+    "send": ["Sending"],
+    "read": ["Reading"],
+    "run periodic jobs": ["Periodic jobs"],
+    "maintain": ["Maintenance"],
+    "look": ["Looking", "The page"],
+}
+
+
+def granted(sections: list[str]) -> set[tuple[str, str, str, str]]:
+    """Each privilege that the page grants, of the queue `mail` as a pattern of all queues."""
+    found = set()
+    for section in sections:
+        for privileges, kind, path in re.findall(
+            r"GRANT ([A-Z, ]+) ON (SCHEMA |SEQUENCE )?(\S+) TO", SECTIONS[section]
+        ):
+            schema, _, name = path.partition(".")
+            name = re.sub("^([qa])_mail.*", r"\1\\_%", name) or schema
+            for privilege in privileges.split(", "):
+                found.add((kind.strip().lower() or "table", schema, name, privilege))
+    return found
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_the_doctor_and_the_page_want_the_same_rights(work):
+    wanted = {
+        (kind, schema, name, privilege)
+        for kind, schema, name, privileges in rights.RIGHTS[work]
+        for privilege in privileges.split(", ")
+    }
+    assert wanted == granted(WORKS[work])
+    assert rights.RIGHTS.keys() == WORKS.keys()
