@@ -1,7 +1,7 @@
 // Where we are: the view's state lives in the query, so that a reload, a bookmark and Back find it again.
 export const BASE = new URL("..", import.meta.url);
 
-export const query = () => new URLSearchParams(location.search);
+const query = () => new URLSearchParams(location.search);
 
 export const param = (name, fallback = "") => query().get(name) ?? fallback;
 

@@ -2,7 +2,7 @@
 import { BASE } from "./address.js";
 import { signedOut } from "./host.js";
 
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;
@@ -34,7 +34,8 @@ async function call(url, options) {
   }
   if (response.status === 401) signedOut();
   const answer = parse(await response.text());
-  if (!response.ok) throw new ApiError(response.status, text(answer?.detail) ?? `Airflow answered ${response.status}.`);
+  if (!response.ok)
+    throw new ApiError(response.status, text(answer?.detail) ?? `Airflow answered ${response.status}.`);
   return answer;
 }
 
@@ -45,7 +46,8 @@ const text = (detail) => (Array.isArray(detail) ? detail.map((each) => each.msg)
 function parse(body) {
   const digits = (key, value, context) =>
     Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source && JSON.rawJSON
-      ? JSON.rawJSON(context.source) : value;
+      ? JSON.rawJSON(context.source)
+      : value;
   try {
     return JSON.parse(body, digits);
   } catch {

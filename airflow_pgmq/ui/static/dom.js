@@ -33,8 +33,12 @@ export function replace(node, ...children) {
   return append(node, children);
 }
 
-export const icon = (name) => s("svg", { class: `icon icon-${name}`, viewBox: "0 0 16 16", "aria-hidden": "true" },
-  s("path", { d: PATHS[name] }));
+export const icon = (name) =>
+  s(
+    "svg",
+    { class: `icon icon-${name}`, viewBox: "0 0 16 16", "aria-hidden": "true" },
+    s("path", { d: PATHS[name] }),
+  );
 
 const PATHS = {
   error: "M5.2 1.5h5.6l3.7 3.7v5.6l-3.7 3.7H5.2l-3.7-3.7V5.2zM8 4.5v4M8 11v.5",

@@ -45,8 +45,21 @@ export const zone = (() => {
 
 const style = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...options });
 const clock = style({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const dayAndClock = style({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const yearToo = style({ year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const dayAndClock = style({
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+const yearToo = style({
+  year: "numeric",
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const day = style({ year: "numeric", month: "numeric", day: "numeric" });
 
 export function instant(iso, now = new Date()) {

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 const framed = window.parent !== window;
 const base = () => new URL(framed ? parent.document.baseURI : new URL("../..", import.meta.url));
 
-export function goHost(url) {
+function goHost(url) {
   if (!framed) {
     location.href = url;
     return;
@@ -18,7 +18,9 @@ export const isTab = () => framed && !parent.location.pathname.includes("/plugin
 
 // A link to a view of ours in a page of its own; from a tab, that leaves the tab.
 export const viewLink = (address, props, ...children) =>
-  (isTab() ? hostLink(`plugin/pgmq${address}`, props, ...children) : h("a", { href: address, ...props }, ...children));
+  isTab()
+    ? hostLink(`plugin/pgmq${address}`, props, ...children)
+    : h("a", { href: address, ...props }, ...children);
 
 // A link to a page of Airflow's own.
 export function hostLink(path, props, ...children) {

@@ -7,8 +7,9 @@ const DEFAULT = "pgmq_default";
 export async function openSession(signal) {
   const { connections } = await get("api/connections", {}, signal);
   const wanted = param("connection_id");
-  const found = connections.find((each) => each.connection_id === wanted)
-    ?? (wanted ? null : connections.find((each) => each.connection_id === DEFAULT) ?? connections[0]);
+  const found =
+    connections.find((each) => each.connection_id === wanted) ??
+    (wanted ? null : (connections.find((each) => each.connection_id === DEFAULT) ?? connections[0]));
   if (found && !wanted) setParams({ connection_id: found.connection_id });
   return { connections, connection: found ?? null, wanted };
 }

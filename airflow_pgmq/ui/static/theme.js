@@ -38,5 +38,6 @@
 
   apply();
   system.addEventListener("change", apply);
-  if (host) new MutationObserver(apply).observe(host, { attributes: true, attributeFilter: ["class", "style"] });
+  if (host)
+    new MutationObserver(apply).observe(host, { attributes: true, attributeFilter: ["class", "style"] });
 })();

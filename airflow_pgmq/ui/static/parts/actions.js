@@ -6,9 +6,22 @@ import { confirm } from "./confirm.js";
 import { toast } from "./toast.js";
 
 const SOME = {
-  release: { label: "Release", done: "released", text: "Whoever reads next gets them at once, also if somebody works on them now." },
-  requeue: { label: "Requeue", done: "requeued", text: "They go back to the queue that they came from, as new messages with nothing read yet." },
-  delete: { label: "Delete", done: "deleted", text: "They are gone for good, and are not archived.", danger: true },
+  release: {
+    label: "Release",
+    done: "released",
+    text: "Whoever reads next gets them at once, also if somebody works on them now.",
+  },
+  requeue: {
+    label: "Requeue",
+    done: "requeued",
+    text: "They go back to the queue that they came from, as new messages with nothing read yet.",
+  },
+  delete: {
+    label: "Delete",
+    done: "deleted",
+    text: "They are gone for good, and are not archived.",
+    danger: true,
+  },
 };
 
 // The API changes no more at once.
@@ -21,20 +34,66 @@ export class Actions {
 
   // Buttons for chosen messages of a queue.
   forChosen(queueName, verbs, chosen, where) {
-    return verbs.map((verb) => h("button", { type: "button", class: SOME[verb].danger ? "danger" : null, disabled: !chosen.length,
-      onclick: () => this.#some(queueName, verb, { msg_ids: chosen.map(Number), ...where }) }, SOME[verb].label));
+    return verbs.map((verb) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: SOME[verb].danger ? "danger" : null,
+          disabled: !chosen.length,
+          onclick: () => this.#some(queueName, verb, { msg_ids: chosen.map(Number), ...where }),
+        },
+        SOME[verb].label,
+      ),
+    );
   }
 
   requeueAll(queueName, number) {
     const limit = Math.min(number, AT_MOST);
-    return h("button", { type: "button", onclick: () => this.#run(queueName, "requeue", { limit }, {
-      title: `Requeue ${limit < number ? "the oldest " : ""}${plural(limit, "dead letter")}?`, text: SOME.requeue.text, action: "Requeue" }, "requeued") }, "Requeue all");
+    return h(
+      "button",
+      {
+        type: "button",
+        onclick: () =>
+          this.#run(
+            queueName,
+            "requeue",
+            { limit },
+            {
+              title: `Requeue ${limit < number ? "the oldest " : ""}${plural(limit, "dead letter")}?`,
+              text: SOME.requeue.text,
+              action: "Requeue",
+            },
+            "requeued",
+          ),
+      },
+      "Requeue all",
+    );
   }
 
   purge(queueName) {
-    return h("button", { type: "button", class: "danger", onclick: () => this.#run(queueName, "purge", { confirm: queueName }, {
-      title: `Purge ${queueName}?`, action: "Purge", danger: true, typed: queueName,
-      text: "Every message in it is deleted, those in flight and delayed too. Nothing brings them back." }, "deleted") }, "Purge…");
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "danger",
+        onclick: () =>
+          this.#run(
+            queueName,
+            "purge",
+            { confirm: queueName },
+            {
+              title: `Purge ${queueName}?`,
+              action: "Purge",
+              danger: true,
+              typed: queueName,
+              text: "Every message in it is deleted, those in flight and delayed too. Nothing brings them back.",
+            },
+            "deleted",
+          ),
+      },
+      "Purge…",
+    );
   }
 
   #some(queueName, verb, body) {

@@ -7,19 +7,30 @@ export function confirm({ title, text, action, act, danger = false, typed = null
   return new Promise((resolve) => {
     const problem = h("p", { class: "dialog-problem", role: "alert" });
     const go = h("button", { type: "button", class: danger ? "danger" : "primary" }, action);
-    const input = typed && h("input", { type: "text", autocomplete: "off", spellcheck: "false", id: "typed" });
-    const dialog = h("dialog", { "aria-labelledby": "dialog-title" },
+    const input =
+      typed && h("input", { type: "text", autocomplete: "off", spellcheck: "false", id: "typed" });
+    const dialog = h(
+      "dialog",
+      { "aria-labelledby": "dialog-title" },
       h("h2", { id: "dialog-title" }, title),
       h("p", {}, text),
       extra,
-      input && h("label", { for: "typed" }, "Type ", h("code", {}, typed), " to confirm"), input,
+      input && h("label", { for: "typed" }, "Type ", h("code", {}, typed), " to confirm"),
+      input,
       problem,
-      h("div", { class: "dialog-actions" },
-        h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), go));
+      h(
+        "div",
+        { class: "dialog-actions" },
+        h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+        go,
+      ),
+    );
     let done = false;
 
     const allowed = () => !input || input.value === typed;
-    const update = () => { go.disabled = !allowed(); };
+    const update = () => {
+      go.disabled = !allowed();
+    };
     const run = async () => {
       if (go.disabled) return;
       go.disabled = true;

@@ -8,7 +8,10 @@ import { json } from "./json.js";
 export function messageDetail(message, mayPeek) {
   const facts = [
     ["Enqueued", moment(message.enqueued_at)],
-    [message.state === "visible" ? "Visible since" : "Visible", message.archived_at ? null : moment(message.vt)],
+    [
+      message.state === "visible" ? "Visible since" : "Visible",
+      message.archived_at ? null : moment(message.vt),
+    ],
     ["Archived", moment(message.archived_at)],
     ["Expires", moment(message.expires_at)],
     ["Reads", full(message.read_ct)],
@@ -19,20 +22,46 @@ export function messageDetail(message, mayPeek) {
     ["Sent by", message.source && source(message.source)],
     ...deadLetter(message.dead_letter),
   ];
-  return h("div", { class: "message" },
-    h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([term, value]) =>
-      h("div", {}, h("dt", {}, term), h("dd", {}, value)))),
-    mayPeek ? content(message) : h("p", { class: "locked" }, icon("lock"),
-      "The content is shown to users who may see the connection in Airflow."));
+  return h(
+    "div",
+    { class: "message" },
+    h(
+      "dl",
+      { class: "facts" },
+      facts
+        .filter(([, value]) => value)
+        .map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))),
+    ),
+    mayPeek
+      ? content(message)
+      : h(
+          "p",
+          { class: "locked" },
+          icon("lock"),
+          "The content is shown to users who may see the connection in Airflow.",
+        ),
+  );
 }
 
 function content({ message, headers, redacted }) {
-  return h("div", { class: "content" },
-    h("section", {}, h("h3", {}, "Message", redacted && h("span", { class: "tag" }, "values hidden")), json(message, "Message")),
-    h("section", {}, h("h3", {}, "Headers"), json(headers ?? {}, "Headers")));
+  return h(
+    "div",
+    { class: "content" },
+    h(
+      "section",
+      {},
+      h("h3", {}, "Message", redacted && h("span", { class: "tag" }, "values hidden")),
+      json(message, "Message"),
+    ),
+    h("section", {}, h("h3", {}, "Headers"), json(headers ?? {}, "Headers")),
+  );
 }
 
-const moment = (iso) => iso && [h("time", { datetime: iso, title: exact(iso) }, instant(iso)), h("span", { class: "muted" }, ` ${ago(iso)}`)];
+const moment = (iso) =>
+  iso && [
+    h("time", { datetime: iso, title: exact(iso) }, instant(iso)),
+    h("span", { class: "muted" }, ` ${ago(iso)}`),
+  ];
 
 function deadLetter(found) {
   if (!found) return [];
@@ -49,6 +78,10 @@ function deadLetter(found) {
 export function source(from) {
   if (!from?.dag_id) return null;
   if (!from.run_id || !from.task_id) return from.dag_id;
-  return [hostLink(taskPath(from), {}, `${from.dag_id}.${from.task_id}`), from.map_index >= 0 ? `[${from.map_index}]` : null,
-    h("span", { class: "muted" }, " in "), hostLink(runPath(from), { class: "run" }, from.run_id)];
+  return [
+    hostLink(taskPath(from), {}, `${from.dag_id}.${from.task_id}`),
+    from.map_index >= 0 ? `[${from.map_index}]` : null,
+    h("span", { class: "muted" }, " in "),
+    hostLink(runPath(from), { class: "run" }, from.run_id),
+  ];
 }

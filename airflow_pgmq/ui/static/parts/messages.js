@@ -14,14 +14,39 @@ export class Messages {
     this.chosen = new Set();
     this.open = new Set();
     this.items = [];
-    this.table = new Table({ caption: label, key: keyOf, columns: [
-      onChoose && { id: "choose", label: "Choose", hidden: true, changes: keyOf, cell: (each) => this.#box(each) },
-      { id: "msg_id", label: "Message", changes: (each) => [keyOf(each), this.open.has(keyOf(each))], cell: (each) => this.#opener(each) },
-      ...columns,
-      mayPeek && { id: "preview", label: "Content", cell: preview, changes: ({ message }) => message },
-      { id: "job", label: "Key or job", cell: key, changes: ({ dedup_key, job, slot }) => [dedup_key, job, slot] },
-      { id: "source", label: "Sent by", cell: ({ source }) => sender(source), changes: ({ source }) => source },
-    ].filter(Boolean) });
+    this.table = new Table({
+      caption: label,
+      key: keyOf,
+      columns: [
+        onChoose && {
+          id: "choose",
+          label: "Choose",
+          hidden: true,
+          changes: keyOf,
+          cell: (each) => this.#box(each),
+        },
+        {
+          id: "msg_id",
+          label: "Message",
+          changes: (each) => [keyOf(each), this.open.has(keyOf(each))],
+          cell: (each) => this.#opener(each),
+        },
+        ...columns,
+        mayPeek && { id: "preview", label: "Content", cell: preview, changes: ({ message }) => message },
+        {
+          id: "job",
+          label: "Key or job",
+          cell: key,
+          changes: ({ dedup_key, job, slot }) => [dedup_key, job, slot],
+        },
+        {
+          id: "source",
+          label: "Sent by",
+          cell: ({ source }) => sender(source),
+          changes: ({ source }) => source,
+        },
+      ].filter(Boolean),
+    });
     this.element = scrolling(this.table, label);
   }
 
@@ -48,8 +73,16 @@ export class Messages {
 
   #opener(message) {
     const key = keyOf(message);
-    return h("button", { type: "button", class: "opener", "aria-expanded": String(this.open.has(key)),
-      onclick: () => this.#toggle(key) }, String(message.msg_id));
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "opener",
+        "aria-expanded": String(this.open.has(key)),
+        onclick: () => this.#toggle(key),
+      },
+      String(message.msg_id),
+    );
   }
 
   #toggle(key, open = !this.open.has(key)) {
@@ -71,26 +104,46 @@ export class Messages {
 
   #box(message) {
     const key = keyOf(message);
-    const box = h("input", { type: "checkbox", "aria-label": `Choose message ${message.msg_id}`, checked: this.chosen.has(key), onchange: () => {
-      if (box.checked) this.chosen.add(key);
-      else this.chosen.delete(key);
-      this.onChoose([...this.chosen]);
-    } });
+    const box = h("input", {
+      type: "checkbox",
+      "aria-label": `Choose message ${message.msg_id}`,
+      checked: this.chosen.has(key),
+      onchange: () => {
+        if (box.checked) this.chosen.add(key);
+        else this.chosen.delete(key);
+        this.onChoose([...this.chosen]);
+      },
+    });
     return box;
   }
 }
 
 const keyOf = ({ queue_name, msg_id }) => (queue_name ? `${queue_name}/${msg_id}` : String(msg_id));
 
-export const moment = (id, label, of) => ({ id, label, changes: of, cell: (each) => {
-  const iso = of(each);
-  return h("time", { datetime: iso, title: exact(iso) }, instant(iso));
-} });
+export const moment = (id, label, of) => ({
+  id,
+  label,
+  changes: of,
+  cell: (each) => {
+    const iso = of(each);
+    return h("time", { datetime: iso, title: exact(iso) }, instant(iso));
+  },
+});
 
-export const STATE = { id: "state", label: "State", changes: ({ state }) => state,
-  cell: ({ state }) => h("span", { class: `state ${state}` }, state.replace("_", " ")) };
+export const STATE = {
+  id: "state",
+  label: "State",
+  changes: ({ state }) => state,
+  cell: ({ state }) => h("span", { class: `state ${state}` }, state.replace("_", " ")),
+};
 
-export const READS = { id: "read_ct", label: "Reads", numeric: true, changes: ({ read_ct }) => read_ct, cell: ({ read_ct }) => count(read_ct) };
+export const READS = {
+  id: "read_ct",
+  label: "Reads",
+  numeric: true,
+  changes: ({ read_ct }) => read_ct,
+  cell: ({ read_ct }) => count(read_ct),
+};
 
 function preview({ message }) {
   const text = JSON.stringify(message) ?? "null";
@@ -99,7 +152,9 @@ function preview({ message }) {
 
 function key({ dedup_key, job, slot }) {
   if (job) return [h("span", {}, job), slot && h("span", { class: "muted" }, ` ${instant(slot)}`)];
-  return dedup_key ? h("code", { class: "clip", title: dedup_key }, dedup_key) : h("span", { class: "muted" }, "–");
+  return dedup_key
+    ? h("code", { class: "clip", title: dedup_key }, dedup_key)
+    : h("span", { class: "muted" }, "–");
 }
 
 function sender(source) {

@@ -13,22 +13,54 @@ const SHAPES = {
 
 export function slotStrip(slots) {
   if (!slots.length) return h("span", { class: "muted" }, "no slots yet");
-  return h("span", { class: "slots" },
-    s("svg", { viewBox: `0 0 ${slots.length * 7} 18`, width: slots.length * 7, height: 18, role: "img",
-      "aria-label": describe(slots) },
-    slots.map(({ slot, state }, index) =>
-      s("g", { class: state, transform: `translate(${index * 7} 0)` },
-        s("title", {}, `${instant(slot)}: ${state}`),
-        s("rect", { class: "area", width: 7, height: 18 }),
-        s("path", { d: SHAPES[state] })))));
+  return h(
+    "span",
+    { class: "slots" },
+    s(
+      "svg",
+      {
+        viewBox: `0 0 ${slots.length * 7} 18`,
+        width: slots.length * 7,
+        height: 18,
+        role: "img",
+        "aria-label": describe(slots),
+      },
+      slots.map(({ slot, state }, index) =>
+        s(
+          "g",
+          { class: state, transform: `translate(${index * 7} 0)` },
+          s("title", {}, `${instant(slot)}: ${state}`),
+          s("rect", { class: "area", width: 7, height: 18 }),
+          s("path", { d: SHAPES[state] }),
+        ),
+      ),
+    ),
+  );
 }
 
 export function describe(slots) {
   const counts = STATES.map((state) => [state, slots.filter((each) => each.state === state).length]);
-  const text = counts.filter(([, number]) => number).map(([state, number]) => `${number} ${state}`).join(", ");
+  const text = counts
+    .filter(([, number]) => number)
+    .map(([state, number]) => `${number} ${state}`)
+    .join(", ");
   return `Last ${slots.length} slots: ${text}`;
 }
 
-export const legend = () => h("p", { class: "legend" }, STATES.map((state) =>
-  h("span", { class: "slots" }, s("svg", { viewBox: "0 0 7 18", width: 7, height: 18, "aria-hidden": "true" },
-    s("g", { class: state }, s("path", { d: SHAPES[state] }))), state)));
+export const legend = () =>
+  h(
+    "p",
+    { class: "legend" },
+    STATES.map((state) =>
+      h(
+        "span",
+        { class: "slots" },
+        s(
+          "svg",
+          { viewBox: "0 0 7 18", width: 7, height: 18, "aria-hidden": "true" },
+          s("g", { class: state }, s("path", { d: SHAPES[state] })),
+        ),
+        state,
+      ),
+    ),
+  );

@@ -8,9 +8,13 @@ export class Table {
     this.rows = new Map();
     this.heads = columns.map((column) => this.#head(column));
     this.body = h("tbody", { role: "rowgroup" });
-    this.element = h("table", { role: "table", class: "data" },
+    this.element = h(
+      "table",
+      { role: "table", class: "data" },
       h("caption", { class: "visually-hidden" }, caption),
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, this.heads)), this.body);
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, this.heads)),
+      this.body,
+    );
     this.#markSorted();
   }
 
@@ -41,8 +45,13 @@ export class Table {
     const row = this.rows.get(String(key));
     row?.detail?.remove();
     if (!row) return;
-    row.detail = content && h("tr", { role: "row", class: "detail-row" },
-      h("td", { role: "cell", colspan: this.columns.length }, content));
+    row.detail =
+      content &&
+      h(
+        "tr",
+        { role: "row", class: "detail-row" },
+        h("td", { role: "cell", colspan: this.columns.length }, content),
+      );
     row.node.classList.toggle("open", Boolean(content));
     if (content) this.#follow(row);
   }
@@ -53,15 +62,21 @@ export class Table {
   }
 
   #row(key) {
-    const cells = this.columns.map((column) => h("td", { role: "cell", "data-label": column.label,
-      class: [`col-${column.id}`, column.numeric && "numeric"].filter(Boolean).join(" ") }));
+    const cells = this.columns.map((column) =>
+      h("td", {
+        role: "cell",
+        "data-label": column.label,
+        class: [`col-${column.id}`, column.numeric && "numeric"].filter(Boolean).join(" "),
+      }),
+    );
     const row = { node: h("tr", { role: "row" }, cells), cells, states: [] };
     this.rows.set(key, row);
     return row;
   }
 
   #fill(row, item) {
-    if (this.rowClass) row.node.className = [this.rowClass(item), row.detail && "open"].filter(Boolean).join(" ");
+    if (this.rowClass)
+      row.node.className = [this.rowClass(item), row.detail && "open"].filter(Boolean).join(" ");
     this.columns.forEach((column, index) => {
       const state = JSON.stringify(column.changes ? column.changes(item) : item);
       if (row.states[index] === state) return;
@@ -71,9 +86,17 @@ export class Table {
   }
 
   #head(column) {
-    const props = { role: "columnheader", scope: "col",
-      class: [`col-${column.id}`, column.numeric && "numeric"].filter(Boolean).join(" ") };
-    if (!column.by) return h("th", props, column.hidden ? h("span", { class: "visually-hidden" }, column.label) : column.label);
+    const props = {
+      role: "columnheader",
+      scope: "col",
+      class: [`col-${column.id}`, column.numeric && "numeric"].filter(Boolean).join(" "),
+    };
+    if (!column.by)
+      return h(
+        "th",
+        props,
+        column.hidden ? h("span", { class: "visually-hidden" }, column.label) : column.label,
+      );
     const turn = () => this.#sortBy(column);
     return h("th", props, h("button", { type: "button", onclick: turn }, column.label, icon("next")));
   }
@@ -98,7 +121,9 @@ export class Table {
     const column = this.columns.find((each) => each.id === this.sort);
     if (!column?.by) return items;
     const way = this.descending ? -1 : 1;
-    return [...items].sort((a, b) => way * compare(column.by(a), column.by(b)) || compare(this.key(a), this.key(b)));
+    return [...items].sort(
+      (a, b) => way * compare(column.by(a), column.by(b)) || compare(this.key(a), this.key(b)),
+    );
   }
 }
 

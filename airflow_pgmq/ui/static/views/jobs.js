@@ -1,73 +1,82 @@
 // Periodic jobs: when each fires next, what became of its last slots, and whether somebody ticks.
-import { param, setParams, toQueue } from "../address.js";
+import { param, setParams } from "../address.js";
 import { api, get, post } from "../api.js";
 import { h, replace } from "../dom.js";
-import { age, ago, exact, plural, toTheMinute, zone } from "../format.js";
+import { ago, plural } from "../format.js";
 import { dagPath, hostLink } from "../host.js";
 import { confirm } from "../parts/confirm.js";
 import { openPage } from "../parts/frame.js";
+import { COLUMNS } from "../parts/job.js";
 import { empty, problemList } from "../parts/notice.js";
-import { legend, slotStrip } from "../parts/slots.js";
+import { legend } from "../parts/slots.js";
 import { Table, scrolling } from "../parts/table.js";
 import { toast } from "../parts/toast.js";
 
-const time = (iso) => h("time", { datetime: iso, title: exact(iso) }, toTheMinute(iso));
-
-const COLUMNS = [
-  { id: "name", label: "Job", by: (job) => job.name, changes: (job) => [job.name, job.paused, job.version, job.problems],
-    cell: (job) => [
-      h("span", { class: "name" }, job.name),
-      job.version ? h("span", { class: "tag" }, `v${job.version}`) : null,
-      job.paused && h("span", { class: "tag paused" }, "paused"),
-      problemList(job.problems, `Problems of ${job.name}`)] },
-  { id: "schedule", label: "Schedule", changes: (job) => [job.words, job.cron, job.timezone],
-    cell: (job) => [h("span", {}, job.words), h("span", { class: "sub" }, h("code", {}, job.cron), " ", job.timezone)] },
-  { id: "queue_name", label: "Queue", by: (job) => job.queue_name, changes: (job) => job.queue_name,
-    cell: (job) => h("a", { href: toQueue(job.queue_name, { by: "job", q: job.name }) }, job.queue_name) },
-  { id: "next", label: "Next", by: (job) => job.next_slots[0], changes: (job) => [job.next_slots, job.paused], cell: next },
-  { id: "last", label: "Sent up to", by: (job) => job.last_slot, changes: (job) => [job.last_slot, job.last_sent_at, job.lateness],
-    cell: last },
-  { id: "slots", label: "Slots", changes: (job) => job.slots, cell: (job) => slotStrip(job.slots) },
-];
-
-function next({ next_slots, paused, name }) {
-  if (!next_slots.length) return h("span", { class: "muted" }, paused ? "when resumed" : "never again");
-  const [first, ...others] = next_slots;
-  return h("details", { class: paused ? "next muted" : "next" },
-    h("summary", { "aria-label": `Next ${next_slots.length} times of ${name}` }, time(first)),
-    h("ol", {}, others.map((slot) => h("li", {}, time(slot)))),
-    h("p", { class: "sub" }, zone));
-}
-
-function last({ last_slot, last_sent_at, lateness }) {
-  if (!last_slot) return h("span", { class: "muted" }, "not yet");
-  const late = lateness > 0;
-  return [time(last_slot), h("span", { class: late ? "sub warn" : "sub", title: `enqueued ${exact(last_sent_at)}` },
-    late ? `${age(lateness)} late` : "on time")];
-}
-
 const ACTIONS = {
-  pause: { label: "Pause", done: "paused", text: "It sends nothing until it is resumed. Messages that wait for their time are taken back." },
-  resume: { label: "Resume", done: "resumed", text: "It sends again. Slots missed meanwhile are caught up by its policy." },
-  "run-now": { label: "Run now", done: "sent", text: "One message is sent now, besides those of its schedule." },
+  pause: {
+    label: "Pause",
+    done: "paused",
+    text: "It sends nothing until it is resumed. Messages that wait for their time are taken back.",
+  },
+  resume: {
+    label: "Resume",
+    done: "resumed",
+    text: "It sends again. Slots missed meanwhile are caught up by its policy.",
+  },
+  "run-now": {
+    label: "Run now",
+    done: "sent",
+    text: "One message is sent now, besides those of its schedule.",
+  },
 };
 
 function view({ connection }, main, reload) {
-  const columns = connection.may_write ? [...COLUMNS, { id: "actions", label: "Actions", hidden: true, cell: buttons,
-    changes: (job) => [job.namespace, job.name, job.paused] }] : COLUMNS;
+  const columns = connection.may_write
+    ? [
+        ...COLUMNS,
+        {
+          id: "actions",
+          label: "Actions",
+          hidden: true,
+          cell: buttons,
+          changes: (job) => [job.namespace, job.name, job.paused],
+        },
+      ]
+    : COLUMNS;
   const sections = new Map();
   const list = h("div");
   const none = h("div");
-  const search = h("input", { type: "search", placeholder: "Search jobs", "aria-label": "Search jobs", value: param("q"),
-    oninput: () => { setParams({ q: search.value }); draw(); } });
+  const search = h("input", {
+    type: "search",
+    placeholder: "Search jobs",
+    "aria-label": "Search jobs",
+    value: param("q"),
+    oninput: () => {
+      setParams({ q: search.value });
+      draw();
+    },
+  });
   const summary = h("p", { class: "summary" });
   const tools = h("div", { class: "tools" }, search, summary, legend());
   replace(main, h("h1", { class: "visually-hidden" }, "Periodic jobs"), tools, list, none);
   let data = { namespaces: [], jobs: [] };
 
   function buttons(job) {
-    return h("div", { class: "buttons" }, [job.paused ? "resume" : "pause", "run-now"].map((verb) =>
-      h("button", { type: "button", onclick: () => act(job, verb), "aria-label": `${ACTIONS[verb].label}: ${job.name}` }, ACTIONS[verb].label)));
+    return h(
+      "div",
+      { class: "buttons" },
+      [job.paused ? "resume" : "pause", "run-now"].map((verb) =>
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: () => act(job, verb),
+            "aria-label": `${ACTIONS[verb].label}: ${job.name}`,
+          },
+          ACTIONS[verb].label,
+        ),
+      ),
+    );
   }
 
   async function act({ namespace, name }, verb) {
@@ -82,10 +91,15 @@ function view({ connection }, main, reload) {
   function draw() {
     const wanted = search.value.trim().toLowerCase();
     const only = param("namespace");
-    const matches = ({ name, queue_name, namespace }) => (!only || namespace === only)
-      && [name, queue_name, namespace].some((text) => text.toLowerCase().includes(wanted));
-    const shown = data.namespaces.filter(({ namespace }) => !only || namespace === only).map((namespace) => ({ namespace,
-      jobs: data.jobs.filter((job) => job.namespace === namespace.namespace && matches(job)) }))
+    const matches = ({ name, queue_name, namespace }) =>
+      (!only || namespace === only) &&
+      [name, queue_name, namespace].some((text) => text.toLowerCase().includes(wanted));
+    const shown = data.namespaces
+      .filter(({ namespace }) => !only || namespace === only)
+      .map((namespace) => ({
+        namespace,
+        jobs: data.jobs.filter((job) => job.namespace === namespace.namespace && matches(job)),
+      }))
       .filter(({ jobs }) => jobs.length || !wanted);
     for (const each of sections.values()) each.element.hidden = true;
     shown.forEach(section);
@@ -99,18 +113,40 @@ function view({ connection }, main, reload) {
     const part = sections.get(name) ?? newSection(namespace);
     part.element.hidden = false;
     part.box.hidden = !jobs.length;
-    replace(part.tick, ` · ${namespace.last_tick_at ? `ticked ${ago(namespace.last_tick_at)}` : "never ticked"}`,
-      namespace.version ? ` · version ${namespace.version}` : "");
+    replace(
+      part.tick,
+      ` · ${namespace.last_tick_at ? `ticked ${ago(namespace.last_tick_at)}` : "never ticked"}`,
+      namespace.version ? ` · version ${namespace.version}` : "",
+    );
     replace(part.problems, problemList(namespace.problems, `Problems of ${name}`));
     part.table.show(jobs);
   }
 
   function newSection({ namespace, dag_id }) {
-    const table = new Table({ caption: `Jobs of ${namespace}`, columns, key: (job) => job.name, sort: "name" });
-    const part = { table, tick: h("span"), problems: h("div"), box: scrolling(table, `Jobs of ${namespace}`) };
-    part.element = h("section", { class: "namespace", "aria-label": namespace },
-      h("header", {}, h("h2", {}, namespace), h("p", { class: "sub" }, hostLink(dagPath(dag_id), {}, `Dag ${dag_id}`), part.tick)),
-      part.problems, part.box);
+    const table = new Table({
+      caption: `Jobs of ${namespace}`,
+      columns,
+      key: (job) => job.name,
+      sort: "name",
+    });
+    const part = {
+      table,
+      tick: h("span"),
+      problems: h("div"),
+      box: scrolling(table, `Jobs of ${namespace}`),
+    };
+    part.element = h(
+      "section",
+      { class: "namespace", "aria-label": namespace },
+      h(
+        "header",
+        {},
+        h("h2", {}, namespace),
+        h("p", { class: "sub" }, hostLink(dagPath(dag_id), {}, `Dag ${dag_id}`), part.tick),
+      ),
+      part.problems,
+      part.box,
+    );
     sections.set(namespace, part);
     list.append(part.element);
     return part;
@@ -122,9 +158,14 @@ function view({ connection }, main, reload) {
   };
 
   function nothing() {
-    return data.jobs.length ? empty("No job matches", "Try another search.") : empty("No periodic jobs yet",
-      "Declare them in a Dag that runs every minute: ", h("code", {}, "PgmqPeriodicOperator(task_id=\"tick\", jobs=[PeriodicJob(…)])"),
-      ". They appear here after its first run.");
+    return data.jobs.length
+      ? empty("No job matches", "Try another search.")
+      : empty(
+          "No periodic jobs yet",
+          "Declare them in a Dag that runs every minute: ",
+          h("code", {}, 'PgmqPeriodicOperator(task_id="tick", jobs=[PeriodicJob(…)])'),
+          ". They appear here after its first run.",
+        );
   }
 }
 

@@ -11,7 +11,11 @@ import { problemList } from "../parts/notice.js";
 import { choices, tabs } from "../parts/tabs.js";
 
 const NAME = decodeURIComponent(location.pathname.split("/queue/")[1]);
-const RANGES = [["hour", "Hour"], ["day", "Day"], ["week", "Week"]];
+const RANGES = [
+  ["hour", "Hour"],
+  ["day", "Day"],
+  ["week", "Week"],
+];
 const DEPTH = [
   { field: "length", label: "All", colour: "--muted" },
   { field: "visible", label: "Visible", colour: "--arrivals", fill: true },
@@ -33,10 +37,21 @@ function view({ connection }, main, reload) {
   const unsampled = h("p", { class: "hint" });
   const ways = h("div");
   const browser = new MessageBrowser({ connection, tab, actions, reload });
-  replace(main, heading, problems, stats,
-    h("section", { class: "history", "aria-label": "History" }, choices("Range", "range", RANGES, range),
-      h("div", { class: "charts" }, depth.element, rates.element), unsampled),
-    ways, browser.element);
+  replace(
+    main,
+    heading,
+    problems,
+    stats,
+    h(
+      "section",
+      { class: "history", "aria-label": "History" },
+      choices("Range", "range", RANGES, range),
+      h("div", { class: "charts" }, depth.element, rates.element),
+      unsampled,
+    ),
+    ways,
+    browser.element,
+  );
 
   return async (signal) => {
     const queue = await get(api(connection.connection_id, "queues", NAME), { range }, signal);
@@ -54,22 +69,30 @@ function view({ connection }, main, reload) {
 }
 
 function drawHeading(heading, queue, actions) {
-  replace(heading,
-    h("a", { class: "crumb", href: to("") }, "Queues"), h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
+  replace(
+    heading,
+    h("a", { class: "crumb", href: to("") }, "Queues"),
+    h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
     h("h1", {}, queue.queue_name),
     queue.is_unlogged && h("span", { class: "tag" }, "unlogged"),
     queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
-    queue.jobs ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job")) : null,
-    actions && h("div", { class: "buttons" }, actions.purge(queue.queue_name)));
+    queue.jobs
+      ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
+      : null,
+    actions && h("div", { class: "buttons" }, actions.purge(queue.queue_name)),
+  );
 }
 
-const facts = (queue) => [
-  ["Visible", queue.visible, queue.estimated],
-  ["In flight", queue.in_flight, queue.estimated],
-  ["Delayed", queue.delayed, queue.estimated],
-  ["Dead letters", queue.dead_letters],
-  ["Archived", queue.archived, queue.archived_estimated],
-].map(([term, value, estimated]) => stat(term, count(value, estimated), full(value))).concat(stat("Oldest", age(queue.oldest_age)));
+const facts = (queue) =>
+  [
+    ["Visible", queue.visible, queue.estimated],
+    ["In flight", queue.in_flight, queue.estimated],
+    ["Delayed", queue.delayed, queue.estimated],
+    ["Dead letters", queue.dead_letters],
+    ["Archived", queue.archived, queue.archived_estimated],
+  ]
+    .map(([term, value, estimated]) => stat(term, count(value, estimated), full(value)))
+    .concat(stat("Oldest", age(queue.oldest_age)));
 
 const stat = (term, value, title) => h("div", {}, h("dt", {}, term), h("dd", { title }, value));
 
@@ -78,14 +101,20 @@ function replaceTabs(ways, queue, tab) {
     { id: "messages", text: "Messages", number: queue.length, estimated: queue.estimated },
     { id: "archive", text: "Archive", number: queue.archived, estimated: queue.archived_estimated },
   ];
-  if (!queue.is_dead_letter_queue) items.push({ id: "dead_letters", text: "Dead letters", number: queue.dead_letters });
+  if (!queue.is_dead_letter_queue)
+    items.push({ id: "dead_letters", text: "Dead letters", number: queue.dead_letters });
   const state = JSON.stringify(items);
   if (ways.dataset.state === state) return;
   ways.dataset.state = state;
   replace(ways, tabs("Messages", items, tab));
 }
 
-const notSampled = () => ["No samples of this time yet. Each tick of periodic jobs takes one a minute, and so does ",
-  h("code", {}, "airflow pgmq maintain"), " or a Dag with ", h("code", {}, "PgmqMaintenanceOperator"), "."];
+const notSampled = () => [
+  "No samples of this time yet. Each tick of periodic jobs takes one a minute, and so does ",
+  h("code", {}, "airflow pgmq maintain"),
+  " or a Dag with ",
+  h("code", {}, "PgmqMaintenanceOperator"),
+  ".",
+];
 
 openPage({ active: "queues", view });
