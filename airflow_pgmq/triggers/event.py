@@ -95,9 +95,9 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         """Ring while there are messages."""
         patience = Patience(self.log, f"Queue {self.queue_name}")
         while True:
+            started = time.monotonic()
             try:
                 watcher = await PgmqHook(self.pgmq_conn_id).watcher()
-                started = time.monotonic()
                 visible = await watcher.wait(
                     self.queue_name, condition=self.condition, headers_condition=self.headers_condition
                 )

@@ -49,6 +49,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; an outage of the database is waited out, a mistake ends the wait."""
+        started = time.monotonic()
         try:
             watcher = await PgmqHook(self.pgmq_conn_id).watcher()
             waiting = watcher.wait(
@@ -58,7 +59,6 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
                 min_messages=self.min_messages,
                 poll_interval=self.poll_interval,
             )
-            started = time.monotonic()
             visible = await asyncio.wait_for(waiting, self._seconds_left())
             metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
         except PgmqError as exc:
