@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
 __all__ = ["PgmqJobsLink", "PgmqMessagesLink", "PgmqQueueLink"]
@@ -73,9 +73,11 @@ class PgmqMessagesLink(BaseOperatorLink):
         )
 
 
-def push_early(link: BaseOperatorLink, operator: Any, ti: Any) -> None:
+def push_early(link: BaseOperatorLink, operator: Any, context: Context) -> None:
     """Have the link while the task runs or is deferred: Airflow itself makes it when the task has ended."""
-    ti.xcom_push(key=link.xcom_key, value=link.get_link(operator, ti_key=ti))
+    # Called by hand, with a context of their own, operators must work too.
+    if ti := context.get("ti"):
+        ti.xcom_push(key=link.xcom_key, value=link.get_link(operator, ti_key=ti))  # type: ignore[arg-type]
 
 
 def _link(path: str, **query: object) -> str:

@@ -116,7 +116,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
 
     def execute(self, context: Context) -> Any:
         """Take what is there, or wait for it in the way that was asked for."""
-        push_early(PgmqQueueLink(), self, context["ti"])
+        push_early(PgmqQueueLink(), self, context)
         if not self.deferrable:
             return super().execute(context)
         return self._take_or_defer(context, utcnow() + timedelta(seconds=self.timeout))

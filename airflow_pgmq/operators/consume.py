@@ -141,7 +141,7 @@ class PgmqConsumeOperator(PgmqOperator):
         from airflow_pgmq import metrics
         from airflow_pgmq.consumer import Consumer
 
-        push_early(PgmqQueueLink(), self, context["ti"])
+        push_early(PgmqQueueLink(), self, context)
         signature = Signature.of(self._function, transactional=self.transactional)
         consumer = Consumer(
             self.hook.client,

@@ -53,7 +53,10 @@ def chromium() -> Iterator[Browser]:
     """The system's browser."""
     if CHROMIUM is None:
         pytest.skip("Chromium is missing; on Debian: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    # A machine that is busy with other tests draws slowly.
+    expect.set_options(timeout=20_000)
 
     # As root Chromium starts only without its sandbox; it opens nothing but our own Airflow.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -41,4 +41,6 @@ def test_pictures(visit, site, name, theme, width):
     )
     picture = Image.open(BytesIO(visitor.page.screenshot(animations="disabled")))
     # A third of the size, and no eye sees it.
-    picture.convert("RGB").quantize(128).save(PICTURES / f"{name}-{theme}-{width}.png", optimize=True)
+    picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
+        PICTURES / f"{name}-{theme}-{width}.png", optimize=True
+    )
