@@ -80,6 +80,11 @@ def is_dead_letter_queue(queue_name: str) -> bool:
     return queue_name.endswith("_dlq")
 
 
+def origin(queue_name: str) -> str | None:
+    """The queue whose dead letter queue that is by its name; None if it is no such name."""
+    return queue_name[: -len("_dlq")] if is_dead_letter_queue(queue_name) else None
+
+
 def job(name: str, what: str = "Job") -> str:
     """Check a job's or namespace's name: it becomes part of a dedup key, so no slash."""
     if not isinstance(name, str) or not JOB_NAME.fullmatch(name):

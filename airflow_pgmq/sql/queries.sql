@@ -977,14 +977,14 @@ SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now
 ) AS found;
 
 -- dead_letter_origins --
--- Where dead letters came from.
-SELECT DISTINCT headers -> 'dead_letter' ->> 'queue' AS queue_name
+-- Where dead letters came from. Null: they do not say, and its name neither.
+SELECT DISTINCT coalesce(headers -> 'dead_letter' ->> 'queue', %(otherwise)s::text) AS queue_name
 FROM (
     SELECT headers FROM {table}
     WHERE %(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[])
     ORDER BY msg_id LIMIT %(limit)s
 ) AS chosen
-WHERE headers -> 'dead_letter' ? 'queue';
+ORDER BY queue_name;
 
 -- shown_jobs --
 -- All jobs with their state, of one namespace or of all.

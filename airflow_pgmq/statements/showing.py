@@ -128,14 +128,15 @@ def sent_by(
 
 def dead_letter_origins(queue_name: str, msg_ids: Sequence[int] | None, limit: int) -> Statement[list[str]]:
     """The queues that dead letters came from."""
-    params = {"msg_ids": None if msg_ids is None else list(msg_ids), "limit": limit}
-    return Statement(
-        "dead_letter_origins",
-        params,
-        {"table": names.table(queue_name)},
-        column("queue_name"),
-        queue_name,
-    )
+    own = names.origin(queue_name)
+    params = {"msg_ids": None if msg_ids is None else list(msg_ids), "limit": limit, "otherwise": own}
+
+    def decode(rows: Sequence[Row]) -> list[str]:
+        # Letters that do not say where they came from go to the queue of that name, so it comes first.
+        found = [row["queue_name"] for row in rows if row["queue_name"] is not None]
+        return sorted(found, key=lambda each: (each != own, each))
+
+    return Statement("dead_letter_origins", params, {"table": names.table(queue_name)}, decode, queue_name)
 
 
 def jobs(namespace: str | None = None, name: str | None = None) -> Statement[list[Row]]:

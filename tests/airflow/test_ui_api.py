@@ -137,6 +137,17 @@ def test_dead_letters_come_back_to_where_they_came_from(boss, hook, audit_log):
     ]
 
 
+def test_dead_letters_of_other_clients_come_back_by_the_name(boss, hook):
+    """They may have been sent there as they were."""
+    hook.create_queue("a")
+    hook.send("mail_dlq", "plain")
+    hook.send("mail_dlq", "other", headers={"dead_letter": {"queue": "a"}})
+
+    assert act(boss, "pgmq_default/queues/mail_dlq/requeue").json() == {"changed": 2}
+    assert [message.message for message in hook.read("mail", max_messages=5)] == ["plain"]
+    assert [message.message for message in hook.read("a", max_messages=5)] == ["other"]
+
+
 def test_archived_messages_come_back(boss, hook):
     hook.send_batch("mail", [1, 2])
     hook.archive("mail", [1, 2])
