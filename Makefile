@@ -49,7 +49,7 @@ ifdef UV
 else
 	$(BIN)/python -m pip install --quiet --editable '.[browser]'
 endif
-	$(BIN)/python -m pytest tests/browser $(ARGS)
+	$(BIN)/python -m pytest tests/browser --timeout 300 $(ARGS)
 
 chaos: $(VENV)/installed ## Run the tests that take minutes: triggerers killed again and again
 	$(BIN)/python -m pytest tests/airflow -m chaos $(ARGS)
