@@ -9,7 +9,7 @@ const PREVIEW = 160;
 
 export class Messages {
   // `columns` are put after the id; `onChoose` is told of the chosen ids.
-  constructor({ label, mayPeek, columns = [], onChoose = null }) {
+  constructor({ label, mayPeek, columns = [], onChoose = null, sender = true }) {
     Object.assign(this, { mayPeek, onChoose });
     this.chosen = new Set();
     this.open = new Set();
@@ -39,10 +39,10 @@ export class Messages {
           cell: key,
           changes: ({ dedup_key, job, slot }) => [dedup_key, job, slot],
         },
-        {
+        sender && {
           id: "source",
           label: "Sent by",
-          cell: ({ source }) => sender(source),
+          cell: ({ source }) => taskLink(source),
           changes: ({ source }) => source,
         },
       ].filter(Boolean),
@@ -157,7 +157,7 @@ function key({ dedup_key, job, slot }) {
     : h("span", { class: "muted" }, "–");
 }
 
-function sender(source) {
+function taskLink(source) {
   if (!source?.dag_id) return h("span", { class: "muted" }, "–");
   if (!source.run_id || !source.task_id) return source.dag_id;
   return hostLink(taskPath(source), { title: source.run_id }, `${source.dag_id}.${source.task_id}`);

@@ -25,7 +25,12 @@ const given = (name) => (/^\{.*\}$/.test(param(name)) ? "" : param(name));
 const what = () => (given("task_id") ? "This task" : given("run_id") ? "This run" : "This Dag");
 
 function view({ connection }, main) {
-  const list = new Messages({ label: "Messages sent", mayPeek: connection.may_peek, columns: COLUMNS });
+  const list = new Messages({
+    label: "Messages sent",
+    mayPeek: connection.may_peek,
+    columns: COLUMNS,
+    sender: !given("task_id"),
+  });
   const summary = h("p", { class: "summary" });
   const nothing = h("div");
   const of = [given("dag_id"), given("task_id")].filter(Boolean).join(".");
