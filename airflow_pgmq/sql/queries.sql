@@ -771,11 +771,11 @@ SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
        coalesce(own.dead, 0)::bigint AS dead, coalesce(own.inserted, 0)::bigint AS inserted,
        coalesce(own.deleted, 0)::bigint AS deleted,
        coalesce(nullif(pg_stat_get_live_tuples(a.oid), 0), greatest(a.reltuples::bigint, 0), 0) AS archived,
-       EXISTS (
-           SELECT FROM pg_class AS guard JOIN pg_index ON indexrelid = guard.oid
-           WHERE guard.relnamespace = q.relnamespace AND guard.relname = lower('q_' || meta.queue_name || '_dedup_idx')
-               AND NOT (indisvalid AND indisunique)
-       ) AS broken_guard,
+       lower('q_' || meta.queue_name || '_dedup_idx') = ANY (ARRAY(
+           SELECT guard.relname::text FROM pg_index JOIN pg_class AS guard ON guard.oid = indexrelid
+           WHERE guard.relnamespace = to_regnamespace('pgmq') AND NOT (indisvalid AND indisunique)
+               AND right(guard.relname::text, 10) = '_dedup_idx'
+       )) AS broken_guard,
        clock.now
 FROM (SELECT statement_timestamp() AS now) AS clock
 LEFT JOIN pgmq.meta ON %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s
@@ -821,9 +821,12 @@ SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
 FROM {table} TABLESAMPLE SYSTEM (%(percent)s::real);
 
 -- recent_samples --
--- The counters of the last hour by queue, in no order, with the age of each in minutes.
-SELECT queue_name,
-       array_agg(date_part('epoch', date_trunc('minute', statement_timestamp()) - sampled_at)::integer / 60) AS ages,
+-- The counters of the last hour by queue, in no order, with the age of each in minutes. This minute is
+-- computed once: for each row it would cost as much as the rest.
+WITH this AS MATERIALIZED (
+    SELECT date_trunc('minute', statement_timestamp()) AS minute
+)
+SELECT queue_name, array_agg(date_part('epoch', (SELECT minute FROM this) - sampled_at)::integer / 60) AS ages,
        array_agg(inserted) AS inserted, array_agg(deleted) AS deleted
 FROM airflow_pgmq.queue_samples
 WHERE sampled_at >= date_trunc('minute', statement_timestamp()) - interval '62 minutes'
