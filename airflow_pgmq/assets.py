@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import Asset
 
+from airflow_pgmq import lineage
 from airflow_pgmq.core import names
 
 if TYPE_CHECKING:
@@ -59,21 +60,9 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """The queue's table, named as OpenLineage names tables of Postgres, to meet what SQL tasks report.
-
-    Without the connection at hand the asset's own URI is all that is known.
-    """
-    # Only where OpenLineage is installed is this called.
-    from airflow.providers.common.compat.openlineage.facet import Dataset
+    """The dataset that tasks report for the queue."""
+    from airflow_pgmq.hooks import PgmqHook
 
     parsed = urlsplit(asset.uri)
-    queue_name = parsed.path.strip("/")
-    try:
-        from airflow_pgmq.hooks import PgmqHook
-
-        arguments = PgmqHook(parsed.netloc).connection_arguments()
-    except Exception:
-        return Dataset(namespace=f"pgmq://{parsed.netloc}", name=queue_name)
-    host, port = arguments.get("host", "localhost"), arguments.get("port", 5432)
-    table = ".".join([arguments.get("dbname", ""), *names.table(queue_name)])
-    return Dataset(namespace=f"postgres://{host}:{port}", name=table)
+    arguments = lineage.place(PgmqHook(parsed.netloc))
+    return lineage.queue_dataset(parsed.path.strip("/"), parsed.netloc, arguments)

@@ -60,6 +60,16 @@ async def connect_async(arguments: Mapping[str, Any]) -> AsyncConnection:
     return conn
 
 
+def versions() -> tuple[str, int]:
+    """Of psycopg, and of the libpq that it uses, as libpq numbers it."""
+    return psycopg.__version__, psycopg.pq.version()
+
+
+def hears(conn: Connection, seconds: float) -> bool:
+    """Whether a notification reaches a listening connection in time."""
+    return any(True for _ in conn.notifies(timeout=seconds, stop_after=1))
+
+
 class Client:
     """Runs statements on connections that `connect` opens, one per call, or on the caller's."""
 

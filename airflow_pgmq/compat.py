@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 try:
     from airflow.sdk.bases.hook import BaseHook
@@ -18,9 +19,27 @@ except ImportError:  # before 3.2
         AirflowSkipException,
     )
 
-__all__ = ["AirflowFailException", "AirflowSensorTimeout", "AirflowSkipException", "BaseHook", "utcnow"]
+__all__ = [
+    "AirflowFailException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "BaseHook",
+    "stats",
+    "utcnow",
+]
 
 
 def utcnow() -> datetime:
     """Now by this machine's clock: for deadlines of waiting, never for what is due."""
     return datetime.now(timezone.utc)
+
+
+def stats() -> Any:
+    """Airflow's metrics, as this process exports them."""
+    try:
+        # Makes the exporter ready, in processes that have not done so yet.
+        from airflow.sdk import serde  # noqa: F401
+        from airflow.sdk.observability.stats import Stats
+    except ImportError:  # before 3.2
+        from airflow.stats import Stats
+    return Stats

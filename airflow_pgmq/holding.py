@@ -8,12 +8,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from airflow_pgmq import metrics
 from airflow_pgmq.core.delivery import Held, Verdict
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.stream import StreamSettings
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.outages import Patience
 from airflow_pgmq.statements import Flow, consuming, queues, reading
+
+#: What the verdicts are to the metrics.
+_COUNTED: dict[Verdict, str] = {"archive": "acked", "dead_letter": "dead"}
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +125,9 @@ class Holding:
         watcher = await PgmqHook(self._settings.pgmq_conn_id).watcher()
         for kind, work in self._works.items():
             if concerned := [held for verdict, held in verdicts if verdict == kind]:
-                await watcher.run(work(concerned))
+                done = await watcher.run(work(concerned))
+                if kind in _COUNTED:
+                    metrics.settled(self._settings.queue_name, **{_COUNTED[kind]: len(done)})
         self._verdicts = self._verdicts[len(verdicts) :]
         for _, held in verdicts:
             if self._held.get(held.message.msg_id) is held:

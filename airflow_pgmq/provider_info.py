@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, Any]:
                         "host": "db.example.org, or a socket directory such as /var/run/postgresql",
                         "port": "5432",
                         "schema": "the database that holds the queues",
+                        "login": "a role with the rights of docs/permissions.md",
                     },
                 },
                 "conn-fields": {
@@ -39,6 +40,15 @@ def get_provider_info() -> dict[str, Any]:
                             "type": ["string", "null"],
                             "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
                         },
+                    },
+                    "sslrootcert": {
+                        "label": "CA certificate",
+                        "description": "A file on every machine that connects, for verify-ca and verify-full",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "connect_timeout": {
+                        "label": "Connection timeout (s)",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
                     },
                     "options": {
                         "label": "Server options",
@@ -59,6 +69,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "task-decorators": [{"name": "pgmq", "class-name": "airflow_pgmq.decorators.pgmq_task"}],
+        "cli": ["airflow_pgmq.cli_commands.definition.get_commands"],
         "notifications": ["airflow_pgmq.notifications.PgmqNotifier"],
         "config": {
             "pgmq": {
@@ -77,6 +88,14 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "integer",
                         "example": None,
                         "default": "49152",
+                    },
+                    "redact_keys": {
+                        "description": "JSON keys, separated by commas and in any case, whose values "
+                        "the page hides in messages and headers.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "password,iban",
+                        "default": "password,secret,token,authorization,api_key",
                     },
                 },
             }

@@ -15,6 +15,8 @@ from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, utcn
 from airflow_pgmq.core import handover
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.errors import InvalidMessage, PgmqError
+from airflow_pgmq.lineage import ReportsQueues
+from airflow_pgmq.links import PgmqQueueLink, push_early
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,7 +29,7 @@ __all__ = ["PgmqSensor"]
 Ack: TypeAlias = Literal["archive", "delete", "none"]
 
 
-class PgmqSensor(BaseSensorOperator):
+class PgmqSensor(BaseSensorOperator, ReportsQueues):
     """Wait for messages, hand them on in XCom, then ack them.
 
     The messages are read by the task itself, stored as its result and only then acked: a crash in between
@@ -63,6 +65,7 @@ class PgmqSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("queue_name", "condition", "headers_condition", "pgmq_conn_id")
     template_fields_renderers = {"condition": "json", "headers_condition": "json"}  # noqa: RUF012 - as Airflow has it
+    operator_extra_links = (PgmqQueueLink(),)
 
     def __init__(
         self,
@@ -116,6 +119,7 @@ class PgmqSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Take what is there, or wait for it in the way that was asked for."""
+        push_early(PgmqQueueLink(), self, context)
         if not self.deferrable:
             return super().execute(context)
         return self._take_or_defer(context, utcnow() + timedelta(seconds=self.timeout))
@@ -134,6 +138,10 @@ class PgmqSensor(BaseSensorOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout as exc:
             raise (AirflowSkipException(str(exc)) if self.soft_fail else exc) from exc
+
+    def queues_read(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
 
     def _deadline(self, context: Context, deadline: str | None) -> datetime:
         """When to give up. A deferral that no worker began has no deadline, and `DAG.test()` forgets it."""

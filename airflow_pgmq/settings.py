@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Literal
+
 from airflow_pgmq.core.payload import DEFAULT_MAX_BYTES
+from airflow_pgmq.core.redaction import DEFAULT_KEYS, parse_keys
 
 #: Airflow keeps XComs in its metadata database, where they are read and shown as a whole.
 MAX_XCOM_BYTES = 48 * 1024
@@ -22,8 +26,30 @@ def max_xcom_bytes() -> int:
     return int(conf.getint("pgmq", "max_xcom_bytes", fallback=MAX_XCOM_BYTES))
 
 
+def redact_keys() -> frozenset[str]:
+    """`[pgmq] redact_keys`: what stands under these JSON keys is never shown on the page."""
+    from airflow.configuration import conf
+
+    return parse_keys(conf.get("pgmq", "redact_keys", fallback=DEFAULT_KEYS))
+
+
 def default_deferrable() -> bool:
     """`[operators] default_deferrable`: where sensors wait that do not say."""
     from airflow.configuration import conf
 
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+@cache
+def metrics() -> Literal["tags", "names"] | None:
+    """Whether Airflow exports metrics, and how the exporter tells queues apart."""
+    from airflow.configuration import conf
+
+    def is_on(option: str) -> bool:
+        return bool(conf.getboolean("metrics", option, fallback=False))
+
+    if is_on("statsd_datadog_enabled"):
+        return "tags"
+    if is_on("statsd_on"):
+        return "tags" if is_on("statsd_influxdb_enabled") else "names"
+    return "tags" if is_on("otel_on") else None

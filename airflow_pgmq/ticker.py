@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_pgmq import sampling
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import jobs, slots
 from airflow_pgmq.core.batch import chunks
@@ -35,7 +36,7 @@ SILENT = timedelta(minutes=5)
 class Summary:
     """What a tick did."""
 
-    jobs: int
+    jobs: int = 0
     slots: int = 0
     sent: int = 0
     duplicates: int = 0
@@ -43,19 +44,42 @@ class Summary:
     withdrawn: int = 0
     #: Sent after the instant at which they should have become visible.
     late: int = 0
+    #: Seconds by which the latest of these was late.
+    lateness: float = 0.0
     #: Slots left out by a job's catch-up or overlap policy.
     dropped: int = 0
     #: Jobs left to a newer version of this code, those that only it knows among them.
     outdated: int = 0
+    #: `sent` and `duplicates`, each by queue.
+    by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def add(self, counts: Mapping[str, int]) -> None:
+    def add(self, more: Summary) -> None:
         """Add the counts of a round."""
-        for name, count in counts.items():
-            setattr(self, name, getattr(self, name) + count)
+        lateness = max(self.lateness, more.lateness)
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
+        self.lateness = lateness
 
-    def as_dict(self) -> dict[str, int]:
+    def count(self, items: Sequence[Outgoing], results: Mapping[str, SendResult], now: datetime) -> None:
+        """Count what became of slots."""
+        self.slots += len(items)
+        for item in items:
+            queue_name = item.job.queue_name
+            if results[item.key].status != "sent":
+                self.duplicates += 1
+                self.by_queue[queue_name, "duplicates"] += 1
+                continue
+            self.sent += 1
+            self.by_queue[queue_name, "sent"] += 1
+            if item.visible_at < now:
+                self.late += 1
+                self.lateness = max(self.lateness, (now - item.visible_at).total_seconds())
+
+    def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
-        return asdict(self)
+        counts = asdict(replace(self, lateness=round(self.lateness, 3)))
+        del counts["by_queue"]
+        return counts
 
 
 @dataclass(frozen=True)
@@ -102,6 +126,7 @@ class Tick:
                 counts, more = client.attempt(lambda: self._round(deployed), conn)
                 summary.add(counts)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
+            sampling.take_if_allowed(client, conn)
         return summary
 
     def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:
@@ -121,7 +146,7 @@ class Tick:
             for positions in chunks(range(len(items)), SLOTS_PER_ROUND):
                 part = [items[position] for position in positions]
                 sent = client.attempt(lambda part=part: self._send(part), conn)  # type: ignore[misc]
-                summary.add(_tally(part, sent, end))
+                summary.count(part, sent, end)
         return summary
 
     def _check_queues(self) -> Flow[None]:
@@ -177,9 +202,9 @@ class Tick:
                 f"this works once the old name has been silent for {SILENT.total_seconds() / 60:.0f} minutes."
             )
 
-    def _round(self, deployed: _Deployed) -> Flow[tuple[Counter[str], bool]]:
+    def _round(self, deployed: _Deployed) -> Flow[tuple[Summary, bool]]:
         window = deployed.window
-        counts: Counter[str] = Counter()
+        counts = Summary()
         stored = yield periodic.lock_namespace(self.namespace)
         if stored is None or stored["fingerprint"] != deployed.fingerprint:
             # Another deploy came between two rounds: the jobs are now its own to send.
@@ -191,10 +216,10 @@ class Tick:
         for row in rows:
             job = self.by_name[row["name"]]
             due = slots.due(job, row["watermark"], row["next_slot"], window)
-            counts["dropped"] += due.dropped
+            counts.dropped += due.dropped
             wanted = due.slots
             if job.name in busy:
-                counts["dropped"] += len(wanted)
+                counts.dropped += len(wanted)
                 wanted = []
             items += [outgoing(job, slot, self.namespace, self.source) for slot in wanted]
             states.append(_state(self.namespace, job, due, wanted))
@@ -209,7 +234,8 @@ class Tick:
         more = len(states) < len(rows) or len(rows) == JOBS_PER_ROUND
         if not more:
             yield periodic.close_tick(self.namespace, self.owner, self.version, window.horizon)
-        return counts + _tally(items, sent, window.now), more
+        counts.count(items, sent, window.now)
+        return counts, more
 
     def _busy(self, rows: Sequence[Row]) -> Flow[set[str]]:
         """Jobs with `overlap="skip"` whose last message is still in its queue."""
@@ -232,7 +258,14 @@ class Tick:
                 queue_name, batch, scope="once", on_duplicate="skip", window=self.dedup_window
             )
             results.update((str(answer.dedup_key), answer) for answer in answers)
+        yield from self._note_repeats(items, results)
         return results
+
+    def _note_repeats(self, items: Sequence[Outgoing], results: Mapping[str, SendResult]) -> Flow[None]:
+        """What the page shows as duplicates: a slot stays sent, and was met again."""
+        again = {(item.job.name, item.slot) for item in items if results[item.key].status == "duplicate"}
+        if again:
+            yield from periodic.note_repeats(self.namespace, sorted(again))
 
 
 def withdraw(
@@ -274,12 +307,3 @@ def _state(namespace: str, job: PeriodicJob, due: slots.Due, wanted: Sequence[da
         "last_key": key,
         "last_msg_id": None,
     }
-
-
-def _tally(items: Sequence[Outgoing], sent: Mapping[str, SendResult], now: datetime) -> Counter[str]:
-    counts = Counter(slots=len(items))
-    for item in items:
-        fresh = sent[item.key].status == "sent"
-        counts["sent" if fresh else "duplicates"] += 1
-        counts["late"] += fresh and item.visible_at < now
-    return counts

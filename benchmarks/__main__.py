@@ -19,6 +19,7 @@ from benchmarks import (
     full_queue,
     imports,
     new_keys,
+    page,
     report,
     ticks,
     transfers,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "consuming": consuming.run,
     "transfers": transfers.run,
     "imports": imports.run,
+    "page": page.run,
 }
 
 

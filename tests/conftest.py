@@ -6,7 +6,12 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.airflow", "tests.fixtures.postgres", "tests.fixtures.live"]
+pytest_plugins = [
+    "tests.fixtures.airflow",
+    "tests.fixtures.postgres",
+    "tests.fixtures.live",
+    "tests.fixtures.ui",
+]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -64,6 +64,25 @@ class PeriodicJob:
     end: datetime | None = None
     group: str | None = None
 
+    @classmethod
+    def from_definition(cls, name: str, definition: Mapping[str, Any]) -> PeriodicJob:
+        """The job as it was stored; its catch-up policy is not, because only ticks need it."""
+        given: dict[str, Any] = {
+            each: definition[each] for each in ("cron", "queue_name", "message", "timezone", "headers")
+        }
+        given |= {each: definition[each] for each in ("version", "overlap", "group")}
+        bounds: dict[str, Any] = {
+            each: definition[each] and datetime.fromisoformat(definition[each]) for each in ("start", "end")
+        }
+        ttl = definition["ttl"]
+        return cls(
+            name=name,
+            ttl=None if ttl is None else timedelta(seconds=ttl),
+            jitter=timedelta(seconds=definition["jitter"]),
+            **given,
+            **bounds,
+        )
+
     @cached_property
     def message_json(self) -> str:
         """The payload as it is stored; raises InvalidMessage."""

@@ -45,9 +45,13 @@ class Message:
     @property
     def expires_at(self) -> datetime | None:
         """The instant after which our consumers skip the message; None without a valid header."""
-        value = self.headers.get("expires_at")
+        return self.expiry(self.headers.get("expires_at"))
+
+    @staticmethod
+    def expiry(header: object) -> datetime | None:
+        """The instant that a header `expires_at` means; None if it is none."""
         try:
-            at = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+            at = datetime.fromisoformat(str(header).replace("Z", "+00:00"))
         except ValueError:
             return None
         return at if at.tzinfo else None

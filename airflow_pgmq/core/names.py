@@ -35,6 +35,15 @@ def queue(name: str) -> str:
     return name
 
 
+def is_safe(name: str) -> bool:
+    """Whether `queue` would take the name."""
+    try:
+        queue(name)
+    except InvalidName:
+        return False
+    return True
+
+
 def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:
     """The queue's table (`q`) or archive (`a`) as schema and name, as `pgmq.format_table_name` makes it."""
     return "pgmq", f"{prefix}_{queue(queue_name)}".lower()
@@ -64,6 +73,16 @@ def dedup_index(queue_name: str) -> str:
 def dead_letter_queue(queue_name: str) -> str:
     """Where messages go that were read too often."""
     return f"{queue_name}_dlq"
+
+
+def is_dead_letter_queue(queue_name: str) -> bool:
+    """Whether that is the name of one."""
+    return queue_name.endswith("_dlq")
+
+
+def origin(queue_name: str) -> str | None:
+    """The queue whose dead letter queue that is by its name; None if it is no such name."""
+    return queue_name[: -len("_dlq")] if is_dead_letter_queue(queue_name) else None
 
 
 def job(name: str, what: str = "Job") -> str:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice, takewhile
 
 from airflow_pgmq.core.jobs import PeriodicJob
 
@@ -68,6 +69,23 @@ def between(job: PeriodicJob, start: datetime, end: datetime) -> Iterator[dateti
         if slot >= end:
             return
         yield slot
+
+
+def upcoming(job: PeriodicJob, now: datetime, count: int) -> list[datetime]:
+    """The next slots after now."""
+    return list(islice(_from(job, now), count))
+
+
+def before(job: PeriodicJob, until: datetime, count: int, furthest: timedelta) -> list[datetime]:
+    """The last slots up to `until`, ascending: looks back in growing steps, as dense crons need few."""
+    span = timedelta(minutes=1)
+    while True:
+        span = min(span, furthest)
+        found: deque[datetime] = deque(maxlen=count)
+        found.extend(takewhile(lambda slot: slot <= until, _from(job, until - span)))
+        if len(found) == count or span == furthest:
+            return list(found)
+        span *= 8
 
 
 def _floor(job: PeriodicJob, known: datetime, window: Window) -> datetime:

@@ -6,11 +6,13 @@ from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
-from airflow_pgmq.client import Client, Connection, connect, drive
+from airflow_pgmq import doctor
+from airflow_pgmq.client import Client, Connection, OperationalError, connect, drive
 from airflow_pgmq.compat import BaseHook
-from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core import findings
 from airflow_pgmq.errors import PgmqError
-from airflow_pgmq.statements import schema
+from airflow_pgmq.provider_info import get_provider_info
+from airflow_pgmq.statements import doctor as asking
 
 
 class ConnectionBase(BaseHook):
@@ -57,6 +59,13 @@ class ConnectionBase(BaseHook):
         }
         return {name: value for name, value in arguments.items() if value not in (None, "")}
 
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Labels and placeholders of the form, for Airflow 3.0 and 3.1; newer ones do not ask the hook."""
+        (kind,) = get_provider_info()["connection-types"]
+        behaviour = kind["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
     @cached_property
     def client(self) -> Client:
         """Runs statements on connections of this hook."""
@@ -74,20 +83,14 @@ class ConnectionBase(BaseHook):
         return self.client.install()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Airflow's Test button: the connection, PGMQ and our schema."""
+        """Airflow's Test button: the connection, PGMQ, our schema, and what the role may do."""
         try:
             with self.client.connection() as conn:
-                found: Row = drive(schema.found(), conn)
+                standing = drive(asking.standing(), conn)
+        except OperationalError as exc:
+            problem = findings.no_connection(str(exc))
+            return False, f"{problem.text} {problem.mend}"
         except Exception as exc:
             return False, str(exc)
-        if not found["pgmq"]:
-            return False, "Connected, but PGMQ is not in this database: run PgmqHook().install()."
-        ours = (
-            f"schema airflow_pgmq {found['ours']}"
-            if found["ours"]
-            else "schema airflow_pgmq is made on first use"
-        )
-        return (
-            True,
-            f"Connected: PGMQ {found['version'] or 'installed by SQL'}, {found['queues']} queues, {ours}.",
-        )
+        wrong = doctor.judge(standing)
+        return findings.verdict(standing.server, len(standing.queues), standing.lacking, wrong)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from airflow_pgmq import metrics
 from airflow_pgmq.client import Connection
 from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core import names
@@ -68,8 +69,12 @@ class ConsumingVerbs(ConnectionBase):
             max_backoff=max_backoff,
             ack=ack,
         )
-        with Consumer(self.client, policy, together=True).batch(conn) as messages:
-            yield messages
+        consumer = Consumer(self.client, policy, together=True)
+        try:
+            with consumer.batch(conn) as messages:
+                yield messages
+        finally:
+            metrics.settled(queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
 
     def dead_letter(
         self,
@@ -89,7 +94,9 @@ class ConsumingVerbs(ConnectionBase):
         :param conn: join this connection's transaction
         """
         target = dead_letter_queue or names.dead_letter_queue(queue_name)
-        return self.client.run(lambda: consuming.dead_letter(queue_name, target, messages, reason), conn)
+        done = self.client.run(lambda: consuming.dead_letter(queue_name, target, messages, reason), conn)
+        metrics.settled(queue_name, dead=len(done))
+        return done
 
     def requeue(
         self,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow_pgmq import sender, settings
+from airflow_pgmq import metrics, sender, settings
 from airflow_pgmq.client import Connection
 from airflow_pgmq.core.batch import Delay, parse_delay, prepare, whole_seconds
 from airflow_pgmq.core.messages import Message, SendResult
@@ -109,7 +110,7 @@ class MessageVerbs(ConnectionBase):
             group=group,
             max_bytes=settings.max_message_bytes(),
         )
-        return sender.send(
+        results = sender.send(
             self.client,
             queue_name,
             batch,
@@ -118,6 +119,9 @@ class MessageVerbs(ConnectionBase):
             window=dedup_window,
             conn=conn,
         )
+        counts = Counter(result.status for result in results)
+        metrics.sent(queue_name, counts["sent"], counts["duplicate"])
+        return results
 
     def send_topic(
         self,
@@ -201,11 +205,15 @@ class MessageVerbs(ConnectionBase):
         :param conn: join this connection's transaction
         :return: the ids that were archived
         """
-        return self.client.run(lambda: reading.archive(queue_name, messages), conn)
+        done = self.client.run(lambda: reading.archive(queue_name, messages), conn)
+        metrics.settled(queue_name, acked=len(done))
+        return done
 
     def delete(self, queue_name: str, messages: Messages, *, conn: Connection | None = None) -> list[int]:
         """Ack without a trace: delete messages. Parameters as for `archive`."""
-        return self.client.run(lambda: reading.delete(queue_name, messages), conn)
+        done = self.client.run(lambda: reading.delete(queue_name, messages), conn)
+        metrics.settled(queue_name, acked=len(done))
+        return done
 
     def release(
         self, queue_name: str, messages: Messages, *, delay: Delay = None, conn: Connection | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
-from airflow_pgmq import sender
+from airflow_pgmq import metrics, sender
 from airflow_pgmq.client import Connection
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks.connection import ConnectionBase
@@ -52,7 +52,7 @@ class TransferVerbs(ConnectionBase):
             raise InvalidMessage("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
         if dedup_scope != "none":
             sender.prepare(self.client, queue_name, dedup_scope, conn)
-        return self.client.run(
+        counts = self.client.run(
             lambda: transfers.send(
                 queue_name,
                 sql,
@@ -64,3 +64,5 @@ class TransferVerbs(ConnectionBase):
             ),
             conn,
         )
+        metrics.sent(queue_name, counts["sent"], counts["duplicates"])
+        return counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_pgmq.operators.consume import PgmqConsumeOperator
+from airflow_pgmq.operators.maintenance import PgmqMaintenanceOperator
 from airflow_pgmq.operators.messages import (
     PgmqAckOperator,
     PgmqExtendOperator,
@@ -19,6 +20,7 @@ __all__ = [
     "PgmqAckOperator",
     "PgmqConsumeOperator",
     "PgmqExtendOperator",
+    "PgmqMaintenanceOperator",
     "PgmqPeriodicOperator",
     "PgmqQueueOperator",
     "PgmqReleaseOperator",

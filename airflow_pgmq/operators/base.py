@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_pgmq.lineage import ReportsQueues
+from airflow_pgmq.links import PgmqQueueLink
+
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_pgmq.hooks import PgmqHook
 
 DEFAULT_CONNECTION = "pgmq_default"
 
 
-class PgmqOperator(BaseOperator):
+class PgmqOperator(BaseOperator, ReportsQueues):
     """The hook, imported when a task runs: a Dag file that only names operators stays light."""
 
     pgmq_conn_id: str
     ui_color = "#e3edf7"
+    operator_extra_links: Collection[BaseOperatorLink] = (PgmqQueueLink(),)
 
     @cached_property
     def hook(self) -> PgmqHook:

@@ -10,6 +10,7 @@ from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.calling import Signature
 from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.errors import InvalidMessage, MessagesFailed
+from airflow_pgmq.links import PgmqQueueLink, push_early
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
@@ -138,8 +139,10 @@ class PgmqConsumeOperator(PgmqOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
+        from airflow_pgmq import metrics
         from airflow_pgmq.consumer import Consumer
 
+        push_early(PgmqQueueLink(), self, context)
         signature = Signature.of(self._function, transactional=self.transactional)
         consumer = Consumer(
             self.hook.client,
@@ -153,6 +156,7 @@ class PgmqConsumeOperator(PgmqOperator):
             summary = consumer.drain(signature.bind(self.op_args, self.op_kwargs, context))
         finally:
             self._draining = False
+            metrics.settled(self.queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
         counts = summary.as_dict()
         self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
         if summary.is_failure(self.fail_on):
@@ -160,6 +164,10 @@ class PgmqConsumeOperator(PgmqOperator):
                 context["ti"].xcom_push(key="return_value", value=counts)
             raise MessagesFailed(self.queue_name, counts) from consumer.error
         return counts
+
+    def queues_read(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
 
     def on_kill(self) -> None:
         """Airflow's signal handler calls this in the middle of the work: unwind it, to give all back."""

@@ -10,6 +10,7 @@ from airflow_pgmq import settings
 from airflow_pgmq.core import intervals, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.links import PgmqJobsLink, PgmqMessagesLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     """
 
     template_fields: Sequence[str] = ("namespace", "pgmq_conn_id")
+    operator_extra_links = (PgmqJobsLink(), PgmqMessagesLink())
 
     def __init__(
         self,
@@ -74,8 +76,9 @@ class PgmqPeriodicOperator(PgmqOperator):
         self.dedup_window = dedup_window
         self.pgmq_conn_id = pgmq_conn_id
 
-    def execute(self, context: Context) -> dict[str, int]:
+    def execute(self, context: Context) -> dict[str, Any]:
         """Tick; the counts of what was done."""
+        from airflow_pgmq import metrics
         from airflow_pgmq.ticker import Tick
 
         version = self.version
@@ -96,8 +99,16 @@ class PgmqPeriodicOperator(PgmqOperator):
             summary = tick.backfill(self.hook.client, start, end)
         else:
             summary = tick.run(self.hook.client)
+            metrics.ticked(tick.namespace, summary.lateness)
+            metrics.look(self.hook.client)
+        for (queue_name, what), count in summary.by_queue.items():
+            metrics.sent(queue_name, **{what: count})
         self._report(tick.namespace, summary)
         return summary.as_dict()
+
+    def queues_written(self) -> Sequence[str]:
+        """The queues of all jobs, for lineage."""
+        return sorted({job.queue_name for job in self.jobs})
 
     def _report(self, namespace: str, summary: Summary) -> None:
         counts = ", ".join(f"{name} {count}" for name, count in summary.as_dict().items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from airflow_pgmq.core import batch
+from airflow_pgmq.core import batch, names
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
@@ -72,6 +72,16 @@ class PgmqRequeueOperator(PgmqOperator):
         self.limit = limit
         self.delay = delay
         self.pgmq_conn_id = pgmq_conn_id
+
+    def queues_read(self) -> Sequence[str]:
+        """The dead letter queue, for lineage."""
+        if self.source == "archive":
+            return []
+        return [self.dead_letter_queue or names.dead_letter_queue(self.queue_name)]
+
+    def queues_written(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
 
     def execute(self, context: Context) -> dict[str, int]:
         """Requeue; old id → new id."""

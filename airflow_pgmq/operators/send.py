@@ -11,6 +11,7 @@ from airflow.sdk import Asset
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import batch
 from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PgmqSendOperator(PgmqOperator):
         "pgmq_conn_id",
     )
     template_fields_renderers = {"message": "json", "headers": "json"}  # noqa: RUF012 - as Airflow declares it
+    operator_extra_links = (PgmqQueueLink(), PgmqMessagesLink())
 
     def __init__(
         self,
@@ -100,6 +102,10 @@ class PgmqSendOperator(PgmqOperator):
         )
         self._report(results, context)
         return [result.as_dict() for result in results] if many else results[0].as_dict()
+
+    def queues_written(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
 
     def _keys(self, count: int) -> Sequence[str] | None:
         if self.dedup_key is None:

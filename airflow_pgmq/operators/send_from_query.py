@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
     template_fields: Sequence[str] = ("queue_name", "sql", "parameters", "headers", "pgmq_conn_id")
     template_fields_renderers = {"sql": "sql", "parameters": "json", "headers": "json"}  # noqa: RUF012 - as Airflow has it
     template_ext: Sequence[str] = (".sql",)
+    operator_extra_links = (PgmqQueueLink(), PgmqMessagesLink())
 
     def __init__(
         self,
@@ -76,3 +78,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
             "Queue %s: %d sent, %d duplicates", self.queue_name, counts["sent"], counts["duplicates"]
         )
         return counts
+
+    def queues_written(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]

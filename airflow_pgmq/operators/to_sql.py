@@ -112,6 +112,7 @@ class PgmqToSqlOperator(PgmqOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
+        from airflow_pgmq import metrics
         from airflow_pgmq.client import Connection, drive
         from airflow_pgmq.consumer import Consumer
 
@@ -120,13 +121,25 @@ class PgmqToSqlOperator(PgmqOperator):
             drive(self._statement(messages), conn)
 
         consumer = Consumer(self.hook.client, self._policy(), together=True, blind=True, log=self.log)
-        counts = (summary := consumer.drain(store)).as_dict()
+        try:
+            summary = consumer.drain(store)
+        finally:
+            metrics.settled(self.queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
+        counts = summary.as_dict()
         self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
         if summary.is_failure(self.fail_on):
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="return_value", value=counts)
             raise MessagesFailed(self.queue_name, counts) from consumer.error
         return counts
+
+    def queues_read(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
+
+    def tables_written(self) -> Sequence[str]:
+        """The table, for lineage; of a statement it is not known."""
+        return [] if self.table is None else [self.table]
 
     def _statement(self, messages: list[Message]) -> Statement[None]:
         from airflow_pgmq.statements import transfers

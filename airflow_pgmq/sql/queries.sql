@@ -338,13 +338,15 @@ SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {archive} WHERE m
 -- For each asked condition, how many matching messages of the queue are visible, counted up to a limit; when
 -- the next one becomes visible; whether inserts are announced; how long it took. Reads nothing. No
 -- clock_timestamp() to compare with: only what is stable within the statement lets the index on vt serve.
-SELECT asked.position, seen.visible, seen.oldest, upcoming.next_in, upcoming.announced,
+SELECT asked.position, seen.visible, seen.oldest, seen.waited, upcoming.next_in, upcoming.announced,
        extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 AS took
 FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
     AS asked (position, condition, headers_condition, most)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS visible, min(enqueued_at) AS oldest FROM (
-        SELECT enqueued_at FROM {table}
+    SELECT count(*) AS visible, min(enqueued_at) AS oldest,
+           coalesce(extract(epoch FROM statement_timestamp() - min(vt))::float8, 0) AS waited
+    FROM (
+        SELECT enqueued_at, vt FROM {table}
         WHERE vt <= statement_timestamp()
             AND (asked.condition IS NULL OR message @> asked.condition)
             AND (asked.headers_condition IS NULL OR headers @> asked.headers_condition)
@@ -589,7 +591,7 @@ FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[]
 ON CONFLICT (namespace, name) DO UPDATE
 SET version = excluded.version, fingerprint = excluded.fingerprint, definition = excluded.definition,
     queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip,
-    watermark = excluded.watermark, next_slot = excluded.next_slot;
+    watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = now();
 
 -- advance_jobs --
 -- Move watermarks past what was enqueued, in the transaction that enqueued it.
@@ -797,3 +799,340 @@ WITH {recursive} messages AS (
     SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
     WHERE msg_id = ANY (%(pgmq_msg_ids)s::bigint[])
 ){statement};
+
+-- queue_tables --
+-- Every queue with what catalogue and statistics say of its table and archive. Reads no queue.
+SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
+       coalesce(has_table_privilege(q.oid, 'SELECT'), false) AS readable,
+       coalesce(own.bytes, 0)::bigint AS bytes,
+       -- A crash of the server resets the statistics; then the planner's guess is all there is.
+       CASE WHEN own.inserted + own.deleted + own.live + own.dead > 0 THEN own.live
+            ELSE greatest(q.reltuples, 0)::bigint END AS live,
+       coalesce(own.dead, 0)::bigint AS dead, coalesce(own.inserted, 0)::bigint AS inserted,
+       coalesce(own.deleted, 0)::bigint AS deleted,
+       coalesce(nullif(pg_stat_get_live_tuples(a.oid), 0), greatest(a.reltuples::bigint, 0), 0) AS archived,
+       lower('q_' || meta.queue_name || '_dedup_idx') = ANY (ARRAY(
+           SELECT guard.relname::text FROM pg_index JOIN pg_class AS guard ON guard.oid = indexrelid
+           WHERE guard.relnamespace = to_regnamespace('pgmq') AND NOT (indisvalid AND indisunique)
+               AND right(guard.relname::text, 10) = '_dedup_idx'
+       )) AS broken_guard,
+       clock.now
+FROM (SELECT statement_timestamp() AS now) AS clock
+LEFT JOIN pgmq.meta ON %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s
+LEFT JOIN pg_class AS q ON q.relnamespace = to_regnamespace('pgmq') AND q.relname = lower('q_' || meta.queue_name)
+LEFT JOIN pg_class AS a ON a.relnamespace = to_regnamespace('pgmq') AND a.relname = lower('a_' || meta.queue_name)
+LEFT JOIN LATERAL (
+    SELECT sum(pg_relation_size(part)) AS bytes, sum(pg_stat_get_live_tuples(part))::bigint AS live,
+           sum(pg_stat_get_dead_tuples(part))::bigint AS dead,
+           sum(pg_stat_get_tuples_inserted(part))::bigint AS inserted,
+           sum(pg_stat_get_tuples_deleted(part))::bigint AS deleted
+    FROM (
+        SELECT q.oid AS part WHERE q.relkind = 'r'
+        UNION ALL SELECT relid FROM pg_partition_tree(q.oid) WHERE q.relkind = 'p' AND isleaf
+    ) AS parts
+) AS own ON true
+ORDER BY meta.queue_name;
+
+-- count_all --
+-- A queue's messages by state, every one of them looked at.
+SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
+       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
+       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
+       min(enqueued_at) AS oldest, min(vt) AS first_vt
+FROM {table};
+
+-- count_by_index --
+-- The same for a table that is mostly empty space.
+SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
+       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
+       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
+       min(enqueued_at) AS oldest, min(vt) AS first_vt
+FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT 10000) AS few;
+
+-- count_sample --
+-- The same for some pages of a large table. The oldest is looked up where no dead rows lie before it.
+SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
+       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
+       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
+       coalesce(CASE WHEN %(clean)s THEN (
+           SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM {table} ORDER BY msg_id LIMIT 10) AS front
+       ) END, min(enqueued_at)) AS oldest,
+       coalesce(CASE WHEN %(clean)s THEN (SELECT min(vt) FROM {table}) END, min(vt)) AS first_vt
+FROM {table} TABLESAMPLE SYSTEM (%(percent)s::real);
+
+-- recent_samples --
+-- The counters of the last hour by queue, in no order, with the age of each in minutes. This minute is
+-- computed once: for each row it would cost as much as the rest.
+WITH this AS MATERIALIZED (
+    SELECT date_trunc('minute', statement_timestamp()) AS minute
+)
+SELECT queue_name, array_agg(date_part('epoch', (SELECT minute FROM this) - sampled_at)::integer / 60) AS ages,
+       array_agg(inserted) AS inserted, array_agg(deleted) AS deleted
+FROM airflow_pgmq.queue_samples
+WHERE sampled_at >= date_trunc('minute', statement_timestamp()) - interval '62 minutes'
+    AND (%(queue_name)s::text IS NULL OR queue_name = %(queue_name)s)
+GROUP BY queue_name;
+
+-- sample_history --
+-- The last sample of each step of time.
+SELECT DISTINCT ON (at) date_bin(%(step)s::interval, sampled_at, 'epoch') AS at,
+       sampled_at, inserted, deleted, length, visible, oldest_age
+FROM airflow_pgmq.queue_samples
+WHERE queue_name = %(queue_name)s AND sampled_at >= statement_timestamp() - %(span)s::interval
+ORDER BY at, sampled_at DESC;
+
+-- jobs_by_queue --
+-- How many periodic jobs send to each queue.
+SELECT queue_name, count(*) AS jobs FROM airflow_pgmq.periodic_jobs GROUP BY queue_name;
+
+-- examine_server --
+-- What a doctor asks first, of the catalog alone: to_regclass and the like fail where the role may not look
+-- into a schema. Whether our schema is there is null if the role may not read it.
+SELECT clock_timestamp() AS now, current_user::text AS role, current_database()::text AS database,
+       current_setting('server_version') AS version, pg_is_in_recovery() AS standby,
+       has_database_privilege(current_database(), 'CREATE') AS may_create,
+       coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'pgmq'), false)
+           AS may_create_queues,
+       EXISTS (SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+               WHERE nspname = 'pgmq' AND relname = 'meta') AS pgmq,
+       (SELECT extversion FROM pg_extension WHERE extname = 'pgmq') AS pgmq_version,
+       EXISTS (SELECT FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
+               WHERE nspname = 'pgmq' AND proname = 'send'
+                   AND oidvectortypes(proargtypes) = 'text, jsonb, jsonb, timestamp with time zone') AS headers,
+       CASE WHEN EXISTS (SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+                         WHERE nspname = 'airflow_pgmq' AND relname = 'migrations')
+            THEN nullif((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+                         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                         WHERE nspname = 'airflow_pgmq' AND relname = 'migrations'), false)
+            ELSE false END AS ours;
+
+-- examine_rights --
+-- Which of the wanted privileges the role lacks; names are patterns, of the tables of all queues.
+SELECT wanted.work, wanted.privilege, there.kind, there.schema, there.name
+FROM unnest(%(works)s::text[], %(kinds)s::text[], %(schemas)s::text[], %(patterns)s::text[], %(privileges)s::text[])
+    WITH ORDINALITY AS wanted (work, kind, schema, pattern, privilege, position)
+JOIN (
+    SELECT oid, 'schema' AS kind, nspname AS schema, nspname AS name FROM pg_namespace
+    UNION ALL
+    SELECT c.oid, CASE relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, nspname, relname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relkind IN ('r', 'p', 'S') AND NOT relispartition
+) AS there ON there.kind = wanted.kind AND there.schema = wanted.schema AND there.name LIKE wanted.pattern
+WHERE NOT CASE there.kind
+    WHEN 'schema' THEN has_schema_privilege(there.oid, wanted.privilege)
+    WHEN 'sequence' THEN has_sequence_privilege(there.oid, wanted.privilege)
+    ELSE has_table_privilege(there.oid, wanted.privilege)
+END
+ORDER BY wanted.position, there.name;
+
+-- examine_queues --
+-- Tables of queues by name: whether they can have and have the index of 'queued', and what announces inserts.
+SELECT substr(c.relname, 3) AS queue_name, c.relkind = 'p' AS partitioned,
+       EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+               WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique
+                   AND x.relname = c.relname || '_dedup_idx') AS guarded,
+       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(ours)s) AS ours,
+       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(theirs)s) AS theirs
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'pgmq' AND starts_with(c.relname, 'q_') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+ORDER BY 1;
+
+-- invalid_indexes --
+-- Indexes of queues and of our own tables that a failed build left behind.
+SELECT n.nspname AS schema, x.relname AS index_name
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
+WHERE n.nspname IN ('pgmq', 'airflow_pgmq') AND NOT i.indisvalid
+ORDER BY 1, 2;
+
+-- rebuild_index --
+-- Build an invalid index again.
+REINDEX INDEX {index};
+
+-- disable_pgmq_notify --
+-- Take PGMQ's own notify trigger off a queue.
+SELECT pgmq.disable_notify_insert(%(queue_name)s);
+
+-- unguarded_keys --
+-- A row if one of the newest messages has a dedup key that the ledger does not know: it was sent with the
+-- scope 'queued', or by another client. Old ones may have outlived their window.
+SELECT %(queue_name)s AS queue_name WHERE EXISTS (
+    SELECT FROM (SELECT enqueued_at, headers FROM {table} ORDER BY msg_id DESC LIMIT 100) AS newest
+    WHERE headers ? 'dedup_key' AND NOT headers ? 'dead_letter' AND enqueued_at > now() - interval '1 hour'
+        AND NOT EXISTS (
+            SELECT FROM airflow_pgmq.dedup_ledger
+            WHERE queue_name = %(queue_name)s AND dedup_key = newest.headers ->> 'dedup_key' COLLATE "C"
+        )
+);
+
+-- messages_of_queue --
+-- Messages by id, of those that are looked through; payloads up to a size. Reads nothing.
+SELECT msg_id, read_ct, enqueued_at, vt, NULL::timestamptz AS archived_at, headers,
+       CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
+       pg_column_size(message) > %(most)s AS too_large, statement_timestamp() AS now
+FROM (
+    SELECT * FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id LIMIT %(scanned)s
+) AS part
+WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
+    AND (%(namespace)s::text IS NULL OR headers ->> 'namespace' = %(namespace)s)
+    AND (%(dedup_key)s::text IS NULL OR headers ->> 'dedup_key' = %(dedup_key)s)
+ORDER BY msg_id LIMIT %(limit)s;
+
+-- messages_of_archive --
+-- The same of a queue's archive, whose newest come first.
+SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers,
+       CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
+       pg_column_size(message) > %(most)s AS too_large, statement_timestamp() AS now
+FROM (
+    SELECT * FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC LIMIT %(scanned)s
+) AS part
+WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
+    AND (%(namespace)s::text IS NULL OR headers ->> 'namespace' = %(namespace)s)
+    AND (%(dedup_key)s::text IS NULL OR headers ->> 'dedup_key' = %(dedup_key)s)
+ORDER BY msg_id DESC LIMIT %(limit)s;
+
+-- scanned_of_queue --
+-- Where looking through stopped, if there is more.
+SELECT msg_id FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id OFFSET %(scanned)s - 1 LIMIT 1;
+
+-- scanned_of_archive --
+-- The same of an archive.
+SELECT msg_id FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC OFFSET %(scanned)s - 1 LIMIT 1;
+
+-- ledger_message --
+-- The message that stands for a dedup key.
+SELECT msg_id FROM airflow_pgmq.dedup_ledger WHERE queue_name = %(queue_name)s AND dedup_key = %(dedup_key)s;
+
+-- sent_by --
+-- The newest messages of a queue and its archive that a Dag, run or task has sent.
+SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
+    SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers,
+           CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
+           pg_column_size(message) > %(most)s AS too_large
+    FROM (
+        (SELECT msg_id, read_ct, enqueued_at, vt, NULL::timestamptz AS archived_at, headers, message
+         FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s)
+        UNION ALL
+        (SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers, message
+         FROM {archive} ORDER BY msg_id DESC LIMIT %(scanned)s)
+    ) AS newest
+    WHERE headers @> %(source)s::jsonb
+    ORDER BY msg_id DESC LIMIT %(limit)s
+) AS found;
+
+-- dead_letter_origins --
+-- Where dead letters came from. Null: they do not say, and its name neither.
+SELECT DISTINCT coalesce(headers -> 'dead_letter' ->> 'queue', %(otherwise)s::text) AS queue_name
+FROM (
+    SELECT headers FROM {table}
+    WHERE %(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[])
+    ORDER BY msg_id LIMIT %(limit)s
+) AS chosen
+ORDER BY queue_name;
+
+-- shown_jobs --
+-- All jobs with their state, of one namespace or of all.
+SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.watermark,
+       job.next_slot, job.last_slot, job.last_sent_at, job.deployed_at, ns.owner, ns.ticked_at,
+       clock_timestamp() AS now
+FROM airflow_pgmq.periodic_jobs AS job JOIN airflow_pgmq.namespaces AS ns USING (namespace)
+WHERE job.namespace = coalesce(%(namespace)s, job.namespace) AND job.name = coalesce(%(name)s, job.name)
+ORDER BY job.namespace, job.name;
+
+-- shown_namespaces --
+-- All sets of jobs.
+SELECT namespace, owner, version, ticked_at, clock_timestamp() AS now FROM airflow_pgmq.namespaces
+WHERE namespace = coalesce(%(namespace)s, namespace) ORDER BY namespace;
+
+-- sent_slots --
+-- What the ledger knows of slots. LIMIT makes it a look-up per key.
+SELECT asked.key, taken.first_at, taken.expires_at
+FROM unnest(%(queue_names)s::text[], %(keys)s::text[]) AS asked (queue_name, key)
+CROSS JOIN LATERAL (
+    SELECT first_at, expires_at FROM airflow_pgmq.dedup_ledger
+    WHERE dedup_key = asked.key COLLATE "C" AND queue_name = asked.queue_name COLLATE "C"
+    LIMIT 1
+) AS taken;
+
+-- repeated_slots --
+-- Slots that were met again since then.
+SELECT namespace, name, slot FROM airflow_pgmq.repeated_slots
+WHERE namespace = coalesce(%(namespace)s, namespace) AND slot >= %(since)s;
+
+-- note_repeats --
+-- Slots that a tick or a backfill met although they had been sent.
+INSERT INTO airflow_pgmq.repeated_slots AS known (namespace, name, slot, repeated_at)
+SELECT %(namespace)s, repeat.name, repeat.slot, statement_timestamp()
+FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
+ORDER BY repeat.name, repeat.slot
+ON CONFLICT (namespace, name, slot) DO UPDATE
+SET times = known.times + 1, repeated_at = excluded.repeated_at;
+
+-- prune_repeats --
+-- Forget repeats that no strip of slots shows any more.
+DELETE FROM airflow_pgmq.repeated_slots WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM airflow_pgmq.repeated_slots WHERE repeated_at < statement_timestamp() - %(keep)s::interval
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+));
+
+-- short_locks --
+-- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
+SELECT set_config('lock_timeout', '2s', true);
+
+-- may_sample --
+-- Whether this role may keep samples.
+SELECT to_regclass('airflow_pgmq.queue_samples') IS NOT NULL
+    AND coalesce(bool_and(has_table_privilege(to_regclass('airflow_pgmq.queue_samples'), right_)), false) AS may
+FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS right_;
+
+-- newest_sample --
+-- When the queues were sampled last.
+SELECT max(sampled_at) AS newest, max(sampled_at) = date_trunc('minute', statement_timestamp()) AS current
+FROM airflow_pgmq.queue_samples;
+
+-- keep_samples --
+-- One row for each queue and minute; who comes second in a minute changes nothing.
+INSERT INTO airflow_pgmq.queue_samples
+    (queue_name, sampled_at, inserted, deleted, length, visible, in_flight, oldest_age)
+SELECT s.queue_name, date_trunc('minute', %(at)s::timestamptz), s.inserted, s.deleted, s.length, s.visible,
+       s.in_flight, s.oldest_age
+FROM unnest(%(queue_names)s::text[], %(inserted)s::bigint[], %(deleted)s::bigint[], %(lengths)s::bigint[],
+            %(visible)s::bigint[], %(in_flight)s::bigint[], %(oldest_ages)s::float8[])
+    AS s (queue_name, inserted, deleted, length, visible, in_flight, oldest_age)
+ORDER BY s.queue_name
+ON CONFLICT DO NOTHING
+RETURNING queue_name;
+
+-- prune_samples --
+-- Remove old samples. After a day one in ten minutes is enough: the rest goes while it passes that age.
+DELETE FROM airflow_pgmq.queue_samples WHERE (sampled_at, queue_name) IN (
+    (SELECT sampled_at, queue_name FROM airflow_pgmq.queue_samples
+     WHERE sampled_at < statement_timestamp() - %(keep)s::interval
+     ORDER BY sampled_at LIMIT %(limit)s)
+    UNION ALL
+    (SELECT sampled_at, queue_name FROM airflow_pgmq.queue_samples
+     WHERE sampled_at < statement_timestamp() - interval '25 hours'
+         AND sampled_at >= statement_timestamp() - interval '27 hours' AND mod(date_part('minute', sampled_at)::integer, 10) <> 0
+     ORDER BY sampled_at LIMIT %(limit)s)
+);
+
+-- expiring --
+-- Messages that say when they expire, visible ones, in a stretch of the table that begins anywhere: bounded
+-- work without an index, and over many calls every row's turn comes. A table that is shorter is walked whole.
+WITH stretch AS (
+    SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
+    FROM (
+        SELECT pg_relation_size(%(quoted_table)s::regclass) / current_setting('block_size')::bigint AS pages
+    ) AS size
+)
+SELECT msg_id, read_ct, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
+WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
+    AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
+    AND vt <= statement_timestamp() AND headers ? 'expires_at'
+ORDER BY msg_id;
+
+-- prune_archive --
+-- Remove messages that were archived long ago, oldest first.
+DELETE FROM {archive} WHERE msg_id = ANY (ARRAY(
+    SELECT msg_id FROM {archive} WHERE archived_at < statement_timestamp() - %(keep)s::interval
+    ORDER BY archived_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)) RETURNING msg_id;

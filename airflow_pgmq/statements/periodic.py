@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from airflow_pgmq.core import names, slots
+from airflow_pgmq.core import names, slots, strip
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.statements import Statement, column, first, many, on_queue
+from airflow_pgmq.statements import Flow, Statement, column, first, many, on_queue
 
 
 def open_namespace(namespace: str, owner: str, version: int) -> Statement[Row]:
@@ -122,6 +122,13 @@ def pause(namespace: str, name: str, first_slot: datetime | None) -> Statement[N
 def resume(namespace: str, name: str) -> Statement[None]:
     """Mark the job as running."""
     return Statement("resume_job", {"namespace": namespace, "name": name})
+
+
+def note_repeats(namespace: str, repeats: Iterable[tuple[str, datetime]]) -> Flow[None]:
+    """Note slots, as job and instant, that were met although they had been sent; forget old ones."""
+    job_names, met = zip(*repeats, strict=True)
+    yield Statement("note_repeats", {"namespace": namespace, "names": list(job_names), "slots": list(met)})
+    yield Statement("prune_repeats", {"keep": strip.FURTHEST, "limit": 10_000})
 
 
 def list_jobs(namespace: str | None) -> Statement[list[Row]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from airflow_pgmq.errors import FeatureMissing, NotInstalled
 from airflow_pgmq.sql import migrations
@@ -16,15 +15,6 @@ def version() -> Flow[int]:
     if not found["ours"]:
         return 0
     return (yield Statement("schema_version", decode=scalar("number"))) or 0
-
-
-def found() -> Flow[dict[str, Any]]:
-    """What is in the database, for people: PGMQ and its version, our schema's number, how many queues."""
-    there = yield Statement("installed", decode=first)
-    extension = yield Statement("pgmq_extension", decode=first)
-    known = (yield Statement("list_queues", decode=len)) if there["pgmq"] else 0
-    ours = yield from version()
-    return {"pgmq": there["pgmq"], "version": extension["version"], "queues": known, "ours": ours}
 
 
 def is_current() -> Flow[bool]:

@@ -49,11 +49,15 @@ class Seen:
     announced: bool
     #: Seconds of the server's time.
     took: float
+    #: Seconds for which the one of them has been visible that was visible first.
+    waited: float
 
     @classmethod
     def from_row(cls, row: Row) -> Seen:
         """Take the columns by name."""
-        return cls(row["visible"], row["oldest"], row["next_in"], row["announced"], row["took"])
+        return cls(
+            row["visible"], row["oldest"], row["next_in"], row["announced"], row["took"], row["waited"]
+        )
 
 
 def look(limits: Mapping[Ask, int]) -> Statement[dict[Ask, Seen]]:

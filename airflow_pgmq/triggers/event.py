@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from airflow_pgmq import metrics
 from airflow_pgmq.core import containment, handover
 from airflow_pgmq.core.delivery import Delivery, Held, Pace, Quiet
 from airflow_pgmq.core.messages import Row
@@ -94,6 +95,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         """Ring while there are messages."""
         patience = Patience(self.log, f"Queue {self.queue_name}")
         while True:
+            started = time.monotonic()
             try:
                 watcher = await PgmqHook(self.pgmq_conn_id).watcher()
                 visible = await watcher.wait(
@@ -103,6 +105,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
                 await patience.endure(exc)
                 continue
             patience.succeeded()
+            metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
             yield _event(
                 queue_name=self.queue_name,
                 visible=visible.count,

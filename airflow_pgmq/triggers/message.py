@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_pgmq import metrics
 from airflow_pgmq.compat import utcnow
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
@@ -47,6 +49,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; an outage of the database is waited out, a mistake ends the wait."""
+        started = time.monotonic()
         try:
             watcher = await PgmqHook(self.pgmq_conn_id).watcher()
             waiting = watcher.wait(
@@ -56,7 +59,8 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
                 min_messages=self.min_messages,
                 poll_interval=self.poll_interval,
             )
-            await asyncio.wait_for(waiting, self._seconds_left())
+            visible = await asyncio.wait_for(waiting, self._seconds_left())
+            metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
         except PgmqError as exc:
             yield _event(status="error", message=str(exc))
         except asyncio.TimeoutError:

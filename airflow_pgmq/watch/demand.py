@@ -40,6 +40,8 @@ class Visible:
     count: int
     #: When the one of them was enqueued that has been visible longest.
     oldest: datetime | None
+    #: Seconds for which that one has been visible.
+    waited: float
 
 
 @dataclass(eq=False, slots=True)
@@ -175,7 +177,7 @@ class Demand:
         left = found.count - queue.spent.get(ask, 0)
         for waiter in group:
             if not waiter.result.done() and waiter.min_messages <= left:
-                waiter.result.set_result(Visible(found.count, found.oldest))
+                waiter.result.set_result(Visible(found.count, found.oldest, found.waited))
                 left -= waiter.min_messages
         queue.spent[ask] = found.count - left
         return any(not each.result.done() and each.min_messages <= found.count for each in group)

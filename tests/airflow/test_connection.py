@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from airflow.sdk import Connection
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.provider_info import get_provider_info
+from tests.fixtures.factories import execute
 from tests.fixtures.postgres import Database
 
 
@@ -29,19 +31,68 @@ def test_the_provider_info_names_what_the_hook_is() -> None:
     assert kind["hook-name"] == PgmqHook.hook_name
 
 
-def test_the_test_button(database: Database, empty_database: Database) -> None:
-    assert PgmqHook(connection=connection(database)).test_connection() == (
-        True,
-        "Connected: PGMQ installed by SQL, 0 queues, schema airflow_pgmq 1.",
+def press(database: Database, **fields: str) -> tuple[bool, str]:
+    """The Test button."""
+    return PgmqHook(connection=connection(database, **fields)).test_connection()
+
+
+def test_the_test_button_tells_what_is_there_and_what_the_role_may(database: Database) -> None:
+    ok, text = press(database)
+    assert ok
+    assert re.fullmatch(
+        r"Connected to Postgres \d+\.\d+ as postgres: PGMQ \(installed by SQL\), 0 queues, "
+        r"schema airflow_pgmq at migration \d+\. "
+        r"It may send, read, run periodic jobs, maintain, look, create queues\.",
+        text,
     )
-    ok, text = PgmqHook(connection=connection(empty_database)).test_connection()
+
+
+def test_the_test_button_tells_what_a_role_may_not(database: Database) -> None:
+    role = f"app_{database.name}"
+    execute(database, f"SELECT pgmq.create('mail'); CREATE ROLE {role} LOGIN")
+    try:
+        ok, text = press(database, login=role)
+        assert not ok
+        assert "may not use PGMQ" in text
+        execute(database, f"GRANT USAGE ON SCHEMA pgmq TO {role}")
+        execute(database, f"GRANT SELECT, UPDATE, DELETE ON pgmq.q_mail TO {role}")
+        execute(database, f"GRANT SELECT, INSERT ON pgmq.a_mail TO {role}")
+        ok, text = press(database, login=role)
+        assert ok
+        assert (
+            "may read, and may not send or run periodic jobs or maintain or look (docs/permissions.md" in text
+        )
+    finally:
+        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_the_test_button_without_our_schema(database: Database) -> None:
+    execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
+    ok, text = press(database)
+    assert ok
+    assert "it is made on first use" in text
+
+
+def test_the_test_button_tells_what_to_do(database: Database, empty_database: Database) -> None:
+    ok, text = press(empty_database)
     assert not ok
-    assert "install()" in text
-    ok, text = PgmqHook(
-        connection=Connection(conn_id="x", conn_type="pgmq", host="/nowhere")
-    ).test_connection()
+    assert "PGMQ is not in database" in text
+    assert "airflow pgmq init" in text
+    ok, text = press(database, login="nobody")
     assert not ok
-    assert "/nowhere" in text
+    assert "Correct user and password" in text
+    ok, text = press(database, host="127.0.0.1", port="1")
+    assert not ok
+    assert "Correct host and port" in text
+    ok, text = press(database, conn_type="mysql")
+    assert not ok
+    assert "'mysql'" in text
+
+
+def test_the_form_of_older_airflows_has_the_same_labels() -> None:
+    behaviour = PgmqHook.get_ui_field_behaviour()
+    assert behaviour.keys() == {"hidden_fields", "relabeling", "placeholders"}
+    assert behaviour["relabeling"]["schema"] == "Database"
 
 
 @pytest.mark.parametrize("conn_type", ["pgmq", "postgres"])
@@ -59,17 +110,16 @@ def test_other_connection_types_are_refused(database: Database) -> None:
         PgmqHook(connection=connection(database, conn_type="mysql")).get_conn()
 
 
-def connection(
-    database: Database, conn_type: str = "pgmq", extra: dict[str, str] | None = None
-) -> Connection:
-    return Connection(
-        conn_id="x",
-        conn_type=conn_type,
-        host=str(database.server.directory),
-        login="postgres",
-        schema=database.name,
-        extra=json.dumps(extra or {}),
-    )
+def connection(database: Database, extra: dict[str, str] | None = None, **fields: str) -> Connection:
+    values = {
+        "conn_type": "pgmq",
+        "host": str(database.server.directory),
+        "login": "postgres",
+        "schema": database.name,
+        **fields,
+    }
+    port = int(values.pop("port", 0)) or None
+    return Connection(conn_id="x", port=port, extra=json.dumps(extra or {}), **values)
 
 
 def test_dag_files_do_not_load_the_driver() -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from airflow_pgmq import control, sender
+from airflow_pgmq import control, maintenance, overview, sender
 from airflow_pgmq.client import Client
 from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
-from airflow_pgmq.statements import consuming, periodic, queues, reading, schema, sending, watching
+from airflow_pgmq.statements import consuming, doctor, periodic, queues, reading, schema, sending, watching
 from airflow_pgmq.statements.watching import Ask
 from tests.fixtures.factories import client_of, execute, job, send, tick
 
@@ -93,7 +93,8 @@ def do_periodic(client):
     tick(job(), job("other")).run(client)
     tick(job(message="new")).run(client)
     now = datetime.now(timezone.utc)
-    tick(job()).backfill(client, now - timedelta(hours=1), now)
+    for _ in range(2):
+        tick(job()).backfill(client, now - timedelta(hours=1), now)
     client.run(lambda: control.pause("shop", "job"))
     client.run(lambda: control.resume("shop", "job"))
     client.run(lambda: control.run_now("shop", "job"))
@@ -108,7 +109,29 @@ def do_look(client):
     client.run(queues.metrics_all)
     client.run(queues.topics)
     client.run(lambda: periodic.list_jobs(None))
-    client.run(schema.found)
+    client.run(doctor.standing)
+    client.run(schema.version)
+
+
+def do_maintain(client):
+    """Something of everything is to be done, and this minute was not sampled yet."""
+    with psycopg.connect(client.owner_dsn) as owner:
+        owner.execute("TRUNCATE airflow_pgmq.queue_samples")
+        owner.execute("SELECT pgmq.send('mail', '1', '{\"expires_at\": \"2026-01-01T00:00:00Z\"}'::jsonb, 0)")
+    done = maintenance.maintain(client, archive_retention=timedelta(0))
+    if done.skipped:
+        raise PermissionDenied("permission denied")
+    assert (done.sampled, done.expired) == (1, 1)
+
+
+def do_see(client):
+    tick(job()).run(client_of(client.owner_dsn))
+    overview.queues(client)
+    overview.queue(client, "mail")
+    overview.jobs(client)
+    overview.messages(client, overview.Search(queue_name="mail", dedup_key="a"))
+    overview.messages(client, overview.Search(queue_name="mail", where="archive"))
+    overview.sent(client, {"dag_id": "shop"})
 
 
 def do_create(client):
@@ -132,6 +155,8 @@ WORK = {
     "Consuming": do_consume,
     "Bringing back": do_requeue,
     "Periodic jobs": do_periodic,
+    "Maintenance": do_maintain,
+    "The page": do_see,
     "Looking": do_look,
     "Creating and dropping queues": do_create,
 }

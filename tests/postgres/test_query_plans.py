@@ -17,13 +17,17 @@ from airflow_pgmq.statements import (
     Flow,
     Statement,
     consuming,
+    maintenance,
+    overview,
     periodic,
     queues,
     reading,
     sending,
+    showing,
     transfers,
     watching,
 )
+from airflow_pgmq.statements.showing import Search
 from airflow_pgmq.statements.watching import Ask
 from tests.fixtures.factories import client_of, execute
 from tests.fixtures.postgres import new_database
@@ -45,6 +49,9 @@ SELECT 'mail', headers ->> 'dedup_key', msg_id, now(), now() + interval '7 days'
 INSERT INTO airflow_pgmq.periodic_jobs
 SELECT 'shop', 'job' || n, 1, 'fingerprint', '{{}}', 'mail', false, now(), now() + make_interval(mins => n)
 FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO airflow_pgmq.queue_samples (sampled_at, queue_name, inserted, deleted)
+SELECT date_trunc('minute', now()) - make_interval(mins => ago), 'queue' || queue, 1, 1
+FROM generate_series(1, 2000) AS ago, generate_series(1, 50) AS queue;
 """
 
 
@@ -95,6 +102,18 @@ OFTEN = {
     "look for conditions": lambda: watching.look(
         {Ask.of("mail", {"n": n}, {"job": "j"}): 1 for n in range(50)}
     ),
+    "messages of a queue": lambda: showing.messages(Search(queue_name="mail", peek=True)),
+    "search by job": lambda: showing.messages(Search(queue_name="mail", job="shop/job7")),
+    "search in an archive": lambda: showing.messages(Search(queue_name="mail", job="a", where="archive")),
+    "a message by key": lambda: showing.ledger_message("mail", "shop/job7/2026-01-01T7Z"),
+    "slots of a strip": lambda: showing.sent_slots([("mail", f"shop/job{n}/x") for n in range(300)]),
+    "sent by a task": lambda: showing.sent_by(["mail"], {"dag_id": "a"}, peek=True, limit=200)[0],
+    "the last hour of all queues": lambda: overview.recent_samples(),
+    "a week of a queue": lambda: overview.history("queue7", span=timedelta(days=7), step=timedelta(hours=1)),
+    "the newest sample": lambda: maintenance.newest_sample(),
+    "prune samples": lambda: maintenance.prune_samples(),
+    "expired messages": lambda: maintenance.expiring("mail"),
+    "prune an archive": lambda: maintenance.prune_archive("mail", timedelta(days=30)),
     "extend": lambda: reading.set_vt("mail", list(range(1, 101)), 30),
 }
 

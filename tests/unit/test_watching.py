@@ -21,6 +21,7 @@ def row(position: int, **columns: Any) -> dict[str, Any]:
         "next_in": 5.0,
         "announced": True,
         "took": 0.1,
+        "waited": 0.5,
         **columns,
     }
 
@@ -58,9 +59,9 @@ def test_a_look_answers_each_ask() -> None:
     assert statement.params["headers_conditions_0"] == [None, '{"job":"j"}']
     seen = statement.decode([row(1, visible=3), row(2), row(0, announced=False)])
     assert seen == {
-        asks[0]: Seen(0, None, 5.0, False, 0.1),
-        asks[1]: Seen(3, None, 5.0, True, 0.1),
-        asks[2]: Seen(0, None, 5.0, True, 0.1),
+        asks[0]: Seen(0, None, 5.0, False, 0.1, 0.5),
+        asks[1]: Seen(3, None, 5.0, True, 0.1, 0.5),
+        asks[2]: Seen(0, None, 5.0, True, 0.1, 0.5),
     }
 
 

@@ -1,0 +1,27 @@
+"""`python -m airflow_pgmq queues` is `airflow pgmq queues`, for Airflows that take no commands of providers.
+
+Those are 3.0 and 3.1.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Add the commands where they are missing, and let Airflow's own command line run."""
+    from airflow.cli import cli_parser
+
+    from airflow_pgmq.cli_commands.definition import get_commands
+
+    for command in get_commands():
+        cli_parser.ALL_COMMANDS_DICT.setdefault(command.name, command)
+    sys.argv[:1] = ["airflow", "pgmq"]
+
+    from airflow.__main__ import main as airflow
+
+    airflow()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`airflow pgmq …`: Airflow reads `definition` whenever its command line starts, the rest on demand."""

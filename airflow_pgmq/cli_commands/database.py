@@ -1,0 +1,63 @@
+"""`airflow pgmq init | doctor | maintain`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_pgmq import doctor as examination
+from airflow_pgmq import maintenance, metrics
+from airflow_pgmq.cli_commands.session import changes, fail, hook, looks, say, show, tabular
+from airflow_pgmq.hooks import PgmqHook
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+@changes
+def init(args: Namespace) -> None:
+    """Install, and make queues that announce their messages."""
+    ours = hook(args)
+    done = ours.install()
+    there = {queue.queue_name for queue in ours.list_queues()}
+    for name in args.queue_names:
+        if name not in there:
+            ours.create_queue(name, notify=True)
+            done.append(f"Queue {name}: made")
+        elif ours.enable_notify(name):
+            done.append(f"Queue {name}: inserts are announced")
+    say("\n".join(done) or "Everything is there already.")
+
+
+@looks
+def doctor(args: Namespace) -> None:
+    """Print what is wrong; exit code 1 if there is an error."""
+    found = examination.examine(hook(args).client)
+    if tabular(args):
+        for each in found:
+            say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.mend, args.conn_id)}\n")
+        errors = sum(each.severity == "error" for each in found)
+        counts = f"errors: {errors}, warnings: {len(found) - errors}" if found else "nothing is wrong"
+        say(f"Connection {args.conn_id}: {counts}.")
+    else:
+        show(args, [each.as_dict() for each in found])
+    if any(each.severity == "error" for each in found):
+        raise SystemExit(1)
+
+
+@looks
+def maintain(args: Namespace) -> None:
+    """Do what is to be done every minute. Not in the audit log, of which it would be the most part."""
+    days = args.archive_days
+    if days is not None and days < 0:
+        fail("--archive-days must not be negative.")
+    client = hook(args).client
+    summary = maintenance.maintain(client, archive_retention=None if days is None else timedelta(days=days))
+    metrics.look(client)
+    show(args, [summary.as_dict()])
+
+
+def _indented(mend: str, conn_id: str) -> str:
+    if conn_id != PgmqHook.default_conn_name:
+        mend = mend.replace("airflow pgmq init", f"airflow pgmq init --conn-id {conn_id}")
+    return "\n".join(f"    {line}" for line in mend.splitlines())

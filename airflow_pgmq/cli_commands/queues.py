@@ -1,0 +1,137 @@
+"""`airflow pgmq queues | peek | send | cancel | requeue | purge`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from airflow_pgmq import overview
+from airflow_pgmq.cli_commands.session import changes, confirm, fail, hook, looks, note, say, show, tabular
+from airflow_pgmq.errors import QueueNotFound
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+#: What a table shows of a queue and of a message; JSON and YAML have everything.
+QUEUE_COLUMNS = (
+    "queue_name",
+    "length",
+    "visible",
+    "in_flight",
+    "delayed",
+    "dead_letters",
+    "archived",
+    "oldest_age",
+    "jobs",
+)
+MESSAGE_COLUMNS = ("msg_id", "state", "read_ct", "enqueued_at", "vt", "headers", "message")
+
+
+@looks
+def queues(args: Namespace) -> None:
+    """List queues; what is wrong with them in one column, and with the whole on standard error."""
+    found = overview.queues(hook(args).client)
+    rows = found["queues"]
+    if args.queue_names:
+        by_name = {row["queue_name"]: row for row in rows}
+        for name in args.queue_names:
+            if name not in by_name:
+                raise QueueNotFound(name)
+        rows = [by_name[name] for name in args.queue_names]
+    if tabular(args):
+        rows = [
+            {
+                **{name: row[name] for name in QUEUE_COLUMNS},
+                "oldest_age": None if row["oldest_age"] is None else round(row["oldest_age"]),
+                "problems": ", ".join(problem["code"] for problem in row["problems"]),
+            }
+            for row in rows
+        ]
+    show(args, rows)
+    for problem in found["problems"]:
+        note(f"{problem['text']} {problem['mend']}")
+
+
+@looks
+def peek(args: Namespace) -> None:
+    """Show messages as they lie there, whole: who runs commands has the connection itself."""
+    search = overview.Search(
+        queue_name=args.queue_name,
+        where="archive" if args.archive else "queue",
+        msg_id=args.msg_id,
+        dedup_key=args.dedup_key,
+        job=args.job,
+        after=args.after,
+        limit=args.limit,
+        peek=True,
+    )
+    found = overview.messages(hook(args).client, search)
+    rows = found["messages"]
+    show(args, [{name: row[name] for name in MESSAGE_COLUMNS} for row in rows] if tabular(args) else rows)
+    if found["next_after"] is not None:
+        note(f"There may be more: --after {found['next_after']}")
+
+
+@looks
+def send(args: Namespace) -> None:
+    """Send, and print what became of the message. Not in the audit log, which would hold the message."""
+    text = sys.stdin.read() if args.message == "-" else args.message
+    message = _parsed(text, "The message")
+    headers = None if args.headers is None else _parsed(args.headers, "--headers")
+    result = hook(args).send(
+        args.queue_name,
+        message,
+        headers=headers,
+        delay=args.delay,
+        group=args.group,
+        dedup_key=args.dedup_key,
+        dedup_scope=args.dedup_scope,
+        on_duplicate=args.on_duplicate,
+    )
+    show(args, [result.as_dict()])
+
+
+@changes
+def cancel(args: Namespace) -> None:
+    """Archive unread messages by their keys."""
+    confirm(args, f"Cancel {len(args.dedup_keys)} keys of queue {args.queue_name} on {args.conn_id}?")
+    cancelled = hook(args).cancel(args.queue_name, args.dedup_keys)
+    say(f"Queue {args.queue_name}: {len(cancelled)} messages cancelled.")
+
+
+@changes
+def requeue(args: Namespace) -> None:
+    """Bring messages back."""
+    ours = hook(args)
+    source = "the archive" if args.from_archive else args.dead_letter_queue or f"{args.queue_name}_dlq"
+    which = f"{len(args.msg_ids)} messages" if args.msg_ids else f"up to {args.limit} messages"
+    confirm(args, f"Bring {which} back from {source} into queue {args.queue_name} on {args.conn_id}?")
+    moved = ours.requeue(
+        args.queue_name,
+        from_archive=args.from_archive,
+        dead_letter_queue=args.dead_letter_queue,
+        msg_ids=args.msg_ids,
+        limit=args.limit,
+        delay=args.delay,
+    )
+    say(f"Queue {args.queue_name}: {len(moved)} messages are back.")
+
+
+@changes
+def purge(args: Namespace) -> None:
+    """Delete every message."""
+    ours = hook(args)
+    length = ours.metrics(args.queue_name).queue_length
+    confirm(args, f"Delete all {length} messages of queue {args.queue_name} on {args.conn_id}?")
+    say(f"Queue {args.queue_name}: {ours.purge(args.queue_name)} messages deleted.")
+
+
+def _parsed(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        return fail(
+            f"{what} is not JSON ({exc}).", "A text needs double quotes inside the shell's: '\"text\"'."
+        )

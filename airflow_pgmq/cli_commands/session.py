@@ -1,0 +1,124 @@
+"""What the commands share: the connection, errors that say what to do, output as Airflow prints it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from airflow.cli.simple_table import AirflowConsole
+from airflow.exceptions import AirflowException  # type: ignore[attr-defined]
+from airflow.utils.cli import action_cli, suppress_logs_and_warning
+from airflow.utils.providers_configuration_loader import providers_configuration_loaded
+from rich.markup import escape
+
+from airflow_pgmq.client import DriverError, OperationalError
+from airflow_pgmq.core import findings
+from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.hooks import PgmqHook
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+Command = Callable[["Namespace"], None]
+
+
+def looks(function: Command) -> Command:
+    """A command that changes nothing: its errors are one line and exit code 1."""
+
+    @functools.wraps(function)
+    def run(args: Namespace) -> None:
+        try:
+            function(args)
+        except OperationalError as exc:
+            problem = findings.no_connection(str(exc))
+            fail(f"Connection {args.conn_id}: {problem.text}", problem.mend)
+        except (PgmqError, AirflowException, DriverError) as exc:
+            fail(str(exc))
+
+    wrapped: Command = suppress_logs_and_warning(providers_configuration_loaded(run))
+    return wrapped
+
+
+def changes(function: Command) -> Command:
+    """A command that changes something, and is written to Airflow's audit log."""
+    audited: Command = action_cli(check_db=False)(looks(function))
+    return audited
+
+
+def hook(args: Namespace) -> PgmqHook:
+    """The hook of `--conn-id`; Airflow's own look-up does not see the metadata database here."""
+    from airflow.models.connection import Connection
+
+    return PgmqHook(args.conn_id, connection=Connection.get_connection_from_secrets(args.conn_id))
+
+
+def show(args: Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows; JSON and YAML keep types, tables show nested values as JSON."""
+    console = AirflowConsole()
+    plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
+    if args.output == "json":
+        console.print_as_json(plain)  # type: ignore[arg-type]
+    elif args.output == "yaml":
+        console.print_as_yaml(plain)  # type: ignore[arg-type]
+    else:
+        console.print_as(data=plain, output=args.output, mapper=functools.partial(_cells, args.output))
+
+
+def confirm(args: Namespace, question: str) -> None:
+    """Ask unless `--yes`; where nobody can answer, nothing is done."""
+    if args.yes:
+        return
+    try:
+        answer = input(f"{question} (y/n) ")
+    except EOFError:
+        fail("Nobody is there to confirm.", "Add --yes.")
+    if answer.strip().lower() not in ("y", "yes"):
+        fail("Nothing was changed.")
+
+
+def tabular(args: Namespace) -> bool:
+    """Whether the output has columns, which should be few."""
+    return args.output in ("table", "plain")
+
+
+def fail(text: str, mend: str = "") -> Any:
+    """End with exit code 1."""
+    note(" ".join(filter(None, [text.rstrip(), mend])))
+    raise SystemExit(1)
+
+
+def note(text: str) -> None:
+    """Tell what is not part of the output."""
+    print(text, file=sys.stderr)  # noqa: T201 - a command's own output
+
+
+def say(text: str) -> None:
+    """Tell what was done."""
+    print(text)  # noqa: T201 - a command's own output
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    # What no JSON reader takes shows as it describes itself.
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _cells(output: str, row: Mapping[str, Any]) -> dict[str, str]:
+    cells = {name: _cell(value) for name, value in row.items()}
+    # In a table, brackets of a message would be read as its colours.
+    return {name: escape(cell) for name, cell in cells.items()} if output == "table" else cells
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,188 @@
+"""What is wrong with a database of queues, judged from facts: each finding has the mend with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from airflow_pgmq.core import problems, rights
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.problems import Problem, Severity
+
+#: Clocks further apart make tasks give up, and messages expire, at the wrong time.
+MAX_SKEW = timedelta(seconds=1)
+#: psycopg waits for notifications with a timeout since then; libpq notices a peer that is gone since then.
+PSYCOPG, LIBPQ = (3, 2), 120_000
+
+
+def no_connection(text: str) -> Problem:
+    """Nothing can be asked; `text` is the driver's."""
+    text = " ".join(text.split())
+    text += "" if text.endswith((".", "?")) else "."
+    if "password" in text or "authentication" in text or "role" in text:
+        mend = "Correct user and password of the Airflow connection, or the server's pg_hba.conf."
+    elif "database" in text and "does not exist" in text:
+        mend = "Correct the database of the Airflow connection, or create it."
+    else:
+        mend = "Correct host and port of the Airflow connection; see that the server runs and is reachable."
+    return Problem("no_connection", "error", f"Could not connect: {text}", mend)
+
+
+def driver(psycopg: str, libpq: int) -> list[Problem]:
+    """What the installed driver is too old for."""
+    found = []
+    mend = "pip install --upgrade 'psycopg[binary]>=3.2'"
+    if tuple(int(part) for part in re.findall(r"\d+", psycopg)[:2]) < PSYCOPG:
+        text = f"psycopg {psycopg} is older than 3.2: waiting for notifications does not work."
+        found.append(Problem("old_driver", "error", text, mend))
+    if libpq < LIBPQ:
+        text = f"libpq {libpq // 10000} does not know tcp_user_timeout: connections of waiters fail."
+        found.append(Problem("old_libpq", "error", text, mend))
+    return found
+
+
+def skew(server: datetime, before: datetime, after: datetime) -> list[Problem]:
+    """Whether the server's clock, asked between two looks at ours, is further off than it may be."""
+    off = server - after if server > after else server - before if server < before else timedelta(0)
+    if abs(off) <= MAX_SKEW:
+        return []
+    which = "ahead of" if off > timedelta(0) else "behind"
+    text = (
+        f"The database's clock is {abs(off.total_seconds()):.1f} s {which} this machine's. Slots and "
+        "visibility follow the database's; instants that workers compute (delays, deadlines, expires_at) are "
+        "off by that."
+    )
+    return [
+        Problem("clock_skew", "warning", text, "Synchronise both machines by NTP (timedatectl set-ntp true).")
+    ]
+
+
+def installation(server: Row, newest: int) -> list[Problem]:
+    """PGMQ and our schema; `newest` is the migration that this package brings."""
+    found = []
+    if server["standby"]:
+        text = f"Database {server['database']!r} is a standby: it can only be read."
+        mend = "Let the connection lead to the primary (host=a,b with target_session_attrs=read-write)."
+        found.append(Problem("standby", "error", text, mend))
+    if not server["pgmq"]:
+        text = f"PGMQ is not in database {server['database']!r}."
+        found.append(Problem("no_pgmq", "error", text, "airflow pgmq init"))
+        return found
+    if not server["headers"]:
+        text = "This PGMQ is older than 1.5.0 and knows no headers."
+        by_sql = "Install PGMQ's newer SQL (pgmq-extension/sql of its repository) over this one."
+        mend = "ALTER EXTENSION pgmq UPDATE;" if server["pgmq_version"] else by_sql
+        found.append(Problem("old_pgmq", "error", text, mend))
+    number = server["migration"]
+    if number is not None and number < newest:
+        severity: Severity = "warning" if server["may_create"] else "error"
+        rest = (
+            "it is brought up to date on first use"
+            if server["may_create"]
+            else "this role may not change that"
+        )
+        if number:
+            text = f"The schema airflow_pgmq is at migration {number} of {newest}; {rest}."
+            found.append(Problem("old_schema", severity, text, "airflow pgmq init"))
+        else:
+            rest = rest.replace("brought up to date", "made")
+            text = f"The schema airflow_pgmq (dedup ledger, periodic jobs) is missing; {rest}."
+            found.append(Problem("no_schema", severity, text, "airflow pgmq init"))
+    return found
+
+
+def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Problem]) -> tuple[bool, str]:
+    """In a few lines, whether a connection is of use, what is there and what its role may do."""
+    intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
+    grants = "docs/permissions.md has the GRANTs, `airflow pgmq doctor` prints those that are missing"
+    errors = [
+        f"{each.text} {each.mend}"
+        for each in wrong
+        if each.severity == "error" and each.code != "missing_grants"
+    ]
+    able = rights.may(lacking) + (["create queues"] if server["may_create_queues"] else [])
+    if errors:
+        return False, f"{intro}. " + " ".join(errors)
+    if not able:
+        return False, f"{intro}, which may not use PGMQ; {grants}."
+    unable = [work for work in rights.RIGHTS if work not in able]
+    rest = f", and may not {' or '.join(unable)} ({grants})" if unable else ""
+    pgmq = f"PGMQ {server['pgmq_version'] or '(installed by SQL)'}, {queues} queues"
+    number = "that may not be read" if server["migration"] is None else f"at migration {server['migration']}"
+    warnings = [each.text for each in wrong if each.code in ("no_schema", "old_schema")]
+    return True, " ".join(
+        [f"{intro}: {pgmq}, schema airflow_pgmq {number}. It may {', '.join(able)}{rest}.", *warnings]
+    )
+
+
+def notify(queues: Sequence[Row], passes: bool | None) -> list[Problem]:
+    """Whether waiters are woken; `passes` is what a real round trip has shown, None if there was none."""
+    found = []
+    if passes is False:
+        text = (
+            "Notifications do not pass, as behind a pooler in transaction mode: waiters look every 5 seconds "
+            "instead of being woken."
+        )
+        mend = "Let the connection lead to Postgres itself, or to a pooler in session mode."
+        found.append(Problem("deaf", "warning", text, mend))
+    for row in queues:
+        if row["theirs"]:
+            text = (
+                f"Queue {row['queue_name']!r} has PGMQ's own notify trigger. It runs per row: bulk inserts "
+                "take 3 to 488 times as long (throttle 250 ms and 0), senders wait for each other, the last "
+                "message of a burst may go unannounced, and a crash of the server silences it."
+            )
+            found.append(Problem("throttled_notify", "warning", text, row["use_ours"]))
+    silent = [row for row in queues if not (row["ours"] or row["theirs"])]
+    if silent:
+        names = ", ".join(row["queue_name"] for row in silent)
+        text = f"Inserts are not announced, so waiters look every 5 seconds: {names}."
+        mend = "\n".join(row["announce"] for row in silent)
+        found.append(Problem("no_notify", "warning", text, mend))
+    return found
+
+
+def indexes(invalid: Sequence[Row], unguarded: Sequence[Row]) -> list[Problem]:
+    """Indexes that a failed build left behind, and queues that lack the one of `dedup_scope="queued"`."""
+    found = [
+        Problem(
+            "invalid_index",
+            "error" if row["index_name"].endswith("_dedup_idx") else "warning",
+            f"Index {row['schema']}.{row['index_name']} is invalid: its build failed, and it is not used.",
+            row["rebuild"],
+        )
+        for row in invalid
+    ]
+    found += [
+        Problem(
+            "missing_guard",
+            "warning",
+            f"Queue {row['queue_name']!r} holds dedup keys that dedup_scope='once' does not know, and the "
+            "unique index of 'queued' is missing: nothing keeps a key from being there twice.",
+            row["guard"],
+        )
+        for row in unguarded
+    ]
+    return found
+
+
+def ticks(jobs: Sequence[Row], now: datetime) -> list[Problem]:
+    """Periodic jobs that nobody ticks, and those that are behind although somebody does."""
+    found: list[Problem] = []
+    seen = set()
+    for row in jobs:
+        namespace, ticked_at = row["namespace"], row["ticked_at"]
+        if namespace not in seen:
+            seen.add(namespace)
+            found += problems.of_namespace(
+                namespace=namespace, owner=row["owner"], ticked_at=ticked_at, now=now
+            )
+        found += [
+            replace(problem, text=f"Job {namespace}/{row['name']}: {problem.text}")
+            for problem in problems.of_job(
+                paused=row["paused"], next_slot=row["next_slot"], ticked_at=ticked_at, now=now
+            )
+        ]
+    return found

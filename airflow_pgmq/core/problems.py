@@ -1,0 +1,148 @@
+"""What is wrong with queues and periodic jobs: decided from facts, with the words and the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+Severity: TypeAlias = Literal["error", "warning"]
+
+#: A tick that is this late has not been merely slow.
+TICK_SILENCE = timedelta(minutes=5)
+#: A next slot that is overdue by more than this: the ticks run, and do not get to it.
+JOB_GRACE = timedelta(minutes=2)
+#: Messages that were visible for so long, while nobody removed any, have no reader.
+UNREAD = timedelta(minutes=15)
+#: Without a sample for so long, rates have a gap and expired messages stay.
+MAINTENANCE_SILENCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something to look at, and what to do about it."""
+
+    code: str
+    severity: Severity
+    text: str
+    mend: str
+
+    def as_dict(self) -> dict[str, str]:
+        """In JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFacts:
+    """What is known of a queue."""
+
+    queue_name: str
+    is_dead_letter_queue: bool
+    #: Seconds since the first of the visible messages became visible.
+    waiting: float | None
+    #: Messages that were removed in the last hour; None: unknown.
+    completed: float | None
+    #: Messages that were ever removed, as far as the server's statistics reach back.
+    ever_removed: int
+    dead_letters: int
+    dead_letter_queue: str | None
+    readable: bool
+    broken_guard: bool
+
+
+def of_queue(facts: QueueFacts) -> Iterator[Problem]:
+    """What is wrong with a queue."""
+    name = facts.queue_name
+    if not facts.readable:
+        yield Problem(
+            "no_access",
+            "warning",
+            f"The role of this connection may not read queue {name}.",
+            "docs/permissions.md has the GRANTs for looking.",
+        )
+    if facts.broken_guard:
+        yield Problem(
+            "missing_guard",
+            "error",
+            f"The unique index behind dedup_scope='queued' of queue {name} is invalid: sends with it fail.",
+            f"Let the queue's owner run PgmqHook().guard_queue({name!r}).",
+        )
+    if _is_unread(facts):
+        yield Problem(
+            "nobody_reads",
+            "error",
+            f"Messages of queue {name} have been waiting for {duration(facts.waiting or 0)} "
+            "and nobody has removed any in the last hour.",
+            "Start or mend the queue's consumer.",
+        )
+    if facts.dead_letters:
+        yield Problem(
+            "dead_letters",
+            "warning",
+            f"{facts.dead_letters:,} dead letters wait in {facts.dead_letter_queue}.",
+            "Read their reasons, mend the cause, then requeue or delete them.",
+        )
+
+
+def _is_unread(facts: QueueFacts) -> bool:
+    if facts.is_dead_letter_queue or facts.waiting is None or facts.waiting < UNREAD.total_seconds():
+        return False
+    # Without samples, only a queue from which nothing was ever taken is sure to have no reader.
+    return facts.ever_removed == 0 if facts.completed is None else facts.completed == 0
+
+
+def of_job(
+    *, paused: bool, next_slot: datetime | None, ticked_at: datetime, now: datetime
+) -> Iterator[Problem]:
+    """What is wrong with a job whose namespace ticks."""
+    if paused or next_slot is None or now - next_slot <= JOB_GRACE or now - ticked_at > TICK_SILENCE:
+        return
+    overdue = duration((now - next_slot).total_seconds())
+    yield Problem(
+        "job_behind",
+        "error",
+        f"The slot of {next_slot:%Y-%m-%d %H:%M} UTC is overdue by {overdue}.",
+        "See why the ticking task does not get to it: its log names what it sends.",
+    )
+
+
+def of_namespace(*, namespace: str, owner: str, ticked_at: datetime, now: datetime) -> Iterator[Problem]:
+    """What is wrong with a set of jobs."""
+    if now - ticked_at > TICK_SILENCE:
+        silent = duration((now - ticked_at).total_seconds())
+        yield Problem(
+            "not_ticking",
+            "error",
+            f"{owner} has not ticked namespace {namespace} for {silent}.",
+            "Unpause the Dag and see whether its runs fail; if it is gone for good, remove the namespace.",
+        )
+
+
+def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) -> Iterator[Problem]:
+    """What is wrong with the database as a whole."""
+    if not installed:
+        yield Problem(
+            "not_installed",
+            "warning",
+            "The schema airflow_pgmq is missing or old: no rates, no history, no periodic jobs.",
+            "Run `airflow pgmq init` with a role that may create schemas.",
+        )
+    elif maintained is None or now - maintained > MAINTENANCE_SILENCE:
+        yield Problem(
+            "not_maintained",
+            "warning",
+            "Nobody takes samples of the queues, so there are no rates, and expired messages stay.",
+            "Unpause the Dag pgmq_maintenance, or run `airflow pgmq maintain` every minute.",
+        )
+
+
+def duration(seconds: float) -> str:
+    """For people: the two largest units."""
+    left = max(0, int(seconds))
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"

@@ -1,0 +1,74 @@
+"""A message as it is shown: what everybody may see, and what only those who may read messages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from airflow_pgmq.core.messages import Message, Row
+from airflow_pgmq.core.redaction import redact
+
+_SOURCE = ("dag_id", "run_id", "task_id", "map_index")
+
+
+def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> dict[str, Any]:
+    """One message of a queue or an archive.
+
+    :param row: with `too_large` where the payload was left out, and `archived_at`, null in a queue
+    :param peek: whether payload and headers are shown, and why it is a dead letter: errors quote messages
+    :param keys: whose values are hidden even then
+    """
+    headers = row["headers"] if isinstance(row["headers"], Mapping) else {}
+    shown = {
+        "msg_id": row["msg_id"],
+        "read_ct": row["read_ct"],
+        "enqueued_at": row["enqueued_at"],
+        "vt": row["vt"],
+        "archived_at": row["archived_at"],
+        "state": _state(row, now),
+        "expires_at": Message.expiry(headers.get("expires_at")),
+        "dedup_key": _text(headers.get("dedup_key")),
+        "job": _text(headers.get("job")),
+        "namespace": _text(headers.get("namespace")),
+        "slot": _text(headers.get("slot")),
+        "group": _text(headers.get("x-pgmq-group")),
+        "dead_letter": _dead_letter(headers.get("dead_letter"), peek=peek),
+        "source": _source(headers.get("source")),
+    }
+    if peek:
+        payload, hidden = redact(row["message"], keys)
+        all_headers, hidden_too = redact(row["headers"], keys)
+        shown |= {
+            "message": payload,
+            "too_large": row["too_large"],
+            "headers": all_headers,
+            "redacted": hidden or hidden_too,
+        }
+    return shown
+
+
+def _state(row: Row, now: datetime) -> str:
+    if row["archived_at"] is not None:
+        return "archived"
+    if row["vt"] <= now:
+        return "visible"
+    return "in_flight" if row["read_ct"] else "delayed"
+
+
+def _text(value: object) -> str | None:
+    """Other clients may write anything into these headers."""
+    return value if isinstance(value, str) else None
+
+
+def _dead_letter(value: object, *, peek: bool) -> dict[str, Any] | None:
+    if not isinstance(value, Mapping):
+        return None
+    found = {name: value.get(name) for name in ("queue", "msg_id", "read_ct", "enqueued_at")}
+    return {**found, "reason": _text(value.get("reason")) if peek else None}
+
+
+def _source(value: object) -> dict[str, Any] | None:
+    if not isinstance(value, Mapping) or not isinstance(value.get("dag_id"), str):
+        return None
+    return {name: value.get(name) for name in _SOURCE}

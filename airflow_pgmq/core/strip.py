@@ -1,0 +1,92 @@
+"""The last slots of a job and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from airflow_pgmq.core import slots
+from airflow_pgmq.core.jobs import PeriodicJob
+
+State: TypeAlias = Literal["sent", "duplicate", "late", "missed", "waiting"]
+
+SHOWN = 30
+#: How far back slots are looked for.
+FURTHEST = timedelta(days=31)
+#: How long sent slots are remembered where none tells.
+WINDOW = timedelta(days=7)
+#: A job with look-ahead sends before its slot, one without at the next tick.
+LATE = timedelta(seconds=1)
+LATE_WITHOUT_LOOK_AHEAD = timedelta(minutes=2)
+#: So long after a slot, the next tick may still send it.
+PENDING = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the ledger knows of a slot."""
+
+    first_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """How far a job is."""
+
+    now: datetime
+    watermark: datetime
+    #: Since when the definition is in force: it says nothing of the time before.
+    deployed_at: datetime
+    paused: bool
+
+
+def recent(job: PeriodicJob, now: datetime) -> list[datetime]:
+    """The job's last slots up to now, oldest first."""
+    return slots.before(job, now, SHOWN, FURTHEST)
+
+
+def states(
+    job: PeriodicJob,
+    namespace: str,
+    stand: Stand,
+    sent: Mapping[str, Sent],
+    repeated: Collection[str],
+) -> list[tuple[datetime, State]]:
+    """What became of the job's recent slots; those that nothing can be known of are left out.
+
+    :param sent: by dedup key
+    :param repeated: keys of slots that were met again after they had been sent
+    """
+    shown = recent(job, stand.now)
+    keys = {slot: slots.key(namespace, job.name, slot) for slot in shown}
+    known = {slot: sent[key] for slot, key in keys.items() if key in sent}
+    since = max(stand.deployed_at, stand.now - _window(known))
+    found: list[tuple[datetime, State]] = []
+    for slot in shown:
+        if slot in known:
+            found.append((slot, _sent(job, slot, keys[slot], known[slot], repeated)))
+        elif slot >= since:
+            found.append((slot, _unsent(slot, stand)))
+    return found
+
+
+def _window(known: Mapping[datetime, Sent]) -> timedelta:
+    """How long a sent slot stays in the ledger."""
+    return max((each.expires_at - max(slot, each.first_at) for slot, each in known.items()), default=WINDOW)
+
+
+def _sent(job: PeriodicJob, slot: datetime, key: str, sent: Sent, repeated: Collection[str]) -> State:
+    if key in repeated:
+        return "duplicate"
+    slack = LATE_WITHOUT_LOOK_AHEAD if job.overlap == "skip" else LATE
+    return "late" if sent.first_at > slots.visible_at(job, slot, key) + slack else "sent"
+
+
+def _unsent(slot: datetime, stand: Stand) -> State:
+    """A slot that no policy left out and whose turn may still come is waiting."""
+    if slot > stand.watermark and (stand.paused or slot > stand.now - PENDING):
+        return "waiting"
+    return "missed"

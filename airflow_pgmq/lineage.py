@@ -1,0 +1,78 @@
+"""Queues in OpenLineage: tasks name the queues that they read and write, as datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_pgmq.core import names
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+
+class ReportsQueues:
+    """What OpenLineage's provider asks of a task that has ended; nothing of it is imported before.
+
+    Comes after an operator among the bases: Airflow maps a task by what its first base class takes.
+    """
+
+    hook: Any
+    pgmq_conn_id: str
+
+    def queues_read(self) -> Iterable[str]:
+        """The queues that the task takes messages from."""
+        return ()
+
+    def queues_written(self) -> Iterable[str]:
+        """The queues that the task sends to."""
+        return ()
+
+    def tables_written(self) -> Iterable[str]:
+        """Tables of the queues' database that the task fills."""
+        return ()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Inputs and outputs; after a failure too, which may have come late."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        arguments = place(self.hook)
+        return OperatorLineage(
+            inputs=[queue_dataset(name, self.pgmq_conn_id, arguments) for name in self.queues_read()],
+            outputs=[
+                *(queue_dataset(name, self.pgmq_conn_id, arguments) for name in self.queues_written()),
+                *(table_dataset(name, arguments) for name in self.tables_written() if arguments is not None),
+            ],
+        )
+
+
+def place(hook: Any) -> Mapping[str, Any] | None:
+    """Where a hook's database is; None where the connection is not at hand."""
+    try:
+        arguments: Mapping[str, Any] = hook.connection_arguments()
+    except Exception:
+        return None
+    return arguments
+
+
+def queue_dataset(queue_name: str, pgmq_conn_id: str, arguments: Mapping[str, Any] | None) -> Dataset:
+    """The queue's table, named as OpenLineage names tables of Postgres, to meet what SQL tasks report.
+
+    Without the connection at hand the asset's own URI is all that is known.
+    """
+    if arguments is not None:
+        return table_dataset(".".join(names.table(queue_name)), arguments)
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    return Dataset(namespace=f"pgmq://{pgmq_conn_id}", name=queue_name)
+
+
+def table_dataset(table: str, arguments: Mapping[str, Any]) -> Dataset:
+    """A table; without a schema it is taken to be in `public`."""
+    # Only where OpenLineage is installed is this called.
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    host, port = arguments.get("host", "localhost"), arguments.get("port", 5432)
+    path = table if "." in table else f"public.{table}"
+    return Dataset(namespace=f"postgres://{host}:{port}", name=f"{arguments.get('dbname', '')}.{path}")

@@ -1,0 +1,84 @@
+"""Buttons on a task's details that open the page where the task's queue, jobs or messages are.
+
+A worker knows no address of Airflow's, so the links are relative, and `pgmq/go/…` leads into the frame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk.types import TaskInstanceKey
+
+__all__ = ["PgmqJobsLink", "PgmqMessagesLink", "PgmqQueueLink"]
+
+
+class PgmqQueueLink(BaseOperatorLink):
+    """The task's queue."""
+
+    name = "PGMQ queue"
+
+    @property
+    def xcom_key(self) -> str:
+        """Where Airflow keeps it."""
+        return "pgmq_queue_link"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Run by the worker when the task has ended, with rendered fields."""
+        task: Any = operator
+        return _link(f"queue/{quote(task.queue_name, safe='')}", connection_id=task.pgmq_conn_id)
+
+
+class PgmqJobsLink(BaseOperatorLink):
+    """The periodic jobs that the task ticks."""
+
+    name = "PGMQ periodic jobs"
+
+    @property
+    def xcom_key(self) -> str:
+        """Where Airflow keeps it."""
+        return "pgmq_jobs_link"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Run by the worker when the task has ended, with rendered fields."""
+        task: Any = operator
+        namespace = task.namespace or ti_key.dag_id
+        return _link("jobs", connection_id=task.pgmq_conn_id, namespace=namespace)
+
+
+class PgmqMessagesLink(BaseOperatorLink):
+    """The messages that this very task instance has sent."""
+
+    name = "PGMQ messages sent"
+
+    @property
+    def xcom_key(self) -> str:
+        """Where Airflow keeps it."""
+        return "pgmq_messages_link"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Run by the worker when the task has ended, with rendered fields."""
+        task: Any = operator
+        return _link(
+            "sent",
+            connection_id=task.pgmq_conn_id,
+            dag_id=ti_key.dag_id,
+            run_id=ti_key.run_id,
+            task_id=ti_key.task_id,
+            map_index=ti_key.map_index,
+        )
+
+
+def push_early(link: BaseOperatorLink, operator: Any, context: Context) -> None:
+    """Have the link while the task runs or is deferred: Airflow itself makes it when the task has ended."""
+    # Called by hand, with a context of their own, operators must work too.
+    if ti := context.get("ti"):
+        ti.xcom_push(key=link.xcom_key, value=link.get_link(operator, ti_key=ti))  # type: ignore[arg-type]
+
+
+def _link(path: str, **query: object) -> str:
+    return f"pgmq/go/{path}?{urlencode(query, quote_via=quote)}"

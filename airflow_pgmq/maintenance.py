@@ -1,0 +1,91 @@
+"""What is to be done every minute: samples, expired messages, and what is past its retention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from airflow_pgmq import sampling
+from airflow_pgmq.client import Client, Connection
+from airflow_pgmq.core import names
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.errors import PermissionDenied
+from airflow_pgmq.statements import Flow, maintenance, overview, reading, sending
+
+#: Batches of one archive in one run.
+BATCHES = 10
+#: Pages of the ledger that are looked through: 8 MB, about 80,000 rows.
+LEDGER_PAGES = 1024
+
+
+@dataclass
+class Summary:
+    """What was done."""
+
+    #: Queues of which a sample was kept; 0 where somebody else had done it in this minute.
+    sampled: int = 0
+    #: Messages archived because their `expires_at` was over.
+    expired: int = 0
+    #: Archived messages removed because they were past the retention.
+    removed: int = 0
+    #: Queues that the role may not clean.
+    skipped: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts, for XCom."""
+        return asdict(self)
+
+
+def maintain(
+    client: Client,
+    *,
+    archive_retention: timedelta | None = None,
+    queue_names: Sequence[str] | None = None,
+) -> Summary:
+    """Do a bounded share of everything; what is left over comes next time.
+
+    :param archive_retention: remove archived messages that are older; None keeps them
+    :param queue_names: whose archives are pruned; all by default
+    :raises PermissionDenied: the role may not keep samples or prune the ledger
+    """
+    client.once("schema", client.ensure_schema)
+    summary = Summary()
+    with client.connection() as conn:
+        summary.sampled = sampling.take(client, conn)
+        client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
+        _, tables = client.run(overview.tables, conn)
+        pruned = {table.queue_name for table in tables} if queue_names is None else set(queue_names)
+        for table in tables:
+            try:
+                # Dead letters wait for people, whatever they had to say when they were alive.
+                if table.bytes and not names.is_dead_letter_queue(table.queue_name):
+                    summary.expired += client.attempt(lambda table=table: expire(table.queue_name), conn)  # type: ignore[misc]
+                if archive_retention is not None and table.queue_name in pruned:
+                    summary.removed += sum(_prune(client, conn, table.queue_name, archive_retention))
+            except PermissionDenied:
+                summary.skipped.append(table.queue_name)
+    return summary
+
+
+def expire(queue_name: str) -> Flow[int]:
+    """Archive expired messages of a stretch of the queue, unless somebody reads them meanwhile; how many."""
+    rows = yield maintenance.expiring(queue_name)
+    expired = [
+        {"msg_id": row["msg_id"], "read_ct": row["read_ct"]}
+        for row in rows
+        # As consumers decide it: anybody may write that header, and a text that is no time is none.
+        if (at := Message.expiry(row["expires_at"])) is not None and at <= row["now"]
+    ]
+    if not expired:
+        return 0
+    return len((yield reading.archive(queue_name, expired)))
+
+
+def _prune(client: Client, conn: Connection, queue_name: str, retention: timedelta) -> Iterator[int]:
+    for _ in range(BATCHES):
+        removed = client.attempt(lambda: maintenance.prune_archive(queue_name, retention), conn)
+        yield removed
+        if removed < maintenance.ARCHIVE_BATCH:
+            return

@@ -1,0 +1,60 @@
+"""What is to be done for the queues every minute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PgmqMaintenanceOperator(PgmqOperator):
+    """Sample the queues, archive expired messages, prune; put it into one Dag of every minute.
+
+    Samples make the rates and the history of the PGMQ page, as PGMQ keeps none. A run does a bounded share
+    of the work, so it stays short however full the queues are, and what is left over comes next time. Two
+    runs in a minute do no harm. Nothing of this is needed for sending and consuming.
+
+    :param archive_retention: remove archived messages that are older than this; by default they stay
+    :param queue_names: whose archives are pruned; all by default (templated)
+    :param pgmq_conn_id: the Airflow connection (templated)
+    :raises PermissionDenied: the role may not keep samples; queues that it may not clean are only named
+    """
+
+    template_fields: Sequence[str] = ("queue_names", "pgmq_conn_id")
+
+    def __init__(
+        self,
+        *,
+        archive_retention: timedelta | None = None,
+        queue_names: Sequence[str] | None = None,
+        pgmq_conn_id: str = DEFAULT_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if archive_retention is not None and archive_retention < timedelta(0):
+            raise ValueError("archive_retention must not be negative")
+        self.archive_retention = archive_retention
+        self.queue_names = queue_names
+        self.pgmq_conn_id = pgmq_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Do it; the counts of what was done."""
+        from airflow_pgmq import metrics
+        from airflow_pgmq.maintenance import maintain
+
+        summary = maintain(
+            self.hook.client, archive_retention=self.archive_retention, queue_names=self.queue_names
+        )
+        if summary.skipped:
+            self.log.warning(
+                "The role may not clean these queues, docs/permissions.md has the GRANTs: %s",
+                ", ".join(summary.skipped),
+            )
+        metrics.look(self.hook.client)
+        self.log.info("Maintenance: %s", summary.as_dict())
+        return summary.as_dict()

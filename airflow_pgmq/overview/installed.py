@@ -1,0 +1,13 @@
+"""Whether our schema is there: the page also shows a database that knows only PGMQ."""
+
+from __future__ import annotations
+
+from airflow_pgmq.statements import Flow, schema
+
+#: The migration that brought samples.
+SAMPLES = 2
+
+
+def is_current() -> Flow[bool]:
+    """Whether samples and jobs can be asked for."""
+    return (yield from schema.version()) >= SAMPLES

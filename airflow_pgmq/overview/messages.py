@@ -1,0 +1,92 @@
+"""Messages: looked at where they lie, never read, so nothing changes for their consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_pgmq.client import Client, Connection
+from airflow_pgmq.core import shown
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.overview import installed
+from airflow_pgmq.statements import overview as queue_statements
+from airflow_pgmq.statements import showing
+from airflow_pgmq.statements.showing import Search
+
+#: Messages of a task that are shown.
+SENT = 200
+
+
+def messages(
+    client: Client, search: Search, *, keys: Collection[str] = (), conn: Connection | None = None
+) -> dict[str, Any]:
+    """Messages of a queue or archive, and where to go on; null: that was all.
+
+    A search by job or key looks through some thousands of messages at a time, and may find none among them
+    and still have more to look through.
+
+    :param search: which
+    :param keys: JSON keys whose values are hidden
+    :raises QueueNotFound: there is no such queue
+    """
+    with client.connection(conn) as current:
+        found = _by_ledger(client, search, current) or client.run(lambda: showing.messages(search), current)
+        following = _following(client, search, found, current)
+    now = found[0]["now"] if found else datetime.now(timezone.utc)
+    return {
+        "messages": [shown.message(row, now, peek=search.peek, keys=keys) for row in found],
+        "next_after": following,
+    }
+
+
+def _by_ledger(client: Client, search: Search, conn: Connection) -> list[Row]:
+    """The message that the ledger names for the key, which no scan could find as fast."""
+    if search.dedup_key is None or search.after is not None or not client.run(installed.is_current, conn):
+        return []
+    key = search.dedup_key
+    ids = client.run(lambda: showing.ledger_message(search.queue_name, key), conn)
+    if not ids:
+        return []
+    found = client.run(lambda: showing.messages(replace(search, msg_id=ids[0])), conn)
+    return [row for row in found if row["msg_id"] == ids[0]]
+
+
+def _following(client: Client, search: Search, found: list[Row], conn: Connection) -> int | None:
+    if search.msg_id is not None:
+        found[:] = [row for row in found if row["msg_id"] == search.msg_id]
+        return None
+    if len(found) >= search.limit:
+        return int(found[-1]["msg_id"])
+    if not search.is_filtered:
+        return None
+    stopped = client.run(lambda: showing.scanned(search), conn)
+    return None if stopped is None else int(stopped["msg_id"])
+
+
+def sent(
+    client: Client,
+    source: Mapping[str, Any],
+    *,
+    peek: bool = False,
+    keys: Collection[str] = (),
+    conn: Connection | None = None,
+) -> list[dict[str, Any]]:
+    """Messages that a Dag, run or task has sent, newest first, among the newest of every queue.
+
+    :param source: what their header `source` contains: `dag_id`, `run_id`, `task_id`, `map_index`
+    :param peek: whether payloads are shown
+    :param keys: JSON keys whose values are hidden
+    """
+    rows: list[Row] = []
+    with client.connection(conn) as current:
+        _, tables = client.run(queue_statements.tables, current)
+        readable = [table.queue_name for table in tables if table.readable]
+        for statement in showing.sent_by(readable, source, peek=peek, limit=SENT):
+            rows += client.run(lambda statement=statement: statement, current)  # type: ignore[misc]
+    rows.sort(key=lambda row: (row["enqueued_at"], row["msg_id"]), reverse=True)
+    return [
+        {"queue_name": row["queue_name"], **shown.message(row, row["now"], peek=peek, keys=keys)}
+        for row in rows[:SENT]
+    ]

@@ -1,0 +1,161 @@
+"""Queues: how full, how old, how fast, what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow_pgmq import sampling
+from airflow_pgmq.client import Client, Connection
+from airflow_pgmq.core import names, problems, rates
+from airflow_pgmq.core.counting import Counts, Table
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.errors import QueueNotFound
+from airflow_pgmq.overview import installed
+from airflow_pgmq.statements import maintenance
+from airflow_pgmq.statements import overview as statements
+
+MINUTES = 60
+#: What a chart shows: how far back, and one point for each step.
+RANGES = {
+    "hour": (timedelta(hours=1), timedelta(minutes=1)),
+    "day": (timedelta(days=1), timedelta(minutes=10)),
+    "week": (timedelta(days=7), timedelta(hours=1)),
+}
+
+
+def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
+    """All queues, and what is wrong with the database as a whole.
+
+    A few statements, however many queues there are. Tables are counted as long as that is cheap; the rest
+    are estimated from statistics and a sample of their pages, and say so.
+    """
+    with client.connection(conn) as current:
+        now, tables = client.run(statements.tables, current)
+        counted = sampling.count(client, current, tables, now)
+        ours = client.run(installed.is_current, current)
+        samples = client.run(statements.recent_samples, current) if ours else {}
+        newest = client.run(maintenance.newest_sample, current) if ours else None
+        jobs = client.run(statements.jobs_by_queue, current) if ours else {}
+    wrong = problems.of_schema(installed=ours, maintained=newest, now=now) if tables else ()
+    known = {table.queue_name for table in tables}
+    dead = {name: counts.length or 0 for name, counts in counted.items()}
+    return {
+        "at": now,
+        "queues": [
+            _queue(table, counted[table.queue_name], samples.get(table.queue_name), jobs, dead, known)
+            for table in tables
+        ],
+        "problems": [problem.as_dict() for problem in wrong],
+        "maintained": newest,
+    }
+
+
+def queue(
+    client: Client, queue_name: str, range_: str = "hour", conn: Connection | None = None
+) -> dict[str, Any]:
+    """One queue with its history.
+
+    :param range_: of `RANGES`
+    :raises QueueNotFound: there is none of that name
+    """
+    span, step = RANGES[range_]
+    names.queue(queue_name)
+    with client.connection(conn) as current:
+        now, tables = client.run(lambda: statements.tables(queue_name), current)
+        if not tables:
+            raise QueueNotFound(queue_name)
+        _, dead_letters = client.run(lambda: statements.tables(names.dead_letter_queue(queue_name)), current)
+        counted = sampling.count(client, current, [*tables, *dead_letters], now)
+        samples: dict[str, Row] = {}
+        jobs: Mapping[str, int] = {}
+        past: list[Row] = []
+        if client.run(installed.is_current, current):
+            samples = client.run(lambda: statements.recent_samples(queue_name), current)
+            jobs = client.run(statements.jobs_by_queue, current)
+            past = client.run(lambda: statements.history(queue_name, span=span, step=step), current)
+    known = {table.queue_name for table in (*tables, *dead_letters)}
+    dead = {name: counts.length or 0 for name, counts in counted.items()}
+    found = _queue(tables[0], counted[queue_name], samples.get(queue_name), jobs, dead, known)
+    return {**found, "at": now, "history": _history(past, now, span, step)}
+
+
+def _queue(
+    table: Table,
+    counts: Counts,
+    sample: Row | None,
+    jobs: Mapping[str, int],
+    lengths: Mapping[str, int],
+    known: set[str],
+) -> dict[str, Any]:
+    name = table.queue_name
+    dead_letter_queue = names.dead_letter_queue(name)
+    has_dead = dead_letter_queue in known
+    arrivals, completions = _rates(sample)
+    facts = problems.QueueFacts(
+        queue_name=name,
+        is_dead_letter_queue=names.is_dead_letter_queue(name),
+        waiting=counts.waiting,
+        completed=rates.total(completions),
+        ever_removed=table.deleted,
+        dead_letters=lengths.get(dead_letter_queue, 0) if has_dead else 0,
+        dead_letter_queue=dead_letter_queue if has_dead else None,
+        readable=table.readable,
+        broken_guard=table.broken_guard,
+    )
+    return {
+        "queue_name": name,
+        "is_unlogged": table.is_unlogged,
+        "is_partitioned": table.is_partitioned,
+        "created_at": table.created_at,
+        "length": counts.length,
+        "visible": counts.visible,
+        "in_flight": counts.in_flight,
+        "delayed": counts.delayed,
+        "estimated": counts.estimated,
+        "archived": table.archived,
+        "archived_estimated": True,
+        "dead_letters": facts.dead_letters,
+        "dead_letter_queue": facts.dead_letter_queue,
+        "is_dead_letter_queue": facts.is_dead_letter_queue,
+        "oldest_age": counts.oldest_age,
+        "arrivals": arrivals,
+        "completions": completions,
+        "jobs": jobs.get(name, 0),
+        "problems": [problem.as_dict() for problem in problems.of_queue(facts)],
+    }
+
+
+def _rates(sample: Row | None) -> tuple[list[float | None], list[float | None]]:
+    if sample is None:
+        return [None] * MINUTES, [None] * MINUTES
+    taken = sorted(zip(sample["ages"], sample["inserted"], sample["deleted"], strict=True), reverse=True)
+    ages, inserted, deleted = zip(*taken, strict=True)
+    return rates.per_minute(ages, inserted, MINUTES), rates.per_minute(ages, deleted, MINUTES)
+
+
+def _history(past: Sequence[Row], now: datetime, span: timedelta, step: timedelta) -> list[dict[str, Any]]:
+    """One point for each step, also for those without a sample: a chart draws a gap there."""
+    by_step = {row["at"]: row for row in past}
+    last = datetime.fromtimestamp(
+        now.timestamp() // step.total_seconds() * step.total_seconds(), timezone.utc
+    )
+    at = [last - step * ago for ago in range(span // step, -1, -1)]
+    present = [(position, by_step[each]) for position, each in enumerate(at) if each in by_step]
+    positions, taken = [position for position, _ in present], [row["sampled_at"] for _, row in present]
+    arrivals, completions = (
+        rates.per_step(positions, taken, [row[counter] for _, row in present], len(at))
+        for counter in ("inserted", "deleted")
+    )
+    return [
+        {
+            "at": each,
+            "length": row["length"] if (row := by_step.get(each)) else None,
+            "visible": row["visible"] if row else None,
+            "oldest_age": row["oldest_age"] if row else None,
+            "arrivals": arrivals[position],
+            "completions": completions[position],
+        }
+        for position, each in enumerate(at)
+    ]

@@ -1,0 +1,1 @@
+"""The page inside Airflow: HTTP and HTML around the overview, which decides."""

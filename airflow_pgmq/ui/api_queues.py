@@ -1,0 +1,47 @@
+"""Connections and queues."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+
+from airflow_pgmq import overview
+from airflow_pgmq.ui import auth, connections, database
+from airflow_pgmq.ui.answers import Answer
+from airflow_pgmq.ui.auth import GetUserDep
+
+router = APIRouter(prefix="/api", dependencies=auth.READ)
+
+
+@router.get("/connections")
+async def list_connections(user: GetUserDep) -> Answer:
+    """Every connection that the page can show, and what this user may do with it."""
+
+    def find() -> list[dict[str, Any]]:
+        return [
+            {
+                **each,
+                "may_peek": auth.may_peek(user, each["connection_id"]),
+                "may_write": auth.may_write(user, each["connection_id"]),
+            }
+            for each in connections.known()
+        ]
+
+    return Answer({"connections": await database.off_the_loop(find)})
+
+
+@router.get("/{connection_id}/queues")
+async def list_queues(connection_id: str) -> Answer:
+    """All queues."""
+    return Answer(await database.read(connection_id, lambda hook: overview.queues(hook.client)))
+
+
+@router.get("/{connection_id}/queues/{queue_name}")
+async def show_queue(
+    connection_id: str, queue_name: str, range: Literal["hour", "day", "week"] = "hour"
+) -> Answer:
+    """One queue with its history."""
+    return Answer(
+        await database.read(connection_id, lambda hook: overview.queue(hook.client, queue_name, range))
+    )

@@ -1,0 +1,15 @@
+"""The application that Airflow's API server mounts at `/pgmq`."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from airflow_pgmq.ui import api_actions, api_jobs, api_messages, api_queues, pages
+from airflow_pgmq.ui.headers import SecurityHeaders
+
+# No OpenAPI: its pages would be routes without a guard, with inline scripts.
+app = FastAPI(title="PGMQ", openapi_url=None, docs_url=None, redoc_url=None)
+app.add_middleware(SecurityHeaders)
+for _part in (api_queues, api_messages, api_jobs, api_actions):
+    app.include_router(_part.router)
+pages.attach(app)

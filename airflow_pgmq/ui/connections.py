@@ -1,0 +1,41 @@
+"""The Airflow connections that the page shows: those of type `pgmq`, and the default one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined]
+from airflow.models import Connection
+from airflow.utils.session import create_session
+from sqlalchemy import select
+
+from airflow_pgmq.hooks import PgmqHook
+
+_PREFIX = "AIRFLOW_CONN_"
+
+
+def find(connection_id: str) -> Connection | None:
+    """The connection, if it is one of ours: a user must not look into any Postgres that Airflow knows."""
+    try:
+        found: Connection = Connection.get_connection_from_secrets(connection_id)
+    except AirflowNotFoundException:
+        return None
+    is_ours = found.conn_type == PgmqHook.conn_type or connection_id == PgmqHook.default_conn_name
+    return found if is_ours else None
+
+
+def known() -> list[dict[str, Any]]:
+    """Ids and descriptions, from the metadata database and the environment; backends cannot be listed."""
+    with create_session() as session:
+        statement = select(Connection.conn_id, Connection.description)
+        rows = session.execute(statement.where(Connection.conn_type == PgmqHook.conn_type)).all()
+    described: dict[str, str | None] = {row.conn_id: row.description for row in rows}
+    candidates = {name[len(_PREFIX) :].lower() for name in os.environ if name.startswith(_PREFIX)}
+    for connection_id in sorted(candidates | {PgmqHook.default_conn_name}):
+        if connection_id not in described and (found := find(connection_id)) is not None:
+            described[connection_id] = found.description
+    return [
+        {"connection_id": connection_id, "description": described[connection_id]}
+        for connection_id in sorted(described, key=lambda each: (each != PgmqHook.default_conn_name, each))
+    ]

@@ -1,0 +1,109 @@
+"""How the page reaches a queue database: few threads, short statements, and no writes unless asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import anyio
+from fastapi import HTTPException
+
+from airflow_pgmq import errors
+from airflow_pgmq.client import DriverError
+from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.ui import connections
+
+T = TypeVar("T")
+
+#: FastAPI's own threads serve Airflow's workers too: a slow queue database must not take them.
+THREADS = 4
+WAITING = 16
+STATEMENT_TIMEOUT = 5
+
+_READ_ONLY = " -c default_transaction_read_only=on"
+
+
+class _Gate:
+    """The page's own threads, and how many requests use them or wait for them."""
+
+    def __init__(self) -> None:
+        self.limiter = anyio.CapacityLimiter(THREADS)
+        self.inside = 0
+
+
+_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary()
+
+
+async def read(connection_id: str, work: Callable[[PgmqHook], T]) -> T:
+    """Run `work` in a thread, on a connection that cannot write."""
+    return await _run(connection_id, work, _READ_ONLY)
+
+
+async def write(connection_id: str, work: Callable[[PgmqHook], T]) -> T:
+    """Run `work` in a thread, for an action."""
+    return await _run(connection_id, work, "")
+
+
+async def off_the_loop(work: Callable[[], T]) -> T:
+    """Run what blocks: Airflow's metadata database or secrets backend."""
+    gate = _gate()
+    # Not the limiter's own statistics: requests that come in one burst are not among those waiting yet.
+    if gate.inside >= THREADS + WAITING:
+        raise HTTPException(503, "Too many requests wait for a queue database that is slow; try again.")
+    gate.inside += 1
+    try:
+        return await anyio.to_thread.run_sync(work, limiter=gate.limiter)
+    finally:
+        gate.inside -= 1
+
+
+async def _run(connection_id: str, work: Callable[[PgmqHook], T], options: str) -> T:
+    return await off_the_loop(lambda: _told(connection_id, lambda: work(_hook(connection_id, options))))
+
+
+def _told(connection_id: str, work: Callable[[], T]) -> T:
+    """What went wrong, as an answer: the connection and Postgres's words, never a traceback."""
+    try:
+        return work()
+    except (errors.QueueNotFound, errors.JobNotFound) as exc:
+        raise HTTPException(404, str(exc)) from exc
+    except (errors.InvalidName, errors.InvalidMessage) as exc:
+        raise HTTPException(422, str(exc)) from exc
+    except (errors.PgmqError, DriverError) as exc:
+        raise HTTPException(502, f"Connection {connection_id}: {_words(exc)}") from exc
+
+
+def _words(exc: Exception) -> str:
+    if isinstance(exc, errors.PgmqError):
+        return str(exc)
+    diagnosis = getattr(exc, "diag", None)
+    if (sqlstate := getattr(exc, "sqlstate", None)) is None:
+        return f"could not connect: {exc}".rstrip()
+    if sqlstate == "57014":
+        return f"the database took longer than {STATEMENT_TIMEOUT} s to answer"
+    return f"{getattr(diagnosis, 'message_primary', None) or type(exc).__name__}"
+
+
+def _hook(connection_id: str, options: str) -> PgmqHook:
+    connection = connections.find(connection_id)
+    if connection is None:
+        raise HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
+    extra = connection.extra_dejson
+    extra |= {
+        "connect_timeout": 3,
+        "application_name": "airflow-pgmq-ui",
+        "options": f"{extra.get('options', '')} -c statement_timeout={STATEMENT_TIMEOUT}s{options}".strip(),
+    }
+    connection.extra = json.dumps(extra)
+    return PgmqHook(connection_id, connection=connection)
+
+
+def _gate() -> _Gate:
+    # One for each event loop, made on it.
+    loop = asyncio.get_running_loop()
+    if (gate := _gates.get(loop)) is None:
+        gate = _gates[loop] = _Gate()
+    return gate

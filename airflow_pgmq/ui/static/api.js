@@ -1,0 +1,56 @@
+// Our own API: JSON, one error type, and back to Airflow's sign-in when the session has ended.
+import { BASE } from "./address.js";
+import { signedOut } from "./host.js";
+
+class ApiError extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export const api = (...parts) => `api/${parts.map(encodeURIComponent).join("/")}`;
+
+export function get(path, params = {}, signal) {
+  const url = new URL(path, BASE);
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+  }
+  return call(url, { signal });
+}
+
+export function post(path, body = {}) {
+  const headers = { "Content-Type": "application/json", "X-Pgmq-Request": "1" };
+  return call(new URL(path, BASE), { method: "POST", headers, body: JSON.stringify(body) });
+}
+
+async function call(url, options) {
+  let response;
+  try {
+    response = await fetch(url, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "Airflow's API server does not answer.");
+  }
+  if (response.status === 401) signedOut();
+  const answer = parse(await response.text());
+  if (!response.ok)
+    throw new ApiError(response.status, text(answer?.detail) ?? `Airflow answered ${response.status}.`);
+  return answer;
+}
+
+// FastAPI says what is wrong with a request as a list.
+const text = (detail) => (Array.isArray(detail) ? detail.map((each) => each.msg).join("; ") : detail);
+
+// An integer beyond what a double holds keeps its digits, where the browser can (JSON.rawJSON).
+function parse(body) {
+  const digits = (key, value, context) =>
+    Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source && JSON.rawJSON
+      ? JSON.rawJSON(context.source)
+      : value;
+  try {
+    return JSON.parse(body, digits);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,83 @@
+// Numbers, ages and instants as people read them.
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+export const full = (value) => (value === null || value === undefined ? "unknown" : whole.format(value));
+
+export function count(value, estimated = false) {
+  if (value === null || value === undefined) return "–";
+  const text = Math.abs(value) < 100_000 ? whole.format(Math.round(value * 10) / 10) : short.format(value);
+  return estimated && value ? `≈ ${text}` : text;
+}
+
+const UNITS = [
+  [86_400, "d"],
+  [3_600, "h"],
+  [60, "min"],
+  [1, "s"],
+];
+
+// The two largest units say enough: 2 h 5 min.
+export function age(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 1) return seconds > 0.0005 ? `${Math.round(seconds * 1000)} ms` : "0 s";
+  const parts = [];
+  let rest = Math.round(seconds);
+  for (const [size, unit] of UNITS) {
+    const number = Math.floor(rest / size);
+    if (number || parts.length) parts.push(number ? `${number} ${unit}` : "");
+    rest -= number * size;
+    if (parts.length === 2) break;
+  }
+  return parts.filter(Boolean).join(" ");
+}
+
+// Airflow's own choice of a zone, else the browser's.
+export const zone = (() => {
+  try {
+    const chosen = JSON.parse(localStorage.getItem("timezone"));
+    new Intl.DateTimeFormat("en", { timeZone: chosen ?? undefined });
+    return chosen ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+  } catch {
+    return Intl.DateTimeFormat().resolvedOptions().timeZone;
+  }
+})();
+
+const style = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...options });
+const clock = style({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const dayAndClock = style({
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+const yearToo = style({
+  year: "numeric",
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+const day = style({ year: "numeric", month: "numeric", day: "numeric" });
+
+export function instant(iso, now = new Date()) {
+  if (!iso) return "–";
+  const at = new Date(iso);
+  if (day.format(at) === day.format(now)) return clock.format(at);
+  return (at.getFullYear() === now.getFullYear() ? dayAndClock : yearToo).format(at);
+}
+
+// A slot is seldom within a minute.
+export const toTheMinute = (iso) => instant(iso).replace(/:00$/, "");
+
+export const exact = (iso) => (iso ? `${yearToo.format(new Date(iso))} ${zone}` : "");
+
+export const ago = (iso, now = Date.now()) => {
+  const seconds = (now - new Date(iso)) / 1000;
+  if (Math.abs(seconds) < 1) return "just now";
+  return seconds >= 0 ? `${age(seconds)} ago` : `in ${age(-seconds)}`;
+};
+
+export const plural = (number, one, many = `${one}s`) => `${full(number)} ${number === 1 ? one : many}`;

@@ -1,0 +1,171 @@
+// Lines over time by uPlot, in the page's own colours, with the same numbers as a table beside it.
+import { h, replace } from "../dom.js";
+import { count, instant, zone } from "../format.js";
+import uPlot from "../vendor/uplot/uPlot.esm.js";
+
+const HEIGHT = 180;
+const ROWS = 60;
+
+// Per step: how a tick is written, and what is added to the first one of a year, month, day, hour …
+const TIMES = [
+  [86_400, "{D} {MMM}"],
+  [60, "{HH}:{mm}"],
+].map(([step, form]) => [step, form, null, null, step < 86_400 ? "\n{D} {MMM}" : null, null, null, null, 1]);
+
+// `series`: {field, label, colour: a CSS variable, fill}. Unknown values are gaps.
+export class Chart {
+  constructor({ title, series }) {
+    Object.assign(this, { title, series, history: [] });
+    this.canvas = h("div", { class: "canvas", role: "img" });
+    this.rows = h("div", {
+      class: "scroll",
+      tabindex: "0",
+      role: "region",
+      "aria-label": `${title} as a table`,
+    });
+    this.more = h(
+      "details",
+      { class: "as-table", ontoggle: () => this.#fillTable() },
+      h("summary", {}, "As a table"),
+      this.rows,
+    );
+    this.legend = h(
+      "p",
+      { class: "legend" },
+      series.map(({ field, label }) =>
+        h("span", {}, h("i", { class: `line ${field}` }), label, " ", h("b", { "data-field": field })),
+      ),
+    );
+    this.element = h(
+      "figure",
+      { class: "chart" },
+      h("figcaption", {}, title, this.legend),
+      this.canvas,
+      this.more,
+    );
+    new ResizeObserver(() => this.#resize()).observe(this.canvas);
+    window.addEventListener("themechange", () => this.#draw());
+  }
+
+  show(history) {
+    this.history = history;
+    this.canvas.setAttribute("aria-label", this.#describe());
+    if (this.plot) this.plot.setData(this.#data());
+    else this.#draw();
+    this.#legend(null);
+    this.#fillTable();
+  }
+
+  #data() {
+    return [
+      this.history.map(({ at }) => new Date(at) / 1000),
+      ...this.series.map(({ field }) => this.history.map((point) => point[field])),
+    ];
+  }
+
+  #draw() {
+    this.plot?.destroy();
+    this.plot = null;
+    if (!this.history.length || !this.canvas.clientWidth) return;
+    const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const axis = {
+      stroke: colour("--muted"),
+      font: `11px ${colour("--font") || "sans-serif"}`,
+      grid: { stroke: colour("--grid"), width: 1 },
+      ticks: { show: false },
+    };
+    this.plot = new uPlot(
+      {
+        width: this.canvas.clientWidth,
+        height: HEIGHT,
+        legend: { show: false },
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
+        cursor: { sync: { key: "pgmq" }, points: { size: 5 }, drag: { x: false, y: false } },
+        hooks: { setCursor: [(plot) => this.#legend(plot.cursor.idx)] },
+        scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
+        axes: [
+          { ...axis, space: 70, size: 40, values: TIMES },
+          {
+            ...axis,
+            size: 44,
+            space: 26,
+            incrs: [1, 2, 5].flatMap((n) => [...Array(9).keys()].map((e) => n * 10 ** e)),
+            values: (_, ticks) => ticks.map((tick) => count(tick)),
+          },
+        ],
+        series: [
+          {},
+          ...this.series.map(({ colour: name, fill }) => ({
+            stroke: colour(name),
+            width: 1.5,
+            fill: fill ? `${colour(name)}22` : undefined,
+            points: { show: false },
+            spanGaps: false,
+          })),
+        ],
+      },
+      this.#data(),
+      this.canvas,
+    );
+  }
+
+  #resize() {
+    if (!this.plot) this.#draw();
+    else if (this.canvas.clientWidth) this.plot.setSize({ width: this.canvas.clientWidth, height: HEIGHT });
+  }
+
+  // What the lines say under the pointer, and else at their end.
+  #legend(index) {
+    const point = this.history[index ?? this.history.length - 1];
+    for (const cell of this.legend.querySelectorAll("b"))
+      cell.textContent = point ? count(point[cell.dataset.field]) : "";
+    this.legend.title = point ? instant(point.at) : "";
+  }
+
+  #describe() {
+    const last = this.history.at(-1);
+    if (!last) return `${this.title}: nothing sampled yet`;
+    const parts = this.series.map(({ field, label }) => {
+      const values = this.history.map((point) => point[field]).filter((value) => value !== null);
+      return values.length
+        ? `${label} between ${count(Math.min(...values))} and ${count(Math.max(...values))}`
+        : `${label} unknown`;
+    });
+    return `${this.title}, ${instant(this.history[0].at)} to ${instant(last.at)}: ${parts.join(", ")}`;
+  }
+
+  #fillTable() {
+    if (!this.more.open) return;
+    const step = Math.max(1, Math.ceil(this.history.length / ROWS));
+    const points = this.history.filter((_, index) => index % step === 0).reverse();
+    replace(
+      this.rows,
+      h(
+        "table",
+        { class: "plain" },
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", { scope: "col" }, "Time"),
+            this.series.map(({ label }) => h("th", { scope: "col", class: "numeric" }, label)),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          points.map((point) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, instant(point.at)),
+              this.series.map(({ field }) => h("td", { class: "numeric" }, count(point[field]))),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+}

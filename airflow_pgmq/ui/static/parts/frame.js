@@ -1,0 +1,137 @@
+// What every view has around it: the ways to the others, the connection, and how fresh it is.
+import { here, to } from "../address.js";
+import { append, h, icon, replace } from "../dom.js";
+import { instant } from "../format.js";
+import { hostLink, isTab } from "../host.js";
+import { Refresh } from "../refresh.js";
+import { openSession } from "../session.js";
+import { empty, failure } from "./notice.js";
+
+const VIEWS = [
+  ["queues", "", "Queues"],
+  ["jobs", "jobs", "Periodic jobs"],
+];
+
+// `view(session, main)` draws once and returns what loads and shows the data, each time anew.
+export function openPage({ active, view }) {
+  const narrow = isTab();
+  const main = h("main", { id: "main", tabindex: "-1" });
+  const picker = h("div", { class: "picker" });
+  const failed = h("div", { class: "failed" });
+  const updated = h("span", { class: "updated" });
+  let session = null;
+  let load = null;
+
+  const refresh = new Refresh(async (signal) => {
+    try {
+      session ??= await openSession(signal);
+      if (!session.connection) {
+        replace(main, noConnection(session));
+        return;
+      }
+      if (!load) {
+        replace(picker, connectionPicker(session));
+        load = view(session, main, () => refresh.now());
+      }
+      await load(signal);
+      replace(failed);
+      main.hidden = false;
+      replace(updated, "Updated ", h("time", {}, instant(new Date().toISOString())));
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (!error.status && error.status !== 0) console.error(error);
+      replace(
+        failed,
+        failure(error, session?.connection?.connection_id, () => refresh.now()),
+      );
+      main.hidden = !updated.textContent;
+      main.classList.add("stale");
+      return;
+    }
+    main.classList.remove("stale");
+  });
+
+  const again = h(
+    "button",
+    {
+      type: "button",
+      class: "icon-button",
+      onclick: () => refresh.now(),
+      "aria-label": "Refresh",
+      title: "Refresh; by itself every 10 seconds",
+    },
+    icon("refresh"),
+  );
+  replace(
+    document.getElementById("page"),
+    h(
+      "header",
+      { class: narrow ? "bar narrow" : "bar" },
+      !narrow &&
+        h(
+          "nav",
+          { "aria-label": "PGMQ" },
+          VIEWS.map(([name, path, label]) =>
+            h(
+              "a",
+              { href: to(path), "aria-current": name === active ? "page" : null, "data-view": path },
+              label,
+            ),
+          ),
+        ),
+      h("div", { class: "side" }, picker, updated, again),
+    ),
+    failed,
+    main,
+  );
+  refresh.now();
+  return refresh;
+}
+
+function connectionPicker({ connections, connection }) {
+  // The links above were made before the connection was known.
+  for (const link of document.querySelectorAll("nav a[data-view]")) link.href = to(link.dataset.view);
+  if (connections.length < 2) return null;
+  const select = h(
+    "select",
+    {
+      "aria-label": "Connection",
+      onchange: () => location.assign(here({ connection_id: select.value, msg_id: null, q: null })),
+    },
+    connections.map(({ connection_id, description }) =>
+      h(
+        "option",
+        { value: connection_id, title: description, selected: connection_id === connection.connection_id },
+        connection_id,
+      ),
+    ),
+  );
+  select.value = connection.connection_id;
+  return select;
+}
+
+function noConnection({ wanted, connections }) {
+  const add = hostLink("connections", {}, "Airflow's connections");
+  if (!wanted) {
+    return empty(
+      "No connection to a queue yet",
+      "Add one of type PGMQ, called pgmq_default, in ",
+      add,
+      ". It leads to the database that holds the queues.",
+    );
+  }
+  const others = connections.map(({ connection_id }) =>
+    h("a", { href: here({ connection_id }) }, connection_id),
+  );
+  return append(
+    empty(
+      `There is no connection ${wanted}`,
+      "Add it in ",
+      add,
+      " as type PGMQ",
+      others.length ? ", or look at: " : ".",
+      others.flatMap((link) => [link, " "]),
+    ),
+    [],
+  );
+}

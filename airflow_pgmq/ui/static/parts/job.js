@@ -1,0 +1,83 @@
+// A periodic job as a row: its schedule in words, its next times, and what became of its last slots.
+import { toQueue } from "../address.js";
+import { h } from "../dom.js";
+import { age, exact, toTheMinute, zone } from "../format.js";
+import { problemList } from "./notice.js";
+import { slotStrip } from "./slots.js";
+
+const time = (iso) => h("time", { datetime: iso, title: exact(iso) }, toTheMinute(iso));
+
+export const COLUMNS = [
+  {
+    id: "name",
+    label: "Job",
+    by: (job) => job.name,
+    changes: (job) => [job.name, job.paused, job.version, job.problems],
+    cell: (job) => [
+      h("span", { class: "name" }, job.name),
+      job.version ? h("span", { class: "tag" }, `v${job.version}`) : null,
+      job.paused && h("span", { class: "tag paused" }, "paused"),
+      problemList(job.problems, `Problems of ${job.name}`),
+    ],
+  },
+  {
+    id: "schedule",
+    label: "Schedule",
+    changes: (job) => [job.words, job.cron, job.timezone],
+    cell: (job) => [
+      h("span", {}, job.words),
+      h("span", { class: "sub" }, h("code", {}, job.cron), " ", job.timezone),
+    ],
+  },
+  {
+    id: "queue_name",
+    label: "Queue",
+    by: (job) => job.queue_name,
+    changes: (job) => job.queue_name,
+    cell: (job) => h("a", { href: toQueue(job.queue_name, { by: "job", q: job.name }) }, job.queue_name),
+  },
+  {
+    id: "next",
+    label: "Next",
+    by: (job) => job.next_slots[0],
+    changes: (job) => [job.next_slots, job.paused],
+    cell: next,
+  },
+  {
+    id: "last",
+    label: "Sent up to",
+    by: (job) => job.last_slot,
+    changes: (job) => [job.last_slot, job.last_sent_at, job.lateness],
+    cell: last,
+  },
+  { id: "slots", label: "Slots", changes: (job) => job.slots, cell: (job) => slotStrip(job.slots) },
+];
+
+function next({ next_slots, paused, name }) {
+  if (!next_slots.length) return h("span", { class: "muted" }, paused ? "when resumed" : "never again");
+  const [first, ...others] = next_slots;
+  return h(
+    "details",
+    { class: paused ? "next muted" : "next" },
+    h("summary", { "aria-label": `Next ${next_slots.length} times of ${name}` }, time(first)),
+    h(
+      "ol",
+      {},
+      others.map((slot) => h("li", {}, time(slot))),
+    ),
+    h("p", { class: "sub" }, zone),
+  );
+}
+
+function last({ last_slot, last_sent_at, lateness }) {
+  if (!last_slot) return h("span", { class: "muted" }, "not yet");
+  const late = lateness > 0;
+  return [
+    time(last_slot),
+    h(
+      "span",
+      { class: late ? "sub warn" : "sub", title: `enqueued ${exact(last_sent_at)}` },
+      late ? `${age(lateness)} late` : "on time",
+    ),
+  ];
+}

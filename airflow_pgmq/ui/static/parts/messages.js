@@ -1,0 +1,164 @@
+// A list of messages: each opens below its row; some can be chosen and acted on.
+import { h } from "../dom.js";
+import { count, exact, instant } from "../format.js";
+import { hostLink, taskPath } from "../host.js";
+import { messageDetail } from "./message.js";
+import { Table, scrolling } from "./table.js";
+
+const PREVIEW = 160;
+
+export class Messages {
+  // `columns` are put after the id; `onChoose` is told of the chosen ids.
+  constructor({ label, mayPeek, columns = [], onChoose = null, sender = true }) {
+    Object.assign(this, { mayPeek, onChoose });
+    this.chosen = new Set();
+    this.open = new Set();
+    this.items = [];
+    this.table = new Table({
+      caption: label,
+      key: keyOf,
+      columns: [
+        onChoose && {
+          id: "choose",
+          label: "Choose",
+          hidden: true,
+          changes: keyOf,
+          cell: (each) => this.#box(each),
+        },
+        {
+          id: "msg_id",
+          label: "Message",
+          changes: (each) => [keyOf(each), this.open.has(keyOf(each))],
+          cell: (each) => this.#opener(each),
+        },
+        ...columns,
+        mayPeek && { id: "preview", label: "Content", cell: preview, changes: ({ message }) => message },
+        {
+          id: "job",
+          label: "Key or job",
+          cell: key,
+          changes: ({ dedup_key, job, slot }) => [dedup_key, job, slot],
+        },
+        sender && {
+          id: "source",
+          label: "Sent by",
+          cell: ({ source }) => taskLink(source),
+          changes: ({ source }) => source,
+        },
+      ].filter(Boolean),
+    });
+    this.element = scrolling(this.table, label);
+  }
+
+  show(items) {
+    this.items = items;
+    const present = new Set(items.map(keyOf));
+    for (const key of this.chosen) if (!present.has(key)) this.chosen.delete(key);
+    this.table.show(items);
+    for (const key of this.open) this.#detail(key);
+    this.element.hidden = !items.length;
+    this.onChoose?.([...this.chosen]);
+  }
+
+  // The first message, for a link that leads to it.
+  openFirst() {
+    if (this.items.length) this.#toggle(keyOf(this.items[0]), true);
+  }
+
+  clear() {
+    this.open.clear();
+    this.chosen.clear();
+    this.show([]);
+  }
+
+  #opener(message) {
+    const key = keyOf(message);
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "opener",
+        "aria-expanded": String(this.open.has(key)),
+        onclick: () => this.#toggle(key),
+      },
+      String(message.msg_id),
+    );
+  }
+
+  #toggle(key, open = !this.open.has(key)) {
+    if (open) this.open.add(key);
+    else this.open.delete(key);
+    this.#detail(key);
+    const row = this.table.rows.get(key);
+    row?.node.querySelector(".opener")?.setAttribute("aria-expanded", String(open));
+  }
+
+  #detail(key) {
+    const message = this.items.find((each) => keyOf(each) === key);
+    const row = this.table.rows.get(key);
+    const state = JSON.stringify(message);
+    if (!this.open.has(key) || !message) this.table.detail(key, null);
+    else if (!row.detail || row.shown !== state) this.table.detail(key, messageDetail(message, this.mayPeek));
+    if (row) row.shown = row.detail ? state : null;
+  }
+
+  #box(message) {
+    const key = keyOf(message);
+    const box = h("input", {
+      type: "checkbox",
+      "aria-label": `Choose message ${message.msg_id}`,
+      checked: this.chosen.has(key),
+      onchange: () => {
+        if (box.checked) this.chosen.add(key);
+        else this.chosen.delete(key);
+        this.onChoose([...this.chosen]);
+      },
+    });
+    return box;
+  }
+}
+
+const keyOf = ({ queue_name, msg_id }) => (queue_name ? `${queue_name}/${msg_id}` : String(msg_id));
+
+export const moment = (id, label, of) => ({
+  id,
+  label,
+  changes: of,
+  cell: (each) => {
+    const iso = of(each);
+    return h("time", { datetime: iso, title: exact(iso) }, instant(iso));
+  },
+});
+
+export const STATE = {
+  id: "state",
+  label: "State",
+  changes: ({ state }) => state,
+  cell: ({ state }) => h("span", { class: `state ${state}` }, state.replace("_", " ")),
+};
+
+export const READS = {
+  id: "read_ct",
+  label: "Reads",
+  numeric: true,
+  changes: ({ read_ct }) => read_ct,
+  cell: ({ read_ct }) => count(read_ct),
+};
+
+function preview({ message }) {
+  const text = JSON.stringify(message) ?? "null";
+  return h("span", { class: "preview" }, text.length > PREVIEW ? `${text.slice(0, PREVIEW)}…` : text);
+}
+
+function key({ dedup_key, job, slot }) {
+  if (job) return [h("span", {}, job), slot && h("span", { class: "muted" }, ` ${instant(slot)}`)];
+  return dedup_key
+    ? h("code", { class: "clip", title: dedup_key }, dedup_key)
+    : h("span", { class: "muted" }, "–");
+}
+
+function taskLink(source) {
+  if (!source?.dag_id) return h("span", { class: "muted" }, "–");
+  if (!source.run_id || !source.task_id) return source.dag_id;
+  return hostLink(taskPath(source), { title: source.run_id }, `${source.dag_id}.${source.task_id}`);
+}

@@ -1,0 +1,94 @@
+// A queue as a row: how full, how old, how busy, and the worst that is wrong with it.
+import { to, toQueue } from "../address.js";
+import { h, icon } from "../dom.js";
+import { age, count, full, plural } from "../format.js";
+import { worst } from "./notice.js";
+import { sparkline } from "./sparkline.js";
+
+const number = (id, label, estimated) => ({
+  id,
+  label,
+  numeric: true,
+  by: (queue) => queue[id],
+  changes: (queue) => [queue[id], estimated && queue[estimated]],
+  cell: (queue) => quantity(queue[id], estimated && queue[estimated]),
+});
+
+const quantity = (value, estimated) =>
+  h(
+    "span",
+    { class: value ? null : "zero", title: estimated ? `about ${full(value)}, estimated` : full(value) },
+    count(value, estimated),
+  );
+
+export const COLUMNS = [
+  {
+    id: "queue_name",
+    label: "Queue",
+    by: (queue) => queue.queue_name,
+    cell: name,
+    changes: (queue) => [
+      queue.queue_name,
+      queue.problems,
+      queue.jobs,
+      queue.is_unlogged,
+      queue.is_partitioned,
+    ],
+  },
+  number("visible", "Visible", "estimated"),
+  number("in_flight", "In flight", "estimated"),
+  number("delayed", "Delayed", "estimated"),
+  {
+    id: "dead_letters",
+    label: "Dead letters",
+    numeric: true,
+    by: (queue) => queue.dead_letters,
+    cell: deadLetters,
+    changes: (queue) => [queue.queue_name, queue.dead_letters],
+  },
+  number("archived", "Archived", "archived_estimated"),
+  {
+    id: "oldest_age",
+    label: "Oldest",
+    numeric: true,
+    by: (queue) => queue.oldest_age,
+    changes: (queue) => age(queue.oldest_age),
+    cell: (queue) => age(queue.oldest_age),
+  },
+  {
+    id: "hour",
+    label: "Last hour",
+    by: (queue) => total(queue.arrivals),
+    cell: (queue) => sparkline(queue.arrivals, queue.completions),
+    changes: (queue) => [queue.arrivals, queue.completions],
+  },
+];
+
+function name(queue) {
+  const found = worst(queue.problems);
+  const more = (queue.problems?.length ?? 0) - 1;
+  return [
+    h("a", { class: "name", href: toQueue(queue.queue_name) }, queue.queue_name),
+    queue.is_unlogged &&
+      h("span", { class: "tag", title: "Its messages do not survive a crash of the server" }, "unlogged"),
+    queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
+    queue.jobs
+      ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
+      : null,
+    found &&
+      h(
+        "span",
+        { class: `flag ${found.severity}`, title: found.mend },
+        icon(found.severity),
+        found.text,
+        more > 0 && ` (${more} more)`,
+      ),
+  ];
+}
+
+function deadLetters({ queue_name, dead_letters }) {
+  if (!dead_letters) return quantity(dead_letters);
+  return h("a", { class: "bad", href: toQueue(queue_name, { tab: "dead_letters" }) }, count(dead_letters));
+}
+
+const total = (values) => values.reduce((sum, value) => sum + (value ?? 0), 0);

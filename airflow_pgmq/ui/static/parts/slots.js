@@ -1,0 +1,66 @@
+// The last slots of a periodic job as a strip, oldest first; each state has its own shape besides its colour.
+import { h, s } from "../dom.js";
+import { instant } from "../format.js";
+
+const STATES = ["sent", "late", "missed", "duplicate", "waiting"];
+const SHAPES = {
+  sent: "M1 3h5v12h-5z",
+  late: "M1 9h5v6h-5zM1 5h5v2h-5z",
+  missed: "M1 5l5 8M6 5l-5 8",
+  duplicate: "M1 3h5v5h-5zM1 10h5v5h-5z",
+  waiting: "M1.5 3.5h4v11h-4z",
+};
+
+export function slotStrip(slots) {
+  if (!slots.length) return h("span", { class: "muted" }, "no slots yet");
+  return h(
+    "span",
+    { class: "slots" },
+    s(
+      "svg",
+      {
+        viewBox: `0 0 ${slots.length * 7} 18`,
+        width: slots.length * 7,
+        height: 18,
+        role: "img",
+        "aria-label": describe(slots),
+      },
+      slots.map(({ slot, state }, index) =>
+        s(
+          "g",
+          { class: state, transform: `translate(${index * 7} 0)` },
+          s("title", {}, `${instant(slot)}: ${state}`),
+          s("rect", { class: "area", width: 7, height: 18 }),
+          s("path", { d: SHAPES[state] }),
+        ),
+      ),
+    ),
+  );
+}
+
+export function describe(slots) {
+  const counts = STATES.map((state) => [state, slots.filter((each) => each.state === state).length]);
+  const text = counts
+    .filter(([, number]) => number)
+    .map(([state, number]) => `${number} ${state}`)
+    .join(", ");
+  return `Last ${slots.length} slots: ${text}`;
+}
+
+export const legend = () =>
+  h(
+    "p",
+    { class: "legend" },
+    STATES.map((state) =>
+      h(
+        "span",
+        { class: "slots" },
+        s(
+          "svg",
+          { viewBox: "0 0 7 18", width: 7, height: 18, "aria-hidden": "true" },
+          s("g", { class: state }, s("path", { d: SHAPES[state] })),
+        ),
+        state,
+      ),
+    ),
+  );

@@ -1,0 +1,11 @@
+// Says what was done, to the eye and to a screen reader.
+import { h } from "../dom.js";
+
+const region = h("div", { class: "toasts", role: "status" });
+document.body.append(region);
+
+export function toast(text) {
+  const note = h("div", { class: "toast" }, text);
+  region.append(note);
+  setTimeout(() => note.remove(), 6000);
+}

@@ -1,0 +1,15 @@
+// Which connection the page looks at, and what its user may do there.
+import { param, setParams } from "./address.js";
+import { get } from "./api.js";
+
+const DEFAULT = "pgmq_default";
+
+export async function openSession(signal) {
+  const { connections } = await get("api/connections", {}, signal);
+  const wanted = param("connection_id");
+  const found =
+    connections.find((each) => each.connection_id === wanted) ??
+    (wanted ? null : (connections.find((each) => each.connection_id === DEFAULT) ?? connections[0]));
+  if (found && !wanted) setParams({ connection_id: found.connection_id });
+  return { connections, connection: found ?? null, wanted };
+}

@@ -1,0 +1,172 @@
+// Periodic jobs: when each fires next, what became of its last slots, and whether somebody ticks.
+import { param, setParams } from "../address.js";
+import { api, get, post } from "../api.js";
+import { h, replace } from "../dom.js";
+import { ago, plural } from "../format.js";
+import { dagPath, hostLink } from "../host.js";
+import { confirm } from "../parts/confirm.js";
+import { openPage } from "../parts/frame.js";
+import { COLUMNS } from "../parts/job.js";
+import { empty, problemList } from "../parts/notice.js";
+import { legend } from "../parts/slots.js";
+import { Table, scrolling } from "../parts/table.js";
+import { toast } from "../parts/toast.js";
+
+const ACTIONS = {
+  pause: {
+    label: "Pause",
+    done: "paused",
+    text: "It sends nothing until it is resumed. Messages that wait for their time are taken back.",
+  },
+  resume: {
+    label: "Resume",
+    done: "resumed",
+    text: "It sends again. Slots missed meanwhile are caught up by its policy.",
+  },
+  "run-now": {
+    label: "Run now",
+    done: "sent",
+    text: "One message is sent now, besides those of its schedule.",
+  },
+};
+
+function view({ connection }, main, reload) {
+  const columns = connection.may_write
+    ? [
+        ...COLUMNS,
+        {
+          id: "actions",
+          label: "Actions",
+          hidden: true,
+          cell: buttons,
+          changes: (job) => [job.namespace, job.name, job.paused],
+        },
+      ]
+    : COLUMNS;
+  const sections = new Map();
+  const list = h("div");
+  const none = h("div");
+  const search = h("input", {
+    type: "search",
+    placeholder: "Search jobs",
+    "aria-label": "Search jobs",
+    value: param("q"),
+    oninput: () => {
+      setParams({ q: search.value });
+      draw();
+    },
+  });
+  const summary = h("p", { class: "summary" });
+  const tools = h("div", { class: "tools" }, search, summary, legend());
+  replace(main, h("h1", { class: "visually-hidden" }, "Periodic jobs"), tools, list, none);
+  let data = { namespaces: [], jobs: [] };
+
+  function buttons(job) {
+    return h(
+      "div",
+      { class: "buttons" },
+      [job.paused ? "resume" : "pause", "run-now"].map((verb) =>
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: () => act(job, verb),
+            "aria-label": `${ACTIONS[verb].label}: ${job.name}`,
+          },
+          ACTIONS[verb].label,
+        ),
+      ),
+    );
+  }
+
+  async function act({ namespace, name }, verb) {
+    const { label, done, text } = ACTIONS[verb];
+    const path = api(connection.connection_id, "jobs", namespace, name, verb);
+    if (await confirm({ title: `${label}: ${name}?`, text, action: label, act: () => post(path) })) {
+      toast(`${name}: ${done}`);
+      reload();
+    }
+  }
+
+  function draw() {
+    const wanted = search.value.trim().toLowerCase();
+    const only = param("namespace");
+    const matches = ({ name, queue_name, namespace }) =>
+      (!only || namespace === only) &&
+      [name, queue_name, namespace].some((text) => text.toLowerCase().includes(wanted));
+    const shown = data.namespaces
+      .filter(({ namespace }) => !only || namespace === only)
+      .map((namespace) => ({
+        namespace,
+        jobs: data.jobs.filter((job) => job.namespace === namespace.namespace && matches(job)),
+      }))
+      .filter(({ jobs }) => jobs.length || !wanted);
+    for (const each of sections.values()) each.element.hidden = true;
+    shown.forEach(section);
+    replace(none, shown.length ? null : nothing());
+    replace(summary, data.jobs.length ? plural(data.jobs.length, "job") : null);
+    tools.hidden = !data.jobs.length;
+  }
+
+  function section({ namespace, jobs }) {
+    const name = namespace.namespace;
+    const part = sections.get(name) ?? newSection(namespace);
+    part.element.hidden = false;
+    part.box.hidden = !jobs.length;
+    replace(
+      part.tick,
+      ` · ${namespace.last_tick_at ? `ticked ${ago(namespace.last_tick_at)}` : "never ticked"}`,
+      namespace.version ? ` · version ${namespace.version}` : "",
+    );
+    replace(part.problems, problemList(namespace.problems, `Problems of ${name}`));
+    part.table.show(jobs);
+  }
+
+  function newSection({ namespace, dag_id }) {
+    const table = new Table({
+      caption: `Jobs of ${namespace}`,
+      columns,
+      key: (job) => job.name,
+      sort: "name",
+    });
+    const part = {
+      table,
+      tick: h("span"),
+      problems: h("div"),
+      box: scrolling(table, `Jobs of ${namespace}`),
+    };
+    part.element = h(
+      "section",
+      { class: "namespace", "aria-label": namespace },
+      h(
+        "header",
+        {},
+        h("h2", {}, namespace),
+        h("p", { class: "sub" }, hostLink(dagPath(dag_id), {}, `Dag ${dag_id}`), part.tick),
+      ),
+      part.problems,
+      part.box,
+    );
+    sections.set(namespace, part);
+    list.append(part.element);
+    return part;
+  }
+
+  return async (signal) => {
+    data = await get(api(connection.connection_id, "jobs"), {}, signal);
+    draw();
+  };
+
+  function nothing() {
+    return data.jobs.length
+      ? empty("No job matches", "Try another search.")
+      : empty(
+          "No periodic jobs yet",
+          "Declare them in a Dag that runs every minute: ",
+          h("code", {}, 'PgmqPeriodicOperator(task_id="tick", jobs=[PeriodicJob(…)])'),
+          ". They appear here after its first run.",
+        );
+  }
+}
+
+openPage({ active: "jobs", view });

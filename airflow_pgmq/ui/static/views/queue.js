@@ -1,0 +1,120 @@
+// One queue: how it fared over time, and its messages, archive and dead letters.
+import { param, to } from "../address.js";
+import { api, get } from "../api.js";
+import { h, replace } from "../dom.js";
+import { age, count, full, plural } from "../format.js";
+import { Actions } from "../parts/actions.js";
+import { Chart } from "../parts/chart.js";
+import { openPage } from "../parts/frame.js";
+import { MessageBrowser } from "../parts/browser.js";
+import { problemList } from "../parts/notice.js";
+import { choices, tabs } from "../parts/tabs.js";
+
+const NAME = decodeURIComponent(location.pathname.split("/queue/")[1]);
+const RANGES = [
+  ["hour", "Hour"],
+  ["day", "Day"],
+  ["week", "Week"],
+];
+const DEPTH = [
+  { field: "length", label: "All", colour: "--muted" },
+  { field: "visible", label: "Visible", colour: "--arrivals", fill: true },
+];
+const RATES = [
+  { field: "arrivals", label: "Arrived", colour: "--arrivals" },
+  { field: "completions", label: "Completed", colour: "--completions" },
+];
+
+function view({ connection }, main, reload) {
+  const range = param("range", "hour");
+  const tab = param("tab", "messages");
+  const actions = new Actions({ connectionId: connection.connection_id, reload });
+  const heading = h("div", { class: "heading" });
+  const stats = h("dl", { class: "stats" });
+  const problems = h("div");
+  const depth = new Chart({ title: "Messages", series: DEPTH });
+  const rates = new Chart({ title: "Per minute", series: RATES });
+  const unsampled = h("p", { class: "hint" });
+  const ways = h("div");
+  const browser = new MessageBrowser({ connection, tab, actions, reload });
+  replace(
+    main,
+    heading,
+    problems,
+    stats,
+    h(
+      "section",
+      { class: "history", "aria-label": "History" },
+      choices("Range", "range", RANGES, range),
+      h("div", { class: "charts" }, depth.element, rates.element),
+      unsampled,
+    ),
+    ways,
+    browser.element,
+  );
+
+  return async (signal) => {
+    const queue = await get(api(connection.connection_id, "queues", NAME), { range }, signal);
+    if (!heading.hasChildNodes()) drawHeading(heading, queue, connection.may_write && actions);
+    replace(problems, problemList(queue.problems));
+    replace(stats, facts(queue));
+    const sampled = queue.history.some(({ length }) => length !== null);
+    depth.show(sampled ? queue.history : []);
+    rates.show(sampled ? queue.history : []);
+    for (const chart of [depth, rates]) chart.element.hidden = !sampled;
+    replace(unsampled, sampled ? null : notSampled());
+    replaceTabs(ways, queue, tab);
+    await browser.load(queue, signal);
+  };
+}
+
+function drawHeading(heading, queue, actions) {
+  replace(
+    heading,
+    h("a", { class: "crumb", href: to("") }, "Queues"),
+    h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
+    h("h1", {}, queue.queue_name),
+    queue.is_unlogged && h("span", { class: "tag" }, "unlogged"),
+    queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
+    queue.jobs
+      ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
+      : null,
+    actions && h("div", { class: "buttons" }, actions.purge(queue.queue_name)),
+  );
+}
+
+const facts = (queue) =>
+  [
+    ["Visible", queue.visible, queue.estimated],
+    ["In flight", queue.in_flight, queue.estimated],
+    ["Delayed", queue.delayed, queue.estimated],
+    ["Dead letters", queue.dead_letters],
+    ["Archived", queue.archived, queue.archived_estimated],
+  ]
+    .map(([term, value, estimated]) => stat(term, count(value, estimated), full(value)))
+    .concat(stat("Oldest", age(queue.oldest_age)));
+
+const stat = (term, value, title) => h("div", {}, h("dt", {}, term), h("dd", { title }, value));
+
+function replaceTabs(ways, queue, tab) {
+  const items = [
+    { id: "messages", text: "Messages", number: queue.length, estimated: queue.estimated },
+    { id: "archive", text: "Archive", number: queue.archived, estimated: queue.archived_estimated },
+  ];
+  if (!queue.is_dead_letter_queue)
+    items.push({ id: "dead_letters", text: "Dead letters", number: queue.dead_letters });
+  const state = JSON.stringify(items);
+  if (ways.dataset.state === state) return;
+  ways.dataset.state = state;
+  replace(ways, tabs("Messages", items, tab));
+}
+
+const notSampled = () => [
+  "No samples of this time yet. Each tick of periodic jobs takes one a minute, and so does ",
+  h("code", {}, "airflow pgmq maintain"),
+  " or a Dag with ",
+  h("code", {}, "PgmqMaintenanceOperator"),
+  ".",
+];
+
+openPage({ active: "queues", view });

@@ -1,0 +1,108 @@
+// Every queue of a connection: how full, how old, how busy, and what is wrong.
+import { param, setParams } from "../address.js";
+import { api, get } from "../api.js";
+import { h, replace } from "../dom.js";
+import { count, plural } from "../format.js";
+import { openPage } from "../parts/frame.js";
+import { empty, problemList } from "../parts/notice.js";
+import { COLUMNS } from "../parts/queue.js";
+import { Table, scrolling } from "../parts/table.js";
+
+function view({ connection }, main) {
+  let queues = [];
+  const table = new Table({
+    caption: "Queues",
+    columns: COLUMNS,
+    key: (queue) => queue.queue_name,
+    sort: param("sort", "queue_name"),
+    descending: param("order") === "desc",
+    onSort: (sort, descending) => setParams({ sort, order: descending ? "desc" : null }),
+    rowClass: (queue) => (queue.is_dead_letter_queue ? "aside" : ""),
+  });
+  const search = h("input", {
+    type: "search",
+    placeholder: "Search queues",
+    "aria-label": "Search queues",
+    value: param("q"),
+    oninput: () => {
+      setParams({ q: search.value });
+      draw();
+    },
+  });
+  const aside = h("input", {
+    type: "checkbox",
+    checked: param("dlq") === "1",
+    onchange: () => {
+      setParams({ dlq: aside.checked ? "1" : null });
+      draw();
+    },
+  });
+  const summary = h("p", { class: "summary" });
+  const problems = h("div");
+  const box = scrolling(table, "Queues");
+  const nothing = h("div");
+  const tools = h(
+    "div",
+    { class: "tools" },
+    search,
+    h("label", { class: "check" }, aside, "Dead letter queues"),
+    summary,
+  );
+  replace(main, h("h1", { class: "visually-hidden" }, "Queues"), problems, tools, box, nothing);
+
+  function draw() {
+    const wanted = search.value.trim().toLowerCase();
+    const shown = queues.filter(
+      (queue) =>
+        queue.queue_name.toLowerCase().includes(wanted) &&
+        (aside.checked || wanted || !queue.is_dead_letter_queue),
+    );
+    table.show(shown);
+    box.hidden = !shown.length;
+    tools.hidden = !queues.length;
+    replace(
+      nothing,
+      !queues.length
+        ? noQueues()
+        : !shown.length
+          ? empty("No queue matches", `Nothing is called like “${search.value}”.`)
+          : null,
+    );
+  }
+
+  return async (signal) => {
+    const answer = await get(api(connection.connection_id, "queues"), {}, signal);
+    queues = answer.queues;
+    replace(problems, problemList(answer.problems));
+    replace(summary, sums(queues));
+    draw();
+  };
+}
+
+function sums(queues) {
+  const of = (id) =>
+    queues.reduce((sum, queue) => sum + (queue.is_dead_letter_queue ? 0 : (queue[id] ?? 0)), 0);
+  const own = queues.filter((queue) => !queue.is_dead_letter_queue).length;
+  return [
+    plural(own, "queue"),
+    " · ",
+    count(of("visible")),
+    " visible · ",
+    count(of("in_flight")),
+    " in flight · ",
+    count(of("dead_letters")),
+    " dead letters",
+  ].join("");
+}
+
+const noQueues = () =>
+  empty(
+    "No queues yet",
+    "Create the first one: ",
+    h("code", {}, 'PgmqHook().create_queue("orders")'),
+    " in a task, or ",
+    h("code", {}, "SELECT pgmq.create('orders')"),
+    " in the database.",
+  );
+
+openPage({ active: "queues", view });

@@ -1,0 +1,76 @@
+// The tab beside Airflow's own: what this Dag, run or task has sent, in whichever queue it is now.
+import { param, toQueue } from "../address.js";
+import { api, get } from "../api.js";
+import { h, replace } from "../dom.js";
+import { plural } from "../format.js";
+import { isTab, viewLink } from "../host.js";
+import { openPage } from "../parts/frame.js";
+import { Messages, READS, STATE, moment } from "../parts/messages.js";
+import { empty } from "../parts/notice.js";
+
+const COLUMNS = [
+  {
+    id: "queue_name",
+    label: "Queue",
+    changes: ({ queue_name }) => queue_name,
+    cell: ({ queue_name, msg_id }) => viewLink(toQueue(queue_name, { msg_id }), {}, queue_name),
+  },
+  STATE,
+  READS,
+  moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
+];
+
+// Airflow leaves a placeholder as it is where it has no value, as for a task that is not mapped.
+const given = (name) => (/^\{.*\}$/.test(param(name)) ? "" : param(name));
+const what = () => (given("task_id") ? "This task" : given("run_id") ? "This run" : "This Dag");
+
+function view({ connection }, main) {
+  const list = new Messages({
+    label: "Messages sent",
+    mayPeek: connection.may_peek,
+    columns: COLUMNS,
+    sender: !given("task_id"),
+  });
+  const summary = h("p", { class: "summary" });
+  const nothing = h("div");
+  const of = [given("dag_id"), given("task_id")].filter(Boolean).join(".");
+  replace(
+    main,
+    h("h1", { class: isTab() ? "visually-hidden" : null }, "Messages sent by ", of),
+    summary,
+    list.element,
+    nothing,
+  );
+
+  return async (signal) => {
+    const mapIndex = /^-?\d+$/.test(given("map_index")) ? given("map_index") : given("task_id") ? "-1" : "";
+    const { messages } = await get(
+      api(connection.connection_id, "sent"),
+      {
+        dag_id: given("dag_id"),
+        run_id: given("run_id"),
+        task_id: given("task_id"),
+        map_index: mapIndex,
+      },
+      signal,
+    );
+    list.show(messages);
+    replace(
+      summary,
+      messages.length
+        ? `${what()} sent ${plural(messages.length, "message")} that can still be found.`
+        : null,
+    );
+    replace(
+      nothing,
+      messages.length
+        ? null
+        : empty(
+            "No messages here",
+            `${what()} has sent nothing through ${connection.connection_id} that can still be found. Messages that were sent by PGMQ tasks are listed here, while they are queued or archived.`,
+          ),
+    );
+  };
+}
+
+openPage({ active: null, view });

@@ -1,0 +1,303 @@
+"""`airflow pgmq …` through Airflow's own parser, with a connection of Airflow's metadata database."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from airflow.cli import cli_parser
+
+import airflow_pgmq.core
+from airflow_pgmq.cli_commands.definition import get_commands
+from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.local import LocalPostgres
+from tests.fixtures.factories import client_of, execute, job, tick
+from tests.fixtures.postgres import Database
+
+CONN_ID = "queues_of_the_cli"
+
+#: Problems that the page and `airflow pgmq queues` show, and the doctor does not look for.
+PAGES_OWN = {"no_access", "nobody_reads", "dead_letters", "not_installed", "not_maintained"}
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def parser() -> Iterator[Any]:
+    """Airflow's parser; Airflow before 3.2 asks no provider for commands, so there they are added."""
+    for command in get_commands():
+        cli_parser.ALL_COMMANDS_DICT.setdefault(command.name, command)
+    cli_parser.get_parser.cache_clear()
+    yield cli_parser.get_parser()
+    cli_parser.get_parser.cache_clear()
+
+
+@pytest.fixture
+def connection(airflow_metadata: LocalPostgres, database: Database) -> Iterator[str]:
+    """A row of Airflow's own table, as the UI makes it."""
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.add(
+            Connection(
+                conn_id=CONN_ID,
+                conn_type="pgmq",
+                host=str(database.server.directory),
+                login="postgres",
+                schema=database.name,
+            )
+        )
+    yield CONN_ID
+    with create_session() as session:
+        session.query(Connection).filter_by(conn_id=CONN_ID).delete()
+
+
+@pytest.fixture
+def run(parser: Any, connection: str, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command to its end; what it printed, and as JSON where that was asked for."""
+
+    def command(*words: str) -> Any:
+        capsys.readouterr()
+        args = parser.parse_args(["pgmq", *words, "--conn-id", connection])
+        args.func(args)
+        out = capsys.readouterr().out
+        return json.loads(out) if "json" in words else out
+
+    return command
+
+
+@pytest.fixture
+def failing(run: Run, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must fail; what it says on standard error."""
+
+    def command(*words: str) -> str:
+        with pytest.raises(SystemExit) as caught:
+            run(*words)
+        assert caught.value.code == 1
+        return capsys.readouterr().err
+
+    return command
+
+
+def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+
+def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [command.name for group in get_commands() for command in group.subcommands]
+    commands = "init doctor queues peek send jobs pause resume run-now cancel requeue purge maintain"
+    assert sorted(names) == sorted(commands.split())
+    for name in names:
+        with pytest.raises(SystemExit) as caught:
+            parser.parse_args(["pgmq", name, "--help"])
+        assert caught.value.code == 0
+        assert "--conn-id" in capsys.readouterr().out
+
+
+def test_definitions_load_nothing_of_what_they_define() -> None:
+    code = (
+        "import sys, airflow.cli.cli_config; before = set(sys.modules); "
+        "from airflow_pgmq.cli_commands.definition import get_commands; get_commands(); "
+        "print(sorted(set(sys.modules) - before - {'airflow_pgmq'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == str(
+        ["airflow_pgmq.cli_commands", "airflow_pgmq.cli_commands.definition"]
+    )
+
+
+def test_init_makes_queues_that_announce_and_does_nothing_twice(run: Run, database: Database) -> None:
+    execute(database, "SELECT pgmq.create('old')")
+    assert run("init", "orders", "old").splitlines() == [
+        "Queue orders: made",
+        "Queue old: inserts are announced",
+    ]
+    assert "already" in run("init", "orders", "old")
+    assert run("doctor", "-o", "json") == []
+
+
+def test_the_doctor_prints_the_mend_and_tells_errors_by_the_exit_code(
+    run: Run, failing: Callable[..., str], database: Database
+) -> None:
+    execute(database, "SELECT pgmq.create('silent')")
+    assert "    CREATE TRIGGER airflow_pgmq_notify" in run("doctor")
+    assert run("doctor", "-o", "json")[0]["severity"] == "warning"
+    execute(database, "DROP SCHEMA pgmq CASCADE")
+    with pytest.raises(SystemExit) as caught:
+        run("doctor")
+    assert caught.value.code == 1
+
+
+def test_messages_are_sent_seen_and_left_as_they_are(run: Run, database: Database) -> None:
+    run("init", "orders")
+    (first,) = run(
+        "send", "orders", '{"n": 1}', "--dedup-key", "a", "--headers", '{"team": "x"}', "-o", "json"
+    )
+    (again,) = run("send", "orders", '{"n": 1}', "--dedup-key", "a", "-o", "json")
+    assert (first["status"], again["status"], again["msg_id"]) == ("sent", "duplicate", first["msg_id"])
+    (message,) = run("peek", "orders", "-o", "json")
+    assert message["message"] == {"n": 1}
+    assert message["headers"] == {"team": "x", "dedup_key": "a"}
+    assert (message["read_ct"], message["state"]) == (0, "visible")
+    rows = execute(database, "SELECT read_ct, vt = enqueued_at OR vt <= now() AS same FROM pgmq.q_orders")
+    assert rows == [{"read_ct": 0, "same": True}]
+    assert run("peek", "orders", "--dedup-key", "b", "-o", "json") == []
+    (queue,) = run("queues", "orders", "-o", "json")
+    assert (queue["length"], queue["visible"]) == (1, 1)
+
+
+def test_a_message_may_come_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("init", "orders")
+    type_in(monkeypatch, '"text"')
+    run("send", "orders", "-")
+    assert run("peek", "orders", "-o", "json")[0]["message"] == "text"
+
+
+def test_tables_show_brackets_of_messages_as_they_are(run: Run) -> None:
+    run("init", "orders")
+    run("send", "orders", '{"a": "[red]x"}')
+    assert '{"a": "[red]x"}' in run("peek", "orders")
+    assert yaml.safe_load(run("peek", "orders", "-o", "yaml"))[0]["message"] == {"a": "[red]x"}
+    assert "orders" in run("queues", "-o", "plain")
+
+
+@pytest.mark.parametrize("answer", ["n\n", "", "maybe\n"])
+def test_destructive_commands_ask(
+    run: Run, failing: Callable[..., str], monkeypatch: pytest.MonkeyPatch, database: Database, answer: str
+) -> None:
+    run("init", "orders", "orders_dlq")
+    run("send", "orders", "1", "--dedup-key", "a")
+    for words in (("purge", "orders"), ("cancel", "orders", "a"), ("requeue", "orders")):
+        type_in(monkeypatch, answer)
+        assert "Nothing was changed" in (said := failing(*words)) or "--yes" in said
+    assert execute(database, "SELECT count(*) FROM pgmq.q_orders") == [{"count": 1}]
+
+
+def test_destructive_commands_do_it_when_told_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    run("init", "orders", "orders_dlq")
+    for key in "abc":
+        run("send", "orders", "1", "--dedup-key", key)
+    assert "1 messages cancelled" in run("cancel", "orders", "a", "--yes")
+    type_in(monkeypatch, "y\n")
+    assert "2 messages deleted" in run("purge", "orders")
+    hook = PgmqHook(connection=connection_of(database))
+    message = hook.send("orders", 1)
+    hook.dead_letter("orders", [message.msg_id], "broken")
+    assert "1 messages are back" in run("requeue", "orders", "--yes")
+    assert execute(database, "SELECT count(*) FROM pgmq.q_orders") == [{"count": 1}]
+
+
+def connection_of(database: Database) -> Any:
+    from airflow.sdk import Connection
+
+    return Connection(
+        conn_id="x",
+        conn_type="pgmq",
+        host=str(database.server.directory),
+        login="postgres",
+        schema=database.name,
+    )
+
+
+def test_jobs_are_listed_paused_resumed_and_run(run: Run, database: Database) -> None:
+    run("init", "mail")
+    tick(job()).run(client_of(database.dsn))
+    (found,) = run("jobs", "-o", "json")
+    assert (found["namespace"], found["name"], found["paused"]) == ("shop", "job", False)
+    assert "10 waiting messages were taken back" in run("pause", "shop", "job")
+    assert run("jobs", "shop", "-o", "json")[0]["paused"] is True
+    run("resume", "shop", "job")
+    assert run("run-now", "shop", "job", "-o", "json")[0]["status"] == "sent"
+    assert execute(database, "SELECT count(*) FROM pgmq.q_mail") == [{"count": 1}]
+    assert "0 * * * *" in run("jobs")
+
+
+def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -> None:
+    run("init", "orders")
+    run("send", "orders", "1", "--headers", '{"expires_at": "2020-01-01T00:00:00Z"}')
+    (done,) = run("maintain", "-o", "json")
+    assert done == {"sampled": 1, "expired": 1, "removed": 0, "skipped": []}
+    (done,) = run("maintain", "--archive-days", "0", "-o", "json")
+    assert done["removed"] == 1
+    assert execute(database, "SELECT count(*) FROM airflow_pgmq.queue_samples") == [{"count": 1}]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["maintain", "--archive-days", "-1"], "negative"),
+        (["send", "orders", "text"], "double quotes"),
+        (["send", "nowhere", "1"], "create_queue('nowhere')"),
+        (["send", "orders", "1", "--delay", "soon"], "ISO 8601"),
+        (["peek", "nowhere"], "nowhere"),
+        (["queues", "nowhere"], "nowhere"),
+        (["pause", "shop", "job"], "No periodic job 'job'"),
+        (["requeue", "orders", "--from-archive", "--yes"], "say which"),
+        (["init", "Bad-Name"], "cannot be used"),
+    ],
+)
+def test_mistakes_are_one_line_that_says_what_to_do(
+    run: Run, failing: Callable[..., str], words: list[str], says: str
+) -> None:
+    run("init", "orders")
+    said = failing(*words)
+    assert says in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_connection_that_is_not_there_or_leads_nowhere(
+    parser: Any,
+    airflow_metadata: LocalPostgres,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CLOSED", "pgmq://nobody:secret@127.0.0.1:1/q")
+    for conn_id, says in (("nope", "nope"), ("closed", "Correct host and port")):
+        args = parser.parse_args(["pgmq", "queues", "--conn-id", conn_id])
+        with pytest.raises(SystemExit) as caught:
+            args.func(args)
+        said = capsys.readouterr().err
+        assert caught.value.code == 1
+        assert says in said
+        assert "secret" not in said
+
+
+def test_what_changes_is_in_the_audit_log_and_messages_are_not(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    monkeypatch.setattr(sys, "argv", ["airflow", "pgmq", "purge", "orders"])
+    run("init", "orders")
+    run("send", "orders", '"very private"')
+    run("purge", "orders", "--yes")
+    with create_session() as session:
+        events = list(session.scalars(select(Log).where(Log.event == "cli_purge")))
+        assert events
+        assert "orders" in str(events[-1].extra)
+        assert not any("very private" in str(each.extra) for each in session.scalars(select(Log)))
+
+
+def test_the_page_lists_every_command_and_every_finding() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    commands, findings = page.split("## What the doctor finds")
+    listed = set(re.findall(r"`([a-z-]+)[^`]*`", "\n".join(re.findall(r"^\| (`.+?) \|", commands, re.M))))
+    assert {command.name for group in get_commands() for command in group.subcommands} <= listed
+    core = Path(airflow_pgmq.core.__file__).parent
+    code = "".join((core / name).read_text() for name in ("findings.py", "rights.py", "problems.py"))
+    found = set(re.findall(r'Problem\(\s*"(\w+)"', code)) - PAGES_OWN
+    rows = re.findall(r"^\| (`.+?) \|", findings, re.M)
+    assert set(re.findall(r"`(\w+)`", "\n".join(rows))) == found

@@ -1,0 +1,82 @@
+"""The page's HTML, its files, and the ways into Airflow's frame."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+FRAME = {"Sec-Fetch-Dest": "iframe"}
+
+
+@pytest.fixture
+def nobody(as_user):
+    return as_user(None)
+
+
+@pytest.mark.parametrize("path", ["", "queue/mail", "jobs", "sent?dag_id=shop"])
+def test_a_view_is_a_page_without_data_that_loads_its_script(guest, path):
+    answer = guest.get(f"/pgmq/ui/{path}", headers=FRAME)
+    assert answer.headers["content-type"].startswith("text/html")
+    scripts = re.findall(r'src="(/pgmq/static/[^"]+)"', answer.text)
+    assert len(scripts) == 2
+    assert [guest.get(script).status_code for script in scripts] == [200, 200]
+    assert "<script>" not in answer.text
+
+
+def test_everything_that_the_page_names_is_there(guest):
+    page = guest.get("/pgmq/ui/", headers=FRAME).text
+    named = set(re.findall(r'(?:src|href)="([^"]+)"', page))
+    assert {path: guest.get(path).status_code for path in named} == dict.fromkeys(named, 200)
+
+
+def test_a_queues_name_is_escaped(guest):
+    answer = guest.get("/pgmq/ui/queue/%3Cscript%3Ealert(1)%3C%2Fscript%3E", headers=FRAME)
+    assert "<script>alert" not in answer.text
+
+
+def test_who_is_not_signed_in_gets_a_page_that_leads_to_the_sign_in(nobody):
+    answer = nobody.get("/pgmq/ui/queue/mail", headers=FRAME)
+    assert answer.status_code == 401
+    assert "/views/refused.js" in answer.text
+    assert "mail" not in answer.text
+
+
+def test_a_page_opened_by_itself_goes_into_airflows_frame(nobody):
+    answer = nobody.get(
+        "/pgmq/ui/queue/mail?tab=archive", headers={"Sec-Fetch-Dest": "document"}, follow_redirects=False
+    )
+    assert answer.status_code == 302
+    assert answer.headers["location"] == "/plugin/pgmq/pgmq/ui/queue/mail?tab=archive"
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("queue/mail?msg_id=4", "/plugin/pgmq/pgmq/ui/queue/mail?msg_id=4"),
+        ("jobs", "/plugin/pgmq/pgmq/ui/jobs"),
+        ("/evil.example", "/plugin/pgmq/pgmq/ui//evil.example"),
+        ("..%2F..%2Fevil", "/plugin/pgmq/pgmq/ui/../../evil"),
+    ],
+)
+def test_links_lead_into_airflows_frame_and_nowhere_else(nobody, path, location):
+    answer = nobody.get(f"/pgmq/go/{path}", follow_redirects=False)
+    assert answer.status_code == 302
+    assert answer.headers["location"] == location
+
+
+def test_files_are_asked_for_again_and_answered_shortly(guest):
+    first = guest.get("/pgmq/static/theme.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = guest.get("/pgmq/static/theme.js", headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_the_menu_entry_and_the_tabs_are_known_to_airflow(boss):
+    plugins = boss.get("/api/v2/plugins").json()["plugins"]
+    [ours] = [plugin for plugin in plugins if plugin["name"] == "pgmq"]
+    places = {view["destination"]: view["href"] for view in ours["external_views"]}
+    assert places.keys() == {"nav", "dag", "dag_run", "task_instance"}
+    for view in ours["external_views"]:
+        assert boss.get(f"/{view['icon']}").status_code == 200
+        assert boss.get(f"/{view['href']}", headers=FRAME).status_code == 200

@@ -1,0 +1,188 @@
+"""Nobody gets anything from any route of the page without being signed in, or more than they may."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from starlette.routing import Mount
+
+from airflow_pgmq.hooks import PgmqHook
+from tests.fixtures.ui import ACTING, act
+
+SECRET = "what-nobody-else-may-see"
+
+#: Files without data, and a redirect that says nothing but what was asked.
+PUBLIC = {"/static", "/go/{path:path}"}
+
+#: What an action needs to be more than a bad request.
+BODIES = {
+    "requeue": {"msg_ids": [1]},
+    "release": {"msg_ids": [1]},
+    "delete": {"msg_ids": [1]},
+    "purge": {"confirm": "mail"},
+}
+
+
+def routes() -> list[tuple[str, str]]:
+    """Method and path of everything that the application serves: a new route cannot escape."""
+    from airflow_pgmq.ui.app import app
+
+    found = []
+    for route in app.routes:
+        if isinstance(route, Mount):
+            found.append(("GET", route.path))
+        else:
+            found += [(method, route.path) for method in sorted(route.methods)]
+    return found
+
+
+def fill(path: str) -> str:
+    values = {
+        "connection_id": "pgmq_default",
+        "queue_name": "mail",
+        "namespace": "shop",
+        "name": "job",
+    }
+    path = re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
+    return f"/pgmq{path}" + ("?dag_id=shop" if path.endswith("/sent") else "")
+
+
+def request(client: Any, method: str, path: str, **options: Any) -> Any:
+    body = BODIES.get(path.rsplit("/", 1)[-1], {}) if method == "POST" else None
+    headers = options.pop("headers", ACTING)
+    return client.request(method, fill(path), json=body, headers=headers, follow_redirects=False)
+
+
+GUARDED = [each for each in routes() if each[1] not in PUBLIC]
+ACTIONS = [path for method, path in GUARDED if method == "POST"]
+each_route = pytest.mark.parametrize(("method", "path"), GUARDED)
+each_action = pytest.mark.parametrize("path", ACTIONS)
+
+
+@pytest.fixture
+def hook(pgmq_connection):
+    """A queue with a secret in it, and a job that sends one."""
+    from tests.fixtures.factories import job, tick
+
+    hook = PgmqHook(pgmq_connection)
+    for queue_name in ("mail", "mail_dlq"):
+        hook.create_queue(queue_name)
+    hook.send("mail", {"body": SECRET}, headers={"note": SECRET})
+    tick(job(message={"body": SECRET})).run(hook.client)
+    return hook
+
+
+def test_only_what_holds_no_data_is_public():
+    assert {path for _, path in routes()} - {path for _, path in GUARDED} == PUBLIC
+    assert len(ACTIONS) == 7
+
+
+@each_route
+def test_who_is_not_signed_in_gets_nothing(as_user, hook, method, path):
+    before = hook.metrics("mail").queue_length
+    answer = request(as_user(None), method, path)
+
+    assert answer.status_code == 401
+    assert SECRET not in answer.text
+    assert "mail" not in answer.text.replace(fill(path), "")
+    assert hook.metrics("mail").queue_length == before
+
+
+@each_route
+def test_a_forged_token_is_refused(as_user, hook, method, path):
+    client = as_user(None)
+    client.cookies.set("_token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJib3NzIn0.")
+    answer = request(client, method, path)
+
+    assert answer.status_code in (401, 403)
+    assert SECRET not in answer.text
+
+
+@each_action
+def test_who_may_only_look_cannot_act(guest, hook, path):
+    before = hook.metrics("mail").queue_length, hook.list_jobs()
+    answer = request(guest, "POST", path)
+
+    assert answer.status_code == 403
+    assert (hook.metrics("mail").queue_length, hook.list_jobs()) == before
+
+
+@each_action
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Pgmq-Request": "1", "Sec-Fetch-Site": "cross-site"},
+        {"X-Pgmq-Request": "1", "Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "same-origin"},
+    ],
+    ids=["neither", "cross-site", "same-site", "no header"],
+)
+def test_other_sites_cannot_act_for_a_user(boss, hook, path, headers):
+    before = hook.metrics("mail").queue_length
+    answer = request(boss, "POST", path, headers=headers)
+
+    assert answer.status_code == 403
+    assert hook.metrics("mail").queue_length == before
+
+
+@pytest.mark.parametrize("path", [path for method, path in GUARDED if method == "GET"])
+def test_no_get_shows_payloads_to_who_may_only_look(guest, hook, path):
+    answer = request(guest, "GET", path)
+
+    assert answer.status_code == 200
+    assert SECRET not in answer.text
+
+
+def test_payloads_are_shown_to_who_may_read_the_connection(boss, hook):
+    found = boss.get("/pgmq/api/pgmq_default/queues/mail/messages").json()["messages"]
+
+    assert found[0]["message"] == {"body": SECRET}
+    assert found[0]["headers"] == {"note": SECRET}
+
+
+@each_route
+def test_every_answer_forbids_inline_scripts_and_caches(boss, hook, method, path):
+    answer = request(boss, method, path)
+    policy = answer.headers["content-security-policy"]
+
+    assert answer.status_code == 200
+    assert "script-src 'self';" in policy
+    assert "default-src 'none';" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_headers_are_on_errors_and_files_too(boss, hook):
+    for path in ("static/theme.js", "static/none.js", "no/such/page", "api/pgmq_default/queues/none"):
+        answer = boss.get(f"/pgmq/{path}")
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_a_get_of_an_action_does_nothing(boss, hook):
+    assert boss.get("/pgmq/api/pgmq_default/queues/mail/purge").status_code == 405
+    assert hook.metrics("mail").queue_length > 0
+
+
+def test_connections_of_other_kinds_are_out_of_reach(boss, hook, monkeypatch):
+    """Whoever may see the page must not look into every Postgres that Airflow knows."""
+    import os
+
+    elsewhere = os.environ["AIRFLOW_CONN_PGMQ_DEFAULT"].replace('"pgmq"', '"postgres"', 1)
+    monkeypatch.setenv("AIRFLOW_CONN_BOOKS", elsewhere)
+
+    assert boss.get("/pgmq/api/books/queues").status_code == 404
+    assert act(boss, "books/queues/mail/purge", {"confirm": "mail"}).status_code == 404
+    listed = boss.get("/pgmq/api/connections").json()["connections"]
+    assert [each["connection_id"] for each in listed] == ["pgmq_default"]
+
+
+def test_what_a_user_may_do_is_said_with_the_connection(boss, guest):
+    (mine,) = boss.get("/pgmq/api/connections").json()["connections"]
+    (theirs,) = guest.get("/pgmq/api/connections").json()["connections"]
+
+    assert (mine["may_peek"], mine["may_write"]) == (True, True)
+    assert (theirs["may_peek"], theirs["may_write"]) == (False, False)

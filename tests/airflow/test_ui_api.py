@@ -1,0 +1,368 @@
+"""The page's API on Airflow's own application: what it answers, does, and says when it cannot."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import anyio
+import pytest
+from sqlalchemy import select
+
+from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.ui import database as ui_database
+from tests.fixtures.factories import execute, job, tick
+from tests.fixtures.ui import act
+
+API = "/pgmq/api/pgmq_default"
+
+
+@pytest.fixture
+def hook(pgmq_connection):
+    hook = PgmqHook(pgmq_connection)
+    for queue_name in ("mail", "mail_dlq"):
+        hook.create_queue(queue_name)
+    return hook
+
+
+@pytest.fixture
+def audit_log(airflow_metadata):
+    """Rows that the test adds: event, user, details."""
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+
+    def rows():
+        with create_session() as session:
+            statement = select(Log.id, Log.event, Log.owner, Log.extra).order_by(Log.id)
+            return session.execute(statement.where(Log.event.like("pgmq_%"))).all()
+
+    before = len(rows())
+    return lambda: [(row.event, row.owner, json.loads(row.extra)) for row in rows()[before:]]
+
+
+def test_queues(boss, hook):
+    hook.send_batch("mail", [1, 2])
+    found = boss.get(f"{API}/queues").json()
+
+    assert [(each["queue_name"], each["length"]) for each in found["queues"]] == [
+        ("mail", 2),
+        ("mail_dlq", 0),
+    ]
+    assert found["at"].endswith("Z")
+    assert [each["code"] for each in found["problems"]] == ["not_maintained"]
+
+
+@pytest.mark.parametrize(("range_", "points"), [("hour", 61), ("day", 145), ("week", 169)])
+def test_one_queue(boss, hook, range_, points):
+    found = boss.get(f"{API}/queues/mail", params={"range": range_}).json()
+
+    assert found["queue_name"] == "mail"
+    assert len(found["history"]) == points
+
+
+def test_jobs_name_dags_whose_ids_have_dots(boss, hook, airflow_metadata):
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.merge(DagModel(dag_id="shop.eu", bundle_name="dags-folder"))
+    tick(job(), owner="shop.eu.ticks.every_minute").run(hook.client)
+    found = boss.get(f"{API}/jobs").json()
+
+    assert (found["jobs"][0]["dag_id"], found["jobs"][0]["task_id"]) == ("shop.eu", "ticks.every_minute")
+    assert found["namespaces"][0]["dag_id"] == "shop.eu"
+
+
+def test_messages_are_redacted_by_the_option(boss, hook, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__PGMQ__REDACT_KEYS", "Iban, pin")
+    hook.send("mail", {"to": {"IBAN": "DE00", "password": "p"}}, headers={"pin": 1})
+    (found,) = boss.get(f"{API}/queues/mail/messages").json()["messages"]
+
+    assert found["message"] == {"to": {"IBAN": "***", "password": "p"}}
+    assert found["headers"] == {"pin": "***"}
+    assert found["redacted"]
+
+
+def test_passwords_are_redacted_by_default(boss, hook):
+    hook.send("mail", {"Password": "p"})
+    (found,) = boss.get(f"{API}/queues/mail/messages").json()["messages"]
+
+    assert found["message"] == {"Password": "***"}
+
+
+def test_sent(boss, hook):
+    source = {"dag_id": "shop", "run_id": "r/1", "task_id": "t", "map_index": 3}
+    hook.send("mail", 1, headers={"source": source})
+    hook.send("mail", 2, headers={"source": {**source, "map_index": 4}})
+    found = boss.get(f"{API}/sent", params=source).json()["messages"]
+
+    assert [(each["queue_name"], each["message"], each["source"]) for each in found] == [("mail", 1, source)]
+
+
+# Actions.
+
+
+def test_pause_run_now_and_resume(boss, hook, audit_log):
+    tick(job()).run(hook.client)
+    paused = act(boss, "pgmq_default/jobs/shop/job/pause").json()
+    ran = act(boss, "pgmq_default/jobs/shop/job/run-now").json()
+    resumed = act(boss, "pgmq_default/jobs/shop/job/resume").json()
+
+    assert (paused["name"], paused["paused"], resumed["paused"]) == ("job", True, False)
+    assert [message.msg_id for message in hook.read("mail")] == [ran["msg_id"]]
+    common = {"connection": "pgmq_default", "job": "shop/job"}
+    assert audit_log() == [
+        ("pgmq_pause", "boss", {**common, "withdrawn": 10}),
+        ("pgmq_run_now", "boss", {**common, "msg_id": ran["msg_id"]}),
+        ("pgmq_resume", "boss", common),
+    ]
+
+
+def test_dead_letters_come_back_to_where_they_came_from(boss, hook, audit_log):
+    hook.create_queue("other")
+    for queue_name in ("mail", "other"):
+        hook.send_batch(queue_name, [f"{queue_name} {n}" for n in range(3)])
+        hook.dead_letter(
+            queue_name, hook.read(queue_name, max_messages=3), "no", dead_letter_queue="mail_dlq"
+        )
+    first = act(boss, "pgmq_default/queues/mail_dlq/requeue", {"msg_ids": [1, 4]})
+    rest = act(boss, "pgmq_default/queues/mail_dlq/requeue", {"limit": 10})
+
+    assert (first.json(), rest.json()) == ({"changed": 2}, {"changed": 4})
+    assert hook.metrics("mail").queue_length == hook.metrics("other").queue_length == 3
+    assert [(event, user, details["changed"]) for event, user, details in audit_log()] == [
+        ("pgmq_requeue", "boss", 2),
+        ("pgmq_requeue", "boss", 4),
+    ]
+
+
+def test_dead_letters_of_other_clients_come_back_by_the_name(boss, hook):
+    """They may have been sent there as they were."""
+    hook.create_queue("a")
+    hook.send("mail_dlq", "plain")
+    hook.send("mail_dlq", "other", headers={"dead_letter": {"queue": "a"}})
+
+    assert act(boss, "pgmq_default/queues/mail_dlq/requeue").json() == {"changed": 2}
+    assert [message.message for message in hook.read("mail", max_messages=5)] == ["plain"]
+    assert [message.message for message in hook.read("a", max_messages=5)] == ["other"]
+
+
+def test_archived_messages_come_back(boss, hook):
+    hook.send_batch("mail", [1, 2])
+    hook.archive("mail", [1, 2])
+    changed = act(boss, "pgmq_default/queues/mail/requeue", {"msg_ids": [2], "where": "archive"}).json()
+
+    assert changed == {"changed": 1}
+    assert [message.message for message in hook.read("mail")] == [2]
+
+
+def test_release_and_delete(boss, hook, audit_log):
+    hook.send_batch("mail", ["held", "deleted", "kept"])
+    hook.read("mail", max_messages=3, visibility_timeout=3600)
+
+    assert act(boss, "pgmq_default/queues/mail/release", {"msg_ids": [1, 99]}).json() == {"changed": 1}
+    assert act(boss, "pgmq_default/queues/mail/delete", {"msg_ids": [2]}).json() == {"changed": 1}
+    assert [message.message for message in hook.read("mail", max_messages=3)] == ["held"]
+    assert hook.metrics("mail").queue_length == 2
+    assert "held" not in str(audit_log())
+
+
+def test_purge_wants_the_name_typed(boss, hook, audit_log):
+    hook.send_batch("mail", [1, 2])
+    refused = act(boss, "pgmq_default/queues/mail/purge", {"confirm": "Mail"})
+
+    assert refused.status_code == 422
+    assert hook.metrics("mail").queue_length == 2
+    assert act(boss, "pgmq_default/queues/mail/purge", {"confirm": "mail"}).json() == {"changed": 2}
+    assert audit_log() == [
+        ("pgmq_purge", "boss", {"connection": "pgmq_default", "queue": "mail", "changed": 2})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("queues/mail/release", {}),
+        ("queues/mail/release", {"msg_ids": []}),
+        ("queues/mail/release", {"msg_ids": list(range(1001))}),
+        ("queues/mail/delete", {"msg_ids": ["x"]}),
+        ("queues/mail/delete", {"msg_ids": [2**63]}),
+        ("queues/mail/requeue", {"limit": 5}),
+        ("queues/mail/requeue", {"where": "archive"}),
+        ("queues/mail_dlq/requeue", {"limit": 0}),
+        ("queues/mail/purge", {}),
+        ("queues/a$b/purge", {"confirm": "a$b"}),
+    ],
+)
+def test_bad_input_changes_nothing(boss, hook, audit_log, path, body):
+    answer = act(boss, f"pgmq_default/{path}", body)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+    assert audit_log() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("queues/mail?range=year", 422),
+        ("queues/mail/messages?limit=201", 422),
+        ("queues/mail/messages?msg_id=-1", 422),
+        ("queues/mail/messages?where=elsewhere", 422),
+        ("queues/none", 404),
+        ("queues/none/messages", 404),
+        ("sent", 422),
+        ("nothing", 404),
+    ],
+)
+def test_bad_questions(boss, hook, path, status):
+    answer = boss.get(f"{API}/{path}")
+
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+
+
+def test_unknown_things(boss, hook):
+    for path in ("jobs/shop/none/pause", "jobs/shop/none/run-now", "queues/none/purge"):
+        answer = act(boss, f"pgmq_default/{path}", {"confirm": "none"})
+        assert answer.status_code == 404, path
+    assert boss.get("/pgmq/api/none/queues").json() == {"detail": "There is no PGMQ connection 'none'."}
+
+
+# When the queue database fails.
+
+
+def test_a_connection_that_leads_nowhere(boss, monkeypatch):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_PGMQ_DEFAULT",
+        json.dumps({"conn_type": "pgmq", "host": "/nowhere", "login": "me", "password": "hunter2"}),
+    )
+    answer = boss.get(f"{API}/queues")
+
+    assert answer.status_code == 502
+    assert answer.json()["detail"].startswith("Connection pgmq_default: could not connect: ")
+    assert "/nowhere" in answer.json()["detail"]
+    assert "hunter2" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_a_database_without_pgmq(boss, empty_database, monkeypatch):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_PGMQ_DEFAULT",
+        json.dumps(
+            {
+                "conn_type": "pgmq",
+                "host": str(empty_database.server.directory),
+                "login": "postgres",
+                "schema": empty_database.name,
+            }
+        ),
+    )
+    answer = boss.get(f"{API}/queues")
+
+    assert answer.status_code == 502
+    assert "install()" in answer.json()["detail"]
+
+
+def test_slow_statements_are_given_up(boss, hook, database, monkeypatch):
+    monkeypatch.setattr(ui_database, "STATEMENT_TIMEOUT", 1)
+    with database.connect() as connection:
+        connection.execute("LOCK pgmq.q_mail")
+        answer = boss.get(f"{API}/queues/mail/messages")
+
+    assert answer.status_code == 502
+    assert answer.json()["detail"] == "Connection pgmq_default: the database took longer than 1 s to answer"
+
+
+def test_reading_is_done_on_connections_that_cannot_write(boss, hook):
+    def write(hook):
+        hook.send("mail", 1)
+
+    with pytest.raises(Exception, match="read-only transaction") as caught:
+        anyio.run(ui_database.read, "pgmq_default", write)
+    assert caught.value.status_code == 502
+    assert hook.metrics("mail").queue_length == 0
+
+
+def test_the_database_sees_who_asks(pgmq_connection, hook):
+    def ask(hook):
+        with hook.get_conn() as conn:
+            return conn.execute(
+                "SELECT current_setting('application_name'), current_setting('statement_timeout')"
+            ).fetchone()
+
+    assert anyio.run(ui_database.read, "pgmq_default", ask) == ("airflow-pgmq-ui", "5s")
+
+
+def test_options_of_the_connection_stay(boss, hook, monkeypatch, database):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_PGMQ_DEFAULT",
+        json.dumps(
+            {
+                "conn_type": "pgmq",
+                "host": str(database.server.directory),
+                "login": "postgres",
+                "schema": database.name,
+                "extra": {"options": "-c search_path=elsewhere"},
+            }
+        ),
+    )
+
+    def ask(hook):
+        with hook.get_conn() as conn:
+            return conn.execute("SHOW search_path").fetchone()
+
+    assert anyio.run(ui_database.read, "pgmq_default", ask) == ("elsewhere",)
+
+
+def test_overload_is_refused_and_leaves_airflow_its_threads(pgmq_connection, hook):
+    """More requests than may wait: the rest is told so at once, and the loop stays free."""
+    hold = threading.Event()
+    started = threading.Semaphore(0)
+    answers = []
+
+    def work(hook):
+        started.release()
+        assert hold.wait(60)
+
+    async def ask():
+        try:
+            await ui_database.read("pgmq_default", work)
+            answers.append(200)
+        except Exception as exc:
+            answers.append(exc.status_code)
+
+    async def main():
+        async with anyio.create_task_group() as group:
+            for _ in range(ui_database.THREADS + ui_database.WAITING + 5):
+                group.start_soon(ask)
+            for _ in range(ui_database.THREADS):
+                await anyio.to_thread.run_sync(started.acquire)
+            begun = time.monotonic()
+            await anyio.to_thread.run_sync(lambda: None)
+            assert time.monotonic() - begun < 1
+            refused = list(answers)
+            hold.set()
+            assert refused == [503] * 5
+
+    anyio.run(main)
+    assert sorted(answers) == [200] * (ui_database.THREADS + ui_database.WAITING) + [503] * 5
+
+
+def test_an_action_that_fails_is_not_in_the_log(boss, hook, database, audit_log):
+    execute(database, "ALTER TABLE pgmq.q_mail RENAME TO q_gone")
+    answer = act(boss, "pgmq_default/queues/mail/delete", {"msg_ids": [1]})
+
+    assert answer.status_code == 404
+    assert audit_log() == []
+
+
+def test_html_in_a_message_stays_data(boss, hook):
+    """The answer is JSON that no browser takes for a page."""
+    hook.send("mail", {"html": "<script>alert(1)</script>"}, dedup_key="<b>x</b>")
+    answer = boss.get(f"{API}/queues/mail/messages")
+
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json()["messages"][0]["message"] == {"html": "<script>alert(1)</script>"}

@@ -1,0 +1,197 @@
+"""A week of a shop's queues: busy, idle, huge, failing ones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow_pgmq.compat import utcnow
+from airflow_pgmq.core import slots, strip
+from airflow_pgmq.jobs import PeriodicJob
+from tests.browser.jobs import JOBS, NAMESPACE
+from tests.fixtures.factories import execute, tick
+
+if TYPE_CHECKING:
+    from airflow_pgmq.hooks import PgmqHook
+    from tests.fixtures.postgres import Database
+
+QUEUES = ("billing", "cache", "emails", "events", "orders", "reports", "returns", "stock", "webhooks")
+#: For the actions of one test each; `requeued` has dead letters.
+OWN = ("released", "removed", "purged", "requeued")
+EMPTY = "returns"
+HUGE = 400_000
+#: Namespaces whose Dag has stopped, and whose job is behind.
+STOPPED = "warehouse"
+BEHIND = "support"
+#: Of the last 30 slots of each job, the oldest is 0.
+MISSED, LATE, AGAIN = {11, 12}, {13, 14}, {20}
+PAUSED = "newsletter"
+
+_REMEMBERED = """
+    WITH ledger AS (
+        INSERT INTO airflow_pgmq.dedup_ledger (queue_name, dedup_key, msg_id, first_at, expires_at)
+        VALUES (%(queue)s, %(key)s, 0, %(first_at)s, %(slot)s + interval '60 days') ON CONFLICT DO NOTHING
+    ), repeated AS (
+        INSERT INTO airflow_pgmq.repeated_slots (namespace, name, slot, repeated_at)
+        SELECT %(namespace)s, %(name)s, %(slot)s, now() WHERE %(again)s ON CONFLICT DO NOTHING
+    )
+    UPDATE airflow_pgmq.periodic_jobs SET last_slot = greatest(last_slot, %(slot)s),
+           last_sent_at = greatest(last_sent_at, %(first_at)s)
+    WHERE namespace = %(namespace)s AND name = %(name)s
+"""
+
+_MESSAGES = """
+    INSERT INTO pgmq.{table} (vt, enqueued_at, read_ct, message, headers)
+    SELECT clock_timestamp() + {vt}, clock_timestamp() - {age}, {reads},
+           jsonb_build_object('id', n, 'kind', {kind}), jsonb_build_object('dedup_key', {kind} || '/' || n)
+    FROM generate_series(1, {number}) AS n
+"""
+# Like people's days: little at night, much at noon. The counters end where the server's own stand.
+_SAMPLES = """
+    WITH minutes AS (
+        SELECT at, 60 - extract(epoch FROM now() - at) / 60 AS n,
+               greatest(0, round({busy} * (1.2 + sin((extract(epoch FROM at) / 86400 - 0.3) * 2 * pi()))
+                                 * (0.7 + 0.6 * random())))::bigint AS arrived
+        FROM generate_series(date_trunc('minute', now()) - interval '7 days',
+                             date_trunc('minute', now()) - interval '1 minute', interval '1 minute') AS at
+    ), stands AS (
+        SELECT n_tup_ins AS ins, n_tup_del AS del FROM pg_stat_user_tables
+        WHERE schemaname = 'pgmq' AND relname = 'q_{queue}'
+    ), waiting AS (
+        SELECT at, arrived, {held} + round(arrived * (0.5 + random()))::bigint AS held FROM minutes
+    ), sums AS (
+        SELECT at, held - first_value(held) OVER (ORDER BY at DESC) AS more, held,
+               sum(arrived) OVER (ORDER BY at) AS arrived, sum(arrived) OVER () AS total
+        FROM waiting
+    )
+    INSERT INTO airflow_pgmq.queue_samples
+    SELECT '{queue}', at, ins - total + arrived,
+           CASE WHEN {read} THEN del - total + arrived - more ELSE del END, held, held, 0, 20 + random() * 30
+    FROM sums, stands
+"""
+
+
+def fill(hook: PgmqHook, database: Database) -> None:
+    """Put everything there that needs no Airflow."""
+    for name in QUEUES:
+        hook.create_queue(name, notify=False)
+    _archived(hook, "orders", 180)
+    _dead(hook, "orders", 3)
+    _queued(database, "orders", 12, age="n * interval '2 seconds'")
+    _queued(database, "emails", 34, age="interval '3 minutes'", vt="n * interval '20 seconds'")
+    _queued(database, "emails", 6, age="interval '1 minute'", vt="interval '10 minutes'", reads=1)
+    _queued(database, "webhooks", 215, age="interval '3 hours'", vt="interval '-3 hours'")
+    _queued(database, "events", HUGE, age="interval '40 seconds'")
+    _history(database)
+    _old_jobs(hook, database)
+    execute(database, "ANALYZE")
+
+
+def _queued(
+    database: Database,
+    queue: str,
+    number: int,
+    *,
+    age: str = "interval '5 seconds'",
+    vt: str = "interval '0'",
+    reads: int = 0,
+) -> None:
+    kind = f"'{queue.rstrip('s')}'"
+    text = _MESSAGES.format(table=f"q_{queue}", number=number, age=age, vt=vt, reads=reads, kind=kind)
+    execute(database, text)
+
+
+def _archived(hook: PgmqHook, queue: str, number: int) -> None:
+    results = hook.send_batch(queue, [{"id": 100 + n, "kind": "order"} for n in range(number)])
+    hook.archive(queue, [result.msg_id for result in results])
+
+
+def _dead(hook: PgmqHook, queue: str, number: int) -> None:
+    from airflow_pgmq.statements import consuming
+
+    results = hook.send_batch(queue, [{"order": 900 + n, "total": None} for n in range(number)])
+    hook.create_queue(f"{queue}_dlq", notify=False)
+    dead = hook.read(queue, max_messages=len(results), visibility_timeout=60)
+    reason = "KeyError: 'total' has no value (read 5 times)"
+    hook.client.run(lambda: consuming.dead_letter(queue, f"{queue}_dlq", dead, reason))
+
+
+def _history(database: Database) -> None:
+    samples = [
+        ("orders", 40, 12, True),
+        ("emails", 15, 40, True),
+        ("events", 700, HUGE, True),
+        ("cache", 1, 10, True),
+        ("stock", 6, 2, True),
+        ("webhooks", 2, 215, False),
+    ]
+    for queue, busy, held, read in samples:
+        execute(database, _SAMPLES.format(queue=queue, busy=busy, held=held, read=str(read).lower()))
+
+
+def fill_own(hook: PgmqHook, database: Database) -> None:
+    """Queues whose messages a test may take away."""
+    for name in OWN:
+        hook.create_queue(name, notify=False)
+    _dead(hook, "requeued", 4)
+    for name in OWN:
+        _queued(database, name, 5, vt="interval '1 hour'" if name == "released" else "interval '0'")
+
+
+def drop_own(hook: PgmqHook) -> None:
+    """And away with them."""
+    for name in (*OWN, "requeued_dlq"):
+        hook.drop_queue(name)
+
+
+def age(hook: PgmqHook, database: Database) -> None:
+    """As if the shop's jobs had run for weeks, and not always well; for after their first tick."""
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET deployed_at = now() - interval '60 days' WHERE namespace = %s",
+        [NAMESPACE],
+    )
+    now = utcnow()
+    for job in JOBS:
+        for position, slot in enumerate(strip.recent(job, now)):
+            if position not in MISSED:
+                _remember(database, job, slot, late=position in LATE, again=position in AGAIN)
+    hook.pause_job(NAMESPACE, PAUSED)
+
+
+def _remember(database: Database, job: PeriodicJob, slot: datetime, *, late: bool, again: bool) -> None:
+    values = {
+        "queue": job.queue_name,
+        "namespace": NAMESPACE,
+        "name": job.name,
+        "key": slots.key(NAMESPACE, job.name, slot),
+        "slot": slot,
+        "first_at": slot + timedelta(minutes=4 if late else -9),
+        "again": again,
+    }
+    execute(database, _REMEMBERED, values)
+
+
+def fall_behind(database: Database) -> None:
+    """A job whose slot nobody gets to, although its Dag ticks."""
+    execute(database, "UPDATE airflow_pgmq.namespaces SET ticked_at = now() WHERE namespace = %s", [BEHIND])
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET next_slot = now() - interval '20 minutes'"
+        " WHERE namespace = %s",
+        [BEHIND],
+    )
+
+
+def _old_jobs(hook: PgmqHook, database: Database) -> None:
+    """Jobs whose Dag has stopped, and one that is behind."""
+    hourly = {"cron": "0 * * * *", "queue_name": "stock", "message": {}}
+    for namespace in (STOPPED, BEHIND):
+        job = PeriodicJob(name=f"{namespace}_check", **hourly)
+        tick(job, namespace=namespace, owner=f"{namespace}_jobs.tick", look_ahead=1).run(hook.client)
+    execute(
+        database,
+        "UPDATE airflow_pgmq.namespaces SET ticked_at = now() - interval '3 hours' WHERE namespace = %s",
+        [STOPPED],
+    )
+    fall_behind(database)

@@ -1,0 +1,158 @@
+"""What the buttons do to the database; whoever may not do it sees no button."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser import stock
+
+expect = pytest.importorskip("playwright.sync_api", reason="`make browser` installs it").expect
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_queues(site):
+    stock.fill_own(site.live.hook(), site.live.queues)
+    yield
+    stock.drop_own(site.live.hook())
+
+
+def choose(visitor, *msg_ids):
+    for msg_id in msg_ids:
+        visitor.frame.get_by_label(f"Choose message {msg_id}", exact=True).check()
+
+
+def test_messages_are_released(visit, site):
+    first, second, *_ = site.ids("released")
+    visitor = visit()
+    frame = visitor.open("queue/released")
+    choose(visitor, first, second)
+    frame.get_by_role("button", name="Release").click()
+    visitor.confirm("Release")
+    expect(frame.get_by_text("2 messages released")).to_be_visible()
+    visible = site.ask("SELECT msg_id FROM pgmq.q_released WHERE vt <= clock_timestamp() ORDER BY msg_id")
+    assert [row[0] for row in visible] == [first, second]
+
+
+def test_messages_are_deleted(visit, site):
+    first, *rest = site.ids("removed")
+    visitor = visit()
+    frame = visitor.open("queue/removed")
+    choose(visitor, first)
+    frame.get_by_role("button", name="Delete").click()
+    visitor.confirm("Delete")
+    expect(frame.get_by_text("1 message deleted")).to_be_visible()
+    expect(frame.get_by_role("button", name=str(first), exact=True)).to_have_count(0)
+    assert site.ids("removed") == rest
+
+
+def test_a_dialog_that_is_called_off_does_nothing(visit, site):
+    before = site.ids("removed")
+    visitor = visit()
+    frame = visitor.open("queue/removed")
+    choose(visitor, before[-1])
+    frame.get_by_role("button", name="Delete").click()
+    visitor.page.keyboard.press("Escape")
+    expect(frame.get_by_role("dialog")).to_have_count(0)
+    assert site.ids("removed") == before
+
+
+def test_a_queue_is_purged_once_its_name_is_typed(visit, site):
+    visitor = visit()
+    frame = visitor.open("queue/purged")
+    frame.get_by_role("button", name="Purge…").click()
+    purge = frame.get_by_role("dialog").get_by_role("button", name="Purge")
+    expect(purge).to_be_disabled()
+    frame.get_by_label("Type purged to confirm").fill("orders")
+    expect(purge).to_be_disabled()
+    frame.get_by_label("Type purged to confirm").fill("purged")
+    visitor.confirm("Purge")
+    expect(frame.get_by_text("5 messages deleted")).to_be_visible()
+    expect(frame.get_by_role("heading", name="The queue is empty")).to_be_visible()
+    assert site.ids("purged") == []
+
+
+def test_dead_letters_are_requeued(visit, site):
+    before = len(site.ids("requeued"))
+    first, *rest = site.ids("requeued_dlq")
+    visitor = visit()
+    frame = visitor.open("queue/requeued", tab="dead_letters")
+    choose(visitor, first)
+    frame.get_by_role("button", name="Requeue", exact=True).click()
+    visitor.confirm("Requeue")
+    expect(frame.get_by_text("1 message requeued")).to_be_visible()
+    assert site.ids("requeued_dlq") == rest
+    frame.get_by_role("button", name="Requeue all").click()
+    visitor.confirm("Requeue")
+    expect(frame.get_by_role("heading", name="No dead letters")).to_be_visible()
+    assert site.ids("requeued_dlq") == []
+    assert len(site.ids("requeued")) == before + 1 + len(rest)
+
+
+def test_a_job_is_paused_and_resumed(visit, site):
+    state = "SELECT paused FROM airflow_pgmq.periodic_jobs WHERE name = 'stock_sync'"
+    visitor = visit()
+    frame = visitor.open("jobs")
+    frame.get_by_role("button", name="Pause: stock_sync").click()
+    visitor.confirm("Pause")
+    expect(visitor.row("stock_sync")).to_contain_text("paused")
+    assert site.ask(state) == [(True,)]
+    frame.get_by_role("button", name="Resume: stock_sync").click()
+    visitor.confirm("Resume")
+    expect(frame.get_by_role("button", name="Pause: stock_sync")).to_be_visible()
+    assert site.ask(state) == [(False,)]
+
+
+def test_a_job_is_run_now(visit, site):
+    before = site.ids("reports")
+    visitor = visit()
+    frame = visitor.open("jobs")
+    frame.get_by_role("button", name="Run now: monthly_report").click()
+    visitor.confirm("Run now")
+    expect(frame.get_by_text("monthly_report: sent")).to_be_visible()
+    assert len(site.ids("reports")) == len(before) + 1
+
+
+def test_what_was_done_is_in_the_audit_log(visit, site):
+    visitor = visit()
+    frame = visitor.open("jobs")
+    frame.get_by_role("button", name="Run now: monthly_report").click()
+    visitor.confirm("Run now")
+    logged = site.live.ask(
+        "SELECT owner FROM log WHERE event LIKE 'pgmq%%run_now%%' ORDER BY id DESC LIMIT 1"
+    )
+    assert logged == [("admin",)]
+
+
+@pytest.mark.parametrize(
+    "path", ["queue/released", "queue/orders?tab=dead_letters", "queue/orders?tab=archive", "jobs"]
+)
+def test_a_viewer_has_no_buttons_that_change_anything(visit, path):
+    visitor = visit("viewer")
+    frame = visitor.open(path)
+    expect(frame.get_by_role("row").nth(1)).to_be_visible()
+    for name in ("Purge", "Release", "Delete", "Requeue", "Pause", "Resume", "Run now"):
+        assert frame.get_by_role("button", name=name).count() == 0
+    assert frame.get_by_role("checkbox").count() == 0
+
+
+def test_what_fails_is_said_in_the_dialog(visit, site):
+    """The queue goes while somebody looks at it."""
+    site.live.execute_on_queues("SELECT pgmq.create('vanishing')")
+    site.live.execute_on_queues("SELECT pgmq.send('vanishing', '{}')")
+    visitor = visit()
+    visitor.expected = ("/queues/vanishing",)
+    frame = visitor.open("queue/vanishing")
+    choose(visitor, 1)
+    site.live.execute_on_queues("SELECT pgmq.drop_queue('vanishing')")
+    frame.get_by_role("button", name="Delete").click()
+    dialog = frame.get_by_role("dialog")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("vanishing")
+    dialog.get_by_role("button", name="Cancel").click()
+
+
+def test_a_paused_job_is_not_pausable(visit):
+    visitor = visit()
+    frame = visitor.open("jobs")
+    expect(frame.get_by_role("button", name=f"Resume: {stock.PAUSED}")).to_be_visible()
+    expect(frame.get_by_role("button", name=f"Pause: {stock.PAUSED}")).to_have_count(0)

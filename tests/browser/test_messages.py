@@ -1,0 +1,110 @@
+"""Looking at messages: their content, who sent them, and that nothing in them is ever run."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api", reason="`make browser` installs it").expect
+
+HOSTILE = "order/<img src=x onerror='window.hurt = 1'>"
+
+
+def open_hostile(visitor):
+    """The message that `send_hostile` has sent, opened below its row."""
+    frame = visitor.open("queue/orders", by="dedup_key", q=HOSTILE)
+    frame.get_by_role("cell").get_by_role("button").click()
+    return frame.locator(".message")
+
+
+def test_a_message_of_html_and_script_does_nothing(visit):
+    visitor = visit()
+    message = open_hostile(visitor)
+    expect(message).to_contain_text("<script>window.hurt = 1</script>")
+    expect(message).to_contain_text("<svg onload='window.hurt = 1'>")
+    for frame in visitor.page.frames:
+        assert frame.evaluate("window.hurt") is None
+    assert visitor.frame.locator("main script, main img[src], main b:not([data-field])").count() == 0
+
+
+def test_secrets_are_hidden_and_large_numbers_keep_their_digits(visit):
+    message = open_hostile(visit())
+    expect(message.get_by_role("region", name="Message")).to_contain_text('"token": "***"')
+    expect(message).not_to_contain_text("tok_live_secret")
+    expect(message).to_contain_text("12345678901234567890")
+    expect(message).to_contain_text("values hidden")
+
+
+def test_a_viewer_sees_that_a_message_is_there_and_not_what_it_says(visit):
+    visitor = visit("viewer")
+    answers: list[str] = []
+    visitor.page.on("response", lambda each: answers.append(each.text()) if "/messages" in each.url else None)
+    message = open_hostile(visitor)
+    expect(message).to_contain_text("The content is shown to users who may see the connection")
+    expect(message).not_to_contain_text("window.hurt = 1</script>")
+    assert answers
+    assert not any("<script>" in each for each in answers)
+
+
+def test_the_run_that_sent_a_message_is_a_link_into_airflow(visit, site):
+    visitor = visit()
+    open_hostile(visitor).get_by_role("link", name="shop_orders.send_hostile").click()
+    wanted = f"/dags/shop_orders/runs/{site.run_id('shop_orders')}/tasks/send_hostile"
+    visitor.page.wait_for_url(lambda url: unquote(url).endswith(wanted))
+
+
+@pytest.mark.parametrize(
+    ("by", "text", "found"), [("Message id", "184", "order/1"), ("Dedup key", "order/2", "order/2")]
+)
+def test_messages_are_found(visit, by, text, found):
+    visitor = visit()
+    frame = visitor.open("queue/orders")
+    expect(frame.locator(".opener").first).to_be_visible()
+    frame.get_by_label("Search by").select_option(by)
+    frame.get_by_label("Search messages").fill(text)
+    frame.get_by_label("Search messages").press("Enter")
+    expect(frame.locator(".opener")).to_have_count(1)
+    expect(visitor.row(found).first).to_be_visible()
+
+
+def test_messages_of_a_job_are_found(visit, site):
+    frame = visit().open("queue/cache", by="job", q="cache_warm")
+    expect(frame.locator(".opener").first).to_be_visible()
+
+
+def test_a_link_to_a_message_that_was_archived_finds_it(visit, site):
+    ((msg_id,),) = site.ask("SELECT min(msg_id) FROM pgmq.a_orders")
+    frame = visit().open("queue/orders", msg_id=msg_id)
+    expect(frame.get_by_role("link", name=re.compile("^Archive"))).to_have_attribute("aria-current", "page")
+    expect(frame.locator(".message")).to_contain_text("Archived")
+
+
+def test_the_archive_comes_page_by_page(visit):
+    frame = visit().open("queue/orders", tab="archive")
+    expect(frame.locator(".opener")).to_have_count(50)
+    frame.get_by_role("button", name="Show more").click()
+    expect(frame.locator(".opener")).to_have_count(100)
+
+
+def test_dead_letters_say_why(visit):
+    frame = visit().open("queue/orders", tab="dead_letters")
+    expect(frame.get_by_text("KeyError: 'total' has no value").first).to_be_visible()
+    frame.locator(".opener").first.click()
+    expect(frame.locator(".message")).to_contain_text("Died in")
+
+
+def test_the_keyboard_is_enough(visit):
+    visitor = visit()
+    frame = visitor.open("queue/orders")
+    opener = frame.locator(".opener").first
+    opener.focus()
+    opener.press("Enter")
+    expect(opener).to_have_attribute("aria-expanded", "true")
+    opener.press("Enter")
+    expect(opener).to_have_attribute("aria-expanded", "false")
+    frame.get_by_role("button", name="Purge…").press("Enter")
+    expect(frame.get_by_label(re.compile("to confirm"))).to_be_visible()
+    visitor.page.keyboard.press("Escape")
+    expect(frame.get_by_role("dialog")).to_have_count(0)

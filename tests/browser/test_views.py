@@ -1,0 +1,188 @@
+"""Every view, as somebody sees it who may do everything and as somebody who may only look."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.browser import stock
+from tests.browser.site import BROKEN
+
+expect = pytest.importorskip("playwright.sync_api", reason="`make browser` installs it").expect
+
+each_user = pytest.mark.parametrize("user", ["admin", "viewer"])
+
+
+@each_user
+def test_the_page_is_in_airflows_navigation(visit, site, user):
+    visitor = visit(user)
+    visitor.page.goto(site.url)
+    visitor.page.get_by_role("button", name="Browse").click()
+    visitor.page.get_by_role("menuitem", name="PGMQ").click()
+    expect(visitor.row("orders").first).to_be_visible()
+    expect(visitor.page).to_have_url(re.compile("/plugin/pgmq"))
+
+
+@each_user
+def test_queues_say_how_full_they_are(visit, user):
+    visitor = visit(user)
+    visitor.open()
+    row = visitor.row("emails").get_by_role("cell")
+    expect(row.nth(2)).to_have_text("6")
+    expect(visitor.row("events").get_by_role("cell").nth(1)).to_have_text("≈ 400K")
+    expect(visitor.row("orders").get_by_role("img")).to_have_attribute(
+        "aria-label", re.compile("Last hour: .* arrived, .* completed")
+    )
+
+
+def test_problems_are_seen_at_a_glance(visit):
+    visitor = visit()
+    visitor.open()
+    expect(visitor.row("webhooks")).to_contain_text("nobody has removed any in the last hour")
+    expect(visitor.row("orders")).to_contain_text("dead letters wait in orders_dlq")
+
+
+def test_queues_are_sorted_and_searched_and_the_address_remembers(visit):
+    visitor = visit()
+    frame = visitor.open()
+    head = frame.get_by_role("columnheader", name="Visible")
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "descending")
+    expect(frame.get_by_role("row").nth(1)).to_contain_text("events")
+    frame.get_by_label("Search queues").fill("web")
+    expect(frame.get_by_role("row")).to_have_count(2)
+    inside = visitor.page.frames[-1].url
+    assert "sort=visible" in inside
+    assert "q=web" in inside
+
+
+def test_dead_letter_queues_are_shown_when_asked_for(visit):
+    visitor = visit()
+    frame = visitor.open()
+    expect(visitor.row("orders").first).to_be_visible()
+    expect(frame.get_by_role("link", name="orders_dlq", exact=True)).to_have_count(0)
+    frame.get_by_label("Dead letter queues").check()
+    expect(frame.get_by_role("link", name="orders_dlq", exact=True)).to_be_visible()
+
+
+@each_user
+@pytest.mark.parametrize("span", ["hour", "day", "week"])
+def test_a_queue_shows_how_it_fared(visit, user, span):
+    visitor = visit(user)
+    frame = visitor.open("queue/orders", range=span)
+    chart = frame.get_by_role("img", name=re.compile("^Per minute, .*Arrived between"))
+    expect(chart.locator("canvas")).to_be_visible()
+    frame.get_by_text("As a table").last.click()
+    expect(
+        frame.get_by_role("region", name="Per minute as a table").get_by_role("row").nth(5)
+    ).to_be_visible()
+
+
+def test_an_empty_queue_says_what_to_do_next(visit):
+    frame = visit().open(f"queue/{stock.EMPTY}")
+    expect(frame.get_by_role("heading", name="The queue is empty")).to_be_visible()
+    expect(frame.get_by_text("PgmqSendOperator")).to_be_visible()
+
+
+@each_user
+def test_periodic_jobs(visit, site, user):
+    stock.fall_behind(site.live.queues)
+    visitor = visit(user)
+    frame = visitor.open("jobs")
+    row = visitor.row("invoices")
+    expect(row).to_contain_text("At 06:00, Monday through Friday")
+    expect(row).to_contain_text("Europe/Berlin")
+    expect(row.get_by_role("img", name=re.compile("sent, 2 late, 2 missed, 1 duplicate"))).to_be_visible()
+    row.locator("summary").click()
+    expect(row.get_by_role("listitem")).to_have_count(4)
+    expect(visitor.row(stock.PAUSED)).to_contain_text("paused")
+    expect(frame.get_by_text(f"has not ticked namespace {stock.STOPPED}")).to_be_visible()
+    expect(visitor.row(f"{stock.BEHIND}_check")).to_contain_text("overdue by 20 min")
+
+
+def test_a_jobs_dag_is_a_link_into_airflow(visit):
+    visitor = visit()
+    visitor.open("jobs").get_by_role("link", name="Dag shop_jobs").click()
+    expect(visitor.page).to_have_url(re.compile("/dags/shop_jobs$"))
+    expect(visitor.page.get_by_role("heading", name="shop_jobs")).to_be_visible()
+
+
+def test_a_task_has_a_tab_with_what_it_sent(visit, site):
+    visitor = visit()
+    path = f"dags/shop_orders/runs/{site.run_id('shop_orders')}/tasks/send_order"
+    visitor.page.goto(f"{site.url}/{path}")
+    visitor.page.get_by_role("link", name="PGMQ").click()
+    expect(visitor.frame.get_by_text("This task sent 1 message")).to_be_visible()
+    visitor.frame.get_by_role("link", name="orders", exact=True).click()
+    expect(visitor.page).to_have_url(re.compile("/plugin/pgmq/pgmq/ui/queue/orders"))
+
+
+def test_a_dag_that_sent_nothing_has_a_friendly_tab(visit, site):
+    visitor = visit("viewer")
+    visitor.open("sent", dag_id="other")
+    expect(visitor.frame.get_by_role("heading", name="No messages here")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "lands"), [("PGMQ queue", "orders"), ("PGMQ messages sent", "Messages sent")]
+)
+def test_a_tasks_details_have_links_to_the_page(visit, site, name, lands):
+    visitor = visit()
+    path = f"dags/shop_orders/runs/{site.run_id('shop_orders')}/tasks/send_order/details"
+    visitor.page.goto(f"{site.url}/{path}")
+    visitor.page.get_by_role("link", name=name).click()
+    expect(visitor.frame.get_by_role("heading", name=lands)).to_be_visible()
+
+
+@each_user
+def test_a_connection_that_fails_is_named_with_the_reason(visit, user):
+    visitor = visit(user)
+    # The browser reports our answer 502.
+    visitor.expected = (f"/api/{BROKEN}/",)
+    frame = visitor.open(connection_id=BROKEN)
+    alert = frame.get_by_role("alert")
+    expect(alert).to_contain_text(f"Connection {BROKEN} failed")
+    expect(alert).to_contain_text("Connection refused")
+    frame.get_by_label("Connection").select_option("pgmq_default")
+    expect(visitor.row("orders").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path", ["", "queue/orders", "queue/orders?tab=dead_letters", "jobs", "sent?dag_id=shop_orders"]
+)
+def test_a_narrow_page_does_not_scroll_sideways(visit, path):
+    visitor = visit(width=400)
+    visitor.open(path)
+    expect(visitor.frame.get_by_role("row").nth(1)).to_be_visible()
+    wide = visitor.page.frames[-1].evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0
+
+
+def test_the_page_refreshes_itself_except_in_a_hidden_tab(visit):
+    visitor = visit()
+    page = visitor.page
+    page.clock.install()
+    visitor.open()
+    expect(visitor.row("orders").first).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/queues") else None)
+
+    def look(hidden: bool) -> None:
+        page.frames[-1].evaluate(
+            """(hidden) => {
+                Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+                document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            hidden,
+        )
+
+    with page.expect_response("**/queues"):
+        page.clock.fast_forward(10_000)
+    look(hidden=True)
+    asked.clear()
+    page.clock.fast_forward(60_000)
+    page.frames[-1].evaluate("document.title")
+    assert asked == []
+    with page.expect_response("**/queues"):
+        look(hidden=False)

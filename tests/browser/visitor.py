@@ -1,0 +1,55 @@
+"""Somebody with a browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, FrameLocator, Locator, Page
+
+    from tests.browser.site import Site
+
+#: What Airflow's own page says without our doing.
+NOT_OURS = ("/api/v2/", "/ui/", "/static/assets/")
+
+
+class Visitor:
+    """One tab; what its console complains about is kept."""
+
+    def __init__(self, page: Page, site: Site) -> None:
+        self.page = page
+        self.site = site
+        self.complaints: list[str] = []
+        #: Answers that a test provokes; the browser itself reports them.
+        self.expected: tuple[str, ...] = ()
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type not in ("error", "warning"):
+            return
+        url = message.location.get("url", "")
+        ours = "/pgmq/" in url
+        if (ours or message.type == "error") and not any(text in url for text in (*NOT_OURS, *self.expected)):
+            self.complaints.append(f"{message.text} ({url})")
+
+    def open(self, path: str = "", **query: Any) -> FrameLocator:
+        """A view of ours, by the link that a worker would have made."""
+        self.page.goto(f"{self.site.url}/pgmq/go/{path}" + (f"?{urlencode(query)}" if query else ""))
+        return self.frame
+
+    @property
+    def frame(self) -> FrameLocator:
+        """Our page inside Airflow's."""
+        return self.page.frame_locator("iframe")
+
+    def row(self, text: str) -> Locator:
+        """A row of a table of ours, by what one of its cells says."""
+        return self.frame.get_by_role("row").filter(has_text=text)
+
+    def confirm(self, action: str) -> None:
+        """Agree to what the dialog asks, and wait until it is done."""
+        dialog = self.frame.get_by_role("dialog")
+        dialog.get_by_role("button", name=action, exact=True).click()
+        dialog.wait_for(state="detached")

@@ -1,0 +1,208 @@
+"""Each fault is made on a real Postgres, found, and gone when the mend was run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from airflow_pgmq import client, doctor
+from airflow_pgmq.client import Client
+from airflow_pgmq.core import findings, rights
+from airflow_pgmq.statements import queues
+from tests.fixtures.factories import QUEUE, client_of, execute, job, send, tick
+from tests.postgres.test_watch_pooler import pooled  # noqa: F401 - a fixture
+from tests.postgres.watching import make_queue, put
+
+if TYPE_CHECKING:
+    from airflow_pgmq.core.problems import Problem
+    from tests.fixtures.postgres import Database
+
+
+@pytest.fixture
+def healthy(database: Database) -> Client:
+    """A client of a database in which nothing is wrong."""
+    client = client_of(database.dsn)
+    make_queue(client, QUEUE)
+    make_queue(client, f"{QUEUE}_dlq", notify=False)
+    return client
+
+
+def mend(database: Database, problem: Problem) -> None:
+    for statement in problem.mend.splitlines():
+        execute(database, statement)
+
+
+def only(found: list[Problem], code: str) -> Problem:
+    assert [problem.code for problem in found] == [code]
+    return found[0]
+
+
+def test_a_healthy_database_has_nothing(healthy: Client) -> None:
+    send(healthy, "a")
+    send(healthy, "b", scope="queued")
+    tick(job()).run(healthy)
+    assert doctor.examine(healthy) == []
+
+
+def test_nobody_answers() -> None:
+    problem = only(doctor.examine(client_of("host=127.0.0.1 port=1 dbname=x")), "no_connection")
+    assert "127.0.0.1" in problem.text
+    assert "host and port" in problem.mend
+
+
+def test_an_unknown_database_and_an_unknown_role(database: Database) -> None:
+    host = f"host={database.server.directory}"
+    problem = only(doctor.examine(client_of(f"{host} user=postgres dbname=nowhere")), "no_connection")
+    assert "Correct the database" in problem.mend
+    problem = only(doctor.examine(client_of(f"{host} user=nobody dbname={database.name}")), "no_connection")
+    assert "Correct user and password" in problem.mend
+
+
+def test_no_pgmq(empty_database: Database) -> None:
+    client = client_of(empty_database.dsn)
+    assert only(doctor.examine(client), "no_pgmq").mend == "airflow pgmq init"
+    client.install()
+    assert doctor.examine(client) == []
+
+
+def test_an_old_pgmq(database: Database, healthy: Client) -> None:
+    execute(database, "DROP FUNCTION pgmq.send(text, jsonb, jsonb, timestamptz) CASCADE")
+    assert "1.5.0" in only(doctor.examine(healthy), "old_pgmq").text
+
+
+def test_our_schema_is_missing_or_old(database: Database) -> None:
+    client = client_of(database.dsn)
+    execute(database, "DELETE FROM airflow_pgmq.migrations WHERE number > 1")
+    assert only(doctor.examine(client), "old_schema").severity == "warning"
+    execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
+    assert only(doctor.examine(client), "no_schema").mend == "airflow pgmq init"
+    client.install()
+    assert doctor.examine(client) == []
+
+
+def test_a_role_that_may_not_install_has_an_error(database: Database, role: Client) -> None:
+    execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
+    found = {problem.code: problem for problem in doctor.examine(role)}
+    assert found["no_schema"].severity == "error"
+
+
+@pytest.fixture
+def role(database: Database, healthy: Client) -> Iterator[Client]:
+    """A client of a role without any rights, in a database where all belongs to another."""
+    name = f"app_{database.name}"
+    execute(database, f"CREATE ROLE {name} LOGIN")
+    yield Client(lambda: psycopg.connect(database.dsn, user=name))
+    execute(database, f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_missing_grants_are_told_work_by_work_and_granted_by_the_mend(
+    database: Database, role: Client
+) -> None:
+    found = [problem for problem in doctor.examine(role) if problem.code == "missing_grants"]
+    assert [problem.severity for problem in found] == ["error"] * len(rights.RIGHTS)
+    assert all("USAGE on pgmq" in problem.text for problem in found)
+    for number, problem in enumerate(found, 1):
+        mend(database, problem)
+        left = [each for each in doctor.examine(role) if each.code == "missing_grants"]
+        assert len(left) <= len(found) - number
+    assert doctor.examine(role) == []
+
+
+def test_one_missing_privilege_is_named(database: Database, role: Client) -> None:
+    for problem in doctor.examine(role):
+        mend(database, problem)
+    execute(database, f"REVOKE UPDATE ON pgmq.q_{QUEUE} FROM app_{database.name}")
+    found = doctor.examine(role)
+    assert {problem.severity for problem in found} == {"warning"}
+    assert {problem.mend for problem in found} == {f"GRANT UPDATE ON pgmq.q_{QUEUE} TO app_{database.name};"}
+    assert [re.findall(r"may not ([a-z ]+):", problem.text) for problem in found] == [
+        ["send"],
+        ["read"],
+        ["run periodic jobs"],
+        ["maintain"],
+    ]
+
+
+def test_queues_that_announce_nothing(database: Database, healthy: Client) -> None:
+    execute(database, f"DROP TRIGGER airflow_pgmq_notify ON pgmq.q_{QUEUE}")
+    problem = only(doctor.examine(healthy), "no_notify")
+    assert problem.text.endswith(f": {QUEUE}.")
+    mend(database, problem)
+    assert doctor.examine(healthy) == []
+
+
+def test_pgmqs_own_trigger_is_replaced_by_ours(database: Database, healthy: Client) -> None:
+    execute(database, f"DROP TRIGGER airflow_pgmq_notify ON pgmq.q_{QUEUE}")
+    execute(database, "SELECT pgmq.enable_notify_insert(%s)", [QUEUE])
+    problem = only(doctor.examine(healthy), "throttled_notify")
+    assert "488" in problem.text
+    mend(database, problem)
+    assert doctor.examine(healthy) == []
+    rows = execute(database, "SELECT tgname FROM pg_trigger WHERE tgname LIKE '%notify%'")
+    assert [row["tgname"] for row in rows] == ["airflow_pgmq_notify"]
+
+
+@pytest.mark.parametrize("pooled", ["transaction"], indirect=True)
+def test_a_pooler_that_swallows_notifications(
+    healthy: Client,
+    pooled: dict[str, Any],  # noqa: F811
+) -> None:
+    through = Client(lambda: psycopg.connect(**pooled))
+    assert "session mode" in only(doctor.examine(through, patience=0.5), "deaf").mend
+
+
+def test_an_index_whose_build_failed(database: Database, healthy: Client) -> None:
+    for _ in range(2):
+        execute(database, "SELECT pgmq.send('mail', '1', '{\"dedup_key\": \"a\"}'::jsonb)")
+    guard = "CREATE UNIQUE INDEX CONCURRENTLY q_mail_dedup_idx ON pgmq.q_mail ((headers ->> 'dedup_key'))"
+    with database.connect(autocommit=True) as connection, pytest.raises(psycopg.errors.UniqueViolation):
+        connection.execute(guard)
+    execute(database, f"DELETE FROM pgmq.q_{QUEUE} WHERE msg_id = 2")
+    problem = next(each for each in doctor.examine(healthy) if each.code == "invalid_index")
+    assert problem.severity == "error"
+    mend(database, problem)
+    assert doctor.examine(healthy) == []
+
+
+def test_a_queue_without_the_guard_of_its_keys(database: Database, healthy: Client) -> None:
+    send(healthy, "a", scope="queued")
+    execute(database, f"DROP INDEX pgmq.q_{QUEUE}_dedup_idx")
+    problem = only(doctor.examine(healthy), "missing_guard")
+    mend(database, problem)
+    assert doctor.examine(healthy) == []
+    assert healthy.run(lambda: queues.guard(QUEUE)) is False
+
+
+def test_a_namespace_that_stopped_and_a_job_that_is_behind(database: Database, healthy: Client) -> None:
+    ticking = tick(job())
+    ticking.run(healthy)
+    execute(database, "UPDATE airflow_pgmq.namespaces SET ticked_at = now() - interval '1 hour'")
+    assert "shop" in only(doctor.examine(healthy), "not_ticking").text
+    execute(database, "UPDATE airflow_pgmq.namespaces SET ticked_at = now()")
+    execute(database, "UPDATE airflow_pgmq.periodic_jobs SET next_slot = now() - interval '1 hour'")
+    assert "shop/job" in only(doctor.examine(healthy), "job_behind").text
+    ticking.run(healthy)
+    assert doctor.examine(healthy) == []
+
+
+@pytest.mark.parametrize(("seconds", "which"), [(-5, "ahead of"), (5, "behind")])
+def test_clocks_that_differ(healthy: Client, seconds: int, which: str) -> None:
+    def clock() -> datetime:
+        return datetime.now(timezone.utc) + timedelta(seconds=seconds)
+
+    assert which in only(doctor.examine(healthy, clock=clock), "clock_skew").text
+    assert doctor.examine(healthy) == []
+
+
+def test_the_driver_that_is_installed_is_new_enough() -> None:
+    assert findings.driver(*client.versions()) == []
+
+
+def test_messages_of_other_clients_are_no_reason_for_a_guard(database: Database, healthy: Client) -> None:
+    put(database, QUEUE)
+    assert doctor.examine(healthy) == []

@@ -1,0 +1,204 @@
+"""What the page says of periodic jobs: when they send next, and what became of their last slots."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from airflow_pgmq import control, overview
+from airflow_pgmq.errors import JobNotFound
+from tests.fixtures.factories import execute, go_back, job, state, tick
+
+HOUR = timedelta(hours=1)
+
+
+def states(found):
+    return Counter(each["state"] for each in found["slots"])
+
+
+def codes(owner):
+    return [problem["code"] for problem in owner["problems"]]
+
+
+def deployed_long_ago(database):
+    execute(database, "UPDATE airflow_pgmq.periodic_jobs SET deployed_at = now() - interval '30 days'")
+
+
+def test_a_job_as_it_is_shown(client, database):
+    tick(job(cron="30 7 * * 1-5", timezone="Europe/Berlin", version=3)).run(client)
+    found = overview.job(client, "shop", "job")
+
+    assert (found["cron"], found["words"]) == ("30 7 * * 1-5", "At 07:30, Monday through Friday")
+    assert (found["timezone"], found["version"], found["queue_name"]) == ("Europe/Berlin", 3, "mail")
+    assert (found["dag_id"], found["task_id"]) == ("dag", "task")
+    assert len(found["next_slots"]) == 5
+    assert found["next_slots"] == sorted(found["next_slots"])
+    assert codes(found) == []
+
+
+def test_what_was_sent_ahead_of_time_is_on_time(client, database):
+    tick(job()).run(client)
+    found = overview.job(client, "shop", "job")
+
+    assert found["last_slot"] == state(database)["last_slot"]
+    assert found["lateness"] == 0
+    # None of its slots has come yet.
+    assert found["slots"] == []
+
+
+def test_slots_that_came_after_they_were_sent(client, database):
+    """Six hours ago a tick sent ahead; nothing since."""
+    tick(job()).run(client)
+    deployed_long_ago(database)
+    go_back(database, hours=6)
+    execute(
+        database,
+        "UPDATE airflow_pgmq.dedup_ledger SET first_at = first_at - interval '7 h',"
+        " dedup_key = 'shop/job/' || to_char((replace(right(dedup_key, 20), 'Z', '+00'))::timestamptz"
+        " AT TIME ZONE 'UTC' - interval '6 h', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+    )
+    found = overview.job(client, "shop", "job")
+
+    assert states(found)["sent"] == 6
+    assert states(found)["late"] == 0
+
+
+def test_slots_that_were_caught_up_are_late(client, database):
+    tick(job(), look_ahead=0).run(client)
+    deployed_long_ago(database)
+    go_back(database, hours=5)
+    tick(job(), look_ahead=0, grace=0).run(client)
+    found = overview.job(client, "shop", "job")
+
+    assert [each["state"] for each in found["slots"]][-5:] == ["late"] * 5
+
+
+def test_slots_that_a_policy_left_out_are_missed(client, database):
+    lazy = job(catch_up="none")
+    tick(lazy, look_ahead=0, grace=1).run(client)
+    deployed_long_ago(database)
+    go_back(database, hours=5)
+    tick(lazy, look_ahead=0, grace=0).run(client)
+    found = overview.job(client, "shop", "job")
+
+    assert [each["state"] for each in found["slots"]][-4:] == ["missed"] * 4
+
+
+def test_slots_that_were_met_again_are_duplicates(client, database):
+    tick(job(), look_ahead=0).run(client)
+    deployed_long_ago(database)
+    go_back(database, hours=3)
+    tick(job(), look_ahead=0).run(client)
+    now = state(database)["now"]
+    summary = tick(job()).backfill(client, now - 2 * HOUR, now)
+    found = overview.job(client, "shop", "job")
+
+    assert summary.duplicates == 2
+    assert [each["state"] for each in found["slots"]][-3:] == ["late", "duplicate", "duplicate"]
+    assert execute(database, "SELECT count(*) FROM airflow_pgmq.repeated_slots")[0]["count"] == 2
+
+
+def test_nothing_is_said_of_slots_before_the_deploy(client):
+    tick(job(cron="* * * * *")).run(client)
+
+    assert overview.job(client, "shop", "job")["slots"] == []
+
+
+def test_a_new_definition_begins_anew(client, database):
+    tick(job(cron="0 * * * *")).run(client)
+    deployed_long_ago(database)
+    go_back(database, hours=5)
+    tick(job(cron="30 * * * *")).run(client)
+    found = overview.job(client, "shop", "job")
+
+    assert "missed" not in states(found)
+
+
+def test_slots_that_the_ledger_has_forgotten_are_not_missed(client, database):
+    short = {"dedup_window": timedelta(hours=2), "look_ahead": 0}
+    tick(job(), **short).run(client)
+    deployed_long_ago(database)
+    go_back(database, hours=5)
+    tick(job(), **short).run(client)
+    # As if all had been sent in time, and the windows of the first ones were over.
+    execute(
+        database,
+        "UPDATE airflow_pgmq.dedup_ledger SET first_at = s.slot, expires_at = s.slot + interval '2 h'"
+        " FROM (SELECT dedup_key AS key, (replace(right(dedup_key, 20), 'Z', '+00'))::timestamptz AS slot"
+        " FROM airflow_pgmq.dedup_ledger) AS s WHERE s.key = dedup_key",
+    )
+    execute(database, "DELETE FROM airflow_pgmq.dedup_ledger WHERE expires_at < now()")
+    found = overview.job(client, "shop", "job")
+
+    assert states(found) == {"sent": 2}
+
+
+def test_a_paused_job_waits(client, database):
+    tick(job(), look_ahead=0).run(client)
+    deployed_long_ago(database)
+    client.run(lambda: control.pause("shop", "job"))
+    go_back(database, hours=3)
+    found = overview.job(client, "shop", "job")
+
+    assert found["paused"]
+    assert found["next_slots"] == []
+    assert [each["state"] for each in found["slots"]][-3:] == ["waiting"] * 3
+    assert codes(found) == []
+
+
+def test_at_most_thirty_slots(client, database):
+    tick(job(cron="* * * * * */10"), look_ahead=0).run(client)
+    deployed_long_ago(database)
+    go_back(database, hours=3)
+    tick(job(cron="* * * * * */10"), look_ahead=0).run(client)
+
+    assert len(overview.job(client, "shop", "job")["slots"]) == 30
+
+
+# Problems.
+
+
+def test_a_dag_that_stopped_ticking(client, database):
+    tick(job()).run(client)
+    execute(database, "UPDATE airflow_pgmq.namespaces SET ticked_at = now() - interval '6 min'")
+    found = overview.jobs(client)
+
+    assert codes(found["namespaces"][0]) == ["not_ticking"]
+    assert found["namespaces"][0]["version"] == 0
+    # One cause is one problem.
+    assert codes(found["jobs"][0]) == []
+
+
+def test_a_job_that_its_ticks_do_not_get_to(client, database):
+    tick(job()).run(client)
+    execute(database, "UPDATE airflow_pgmq.periodic_jobs SET next_slot = now() - interval '3 min'")
+
+    assert codes(overview.job(client, "shop", "job")) == ["job_behind"]
+
+
+def test_a_definition_of_newer_code_is_shown_as_far_as_it_can_be(client, database):
+    tick(job()).run(client)
+    execute(
+        database,
+        """UPDATE airflow_pgmq.periodic_jobs SET definition = '{"cron": "every other day", "new": 1}'""",
+    )
+    found = overview.job(client, "shop", "job")
+
+    assert (found["cron"], found["words"]) == ("every other day", "every other day")
+    assert (found["next_slots"], found["slots"]) == ([], [])
+
+
+def test_unknown_jobs(client):
+    with pytest.raises(JobNotFound):
+        overview.job(client, "shop", "job")
+
+
+def test_all_namespaces(client):
+    tick(job("one"), namespace="a").run(client)
+    tick(job("two"), namespace="b", owner="other.task").run(client)
+    found = overview.jobs(client)
+
+    assert [(each["namespace"], each["name"]) for each in found["jobs"]] == [("a", "one"), ("b", "two")]
+    assert [each["namespace"] for each in found["namespaces"]] == ["a", "b"]

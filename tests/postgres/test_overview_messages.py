@@ -1,0 +1,197 @@
+"""Messages as the page shows them: found by id, key and job, and never hidden from their readers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_pgmq import client as driver
+from airflow_pgmq import overview
+from airflow_pgmq.client import Client
+from airflow_pgmq.errors import InvalidName, QueueNotFound
+from airflow_pgmq.overview import Search
+from airflow_pgmq.statements import consuming, showing
+from tests.fixtures.factories import execute, job, read, send, tick
+
+
+def search(client, keys=(), **fields):
+    return overview.messages(client, Search(**{"queue_name": "mail", "peek": True, **fields}), keys=keys)
+
+
+def ids(found):
+    return [each["msg_id"] for each in found["messages"]]
+
+
+def send_raw(database, message, headers):
+    execute(
+        database,
+        "SELECT pgmq.send('mail', %s::jsonb, %s::jsonb, 0)",
+        [json.dumps(message), json.dumps(headers)],
+    )
+
+
+def archive(database, *msg_ids):
+    execute(database, "SELECT pgmq.archive('mail', %s::bigint[])", [list(msg_ids)])
+
+
+def test_oldest_first_and_page_by_page(client):
+    send(client, *"abcde")
+    first = search(client, limit=2)
+    second = search(client, limit=2, after=first["next_after"])
+    third = search(client, limit=2, after=second["next_after"])
+
+    assert (ids(first), ids(second), ids(third)) == ([1, 2], [3, 4], [5])
+    assert third["next_after"] is None
+
+
+def test_the_archive_newest_first(client, database):
+    send(client, *"abcde")
+    archive(database, 1, 2, 3, 4, 5)
+    first = search(client, where="archive", limit=3)
+    second = search(client, where="archive", limit=3, after=first["next_after"])
+
+    assert (ids(first), ids(second)) == ([5, 4, 3], [2, 1])
+    assert {each["state"] for each in first["messages"]} == {"archived"}
+    assert all(each["archived_at"] for each in first["messages"])
+
+
+def test_states(client):
+    send(client, "read", "waiting")
+    send(client, "later", delays=[100])
+    read(client, 1)
+
+    assert [each["state"] for each in search(client)["messages"]] == ["in_flight", "visible", "delayed"]
+
+
+@pytest.mark.parametrize("where", ["queue", "archive"])
+def test_by_id(client, database, where):
+    send(client, *"abc")
+    if where == "archive":
+        archive(database, 1, 2, 3)
+
+    assert ids(search(client, where=where, msg_id=2)) == [2]
+    assert ids(search(client, where=where, msg_id=9)) == []
+
+
+@pytest.mark.parametrize("scope", ["once", "queued"])
+def test_by_key(client, scope):
+    send(client, *"abc", scope=scope)
+
+    assert ids(search(client, dedup_key="b")) == [2]
+    assert ids(search(client, dedup_key="z")) == []
+
+
+def test_a_key_of_the_archive(client, database):
+    send(client, *"abc")
+    archive(database, 2)
+
+    assert ids(search(client, dedup_key="b")) == []
+    assert ids(search(client, dedup_key="b", where="archive")) == [2]
+
+
+def test_by_job(client):
+    tick(job("one"), job("two")).run(client)
+    found = search(client, job="one")
+
+    assert {each["job"] for each in found["messages"]} == {"one"}
+    assert len(found["messages"]) == 10
+    assert ids(search(client, job="shop/one")) == ids(found)
+    assert ids(search(client, job="other/one")) == []
+
+
+def test_a_search_goes_on_where_it_stopped_looking(client, database, monkeypatch):
+    monkeypatch.setattr(showing, "SCANNED", 4)
+    for each in "abcdefghi":
+        send_raw(database, each, {"job": "rare" if each in "bi" else "often"})
+    pages = []
+    after = None
+    while True:
+        found = search(client, job="rare", after=after)
+        pages.append(ids(found))
+        if (after := found["next_after"]) is None:
+            break
+
+    assert pages == [[2], [], [9]]
+
+
+def test_large_payloads_are_shown_alone(client, database):
+    execute(
+        database,
+        "SELECT pgmq.send('mail', (SELECT jsonb_agg(md5(n::text)) FROM generate_series(1, 2000) AS n))",
+    )
+    (listed,) = search(client)["messages"]
+    (alone,) = search(client, msg_id=1)["messages"]
+
+    assert (listed["message"], listed["too_large"]) == (None, True)
+    assert (len(alone["message"]), alone["too_large"]) == (2000, False)
+
+
+def test_without_the_right_to_peek_nothing_of_it_is_fetched(client, database):
+    send_raw(database, {"body": "secret"}, {"dedup_key": "a", "note": "secret"})
+    (found,) = search(client, peek=False)["messages"]
+
+    assert "secret" not in str(found)
+    assert not {"message", "headers"} & found.keys()
+    assert found["dedup_key"] == "a"
+
+
+def test_keys_are_redacted(client, database):
+    send_raw(database, {"user": {"Password": "hunter2"}}, {"token": "t"})
+    (found,) = search(client, keys={"password", "token"})["messages"]
+
+    assert found["message"] == {"user": {"Password": "***"}}
+    assert found["headers"]["token"] == "***"
+    assert found["redacted"]
+
+
+def test_why_a_letter_is_dead_is_for_who_may_read_it(client, database):
+    execute(database, "SELECT pgmq.create('mail_dlq')")
+    send(client, "a")
+    client.run(lambda: consuming.dead_letter("mail", "mail_dlq", read(client, 1), "no 'secret' here"))
+    (mine,) = search(client, queue_name="mail_dlq")["messages"]
+    (theirs,) = search(client, queue_name="mail_dlq", peek=False)["messages"]
+
+    assert mine["dead_letter"]["reason"] == "no 'secret' here"
+    assert (theirs["dead_letter"]["reason"], theirs["dead_letter"]["queue"]) == (None, "mail")
+
+
+def test_headers_of_other_clients_may_be_anything(client, database):
+    for headers in ("[1]", "null", '"text"', '{"dedup_key": {"a": 1}, "source": [], "expires_at": 7}'):
+        execute(database, "SELECT pgmq.send('mail', '1', %s::jsonb, 0)", [headers])
+    found = search(client)["messages"]
+
+    assert [each["dedup_key"] for each in found] == [None] * 4
+    assert [each["source"] for each in found] == [None] * 4
+
+
+def test_json_that_python_does_not_read(client, database):
+    deep = "[" * 5000 + "]" * 5000
+    execute(database, "SELECT pgmq.send('mail', %s::jsonb)", [deep])
+    as_hooks_do = Client(lambda: driver.connect({"conninfo": database.dsn}))
+    (found,) = search(as_hooks_do, msg_id=1)["messages"]
+
+    assert "RecursionError" in str(found["message"])
+
+
+def test_unknown_and_unsafe_queues(client):
+    with pytest.raises(QueueNotFound):
+        search(client, queue_name="none")
+    with pytest.raises(InvalidName):
+        search(client, queue_name="mail'; DROP TABLE x; --")
+
+
+def test_what_a_task_has_sent(client, database):
+    execute(database, "SELECT pgmq.create('other')")
+    run = {"dag_id": "shop", "run_id": "r1", "task_id": "send", "map_index": -1}
+    tick(job(), source=run).run(client)
+    tick(job(), source={**run, "run_id": "r2"}, namespace="b").run(client)
+    archive(database, 1, 2)
+    of_run = overview.sent(client, {"dag_id": "shop", "run_id": "r1"})
+
+    assert len(overview.sent(client, {"dag_id": "shop"})) == 20
+    assert len(of_run) == 10
+    assert {each["queue_name"] for each in of_run} == {"mail"}
+    assert of_run[0]["source"] == run
+    assert [each["state"] for each in of_run].count("archived") == 2
+    assert overview.sent(client, {"dag_id": "elsewhere"}) == []

@@ -1,0 +1,25 @@
+import pytest
+
+from airflow_pgmq.overview.words import of_cron
+
+pytest.importorskip("cron_descriptor")
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("*/5 * * * *", "Every 5 minutes"),
+        ("30 7 * * 1-5", "At 07:30, Monday through Friday"),
+        # Ours has the seconds last.
+        ("* * * * * */10", "Every 10 seconds"),
+        ("0 12 * * * 30", "At 12:00:30"),
+        ("@daily", "Every day at 00:00"),
+        ("@HOURLY", "Every hour"),
+        # No words for these.
+        ("H H * * *", "H H * * *"),
+        ("nonsense", "nonsense"),
+        ("", ""),
+    ],
+)
+def test_cron_in_words(cron, words):
+    assert of_cron(cron) == words
