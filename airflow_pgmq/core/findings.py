@@ -98,7 +98,7 @@ def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Pr
     intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
     grants = "docs/permissions.md has the GRANTs, `airflow pgmq doctor` prints those that are missing"
     errors = [
-        f"{each.text} {each.mend}"
+        f"{each.text} Mend: {each.mend}"
         for each in wrong
         if each.severity == "error" and each.code != "missing_grants"
     ]

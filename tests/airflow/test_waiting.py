@@ -75,7 +75,7 @@ def test_a_deferred_sensor_hands_on_what_comes(
     await_deferral(airflow, dag_id)
     airflow.hook().send(dag_id, message)
     await_state(airflow, dag_id, "success")
-    ((value,),) = airflow.ask("SELECT value FROM xcom WHERE dag_id = %s", dag_id)
+    ((value,),) = airflow.ask("SELECT value FROM xcom WHERE dag_id = %s AND key = 'return_value'", dag_id)
     (found,) = json.loads(value) if isinstance(value, str) else value
     assert found["message"] == handed_on
     assert found["by_reference"] is (handed_on is None)

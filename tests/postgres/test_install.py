@@ -10,7 +10,7 @@ import pytest
 from airflow_pgmq.client import Client
 from airflow_pgmq.errors import FeatureMissing, NotInstalled
 from airflow_pgmq.sql import migrations
-from airflow_pgmq.statements import schema
+from airflow_pgmq.statements import queues, schema
 from tests.fixtures.factories import client_of, execute
 from tests.postgres.processes import at_once, install
 
@@ -35,7 +35,8 @@ def test_empty_database_gets_pgmq_and_our_schema(empty_database):
         "PGMQ: SQL of the official client",
         *(f"airflow_pgmq schema: migration {n}" for n in migrations()),
     ]
-    assert client.run(schema.found) == {"pgmq": True, "version": None, "queues": 0, "ours": NEWEST}
+    assert client.run(schema.version) == NEWEST
+    assert client.run(queues.list_all) == []
 
 
 def test_installing_again_does_nothing(empty_database):

@@ -115,6 +115,8 @@ def do_look(client):
 
 def do_maintain(client):
     """Something of everything is to be done, and this minute was not sampled yet."""
+    # It is about every queue.
+    client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq", has_ledger=True))
     with psycopg.connect(client.owner_dsn) as owner:
         owner.execute("TRUNCATE airflow_pgmq.queue_samples")
         owner.execute("SELECT pgmq.send('mail', '1', '{\"expires_at\": \"2026-01-01T00:00:00Z\"}'::jsonb, 0)")

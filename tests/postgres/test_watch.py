@@ -252,10 +252,13 @@ def test_as_many_are_woken_as_there_are_messages_for(
     async def scenario(watcher: Watcher) -> None:
         tasks = [await waiting(watcher, QUEUE) for _ in range(5)]
         await listening(watcher, database, QUEUE)
+        queue = watcher._demand.queues[QUEUE]
+        # A look that is still going on could see the messages before they are announced, and again after it.
+        in_a_minute = asyncio.get_running_loop().time() + 60
+        await until(lambda: queue.look_at > in_a_minute and queue.poll_at < inf, "the first look")
         execute(database, "SELECT pgmq.send_batch('mail', ARRAY['1', '2']::jsonb[])")
         await soon(asyncio.gather(*tasks[:2]))
         # The look after PGMQ's throttle wakes nobody for the same messages.
-        queue = watcher._demand.queues[QUEUE]
         await until(lambda: queue.again_at == inf, "another look")
         assert [task.done() for task in tasks] == [True, True, False, False, False]
         # Nobody took them, so the next ones get their chance.
