@@ -80,9 +80,9 @@ def prepare(
     seconds, instants = _delays(delays, count)
     if dedup_keys is not None:
         _same_length("dedup_keys", dedup_keys, count)
-        dedup_keys = [names.key(each) for each in dedup_keys]
+        dedup_keys = names.keys(dedup_keys)
     return Batch(
-        [payload.dumps(each, max_bytes=max_bytes) for each in messages],
+        payload.dumps_all(messages, max_bytes=max_bytes),
         payload.dumps_headers(common),
         own,
         dedup_keys,

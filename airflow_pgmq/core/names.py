@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from airflow_pgmq.errors import InvalidName
 
@@ -107,6 +108,17 @@ def key(dedup_key: str) -> str:
             "Use the business key (report type and date) or a hash of it."
         )
     return dedup_key
+
+
+def keys(dedup_keys: Sequence[str]) -> list[str]:
+    """Check many at once, and one by one only where something is wrong."""
+    try:
+        lengths = {len(each) for each in dedup_keys}
+        if _is_text("".join(dedup_keys)) and min(lengths) > 0 and max(lengths) <= MAX_KEY_LENGTH:
+            return list(dedup_keys)
+    except TypeError:
+        pass
+    return [key(each) for each in dedup_keys]
 
 
 def _is_text(value: object) -> bool:

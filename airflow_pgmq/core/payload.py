@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_pgmq.errors import InvalidMessage
@@ -55,6 +55,21 @@ def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_
         raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: a NUL character at {path}")
     check_size(text, max_bytes, what=what)
     return text
+
+
+def dumps_all(values: Sequence[Any], *, max_bytes: int | None = DEFAULT_MAX_BYTES) -> list[str]:
+    """Serialize many messages: checked together, and one by one only where something is wrong."""
+    try:
+        texts = [_encode(value) for value in values]
+        together = "".join(texts)
+        is_fine = together.isascii() or bool(together.encode())
+    except (TypeError, ValueError, RecursionError):
+        is_fine = False
+    # No character takes more than four bytes.
+    is_small = max_bytes is None or (is_fine and 4 * max(map(len, texts), default=0) <= max_bytes)
+    if is_fine and is_small and "\\u0000" not in together:
+        return texts
+    return [dumps(value, max_bytes=max_bytes) for value in values]
 
 
 def check_size(text: str, max_bytes: int | None, *, what: str = "message") -> None:

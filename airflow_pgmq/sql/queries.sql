@@ -159,22 +159,26 @@ SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM cla
 -- The same for many keys that are probably all new, without the half of send_once's time that ON CONFLICT
 -- and the answer to it take. A key that another transaction takes meanwhile is a unique violation here, so
 -- send_once must run instead; so it must where a key is past its window, and then nothing is sent here.
-WITH input AS MATERIALIZED (
-    SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
-           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
-           taken.msg_id, taken.first_at, taken.expires_at
-    FROM unnest(%(keys)b::text[], string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[],
-                %(seconds)b::float8[], %(instants)b::timestamptz[])
-         WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
-    LEFT JOIN LATERAL (
-        SELECT msg_id, first_at, expires_at FROM airflow_pgmq.dedup_ledger
-        WHERE queue_name = %(queue_name)s AND dedup_key = i.key COLLATE "C" LIMIT 1
-    ) AS taken ON true
+-- Keys travel as lines, too. The ids of what was sent are in the order of the call's keys that were free.
+WITH asked AS MATERIALIZED (
+    SELECT string_to_array(%(lines)s::text, E'\n') AS keys
+), taken AS MATERIALIZED (
+    SELECT found.dedup_key AS key, found.msg_id, found.first_at, found.expires_at
+    FROM asked CROSS JOIN LATERAL (
+        -- One scan of the index for all; the planner must not see how many they are, or it scans the ledger.
+        SELECT dedup_key, msg_id, first_at, expires_at FROM airflow_pgmq.dedup_ledger
+        WHERE queue_name = %(queue_name)s AND dedup_key = ANY (asked.keys COLLATE "C")
+    ) AS found
 ), fresh AS MATERIALIZED (
     SELECT position, key, message, headers, vt, nextval(%(sequence)s::regclass) AS msg_id
     FROM (
-        SELECT * FROM input
-        WHERE msg_id IS NULL AND NOT EXISTS (SELECT FROM input WHERE expires_at <= statement_timestamp())
+        SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
+               coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
+        FROM asked CROSS JOIN LATERAL unnest(asked.keys, string_to_array(%(messages)s::text, E'\n'),
+                    %(headers)b::text[], %(seconds)b::float8[], %(instants)b::timestamptz[])
+             WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
+        WHERE NOT EXISTS (SELECT FROM taken WHERE taken.key = i.key COLLATE "C")
+            AND NOT EXISTS (SELECT FROM taken WHERE taken.expires_at <= statement_timestamp())
         ORDER BY position
     ) AS ordered
 ), claimed AS (
@@ -189,9 +193,9 @@ WITH input AS MATERIALIZED (
     FROM fresh ORDER BY msg_id
 )
 SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
-FROM input WHERE expires_at > statement_timestamp() GROUP BY first_at
+FROM taken WHERE expires_at > statement_timestamp() GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM fresh HAVING count(*) > 0;
+SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id) FROM fresh HAVING count(*) > 0;
 
 -- send_queued --
 -- Insert messages whose key is not in the queue now. The conflict target names the guard's expression, so

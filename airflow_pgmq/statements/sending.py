@@ -96,10 +96,16 @@ def _results(
 def _claim(
     queue_name: str, batch: Batch, scope: Scope, window: timedelta, optimistic: bool
 ) -> Statement[dict[str, Claim]]:
-    params = {**_columns(batch), "keys": batch.keys, "sequence": names.sequence(queue_name)}
+    keys = batch.keys or []
+    params = {**_columns(batch), "sequence": names.sequence(queue_name)}
     if scope == "queued":
-        return on_queue("send_queued", queue_name, _claims, **params)
-    return on_queue("send_new" if optimistic else "send_once", queue_name, _claims, window=window, **params)
+        return on_queue("send_queued", queue_name, _claims, keys=keys, **params)
+    params["window"] = window
+    lines = "\n".join(keys)
+    # A key with a line break of its own would be two.
+    if optimistic and lines.count("\n") == len(keys) - 1:
+        return on_queue("send_new", queue_name, lambda rows: _new_claims(rows, keys), lines=lines, **params)
+    return on_queue("send_once", queue_name, _claims, keys=keys, **params)
 
 
 def _claims(rows: Sequence[Row]) -> dict[str, Claim]:
@@ -108,6 +114,19 @@ def _claims(rows: Sequence[Row]) -> dict[str, Claim]:
         for row in rows
         for key, msg_id in zip(row["keys"], row["msg_ids"], strict=True)
     }
+
+
+def _new_claims(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Claim]:
+    """Keys that were free come back as ids alone, in their order: they are most of the answer."""
+    claims = _claims([row for row in rows if row["status"] == "duplicate"])
+    for row in rows:
+        if row["status"] == "sent":
+            free = [key for key in keys if key not in claims] if claims else keys
+            first_at = row["first_at"]
+            claims |= {
+                key: ("sent", msg_id, first_at) for key, msg_id in zip(free, row["msg_ids"], strict=True)
+            }
+    return claims
 
 
 def _replace(queue_name: str, batch: Batch, msg_ids: list[int]) -> Statement[set[str]]:
