@@ -28,8 +28,7 @@ def _tab(destination: str, url_route: str, query: str) -> dict[str, str]:
 class PgmqPlugin(AirflowPlugin):
     """PGMQ in the menu Browse, and as a tab of Dags, runs and tasks.
 
-    The views are frames: a fault of ours cannot break a page of Airflow's. Airflow before 3.1 shows none,
-    the page itself is at `/pgmq/ui/` there too.
+    The views are frames: a fault of ours cannot break a page of Airflow's. Airflow before 3.1 shows none.
     """
 
     name = "pgmq"

@@ -51,7 +51,7 @@ def run(stage: Stage) -> Iterator[Figure]:
         connection.execute("CREATE EXTENSION pgstattuple")
         for number in range(stage.rounds + 1):
             stage.progress(f"round {number} of {stage.rounds}")
-            queue_name, keys = database.new_queue(), ways.new_keys()
+            queue_name, keys = database.new_queue(alone=True), ways.new_keys()
             first = _send(database, queue_name, keys, "sent")
             before = _traces(connection, stage.server, queue_name)
             second = _send(database, queue_name, keys, "duplicate")

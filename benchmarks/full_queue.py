@@ -94,6 +94,6 @@ def _into_empty(database: Database, keys: Callable[[], list[str]]) -> Way:
     def run() -> float:
         with database.connect() as connection:
             connection.execute("TRUNCATE airflow_pgmq.dedup_ledger")
-        return _into(database, database.new_queue(), keys)()
+        return _into(database, database.new_queue(alone=True), keys)()
 
     return run

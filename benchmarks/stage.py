@@ -31,10 +31,14 @@ class Database:
         """A connection in autocommit mode, as the ways to compare with use it."""
         return psycopg.connect(self.dsn, autocommit=True)
 
-    def new_queue(self) -> str:
-        """An empty queue; the one before goes, or autovacuum would work on it while this one is measured."""
-        with self.connect() as connection:
-            connection.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.meta")
+    def new_queue(self, *, alone: bool = False) -> str:
+        """An empty queue.
+
+        :param alone: others are dropped first, or autovacuum would work on them while this one is measured
+        """
+        if alone:
+            with self.connect() as connection:
+                connection.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.meta")
         self._queues += 1
         queue_name = f"queue_{self._queues}"
         self.hook.create_queue(queue_name)

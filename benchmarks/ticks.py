@@ -33,8 +33,8 @@ def run(stage: Stage) -> Iterator[Figure]:
     idle: list[Measured] = []
     for number in range(stage.rounds):
         stage.progress(f"round {number + 1} of {stage.rounds}")
-        first.append(_tick(database, f"new-{number}", database.new_queue(), DAY))
-        known = database.new_queue()
+        first.append(_tick(database, f"new-{number}", database.new_queue(alone=True), DAY))
+        known = database.new_queue(alone=True)
         _tick(database, f"known-{number}", known, 0)
         due.append(_tick(database, f"known-{number}", known, DAY))
         idle.append(_tick(database, f"known-{number}", known, TEN_MINUTES))

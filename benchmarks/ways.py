@@ -36,7 +36,7 @@ def ours(database: Database) -> Way:
     """The hook's batch API with the scope `once`."""
 
     def run() -> float:
-        queue_name, keys = database.new_queue(), new_keys()
+        queue_name, keys = database.new_queue(alone=True), new_keys()
         with Stopwatch() as watch:
             database.hook.send_batch(queue_name, MESSAGES, dedup_keys=keys)
         return watch.seconds
@@ -58,7 +58,7 @@ def article(database: Database) -> Way:
 
 def article_queue(database: Database) -> str:
     """A queue with the article's index."""
-    queue_name = database.new_queue()
+    queue_name = database.new_queue(alone=True)
     with database.connect() as connection:
         connection.execute(f"CREATE UNIQUE INDEX ON pgmq.q_{queue_name} ((headers ->> 'job_key'))")
     return queue_name
@@ -86,7 +86,7 @@ def plain(database: Database, *, chunk: int = COUNT, headers: bool = True, binar
     call = f"SELECT pgmq.send_batch(%s, {', '.join([array] * (1 + headers))})"
 
     def run() -> float:
-        queue_name, keys = database.new_queue(), new_keys()
+        queue_name, keys = database.new_queue(alone=True), new_keys()
         with Stopwatch() as watch, database.connect() as connection:
             columns = [[json.dumps(message) for message in MESSAGES]]
             if headers:

@@ -52,7 +52,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def chromium() -> Iterator[Browser]:
     """The system's browser."""
     if CHROMIUM is None:
-        pytest.skip("Chromium is missing; on Debian: apt-get install chromium")
+        # Where everything must pass, nothing may be left out.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "Chromium is missing; on Debian: apt-get install chromium"
+        )
     from playwright.sync_api import expect, sync_playwright
 
     # A machine that is busy with other tests draws slowly.
