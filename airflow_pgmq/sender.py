@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from airflow_pgmq.client import Client, Connection
+from airflow_pgmq.client import Client, Connection, DriverError
 from airflow_pgmq.core.batch import Batch, chunks
 from airflow_pgmq.core.messages import SendResult
-from airflow_pgmq.errors import InvalidMessage, LostRace
+from airflow_pgmq.errors import InvalidMessage, LostRace, PermissionDenied
 from airflow_pgmq.statements import Flow, queues, sending
 from airflow_pgmq.statements.sending import OnDuplicate, Scope
+
+_log = logging.getLogger(__name__)
 
 #: How long `dedup_scope="once"` remembers a key.
 WINDOW = timedelta(days=7)
@@ -58,7 +61,7 @@ def send(
         for positions in chunks(range(len(batch)), batch.chunk_size):
             found += send_chunk(batch.take(positions), own)
         if scope == "once" and (pages := _pages_to_prune(found)):
-            client.attempt(lambda: sending.prune_ledger(pages), own)
+            _prune(client, pages, own)
     return found
 
 
@@ -84,6 +87,16 @@ def _pages_to_prune(results: Sequence[SendResult]) -> int:
     So the ledger shrinks where nothing ticks; every hundredth message does it, so a single send seldom pays.
     """
     return min(128, 4 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results))
+
+
+def _prune(client: Client, pages: int, own: Connection) -> None:
+    """Housekeeping: what was sent stands and is reported, whatever becomes of this."""
+    try:
+        client.attempt(lambda: sending.prune_ledger(pages), own)
+    except PermissionDenied:
+        _log.debug("This role may not prune the dedup ledger; ticks and maintenance do it too.")
+    except DriverError as exc:
+        _log.warning("The dedup ledger was not pruned: %s", exc)
 
 
 def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:

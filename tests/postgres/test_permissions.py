@@ -33,6 +33,8 @@ def do_send(client):
     send(client, key)
     send(client, key, on_duplicate="replace")
     send(client, key + "queued", scope="queued")
+    # Enough of them for the ledger to be pruned, which a sender need not be allowed to do.
+    send(client, *(f"{key} {n}" for n in range(100)))
     client.run(lambda: sending.topic("a", 1, None, 0))
 
 
