@@ -26,6 +26,8 @@ class PgmqMaintenanceOperator(PgmqOperator):
     """
 
     template_fields: Sequence[str] = ("queue_names", "pgmq_conn_id")
+    #: It has no queue of its own that a link could lead to.
+    operator_extra_links = ()
 
     def __init__(
         self,

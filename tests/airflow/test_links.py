@@ -6,7 +6,9 @@ from urllib.parse import quote
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.types import TaskInstanceKey
 
+from airflow_pgmq import operators
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqConsumeOperator, PgmqPeriodicOperator, PgmqSendOperator
@@ -66,3 +68,28 @@ def test_a_name_of_another_client_is_quoted():
     task = PgmqSendOperator(task_id="send", queue_name="a b/ä?", message=1)
     link = PgmqQueueLink().get_link(task, ti_key=None)
     assert link == "pgmq/go/queue/a%20b%2F%C3%A4%3F?connection_id=pgmq_default"
+
+
+#: What each operator must be given.
+GIVEN = {
+    "PgmqAckOperator": {"messages": [1]},
+    "PgmqConsumeOperator": {"python_callable": lambda message: None},
+    "PgmqExtendOperator": {"messages": [1], "visibility_timeout": 60},
+    "PgmqMaintenanceOperator": {"queue_names": ["mail"]},
+    "PgmqPeriodicOperator": {"jobs": [PeriodicJob(name="j", cron="@daily", queue_name="mail")]},
+    "PgmqReleaseOperator": {"messages": [1]},
+    "PgmqSendFromQueryOperator": {"sql": "SELECT 1 AS message"},
+    "PgmqSendOperator": {"message": 1},
+    "PgmqToSqlOperator": {"sql": "SELECT 1"},
+}
+
+
+@pytest.mark.parametrize("name", operators.__all__)
+def test_every_link_of_every_operator_leads_somewhere(name):
+    given = GIVEN.get(name, {})
+    if name not in ("PgmqMaintenanceOperator", "PgmqPeriodicOperator"):
+        given = {"queue_name": "mail", **given}
+    task = getattr(operators, name)(task_id="it", **given)
+    key = TaskInstanceKey(dag_id="d", task_id="it", run_id="r", try_number=1, map_index=-1)
+    for link in task.operator_extra_links:
+        assert link.get_link(task, ti_key=key).startswith("pgmq/go/")
