@@ -43,7 +43,7 @@ def examine(
             if standing.server["pgmq"]:
                 found += _examine_queues(client, conn, standing, patience)
     except clients.OperationalError as exc:
-        found.append(findings.no_connection(str(exc)))
+        found.append(findings.not_answered(str(exc), exc.sqlstate))
     return sorted(found, key=lambda problem: problem.severity != "error")
 
 
@@ -76,7 +76,9 @@ def _examine_queues(client: Client, conn: Connection, standing: Standing, patien
         for row in standing.queues
         if names.is_safe(row["queue_name"]) and (not may_look or row["queue_name"] in spelled)
     ]
-    found = findings.notify(_waited_for(tables), _notifications_pass(client, patience))
+    # A standby refuses LISTEN, and nobody waits there.
+    passes = None if standing.server["standby"] else _notifications_pass(client, patience)
+    found = findings.notify(_waited_for(tables), passes)
     may_look_at_ours = bool(standing.server["migration"]) and not any(s == "airflow_pgmq" for s, _ in barred)
     unguarded = _unguarded(conn, tables, barred) if may_look and may_look_at_ours else []
     invalid = drive(asking.invalid_indexes(), conn)

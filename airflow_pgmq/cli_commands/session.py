@@ -34,7 +34,7 @@ def looks(function: Command) -> Command:
         try:
             function(args)
         except OperationalError as exc:
-            problem = findings.no_connection(str(exc))
+            problem = findings.not_answered(str(exc), exc.sqlstate)
             fail(f"Connection {args.conn_id}: {problem.text}", problem.mend)
         except (PgmqError, AirflowException, DriverError) as exc:
             fail(str(exc))

@@ -15,12 +15,21 @@ from airflow_pgmq.core.problems import Problem, Severity
 MAX_SKEW = timedelta(seconds=1)
 #: psycopg waits for notifications with a timeout since then; libpq notices a peer that is gone since then.
 PSYCOPG, LIBPQ = (3, 2), 120_000
+#: How the SQLSTATE of a connection that was refused or has ended begins; a failure to connect has none.
+UNREACHABLE = ("08", "28", "3D", "57P")
+
+
+def not_answered(text: str, sqlstate: str | None) -> Problem:
+    """An OperationalError of the driver's: timeouts and locks are such too, not only a lost connection."""
+    if sqlstate is None or sqlstate.startswith(UNREACHABLE):
+        return no_connection(text)
+    mend = "Try again; pg_stat_activity and pg_locks tell what it waits for, SHOW tells the role's timeouts."
+    return Problem("not_answered", "error", f"The server broke it off: {_sentence(text)}", mend)
 
 
 def no_connection(text: str) -> Problem:
     """Nothing can be asked; `text` is the driver's."""
-    text = " ".join(text.split())
-    text += "" if text.endswith((".", "?")) else "."
+    text = _sentence(text)
     if "password" in text or "authentication" in text or "role" in text:
         mend = "Correct user and password of the Airflow connection, or the server's pg_hba.conf."
     elif "database" in text and "does not exist" in text:
@@ -28,6 +37,11 @@ def no_connection(text: str) -> Problem:
     else:
         mend = "Correct host and port of the Airflow connection; see that the server runs and is reachable."
     return Problem("no_connection", "error", f"Could not connect: {text}", mend)
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def driver(psycopg: str, libpq: int) -> list[Problem]:

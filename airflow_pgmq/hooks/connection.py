@@ -88,7 +88,7 @@ class ConnectionBase(BaseHook):
             with self.client.connection() as conn:
                 standing = drive(asking.standing(), conn)
         except OperationalError as exc:
-            problem = findings.no_connection(str(exc))
+            problem = findings.not_answered(str(exc), exc.sqlstate)
             return False, f"{problem.text} {problem.mend}"
         except Exception as exc:
             return False, str(exc)

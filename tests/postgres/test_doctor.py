@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -20,6 +21,7 @@ from tests.postgres.watching import make_queue, put
 
 if TYPE_CHECKING:
     from airflow_pgmq.core.problems import Problem
+    from airflow_pgmq.local import LocalPostgres
     from tests.fixtures.postgres import Database
 
 
@@ -206,3 +208,27 @@ def test_the_driver_that_is_installed_is_new_enough() -> None:
 def test_messages_of_other_clients_are_no_reason_for_a_guard(database: Database, healthy: Client) -> None:
     put(database, QUEUE)
     assert doctor.examine(healthy) == []
+
+
+def test_a_standby_is_told_although_it_refuses_to_listen(
+    own_server: LocalPostgres, own_database: Database
+) -> None:
+    client = client_of(own_database.dsn)
+    make_queue(client, QUEUE)
+    own_server.stop()
+    # Without a primary it waits for one, and may be read meanwhile.
+    signal = own_server.directory / "data" / "standby.signal"
+    signal.touch()
+    owner = signal.parent.stat()
+    os.chown(signal, owner.st_uid, owner.st_gid)
+    own_server.start()
+    only(doctor.examine(client), "standby")
+
+
+def test_a_question_that_is_broken_off_is_no_lost_connection(database: Database, healthy: Client) -> None:
+    impatient = Client(lambda: psycopg.connect(database.dsn, options="-c lock_timeout=1ms"))
+    with database.connect() as other:
+        other.execute("LOCK TABLE airflow_pgmq.migrations")
+        problem = only(doctor.examine(impatient), "not_answered")
+    assert "lock timeout" in problem.text
+    assert "Could not connect" not in problem.text
