@@ -59,9 +59,12 @@ def settled(queue_name: str, *, acked: int = 0, dead: int = 0) -> None:
     _count("dead_lettered", dead, queue_name)
 
 
-def woken(queue_name: str, seconds: float, waited: float) -> None:
-    """A waiter was told of a message so long after it had become visible; not if it was there before him."""
-    if seconds <= waited:
+def woken(queue_name: str, seconds: float | None, waited: float) -> None:
+    """A waiter was told of a message so long after it had become visible; not if it was there before him.
+
+    None: it was announced as visible, so nobody asked the database how long it had been.
+    """
+    if seconds is not None and seconds <= waited:
         _emit("timing", "wake_up", seconds * 1000, queue=queue_name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from airflow_pgmq.core import names
@@ -58,6 +58,23 @@ class Seen:
         return cls(
             row["visible"], row["oldest"], row["next_in"], row["announced"], row["took"], row["waited"]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What an announcement says of messages that are all visible."""
+
+    count: int
+    oldest: datetime
+
+
+def arrived(payload: str) -> Arrived | None:
+    """What the payload of our trigger says; PGMQ's own has none."""
+    count, _, oldest = payload.partition(" ")
+    try:
+        return Arrived(int(count), datetime.fromtimestamp(float(oldest), timezone.utc))
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def look(limits: Mapping[Ask, int]) -> Statement[dict[Ask, Seen]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 
-from airflow_pgmq.statements.watching import Ask, Seen
+from airflow_pgmq.statements.watching import Arrived, Ask, Seen
 
 #: Seconds between looks that nothing asked for: where inserts are announced and heard, and where not.
 SLOW_POLL = 60.0
@@ -36,12 +36,13 @@ COUNTED = 1000
 class Visible:
     """What a waiter gets."""
 
-    #: Matching messages that are visible; counting ends at 1,000 or at `min_messages`, if that is more.
+    #: Matching messages that are visible; counting ends at 1,000 or at `min_messages`, if that is more. Where
+    #: the announcement told of them: how many came together.
     count: int
     #: When the one of them was enqueued that has been visible longest.
     oldest: datetime | None
-    #: Seconds for which that one has been visible.
-    waited: float
+    #: Seconds for which that one has been visible; None where nobody asked the database.
+    waited: float | None
 
 
 @dataclass(eq=False, slots=True)
@@ -73,6 +74,10 @@ class Queue:
         """When to look next; never without waiters."""
         soonest = min(self.look_at, self.again_at, self.poll_at)
         return max(soonest, self.rested_at) if self.waiters else inf
+
+    def waits_for_one(self, ask: Ask) -> bool:
+        """Whether all who wait want one message, and this."""
+        return self.waiters.keys() == {ask} and all(each.min_messages == 1 for each in self.waiters[ask])
 
     def poll_interval(self, hears: bool) -> float:
         """The longest time between two looks."""
@@ -112,11 +117,27 @@ class Demand:
             del self.queues[name]
         return bool(old)
 
-    def announced(self, queue_name: str, now: float) -> None:
-        """Something was inserted."""
-        if queue := self.queues.get(queue_name):
+    def announced(self, queue_name: str, now: float, arrived: Arrived | None = None) -> None:
+        """Something was inserted, and all of it is visible if we know what arrived.
+
+        Who waits for any message is then woken without a look, which takes longer than all the rest.
+        """
+        if (queue := self.queues.get(queue_name)) is None:
+            return
+        queue.again_at = now + AFTER_THROTTLE
+        anything = Ask.of(queue_name, None, None)
+        if arrived is None or not queue.waits_for_one(anything):
             queue.look_at = now
-            queue.again_at = now + AFTER_THROTTLE
+            return
+        left = arrived.count
+        for waiter in queue.waiters[anything]:
+            if left and not waiter.result.done():
+                waiter.result.set_result(Visible(arrived.count, arrived.oldest, None))
+                left -= 1
+            elif not waiter.result.done():
+                # As after a look: if nobody takes what is there, the next one gets his chance.
+                queue.look_at = min(queue.look_at, now + AGAIN)
+        queue.spent[anything] = queue.spent.get(anything, 0) + arrived.count - left
 
     def due(self, now: float) -> list[str]:
         """The queues to look at now. If one of them is only polled, others are polled with it."""

@@ -23,7 +23,7 @@ class Ear:
     """
 
     def __init__(
-        self, conn: AsyncConnection, heard: Callable[[str], None], lost: Callable[[Exception], None]
+        self, conn: AsyncConnection, heard: Callable[[str, str], None], lost: Callable[[Exception], None]
     ) -> None:
         self.conn = conn
         self._heard = heard
@@ -31,7 +31,7 @@ class Ear:
         self._loop = asyncio.get_running_loop()
         self._fileno = conn.fileno()
         # Those that arrive with the answer to a statement.
-        conn.add_notify_handler(lambda notification: heard(notification.channel))
+        conn.add_notify_handler(lambda notification: heard(notification.channel, notification.payload))
         self._loop.add_reader(self._fileno, self._read)
 
     async def run(self, statement: Statement[T]) -> T:
@@ -62,7 +62,8 @@ class Ear:
 
     def _drain(self) -> None:
         while notification := self.conn.pgconn.notifies():
-            self._heard(notification.relname.decode(self.conn.info.encoding))
+            encoding = self.conn.info.encoding
+            self._heard(notification.relname.decode(encoding), notification.extra.decode(encoding))
 
 
 def sever(conn: AsyncConnection) -> None:

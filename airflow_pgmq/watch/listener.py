@@ -28,11 +28,11 @@ TEST_INTERVAL = 60.0
 class Listener:
     """Keeps one connection listening on the wanted channels, whatever happens to it.
 
-    :param heard: called with a channel after each notification, and with those that are heard from now on:
-        what came before must be looked for
+    :param heard: called with a channel and its payload after each notification, and with those channels that
+        are heard from now on: what came before must be looked for
     """
 
-    def __init__(self, link: Link, readers: Readers, heard: Callable[..., None]) -> None:
+    def __init__(self, link: Link, readers: Readers, heard: Callable[[str, str], None]) -> None:
         self._link = link
         self._readers = readers
         self._heard = heard
@@ -102,7 +102,8 @@ class Listener:
                     await ear.run(watching.alive())
                     health_at = loop.time() + HEALTH_INTERVAL
             new, self.current = wanted - self.current, wanted
-            self._heard(*new)
+            for channel in new:
+                self._heard(channel, "")
 
     async def _test(self) -> None:
         """Find out whether notifications from another connection reach this one; tried until they do."""
@@ -140,11 +141,11 @@ class Listener:
         # A frozen server, or a way to it that swallows everything, keeps them waiting as well.
         self._readers.sever()
 
-    def _on_notification(self, channel: str) -> None:
+    def _on_notification(self, channel: str, payload: str) -> None:
         if channel == self._private:
             self._passed.set()
         else:
-            self._heard(channel)
+            self._heard(channel, payload)
 
     def _on_loss(self, exc: Exception) -> None:
         self._lost = self._lost or exc

@@ -203,10 +203,9 @@ class Watcher:
         self._channels = {names.channel(queue_name): queue_name for queue_name in self._demand.queues}
         self._listener.want(self._channels)
 
-    def _on_announcement(self, *channels: str) -> None:
-        """Look at queues whose messages were announced, or may have come before anybody listened."""
-        now = asyncio.get_running_loop().time()
-        for channel in channels:
-            if queue_name := self._channels.get(channel):
-                self._demand.announced(queue_name, now)
-        self._wake.set()
+    def _on_announcement(self, channel: str, payload: str) -> None:
+        """Look at a queue whose messages were announced, or may have come before anybody listened."""
+        if queue_name := self._channels.get(channel):
+            now = asyncio.get_running_loop().time()
+            self._demand.announced(queue_name, now, watching.arrived(payload))
+            self._wake.set()

@@ -82,6 +82,8 @@ def connections(database: Database) -> list[int]:
 async def waiting(watcher: Watcher, queue_name: str, **options: Any) -> asyncio.Task[Any]:
     """A waiter whose queue was looked at for him, in vain."""
     task = asyncio.create_task(watcher.wait(queue_name, **options))
+    # He is known to the watcher from here on.
+    await asyncio.sleep(0)
     now = asyncio.get_running_loop().time
 
     def looked() -> bool:

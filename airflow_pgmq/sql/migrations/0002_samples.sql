@@ -28,3 +28,21 @@ CREATE TABLE airflow_pgmq.repeated_slots (
 
 -- A slot from before the definition that is in force cannot be said to be missed.
 ALTER TABLE airflow_pgmq.periodic_jobs ADD COLUMN deployed_at timestamptz NOT NULL DEFAULT now();
+
+-- Where all that was inserted is visible at once, the announcement says so: how many, and when the oldest of
+-- them was enqueued. Who waits for any message then need not ask.
+CREATE OR REPLACE FUNCTION airflow_pgmq.notify_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    total bigint;
+    later bigint;
+    oldest timestamptz;
+BEGIN
+    SELECT count(*), count(*) FILTER (WHERE vt > clock_timestamp()), min(enqueued_at)
+    INTO total, later, oldest FROM inserted;
+    IF total > 0 THEN
+        PERFORM pg_notify('pgmq.' || TG_TABLE_NAME || '.INSERT',
+                          CASE WHEN later = 0 THEN total || ' ' || extract(epoch FROM oldest) ELSE '' END);
+    END IF;
+    RETURN NULL;
+END
+$$;
