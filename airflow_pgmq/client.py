@@ -26,6 +26,7 @@ AsyncConnection = psycopg.AsyncConnection[Any]
 Work = Statement[T] | Flow[T]
 
 OperationalError = psycopg.OperationalError
+LockNotAvailable = pg.LockNotAvailable
 DriverError = psycopg.Error
 
 #: What passes by itself: no way to the server, or after a failover to a standby that is not promoted yet.
@@ -219,6 +220,7 @@ def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
         tuple(statement.identifiers.items()),
         statement.columns,
         tuple(statement.fragments.items()),
+        bool(statement.params),
     )
 
 
@@ -228,9 +230,14 @@ def _compose(
     identifiers: tuple[tuple[str, tuple[str, ...]], ...],
     columns: tuple[str, ...],
     fragments: tuple[tuple[str, str], ...],
+    has_params: bool,
 ) -> sql.Composed:
-    parts: dict[str, sql.Composable] = {name: sql.Identifier(*path) for name, path in identifiers}
-    parts["columns"] = sql.SQL(", ").join(map(sql.Identifier, columns))
+    def quoted(*path: str) -> sql.Identifier:
+        # Beside parameters a percent sign begins one, in a name too, and the driver does not double it.
+        return sql.Identifier(*(name.replace("%", "%%") if has_params else name for name in path))
+
+    parts: dict[str, sql.Composable] = {name: quoted(*path) for name, path in identifiers}
+    parts["columns"] = sql.SQL(", ").join(map(quoted, columns))
     parts.update((name, sql.SQL(own)) for name, own in fragments)
     return sql.SQL(text).format(**parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -28,4 +29,7 @@ def redact(value: Any, keys: Collection[str], depth: int = DEPTH) -> tuple[Any, 
     if isinstance(value, list):
         elements = [redact(each, keys, depth - 1) for each in value]
         return [each for each, _ in elements], any(found for _, found in elements)
+    if isinstance(value, float) and not math.isfinite(value):
+        # A number of hundreds of digits: browsers read no JSON that names infinity.
+        return str(value), False
     return value, False

@@ -9,7 +9,8 @@ from typing import Any
 from airflow_pgmq.core.messages import Message, Row
 from airflow_pgmq.core.redaction import redact
 
-_SOURCE = ("dag_id", "run_id", "task_id", "map_index")
+#: Browsers keep whole numbers up to here.
+_EXACT = 2**53
 
 
 def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> dict[str, Any]:
@@ -19,33 +20,39 @@ def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> di
     :param peek: whether payload and headers are shown, and why it is a dead letter: errors quote messages
     :param keys: whose values are hidden even then
     """
-    headers = row["headers"] if isinstance(row["headers"], Mapping) else {}
+    # What is taken from the headers below is hidden as it is in them.
+    all_headers, hidden_headers = redact(row["headers"], keys)
+    headers = all_headers if isinstance(all_headers, Mapping) else {}
     shown = {
-        "msg_id": row["msg_id"],
+        "msg_id": number(row["msg_id"]),
         "read_ct": row["read_ct"],
         "enqueued_at": row["enqueued_at"],
         "vt": row["vt"],
         "archived_at": row["archived_at"],
         "state": _state(row, now),
-        "expires_at": Message.expiry(headers.get("expires_at")),
+        "expires_at": _time(headers.get("expires_at")),
         "dedup_key": _text(headers.get("dedup_key")),
         "job": _text(headers.get("job")),
         "namespace": _text(headers.get("namespace")),
-        "slot": _text(headers.get("slot")),
+        "slot": _time(headers.get("slot")),
         "group": _text(headers.get("x-pgmq-group")),
         "dead_letter": _dead_letter(headers.get("dead_letter"), peek=peek),
         "source": _source(headers.get("source")),
     }
     if peek:
         payload, hidden = redact(row["message"], keys)
-        all_headers, hidden_too = redact(row["headers"], keys)
         shown |= {
             "message": payload,
             "too_large": row["too_large"],
             "headers": all_headers,
-            "redacted": hidden or hidden_too,
+            "redacted": hidden or hidden_headers,
         }
     return shown
+
+
+def number(whole: int) -> int | str:
+    """A whole number as browsers keep it: as text where they would round it."""
+    return whole if abs(whole) <= _EXACT else str(whole)
 
 
 def _state(row: Row, now: datetime) -> str:
@@ -56,19 +63,35 @@ def _state(row: Row, now: datetime) -> str:
     return "in_flight" if row["read_ct"] else "delayed"
 
 
+# Other clients may write anything into these headers.
+
+
 def _text(value: object) -> str | None:
-    """Other clients may write anything into these headers."""
     return value if isinstance(value, str) else None
+
+
+def _time(value: object) -> datetime | None:
+    return Message.expiry(value) if isinstance(value, str) else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _EXACT else None
 
 
 def _dead_letter(value: object, *, peek: bool) -> dict[str, Any] | None:
     if not isinstance(value, Mapping):
         return None
-    found = {name: value.get(name) for name in ("queue", "msg_id", "read_ct", "enqueued_at")}
-    return {**found, "reason": _text(value.get("reason")) if peek else None}
+    return {
+        "queue": _text(value.get("queue")),
+        "msg_id": _whole(value.get("msg_id")),
+        "read_ct": _whole(value.get("read_ct")),
+        "enqueued_at": _time(value.get("enqueued_at")),
+        "reason": _text(value.get("reason")) if peek else None,
+    }
 
 
 def _source(value: object) -> dict[str, Any] | None:
     if not isinstance(value, Mapping) or not isinstance(value.get("dag_id"), str):
         return None
-    return {name: value.get(name) for name in _SOURCE}
+    found: dict[str, Any] = {name: _text(value.get(name)) for name in ("dag_id", "run_id", "task_id")}
+    return {**found, "map_index": _whole(value.get("map_index"))}

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_pgmq.client import Client, Connection
 from airflow_pgmq.core import shown
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.errors import InvalidName
 from airflow_pgmq.overview import installed
 from airflow_pgmq.statements import overview as queue_statements
 from airflow_pgmq.statements import showing
@@ -30,14 +31,17 @@ def messages(
     :param search: which
     :param keys: JSON keys whose values are hidden
     :raises QueueNotFound: there is no such queue
+    :raises InvalidName: what is looked for is no text that Postgres could hold
     """
+    if "\x00" in f"{search.dedup_key}{search.job}":
+        raise InvalidName("No dedup key and no job's name holds a NUL character.")
     with client.connection(conn) as current:
         found = _by_ledger(client, search, current) or client.run(lambda: showing.messages(search), current)
         following = _following(client, search, found, current)
     now = found[0]["now"] if found else datetime.now(timezone.utc)
     return {
         "messages": [shown.message(row, now, peek=search.peek, keys=keys) for row in found],
-        "next_after": following,
+        "next_after": None if following is None else shown.number(following),
     }
 
 

@@ -63,14 +63,15 @@ WHERE NOT EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted);
 SELECT pg_advisory_xact_lock(hashtext('pgmq.queue_' || %(queue_name)s));
 
 -- has_trigger --
--- Whether our notify trigger stands on the queue's table.
+-- Whether our notify trigger stands on the queue's table, and fires.
 SELECT EXISTS (
-    SELECT FROM pg_trigger WHERE tgrelid = %(table)s::regclass AND tgname = 'airflow_pgmq_notify'
+    SELECT FROM pg_trigger
+    WHERE tgrelid = %(table)s::regclass AND tgname = 'airflow_pgmq_notify' AND tgenabled <> 'D'
 ) AS present;
 
 -- enable_notify --
--- Announce each inserting statement.
-CREATE TRIGGER airflow_pgmq_notify AFTER INSERT ON {table} REFERENCING NEW TABLE AS inserted
+-- Announce each inserting statement; a trigger that is disabled fires again.
+CREATE OR REPLACE TRIGGER airflow_pgmq_notify AFTER INSERT ON {table} REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION airflow_pgmq.notify_insert();
 
 -- disable_notify --
@@ -838,11 +839,13 @@ LEFT JOIN LATERAL (
 ORDER BY meta.queue_name;
 
 -- count_all --
--- A queue's messages by state, every one of them looked at.
+-- A queue's messages by state, every one of them looked at. Only a time that was is asked for: clients may
+-- send for `infinity`, which the driver does not read.
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       min(enqueued_at) AS oldest, min(vt) AS first_vt
+       min(enqueued_at) AS oldest,
+       min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp()) AS first_vt
 FROM {table};
 
 -- count_by_index --
@@ -850,7 +853,8 @@ FROM {table};
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       min(enqueued_at) AS oldest, min(vt) AS first_vt
+       min(enqueued_at) AS oldest,
+       min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp()) AS first_vt
 FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT 10000) AS few;
 
 -- count_sample --
@@ -861,7 +865,9 @@ SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        coalesce(CASE WHEN %(clean)s THEN (
            SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM {table} ORDER BY msg_id LIMIT 10) AS front
        ) END, min(enqueued_at)) AS oldest,
-       coalesce(CASE WHEN %(clean)s THEN (SELECT min(vt) FROM {table}) END, min(vt)) AS first_vt
+       coalesce(CASE WHEN %(clean)s THEN (
+           SELECT min(vt) FROM {table} WHERE vt BETWEEN 'epoch' AND statement_timestamp()
+       ) END, min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp())) AS first_vt
 FROM {table} TABLESAMPLE SYSTEM (%(percent)s::real);
 
 -- recent_samples --
@@ -970,12 +976,22 @@ SELECT %(queue_name)s AS queue_name WHERE EXISTS (
 
 -- messages_of_queue --
 -- Messages by id, of those that are looked through; payloads up to a size. Reads nothing.
-SELECT msg_id, read_ct, enqueued_at, vt, NULL::timestamptz AS archived_at, headers,
-       CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
-       pg_column_size(message) > %(most)s AS too_large, statement_timestamp() AS now
+SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
+       least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt, NULL::timestamptz AS archived_at,
+       CASE WHEN NOT headers_large THEN headers END AS headers,
+       CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
+       message_large OR headers_large AS too_large, statement_timestamp() AS now
 FROM (
     SELECT * FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id LIMIT %(scanned)s
 ) AS part
+CROSS JOIN LATERAL (
+    -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
+    SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
+                ELSE NOT %(alone)s AND octet_length(message::text) > %(most)s END AS message_large,
+           CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
+                ELSE NOT %(alone)s AND octet_length(headers::text) > %(most)s END AS headers_large
+    OFFSET 0
+) AS size
 WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
     AND (%(namespace)s::text IS NULL OR headers ->> 'namespace' = %(namespace)s)
     AND (%(dedup_key)s::text IS NULL OR headers ->> 'dedup_key' = %(dedup_key)s)
@@ -983,12 +999,22 @@ ORDER BY msg_id LIMIT %(limit)s;
 
 -- messages_of_archive --
 -- The same of a queue's archive, whose newest come first.
-SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers,
-       CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
-       pg_column_size(message) > %(most)s AS too_large, statement_timestamp() AS now
+SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
+       least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt, archived_at,
+       CASE WHEN NOT headers_large THEN headers END AS headers,
+       CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
+       message_large OR headers_large AS too_large, statement_timestamp() AS now
 FROM (
     SELECT * FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC LIMIT %(scanned)s
 ) AS part
+CROSS JOIN LATERAL (
+    -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
+    SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
+                ELSE NOT %(alone)s AND octet_length(message::text) > %(most)s END AS message_large,
+           CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
+                ELSE NOT %(alone)s AND octet_length(headers::text) > %(most)s END AS headers_large
+    OFFSET 0
+) AS size
 WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
     AND (%(namespace)s::text IS NULL OR headers ->> 'namespace' = %(namespace)s)
     AND (%(dedup_key)s::text IS NULL OR headers ->> 'dedup_key' = %(dedup_key)s)
@@ -1009,9 +1035,11 @@ SELECT msg_id FROM airflow_pgmq.dedup_ledger WHERE queue_name = %(queue_name)s A
 -- sent_by --
 -- The newest messages of a queue and its archive that a Dag, run or task has sent.
 SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
-    SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers,
-           CASE WHEN %(peek)s AND pg_column_size(message) <= %(most)s THEN message END AS message,
-           pg_column_size(message) > %(most)s AS too_large
+    SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
+           least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt, archived_at,
+           CASE WHEN NOT headers_large THEN headers END AS headers,
+           CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
+           message_large OR headers_large AS too_large
     FROM (
         (SELECT msg_id, read_ct, enqueued_at, vt, NULL::timestamptz AS archived_at, headers, message
          FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s)
@@ -1019,6 +1047,14 @@ SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now
         (SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers, message
          FROM {archive} ORDER BY msg_id DESC LIMIT %(scanned)s)
     ) AS newest
+    CROSS JOIN LATERAL (
+        -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
+        SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
+                    ELSE octet_length(message::text) > %(most)s END AS message_large,
+               CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
+                    ELSE octet_length(headers::text) > %(most)s END AS headers_large
+        OFFSET 0
+    ) AS size
     WHERE headers @> %(source)s::jsonb
     ORDER BY msg_id DESC LIMIT %(limit)s
 ) AS found;

@@ -70,6 +70,7 @@ def messages(search: Search) -> Statement[list[Row]]:
         "limit": search.limit,
         "peek": search.peek,
         "most": _LAST if alone else MOST_BYTES,
+        "alone": alone,
         "job": job or None,
         "namespace": namespace or None,
         "dedup_key": search.dedup_key,

@@ -14,14 +14,24 @@ class Answer(Response):
 
     media_type = "application/json"
 
+    # Made in the thread that has asked the database, where the messages of a page may take long to encode.
+
     def render(self, content: Any) -> bytes:
         """Encode."""
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=_encode).encode(
-            errors="replace"
+        text = json.dumps(
+            content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_encode
         )
+        return text.encode(errors="replace")
 
 
 def _encode(value: object) -> str:
     if isinstance(value, datetime):
-        return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+        return _instant(value)
     return str(value)
+
+
+def _instant(value: datetime) -> str:
+    try:
+        return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    except OverflowError:  # in UTC it is after the year 9999, or before the first
+        return value.isoformat()

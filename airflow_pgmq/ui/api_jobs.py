@@ -22,7 +22,7 @@ async def list_jobs(connection_id: str) -> Answer:
     """All periodic jobs and the namespaces that they tick in."""
     found = await database.read(connection_id, lambda hook: overview.jobs(hook.client))
     await name_dags([*found["namespaces"], *found["jobs"]])
-    return Answer(found)
+    return await database.off_the_loop(lambda: Answer(found))
 
 
 async def name_dags(owned: Iterable[dict[str, Any]]) -> None:

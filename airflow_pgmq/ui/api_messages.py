@@ -42,8 +42,8 @@ async def list_messages(
         peek=peek,
     )
     keys = settings.redact_keys()
-    return Answer(
-        await database.read(connection_id, lambda hook: overview.messages(hook.client, search, keys=keys))
+    return await database.read(
+        connection_id, lambda hook: Answer(overview.messages(hook.client, search, keys=keys))
     )
 
 
@@ -61,7 +61,7 @@ async def list_sent(
     given = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
     source = {name: value for name, value in given.items() if value not in (None, "")}
     keys = settings.redact_keys()
-    found = await database.read(
-        connection_id, lambda hook: overview.sent(hook.client, source, peek=peek, keys=keys)
+    return await database.read(
+        connection_id,
+        lambda hook: Answer({"messages": overview.sent(hook.client, source, peek=peek, keys=keys)}),
     )
-    return Answer({"messages": found})

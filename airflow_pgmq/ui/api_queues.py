@@ -28,13 +28,13 @@ async def list_connections(user: GetUserDep) -> Answer:
             for each in connections.known()
         ]
 
-    return Answer({"connections": await database.off_the_loop(find)})
+    return await database.off_the_loop(lambda: Answer({"connections": find()}))
 
 
 @router.get("/{connection_id}/queues")
 async def list_queues(connection_id: str) -> Answer:
     """All queues."""
-    return Answer(await database.read(connection_id, lambda hook: overview.queues(hook.client)))
+    return await database.read(connection_id, lambda hook: Answer(overview.queues(hook.client)))
 
 
 @router.get("/{connection_id}/queues/{queue_name}")
@@ -42,6 +42,6 @@ async def show_queue(
     connection_id: str, queue_name: str, range: Literal["hour", "day", "week"] = "hour"
 ) -> Answer:
     """One queue with its history."""
-    return Answer(
-        await database.read(connection_id, lambda hook: overview.queue(hook.client, queue_name, range))
+    return await database.read(
+        connection_id, lambda hook: Answer(overview.queue(hook.client, queue_name, range))
     )

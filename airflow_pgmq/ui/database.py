@@ -12,7 +12,7 @@ import anyio
 from fastapi import HTTPException
 
 from airflow_pgmq import errors
-from airflow_pgmq.client import DriverError
+from airflow_pgmq.client import KEEPALIVES, DriverError, OperationalError
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.ui import connections
 
@@ -81,7 +81,8 @@ def _words(exc: Exception) -> str:
         return str(exc)
     diagnosis = getattr(exc, "diag", None)
     if (sqlstate := getattr(exc, "sqlstate", None)) is None:
-        return f"could not connect: {exc}".rstrip()
+        # Others are the driver's own, such as values that it cannot read.
+        return f"{'could not connect: ' if isinstance(exc, OperationalError) else ''}{exc}".rstrip()
     if sqlstate == "57014":
         return f"the database took longer than {STATEMENT_TIMEOUT} s to answer"
     return f"{getattr(diagnosis, 'message_primary', None) or type(exc).__name__}"
@@ -91,11 +92,12 @@ def _hook(connection_id: str, options: str) -> PgmqHook:
     connection = connections.find(connection_id)
     if connection is None:
         raise HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
-    extra = connection.extra_dejson
+    # A thread that waits for a server that has gone is one of few.
+    extra = KEEPALIVES | connection.extra_dejson
     extra |= {
         "connect_timeout": 3,
         "application_name": "airflow-pgmq-ui",
-        "options": f"{extra.get('options', '')} -c statement_timeout={STATEMENT_TIMEOUT}s{options}".strip(),
+        "options": f"{extra.get('options') or ''} -c statement_timeout={STATEMENT_TIMEOUT}s{options}".strip(),
     }
     connection.extra = json.dumps(extra)
     return PgmqHook(connection_id, connection=connection)

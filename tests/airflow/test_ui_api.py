@@ -100,6 +100,18 @@ def test_sent(boss, hook):
     assert [(each["queue_name"], each["message"], each["source"]) for each in found] == [("mail", 1, source)]
 
 
+def test_answers_are_json_whatever_messages_hold(boss, hook, database):
+    execute(
+        database,
+        "SELECT pgmq.send('mail', %s::jsonb, %s::jsonb, 0)",
+        ['{"x": 1' + "0" * 309 + ".5}", '{"expires_at": "9999-12-31T23:59:59-05:00"}'],
+    )
+    (found,) = boss.get(f"{API}/queues/mail/messages").json()["messages"]
+
+    assert found["message"] == {"x": "inf"}
+    assert found["expires_at"] == "9999-12-31T23:59:59-05:00"
+
+
 # Actions.
 
 
@@ -208,6 +220,7 @@ def test_bad_input_changes_nothing(boss, hook, audit_log, path, body):
     [
         ("queues/mail?range=year", 422),
         ("queues/mail/messages?limit=201", 422),
+        ("queues/mail/messages?dedup_key=%00", 422),
         ("queues/mail/messages?msg_id=-1", 422),
         ("queues/mail/messages?where=elsewhere", 422),
         ("queues/none", 404),

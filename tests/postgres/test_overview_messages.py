@@ -127,6 +127,20 @@ def test_large_payloads_are_shown_alone(client, database):
     assert (len(alone["message"]), alone["too_large"]) == (2000, False)
 
 
+def test_what_is_small_only_while_compressed_is_large(client, database):
+    execute(
+        database,
+        "SELECT pgmq.send('mail', to_jsonb(repeat('x', 100000)), '{}', 0),"
+        " pgmq.send('mail', '1', jsonb_build_object('a', repeat('x', 100000)), 0)",
+    )
+    payload, headers = search(client)["messages"]
+    (alone,) = search(client, msg_id=1)["messages"]
+
+    assert (payload["message"], payload["too_large"], payload["headers"]) == (None, True, {})
+    assert (headers["message"], headers["too_large"], headers["headers"]) == (1, True, None)
+    assert len(alone["message"]) == 100_000
+
+
 def test_without_the_right_to_peek_nothing_of_it_is_fetched(client, database):
     send_raw(database, {"body": "secret"}, {"dedup_key": "a", "note": "secret"})
     (found,) = search(client, peek=False)["messages"]
@@ -165,6 +179,61 @@ def test_headers_of_other_clients_may_be_anything(client, database):
     assert [each["source"] for each in found] == [None] * 4
 
 
+def test_header_fields_of_other_types_are_none(client, database):
+    headers = {
+        "slot": "soon",
+        "dead_letter": {"queue": ["a"], "msg_id": 2**60, "read_ct": True, "enqueued_at": "x"},
+        "source": {"dag_id": "d", "run_id": {"a": 1}, "task_id": 7, "map_index": 9007199254740993},
+    }
+    send_raw(database, 1, headers)
+    (found,) = search(client)["messages"]
+
+    assert found["slot"] is None
+    assert set(found["dead_letter"].values()) == {None}
+    assert found["source"] == {"dag_id": "d", "run_id": None, "task_id": None, "map_index": None}
+
+
+def test_ids_that_a_browser_would_round_are_texts(client, database):
+    execute(
+        database,
+        "INSERT INTO pgmq.q_mail (msg_id, vt, message) OVERRIDING SYSTEM VALUE "
+        "SELECT id, now(), '1' FROM unnest(ARRAY[9007199254740992, 9007199254740993]) AS id",
+    )
+    found = search(client, limit=2)
+
+    assert ids(found) == [2**53, str(2**53 + 1)]
+    assert found["next_after"] == str(2**53 + 1)
+
+
+@pytest.mark.parametrize("where", ["queue", "archive"])
+@pytest.mark.parametrize("at", ["infinity", "-infinity", "20000-01-01Z"])
+def test_messages_for_a_time_beyond_the_calendar(client, database, where, at):
+    execute(
+        database,
+        "SELECT pgmq.send('mail', '{}'::jsonb, %s::jsonb, %s::timestamptz)",
+        [json.dumps({"source": {"dag_id": "d"}}), at],
+    )
+    if where == "archive":
+        archive(database, 1)
+
+    assert ids(search(client, where=where)) == [1]
+    assert len(overview.sent(client, {"dag_id": "d"})) == 1
+
+
+def test_what_the_headers_hide_is_hidden_beside_them(client, database):
+    headers = {"dedup_key": "k", "source": {"dag_id": "d", "run_id": "r"}, "dead_letter": {"reason": "why"}}
+    send_raw(database, 1, headers)
+    (found,) = search(client, keys={"dedup_key", "run_id", "reason"})["messages"]
+
+    assert (found["dedup_key"], found["source"]["run_id"], found["dead_letter"]["reason"]) == ("***",) * 3
+
+
+def test_numbers_beyond_floats_are_texts(client, database):
+    execute(database, "SELECT pgmq.send('mail', %s::jsonb)", ['{"x": [1' + "0" * 309 + ".5]}"])
+
+    assert search(client)["messages"][0]["message"] == {"x": ["inf"]}
+
+
 def test_json_that_python_does_not_read(client, database):
     deep = "[" * 5000 + "]" * 5000
     execute(database, "SELECT pgmq.send('mail', %s::jsonb)", [deep])
@@ -177,6 +246,8 @@ def test_json_that_python_does_not_read(client, database):
 def test_unknown_and_unsafe_queues(client):
     with pytest.raises(QueueNotFound):
         search(client, queue_name="none")
+    with pytest.raises(InvalidName):
+        search(client, dedup_key="\0")
     with pytest.raises(InvalidName):
         search(client, queue_name="mail'; DROP TABLE x; --")
 

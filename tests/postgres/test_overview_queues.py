@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_pgmq import overview
+from airflow_pgmq import overview, sampling, sender
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import counting
+from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.overview.queues import RANGES
 from airflow_pgmq.statements import queues, reading
@@ -57,6 +58,18 @@ def test_messages_are_counted_by_state(client, database):
     assert not queue["estimated"]
 
 
+@pytest.mark.parametrize("budget", [counting.BUDGET, 0])
+def test_messages_for_a_time_beyond_the_calendar(client, database, monkeypatch, budget):
+    how = counting.choose
+    monkeypatch.setattr("airflow_pgmq.sampling.counting.choose", lambda tables: how(tables, budget))
+    execute(database, "SELECT pgmq.send('mail', '{}'::jsonb, 'infinity'::timestamptz)")
+    queue = named(overview.queues(client))
+
+    assert (queue["length"], queue["visible"], queue["delayed"]) == (1, 0, 1)
+    with client.connection() as conn:
+        assert sampling.take(client, conn) == 1
+
+
 def test_an_empty_queue_has_no_age(client):
     queue = named(overview.queues(client))
 
@@ -71,6 +84,23 @@ def test_a_queue_without_its_own_lower_case_table_is_left_out(client, database):
     )
 
     assert [queue["queue_name"] for queue in overview.queues(client)["queues"]] == ["mail"]
+
+
+def test_a_percent_sign_in_the_name(database, client):
+    """PGMQ takes it."""
+    name = "rate_50%s"
+    execute(database, "SELECT pgmq.create('rate_50%s')")
+    for scope in ("once", "queued"):
+        if scope == "queued":
+            client.run(lambda: queues.guard(name))
+        sender.send(client, name, prepare([1], dedup_keys=[scope]), scope=scope)
+    sender.send(client, name, prepare([1]))
+    assert named(overview.queues(client), name)["visible"] == 3
+    assert overview.queue(client, name)["length"] == 3
+    assert len(overview.messages(client, overview.Search(queue_name=name))["messages"]) == 3
+    assert overview.sent(client, {"dag_id": "d"}) == []
+    read = client.run(lambda: reading.read(name, max_messages=9, visibility_timeout=9, headers_condition={}))
+    assert len(client.run(lambda: reading.delete(name, read))) == len(read) > 0
 
 
 def test_dead_letters_are_shown_with_their_queue(client, database):
