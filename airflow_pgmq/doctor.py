@@ -71,7 +71,7 @@ def _examine_queues(client: Client, conn: Connection, standing: Standing, patien
             **row,
             "queue_name": spelled.get(row["queue_name"], row["queue_name"]),
             "announce": asking.announce(row["queue_name"]),
-            "use_ours": asking.use_ours(row["queue_name"]),
+            "use_ours": asking.use_ours(row["queue_name"], stands=row["ours"]),
         }
         for row in standing.queues
         if names.is_safe(row["queue_name"]) and (not may_look or row["queue_name"] in spelled)

@@ -93,9 +93,10 @@ def announce(queue_name: str) -> str:
     return as_text(on_queue("enable_notify", queue_name))
 
 
-def use_ours(queue_name: str) -> str:
-    """The SQL that puts our notify trigger in the place of PGMQ's own."""
-    return as_text(on_queue("disable_pgmq_notify", queue_name)) + "\n" + announce(queue_name)
+def use_ours(queue_name: str, *, stands: bool) -> str:
+    """The SQL that takes PGMQ's own notify trigger off a queue, and puts ours there unless it stands."""
+    take_off = as_text(on_queue("disable_pgmq_notify", queue_name))
+    return take_off if stands else f"{take_off}\n{announce(queue_name)}"
 
 
 def as_text(statement: Statement[Any]) -> str:

@@ -129,7 +129,7 @@ def test_the_doctor_prints_the_mend_and_tells_errors_by_the_exit_code(
     run: Run, failing: Callable[..., str], database: Database
 ) -> None:
     execute(database, "SELECT pgmq.create('silent')")
-    assert "    CREATE TRIGGER airflow_pgmq_notify" in run("doctor")
+    assert "    CREATE OR REPLACE TRIGGER airflow_pgmq_notify" in run("doctor")
     assert run("doctor", "-o", "json")[0]["severity"] == "warning"
     execute(database, "DROP SCHEMA pgmq CASCADE")
     with pytest.raises(SystemExit) as caught:

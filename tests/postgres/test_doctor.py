@@ -138,8 +138,22 @@ def test_queues_that_announce_nothing(database: Database, healthy: Client) -> No
     assert doctor.examine(healthy) == []
 
 
-def test_pgmqs_own_trigger_is_replaced_by_ours(database: Database, healthy: Client) -> None:
-    execute(database, f"DROP TRIGGER airflow_pgmq_notify ON pgmq.q_{QUEUE}")
+def test_our_trigger_that_is_disabled_is_enabled(database: Database, healthy: Client) -> None:
+    disable = f"ALTER TABLE pgmq.q_{QUEUE} DISABLE TRIGGER airflow_pgmq_notify"
+    execute(database, disable)
+    mend(database, only(doctor.examine(healthy), "no_notify"))
+    assert doctor.examine(healthy) == []
+    execute(database, disable)
+    assert healthy.run(lambda: queues.enable_notify(QUEUE)) is True
+    assert doctor.examine(healthy) == []
+
+
+@pytest.mark.parametrize("ours", ["missing", "disabled", "there"])
+def test_pgmqs_own_trigger_is_replaced_by_ours(database: Database, healthy: Client, ours: str) -> None:
+    if ours == "missing":
+        execute(database, f"DROP TRIGGER airflow_pgmq_notify ON pgmq.q_{QUEUE}")
+    elif ours == "disabled":
+        execute(database, f"ALTER TABLE pgmq.q_{QUEUE} DISABLE TRIGGER airflow_pgmq_notify")
     execute(database, "SELECT pgmq.enable_notify_insert(%s)", [QUEUE])
     problem = only(doctor.examine(healthy), "throttled_notify")
     assert "488" in problem.text
