@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_pgmq import control
+from airflow_pgmq import control, metrics
 from airflow_pgmq.client import Connection
 from airflow_pgmq.core.messages import Row, SendResult
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import periodic
+from airflow_pgmq.statements import Flow, periodic
 
 
 class JobVerbs(ConnectionBase):
@@ -34,7 +34,9 @@ class JobVerbs(ConnectionBase):
 
         :raises JobNotFound: the namespace has no such job
         """
-        return self.client.run(lambda: control.run_now(namespace, name), conn)
+        queue_name, result = self.client.run(lambda: _run_now(namespace, name), conn)
+        metrics.sent(queue_name, 1)
+        return result
 
     def list_jobs(self, namespace: str | None = None, *, conn: Connection | None = None) -> list[Row]:
         """State and definition of the jobs of one namespace, or of all."""
@@ -43,3 +45,10 @@ class JobVerbs(ConnectionBase):
     def remove_namespace(self, namespace: str, *, conn: Connection | None = None) -> int:
         """Forget all jobs of a Dag that is gone; how many messages were taken back."""
         return self.client.run(lambda: control.remove(namespace), conn)
+
+
+def _run_now(namespace: str, name: str) -> Flow[tuple[str, SendResult]]:
+    result = yield from control.run_now(namespace, name)
+    # Its row is locked by now, so it is the queue that the message went to.
+    job = yield periodic.definition(namespace, name)
+    return job["queue_name"], result

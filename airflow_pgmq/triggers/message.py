@@ -60,7 +60,9 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
                 poll_interval=self.poll_interval,
             )
             visible = await asyncio.wait_for(waiting, self._seconds_left())
-            metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
+            if self.min_messages == 1:
+                # Of several, it is the last one that wakes, and the age of the first one that is known.
+                metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
         except PgmqError as exc:
             yield _event(status="error", message=str(exc))
         except asyncio.TimeoutError:

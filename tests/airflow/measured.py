@@ -38,12 +38,13 @@ def consume(message: Any) -> None:
         raise ValueError("bad")
 
 
-async def wait(hook: PgmqHook) -> None:
-    """A trigger is woken by a message that comes while it waits."""
-    waiting = asyncio.ensure_future(anext(PgmqMessageTrigger(queue_name="waited").run()))
+async def wait(hook: PgmqHook, queue_name: str, count: int) -> None:
+    """A trigger is woken by messages that come while it waits; with a condition it has to look at them."""
+    trigger = PgmqMessageTrigger(queue_name=queue_name, condition={"n": 1}, min_messages=count)
+    waiting = asyncio.ensure_future(anext(trigger.run()))
     watcher = await hook.watcher()
     await until(lambda: list(watcher._demand.waiters()), "the trigger waits")
-    await asyncio.to_thread(hook.send, "waited", 1)
+    await asyncio.to_thread(hook.send_batch, queue_name, [{"n": 1}] * count)
     event = await waiting
     assert event.payload == {"status": "ready"}
     await watcher.close()
@@ -51,7 +52,7 @@ async def wait(hook: PgmqHook) -> None:
 
 def main() -> None:
     hook = PgmqHook()
-    for name in ("orders", "waited", "slots"):
+    for name in ("orders", "waited", "several", "slots"):
         hook.create_queue(name, notify=True)
     for _ in range(2):
         PgmqSendOperator(
@@ -71,7 +72,9 @@ def main() -> None:
         context()
     )
     PgmqMaintenanceOperator(task_id="m").execute(context())
-    asyncio.run(wait(hook))
+    hook.run_job_now("shop.eu", "job")
+    asyncio.run(wait(hook, "waited", 1))
+    asyncio.run(wait(hook, "several", 2))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,9 @@ def test_plain_statsd_has_the_queue_in_the_name(measure: Measure) -> None:
     assert totals(lines) == {
         "sent.orders": 4,
         "sent.waited": 1,
-        "sent.slots": 1,
+        "sent.several": 2,
+        # One of the tick, one of run-now.
+        "sent.slots": 2,
         "duplicates.orders": 2,
         "acked.orders": 3,
         "dead_lettered.orders": 1,
@@ -89,13 +91,14 @@ def test_plain_statsd_has_the_queue_in_the_name(measure: Measure) -> None:
     timings = dict(line.split("|")[0].split(":") for line in lines if line.endswith("|ms"))
     assert float(timings["airflow.pgmq.slot_lateness.shop_eu"]) == 0
     assert 0 <= float(timings["airflow.pgmq.wake_up.waited"]) < 5000
+    assert "airflow.pgmq.wake_up.several" not in timings
     assert {line.split(".")[2] for line in lines} == ALL
 
 
 def test_an_exporter_with_tags_has_the_queue_as_one(measure: Measure) -> None:
     lines = measure(statsd_on="True", statsd_influxdb_enabled="True")
     assert {line.split(":")[0] for line in lines if ".sent" in line} == {
-        f"airflow.pgmq.sent,queue={name}" for name in ("orders", "waited", "slots")
+        f"airflow.pgmq.sent,queue={name}" for name in ("orders", "waited", "several", "slots")
     }
     assert any(line.startswith("airflow.pgmq.slot_lateness,namespace=shop_eu:") for line in lines)
 
