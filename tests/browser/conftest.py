@@ -12,7 +12,7 @@ import pytest
 
 from airflow_pgmq.local import LocalPostgres
 from tests.browser import stock
-from tests.browser.site import Site, settings
+from tests.browser.site import Site, secrets_backend, settings
 from tests.browser.visitor import Visitor
 from tests.fixtures.live import METADATA, LiveAirflow, live_environment
 from tests.fixtures.postgres import SETTINGS, Database, prepare_template
@@ -39,6 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         with psycopg.connect(own.dsn(), autocommit=True) as admin:
             admin.execute(f"CREATE DATABASE {METADATA}")
         environment = live_environment(home, own.uri(METADATA), queues, api_port) | settings(home)
+        environment |= secrets_backend(home, environment["AIRFLOW_CONN_PGMQ_DEFAULT"])
         live = LiveAirflow(services, environment, api_port, Database(own, METADATA), queues)
         stock.fill(live.hook(), queues)
         site = Site(live)

@@ -16,6 +16,8 @@ DAGS = Path(__file__).with_name("dags")
 USERS = {"admin": "admin", "viewer": "viewer"}
 #: A connection that leads nowhere.
 BROKEN = "pgmq_broken"
+#: A connection of a secrets backend, which cannot list what it has; it leads where the default one does.
+UNLISTED = "pgmq_vault"
 
 
 def settings(home: Path) -> dict[str, str]:
@@ -30,6 +32,16 @@ def settings(home: Path) -> dict[str, str]:
         f"AIRFLOW_CONN_{BROKEN.upper()}": json.dumps(
             {"conn_type": "pgmq", "host": "127.0.0.1", "port": 1, "schema": "nowhere", "login": "nobody"}
         ),
+    }
+
+
+def secrets_backend(home: Path, connection: str) -> dict[str, str]:
+    """A backend that holds one connection."""
+    path = home / "connections.json"
+    path.write_text(json.dumps({UNLISTED: json.loads(connection)}))
+    return {
+        "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(path)}),
     }
 
 

@@ -45,6 +45,20 @@ def test_messages_are_deleted(visit, site):
     assert site.ids("removed") == rest
 
 
+def test_ids_that_browsers_round_are_exact(visit, site):
+    site.live.execute_on_queues("SELECT pgmq.create('wide')")
+    site.live.execute_on_queues("SELECT setval('pgmq.q_wide_msg_id_seq', 9007199254740992)")
+    site.live.execute_on_queues("SELECT pgmq.send('wide', '{}') FROM generate_series(1, 2)")
+    visitor = visit()
+    frame = visitor.open("queue/wide")
+    choose(visitor, 9007199254740993)
+    frame.get_by_role("button", name="Delete").click()
+    visitor.confirm("Delete")
+    expect(frame.get_by_text("1 message deleted")).to_be_visible()
+    assert site.ids("wide") == [9007199254740994]
+    site.live.execute_on_queues("SELECT pgmq.drop_queue('wide')")
+
+
 def test_a_dialog_that_is_called_off_does_nothing(visit, site):
     before = site.ids("removed")
     visitor = visit()

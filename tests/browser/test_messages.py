@@ -69,6 +69,41 @@ def test_messages_are_found(visit, by, text, found):
     expect(visitor.row(found).first).to_be_visible()
 
 
+def test_a_search_goes_on_where_the_server_stopped_looking(visit):
+    visitor = visit()
+    frame = visitor.open("queue/events", by="dedup_key", q="event/30000")
+    expect(visitor.row("event/30000").first).to_be_visible()
+    frame = visitor.open("queue/events", by="dedup_key", q="event/120000")
+    expect(frame.get_by_text("Looked through 100,000 messages so far")).to_be_visible()
+    frame.get_by_role("button", name="Look further").click()
+    expect(visitor.row("event/120000").first).to_be_visible()
+
+
+def test_a_large_message_is_opened_alone(visit):
+    frame = visit().open("queue/billing")
+    expect(frame.locator(".opener")).to_have_count(1)
+    frame.get_by_role("link", name="large: open it alone").click()
+    expect(frame.get_by_role("region", name="Message", exact=True)).to_contain_text("x" * 40_000)
+
+
+def test_headers_of_others_may_hold_anything(visit):
+    visitor = visit()
+    visitor.open("queue/orders")
+    expect(visitor.frame.locator(".opener").first).to_be_visible()
+    said = visitor.module(
+        "parts/message.js",
+        """({ messageDetail }) => {
+            const number = JSON.rawJSON?.("12345678901234567890") ?? "12345678901234567890";
+            const dead = { queue: number, msg_id: number, read_ct: number, enqueued_at: number };
+            const source = { dag_id: "shop", run_id: number, task_id: [], map_index: number };
+            const times = { enqueued_at: "soon", vt: "2026-99-99", slot: "never", expires_at: "infinity" };
+            return messageDetail({ ...times, read_ct: 1, dead_letter: dead, source }).textContent;
+        }""",
+    )
+    for text in ("soon", "2026-99-99", "never", "infinity", "shop", "message 12345678901234567890"):
+        assert text in said
+
+
 def test_messages_of_a_job_are_found(visit, site):
     frame = visit().open("queue/cache", by="job", q="cache_warm")
     expect(frame.locator(".opener").first).to_be_visible()

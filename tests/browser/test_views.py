@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.browser import stock
-from tests.browser.site import BROKEN
+from tests.browser.site import BROKEN, UNLISTED
 
 expect = pytest.importorskip("playwright.sync_api", reason="`make browser` installs it").expect
 
@@ -22,6 +22,8 @@ def test_the_page_is_in_airflows_navigation(visit, site, user):
     visitor.page.get_by_role("menuitem", name="PGMQ").click()
     expect(visitor.row("orders").first).to_be_visible()
     expect(visitor.page).to_have_url(re.compile("/plugin/pgmq"))
+    visitor.frame.get_by_role("link", name="Periodic jobs").click()
+    expect(visitor.row("invoices").first).to_be_visible()
 
 
 @each_user
@@ -146,6 +148,50 @@ def test_a_connection_that_fails_is_named_with_the_reason(visit, user):
     expect(alert).to_contain_text("Connection refused")
     frame.get_by_label("Connection").select_option("pgmq_default")
     expect(visitor.row("orders").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("queue/nowhere", "This is not here"), ("queue/orders?msg_id=first", "This cannot be asked for")],
+)
+def test_what_is_not_the_connections_fault_is_not_called_so(visit, path, title):
+    visitor = visit()
+    visitor.expected = ("/api/pgmq_default/queues/",)
+    alert = visitor.open(path, connection_id="pgmq_default").get_by_role("alert")
+    expect(alert.get_by_role("heading")).to_have_text(title)
+    expect(alert.get_by_role("link")).to_have_count(0)
+
+
+def test_a_connection_that_no_list_has_is_opened_by_its_address(visit):
+    visitor = visit()
+    frame = visitor.open(connection_id=UNLISTED)
+    expect(visitor.row("orders").first).to_be_visible()
+    expect(frame.get_by_label("Connection")).to_have_value(UNLISTED)
+
+
+def test_a_connection_that_does_not_exist_is_named(visit):
+    visitor = visit()
+    visitor.expected = ("/api/nothing/",)
+    frame = visitor.open(connection_id="nothing")
+    expect(frame.get_by_role("heading", name="There is no connection nothing")).to_be_visible()
+
+
+def test_what_is_unknown_is_not_called_none(visit):
+    visitor = visit()
+    visitor.open()
+    expect(visitor.row("orders").first).to_be_visible()
+    said = visitor.module(
+        "parts/queue.js",
+        """({ COLUMNS }) => {
+            const cell = COLUMNS.find(({ id }) => id === "dead_letters").cell;
+            const huge = { queue_name: "orders", dead_letters: 400000, dead_letters_estimated: true };
+            const unknown = { queue_name: "orders", dead_letters: null };
+            return [cell(unknown).textContent, cell(huge).textContent];
+        }""",
+    )
+    assert said == ["?", "≈ 400K"]
+    slots = visitor.module("parts/slots.js", "({ slotStrip }) => slotStrip(null).textContent")
+    assert slots == "not shown (more than 500 jobs)"
 
 
 @pytest.mark.parametrize(

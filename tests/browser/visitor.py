@@ -48,6 +48,11 @@ class Visitor:
         """A row of a table of ours, by what one of its cells says."""
         return self.frame.get_by_role("row").filter(has_text=text)
 
+    def module(self, path: str, use: str) -> Any:
+        """What a function of JavaScript makes of one of our modules, in our page."""
+        address = f"{self.site.url}/pgmq/static/{path}"
+        return self.page.frames[-1].evaluate(f"async (address) => ({use})(await import(address))", address)
+
     def confirm(self, action: str) -> None:
         """Agree to what the dialog asks, and wait until it is done."""
         dialog = self.frame.get_by_role("dialog")

@@ -14,16 +14,19 @@ function fill(node, props, children) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (name === "value" || name === "checked" || name === "disabled") node[name] = value;
-    else node.setAttribute(name, value === true ? "" : value);
+    else node.setAttribute(name, value === true ? "" : asText(value));
   }
   append(node, children);
   return node;
 }
 
+// Headers may hold any JSON, and a number kept by JSON.rawJSON is an object that no String() takes.
+export const asText = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+
 export function append(node, children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    node.append(child instanceof Node ? child : String(child));
+    node.append(child instanceof Node ? child : asText(child));
   }
   return node;
 }

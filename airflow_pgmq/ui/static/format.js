@@ -1,11 +1,17 @@
-// Numbers, ages and instants as people read them.
+// Numbers, ages and instants as people read them. What is no number or no time is shown as it came.
+import { asText } from "./dom.js";
+
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
-export const full = (value) => (value === null || value === undefined ? "unknown" : whole.format(value));
+export function full(value) {
+  if (value === null || value === undefined) return "unknown";
+  return typeof value === "number" ? whole.format(value) : asText(value);
+}
 
 export function count(value, estimated = false) {
   if (value === null || value === undefined) return "–";
+  if (typeof value !== "number") return asText(value);
   const text = Math.abs(value) < 100_000 ? whole.format(Math.round(value * 10) / 10) : short.format(value);
   return estimated && value ? `≈ ${text}` : text;
 }
@@ -62,9 +68,16 @@ const yearToo = style({
 });
 const day = style({ year: "numeric", month: "numeric", day: "numeric" });
 
+// Null where it is no time.
+function parsed(iso) {
+  const at = new Date(typeof iso === "string" ? iso : NaN);
+  return Number.isNaN(at.getTime()) ? null : at;
+}
+
 export function instant(iso, now = new Date()) {
   if (!iso) return "–";
-  const at = new Date(iso);
+  const at = parsed(iso);
+  if (!at) return asText(iso);
   if (day.format(at) === day.format(now)) return clock.format(at);
   return (at.getFullYear() === now.getFullYear() ? dayAndClock : yearToo).format(at);
 }
@@ -72,10 +85,15 @@ export function instant(iso, now = new Date()) {
 // A slot is seldom within a minute.
 export const toTheMinute = (iso) => instant(iso).replace(/:00$/, "");
 
-export const exact = (iso) => (iso ? `${yearToo.format(new Date(iso))} ${zone}` : "");
+export function exact(iso) {
+  const at = parsed(iso);
+  return at ? `${yearToo.format(at)} ${zone}` : "";
+}
 
 export const ago = (iso, now = Date.now()) => {
-  const seconds = (now - new Date(iso)) / 1000;
+  const at = parsed(iso);
+  if (!at) return "";
+  const seconds = (now - at) / 1000;
   if (Math.abs(seconds) < 1) return "just now";
   return seconds >= 0 ? `${age(seconds)} ago` : `in ${age(-seconds)}`;
 };

@@ -13,8 +13,9 @@ function goHost(url) {
   parent.dispatchEvent(new parent.PopStateEvent("popstate", { state: {} }));
 }
 
-// Whether we are a tab beside Airflow's own, and not its page of ours.
-export const isTab = () => framed && !parent.location.pathname.includes("/plugin/pgmq/");
+// Whether we are a tab beside Airflow's own, and not its page of ours. From the menu that is `…/plugin/pgmq`
+// at first: Airflow puts the frame's path behind it only once the frame has loaded.
+export const isTab = () => framed && !/\/plugin\/pgmq(\/|$)/.test(parent.location.pathname);
 
 // A link to a view of ours in a page of its own; from a tab, that leaves the tab.
 export const viewLink = (address, props, ...children) =>
@@ -37,9 +38,12 @@ const part = encodeURIComponent;
 
 export const dagPath = (dag) => `dags/${part(dag)}`;
 
-export function taskPath({ dag_id, run_id, task_id, map_index }) {
+export const isMapped = ({ map_index }) => Number.isSafeInteger(map_index) && map_index >= 0;
+
+export function taskPath(instance) {
+  const { dag_id, run_id, task_id, map_index } = instance;
   const task = `dags/${part(dag_id)}/runs/${part(run_id)}/tasks/${part(task_id)}`;
-  return map_index >= 0 ? `${task}/mapped/${map_index}` : task;
+  return isMapped(instance) ? `${task}/mapped/${map_index}` : task;
 }
 
 export const runPath = ({ dag_id, run_id }) => `dags/${part(dag_id)}/runs/${part(run_id)}`;

@@ -41,7 +41,7 @@ export class Actions {
           type: "button",
           class: SOME[verb].danger ? "danger" : null,
           disabled: !chosen.length,
-          onclick: () => this.#some(queueName, verb, { msg_ids: chosen.map(Number), ...where }),
+          onclick: () => this.#some(queueName, verb, { msg_ids: chosen, ...where }),
         },
         SOME[verb].label,
       ),

@@ -1,13 +1,15 @@
 // The messages of a queue, page by page, searched by key, job or id, with what may be done to them.
 import { here, param, setParams, toQueue } from "../address.js";
 import { api, get } from "../api.js";
-import { append, h, replace } from "../dom.js";
-import { plural } from "../format.js";
+import { append, asText, h, replace } from "../dom.js";
+import { full, plural } from "../format.js";
 import { Messages, READS, STATE, moment } from "./messages.js";
 import { empty } from "./notice.js";
 
 const PAGE = 50;
-const MOST = 200;
+// A search looks through 20,000 messages at once; so often it goes on by itself.
+const LOOKS = 5;
+const LOOKED = 20_000;
 const SEARCHES = [
   ["dedup_key", "Dedup key"],
   ["job", "Job"],
@@ -35,13 +37,15 @@ const VERBS = { messages: ["release", "delete"], dead_letters: ["requeue", "dele
 
 export class MessageBrowser {
   constructor({ connection, tab, actions, reload }) {
-    Object.assign(this, { connection, tab, actions, reload, limit: PAGE, first: true });
+    Object.assign(this, { connection, tab, actions, reload, first: true });
+    this.#restart();
     const choose = connection.may_write ? (ids) => this.#drawActions(ids) : null;
     this.list = new Messages({
       label: "Messages",
       mayPeek: connection.may_peek,
       columns: COLUMNS[tab],
       onChoose: choose,
+      alone: ({ msg_id }, ...text) => h("a", { href: here({ msg_id: asText(msg_id), q: null, by: null }) }, text),
     });
     this.buttons = h("div", { class: "buttons" });
     this.foot = h("div", { class: "foot" });
@@ -57,7 +61,7 @@ export class MessageBrowser {
   async load(queue, signal) {
     this.queueName = this.tab === "dead_letters" ? queue.dead_letter_queue : queue.queue_name;
     this.queue = queue;
-    const answer = this.queueName ? await this.#ask(signal) : { messages: [], next_after: null };
+    const answer = this.queueName ? await this.#gather(signal) : { messages: [], next_after: null };
     if (this.#isElsewhere(answer.messages)) {
       location.replace(here({ tab: "archive" }));
       return;
@@ -68,13 +72,33 @@ export class MessageBrowser {
     this.first = false;
   }
 
-  #ask(signal) {
+  #restart() {
+    Object.assign(this, { from: null, looked: 0, wanted: 1, looks: LOOKS });
+  }
+
+  // Page after page until enough is found, and anew each time: what was shown may be gone. A message that the
+  // ledger has named for a key comes again where it lies.
+  async #gather(signal) {
+    const messages = new Map();
+    let after = this.from;
+    let looks = 0;
+    do {
+      const answer = await this.#ask(after, signal);
+      for (const each of answer.messages) messages.set(asText(each.msg_id), each);
+      after = answer.next_after;
+      looks += 1;
+    } while (after !== null && messages.size < this.wanted && looks < this.looks);
+    return { messages: [...messages.values()], next_after: after };
+  }
+
+  #ask(after, signal) {
     const text = this.text.value.trim();
     return get(
       api(this.connection.connection_id, "queues", this.queueName, "messages"),
       {
         where: this.tab === "archive" ? "archive" : "queue",
-        limit: this.limit,
+        limit: PAGE,
+        after,
         [this.by.value]: text,
       },
       signal,
@@ -108,8 +132,9 @@ export class MessageBrowser {
   #find() {
     const text = this.text.value.trim();
     const wanted = `${this.by.value} ${text}`;
-    if (this.wanted === wanted || (!text && !param("q") && !param("msg_id"))) return;
-    this.wanted = wanted;
+    if (this.text.wanted === wanted || (!text && !param("q") && !param("msg_id"))) return;
+    this.text.wanted = wanted;
+    this.#restart();
     setParams({ q: text, by: text ? this.by.value : null, msg_id: null });
     this.reload();
   }
@@ -136,21 +161,29 @@ export class MessageBrowser {
   }
 
   #foot({ messages, next_after }) {
-    if (!messages.length) return this.#nothing();
-    if (next_after === null) return null;
-    if (this.limit >= MOST)
-      return h("p", { class: "muted" }, `The first ${messages.length} are shown; search to find others.`);
-    return h(
-      "button",
-      {
-        type: "button",
-        onclick: () => {
-          this.limit = Math.min(MOST, this.limit + PAGE);
-          this.reload();
-        },
-      },
-      "Show more",
-    );
+    if (next_after === null) return messages.length ? null : this.#nothing();
+    if (!messages.length) return this.#notYet(next_after);
+    return this.#button(this.text.value.trim() ? "Look further" : "Show more", () => {
+      this.wanted = messages.length + 1;
+      this.looks += LOOKS;
+    });
+  }
+
+  // What was looked through in vain is not looked through again.
+  #notYet(next_after) {
+    const looked = this.looked + this.looks * LOOKED;
+    return [
+      empty("Nothing found yet", `Looked through ${full(looked)} messages so far; there are more.`),
+      this.#button("Look further", () => Object.assign(this, { from: next_after, looked })),
+    ];
+  }
+
+  #button(text, change) {
+    const onclick = () => {
+      change();
+      this.reload();
+    };
+    return h("button", { type: "button", onclick }, text);
   }
 
   #nothing() {

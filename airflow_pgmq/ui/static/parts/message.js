@@ -1,11 +1,11 @@
 // One message with all that is known of it. Its content is shown to those who may see it, as text.
 import { toQueue } from "../address.js";
-import { h, icon } from "../dom.js";
+import { asText, h, icon } from "../dom.js";
 import { ago, exact, full, instant } from "../format.js";
-import { hostLink, runPath, taskPath } from "../host.js";
+import { hostLink, isMapped, runPath, taskPath } from "../host.js";
 import { json } from "./json.js";
 
-export function messageDetail(message, mayPeek) {
+export function messageDetail(message, alone) {
   const facts = [
     ["Enqueued", moment(message.enqueued_at)],
     [
@@ -32,8 +32,8 @@ export function messageDetail(message, mayPeek) {
         .filter(([, value]) => value)
         .map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))),
     ),
-    mayPeek
-      ? content(message)
+    "message" in message
+      ? content(message, alone)
       : h(
           "p",
           { class: "locked" },
@@ -43,7 +43,8 @@ export function messageDetail(message, mayPeek) {
   );
 }
 
-function content({ message, headers, redacted }) {
+function content(found, alone) {
+  const { message, headers, redacted, too_large } = found;
   return h(
     "div",
     { class: "content" },
@@ -51,7 +52,9 @@ function content({ message, headers, redacted }) {
       "section",
       {},
       h("h3", {}, "Message", redacted && h("span", { class: "tag" }, "values hidden")),
-      json(message, "Message"),
+      too_large
+        ? h("p", { class: "muted" }, "Too large for a list: ", alone(found, "open it alone"), ".")
+        : json(message, "Message"),
     ),
     h("section", {}, h("h3", {}, "Headers"), json(headers ?? {}, "Headers")),
   );
@@ -68,19 +71,29 @@ function deadLetter(found) {
   const { queue, msg_id, reason, read_ct, enqueued_at } = found;
   return [
     ["Reason", reason],
-    ["Died in", queue && [h("a", { href: toQueue(queue) }, queue), msg_id ? `, message ${msg_id}` : null]],
+    ["Died in", queue && [queueLink(queue), msg_id ? [", message ", msg_id] : null]],
     ["Reads before", read_ct === undefined ? null : full(read_ct)],
     ["First enqueued", moment(enqueued_at)],
   ];
 }
 
+const queueLink = (queue) =>
+  typeof queue === "string" ? h("a", { href: toQueue(queue) }, queue) : asText(queue);
+
+const isTask = ({ dag_id, run_id, task_id }) =>
+  [dag_id, run_id, task_id].every((each) => each && typeof each === "string");
+
+export function taskLink(from, props = {}) {
+  if (!isTask(from)) return from.dag_id;
+  return hostLink(taskPath(from), props, `${from.dag_id}.${from.task_id}`);
+}
+
 // The task that sent it, and its run, as links into Airflow.
-export function source(from) {
-  if (!from?.dag_id) return null;
-  if (!from.run_id || !from.task_id) return from.dag_id;
+function source(from) {
+  if (!isTask(from)) return from.dag_id;
   return [
-    hostLink(taskPath(from), {}, `${from.dag_id}.${from.task_id}`),
-    from.map_index >= 0 ? `[${from.map_index}]` : null,
+    taskLink(from),
+    isMapped(from) ? `[${from.map_index}]` : null,
     h("span", { class: "muted" }, " in "),
     hostLink(runPath(from), { class: "run" }, from.run_id),
   ];

@@ -1,16 +1,16 @@
 // A list of messages: each opens below its row; some can be chosen and acted on.
-import { h } from "../dom.js";
+import { asText, h } from "../dom.js";
 import { count, exact, instant } from "../format.js";
-import { hostLink, taskPath } from "../host.js";
-import { messageDetail } from "./message.js";
+import { messageDetail, taskLink } from "./message.js";
 import { Table, scrolling } from "./table.js";
 
 const PREVIEW = 160;
 
 export class Messages {
-  // `columns` are put after the id; `onChoose` is told of the chosen ids.
-  constructor({ label, mayPeek, columns = [], onChoose = null, sender = true }) {
-    Object.assign(this, { mayPeek, onChoose });
+  // `columns` are put after the id; `onChoose` is told of the chosen ids; `alone(message, text)` is a link to it
+  // by itself, which is how the API gives a large one whole.
+  constructor({ label, mayPeek, alone, columns = [], onChoose = null, sender = true }) {
+    Object.assign(this, { alone, onChoose });
     this.chosen = new Set();
     this.open = new Set();
     this.items = [];
@@ -32,7 +32,12 @@ export class Messages {
           cell: (each) => this.#opener(each),
         },
         ...columns,
-        mayPeek && { id: "preview", label: "Content", cell: preview, changes: ({ message }) => message },
+        mayPeek && {
+          id: "preview",
+          label: "Content",
+          cell: (each) => (each.too_large ? alone(each, "large: open it alone") : preview(each)),
+          changes: ({ message, too_large, msg_id }) => (too_large ? asText(msg_id) : message),
+        },
         {
           id: "job",
           label: "Key or job",
@@ -42,7 +47,8 @@ export class Messages {
         sender && {
           id: "source",
           label: "Sent by",
-          cell: ({ source }) => taskLink(source),
+          cell: ({ source }) =>
+            source?.dag_id ? taskLink(source, { title: source.run_id }) : h("span", { class: "muted" }, "–"),
           changes: ({ source }) => source,
         },
       ].filter(Boolean),
@@ -57,7 +63,12 @@ export class Messages {
     this.table.show(items);
     for (const key of this.open) this.#detail(key);
     this.element.hidden = !items.length;
-    this.onChoose?.([...this.chosen]);
+    this.#tellChosen();
+  }
+
+  // The ids as they came: Number would round those above 2^53.
+  #tellChosen() {
+    this.onChoose?.(this.items.filter((each) => this.chosen.has(keyOf(each))).map(({ msg_id }) => msg_id));
   }
 
   // The first message, for a link that leads to it.
@@ -81,7 +92,7 @@ export class Messages {
         "aria-expanded": String(this.open.has(key)),
         onclick: () => this.#toggle(key),
       },
-      String(message.msg_id),
+      message.msg_id,
     );
   }
 
@@ -98,7 +109,7 @@ export class Messages {
     const row = this.table.rows.get(key);
     const state = JSON.stringify(message);
     if (!this.open.has(key) || !message) this.table.detail(key, null);
-    else if (!row.detail || row.shown !== state) this.table.detail(key, messageDetail(message, this.mayPeek));
+    else if (!row.detail || row.shown !== state) this.table.detail(key, messageDetail(message, this.alone));
     if (row) row.shown = row.detail ? state : null;
   }
 
@@ -106,19 +117,19 @@ export class Messages {
     const key = keyOf(message);
     const box = h("input", {
       type: "checkbox",
-      "aria-label": `Choose message ${message.msg_id}`,
+      "aria-label": `Choose message ${asText(message.msg_id)}`,
       checked: this.chosen.has(key),
       onchange: () => {
         if (box.checked) this.chosen.add(key);
         else this.chosen.delete(key);
-        this.onChoose([...this.chosen]);
+        this.#tellChosen();
       },
     });
     return box;
   }
 }
 
-const keyOf = ({ queue_name, msg_id }) => (queue_name ? `${queue_name}/${msg_id}` : String(msg_id));
+const keyOf = ({ queue_name, msg_id }) => (queue_name ? `${queue_name}/` : "") + asText(msg_id);
 
 export const moment = (id, label, of) => ({
   id,
@@ -146,6 +157,7 @@ export const READS = {
 };
 
 function preview({ message }) {
+  if (message === undefined) return h("span", { class: "muted" }, "–");
   const text = JSON.stringify(message) ?? "null";
   return h("span", { class: "preview" }, text.length > PREVIEW ? `${text.slice(0, PREVIEW)}…` : text);
 }
@@ -155,10 +167,4 @@ function key({ dedup_key, job, slot }) {
   return dedup_key
     ? h("code", { class: "clip", title: dedup_key }, dedup_key)
     : h("span", { class: "muted" }, "–");
-}
-
-function taskLink(source) {
-  if (!source?.dag_id) return h("span", { class: "muted" }, "–");
-  if (!source.run_id || !source.task_id) return source.dag_id;
-  return hostLink(taskPath(source), { title: source.run_id }, `${source.dag_id}.${source.task_id}`);
 }

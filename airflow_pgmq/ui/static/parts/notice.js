@@ -5,13 +5,22 @@ import { hostLink } from "../host.js";
 export const empty = (title, ...text) =>
   h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, ...text));
 
+const TITLES = {
+  0: "No answer",
+  401: "You are signed out",
+  403: "You may not see this",
+  404: "This is not here",
+  422: "This cannot be asked for",
+  503: "Too busy just now",
+};
+// The API's answer when the queue database fails; all else is not the connection's fault.
+const BAD_GATEWAY = 502;
+
 export function failure(error, connectionId, retry) {
-  const mayNot = error.status === 403;
-  const title = mayNot
-    ? "You may not see this"
-    : connectionId
-      ? `Connection ${connectionId} failed`
-      : "This failed";
+  const isConnection = connectionId && error.status === BAD_GATEWAY;
+  const title = isConnection
+    ? `Connection ${connectionId} failed`
+    : (TITLES[error.status] ?? "The page failed");
   return h(
     "div",
     { class: "failure", role: "alert" },
@@ -25,7 +34,7 @@ export function failure(error, connectionId, retry) {
         "p",
         { class: "actions" },
         retry && h("button", { type: "button", onclick: retry }, "Try again"),
-        connectionId && !mayNot && hostLink("connections", {}, "Airflow's connections"),
+        isConnection && hostLink("connections", {}, "Airflow's connections"),
       ),
     ),
   );

@@ -5,6 +5,8 @@ import { age, count, full, plural } from "../format.js";
 import { worst } from "./notice.js";
 import { sparkline } from "./sparkline.js";
 
+export const UNREADABLE = "no rights to read it";
+
 const number = (id, label, estimated) => ({
   id,
   label,
@@ -44,7 +46,7 @@ export const COLUMNS = [
     numeric: true,
     by: (queue) => queue.dead_letters,
     cell: deadLetters,
-    changes: (queue) => [queue.queue_name, queue.dead_letters],
+    changes: (queue) => [queue.queue_name, queue.dead_letters, queue.dead_letters_estimated],
   },
   number("archived", "Archived", "archived_estimated"),
   {
@@ -86,9 +88,14 @@ function name(queue) {
   ];
 }
 
-function deadLetters({ queue_name, dead_letters }) {
+function deadLetters({ queue_name, dead_letters, dead_letters_estimated }) {
+  if (dead_letters === null) return h("span", { class: "muted", title: UNREADABLE }, "?");
   if (!dead_letters) return quantity(dead_letters);
-  return h("a", { class: "bad", href: toQueue(queue_name, { tab: "dead_letters" }) }, count(dead_letters));
+  return h(
+    "a",
+    { class: "bad", href: toQueue(queue_name, { tab: "dead_letters" }) },
+    count(dead_letters, dead_letters_estimated),
+  );
 }
 
 const total = (values) => values.reduce((sum, value) => sum + (value ?? 0), 0);

@@ -15,7 +15,7 @@ export function tabs(label, items, active) {
           "aria-current": id === active ? "page" : null,
         },
         text,
-        number === undefined ? null : h("span", { class: "number" }, count(number, estimated)),
+        number === undefined ? null : h("span", { class: "number" }, number === null ? "?" : count(number, estimated)),
       ),
     ),
   );

@@ -8,6 +8,7 @@ import { Chart } from "../parts/chart.js";
 import { openPage } from "../parts/frame.js";
 import { MessageBrowser } from "../parts/browser.js";
 import { problemList } from "../parts/notice.js";
+import { UNREADABLE } from "../parts/queue.js";
 import { choices, tabs } from "../parts/tabs.js";
 
 const NAME = decodeURIComponent(location.pathname.split("/queue/")[1]);
@@ -88,11 +89,15 @@ const facts = (queue) =>
     ["Visible", queue.visible, queue.estimated],
     ["In flight", queue.in_flight, queue.estimated],
     ["Delayed", queue.delayed, queue.estimated],
-    ["Dead letters", queue.dead_letters],
     ["Archived", queue.archived, queue.archived_estimated],
   ]
     .map(([term, value, estimated]) => stat(term, count(value, estimated), full(value)))
-    .concat(stat("Oldest", age(queue.oldest_age)));
+    .concat(deadLetters(queue), stat("Oldest", age(queue.oldest_age)));
+
+const deadLetters = ({ dead_letters, dead_letters_estimated }) =>
+  dead_letters === null
+    ? stat("Dead letters", "?", UNREADABLE)
+    : stat("Dead letters", count(dead_letters, dead_letters_estimated), full(dead_letters));
 
 const stat = (term, value, title) => h("div", {}, h("dt", {}, term), h("dd", { title }, value));
 
@@ -102,7 +107,12 @@ function replaceTabs(ways, queue, tab) {
     { id: "archive", text: "Archive", number: queue.archived, estimated: queue.archived_estimated },
   ];
   if (!queue.is_dead_letter_queue)
-    items.push({ id: "dead_letters", text: "Dead letters", number: queue.dead_letters });
+    items.push({
+      id: "dead_letters",
+      text: "Dead letters",
+      number: queue.dead_letters,
+      estimated: queue.dead_letters_estimated,
+    });
   const state = JSON.stringify(items);
   if (ways.dataset.state === state) return;
   ways.dataset.state = state;

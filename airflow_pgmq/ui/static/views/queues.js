@@ -90,7 +90,10 @@ function sums(queues) {
     " visible · ",
     count(of("in_flight")),
     " in flight · ",
-    count(of("dead_letters")),
+    count(
+      of("dead_letters"),
+      queues.some((queue) => queue.dead_letters_estimated),
+    ),
     " dead letters",
   ].join("");
 }

@@ -29,6 +29,7 @@ function view({ connection }, main) {
     label: "Messages sent",
     mayPeek: connection.may_peek,
     columns: COLUMNS,
+    alone: ({ queue_name, msg_id }, ...text) => viewLink(toQueue(queue_name, { msg_id }), {}, text),
     sender: !given("task_id"),
   });
   const summary = h("p", { class: "summary" });
@@ -67,7 +68,7 @@ function view({ connection }, main) {
         ? null
         : empty(
             "No messages here",
-            `${what()} has sent nothing through ${connection.connection_id} that can still be found. Messages that were sent by PGMQ tasks are listed here, while they are queued or archived.`,
+            `${what()} has sent nothing through ${connection.connection_id} that can still be found. Messages of PGMQ tasks are listed here while they are among the newest 500 of their queue or its archive.`,
           ),
     );
   };
