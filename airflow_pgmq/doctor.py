@@ -97,7 +97,7 @@ def _waited_for(tables: Sequence[Row]) -> list[Row]:
 
 
 def _unguarded(conn: Connection, tables: Sequence[Row], barred: set[tuple[str, str]]) -> list[Row]:
-    """Queues that seem to be sent to with `dedup_scope="queued"` and lack its index."""
+    """Queues that lack the index of `dedup_scope="queued"` and hold a key twice."""
     asked = [
         row["queue_name"]
         for row in tables

@@ -173,9 +173,9 @@ def indexes(invalid: Sequence[Row], unguarded: Sequence[Row]) -> list[Problem]:
         Problem(
             "missing_guard",
             "warning",
-            f"Queue {row['queue_name']!r} holds dedup keys that dedup_scope='once' does not know, and the "
-            "unique index of 'queued' is missing: nothing keeps a key from being there twice.",
-            row["guard"],
+            f"Queue {row['queue_name']!r} holds a dedup key twice that dedup_scope='once' does not know, and "
+            "the unique index of 'queued' is missing: nothing keeps a key from being there twice.",
+            f"-- If it may be there only once: cancel or consume all but one, then\n{row['guard']}",
         )
         for row in unguarded
     ]

@@ -963,15 +963,19 @@ REINDEX INDEX {index};
 SELECT pgmq.disable_notify_insert(%(queue_name)s);
 
 -- unguarded_keys --
--- A row if one of the newest messages has a dedup key that the ledger does not know: it was sent with the
--- scope 'queued', or by another client. Old ones may have outlived their window.
+-- A row if a dedup key is there twice among the newest messages, and the ledger does not know it. One message
+-- proves nothing: it may have outlived its window.
 SELECT %(queue_name)s AS queue_name WHERE EXISTS (
-    SELECT FROM (SELECT enqueued_at, headers FROM {table} ORDER BY msg_id DESC LIMIT 100) AS newest
-    WHERE headers ? 'dedup_key' AND NOT headers ? 'dead_letter' AND enqueued_at > now() - interval '1 hour'
-        AND NOT EXISTS (
-            SELECT FROM airflow_pgmq.dedup_ledger
-            WHERE queue_name = %(queue_name)s AND dedup_key = newest.headers ->> 'dedup_key' COLLATE "C"
-        )
+    SELECT FROM (
+        SELECT headers ->> 'dedup_key' AS dedup_key
+        FROM (SELECT enqueued_at, headers FROM {table} ORDER BY msg_id DESC LIMIT 1000) AS newest
+        WHERE headers ? 'dedup_key' AND NOT headers ? 'dead_letter' AND enqueued_at > now() - interval '1 hour'
+        GROUP BY 1 HAVING count(*) > 1
+    ) AS twice
+    WHERE NOT EXISTS (
+        SELECT FROM airflow_pgmq.dedup_ledger
+        WHERE queue_name = %(queue_name)s AND dedup_key = twice.dedup_key COLLATE "C"
+    )
 );
 
 -- messages_of_queue --

@@ -76,7 +76,7 @@ def invalid_indexes() -> Statement[list[Row]]:
 
 
 def unguarded(queue_names: Iterable[str]) -> Statement[list[str]]:
-    """Those queues whose newest messages have dedup keys that the ledger does not know."""
+    """Those queues whose newest messages have a dedup key twice that the ledger does not know."""
     return union([on_queue("unguarded_keys", name) for name in queue_names], column("queue_name"))
 
 

@@ -188,10 +188,20 @@ def test_an_index_whose_build_failed(database: Database, healthy: Client) -> Non
 def test_a_queue_without_the_guard_of_its_keys(database: Database, healthy: Client) -> None:
     send(healthy, "a", scope="queued")
     execute(database, f"DROP INDEX pgmq.q_{QUEUE}_dedup_idx")
+    assert doctor.examine(healthy) == []
+    again = "SELECT pgmq.send(%s, '1', '{\"dedup_key\": \"a\"}'::jsonb) AS msg_id"
+    [row] = execute(database, again, [QUEUE])
     problem = only(doctor.examine(healthy), "missing_guard")
+    execute(database, f"DELETE FROM pgmq.q_{QUEUE} WHERE msg_id = %s", [row["msg_id"]])
     mend(database, problem)
     assert doctor.examine(healthy) == []
     assert healthy.run(lambda: queues.guard(QUEUE)) is False
+
+
+def test_a_message_that_outlived_its_window_needs_no_guard(database: Database, healthy: Client) -> None:
+    send(healthy, "a")
+    execute(database, "DELETE FROM airflow_pgmq.dedup_ledger")
+    assert doctor.examine(healthy) == []
 
 
 def test_a_namespace_that_stopped_and_a_job_that_is_behind(database: Database, healthy: Client) -> None:
