@@ -75,4 +75,6 @@ def table_dataset(table: str, arguments: Mapping[str, Any]) -> Dataset:
 
     host, port = arguments.get("host", "localhost"), arguments.get("port", 5432)
     path = table if "." in table else f"public.{table}"
-    return Dataset(namespace=f"postgres://{host}:{port}", name=f"{arguments.get('dbname', '')}.{path}")
+    # libpq takes the user's name for a database that nobody names.
+    database = arguments.get("dbname") or arguments.get("user", "")
+    return Dataset(namespace=f"postgres://{host}:{port}", name=f"{database}.{path}")

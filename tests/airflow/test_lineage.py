@@ -14,6 +14,7 @@ from airflow.sdk import Asset
 
 from airflow_pgmq.assets import convert_asset_to_openlineage, queue_asset
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.lineage import table_dataset
 from airflow_pgmq.operators import (
     PgmqConsumeOperator,
     PgmqQueueOperator,
@@ -127,3 +128,8 @@ def test_events_of_a_run_have_the_queue(
 
 def _names(datasets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: each[key] for key in ("namespace", "name")} for each in datasets]
+
+
+@pytest.mark.parametrize(("arguments", "name"), [({"dbname": "shop"}, "shop"), ({"user": "app"}, "app")])
+def test_a_connection_without_a_database_means_the_users(arguments: dict[str, str], name: str) -> None:
+    assert table_dataset("t", arguments).name == f"{name}.public.t"
