@@ -91,6 +91,7 @@ def _start(stack: ExitStack, home: Path, server: LocalPostgres, stage: Stage) ->
     (home / "dags").mkdir()
     shutil.copy(ROOT / "dags" / f"{DAG_ID}.py", home / "dags")
     standalone.environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(home / "dags")
+    standalone.environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] = "False"
     standalone.environment["PYTHONPATH"] = str(ROOT)
     stack.callback(standalone.stop)
     standalone.start()
