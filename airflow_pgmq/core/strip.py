@@ -17,9 +17,8 @@ SHOWN = 30
 FURTHEST = timedelta(days=31)
 #: How long sent slots are remembered where none tells.
 WINDOW = timedelta(days=7)
-#: A job with look-ahead sends before its slot, one without at the next tick.
-LATE = timedelta(seconds=1)
-LATE_WITHOUT_LOOK_AHEAD = timedelta(minutes=2)
+#: Where the look-ahead is shorter than the time between two ticks, the next tick sends a slot.
+LATE = timedelta(minutes=2)
 #: So long after a slot, the next tick may still send it.
 PENDING = timedelta(minutes=2)
 
@@ -68,7 +67,7 @@ def states(
     for slot in shown:
         if slot in known:
             found.append((slot, _sent(job, slot, keys[slot], known[slot], repeated)))
-        elif slot >= since:
+        elif slot >= since and not _is_left_out(job, slot, stand):
             found.append((slot, _unsent(slot, stand)))
     return found
 
@@ -81,8 +80,12 @@ def _window(known: Mapping[datetime, Sent]) -> timedelta:
 def _sent(job: PeriodicJob, slot: datetime, key: str, sent: Sent, repeated: Collection[str]) -> State:
     if key in repeated:
         return "duplicate"
-    slack = LATE_WITHOUT_LOOK_AHEAD if job.overlap == "skip" else LATE
-    return "late" if sent.first_at > slots.visible_at(job, slot, key) + slack else "sent"
+    return "late" if sent.first_at > slots.visible_at(job, slot, key) + LATE else "sent"
+
+
+def _is_left_out(job: PeriodicJob, slot: datetime, stand: Stand) -> bool:
+    """Whether a job that waits for its last message was not to send: nothing was missed."""
+    return job.overlap == "skip" and slot <= stand.watermark
 
 
 def _unsent(slot: datetime, stand: Stand) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_pgmq.client import Client, Connection
@@ -125,7 +125,7 @@ def _job(
     stand = strip.Stand(
         now=now, watermark=row["watermark"], deployed_at=row["deployed_at"], paused=row["paused"]
     )
-    past = strip.states(declared, row["namespace"], stand, sent, repeated) if declared and with_strip else []
+    past = strip.states(declared, row["namespace"], stand, sent, repeated) if declared else []
     return {
         "namespace": row["namespace"],
         "name": row["name"],
@@ -142,18 +142,20 @@ def _job(
         "owner": row["owner"],
         "dag_id": dag_id,
         "task_id": task_id,
-        "slots": [{"slot": slot, "state": state} for slot, state in past],
+        # Unknown is not empty.
+        "slots": [{"slot": slot, "state": state} for slot, state in past] if with_strip else None,
         "problems": [problem.as_dict() for problem in wrong],
     }
 
 
 def _lateness(row: Row, declared: PeriodicJob | None) -> float | None:
-    """Seconds by which the last message became visible too late."""
+    """Seconds by which the last message became visible too late; 0 for what the next tick may take."""
     if declared is None or row["last_slot"] is None or row["last_sent_at"] is None:
         return None
     key = slots.key(row["namespace"], row["name"], row["last_slot"])
     due = slots.visible_at(declared, row["last_slot"], key)
-    return max(0.0, float((row["last_sent_at"] - due).total_seconds()))
+    late: timedelta = row["last_sent_at"] - due
+    return late.total_seconds() if late > strip.LATE else 0.0
 
 
 def split_owner(owner: str) -> tuple[str, str]:

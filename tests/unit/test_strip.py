@@ -44,10 +44,17 @@ def test_sent_late_and_missed():
 
 
 def test_a_job_without_look_ahead_may_take_until_the_next_tick():
-    declared = job(overlap="skip")
+    declared = job()
 
     assert states(declared, sent(declared, 0, late=timedelta(seconds=70)))[-1] == "sent"
     assert states(declared, sent(declared, 0, late=timedelta(seconds=130)))[-1] == "late"
+
+
+def test_slots_that_overlap_left_out_are_not_missed():
+    declared = job(overlap="skip")
+
+    assert states(declared, sent(declared, 0, 3)) == ["sent", "sent"]
+    assert states(declared, {}, watermark=NOW - 3 * HOUR) == ["missed", "missed", "waiting"]
 
 
 def test_jitter_is_not_lateness():
