@@ -6,12 +6,15 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from airflow_pgmq.client import Client, Connection, DriverError
+from airflow_pgmq.client import Client, Connection, DriverError, LockNotAvailable
 from airflow_pgmq.core import counting
 from airflow_pgmq.core.counting import Counts, Table
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.statements import maintenance, overview
+
+#: Once a lock was waited for in vain, for each queue of its batch.
+IMPATIENCE = "50ms"
 
 _log = logging.getLogger(__name__)
 
@@ -20,12 +23,32 @@ def count(client: Client, conn: Connection, tables: Sequence[Table], now: dateti
     """Count the messages of these queues; each statement is its own transaction, which bounds its locks."""
     how = counting.choose(tables)
     rows: dict[str, Row] = {}
-    for statement in overview.counts((table, how[table.queue_name]) for table in tables):
-        rows |= client.run(lambda statement=statement: overview.briefly(statement), conn)  # type: ignore[misc]
+    for batch in overview.batches((table, how[table.queue_name]) for table in tables):
+        try:
+            rows |= _rows(client, conn, batch, overview.PATIENCE)
+        except LockNotAvailable:
+            rows |= _one_by_one(client, conn, batch)
     return {
         table.queue_name: counting.counts(table, how[table.queue_name], rows.get(table.queue_name), now)
         for table in tables
     }
+
+
+def _rows(
+    client: Client, conn: Connection, batch: Sequence[overview.Chosen], patience: str
+) -> dict[str, Row]:
+    return client.run(lambda: overview.briefly(overview.counts(batch), patience), conn)
+
+
+def _one_by_one(client: Client, conn: Connection, batch: Sequence[overview.Chosen]) -> dict[str, Row]:
+    """Count each by itself: only those that somebody holds for himself, as VACUUM FULL does, are unknown."""
+    rows: dict[str, Row] = {}
+    for each in batch:
+        try:
+            rows |= _rows(client, conn, [each], IMPATIENCE)
+        except LockNotAvailable:
+            continue
+    return rows
 
 
 def take(client: Client, conn: Connection) -> int:

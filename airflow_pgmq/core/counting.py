@@ -13,6 +13,8 @@ How: TypeAlias = Literal["empty", "all", "index", "sample", "unknown"]
 BUDGET = 16 * 1024 * 1024
 #: A table that is large because rows were removed is read by its index while it holds no more than this.
 FEW = 2_000
+#: Rows that are read by the index at most, where the statistics were wrong.
+MOST = 10_000
 #: So many bytes of each other table are read.
 SAMPLED = 512 * 1024
 
@@ -30,6 +32,8 @@ class Table:
     bytes: int
     #: Rows by the statistics, which lag a second behind and forget in a crash.
     live: int
+    #: Rows as the planner knows them from the last vacuum: that outlives a crash.
+    planned: int
     dead: int
     #: Rows that were ever inserted and removed.
     inserted: int
@@ -37,6 +41,12 @@ class Table:
     archived: int
     #: An index by the name of the guard of `dedup_scope="queued"` stands and is of no use.
     broken_guard: bool
+
+    @property
+    def rows(self) -> int:
+        """How many messages there probably are."""
+        # What was removed since the last vacuum would still be counted as dead: the statistics were lost.
+        return self.planned if self.live + self.dead < self.planned / 2 else self.live
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ def choose(tables: Iterable[Table], budget: int = BUDGET) -> dict[str, How]:
             chosen[table.queue_name] = "empty"
         elif budget >= 0:
             chosen[table.queue_name] = "all"
-        elif table.live + table.dead <= FEW and not table.is_partitioned:
+        elif max(table.live + table.dead, table.planned) <= FEW and not table.is_partitioned:
             chosen[table.queue_name] = "index"
         else:
             chosen[table.queue_name] = "sample"
@@ -84,7 +94,7 @@ def percent(table: Table) -> float:
 
 
 def counts(table: Table, how: How, row: Mapping[str, Any] | None, now: datetime) -> Counts:
-    """What was counted; of a sample, the length is the statistics' and its shares are the sample's."""
+    """What was counted; of a part, the length is the statistics' and the shares are the part's."""
     if how == "empty":
         return Counts(0, 0, 0)
     if how == "unknown" or row is None:
@@ -92,9 +102,10 @@ def counts(table: Table, how: How, row: Mapping[str, Any] | None, now: datetime)
     age = None if row["oldest"] is None else max(0.0, (now - row["oldest"]).total_seconds())
     since = row["first_vt"]
     waiting = (now - since).total_seconds() if since is not None and since <= now else None
-    if how != "sample":
+    if how == "all" or (how == "index" and row["counted"] < MOST):
         return Counts(row["counted"], row["visible"], row["in_flight"], age, waiting)
-    length, seen = table.live, row["counted"]
+    seen = row["counted"]
+    length = table.rows if how == "sample" else max(table.rows, seen)
     if not seen:
         return Counts(length, oldest_age=age, waiting=waiting, estimated=True)
     visible = round(length * row["visible"] / seen)

@@ -45,7 +45,9 @@ class QueueFacts:
     completed: float | None
     #: Messages that were ever removed, as far as the server's statistics reach back.
     ever_removed: int
-    dead_letters: int
+    #: None: unknown, because the role may not look.
+    dead_letters: int | None
+    dead_letters_estimated: bool
     dead_letter_queue: str | None
     readable: bool
     broken_guard: bool
@@ -80,7 +82,8 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
         yield Problem(
             "dead_letters",
             "warning",
-            f"{facts.dead_letters:,} dead letters wait in {facts.dead_letter_queue}.",
+            f"{'About ' if facts.dead_letters_estimated else ''}{facts.dead_letters:,} dead letters wait in "
+            f"{facts.dead_letter_queue}.",
             "Read their reasons, mend the cause, then requeue or delete them.",
         )
 

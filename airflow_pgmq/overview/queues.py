@@ -32,21 +32,16 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
     are estimated from statistics and a sample of their pages, and say so.
     """
     with client.connection(conn) as current:
-        now, tables = client.run(statements.tables, current)
+        now, tables = client.run(lambda: statements.briefly(statements.tables()), current)
         counted = sampling.count(client, current, tables, now)
         ours = client.run(installed.is_current, current)
         samples = client.run(statements.recent_samples, current) if ours else {}
         newest = client.run(maintenance.newest_sample, current) if ours else None
         jobs = client.run(statements.jobs_by_queue, current) if ours else {}
     wrong = problems.of_schema(installed=ours, maintained=newest, now=now) if tables else ()
-    known = {table.queue_name for table in tables}
-    dead = {name: counts.length or 0 for name, counts in counted.items()}
     return {
         "at": now,
-        "queues": [
-            _queue(table, counted[table.queue_name], samples.get(table.queue_name), jobs, dead, known)
-            for table in tables
-        ],
+        "queues": [_queue(table, counted, samples.get(table.queue_name), jobs) for table in tables],
         "problems": [problem.as_dict() for problem in wrong],
         "maintained": newest,
     }
@@ -63,10 +58,13 @@ def queue(
     span, step = RANGES[range_]
     names.queue(queue_name)
     with client.connection(conn) as current:
-        now, tables = client.run(lambda: statements.tables(queue_name), current)
+        now, tables = client.run(lambda: statements.briefly(statements.tables(queue_name)), current)
         if not tables:
             raise QueueNotFound(queue_name)
-        _, dead_letters = client.run(lambda: statements.tables(names.dead_letter_queue(queue_name)), current)
+        dead_letter_queue = names.dead_letter_queue(queue_name)
+        _, dead_letters = client.run(
+            lambda: statements.briefly(statements.tables(dead_letter_queue)), current
+        )
         counted = sampling.count(client, current, [*tables, *dead_letters], now)
         samples: dict[str, Row] = {}
         jobs: Mapping[str, int] = {}
@@ -75,23 +73,20 @@ def queue(
             samples = client.run(lambda: statements.recent_samples(queue_name), current)
             jobs = client.run(statements.jobs_by_queue, current)
             past = client.run(lambda: statements.history(queue_name, span=span, step=step), current)
-    known = {table.queue_name for table in (*tables, *dead_letters)}
-    dead = {name: counts.length or 0 for name, counts in counted.items()}
-    found = _queue(tables[0], counted[queue_name], samples.get(queue_name), jobs, dead, known)
+    found = _queue(tables[0], counted, samples.get(queue_name), jobs)
     return {**found, "at": now, "history": _history(past, now, span, step)}
 
 
 def _queue(
     table: Table,
-    counts: Counts,
+    counted: Mapping[str, Counts],
     sample: Row | None,
     jobs: Mapping[str, int],
-    lengths: Mapping[str, int],
-    known: set[str],
 ) -> dict[str, Any]:
     name = table.queue_name
+    counts = counted[name]
     dead_letter_queue = names.dead_letter_queue(name)
-    has_dead = dead_letter_queue in known
+    dead = counted.get(dead_letter_queue)
     arrivals, completions = _rates(sample)
     facts = problems.QueueFacts(
         queue_name=name,
@@ -99,8 +94,9 @@ def _queue(
         waiting=counts.waiting,
         completed=rates.total(completions),
         ever_removed=table.deleted,
-        dead_letters=lengths.get(dead_letter_queue, 0) if has_dead else 0,
-        dead_letter_queue=dead_letter_queue if has_dead else None,
+        dead_letters=dead.length if dead else 0,
+        dead_letters_estimated=dead is not None and dead.estimated,
+        dead_letter_queue=dead_letter_queue if dead else None,
         readable=table.readable,
         broken_guard=table.broken_guard,
     )
@@ -117,6 +113,7 @@ def _queue(
         "archived": table.archived,
         "archived_estimated": True,
         "dead_letters": facts.dead_letters,
+        "dead_letters_estimated": facts.dead_letters_estimated,
         "dead_letter_queue": facts.dead_letter_queue,
         "is_dead_letter_queue": facts.is_dead_letter_queue,
         "oldest_age": counts.oldest_age,

@@ -806,13 +806,19 @@ WITH {recursive} messages AS (
 ){statement};
 
 -- queue_tables --
--- Every queue with what catalogue and statistics say of its table and archive. Reads no queue.
+-- Every queue with what catalogue and statistics say of its table and archive. Reads no queue, and waits for
+-- no table that somebody holds for himself: the size of such a one is the planner's.
+WITH held AS MATERIALIZED (
+    SELECT relation FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
 SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
        coalesce(has_table_privilege(q.oid, 'SELECT'), false) AS readable,
        coalesce(own.bytes, 0)::bigint AS bytes,
        -- A crash of the server resets the statistics; then the planner's guess is all there is.
        CASE WHEN own.inserted + own.deleted + own.live + own.dead > 0 THEN own.live
             ELSE greatest(q.reltuples, 0)::bigint END AS live,
+       greatest(q.reltuples, 0)::bigint AS planned,
        coalesce(own.dead, 0)::bigint AS dead, coalesce(own.inserted, 0)::bigint AS inserted,
        coalesce(own.deleted, 0)::bigint AS deleted,
        coalesce(nullif(pg_stat_get_live_tuples(a.oid), 0), greatest(a.reltuples::bigint, 0), 0) AS archived,
@@ -827,7 +833,10 @@ LEFT JOIN pgmq.meta ON %(queue_name)s::text IS NULL OR meta.queue_name = %(queue
 LEFT JOIN pg_class AS q ON q.relnamespace = to_regnamespace('pgmq') AND q.relname = lower('q_' || meta.queue_name)
 LEFT JOIN pg_class AS a ON a.relnamespace = to_regnamespace('pgmq') AND a.relname = lower('a_' || meta.queue_name)
 LEFT JOIN LATERAL (
-    SELECT sum(pg_relation_size(part)) AS bytes, sum(pg_stat_get_live_tuples(part))::bigint AS live,
+    SELECT sum(CASE WHEN part IN (SELECT relation FROM held) THEN (
+                   SELECT greatest(relpages, 1) * current_setting('block_size')::bigint
+                   FROM pg_class WHERE oid = part
+               ) ELSE pg_relation_size(part) END) AS bytes, sum(pg_stat_get_live_tuples(part))::bigint AS live,
            sum(pg_stat_get_dead_tuples(part))::bigint AS dead,
            sum(pg_stat_get_tuples_inserted(part))::bigint AS inserted,
            sum(pg_stat_get_tuples_deleted(part))::bigint AS deleted
@@ -849,13 +858,13 @@ SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
 FROM {table};
 
 -- count_by_index --
--- The same for a table that is mostly empty space.
+-- The same for a table that is mostly empty space, up to so many.
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
        min(enqueued_at) AS oldest,
        min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp()) AS first_vt
-FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT 10000) AS few;
+FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT %(most)s) AS few;
 
 -- count_sample --
 -- The same for some pages of a large table. The oldest is looked up where no dead rows lie before it.
@@ -1120,7 +1129,7 @@ DELETE FROM airflow_pgmq.repeated_slots WHERE ctid = ANY (ARRAY(
 
 -- short_locks --
 -- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
-SELECT set_config('lock_timeout', '2s', true);
+SELECT set_config('lock_timeout', %(wait)s, true);
 
 -- may_sample --
 -- Whether this role may keep samples.

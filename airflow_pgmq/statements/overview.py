@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from airflow_pgmq.core import counting, names
 from airflow_pgmq.core.counting import How, Table
@@ -16,6 +16,11 @@ T = TypeVar("T")
 
 #: Queues that one statement counts: it holds a lock on each table and its indexes.
 AT_ONCE = 50
+#: How long a lock on a table is waited for.
+PATIENCE = "2s"
+
+#: A queue and how it is counted.
+Chosen: TypeAlias = tuple[Table, How]
 
 
 def tables(queue_name: str | None = None) -> Statement[tuple[datetime, list[Table]]]:
@@ -32,27 +37,30 @@ def tables(queue_name: str | None = None) -> Statement[tuple[datetime, list[Tabl
     return Statement("queue_tables", {"queue_name": queue_name}, decode=decode)
 
 
-def counts(chosen: Iterable[tuple[Table, How]]) -> list[Statement[dict[str, Row]]]:
-    """Count the queues, by name."""
-    parts = [_count(table, how) for table, how in chosen if how not in ("empty", "unknown")]
-    return [
-        union(parts[start : start + AT_ONCE], lambda rows: {row["queue_name"]: row for row in rows})
-        for start in range(0, len(parts), AT_ONCE)
-    ]
+def batches(chosen: Iterable[Chosen]) -> list[list[Chosen]]:
+    """The queues that are to be looked at, as many together as one statement counts."""
+    looked_at = [(table, how) for table, how in chosen if how not in ("empty", "unknown")]
+    return [looked_at[start : start + AT_ONCE] for start in range(0, len(looked_at), AT_ONCE)]
+
+
+def counts(batch: Sequence[Chosen]) -> Statement[dict[str, Row]]:
+    """Count the queues of a batch, by name."""
+    parts = [_count(table, how) for table, how in batch]
+    return union(parts, lambda rows: {row["queue_name"]: row for row in rows})
 
 
 def _count(table: Table, how: How) -> Statement[Any]:
     if how == "all":
         return on_queue("count_all", table.queue_name)
     if how == "index":
-        return on_queue("count_by_index", table.queue_name)
+        return on_queue("count_by_index", table.queue_name, most=counting.MOST)
     clean = table.dead <= counting.FEW
     return on_queue("count_sample", table.queue_name, clean=clean, percent=counting.percent(table))
 
 
-def briefly(statement: Statement[T]) -> Flow[T]:
+def briefly(statement: Statement[T], patience: str = PATIENCE) -> Flow[T]:
     """Run it, and give up soon where somebody holds a table for himself."""
-    yield Statement("short_locks")
+    yield Statement("short_locks", {"wait": patience})
     answer: T = yield statement
     return answer
 

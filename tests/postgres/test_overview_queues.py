@@ -284,6 +284,7 @@ def test_nobody_taking_samples_is_a_problem(client, database):
 
 
 def test_a_queue_that_the_role_may_not_read(client, database):
+    execute(database, "SELECT pgmq.create('mail_dlq')")
     execute(database, "CREATE ROLE looker LOGIN")
     try:
         execute(
@@ -296,8 +297,18 @@ def test_a_queue_that_the_role_may_not_read(client, database):
         execute(database, "DROP OWNED BY looker; DROP ROLE looker")
 
     queue = named(found)
-    assert (queue["length"], queue["visible"]) == (None, None)
+    assert (queue["length"], queue["visible"], queue["dead_letters"]) == (None, None, None)
     assert codes(queue) == ["no_access"]
+
+
+def test_only_a_locked_queue_is_unknown(client, database):
+    execute(database, "SELECT pgmq.create('other'), pgmq.send('other', '1')")
+    send(client, "a")
+    with database.connect() as connection:
+        connection.execute("LOCK pgmq.q_other")
+        found = overview.queues(client)
+
+    assert (named(found)["length"], named(found, "other")["length"]) == (1, None)
 
 
 def test_looking_changes_nothing(client, database):

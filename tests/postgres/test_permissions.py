@@ -131,7 +131,8 @@ def do_maintain(client):
 def do_see(client):
     tick(job()).run(client_of(client.owner_dsn))
     overview.queues(client)
-    overview.queue(client, "mail")
+    if overview.queue(client, "mail")["dead_letters"] is None:
+        raise PermissionDenied("permission denied")
     overview.jobs(client)
     overview.messages(client, overview.Search(queue_name="mail", dedup_key="a"))
     overview.messages(client, overview.Search(queue_name="mail", where="archive"))

@@ -17,6 +17,7 @@ def table(name="mail", **fields):
         "readable": True,
         "bytes": 8192,
         "live": 10,
+        "planned": 0,
         "dead": 0,
         "inserted": 10,
         "deleted": 0,
@@ -68,6 +69,8 @@ def test_the_budget_is_for_all_tables_together():
         ({"live": FEW}, "index"),
         ({"live": FEW, "dead": 1}, "sample"),
         ({"live": 0, "dead": 10**6}, "sample"),
+        # After a crash.
+        ({"live": 5, "planned": 10**6}, "sample"),
         ({"live": 0, "is_partitioned": True}, "sample"),
     ],
 )
@@ -103,6 +106,20 @@ def test_a_sample_gives_the_shares_of_the_known_length():
 
     assert (counts.length, counts.visible, counts.in_flight, counts.delayed) == (1000, 500, 200, 300)
     assert counts.estimated
+
+
+def test_after_a_crash_the_planner_knows_better():
+    assert table(live=5, planned=1000).rows == 1000
+    assert table(live=5, dead=900, planned=1000).rows == 5
+    assert table(live=2000, planned=1000).rows == 2000
+
+
+def test_an_index_that_holds_more_than_is_read_is_an_estimate():
+    counts = counts_of("index", counting.MOST, counting.MOST // 2, 0, live=5, planned=0)
+    more = counts_of("index", counting.MOST, counting.MOST // 2, 0, live=5, planned=10**6)
+
+    assert (counts.length, counts.visible, counts.estimated) == (counting.MOST, counting.MOST // 2, True)
+    assert (more.length, more.visible, more.estimated) == (10**6, 10**6 // 2, True)
 
 
 def test_shares_never_exceed_the_whole():

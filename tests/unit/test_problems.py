@@ -18,6 +18,7 @@ def of_queue(**fields):
         "completed": 5.0,
         "ever_removed": 5,
         "dead_letters": 0,
+        "dead_letters_estimated": False,
         "dead_letter_queue": None,
         "readable": True,
         "broken_guard": False,
