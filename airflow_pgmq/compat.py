@@ -24,6 +24,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "BaseHook",
+    "command",
     "stats",
     "utcnow",
 ]
@@ -32,6 +33,14 @@ __all__ = [
 def utcnow() -> datetime:
     """Now by this machine's clock: for deadlines of waiting, never for what is due."""
     return datetime.now(timezone.utc)
+
+
+def command() -> str:
+    """How people call our commands: Airflow before 3.2 takes none of a provider's."""
+    from airflow.providers_manager import ProvidersManager
+
+    known = hasattr(ProvidersManager, "cli_command_functions")
+    return "airflow pgmq" if known else "python -m airflow_pgmq"
 
 
 def stats() -> Any:

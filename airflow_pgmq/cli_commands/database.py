@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from airflow_pgmq import compat, maintenance, metrics
 from airflow_pgmq import doctor as examination
-from airflow_pgmq import maintenance, metrics
 from airflow_pgmq.cli_commands.session import changes, fail, hook, looks, say, show, tabular
 from airflow_pgmq.hooks import PgmqHook
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+#: A century.
+MOST_DAYS = 36_500
 
 
 @changes
@@ -32,10 +36,12 @@ def init(args: Namespace) -> None:
 @looks
 def doctor(args: Namespace) -> None:
     """Print what is wrong; exit code 1 if there is an error."""
-    found = examination.examine(hook(args).client)
+    found = [
+        replace(each, mend=_for(args.conn_id, each.mend)) for each in examination.examine(hook(args).client)
+    ]
     if tabular(args):
         for each in found:
-            say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.mend, args.conn_id)}\n")
+            say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.mend)}\n")
         errors = sum(each.severity == "error" for each in found)
         counts = f"errors: {errors}, warnings: {len(found) - errors}" if found else "nothing is wrong"
         say(f"Connection {args.conn_id}: {counts}.")
@@ -49,15 +55,20 @@ def doctor(args: Namespace) -> None:
 def maintain(args: Namespace) -> None:
     """Do what is to be done every minute. Not in the audit log, of which it would be the most part."""
     days = args.archive_days
-    if days is not None and days < 0:
-        fail("--archive-days must not be negative.")
+    # Not every number is a time that Python or Postgres can hold, and NaN is not even less than another.
+    if days is not None and not 0 <= days <= MOST_DAYS:
+        fail(f"--archive-days must be from 0 to {MOST_DAYS}.")
     client = hook(args).client
     summary = maintenance.maintain(client, archive_retention=None if days is None else timedelta(days=days))
     metrics.look(client)
     show(args, [summary.as_dict()])
 
 
-def _indented(mend: str, conn_id: str) -> str:
-    if conn_id != PgmqHook.default_conn_name:
-        mend = mend.replace("airflow pgmq init", f"airflow pgmq init --conn-id {conn_id}")
+def _for(conn_id: str, mend: str) -> str:
+    """The mend as it is run here, on this connection."""
+    option = "" if conn_id == PgmqHook.default_conn_name else f" --conn-id {conn_id}"
+    return mend.replace("airflow pgmq init", f"{compat.command()} init{option}")
+
+
+def _indented(mend: str) -> str:
     return "\n".join(f"    {line}" for line in mend.splitlines())

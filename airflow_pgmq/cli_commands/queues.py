@@ -80,6 +80,9 @@ def send(args: Namespace) -> None:
     text = sys.stdin.read() if args.message == "-" else args.message
     message = _parsed(text, "The message")
     headers = None if args.headers is None else _parsed(args.headers, "--headers")
+    # A list would be the headers of many messages.
+    if headers is not None and not isinstance(headers, dict):
+        fail('--headers must be a JSON object, such as \'{"team": "x"}\'.')
     result = hook(args).send(
         args.queue_name,
         message,

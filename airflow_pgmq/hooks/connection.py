@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_pgmq import doctor
 from airflow_pgmq.client import Client, Connection, OperationalError, connect, drive
-from airflow_pgmq.compat import BaseHook
+from airflow_pgmq.compat import BaseHook, command
 from airflow_pgmq.core import findings
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.provider_info import get_provider_info
@@ -93,4 +93,5 @@ class ConnectionBase(BaseHook):
         except Exception as exc:
             return False, str(exc)
         wrong = doctor.judge(standing)
-        return findings.verdict(standing.server, len(standing.queues), standing.lacking, wrong)
+        of_use, text = findings.verdict(standing.server, len(standing.queues), standing.lacking, wrong)
+        return of_use, text.replace("airflow pgmq ", f"{command()} ")

@@ -236,7 +236,11 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["maintain", "--archive-days", "-1"], "negative"),
+        (["maintain", "--archive-days", "-1"], "from 0 to 36500"),
+        (["maintain", "--archive-days", "nan"], "from 0 to 36500"),
+        (["maintain", "--archive-days", "1e12"], "from 0 to 36500"),
+        (["send", "orders", "1", "--headers", "5"], "must be a JSON object"),
+        (["send", "orders", "1", "--headers", '[{"a": 1}]'], "must be a JSON object"),
         (["send", "orders", "text"], "double quotes"),
         (["send", "nowhere", "1"], "create_queue('nowhere')"),
         (["send", "orders", "1", "--delay", "soon"], "ISO 8601"),

@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 
+import airflow
 import psycopg
 import pytest
 from airflow.sdk import Connection
+from packaging.version import Version
 
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
@@ -77,7 +79,9 @@ def test_the_test_button_tells_what_to_do(database: Database, empty_database: Da
     ok, text = press(empty_database)
     assert not ok
     assert "PGMQ is not in database" in text
-    assert "airflow pgmq init" in text
+    # Airflow 3.2 is the first that takes commands of providers.
+    modern = Version(airflow.__version__) >= Version("3.2.0.dev0")
+    assert ("airflow pgmq init" if modern else "python -m airflow_pgmq init") in text
     ok, text = press(database, login="nobody")
     assert not ok
     assert "Correct user and password" in text
