@@ -45,7 +45,8 @@ export class MessageBrowser {
       mayPeek: connection.may_peek,
       columns: COLUMNS[tab],
       onChoose: choose,
-      alone: ({ msg_id }, ...text) => h("a", { href: here({ msg_id: asText(msg_id), q: null, by: null }) }, text),
+      alone: ({ msg_id }, text) =>
+        h("a", { href: here({ msg_id: asText(msg_id), q: null, by: null }) }, text),
     });
     this.buttons = h("div", { class: "buttons" });
     this.foot = h("div", { class: "foot" });

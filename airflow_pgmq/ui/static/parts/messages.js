@@ -7,8 +7,8 @@ import { Table, scrolling } from "./table.js";
 const PREVIEW = 160;
 
 export class Messages {
-  // `columns` are put after the id; `onChoose` is told of the chosen ids; `alone(message, text)` is a link to it
-  // by itself, which is how the API gives a large one whole.
+  // `columns` are put after the id; `onChoose` is told of the chosen ids; `alone(message, text)` is a link to
+  // it by itself, which is how the API gives a large one whole.
   constructor({ label, mayPeek, alone, columns = [], onChoose = null, sender = true }) {
     Object.assign(this, { alone, onChoose });
     this.chosen = new Set();

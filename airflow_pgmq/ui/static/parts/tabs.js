@@ -15,7 +15,9 @@ export function tabs(label, items, active) {
           "aria-current": id === active ? "page" : null,
         },
         text,
-        number === undefined ? null : h("span", { class: "number" }, number === null ? "?" : count(number, estimated)),
+        number === undefined
+          ? null
+          : h("span", { class: "number" }, number === null ? "?" : count(number, estimated)),
       ),
     ),
   );

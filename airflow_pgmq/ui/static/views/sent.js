@@ -29,7 +29,7 @@ function view({ connection }, main) {
     label: "Messages sent",
     mayPeek: connection.may_peek,
     columns: COLUMNS,
-    alone: ({ queue_name, msg_id }, ...text) => viewLink(toQueue(queue_name, { msg_id }), {}, text),
+    alone: ({ queue_name, msg_id }, text) => viewLink(toQueue(queue_name, { msg_id }), {}, text),
     sender: !given("task_id"),
   });
   const summary = h("p", { class: "summary" });
