@@ -1073,14 +1073,14 @@ SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now
 ) AS found;
 
 -- dead_letter_origins --
--- Where dead letters came from. Null: they do not say, and its name neither.
-SELECT DISTINCT coalesce(headers -> 'dead_letter' ->> 'queue', %(otherwise)s::text) AS queue_name
+-- Where dead letters came from, and how many. Null: they do not say, and its name neither.
+SELECT coalesce(headers -> 'dead_letter' ->> 'queue', %(otherwise)s::text) AS queue_name, count(*) AS letters
 FROM (
     SELECT headers FROM {table}
     WHERE %(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[])
     ORDER BY msg_id LIMIT %(limit)s
 ) AS chosen
-ORDER BY queue_name;
+GROUP BY 1;
 
 -- shown_jobs --
 -- All jobs with their state, of one namespace or of all.
@@ -1156,15 +1156,20 @@ ON CONFLICT DO NOTHING
 RETURNING queue_name;
 
 -- prune_samples --
--- Remove old samples. After a day one in ten minutes is enough: the rest goes while it passes that age.
+-- Remove old samples. After a day the last one of ten minutes is enough: the rest goes while it passes that age.
 DELETE FROM airflow_pgmq.queue_samples WHERE (sampled_at, queue_name) IN (
     (SELECT sampled_at, queue_name FROM airflow_pgmq.queue_samples
      WHERE sampled_at < statement_timestamp() - %(keep)s::interval
      ORDER BY sampled_at LIMIT %(limit)s)
     UNION ALL
-    (SELECT sampled_at, queue_name FROM airflow_pgmq.queue_samples
+    (SELECT sampled_at, queue_name FROM airflow_pgmq.queue_samples AS sample
      WHERE sampled_at < statement_timestamp() - interval '25 hours'
-         AND sampled_at >= statement_timestamp() - interval '27 hours' AND mod(date_part('minute', sampled_at)::integer, 10) <> 0
+         AND sampled_at >= statement_timestamp() - interval '27 hours'
+         AND EXISTS (
+             SELECT FROM airflow_pgmq.queue_samples AS later
+             WHERE later.queue_name = sample.queue_name AND later.sampled_at > sample.sampled_at
+                 AND later.sampled_at < date_bin('10 min', sample.sampled_at, 'epoch') + interval '10 min'
+         )
      ORDER BY sampled_at LIMIT %(limit)s)
 );
 

@@ -127,15 +127,17 @@ def sent_by(
     return [union(parts[start : start + AT_ONCE], list) for start in range(0, len(parts), AT_ONCE)]
 
 
-def dead_letter_origins(queue_name: str, msg_ids: Sequence[int] | None, limit: int) -> Statement[list[str]]:
-    """The queues that dead letters came from."""
+def dead_letter_origins(
+    queue_name: str, msg_ids: Sequence[int] | None, limit: int
+) -> Statement[dict[str | None, int]]:
+    """The queues that dead letters came from, with how many; None: nobody knows."""
     own = names.origin(queue_name)
     params = {"msg_ids": None if msg_ids is None else list(msg_ids), "limit": limit, "otherwise": own}
 
-    def decode(rows: Sequence[Row]) -> list[str]:
+    def decode(rows: Sequence[Row]) -> dict[str | None, int]:
+        found = {row["queue_name"]: row["letters"] for row in rows}
         # Letters that do not say where they came from go to the queue of that name, so it comes first.
-        found = [row["queue_name"] for row in rows if row["queue_name"] is not None]
-        return sorted(found, key=lambda each: (each != own, each))
+        return {name: found[name] for name in sorted(found, key=lambda each: (each != own, each or ""))}
 
     return Statement("dead_letter_origins", params, {"table": names.table(queue_name)}, decode, queue_name)
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 #: Messages that one request changes.
 AT_MOST = 1000
+#: Seconds: PGMQ counts a queue before it empties it.
+PURGE_TIMEOUT = 60
 
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.WRITE)
 
@@ -91,9 +93,9 @@ async def requeue(user: GetUserDep, connection_id: str, queue_name: str, body: T
     if body.where == "queue" and not names.is_dead_letter_queue(queue_name) and body.msg_ids is None:
         raise HTTPException(422, f"{queue_name} is no dead letter queue: say which messages, by msg_ids.")
 
-    def work(hook: PgmqHook) -> int:
+    def work(hook: PgmqHook) -> dict[str, int]:
         if body.where == "archive":
-            return len(hook.requeue(queue_name, from_archive=True, msg_ids=body.msg_ids))
+            return {"changed": len(hook.requeue(queue_name, from_archive=True, msg_ids=body.msg_ids))}
         return _requeue_dead_letters(hook, queue_name, body.msg_ids, body.limit)
 
     return await _changed(user, "requeue", connection_id, queue_name, work, where=body.where)
@@ -107,7 +109,7 @@ async def release(user: GetUserDep, connection_id: str, queue_name: str, body: C
         "release",
         connection_id,
         queue_name,
-        lambda hook: len(hook.release(queue_name, body.msg_ids)),
+        lambda hook: {"changed": len(hook.release(queue_name, body.msg_ids))},
     )
 
 
@@ -115,7 +117,11 @@ async def release(user: GetUserDep, connection_id: str, queue_name: str, body: C
 async def delete(user: GetUserDep, connection_id: str, queue_name: str, body: Chosen) -> Answer:
     """Delete messages without a trace."""
     return await _changed(
-        user, "delete", connection_id, queue_name, lambda hook: len(hook.delete(queue_name, body.msg_ids))
+        user,
+        "delete",
+        connection_id,
+        queue_name,
+        lambda hook: {"changed": len(hook.delete(queue_name, body.msg_ids))},
     )
 
 
@@ -124,21 +130,35 @@ async def purge(user: GetUserDep, connection_id: str, queue_name: str, body: Con
     """Remove every message of a queue."""
     if body.confirm != queue_name:
         raise HTTPException(422, "Type the queue's name to purge it.")
-    return await _changed(user, "purge", connection_id, queue_name, lambda hook: hook.purge(queue_name))
+    return await _changed(
+        user,
+        "purge",
+        connection_id,
+        queue_name,
+        lambda hook: {"changed": hook.purge(queue_name)},
+        timeout=PURGE_TIMEOUT,
+    )
 
 
-def _requeue_dead_letters(hook: PgmqHook, queue_name: str, msg_ids: Sequence[int] | None, limit: int) -> int:
-    """Several queues may share a dead letter queue: each message knows where it came from."""
+def _requeue_dead_letters(
+    hook: PgmqHook, queue_name: str, msg_ids: Sequence[int] | None, limit: int
+) -> dict[str, int]:
+    """Several queues may share a dead letter queue: each message knows where it came from.
+
+    Letters of a queue that is gone stay, and are counted.
+    """
     origins = hook.client.run(lambda: showing.dead_letter_origins(queue_name, msg_ids, limit))
+    known = {queue.queue_name for queue in hook.list_queues() if names.is_safe(queue.queue_name)}
+    reached = [origin for origin in origins if origin in known]
     moved = 0
     with hook.get_conn() as conn:
-        for origin in origins:
+        for origin in reached:
             moved += len(
                 hook.requeue(
                     origin, dead_letter_queue=queue_name, msg_ids=msg_ids, limit=limit - moved, conn=conn
                 )
             )
-    return moved
+    return {"changed": moved, "left": sum(origins.values()) - sum(origins[origin] for origin in reached)}
 
 
 async def _changed_job(connection_id: str, work: Callable[[PgmqHook], dict[str, Any]]) -> Answer:
@@ -152,12 +172,13 @@ async def _changed(
     event: str,
     connection_id: str,
     queue_name: str,
-    work: Callable[[PgmqHook], int],
+    work: Callable[[PgmqHook], dict[str, int]],
+    timeout: int | None = None,
     **details: Any,
 ) -> Answer:
-    def noted(hook: PgmqHook) -> int:
-        changed = work(hook)
-        audit.note(user, event, connection=connection_id, queue=queue_name, changed=changed, **details)
-        return changed
+    def noted(hook: PgmqHook) -> dict[str, int]:
+        done = work(hook)
+        audit.note(user, event, connection=connection_id, queue=queue_name, **done, **details)
+        return done
 
-    return Answer({"changed": await database.write(connection_id, noted)})
+    return Answer(await database.write(connection_id, noted, timeout))

@@ -39,12 +39,12 @@ _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary(
 
 async def read(connection_id: str, work: Callable[[PgmqHook], T]) -> T:
     """Run `work` in a thread, on a connection that cannot write."""
-    return await _run(connection_id, work, _READ_ONLY)
+    return await _run(connection_id, work, _READ_ONLY, STATEMENT_TIMEOUT)
 
 
-async def write(connection_id: str, work: Callable[[PgmqHook], T]) -> T:
-    """Run `work` in a thread, for an action."""
-    return await _run(connection_id, work, "")
+async def write(connection_id: str, work: Callable[[PgmqHook], T], timeout: int | None = None) -> T:
+    """Run `work` in a thread, for an action; how many seconds a statement may take."""
+    return await _run(connection_id, work, "", timeout or STATEMENT_TIMEOUT)
 
 
 async def off_the_loop(work: Callable[[], T]) -> T:
@@ -60,11 +60,14 @@ async def off_the_loop(work: Callable[[], T]) -> T:
         gate.inside -= 1
 
 
-async def _run(connection_id: str, work: Callable[[PgmqHook], T], options: str) -> T:
-    return await off_the_loop(lambda: _told(connection_id, lambda: work(_hook(connection_id, options))))
+async def _run(connection_id: str, work: Callable[[PgmqHook], T], options: str, timeout: int) -> T:
+    options = f"-c statement_timeout={timeout}s{options}"
+    return await off_the_loop(
+        lambda: _told(connection_id, timeout, lambda: work(_hook(connection_id, options)))
+    )
 
 
-def _told(connection_id: str, work: Callable[[], T]) -> T:
+def _told(connection_id: str, timeout: int, work: Callable[[], T]) -> T:
     """What went wrong, as an answer: the connection and Postgres's words, never a traceback."""
     try:
         return work()
@@ -73,10 +76,10 @@ def _told(connection_id: str, work: Callable[[], T]) -> T:
     except (errors.InvalidName, errors.InvalidMessage) as exc:
         raise HTTPException(422, str(exc)) from exc
     except (errors.PgmqError, DriverError) as exc:
-        raise HTTPException(502, f"Connection {connection_id}: {_words(exc)}") from exc
+        raise HTTPException(502, f"Connection {connection_id}: {_words(exc, timeout)}") from exc
 
 
-def _words(exc: Exception) -> str:
+def _words(exc: Exception, timeout: int) -> str:
     if isinstance(exc, errors.PgmqError):
         return str(exc)
     diagnosis = getattr(exc, "diag", None)
@@ -84,7 +87,7 @@ def _words(exc: Exception) -> str:
         # Others are the driver's own, such as values that it cannot read.
         return f"{'could not connect: ' if isinstance(exc, OperationalError) else ''}{exc}".rstrip()
     if sqlstate == "57014":
-        return f"the database took longer than {STATEMENT_TIMEOUT} s to answer"
+        return f"the database took longer than {timeout} s to answer"
     return f"{getattr(diagnosis, 'message_primary', None) or type(exc).__name__}"
 
 
@@ -97,7 +100,7 @@ def _hook(connection_id: str, options: str) -> PgmqHook:
     extra |= {
         "connect_timeout": 3,
         "application_name": "airflow-pgmq-ui",
-        "options": f"{extra.get('options') or ''} -c statement_timeout={STATEMENT_TIMEOUT}s{options}".strip(),
+        "options": f"{extra.get('options') or ''} {options}".strip(),
     }
     connection.extra = json.dumps(extra)
     return PgmqHook(connection_id, connection=connection)

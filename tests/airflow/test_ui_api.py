@@ -141,7 +141,7 @@ def test_dead_letters_come_back_to_where_they_came_from(boss, hook, audit_log):
     first = act(boss, "pgmq_default/queues/mail_dlq/requeue", {"msg_ids": [1, 4]})
     rest = act(boss, "pgmq_default/queues/mail_dlq/requeue", {"limit": 10})
 
-    assert (first.json(), rest.json()) == ({"changed": 2}, {"changed": 4})
+    assert (first.json(), rest.json()) == ({"changed": 2, "left": 0}, {"changed": 4, "left": 0})
     assert hook.metrics("mail").queue_length == hook.metrics("other").queue_length == 3
     assert [(event, user, details["changed"]) for event, user, details in audit_log()] == [
         ("pgmq_requeue", "boss", 2),
@@ -155,9 +155,40 @@ def test_dead_letters_of_other_clients_come_back_by_the_name(boss, hook):
     hook.send("mail_dlq", "plain")
     hook.send("mail_dlq", "other", headers={"dead_letter": {"queue": "a"}})
 
-    assert act(boss, "pgmq_default/queues/mail_dlq/requeue").json() == {"changed": 2}
+    assert act(boss, "pgmq_default/queues/mail_dlq/requeue").json() == {"changed": 2, "left": 0}
     assert [message.message for message in hook.read("mail", max_messages=5)] == ["plain"]
     assert [message.message for message in hook.read("a", max_messages=5)] == ["other"]
+
+
+def test_letters_of_queues_that_are_gone_stay(boss, hook):
+    for origin in ("gone", "a$b", "mail"):
+        hook.send("mail_dlq", origin, headers={"dead_letter": {"queue": origin}})
+
+    assert act(boss, "pgmq_default/queues/mail_dlq/requeue").json() == {"changed": 1, "left": 2}
+    assert [message.message for message in hook.read("mail", max_messages=5)] == ["mail"]
+    assert hook.metrics("mail_dlq").queue_length == 2
+
+
+def test_what_is_done_is_done_without_the_audit_log(boss, hook, monkeypatch, caplog):
+    monkeypatch.setattr("airflow_pgmq.ui.audit.create_session", None)
+    hook.send("mail", 1)
+
+    assert act(boss, "pgmq_default/queues/mail/delete", {"msg_ids": [1]}).json() == {"changed": 1}
+    assert "audit log lacks: boss did delete" in caplog.text
+
+
+def test_purge_has_more_time(boss, hook, database):
+    execute(
+        database,
+        "CREATE TABLE seen AS SELECT '' AS timeout WHERE false;"
+        "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        "    INSERT INTO public.seen VALUES (current_setting('statement_timeout')); RETURN NULL; END $$;"
+        "CREATE TRIGGER look BEFORE TRUNCATE ON pgmq.q_mail EXECUTE FUNCTION look()",
+    )
+    hook.send("mail", 1)
+
+    assert act(boss, "pgmq_default/queues/mail/purge", {"confirm": "mail"}).json() == {"changed": 1}
+    assert execute(database, "SELECT timeout FROM seen") == [{"timeout": "1min"}]
 
 
 def test_archived_messages_come_back(boss, hook):

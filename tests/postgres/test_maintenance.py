@@ -95,6 +95,20 @@ def test_old_samples_go_those_of_dropped_queues_too(client, database):
     assert len(kept) == 3 * 3
 
 
+def test_of_each_ten_minutes_the_last_sample_stays(client, database):
+    """Whichever minutes those are that somebody maintains in."""
+    execute(
+        database,
+        "INSERT INTO airflow_pgmq.queue_samples SELECT 'mail', at, 0, 0 FROM generate_series("
+        "date_bin('10 min', now() - interval '26 hours', 'epoch'),"
+        " date_bin('10 min', now() - interval '25.4 hours', 'epoch') - interval '1 min', '1 min') AS at"
+        " WHERE date_part('minute', at)::int % 5 = 2",
+    )
+    client.run(statements.prune_samples)
+
+    assert {row["sampled_at"].minute % 10 for row in samples(database)} == {7}
+
+
 def test_a_tick_without_the_right_to_sample_ticks(client, database, caplog):
     tick(job()).run(client)
     execute(database, "CREATE ROLE ticker LOGIN")
