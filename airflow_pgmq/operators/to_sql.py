@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.errors import InvalidMessage, InvalidQuery, MessagesFailed
+from airflow_pgmq.links import PgmqQueueLink, push_early
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
@@ -61,7 +62,12 @@ class PgmqToSqlOperator(PgmqOperator):
         "headers_condition",
         "pgmq_conn_id",
     )
-    template_fields_renderers = {"sql": "sql", "parameters": "json"}  # noqa: RUF012 - as Airflow has it
+    template_fields_renderers = {  # noqa: RUF012 - as Airflow has it
+        "sql": "sql",
+        "parameters": "json",
+        "condition": "json",
+        "headers_condition": "json",
+    }
     template_ext: Sequence[str] = (".sql",)
 
     def __init__(
@@ -120,6 +126,7 @@ class PgmqToSqlOperator(PgmqOperator):
             assert conn is not None
             drive(self._statement(messages), conn)
 
+        push_early(PgmqQueueLink(), self, context)
         consumer = Consumer(self.hook.client, self._policy(), together=True, blind=True, log=self.log)
         try:
             summary = consumer.drain(store)

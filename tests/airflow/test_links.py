@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -11,7 +12,12 @@ from airflow.sdk.types import TaskInstanceKey
 from airflow_pgmq import operators
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
-from airflow_pgmq.operators import PgmqConsumeOperator, PgmqPeriodicOperator, PgmqSendOperator
+from airflow_pgmq.operators import (
+    PgmqConsumeOperator,
+    PgmqPeriodicOperator,
+    PgmqSendOperator,
+    PgmqToSqlOperator,
+)
 from airflow_pgmq.sensors import PgmqSensor
 
 
@@ -60,6 +66,14 @@ def test_a_sensor_has_its_link_before_it_ends(run_dag, queue):
         PgmqSensor(task_id="wait", queue_name=queue, timeout=0, poke_interval=0.1, mode="poke")
     _, found = links(dag, run_dag)
     assert found == {"pgmq_queue_link": "pgmq/go/queue/mail?connection_id=pgmq_default"}
+
+
+def test_a_drain_has_its_link_before_it_begins(queue):
+    """Airflow would store it when the task has ended, and drains last."""
+    pushed = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    PgmqToSqlOperator(task_id="store", queue_name=queue, sql="SELECT 1").execute({"ti": ti})
+    assert pushed == {"pgmq_queue_link": "pgmq/go/queue/mail?connection_id=pgmq_default"}
 
 
 def test_a_name_of_another_client_is_quoted():
