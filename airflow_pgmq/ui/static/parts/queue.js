@@ -5,7 +5,7 @@ import { age, count, full, plural } from "../format.js";
 import { worst } from "./notice.js";
 import { sparkline } from "./sparkline.js";
 
-export const UNREADABLE = "no rights to read it";
+export const UNREADABLE = "no rights to read it, or it is locked";
 
 const number = (id, label, estimated) => ({
   id,
