@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.types import TaskInstanceKey
 
 from airflow_pgmq import operators
 from airflow_pgmq.hooks import PgmqHook
@@ -19,6 +18,11 @@ from airflow_pgmq.operators import (
     PgmqToSqlOperator,
 )
 from airflow_pgmq.sensors import PgmqSensor
+
+try:
+    from airflow.sdk.types import TaskInstanceKey
+except ImportError:  # before 3.2
+    from airflow.models.taskinstancekey import TaskInstanceKey
 
 
 @pytest.fixture
