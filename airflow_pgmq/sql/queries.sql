@@ -157,7 +157,7 @@ UNION ALL
 SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM claimed HAVING count(*) > 0;
 
 -- send_new --
--- The same for many keys that are probably all new, without the half of send_once's time that ON CONFLICT
+-- The same for many keys that are probably all new, without the third of send_once's time that ON CONFLICT
 -- and the answer to it take. A key that another transaction takes meanwhile is a unique violation here, so
 -- send_once must run instead; so it must where a key is past its window, and then nothing is sent here.
 -- Keys travel as lines, too. The ids of what was sent are in the order of the call's keys that were free.

@@ -41,17 +41,21 @@ def all_done(airflow: LiveAirflow, queue_name: str, count: int, timeout: float =
 
 def test_of_plain_events_in_a_burst_one_reaches_a_run(airflow, send):
     """What Airflow does with other watchers; once this fails, Airflow has learned it."""
-    send("plain", 6)
+    # On a busy machine the scheduler may come by between the events of one burst; hardly of five.
+    for number in range(1, 6):
+        before = airflow.processed("plain")
+        send("plain", 6)
+        airflow.wait_until(
+            lambda n=number: len(airflow.events("plain")) == 6 * n, "the events are stored", 30
+        )
+        airflow.wait_until(lambda n=before: airflow.processed("plain") > n, "a run has started", 60)
+        # Two more rounds of the scheduler: a burst elsewhere is done meanwhile.
+        send("burst", 10)
+        all_done(airflow, "burst", 10 * number)
+        if airflow.processed("plain") < 6 * number:
+            break
 
-    airflow.wait_until(lambda: len(airflow.events("plain")) == 6, "six events are stored", 30)
-    airflow.wait_until(lambda: airflow.processed("plain") >= 1, "a run has started", 60)
-    # Two more rounds of the scheduler: a burst elsewhere is done meanwhile.
-    send("burst", 10)
-    all_done(airflow, "burst", 10)
-
-    if (reached := airflow.processed("plain")) == 6:
-        pytest.skip("the scheduler came by between the events, as it may on a busy machine")
-    assert reached < 6
+    assert airflow.processed("plain") < 6 * number
     assert airflow.ask("SELECT count(*) FROM asset_dag_run_queue WHERE target_dag_id = 'plain'") == [(0,)]
 
 
