@@ -15,8 +15,8 @@ router = APIRouter(prefix="/api", dependencies=auth.READ)
 
 
 @router.get("/connections")
-async def list_connections(user: GetUserDep) -> Answer:
-    """Every connection that the page can show, and what this user may do with it."""
+async def list_connections(user: GetUserDep, connection_id: str | None = None) -> Answer:
+    """Every connection that can be listed and the one named, and what this user may do with each."""
 
     def find() -> list[dict[str, Any]]:
         return [
@@ -25,7 +25,7 @@ async def list_connections(user: GetUserDep) -> Answer:
                 "may_peek": auth.may_peek(user, each["connection_id"]),
                 "may_write": auth.may_write(user, each["connection_id"]),
             }
-            for each in connections.known()
+            for each in connections.known(connection_id)
         ]
 
     return await database.off_the_loop(lambda: Answer({"connections": find()}))

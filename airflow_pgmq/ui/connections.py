@@ -25,14 +25,18 @@ def find(connection_id: str) -> Connection | None:
     return found if is_ours else None
 
 
-def known() -> list[dict[str, Any]]:
-    """Ids and descriptions, from the metadata database and the environment; backends cannot be listed."""
+def known(asked_for: str | None = None) -> list[dict[str, Any]]:
+    """Ids and descriptions, from the metadata database and the environment.
+
+    Secrets backends cannot be listed: of theirs it has the default one and the one that is asked for.
+    """
     with create_session() as session:
         statement = select(Connection.conn_id, Connection.description)
         rows = session.execute(statement.where(Connection.conn_type == PgmqHook.conn_type)).all()
     described: dict[str, str | None] = {row.conn_id: row.description for row in rows}
     candidates = {name[len(_PREFIX) :].lower() for name in os.environ if name.startswith(_PREFIX)}
-    for connection_id in sorted(candidates | {PgmqHook.default_conn_name}):
+    candidates |= {PgmqHook.default_conn_name, *filter(None, [asked_for])}
+    for connection_id in sorted(candidates):
         if connection_id not in described and (found := find(connection_id)) is not None:
             described[connection_id] = found.description
     return [

@@ -176,8 +176,9 @@ def test_connections_of_other_kinds_are_out_of_reach(boss, hook, monkeypatch):
 
     assert boss.get("/pgmq/api/books/queues").status_code == 404
     assert act(boss, "books/queues/mail/purge", {"confirm": "mail"}).status_code == 404
-    listed = boss.get("/pgmq/api/connections").json()["connections"]
-    assert [each["connection_id"] for each in listed] == ["pgmq_default"]
+    for query in ({}, {"connection_id": "books"}, {"connection_id": "none"}):
+        listed = boss.get("/pgmq/api/connections", params=query).json()["connections"]
+        assert [each["connection_id"] for each in listed] == ["pgmq_default"]
 
 
 def test_what_a_user_may_do_is_said_with_the_connection(boss, guest):
@@ -186,3 +187,20 @@ def test_what_a_user_may_do_is_said_with_the_connection(boss, guest):
 
     assert (mine["may_peek"], mine["may_write"]) == (True, True)
     assert (theirs["may_peek"], theirs["may_write"]) == (False, False)
+
+
+def test_a_connection_that_cannot_be_listed_is_described_to_who_names_it(boss, guest, monkeypatch):
+    import os
+
+    # Like a secrets backend, it answers to a name that is not in its list.
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", os.environ["AIRFLOW_CONN_PGMQ_DEFAULT"])
+    monkeypatch.setattr("airflow_pgmq.ui.connections._PREFIX", "NONE_")
+
+    def named(client: Any) -> Any:
+        answer = client.get("/pgmq/api/connections", params={"connection_id": "vault"}).json()
+        return {each["connection_id"]: each["may_write"] for each in answer["connections"]}
+
+    (listed,) = boss.get("/pgmq/api/connections").json()["connections"]
+    assert listed["connection_id"] == "pgmq_default"
+    assert named(boss) == {"pgmq_default": True, "vault": True}
+    assert named(guest) == {"pgmq_default": False, "vault": False}

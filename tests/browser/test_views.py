@@ -167,6 +167,8 @@ def test_a_connection_that_no_list_has_is_opened_by_its_address(visit):
     frame = visitor.open(connection_id=UNLISTED)
     expect(visitor.row("orders").first).to_be_visible()
     expect(frame.get_by_label("Connection")).to_have_value(UNLISTED)
+    frame.get_by_role("link", name="orders", exact=True).click()
+    expect(frame.get_by_role("button", name="Purge…")).to_be_visible()
 
 
 def test_a_connection_that_does_not_exist_is_named(visit):
