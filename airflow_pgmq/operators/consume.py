@@ -9,9 +9,9 @@ from airflow_pgmq.compat import AirflowFailException, AirflowSkipException
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.calling import Signature
 from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
-from airflow_pgmq.errors import InvalidMessage, MessagesFailed
-from airflow_pgmq.links import PgmqQueueLink, push_early
-from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
+from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION
+from airflow_pgmq.operators.draining import DrainOperator
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MANY = 100
 
 
-class PgmqConsumeOperator(PgmqOperator):
+class PgmqConsumeOperator(DrainOperator):
     """Drain a queue: hand its messages to a function, and ack each when its work is done.
 
     The parameter's name says what the function takes: `message`, one at a time, or `messages`, a list. A
@@ -128,7 +128,6 @@ class PgmqConsumeOperator(PgmqOperator):
         self.stop_after_failures = stop_after_failures
         self.fail_on = fail_on
         self.pgmq_conn_id = pgmq_conn_id
-        self._draining = False
         if fail_on not in FAIL_ON:
             raise InvalidMessage(f"fail_on must be one of {', '.join(FAIL_ON)}, not {fail_on!r}.")
         self._policy(Signature.of(self._function, transactional=transactional))
@@ -139,10 +138,8 @@ class PgmqConsumeOperator(PgmqOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
-        from airflow_pgmq import metrics
         from airflow_pgmq.consumer import Consumer
 
-        push_early(PgmqQueueLink(), self, context)
         signature = Signature.of(self._function, transactional=self.transactional)
         consumer = Consumer(
             self.hook.client,
@@ -151,30 +148,7 @@ class PgmqConsumeOperator(PgmqOperator):
             stop_on=(AirflowFailException, AirflowSkipException),
             log=self.log,
         )
-        self._draining = True
-        try:
-            summary = consumer.drain(signature.bind(self.op_args, self.op_kwargs, context))
-        finally:
-            self._draining = False
-            metrics.settled(self.queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
-        counts = summary.as_dict()
-        self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
-        if summary.is_failure(self.fail_on):
-            if self.do_xcom_push:
-                context["ti"].xcom_push(key="return_value", value=counts)
-            raise MessagesFailed(self.queue_name, counts) from consumer.error
-        return counts
-
-    def queues_read(self) -> Sequence[str]:
-        """The queue, for lineage."""
-        return [self.queue_name]
-
-    def on_kill(self) -> None:
-        """Airflow's signal handler calls this in the middle of the work: unwind it, to give all back."""
-        if self._draining:
-            self._draining = False
-            # psycopg cancels a running query for this one, and Airflow retries the task.
-            raise KeyboardInterrupt("The task was asked to end.")
+        return self._drain(consumer, signature.bind(self.op_args, self.op_kwargs, context), context)
 
     def _policy(self, signature: Signature) -> Policy:
         return Policy(

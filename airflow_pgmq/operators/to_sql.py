@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
-from airflow_pgmq.errors import InvalidMessage, InvalidQuery, MessagesFailed
-from airflow_pgmq.links import PgmqQueueLink, push_early
-from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
+from airflow_pgmq.errors import InvalidMessage, InvalidQuery
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION
+from airflow_pgmq.operators.draining import DrainOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_pgmq.statements.transfers import OnConflict
 
 
-class PgmqToSqlOperator(PgmqOperator):
+class PgmqToSqlOperator(DrainOperator):
     """Drain a queue into a table, or into whatever a statement does; the ack is in the same transaction.
 
     Either name a table and its columns, which are filled from the payload's keys of the same names (as
@@ -118,7 +118,6 @@ class PgmqToSqlOperator(PgmqOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
-        from airflow_pgmq import metrics
         from airflow_pgmq.client import Connection, drive
         from airflow_pgmq.consumer import Consumer
 
@@ -126,23 +125,8 @@ class PgmqToSqlOperator(PgmqOperator):
             assert conn is not None
             drive(self._statement(messages), conn)
 
-        push_early(PgmqQueueLink(), self, context)
         consumer = Consumer(self.hook.client, self._policy(), together=True, blind=True, log=self.log)
-        try:
-            summary = consumer.drain(store)
-        finally:
-            metrics.settled(self.queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
-        counts = summary.as_dict()
-        self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
-        if summary.is_failure(self.fail_on):
-            if self.do_xcom_push:
-                context["ti"].xcom_push(key="return_value", value=counts)
-            raise MessagesFailed(self.queue_name, counts) from consumer.error
-        return counts
-
-    def queues_read(self) -> Sequence[str]:
-        """The queue, for lineage."""
-        return [self.queue_name]
+        return self._drain(consumer, store, context)
 
     def tables_written(self) -> Sequence[str]:
         """The table, for lineage; of a statement it is not known."""

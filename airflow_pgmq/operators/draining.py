@@ -1,0 +1,53 @@
+"""What the tasks that drain a queue share: how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_pgmq.core.consuming import FailOn
+from airflow_pgmq.errors import MessagesFailed
+from airflow_pgmq.links import PgmqQueueLink, push_early
+from airflow_pgmq.operators.base import PgmqOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_pgmq.consumer import Consumer, Work
+
+
+class DrainOperator(PgmqOperator):
+    """Runs a consumer once, reports its counts, and fails by `fail_on`."""
+
+    queue_name: str
+    fail_on: FailOn
+    _draining = False
+
+    def _drain(self, consumer: Consumer, work: Work, context: Context) -> dict[str, Any]:
+        from airflow_pgmq import metrics
+
+        push_early(PgmqQueueLink(), self, context)
+        self._draining = True
+        try:
+            summary = consumer.drain(work)
+        finally:
+            self._draining = False
+            metrics.settled(self.queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
+        counts = summary.as_dict()
+        self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
+        if summary.is_failure(self.fail_on):
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="return_value", value=counts)
+            raise MessagesFailed(self.queue_name, counts) from consumer.error
+        return counts
+
+    def queues_read(self) -> Sequence[str]:
+        """The queue, for lineage."""
+        return [self.queue_name]
+
+    def on_kill(self) -> None:
+        """Airflow's signal handler calls this in the middle of the work: unwind it, to give all back."""
+        if self._draining:
+            self._draining = False
+            # psycopg cancels a running query for this one, and Airflow retries the task.
+            raise KeyboardInterrupt("The task was asked to end.")
