@@ -190,3 +190,16 @@ def test_two_workers_do_each_message_once(hook: PgmqHook, start: Any, database: 
         assert process.exitcode == 0
     assert effects(database) == Counter([*MESSAGES, *(f"m{n}" for n in range(300))])
     assert queued(database, "q") == []
+
+
+def test_a_worker_that_fills_a_table_gives_back_at_once_too(
+    hook: PgmqHook, gate: Any, start: Any, database: Database
+) -> None:
+    process = start(into_table=True, visibility_timeout=600)
+    wait_until(lambda: at_the_gate(database), "a worker at the gate")
+    process.terminate()
+    process.join(60)
+    assert process.exitcode == 3
+    assert at_the_gate(database) == []
+    assert hook.metrics("q").queue_visible_length == 3
+    assert effects(database) == Counter()

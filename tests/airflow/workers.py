@@ -12,7 +12,7 @@ import psycopg
 
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.messages import Message
-from airflow_pgmq.operators import PgmqConsumeOperator
+from airflow_pgmq.operators import PgmqConsumeOperator, PgmqToSqlOperator
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
@@ -31,7 +31,7 @@ def start(connection: str, **options: Any) -> Any:
 def run(connection: str, options: dict[str, Any]) -> None:
     """Execute the operator; the exit status tells how it ended."""
     os.environ["AIRFLOW_CONN_PGMQ_DEFAULT"] = connection
-    operator = consumer(**options)
+    operator = table(**options) if options.pop("into_table", False) else consumer(**options)
     # As Airflow's task runner does it.
     signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     try:
@@ -52,6 +52,12 @@ def consumer(*, blocked: bool = False, transactional: bool = True, **options: An
         transactional=transactional,
         **{"batch_size": 3, **options},
     )
+
+
+def table(**options: Any) -> PgmqToSqlOperator:
+    """The task that fills a table; its statement waits at the gate."""
+    sql = f"INSERT INTO effects SELECT message FROM messages CROSS JOIN pg_advisory_xact_lock({GATE})"
+    return PgmqToSqlOperator(task_id="drain", queue_name="q", sql=sql, **options)
 
 
 def transactional_effects(messages: list[Message], conn: Any, blocked: bool) -> None:
