@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_pgmq import sampling
-from airflow_pgmq.client import Client, Connection
+from airflow_pgmq.client import Client, Connection, LockNotAvailable
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.errors import PermissionDenied
@@ -30,7 +30,7 @@ class Summary:
     expired: int = 0
     #: Archived messages removed because they were past the retention.
     removed: int = 0
-    #: Queues that the role may not clean.
+    #: Queues that the role may not clean, or that somebody held for himself.
     skipped: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,14 +64,14 @@ def maintain(
                     summary.expired += client.attempt(lambda table=table: expire(table.queue_name), conn)  # type: ignore[misc]
                 if archive_retention is not None and table.queue_name in pruned:
                     summary.removed += sum(_prune(client, conn, table.queue_name, archive_retention))
-            except PermissionDenied:
+            except (PermissionDenied, LockNotAvailable):
                 summary.skipped.append(table.queue_name)
     return summary
 
 
 def expire(queue_name: str) -> Flow[int]:
     """Archive expired messages of a stretch of the queue, unless somebody reads them meanwhile; how many."""
-    rows = yield maintenance.expiring(queue_name)
+    rows = yield from overview.briefly(maintenance.expiring(queue_name))
     expired = [
         {"msg_id": row["msg_id"], "read_ct": row["read_ct"]}
         for row in rows
@@ -85,7 +85,8 @@ def expire(queue_name: str) -> Flow[int]:
 
 def _prune(client: Client, conn: Connection, queue_name: str, retention: timedelta) -> Iterator[int]:
     for _ in range(BATCHES):
-        removed = client.attempt(lambda: maintenance.prune_archive(queue_name, retention), conn)
+        prune = maintenance.prune_archive(queue_name, retention)
+        removed = client.attempt(lambda: overview.briefly(prune), conn)  # noqa: B023 - called at once
         yield removed
         if removed < maintenance.ARCHIVE_BATCH:
             return

@@ -129,14 +129,15 @@ def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) ->
             "not_installed",
             "warning",
             "The schema airflow_pgmq is missing or old: no rates, no history, no periodic jobs.",
-            "Run `airflow pgmq init` with a role that may create schemas.",
+            "Run `airflow pgmq init` (before Airflow 3.2: `python -m airflow_pgmq init`) with a role that "
+            "may create schemas.",
         )
     elif maintained is None or now - maintained > MAINTENANCE_SILENCE:
         yield Problem(
             "not_maintained",
             "warning",
             "Nobody takes samples of the queues, so there are no rates, and expired messages stay.",
-            "Unpause the Dag pgmq_maintenance, or run `airflow pgmq maintain` every minute.",
+            "Unpause the Dag pgmq_maintenance, or run the command `maintain` every minute.",
         )
 
 

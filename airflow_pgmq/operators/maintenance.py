@@ -54,7 +54,7 @@ class PgmqMaintenanceOperator(PgmqOperator):
         )
         if summary.skipped:
             self.log.warning(
-                "The role may not clean these queues, docs/permissions.md has the GRANTs: %s",
+                "Not cleaned, because somebody held them or the role may not (docs/permissions.md): %s",
                 ", ".join(summary.skipped),
             )
         metrics.look(self.hook.client)

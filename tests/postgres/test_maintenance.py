@@ -150,8 +150,8 @@ def test_a_tick_does_not_wait_for_a_locked_queue(client, database):
 # Expired messages.
 
 
-def send_raw(database, headers):
-    execute(database, "SELECT pgmq.send('mail', '1', %s::jsonb, 0)", [headers])
+def send_raw(database, headers, queue_name="mail"):
+    execute(database, "SELECT pgmq.send(%s, '1', %s::jsonb, 0)", [queue_name, headers])
 
 
 def test_expired_messages_are_archived(client, database):
@@ -253,6 +253,18 @@ def test_queues_of_others_are_named_and_the_rest_is_done(client, database):
 
     assert (summary.expired, summary.skipped) == (1, ["theirs"])
     assert {row["queue_name"]: row["length"] for row in samples(database)} == {"mail": 1, "theirs": None}
+
+
+def test_a_queue_that_somebody_holds_is_left_out(client, database):
+    execute(database, "SELECT pgmq.create('held')")
+    for name in ("held", "mail"):
+        send_raw(database, f'{{"expires_at": "{PAST}"}}', name)
+    execute(database, "ANALYZE pgmq.q_held")
+    with database.connect() as holder:
+        holder.execute("LOCK TABLE pgmq.q_held")
+        summary = maintenance.maintain(client)
+        assert (summary.expired, summary.skipped) == (1, ["held"])
+    assert maintenance.maintain(client).expired == 1
 
 
 # The schema.
