@@ -316,4 +316,9 @@ def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqEr
         )
     if statement.name == "send_new" and exc.diag.table_name == "dedup_ledger":
         return errors.LostRace(detail)
-    return errors.DuplicateMessage(statement.queue_name or "", [detail or str(exc)])
+    return errors.DuplicateMessage(
+        statement.queue_name or "",
+        [detail or str(exc)],
+        "A unique index of the queue refused it: use one dedup_scope per queue. Parts of a large batch that "
+        "were sent before stand.",
+    )

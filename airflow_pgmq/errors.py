@@ -77,15 +77,19 @@ class MessageLost(PgmqError):
 
 
 class DuplicateMessage(PgmqError):
-    """A dedup key was already taken; nothing of the call was sent."""
+    """A dedup key was already taken; nothing of the call was sent, unless `remedy` says otherwise."""
 
-    def __init__(self, queue_name: str, keys: Sequence[str]) -> None:
+    def __init__(
+        self,
+        queue_name: str,
+        keys: Sequence[str],
+        remedy: str = "Nothing of this call was sent; use on_duplicate='skip' to send the rest.",
+    ) -> None:
         self.queue_name = queue_name
         self.keys = tuple(keys)
         shown = ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")
         super().__init__(
-            f"{len(keys)} dedup key(s) were already sent to queue {queue_name!r}: {shown}. "
-            "Nothing of this call was sent; use on_duplicate='skip' to send the rest."
+            f"{len(keys)} dedup key(s) were already sent to queue {queue_name!r}: {shown}. {remedy}"
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
-from airflow_pgmq.errors import GuardMissing, QueueNotFound
+from airflow_pgmq.errors import DuplicateMessage, GuardMissing, QueueNotFound
 from airflow_pgmq.statements import queues
 from tests.fixtures.factories import client_of, execute, keys_in, queued, read, send, statuses
 
@@ -248,3 +248,16 @@ def test_index_is_made_in_a_transaction_that_has_sent_before(database, client):
         sender.send(client, "mail", prepare([1]), conn=connection)
 
         assert statuses(send_queued(client, "a", conn=connection)) == ["sent"]
+
+
+def test_a_key_of_the_other_scope_is_refused_and_what_was_sent_before_stands(database, client, small_chunks):
+    keys = [f"k{n:04}" for n in range(2500)]
+    send(client, keys[-1], scope="queued")
+
+    with pytest.raises(DuplicateMessage, match="one dedup_scope per queue") as failure:
+        send(client, *keys, scope="once")
+
+    assert keys[-1] in str(failure.value)
+    stand = [row["headers"]["dedup_key"] for row in queued(database)][1:]
+    assert 0 < len(stand) < len(keys) - 1
+    assert stand == keys[: len(stand)]
