@@ -43,12 +43,13 @@ def run(stage: Stage) -> Iterator[Figure]:
     database = stage.database("page")
     _fill(stage, database)
     queues = f"{QUEUES} queues, one with {stage.queued:,} messages, the others with {EACH}"
-    yield _figure(stage, database, f"a refresh of the page, {queues}, a day of samples; the database's time")
     with database.connect() as kept:
-        took = median(_refresh(stage, database, kept)[0] for _ in range(stage.rounds + 1))
-    yield Figure("the same on a connection that was used before", "for comparison", f"{took:.0f} ms", None)
+        what = f"a refresh of the page, {queues}, a day of samples; the database's time"
+        yield _figure(stage, database, what, kept)
+    took = median(_refresh(stage, database)[0] for _ in range(stage.rounds + 1))
+    yield Figure("the same on a new connection each time", "for comparison", f"{took:.0f} ms", None)
     stage.progress("making dead rows")
-    with database.connect() as holding, database.connect() as connection:
+    with database.connect() as holding, database.connect() as connection, database.connect() as kept:
         holding.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         holding.execute("SELECT 1")
         connection.execute(FILL.format(number=2, rows=stage.queued))
@@ -56,7 +57,7 @@ def run(stage: Stage) -> Iterator[Figure]:
         connection.execute(ARCHIVE.format(rows=stage.queued))
         connection.execute("CHECKPOINT")
         more = f"the same with {stage.queued:,} dead rows and as many archived messages in another queue"
-        yield _figure(stage, database, more)
+        yield _figure(stage, database, more, kept)
 
 
 def _fill(stage: Stage, database: Database) -> None:
@@ -72,14 +73,15 @@ def _fill(stage: Stage, database: Database) -> None:
         connection.execute("CHECKPOINT")
 
 
-def _figure(stage: Stage, database: Database, what: str) -> Figure:
-    refresh = [_refresh(stage, database) for _ in range(stage.rounds + 1)][1:]
+def _figure(stage: Stage, database: Database, what: str, kept: Connection) -> Figure:
+    """On a connection that is kept, as the page does it."""
+    refresh = [_refresh(stage, database, kept) for _ in range(stage.rounds + 1)][1:]
     took = median(each for each, _ in refresh)
     estimated = ", ".join(sorted(set().union(*(names for _, names in refresh))))
     return Figure(
         what,
         f"less than {AT_MOST} ms",
-        f"{took:.0f} ms, on a new connection each time; estimated: {estimated}",
+        f"{took:.0f} ms; estimated: {estimated}",
         took < AT_MOST,
     )
 

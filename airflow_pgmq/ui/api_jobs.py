@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.READ)
 @router.get("/jobs")
 async def list_jobs(connection_id: str) -> Answer:
     """All periodic jobs and the namespaces that they tick in."""
-    found = await database.read(connection_id, lambda hook: overview.jobs(hook.client))
+    found = await database.read(connection_id, lambda client, conn: overview.jobs(client, conn=conn))
     await name_dags([*found["namespaces"], *found["jobs"]])
     return await database.off_the_loop(lambda: Answer(found))
 

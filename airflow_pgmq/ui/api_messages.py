@@ -43,7 +43,7 @@ async def list_messages(
     )
     keys = settings.redact_keys()
     return await database.read(
-        connection_id, lambda hook: Answer(overview.messages(hook.client, search, keys=keys))
+        connection_id, lambda client, conn: Answer(overview.messages(client, search, keys=keys, conn=conn))
     )
 
 
@@ -63,5 +63,7 @@ async def list_sent(
     keys = settings.redact_keys()
     return await database.read(
         connection_id,
-        lambda hook: Answer({"messages": overview.sent(hook.client, source, peek=peek, keys=keys)}),
+        lambda client, conn: Answer(
+            {"messages": overview.sent(client, source, peek=peek, keys=keys, conn=conn)}
+        ),
     )

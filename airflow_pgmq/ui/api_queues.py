@@ -34,7 +34,7 @@ async def list_connections(user: GetUserDep, connection_id: str | None = None) -
 @router.get("/{connection_id}/queues")
 async def list_queues(connection_id: str) -> Answer:
     """All queues."""
-    return await database.read(connection_id, lambda hook: Answer(overview.queues(hook.client)))
+    return await database.read(connection_id, lambda client, conn: Answer(overview.queues(client, conn)))
 
 
 @router.get("/{connection_id}/queues/{queue_name}")
@@ -43,5 +43,5 @@ async def show_queue(
 ) -> Answer:
     """One queue with its history."""
     return await database.read(
-        connection_id, lambda hook: Answer(overview.queue(hook.client, queue_name, range))
+        connection_id, lambda client, conn: Answer(overview.queue(client, queue_name, range, conn))
     )

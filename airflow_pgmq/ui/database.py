@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,9 +13,10 @@ import anyio
 from fastapi import HTTPException
 
 from airflow_pgmq import errors
-from airflow_pgmq.client import KEEPALIVES, DriverError, OperationalError
+from airflow_pgmq.client import KEEPALIVES, Client, Connection, DriverError, OperationalError
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.ui import connections
+from airflow_pgmq.ui.kept import Kept
 
 T = TypeVar("T")
 
@@ -22,6 +24,8 @@ T = TypeVar("T")
 THREADS = 4
 WAITING = 16
 STATEMENT_TIMEOUT = 5
+#: Seconds that an idle connection is kept: three refreshes of a page.
+KEPT_FOR = 30
 
 _READ_ONLY = " -c default_transaction_read_only=on"
 
@@ -34,17 +38,27 @@ class _Gate:
         self.inside = 0
 
 
+_kept = Kept()
+atexit.register(_kept.close)
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary()
 
 
-async def read(connection_id: str, work: Callable[[PgmqHook], T]) -> T:
-    """Run `work` in a thread, on a connection that cannot write."""
-    return await _run(connection_id, work, _READ_ONLY, STATEMENT_TIMEOUT)
+async def read(connection_id: str, work: Callable[[Client, Connection], T]) -> T:
+    """Run `work` in a thread, on a connection that cannot write and is kept for the next request."""
+
+    def on_kept(hook: PgmqHook, key: str) -> T:
+        with _kept.connection(key, hook.get_conn) as conn:
+            return work(hook.client, conn)
+
+    try:
+        return await _run(connection_id, on_kept, _READ_ONLY, STATEMENT_TIMEOUT)
+    finally:
+        asyncio.get_running_loop().call_later(KEPT_FOR, _kept.close, KEPT_FOR - 1)
 
 
 async def write(connection_id: str, work: Callable[[PgmqHook], T], timeout: int | None = None) -> T:
     """Run `work` in a thread, for an action; how many seconds a statement may take."""
-    return await _run(connection_id, work, "", timeout or STATEMENT_TIMEOUT)
+    return await _run(connection_id, lambda hook, _: work(hook), "", timeout or STATEMENT_TIMEOUT)
 
 
 async def off_the_loop(work: Callable[[], T]) -> T:
@@ -60,10 +74,10 @@ async def off_the_loop(work: Callable[[], T]) -> T:
         gate.inside -= 1
 
 
-async def _run(connection_id: str, work: Callable[[PgmqHook], T], options: str, timeout: int) -> T:
+async def _run(connection_id: str, work: Callable[[PgmqHook, str], T], options: str, timeout: int) -> T:
     options = f"-c statement_timeout={timeout}s{options}"
     return await off_the_loop(
-        lambda: _told(connection_id, timeout, lambda: work(_hook(connection_id, options)))
+        lambda: _told(connection_id, timeout, lambda: work(*_hook(connection_id, options)))
     )
 
 
@@ -91,7 +105,8 @@ def _words(exc: Exception, timeout: int) -> str:
     return f"{getattr(diagnosis, 'message_primary', None) or type(exc).__name__}"
 
 
-def _hook(connection_id: str, options: str) -> PgmqHook:
+def _hook(connection_id: str, options: str) -> tuple[PgmqHook, str]:
+    """The hook, and everything that its connections are opened with as a text."""
     connection = connections.find(connection_id)
     if connection is None:
         raise HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
@@ -103,7 +118,7 @@ def _hook(connection_id: str, options: str) -> PgmqHook:
         "options": f"{extra.get('options') or ''} {options}".strip(),
     }
     connection.extra = json.dumps(extra)
-    return PgmqHook(connection_id, connection=connection)
+    return PgmqHook(connection_id, connection=connection), connection.get_uri()
 
 
 def _gate() -> _Gate:

@@ -320,8 +320,8 @@ def test_slow_statements_are_given_up(boss, hook, database, monkeypatch):
 
 
 def test_reading_is_done_on_connections_that_cannot_write(boss, hook):
-    def write(hook):
-        hook.send("mail", 1)
+    def write(client, conn):
+        conn.execute("SELECT pgmq.send('mail', '1')")
 
     with pytest.raises(Exception, match="read-only transaction") as caught:
         anyio.run(ui_database.read, "pgmq_default", write)
@@ -330,11 +330,10 @@ def test_reading_is_done_on_connections_that_cannot_write(boss, hook):
 
 
 def test_the_database_sees_who_asks(pgmq_connection, hook):
-    def ask(hook):
-        with hook.get_conn() as conn:
-            return conn.execute(
-                "SELECT current_setting('application_name'), current_setting('statement_timeout')"
-            ).fetchone()
+    def ask(client, conn):
+        return conn.execute(
+            "SELECT current_setting('application_name'), current_setting('statement_timeout')"
+        ).fetchone()
 
     assert anyio.run(ui_database.read, "pgmq_default", ask) == ("airflow-pgmq-ui", "5s")
 
@@ -353,9 +352,8 @@ def test_options_of_the_connection_stay(boss, hook, monkeypatch, database):
         ),
     )
 
-    def ask(hook):
-        with hook.get_conn() as conn:
-            return conn.execute("SHOW search_path").fetchone()
+    def ask(client, conn):
+        return conn.execute("SHOW search_path").fetchone()
 
     assert anyio.run(ui_database.read, "pgmq_default", ask) == ("elsewhere",)
 
@@ -366,7 +364,7 @@ def test_overload_is_refused_and_leaves_airflow_its_threads(pgmq_connection, hoo
     started = threading.Semaphore(0)
     answers = []
 
-    def work(hook):
+    def work(client, conn):
         started.release()
         assert hold.wait(60)
 

@@ -1,0 +1,107 @@
+"""The connections that the page keeps between requests."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import anyio
+import pytest
+
+from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.ui import database as ui_database
+from airflow_pgmq.ui.kept import Kept
+from tests.fixtures.factories import execute
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """Nothing is kept before the test."""
+    kept = Kept()
+    monkeypatch.setattr(ui_database, "_kept", kept)
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def hook(pgmq_connection):
+    return PgmqHook()
+
+
+def backend(client, conn):
+    return conn.info.backend_pid
+
+
+def ask(work=backend):
+    return anyio.run(ui_database.read, "pgmq_default", work)
+
+
+def backends(database):
+    """The page's connections, as the server sees them."""
+    rows = execute(
+        database,
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'airflow-pgmq-ui' AND datname = %s",
+        [database.name],
+    )
+    return {row["pid"] for row in rows}
+
+
+def test_requests_after_each_other_share_one(kept, hook, database):
+    assert {ask() for _ in range(3)} == backends(database)
+    assert len(backends(database)) == 1
+
+
+def test_requests_at_once_have_one_each(kept, hook):
+    together = Barrier(2, timeout=60)
+
+    def work(client, conn):
+        together.wait()
+        return backend(client, conn)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: ask(work), range(2))
+    assert first != second
+
+
+def test_one_that_the_server_has_ended_is_replaced(kept, hook, database):
+    before = ask()
+    execute(database, "SELECT pg_terminate_backend(%s, 10000)", [before])
+    assert ask() != before
+
+
+def test_one_that_an_error_ended_is_not_kept(kept, hook, database):
+    with pytest.raises(Exception, match="division by zero"):
+        ask(lambda client, conn: conn.execute("SELECT 1 / 0"))
+    assert kept._idle == []
+
+
+def test_another_password_opens_another(kept, hook, monkeypatch):
+    import os
+
+    before = ask()
+    changed = os.environ["AIRFLOW_CONN_PGMQ_DEFAULT"].replace("{", '{"password": "new", ', 1)
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", changed)
+    assert ask() != before
+
+
+def test_those_that_nobody_uses_are_closed(kept, hook):
+    ask()
+    kept.close(unused_for=3600)
+    ((_, _, conn),) = kept._idle
+    assert not conn.closed
+    kept.close()
+    assert conn.closed
+    assert kept._idle == []
+
+
+def test_they_are_closed_by_and_by_without_another_request(kept, hook, database, monkeypatch):
+    monkeypatch.setattr(ui_database, "KEPT_FOR", 1)
+
+    async def main():
+        await ui_database.read("pgmq_default", backend)
+        ((_, _, conn),) = kept._idle
+        with anyio.fail_after(60):
+            while not conn.closed:
+                await anyio.sleep(0.05)
+
+    anyio.run(main)
