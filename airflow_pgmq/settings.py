@@ -45,11 +45,11 @@ def metrics() -> Literal["tags", "names"] | None:
     """Whether Airflow exports metrics, and how the exporter tells queues apart."""
     from airflow.configuration import conf
 
-    def is_on(option: str) -> bool:
-        return bool(conf.getboolean("metrics", option, fallback=False))
+    def is_on(option: str, fallback: bool = False) -> bool:
+        return bool(conf.getboolean("metrics", option, fallback=fallback))
 
     if is_on("statsd_datadog_enabled"):
-        return "tags"
+        return "tags" if is_on("statsd_datadog_metrics_tags", fallback=True) else "names"
     if is_on("statsd_on"):
         return "tags" if is_on("statsd_influxdb_enabled") else "names"
     return "tags" if is_on("otel_on") else None
