@@ -40,6 +40,15 @@ def test_airflows_address_names_the_view_so_a_reload_finds_it_again(visit):
     expect(visitor.row("invoices").first).to_be_visible()
 
 
+def test_the_page_follows_airflows_theme_at_once(visit):
+    visitor = visit(theme="light")
+    root = visitor.open().locator("html")
+    expect(root).not_to_have_class(re.compile(r"\bdark\b"))
+    # As Airflow hears of it when the theme is changed in another tab.
+    visitor.page.evaluate("dispatchEvent(new StorageEvent('storage', { key: 'theme', newValue: 'dark' }))")
+    expect(root).to_have_class(re.compile(r"\bdark\b"))
+
+
 @each_user
 def test_queues_say_how_full_they_are(visit, user):
     visitor = visit(user)
