@@ -106,7 +106,8 @@ def visit(
             locale="en-GB",
             reduced_motion="reduce",
         )
-        context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+        # An empty page, as a new tab is at first, may not store anything.
+        context.add_init_script(f"if (origin !== 'null') localStorage.setItem('theme', '{theme}')")
         visitor = Visitor(context.new_page(), site)
         visitors.append(visitor)
         return visitor

@@ -26,6 +26,29 @@ def test_the_page_is_in_airflows_navigation(visit, site, user):
     expect(visitor.row("invoices").first).to_be_visible()
 
 
+def test_airflows_address_names_the_view_so_a_reload_finds_it_again(visit):
+    visitor = visit()
+    frame = visitor.open("queue/orders")
+    expect(frame.get_by_role("heading", name="orders")).to_be_visible()
+    frame.get_by_role("link", name="Periodic jobs").click()
+    expect(visitor.page).to_have_url(re.compile(r"/plugin/pgmq/pgmq/ui/jobs\?connection_id=pgmq_default$"))
+    visitor.page.reload()
+    expect(visitor.row("invoices").first).to_be_visible()
+    frame.get_by_role("link", name="Queues").click()
+    expect(visitor.row("webhooks").first).to_be_visible()
+    visitor.page.go_back()
+    expect(visitor.row("invoices").first).to_be_visible()
+
+
+def test_the_page_follows_airflows_theme_at_once(visit):
+    visitor = visit(theme="light")
+    root = visitor.open().locator("html")
+    expect(root).not_to_have_class(re.compile(r"\bdark\b"))
+    # As Airflow hears of it when the theme is changed in another tab.
+    visitor.page.evaluate("dispatchEvent(new StorageEvent('storage', { key: 'theme', newValue: 'dark' }))")
+    expect(root).to_have_class(re.compile(r"\bdark\b"))
+
+
 @each_user
 def test_queues_say_how_full_they_are(visit, user):
     visitor = visit(user)
@@ -133,7 +156,7 @@ def test_a_tasks_details_have_links_to_the_page(visit, site, name, lands):
     visitor = visit()
     path = f"dags/shop_orders/runs/{site.run_id('shop_orders')}/tasks/send_order/details"
     visitor.page.goto(f"{site.url}/{path}")
-    visitor.page.get_by_role("link", name=name).click()
+    visitor.follow(visitor.page.get_by_role("link", name=name))
     expect(visitor.frame.get_by_role("heading", name=lands)).to_be_visible()
 
 

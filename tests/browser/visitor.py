@@ -20,11 +20,14 @@ class Visitor:
     """One tab; what its console complains about is kept."""
 
     def __init__(self, page: Page, site: Site) -> None:
-        self.page = page
         self.site = site
         self.complaints: list[str] = []
         #: Answers that a test provokes; the browser itself reports them.
         self.expected: tuple[str, ...] = ()
+        self._look_at(page)
+
+    def _look_at(self, page: Page) -> None:
+        self.page = page
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
@@ -43,6 +46,15 @@ class Visitor:
         """A view of ours, by the link that a worker would have made."""
         self.page.goto(f"{self.site.url}/pgmq/go/{path}" + (f"?{urlencode(query)}" if query else ""))
         return self.frame
+
+    def follow(self, link: Locator) -> None:
+        """Click a link of Airflow's own, and look where it leads: Airflow 3.1 opens some in a new tab."""
+        if link.get_attribute("target") != "_blank":
+            link.click()
+            return
+        with self.page.expect_popup() as opened:
+            link.click()
+        self._look_at(opened.value)
 
     @property
     def frame(self) -> FrameLocator:

@@ -1,4 +1,5 @@
 // Airflow around the frame. The frame's sandbox forbids new windows and the top's address, so we ask its router.
+import { BASE } from "./address.js";
 import { h } from "./dom.js";
 
 const framed = window.parent !== window;
@@ -16,6 +17,33 @@ function goHost(url) {
 // Whether we are a tab beside Airflow's own, and not its page of ours. From the menu that is `…/plugin/pgmq`
 // at first: Airflow puts the frame's path behind it only once the frame has loaded.
 export const isTab = () => framed && !/\/plugin\/pgmq(\/|$)/.test(parent.location.pathname);
+
+const menu = () => new URL("plugin/pgmq", base()).pathname;
+
+// The view that Airflow's address names, where the frame was opened at another: Airflow 3.1 opens it where the menu
+// leads, whatever follows in the address. Who came by a link of ours is where that led.
+export function askedFor() {
+  if (!framed || isTab() || location.search || document.referrer.startsWith(`${BASE}ui/`)) return null;
+  const { pathname, search } = parent.location;
+  const view = pathname.slice(menu().length) + search;
+  return view.startsWith(`${BASE.pathname}ui/`) && view !== location.pathname ? view : null;
+}
+
+// Airflow's address names the view in the frame, so that a reload and a bookmark find it again. Airflow 3.1 leaves
+// that to us; others do it when the frame has loaded, and it is done then.
+export function showAddress() {
+  if (!framed || isTab()) return;
+  const address = menu() + location.pathname + location.search;
+  const { pathname, search } = parent.location;
+  if (address !== pathname + search) parent.history.replaceState(parent.history.state, "", address);
+}
+
+// What Airflow put into the address of a tab. Airflow 3.1 does not encode it, so the `+` of a run's id came as a
+// blank; Airflow's own address has it right.
+export function fromHost(value) {
+  const whole = value.replaceAll(" ", "+");
+  return isTab() && decodeURIComponent(parent.location.pathname).split("/").includes(whole) ? whole : value;
+}
 
 // A link to a view of ours in a page of its own; from a tab, that leaves the tab.
 export const viewLink = (address, props, ...children) =>

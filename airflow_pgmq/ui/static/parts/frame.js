@@ -2,7 +2,7 @@
 import { here, to } from "../address.js";
 import { append, h, icon, replace } from "../dom.js";
 import { instant } from "../format.js";
-import { hostLink, isTab } from "../host.js";
+import { hostLink, isTab, showAddress } from "../host.js";
 import { Refresh } from "../refresh.js";
 import { openSession } from "../session.js";
 import { empty, failure } from "./notice.js";
@@ -85,6 +85,8 @@ export function openPage({ active, view }) {
     main,
   );
   refresh.now();
+  // Airflow hears of the frame's load after us, and is first to write the address where it does so.
+  window.addEventListener("load", () => setTimeout(showAddress));
   return refresh;
 }
 

@@ -3,6 +3,7 @@ import { param, setParams } from "../address.js";
 import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { count, plural } from "../format.js";
+import { askedFor } from "../host.js";
 import { openPage } from "../parts/frame.js";
 import { empty, problemList } from "../parts/notice.js";
 import { COLUMNS } from "../parts/queue.js";
@@ -108,4 +109,6 @@ const noQueues = () =>
     " in the database.",
   );
 
-openPage({ active: "queues", view });
+const elsewhere = askedFor();
+if (elsewhere) location.replace(elsewhere);
+else openPage({ active: "queues", view });

@@ -3,7 +3,7 @@ import { param, toQueue } from "../address.js";
 import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { plural } from "../format.js";
-import { isTab, viewLink } from "../host.js";
+import { fromHost, isTab, viewLink } from "../host.js";
 import { openPage } from "../parts/frame.js";
 import { Messages, READS, STATE, moment } from "../parts/messages.js";
 import { empty } from "../parts/notice.js";
@@ -21,7 +21,7 @@ const COLUMNS = [
 ];
 
 // Airflow leaves a placeholder as it is where it has no value, as for a task that is not mapped.
-const given = (name) => (/^\{.*\}$/.test(param(name)) ? "" : param(name));
+const given = (name) => (/^\{.*\}$/.test(param(name)) ? "" : fromHost(param(name)));
 const what = () => (given("task_id") ? "This task" : given("run_id") ? "This run" : "This Dag");
 
 function view({ connection }, main) {
