@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import selectors
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -71,11 +72,30 @@ def hears(conn: Connection, seconds: float) -> bool:
     return any(True for _ in conn.notifies(timeout=seconds, stop_after=1))
 
 
-class Client:
-    """Runs statements on connections that `connect` opens, one per call, or on the caller's."""
+def answers(conn: Connection, seconds: float) -> bool:
+    """Whether the server answers in time, on a connection that was idle.
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    No statement of the driver's: their time is limited only by a server that is alive.
+    """
+    with suppress(OperationalError), selectors.DefaultSelector() as selector:
+        conn.pgconn.send_query(b"SELECT")
+        selector.register(conn.fileno(), selectors.EVENT_READ)
+        if not selector.select(seconds):
+            return False
+        statuses = [result.status for result in iter(conn.pgconn.get_result, None)]
+        return statuses == [psycopg.pq.ExecStatus.TUPLES_OK]
+    return False
+
+
+class Client:
+    """Runs statements on connections that `connect` opens, one per call, or on the caller's.
+
+    `first` is run first in each transaction, such as a limit that holds for it alone.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], first: Statement[Any] | None = None) -> None:
         self.connect = connect
+        self._first = first
         self._checked: set[str] = set()
 
     def once(self, what: str, check: Callable[[], object]) -> None:
@@ -106,7 +126,7 @@ class Client:
         """
         if conn is not None:
             with _joined(conn):
-                return drive(make(), conn)
+                return self._drive(make, conn)
         with self.connection() as own:
             return self.attempt(make, own)
 
@@ -115,13 +135,18 @@ class Client:
         for attempt in range(ATTEMPTS):
             try:
                 with own.transaction():
-                    return drive(make(), own)
+                    return self._drive(make, own)
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
                     raise
             # Not a wait for an event: racers that lost together must not come back together.
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
+
+    def _drive(self, make: Callable[[], Work[T]], conn: Connection) -> T:
+        if self._first is not None:
+            execute(self._first, conn)
+        return drive(make(), conn)
 
     def ensure_schema(self, conn: Connection | None = None) -> None:
         """Make sure that our schema is there; installs it where the role may."""
@@ -316,9 +341,9 @@ def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqEr
         )
     if statement.name == "send_new" and exc.diag.table_name == "dedup_ledger":
         return errors.LostRace(detail)
-    return errors.DuplicateMessage(
-        statement.queue_name or "",
-        [detail or str(exc)],
-        "A unique index of the queue refused it: use one dedup_scope per queue. Parts of a large batch that "
-        "were sent before stand.",
+    why = (detail or str(exc)).rstrip(".")
+    refused = (
+        f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "
+        "per queue. What was committed before of a large batch stands."
     )
+    return errors.DuplicateMessage(statement.queue_name or "", [], refused)

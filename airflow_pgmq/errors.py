@@ -27,6 +27,14 @@ from typing import Any
 class PgmqError(Exception):
     """Base of all errors that this package raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The inherited one would call the class with the text, whatever its constructor takes.
+        return _revive, (type(self), self.args), self.__dict__
+
+
+def _revive(kind: type[PgmqError], args: tuple[Any, ...]) -> PgmqError:
+    return kind.__new__(kind, *args)
+
 
 class InvalidName(PgmqError, ValueError):
     """A name that PGMQ, Postgres or a dedup key could not carry safely."""
@@ -77,19 +85,16 @@ class MessageLost(PgmqError):
 
 
 class DuplicateMessage(PgmqError):
-    """A dedup key was already taken; nothing of the call was sent, unless `remedy` says otherwise."""
+    """A dedup key was already taken; nothing of the call was sent, unless the text says otherwise."""
 
-    def __init__(
-        self,
-        queue_name: str,
-        keys: Sequence[str],
-        remedy: str = "Nothing of this call was sent; use on_duplicate='skip' to send the rest.",
-    ) -> None:
+    def __init__(self, queue_name: str, keys: Sequence[str], text: str | None = None) -> None:
         self.queue_name = queue_name
         self.keys = tuple(keys)
         shown = ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")
         super().__init__(
-            f"{len(keys)} dedup key(s) were already sent to queue {queue_name!r}: {shown}. {remedy}"
+            text
+            or f"{len(keys)} dedup key(s) were already sent to queue {queue_name!r}: {shown}. "
+            "Nothing of this call was sent; use on_duplicate='skip' to send the rest."
         )
 
 

@@ -1131,6 +1131,10 @@ DELETE FROM airflow_pgmq.repeated_slots WHERE ctid = ANY (ARRAY(
 -- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
 SELECT set_config('lock_timeout', %(wait)s, true);
 
+-- short_statements --
+-- Whoever looks does not keep the server busy for long.
+SELECT set_config('statement_timeout', %(limit)s, true);
+
 -- may_sample --
 -- Whether this role may keep samples.
 SELECT to_regclass('airflow_pgmq.queue_samples') IS NOT NULL

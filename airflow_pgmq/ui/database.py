@@ -10,11 +10,13 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
+from airflow.models import Connection as AirflowConnection
 from fastapi import HTTPException
 
 from airflow_pgmq import errors
 from airflow_pgmq.client import KEEPALIVES, Client, Connection, DriverError, OperationalError
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.statements.overview import within
 from airflow_pgmq.ui import connections
 from airflow_pgmq.ui.kept import Kept
 
@@ -27,8 +29,6 @@ STATEMENT_TIMEOUT = 5
 #: Seconds that an idle connection is kept: three refreshes of a page.
 KEPT_FOR = 30
 
-_READ_ONLY = " -c default_transaction_read_only=on"
-
 
 class _Gate:
     """The page's own threads, and how many requests use them or wait for them."""
@@ -38,7 +38,7 @@ class _Gate:
         self.inside = 0
 
 
-_kept = Kept()
+_kept = Kept(THREADS)
 atexit.register(_kept.close)
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary()
 
@@ -46,19 +46,26 @@ _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary(
 async def read(connection_id: str, work: Callable[[Client, Connection], T]) -> T:
     """Run `work` in a thread, on a connection that cannot write and is kept for the next request."""
 
-    def on_kept(hook: PgmqHook, key: str) -> T:
-        with _kept.connection(key, hook.get_conn) as conn:
+    def looking() -> T:
+        connection = _connection(connection_id)
+        hook = _hook(connection, STATEMENT_TIMEOUT)
+        with _kept.connection(connection.get_uri(), hook.get_conn) as conn:
+            conn.autocommit = True
+            conn.read_only = True
             return work(hook.client, conn)
 
     try:
-        return await _run(connection_id, on_kept, _READ_ONLY, STATEMENT_TIMEOUT)
+        return await off_the_loop(lambda: _told(connection_id, STATEMENT_TIMEOUT, looking))
     finally:
         asyncio.get_running_loop().call_later(KEPT_FOR, _kept.close, KEPT_FOR - 1)
 
 
 async def write(connection_id: str, work: Callable[[PgmqHook], T], timeout: int | None = None) -> T:
     """Run `work` in a thread, for an action; how many seconds a statement may take."""
-    return await _run(connection_id, lambda hook, _: work(hook), "", timeout or STATEMENT_TIMEOUT)
+    seconds = timeout or STATEMENT_TIMEOUT
+    return await off_the_loop(
+        lambda: _told(connection_id, seconds, lambda: work(_hook(_connection(connection_id), seconds)))
+    )
 
 
 async def off_the_loop(work: Callable[[], T]) -> T:
@@ -72,13 +79,6 @@ async def off_the_loop(work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=gate.limiter)
     finally:
         gate.inside -= 1
-
-
-async def _run(connection_id: str, work: Callable[[PgmqHook, str], T], options: str, timeout: int) -> T:
-    options = f"-c statement_timeout={timeout}s{options}"
-    return await off_the_loop(
-        lambda: _told(connection_id, timeout, lambda: work(*_hook(connection_id, options)))
-    )
 
 
 def _told(connection_id: str, timeout: int, work: Callable[[], T]) -> T:
@@ -105,20 +105,20 @@ def _words(exc: Exception, timeout: int) -> str:
     return f"{getattr(diagnosis, 'message_primary', None) or type(exc).__name__}"
 
 
-def _hook(connection_id: str, options: str) -> tuple[PgmqHook, str]:
-    """The hook, and everything that its connections are opened with as a text."""
+def _connection(connection_id: str) -> AirflowConnection:
     connection = connections.find(connection_id)
     if connection is None:
         raise HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
     # A thread that waits for a server that has gone is one of few.
-    extra = KEEPALIVES | connection.extra_dejson
-    extra |= {
-        "connect_timeout": 3,
-        "application_name": "airflow-pgmq-ui",
-        "options": f"{extra.get('options') or ''} {options}".strip(),
-    }
-    connection.extra = json.dumps(extra)
-    return PgmqHook(connection_id, connection=connection), connection.get_uri()
+    own = {"connect_timeout": 3, "application_name": "airflow-pgmq-ui"}
+    connection.extra = json.dumps(KEEPALIVES | connection.extra_dejson | own)
+    return connection
+
+
+def _hook(connection: AirflowConnection, timeout: int) -> PgmqHook:
+    hook = PgmqHook(connection.conn_id, connection=connection)
+    hook.client = Client(hook.get_conn, first=within(timeout))
+    return hook
 
 
 def _gate() -> _Gate:

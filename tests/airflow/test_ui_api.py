@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.statements import Statement, first
 from airflow_pgmq.ui import database as ui_database
 from tests.fixtures.factories import execute, job, tick
 from tests.fixtures.ui import act
@@ -321,7 +322,7 @@ def test_slow_statements_are_given_up(boss, hook, database, monkeypatch):
 
 def test_reading_is_done_on_connections_that_cannot_write(boss, hook):
     def write(client, conn):
-        conn.execute("SELECT pgmq.send('mail', '1')")
+        client.run(lambda: Statement("write", script="SELECT pgmq.send('mail', '1')"), conn)
 
     with pytest.raises(Exception, match="read-only transaction") as caught:
         anyio.run(ui_database.read, "pgmq_default", write)
@@ -330,12 +331,16 @@ def test_reading_is_done_on_connections_that_cannot_write(boss, hook):
 
 
 def test_the_database_sees_who_asks(pgmq_connection, hook):
-    def ask(client, conn):
-        return conn.execute(
-            "SELECT current_setting('application_name'), current_setting('statement_timeout')"
-        ).fetchone()
+    script = (
+        "SELECT current_setting('application_name') AS name, current_setting('statement_timeout') AS limit,"
+        " current_setting('transaction_read_only') AS read_only"
+    )
 
-    assert anyio.run(ui_database.read, "pgmq_default", ask) == ("airflow-pgmq-ui", "5s")
+    def ask(client, conn):
+        return client.run(lambda: Statement("ask", script=script, decode=first), conn)
+
+    answer = anyio.run(ui_database.read, "pgmq_default", ask)
+    assert answer == {"name": "airflow-pgmq-ui", "limit": "5s", "read_only": "on"}
 
 
 def test_options_of_the_connection_stay(boss, hook, monkeypatch, database):

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import anyio
 import pytest
 
+from airflow_pgmq import overview
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.statements import Statement, first
 from airflow_pgmq.ui import database as ui_database
+from airflow_pgmq.ui import kept as ui_kept
 from airflow_pgmq.ui.kept import Kept
 from tests.fixtures.factories import execute
+from tests.fixtures.pooler import running_pooler
 
 
 @pytest.fixture
 def kept(monkeypatch):
     """Nothing is kept before the test."""
-    kept = Kept()
+    kept = Kept(at_most=2)
     monkeypatch.setattr(ui_database, "_kept", kept)
     yield kept
     kept.close()
@@ -69,6 +76,53 @@ def test_one_that_the_server_has_ended_is_replaced(kept, hook, database):
     assert ask() != before
 
 
+def test_one_whose_server_hangs_is_replaced(kept, hook, monkeypatch):
+    monkeypatch.setattr(ui_kept, "PATIENCE", 0.5)
+    before = ask()
+    os.kill(before, signal.SIGSTOP)
+    try:
+        assert ask() != before
+    finally:
+        os.kill(before, signal.SIGCONT)
+
+
+def test_one_that_is_old_is_not_kept(kept, hook, monkeypatch):
+    monkeypatch.setattr(ui_kept, "OLDEST", 0)
+    assert ask() != ask()
+    assert kept._idle == []
+
+
+def test_a_few_are_kept(kept, hook, database):
+    together = Barrier(4, timeout=60)
+
+    def work(client, conn):
+        together.wait()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: ask(work), range(4)))
+    assert len(kept._idle) == 2
+
+
+def test_a_pooler_of_transactions_is_no_hindrance(kept, hook, database, tmp_path, monkeypatch):
+    def settings(client, conn):
+        script = (
+            "SELECT current_setting('transaction_read_only') AS read_only,"
+            " current_setting('statement_timeout') AS limit"
+        )
+        return client.run(lambda: Statement("settings", script=script, decode=first), conn)
+
+    with running_pooler(database, tmp_path, "transaction") as port:
+        pooled = {"conn_type": "pgmq", "host": "127.0.0.1", "port": port}
+        pooled |= {"login": "postgres", "schema": database.name}
+        monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(pooled))
+        # More often than the driver waits before it prepares a statement.
+        for _ in range(10):
+            assert ask(settings) == {"read_only": "on", "limit": "5s"}
+        anyio.run(ui_database.write, "pgmq_default", lambda hook: hook.create_queue("mail"))
+        assert ask(lambda client, conn: overview.queues(client, conn)["queues"][0]["queue_name"]) == "mail"
+        kept.close()
+
+
 def test_one_that_an_error_ended_is_not_kept(kept, hook, database):
     with pytest.raises(Exception, match="division by zero"):
         ask(lambda client, conn: conn.execute("SELECT 1 / 0"))
@@ -76,8 +130,6 @@ def test_one_that_an_error_ended_is_not_kept(kept, hook, database):
 
 
 def test_another_password_opens_another(kept, hook, monkeypatch):
-    import os
-
     before = ask()
     changed = os.environ["AIRFLOW_CONN_PGMQ_DEFAULT"].replace("{", '{"password": "new", ', 1)
     monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", changed)
@@ -87,10 +139,10 @@ def test_another_password_opens_another(kept, hook, monkeypatch):
 def test_those_that_nobody_uses_are_closed(kept, hook):
     ask()
     kept.close(unused_for=3600)
-    ((_, _, conn),) = kept._idle
-    assert not conn.closed
+    (idle,) = kept._idle
+    assert not idle.conn.closed
     kept.close()
-    assert conn.closed
+    assert idle.conn.closed
     assert kept._idle == []
 
 
@@ -99,9 +151,9 @@ def test_they_are_closed_by_and_by_without_another_request(kept, hook, database,
 
     async def main():
         await ui_database.read("pgmq_default", backend)
-        ((_, _, conn),) = kept._idle
+        (idle,) = kept._idle
         with anyio.fail_after(60):
-            while not conn.closed:
+            while not idle.conn.closed:
                 await anyio.sleep(0.05)
 
     anyio.run(main)
