@@ -26,6 +26,7 @@ async def list_connections(user: GetUserDep, connection_id: str | None = None) -
                 "may_write": auth.may_write(user, each["connection_id"]),
             }
             for each in connections.known(connection_id)
+            if auth.may_see(user, each["connection_id"])
         ]
 
     return await database.off_the_loop(lambda: Answer({"connections": find()}))

@@ -14,10 +14,11 @@ from airflow.api_fastapi.core_api.security import (
     requires_access_connection,
     requires_access_view,
 )
-from airflow.models import Connection
 from fastapi import Depends, Header, HTTPException, Request
 
-__all__ = ["READ", "WRITE", "GetUserDep", "may_peek", "may_write"]
+from airflow_pgmq.ui import connections
+
+__all__ = ["READ", "WRITE", "GetUserDep", "may_peek", "may_see", "may_write"]
 
 
 def refuse_other_sites(request: Request, x_pgmq_request: Annotated[str | None, Header()] = None) -> None:
@@ -26,9 +27,26 @@ def refuse_other_sites(request: Request, x_pgmq_request: Annotated[str | None, H
         raise HTTPException(403, "Refused: the request does not come from the PGMQ page.")
 
 
-READ = [Depends(requires_access_view(AccessView.WEBSITE))]
+def hide_from_other_teams(request: Request, user: GetUserDep) -> None:
+    """Whoever is of another team is told what they are told of a connection that does not exist."""
+    connection_id = request.path_params.get("connection_id")
+    if connection_id is not None and not may_see(user, connection_id):
+        raise HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
+
+
+READ = [Depends(requires_access_view(AccessView.WEBSITE)), Depends(hide_from_other_teams)]
 #: The path's parameter must be called `connection_id`.
 WRITE = [Depends(requires_access_connection("PUT")), Depends(refuse_other_sites)]
+
+
+def may_see(user: Any, connection_id: str) -> bool:
+    """Whether the connection is of no team, or of one of the user's."""
+    if (team := connections.team(connection_id)) is None:
+        return True
+    from airflow.api_fastapi.auth.managers.models.resource_details import TeamDetails
+
+    manager = get_auth_manager()
+    return bool(manager.is_authorized_team(method="GET", details=TeamDetails(name=team), user=user))
 
 
 def may_peek(user: Any, connection_id: str) -> bool:
@@ -43,8 +61,8 @@ def may_write(user: Any, connection_id: str) -> bool:
 
 def _may(user: Any, connection_id: str, method: Any) -> bool:
     details: dict[str, Any] = {"conn_id": connection_id}
-    if hasattr(Connection, "get_team_name"):  # since 3.2
-        details["team_name"] = Connection.get_team_name(connection_id)
+    if team := connections.team(connection_id):
+        details["team_name"] = team
     return bool(
         get_auth_manager().is_authorized_connection(
             method=method, user=user, details=ConnectionDetails(**details)

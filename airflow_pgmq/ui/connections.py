@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined]
 from airflow.models import Connection
 from airflow.utils.session import create_session
@@ -15,11 +17,27 @@ from airflow_pgmq.hooks import PgmqHook
 _PREFIX = "AIRFLOW_CONN_"
 
 
+#: Without slashes, which a secrets backend would take for a path.
+_ID = re.compile(r"[\w#!()\-:][\w#!()\-.:]*")
+
+
+def team(connection_id: str) -> str | None:
+    """The team that a connection belongs to, where Airflow has teams (since 3.2)."""
+    if not conf.getboolean("core", "multi_team", fallback=False):
+        return None
+    name: str | None = Connection.get_team_name(connection_id)
+    return name
+
+
 def find(connection_id: str) -> Connection | None:
     """The connection, if it is one of ours: a user must not look into any Postgres that Airflow knows."""
+    if not _ID.fullmatch(connection_id):
+        return None
+    of_team = {"team_name": name} if (name := team(connection_id)) else {}
     try:
-        found: Connection = Connection.get_connection_from_secrets(connection_id)
-    except AirflowNotFoundException:
+        found: Connection = Connection.get_connection_from_secrets(connection_id, **of_team)
+    # A secrets backend that denies it says so by a PermissionError.
+    except (AirflowNotFoundException, PermissionError):
         return None
     is_ours = found.conn_type == PgmqHook.conn_type or connection_id == PgmqHook.default_conn_name
     return found if is_ours else None

@@ -204,3 +204,33 @@ def test_a_connection_that_cannot_be_listed_is_described_to_who_names_it(boss, g
     assert listed["connection_id"] == "pgmq_default"
     assert named(boss) == {"pgmq_default": True, "vault": True}
     assert named(guest) == {"pgmq_default": False, "vault": False}
+
+
+def test_a_connection_that_a_secrets_backend_denies_is_not_there(boss, hook, monkeypatch):
+    from airflow.secrets.environment_variables import EnvironmentVariablesBackend
+
+    def deny(self, conn_id, *args, **kwargs):
+        if conn_id == "vault":
+            raise PermissionError("denied")
+        return ask(self, conn_id, *args, **kwargs)
+
+    ask = EnvironmentVariablesBackend.get_connection
+    monkeypatch.setattr(EnvironmentVariablesBackend, "get_connection", deny)
+    assert boss.get("/pgmq/api/vault/queues").status_code == 404
+    (listed,) = boss.get("/pgmq/api/connections?connection_id=vault").json()["connections"]
+    assert listed["connection_id"] == "pgmq_default"
+
+
+@pytest.mark.parametrize("connection_id", ["../secret", "a/b", "..", "a b"])
+def test_a_secrets_backend_is_not_asked_for_a_path(boss, hook, monkeypatch, connection_id):
+    from airflow.secrets.environment_variables import EnvironmentVariablesBackend
+
+    asked = []
+    ask = EnvironmentVariablesBackend.get_connection
+    monkeypatch.setattr(
+        EnvironmentVariablesBackend,
+        "get_connection",
+        lambda self, conn_id, *args, **kwargs: asked.append(conn_id) or ask(self, conn_id, *args, **kwargs),
+    )
+    boss.get("/pgmq/api/connections", params={"connection_id": connection_id})
+    assert set(asked) == {"pgmq_default"}
