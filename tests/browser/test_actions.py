@@ -87,6 +87,47 @@ def test_a_queue_is_purged_once_its_name_is_typed(visit, site):
     assert site.ids("purged") == []
 
 
+def test_what_runs_cannot_be_called_off(visit, site):
+    site.live.execute_on_queues("SELECT pgmq.create('slow')")
+    site.live.execute_on_queues("SELECT pgmq.send('slow', '{}')")
+    visitor = visit()
+    frame = visitor.open("queue/slow")
+    held = []
+    visitor.page.route("**/purge", lambda route: held.append(route))
+    frame.get_by_role("button", name="Purge…").click()
+    frame.get_by_label("Type slow to confirm").fill("slow")
+    dialog = frame.get_by_role("dialog")
+    with visitor.page.expect_request("**/purge"):
+        dialog.get_by_role("button", name="Purge").click()
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_disabled()
+    visitor.page.keyboard.press("Escape")
+    expect(dialog).to_be_visible()
+    held[0].continue_()
+    expect(frame.get_by_text("1 message deleted")).to_be_visible()
+    expect(dialog).to_have_count(0)
+    visitor.page.close()
+    site.live.execute_on_queues("SELECT pgmq.drop_queue('slow')")
+
+
+def test_letters_of_a_queue_that_is_gone_stay_and_are_counted(visit, site):
+    for name in ("sharing", "sharing_dlq"):
+        site.live.execute_on_queues(f"SELECT pgmq.create('{name}')")
+    site.live.execute_on_queues(
+        "SELECT pgmq.send('sharing_dlq', '{}', "
+        "jsonb_build_object('dead_letter', jsonb_build_object('queue', name)))"
+        " FROM unnest(ARRAY['sharing', 'former']) AS name"
+    )
+    visitor = visit()
+    frame = visitor.open("queue/sharing", tab="dead_letters")
+    frame.get_by_role("button", name="Requeue all").click()
+    visitor.confirm("Requeue")
+    expect(frame.get_by_text("1 message requeued; left: 1")).to_be_visible()
+    assert (len(site.ids("sharing")), len(site.ids("sharing_dlq"))) == (1, 1)
+    visitor.page.close()
+    for name in ("sharing", "sharing_dlq"):
+        site.live.execute_on_queues(f"SELECT pgmq.drop_queue('{name}')")
+
+
 def test_dead_letters_are_requeued(visit, site):
     before = len(site.ids("requeued"))
     first, *rest = site.ids("requeued_dlq")

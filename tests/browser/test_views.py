@@ -257,3 +257,47 @@ def test_the_page_refreshes_itself_except_in_a_hidden_tab(visit):
     assert asked == []
     with page.expect_response("**/queues"):
         look(hidden=False)
+
+
+def test_a_connection_that_is_added_later_is_found(visit):
+    visitor = visit()
+    none = {"json": {"connections": []}}
+    visitor.page.route("**/pgmq/api/connections*", lambda route: route.fulfill(**none))
+    frame = visitor.open()
+    expect(frame.get_by_role("heading", name="No connection to a queue yet")).to_be_visible()
+    visitor.page.unroute("**/pgmq/api/connections*")
+    frame.get_by_role("button", name="Refresh").click()
+    expect(visitor.row("orders").first).to_be_visible()
+
+
+def test_a_failure_that_is_over_goes(visit):
+    visitor = visit()
+    visitor.expected = ("/pgmq/api/connections",)
+    visitor.page.route("**/pgmq/api/connections*", lambda route: route.fulfill(status=500))
+    frame = visitor.open()
+    expect(frame.get_by_role("alert")).to_be_visible()
+    visitor.page.unroute("**/pgmq/api/connections*")
+    visitor.page.route("**/pgmq/api/connections*", lambda route: route.fulfill(json={"connections": []}))
+    frame.get_by_role("button", name="Try again").click()
+    expect(frame.get_by_role("heading", name="No connection to a queue yet")).to_be_visible()
+    expect(frame.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_refresh_leaves_the_keyboard_where_it_is(visit, site):
+    visitor = visit()
+    frame = visitor.open("queue/orders")
+    frame.get_by_role("checkbox").first.check()
+    delete = frame.get_by_role("button", name="Delete")
+    delete.focus()
+    refresh = frame.get_by_role("button", name="Refresh")
+    refreshed = frame.locator(".updated time")
+    refreshed.evaluate("(node) => { node.dataset.before = 'yes' }")
+    refresh.evaluate("(node) => node.click()")
+    expect(frame.locator(".updated time:not([data-before])")).to_be_visible()
+    expect(delete).to_be_focused()
+
+
+def test_a_tab_that_does_not_exist_is_the_first(visit):
+    visitor = visit()
+    visitor.open("queue/orders", tab="bogus")
+    expect(visitor.frame.get_by_role("checkbox").first).to_be_visible()

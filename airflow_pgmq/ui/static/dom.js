@@ -36,6 +36,14 @@ export function replace(node, ...children) {
   return append(node, children);
 }
 
+// Replace only what would look or act otherwise: what has the keyboard's focus keeps it.
+export function renew(node, state, make) {
+  const text = JSON.stringify(state);
+  if (node.dataset.state === text) return;
+  node.dataset.state = text;
+  replace(node, make());
+}
+
 export const icon = (name) =>
   s(
     "svg",

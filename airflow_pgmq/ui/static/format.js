@@ -66,6 +66,7 @@ const yearToo = style({
   minute: "2-digit",
   second: "2-digit",
 });
+const year = style({ year: "numeric" });
 const day = style({ year: "numeric", month: "numeric", day: "numeric" });
 
 // Null where it is no time.
@@ -79,7 +80,7 @@ export function instant(iso, now = new Date()) {
   const at = parsed(iso);
   if (!at) return asText(iso);
   if (day.format(at) === day.format(now)) return clock.format(at);
-  return (at.getFullYear() === now.getFullYear() ? dayAndClock : yearToo).format(at);
+  return (year.format(at) === year.format(now) ? dayAndClock : yearToo).format(at);
 }
 
 // A slot is seldom within a minute.

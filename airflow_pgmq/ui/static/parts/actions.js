@@ -1,7 +1,7 @@
 // What may be done to the messages of a queue; only for users who may, and each asked for first.
 import { api, post } from "../api.js";
 import { h } from "../dom.js";
-import { plural } from "../format.js";
+import { full, plural } from "../format.js";
 import { confirm } from "./confirm.js";
 import { toast } from "./toast.js";
 
@@ -103,12 +103,13 @@ export class Actions {
   }
 
   async #run(queueName, verb, body, question, done) {
-    let changed = 0;
+    let answer = null;
     const act = async () => {
-      ({ changed } = await post(api(this.connectionId, "queues", queueName, verb), body));
+      answer = await post(api(this.connectionId, "queues", queueName, verb), body);
     };
     if (await confirm({ ...question, act })) {
-      toast(`${plural(changed, "message")} ${done}`);
+      const left = answer.left ? `; left: ${full(answer.left)}, whose queue is gone` : "";
+      toast(`${plural(answer.changed, "message")} ${done}${left}`);
       this.reload();
     }
   }

@@ -1,7 +1,7 @@
 // The messages of a queue, page by page, searched by key, job or id, with what may be done to them.
 import { here, param, setParams, toQueue } from "../address.js";
 import { api, get } from "../api.js";
-import { append, asText, h, replace } from "../dom.js";
+import { asText, h, renew } from "../dom.js";
 import { full, plural } from "../format.js";
 import { Messages, READS, STATE, moment } from "./messages.js";
 import { empty } from "./notice.js";
@@ -68,7 +68,8 @@ export class MessageBrowser {
       return;
     }
     this.list.show(answer.messages);
-    replace(this.foot, this.#foot(answer));
+    const shown = [answer.next_after, answer.messages.length, this.text.value, this.looked, this.looks];
+    renew(this.foot, shown, () => this.#foot(answer));
     if (this.first && this.by.value === "msg_id") this.list.openFirst();
     this.first = false;
   }
@@ -142,8 +143,7 @@ export class MessageBrowser {
 
   #drawActions(chosen) {
     const dead = this.tab === "dead_letters";
-    replace(
-      this.buttons,
+    renew(this.buttons, [chosen, this.list.items.length > 0, this.queue.dead_letters], () =>
       this.list.items.length
         ? [
             h("span", { class: "muted" }, chosen.length ? `${plural(chosen.length, "message")} chosen` : ""),
@@ -189,12 +189,9 @@ export class MessageBrowser {
 
   #nothing() {
     if (this.text.value.trim()) {
-      return append(
-        empty(
-          "Nothing found",
-          `No message here has exactly this ${this.by.selectedOptions[0].text.toLowerCase()}.`,
-        ),
-        [],
+      return empty(
+        "Nothing found",
+        `No message here has exactly this ${this.by.selectedOptions[0].text.toLowerCase()}.`,
       );
     }
     if (this.tab === "archive")

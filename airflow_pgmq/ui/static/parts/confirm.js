@@ -1,12 +1,13 @@
 // Asks before something is done. The frame's sandbox blocks confirm(), so it is a dialog of our own.
 import { h } from "../dom.js";
 
-// Resolves to true once it was done, to false when it was called off. `act` runs while the dialog stands,
-// and what it throws is shown in it. `typed` is text that must be typed first; `extra` is more to fill in.
-export function confirm({ title, text, action, act, danger = false, typed = null, extra = null }) {
+// Resolves to true once it was done, to false when it was called off, which is too late while `act` runs. What
+// that throws is shown in the dialog. `typed` is text that must be typed first.
+export function confirm({ title, text, action, act, danger = false, typed = null }) {
   return new Promise((resolve) => {
     const problem = h("p", { class: "dialog-problem", role: "alert" });
     const go = h("button", { type: "button", class: danger ? "danger" : "primary" }, action);
+    const off = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
     const input =
       typed && h("input", { type: "text", autocomplete: "off", spellcheck: "false", id: "typed" });
     const dialog = h(
@@ -14,26 +15,29 @@ export function confirm({ title, text, action, act, danger = false, typed = null
       { "aria-labelledby": "dialog-title" },
       h("h2", { id: "dialog-title" }, title),
       h("p", {}, text),
-      extra,
       input && h("label", { for: "typed" }, "Type ", h("code", {}, typed), " to confirm"),
       input,
       problem,
       h(
         "div",
         { class: "dialog-actions" },
-        h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+        off,
         go,
       ),
     );
     let done = false;
+    let running = null;
 
     const allowed = () => !input || input.value === typed;
     const update = () => {
-      go.disabled = !allowed();
+      go.disabled = off.disabled || !allowed();
     };
-    const run = async () => {
-      if (go.disabled) return;
-      go.disabled = true;
+    const run = () => {
+      if (!go.disabled) running = attempt();
+    };
+    const attempt = async () => {
+      off.disabled = true;
+      update();
       problem.textContent = "";
       try {
         await act();
@@ -41,14 +45,18 @@ export function confirm({ title, text, action, act, danger = false, typed = null
         dialog.close();
       } catch (error) {
         problem.textContent = error.message;
+        off.disabled = false;
         update();
       }
     };
     go.addEventListener("click", run);
     input?.addEventListener("input", update);
     input?.addEventListener("keydown", (event) => event.key === "Enter" && run());
-    dialog.addEventListener("close", () => {
+    dialog.addEventListener("cancel", (event) => off.disabled && event.preventDefault());
+    // A second Escape closes it all the same.
+    dialog.addEventListener("close", async () => {
       dialog.remove();
+      await running;
       resolve(done);
     });
     update();

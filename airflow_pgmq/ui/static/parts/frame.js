@@ -1,6 +1,6 @@
 // What every view has around it: the ways to the others, the connection, and how fresh it is.
 import { here, to } from "../address.js";
-import { append, h, icon, replace } from "../dom.js";
+import { h, icon, replace } from "../dom.js";
 import { instant } from "../format.js";
 import { hostLink, isTab, showAddress } from "../host.js";
 import { Refresh } from "../refresh.js";
@@ -22,11 +22,23 @@ export function openPage({ active, view }) {
   let session = null;
   let load = null;
 
+  // The same failure stands as it is: it would be read out again, and its button would lose the focus.
+  const fail = (error) => {
+    const state = error ? `${error.status} ${error.message}` : "";
+    if (failed.dataset.state === state) return;
+    failed.dataset.state = state;
+    const retry = () => refresh.now();
+    replace(failed, error && failure(error, session?.connection?.connection_id, retry));
+  };
+
   const refresh = new Refresh(async (signal) => {
     try {
       session ??= await openSession(signal);
       if (!session.connection) {
         replace(main, noConnection(session));
+        session = null;
+        fail(null);
+        main.hidden = false;
         return;
       }
       if (!load) {
@@ -34,16 +46,13 @@ export function openPage({ active, view }) {
         load = view(session, main, () => refresh.now());
       }
       await load(signal);
-      replace(failed);
+      fail(null);
       main.hidden = false;
       replace(updated, "Updated ", h("time", {}, instant(new Date().toISOString())));
     } catch (error) {
       if (error.name === "AbortError") throw error;
       if (!error.status && error.status !== 0) console.error(error);
-      replace(
-        failed,
-        failure(error, session?.connection?.connection_id, () => refresh.now()),
-      );
+      fail(error);
       main.hidden = !updated.textContent;
       main.classList.add("stale");
       return;
@@ -125,15 +134,12 @@ function noConnection({ wanted, connections }) {
   const others = connections.map(({ connection_id }) =>
     h("a", { href: here({ connection_id }) }, connection_id),
   );
-  return append(
-    empty(
-      `There is no connection ${wanted}`,
-      "Add it in ",
-      add,
-      " as type PGMQ",
-      others.length ? ", or look at: " : ".",
-      others.flatMap((link) => [link, " "]),
-    ),
-    [],
+  return empty(
+    `There is no connection ${wanted}`,
+    "Add it in ",
+    add,
+    " as type PGMQ",
+    others.length ? ", or look at: " : ".",
+    others.flatMap((link) => [link, " "]),
   );
 }

@@ -63,7 +63,8 @@ function content(found, alone) {
 const moment = (iso) =>
   iso && [
     h("time", { datetime: iso, title: exact(iso) }, instant(iso)),
-    h("span", { class: "muted" }, ` ${ago(iso)}`),
+    " ",
+    h("span", { class: "muted", "data-ago": iso }, ago(iso)),
   ];
 
 function deadLetter(found) {

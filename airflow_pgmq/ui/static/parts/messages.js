@@ -1,6 +1,6 @@
 // A list of messages: each opens below its row; some can be chosen and acted on.
 import { asText, h } from "../dom.js";
-import { count, exact, instant } from "../format.js";
+import { ago, count, exact, instant } from "../format.js";
 import { messageDetail, taskLink } from "./message.js";
 import { Table, scrolling } from "./table.js";
 
@@ -76,12 +76,6 @@ export class Messages {
     if (this.items.length) this.#toggle(keyOf(this.items[0]), true);
   }
 
-  clear() {
-    this.open.clear();
-    this.chosen.clear();
-    this.show([]);
-  }
-
   #opener(message) {
     const key = keyOf(message);
     return h(
@@ -111,6 +105,8 @@ export class Messages {
     if (!this.open.has(key) || !message) this.table.detail(key, null);
     else if (!row.detail || row.shown !== state) this.table.detail(key, messageDetail(message, this.alone));
     if (row) row.shown = row.detail ? state : null;
+    for (const each of row?.detail?.querySelectorAll("[data-ago]") ?? [])
+      each.textContent = ago(each.dataset.ago);
   }
 
   #box(message) {

@@ -1,7 +1,7 @@
 // One queue: how it fared over time, and its messages, archive and dead letters.
 import { param, to } from "../address.js";
 import { api, get } from "../api.js";
-import { h, replace } from "../dom.js";
+import { h, renew, replace } from "../dom.js";
 import { age, count, full, plural } from "../format.js";
 import { Actions } from "../parts/actions.js";
 import { Chart } from "../parts/chart.js";
@@ -11,7 +11,8 @@ import { problemList } from "../parts/notice.js";
 import { UNREADABLE } from "../parts/queue.js";
 import { choices, tabs } from "../parts/tabs.js";
 
-const NAME = decodeURIComponent(location.pathname.split("/queue/")[1]);
+const NAME = decodeURIComponent(location.pathname.split("/ui/queue/").pop());
+const TABS = ["messages", "archive", "dead_letters"];
 const RANGES = [
   ["hour", "Hour"],
   ["day", "Day"],
@@ -28,7 +29,7 @@ const RATES = [
 
 function view({ connection }, main, reload) {
   const range = param("range", "hour");
-  const tab = param("tab", "messages");
+  const tab = TABS.includes(param("tab")) ? param("tab") : TABS[0];
   const actions = new Actions({ connectionId: connection.connection_id, reload });
   const heading = h("div", { class: "heading" });
   const stats = h("dl", { class: "stats" });
@@ -113,15 +114,12 @@ function replaceTabs(ways, queue, tab) {
       number: queue.dead_letters,
       estimated: queue.dead_letters_estimated,
     });
-  const state = JSON.stringify(items);
-  if (ways.dataset.state === state) return;
-  ways.dataset.state = state;
-  replace(ways, tabs("Messages", items, tab));
+  renew(ways, items, () => tabs("Messages", items, tab));
 }
 
 const notSampled = () => [
-  "No samples of this time yet. Each tick of periodic jobs takes one a minute, and so does ",
-  h("code", {}, "airflow pgmq maintain"),
+  "No samples of this time yet. Each tick of periodic jobs takes one a minute, and so does the command ",
+  h("code", {}, "maintain"),
   " or a Dag with ",
   h("code", {}, "PgmqMaintenanceOperator"),
   ".",
