@@ -63,7 +63,9 @@ def maintain(
                 if table.bytes and not names.is_dead_letter_queue(table.queue_name):
                     summary.expired += client.attempt(lambda table=table: expire(table.queue_name), conn)  # type: ignore[misc]
                 if archive_retention is not None and table.queue_name in pruned:
-                    summary.removed += sum(_prune(client, conn, table.queue_name, archive_retention))
+                    # One by one: what is removed is committed, whatever stops the next batch.
+                    for removed in _prune(client, conn, table.queue_name, archive_retention):
+                        summary.removed += removed
             except (PermissionDenied, LockNotAvailable):
                 summary.skipped.append(table.queue_name)
     return summary

@@ -236,6 +236,22 @@ def test_a_run_removes_a_bounded_number(client, database, monkeypatch):
     assert maintenance.maintain(client, archive_retention=timedelta(days=2)).removed == 50
 
 
+def test_what_was_removed_counts_whatever_stops_the_next_batch(client, database, monkeypatch):
+    monkeypatch.setattr(statements, "ARCHIVE_BATCH", 10)
+    execute(
+        database,
+        "INSERT INTO pgmq.a_mail (msg_id, vt, message, archived_at, enqueued_at) "
+        "SELECT n, now(), '1', now() - interval '3 days', now() FROM generate_series(1, 30) AS n;"
+        "CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF (SELECT count(*) FROM pgmq.a_mail) < 30 THEN RAISE lock_not_available; END IF; "
+        "RETURN NULL; END $$;"
+        "CREATE TRIGGER once BEFORE DELETE ON pgmq.a_mail EXECUTE FUNCTION once()",
+    )
+
+    summary = maintenance.maintain(client, archive_retention=timedelta(days=2))
+    assert (summary.removed, summary.skipped) == (10, ["mail"])
+
+
 def test_queues_of_others_are_named_and_the_rest_is_done(client, database):
     execute(database, "SELECT pgmq.create('theirs'), pgmq.send('theirs', '1')")
     send_raw(database, f'{{"expires_at": "{PAST}"}}')
