@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 
@@ -10,7 +11,10 @@ from airflow.models import Connection
 
 from airflow_pgmq.hooks import PgmqHook
 
-pytestmark = pytest.mark.skipif(not hasattr(Connection, "get_team_name"), reason="this Airflow has no teams")
+pytestmark = pytest.mark.skipif(
+    "team_name" not in inspect.signature(Connection.get_connection_from_secrets).parameters,
+    reason="this Airflow has no teams",
+)
 
 
 @pytest.fixture
