@@ -15,10 +15,10 @@ JOBS := 2
 PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 SUITES := tests/unit tests/postgres tests/airflow tests/test_architecture.py
 
-.PHONY: help setup demo test test-unit test-postgres test-airflow test-airflow31 browser chaos check format bench clean
+.PHONY: help setup demo test test-unit test-postgres test-airflow test-airflow31 browser browser-airflow31 chromium chaos check format bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/installed ## Make the development environment in .venv
 
@@ -40,16 +40,16 @@ test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 test-airflow31: $(AIRFLOW31_VENV)/installed ## Run the Postgres and Airflow tests on Airflow 3.1
 	$(AIRFLOW31_VENV)/bin/python $(PYTEST) tests/postgres tests/airflow
 
-browser: $(VENV)/installed ## Run the tests of the page in a real browser, which take the pictures in docs/img
+browser: $(VENV)/installed chromium ## Run the tests of the page in a real browser, which take the pictures in docs/img
+	$(BIN)/python -m pytest tests/browser --timeout 300 $(ARGS)
+
+browser-airflow31: $(AIRFLOW31_VENV)/installed chromium ## Run them on Airflow 3.1, without taking pictures
+	$(AIRFLOW31_VENV)/bin/python -m pytest tests/browser --timeout 300 -k "not pictures" $(ARGS)
+
+chromium:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update --quiet=2 && \
 		apt-get install --quiet=2 --yes --no-install-recommends chromium fonts-inter; } || \
 		echo "Chromium cannot be installed here: the tests will be skipped" >&2
-ifdef UV
-	$(UV) pip install --quiet --python $(BIN)/python --editable '.[browser]'
-else
-	$(BIN)/python -m pip install --quiet --editable '.[browser]'
-endif
-	$(BIN)/python -m pytest tests/browser --timeout 300 $(ARGS)
 
 chaos: $(VENV)/installed ## Run the tests that take minutes: triggerers killed again and again
 	$(BIN)/python -m pytest tests/airflow -m chaos $(ARGS)
