@@ -14,7 +14,8 @@ from airflow_pgmq.statements import Flow, Statement, on_queue, union
 
 T = TypeVar("T")
 
-#: Queues that one statement counts: it holds a lock on each table and its indexes.
+#: Queues that one statement counts: it holds a lock on each table and its indexes, and one of 200 takes 1.3
+#: times as long as four of 50.
 AT_ONCE = 50
 #: How long a lock on a table is waited for.
 PATIENCE = "2s"
