@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import median
 
 from airflow_pgmq import overview
-from airflow_pgmq.client import Connection
+from airflow_pgmq.client import Client, Connection
+from airflow_pgmq.statements.overview import within
 from benchmarks.report import Figure
 from benchmarks.stage import Database, Stage
 
@@ -89,10 +90,10 @@ def _figure(stage: Stage, database: Database, what: str, kept: Connection) -> Fi
 def _refresh(
     stage: Stage, database: Database, conn: Connection | None = None
 ) -> tuple[float, frozenset[str]]:
-    """Milliseconds by the server's log: parsing, planning and running, each statement's."""
+    """Milliseconds by the server's log, as the page does it: parsing, planning and running each statement."""
     log = Path(stage.server.log)
     before = log.stat().st_size
-    found = overview.queues(database.hook.client, conn)
+    found = overview.queues(Client(database.connect, first=within(5)), conn)
     with log.open("rb") as file:
         file.seek(before)
         took = sum(float(each) for each in _DURATION.findall(file.read().decode(errors="replace")))
