@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from airflow_pgmq import sampling
@@ -61,7 +62,7 @@ def maintain(
             try:
                 # Dead letters wait for people, whatever they had to say when they were alive.
                 if table.bytes and not names.is_dead_letter_queue(table.queue_name):
-                    summary.expired += client.attempt(lambda table=table: expire(table.queue_name), conn)  # type: ignore[misc]
+                    summary.expired += client.attempt(partial(expire, table.queue_name), conn)
                 if archive_retention is not None and table.queue_name in pruned:
                     # One by one: what is removed is committed, whatever stops the next batch.
                     for removed in _prune(client, conn, table.queue_name, archive_retention):
@@ -88,7 +89,7 @@ def expire(queue_name: str) -> Flow[int]:
 def _prune(client: Client, conn: Connection, queue_name: str, retention: timedelta) -> Iterator[int]:
     for _ in range(BATCHES):
         prune = maintenance.prune_archive(queue_name, retention)
-        removed = client.attempt(lambda: overview.briefly(prune), conn)  # noqa: B023 - called at once
+        removed = client.attempt(partial(overview.briefly, prune), conn)
         yield removed
         if removed < maintenance.ARCHIVE_BATCH:
             return

@@ -12,8 +12,8 @@ from airflow_pgmq.core import shown
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import InvalidName
 from airflow_pgmq.overview import installed
+from airflow_pgmq.statements import Statement, showing
 from airflow_pgmq.statements import overview as queue_statements
-from airflow_pgmq.statements import showing
 from airflow_pgmq.statements.showing import Search
 
 #: Messages of a task that are shown.
@@ -83,12 +83,15 @@ def sent(
     :param peek: whether payloads are shown
     :param keys: JSON keys whose values are hidden
     """
-    rows: list[Row] = []
     with client.connection(conn) as current:
+
+        def ask(statement: Statement[list[Row]]) -> list[Row]:
+            return client.run(lambda: statement, current)
+
         _, tables = client.run(queue_statements.tables, current)
         readable = [table.queue_name for table in tables if table.readable]
-        for statement in showing.sent_by(readable, source, peek=peek, limit=SENT):
-            rows += client.run(lambda statement=statement: statement, current)  # type: ignore[misc]
+        statements = showing.sent_by(readable, source, peek=peek, limit=SENT)
+        rows = [row for statement in statements for row in ask(statement)]
     rows.sort(key=lambda row: (row["enqueued_at"], row["msg_id"]), reverse=True)
     return [
         {"queue_name": row["queue_name"], **shown.message(row, row["now"], peek=peek, keys=keys)}

@@ -31,7 +31,7 @@ def hide_from_other_teams(request: Request, user: GetUserDep) -> None:
     """Whoever is of another team is told what they are told of a connection that does not exist."""
     connection_id = request.path_params.get("connection_id")
     if connection_id is not None and not may_see(user, connection_id):
-        raise HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
+        raise connections.missing(connection_id)
 
 
 READ = [Depends(requires_access_view(AccessView.WEBSITE)), Depends(hide_from_other_teams)]

@@ -10,13 +10,12 @@ from airflow.configuration import conf
 from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined]
 from airflow.models import Connection
 from airflow.utils.session import create_session
+from fastapi import HTTPException
 from sqlalchemy import select
 
 from airflow_pgmq.hooks import PgmqHook
 
 _PREFIX = "AIRFLOW_CONN_"
-
-
 #: Without slashes, which a secrets backend would take for a path.
 _ID = re.compile(r"[\w#!()\-:][\w#!()\-.:]*")
 
@@ -43,6 +42,11 @@ def find(connection_id: str) -> Connection | None:
     return found if is_ours else None
 
 
+def missing(connection_id: str) -> HTTPException:
+    """The answer where there is none, and where it is hidden: the same, so that nobody learns which."""
+    return HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
+
+
 def known(asked_for: str | None = None) -> list[dict[str, Any]]:
     """Ids and descriptions, from the metadata database and the environment.
 
@@ -53,7 +57,7 @@ def known(asked_for: str | None = None) -> list[dict[str, Any]]:
         rows = session.execute(statement.where(Connection.conn_type == PgmqHook.conn_type)).all()
     described: dict[str, str | None] = {row.conn_id: row.description for row in rows}
     candidates = {name[len(_PREFIX) :].lower() for name in os.environ if name.startswith(_PREFIX)}
-    candidates |= {PgmqHook.default_conn_name, *filter(None, [asked_for])}
+    candidates |= {PgmqHook.default_conn_name, asked_for or PgmqHook.default_conn_name}
     for connection_id in sorted(candidates):
         if connection_id not in described and (found := find(connection_id)) is not None:
             described[connection_id] = found.description

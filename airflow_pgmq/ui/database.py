@@ -108,7 +108,7 @@ def _words(exc: Exception, timeout: int) -> str:
 def _connection(connection_id: str) -> AirflowConnection:
     connection = connections.find(connection_id)
     if connection is None:
-        raise HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
+        raise connections.missing(connection_id)
     # A thread that waits for a server that has gone is one of few.
     own = {"connect_timeout": 3, "application_name": "airflow-pgmq-ui"}
     connection.extra = json.dumps(KEEPALIVES | connection.extra_dejson | own)
