@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core.schedule import Schedule, problem
+from airflow_pgmq.core.cron import problem
+from airflow_pgmq.core.schedule import Schedule
 from airflow_pgmq.errors import PgmqError
 
 _LONGEST = timedelta(days=366)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_pgmq.core import slots
-from airflow_pgmq.errors import InvalidJobs, PgmqError
+from airflow_pgmq.errors import InvalidJobs, PgmqError, PgmqWarning
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
@@ -97,6 +98,16 @@ def test_all_problems_of_all_jobs_show_at_dag_parse() -> None:
     assert set(caught.value.problems) == {"a", "b"}
     assert len(caught.value.problems["a"]) == 2
     assert "NaN" in str(caught.value) or "nan" in str(caught.value)
+
+
+def test_a_cron_that_looks_as_if_its_seconds_came_first_is_warned_of_at_dag_parse() -> None:
+    job = PeriodicJob(name="quartz", cron="0 0 6 * * 1-5", queue_name="q")
+    with pytest.warns(PgmqWarning, match=r"job 'quartz': cron '0 0 6 \* \* 1-5' makes sense") as caught:
+        PgmqPeriodicOperator(task_id="tick", jobs=[job, *JOBS])
+    assert [warning.filename for warning in caught] == [__file__]
+
+    PgmqPeriodicOperator(task_id="first", jobs=[replace(job, seconds="first")])
+    PgmqPeriodicOperator(task_id="last", jobs=[replace(job, seconds="last")])
 
 
 def test_missing_queues_are_named_with_their_jobs_before_anything_is_sent(hook: PgmqHook) -> None:
