@@ -127,7 +127,7 @@ class PgmqPeriodicOperator(PgmqOperator):
 
 
 def _interval(context: Context) -> tuple[datetime, datetime]:
-    run = context["dag_run"]
+    run, dag = context["dag_run"], context["dag"]
     return intervals.of_run(
-        run.data_interval_start, run.data_interval_end, run.logical_date, context["dag"].schedule
+        run.data_interval_start, run.data_interval_end, run.logical_date, dag.schedule, dag.timezone
     )
