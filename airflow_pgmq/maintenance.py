@@ -67,7 +67,7 @@ def maintain(
                     # One by one: what is removed is committed, whatever stops the next batch.
                     for removed in _prune(client, conn, table.queue_name, archive_retention):
                         summary.removed += removed
-            except (PermissionDenied, LockNotAvailable):
+            except (PermissionDenied, *LockNotAvailable):
                 summary.skipped.append(table.queue_name)
     return summary
 

@@ -2,6 +2,12 @@
 -- are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in binary. Messages travel
 -- as lines, because a text costs the driver next to nothing and JSON never holds a line break of its own.
 
+-- own_session --
+-- Settings for the rest of the session; no row where a pooler lends it to us for a transaction only.
+SELECT set_config(ours.name, ours.value, false) AS value
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS ours (name, value)
+WHERE pg_backend_pid() = %(backend_pid)s;
+
 -- installed --
 -- What is there: PGMQ, and the number of our newest migration (null without our schema).
 SELECT to_regclass('pgmq.meta') IS NOT NULL AS pgmq,
@@ -1130,10 +1136,6 @@ DELETE FROM airflow_pgmq.repeated_slots WHERE ctid = ANY (ARRAY(
 -- short_locks --
 -- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
 SELECT set_config('lock_timeout', %(wait)s, true);
-
--- short_statements --
--- Whoever looks does not keep the server busy for long.
-SELECT set_config('statement_timeout', %(limit)s, true);
 
 -- may_sample --
 -- Whether this role may keep samples.
