@@ -45,9 +45,11 @@ def due(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, windo
     horizon = min(window.now, window.horizon) if job.overlap == "skip" else window.horizon
     known = max(watermark, next_slot - _TICK) if next_slot else watermark
     slots: deque[datetime] = deque()
-    late = dropped = 0
+    late = 0
     following = None
-    for slot in _from(job, _floor(job, known, window)):
+    floor = _floor(job, known, window)
+    dropped = _count(job, known, floor)
+    for slot in _from(job, floor):
         if slot > horizon:
             following = slot
             break
@@ -61,10 +63,18 @@ def due(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, windo
         missed = _last(job, max(known, window.now - job.catch_up_max_age), window.now - window.grace)
         if missed:
             slots.appendleft(missed)
+            dropped -= dropped > 0
     if job.overlap == "skip" and len(slots) > 1:
         dropped += len(slots) - 1
         slots = deque([slots[-1]])
     return Due(list(slots), max(horizon, watermark), following, dropped)
+
+
+def _count(job: PeriodicJob, after: datetime, until: datetime) -> int:
+    """How many slots there are in (after, until], as far as they are counted."""
+    if until <= after:
+        return 0
+    return sum(1 for _ in islice(takewhile(lambda slot: slot <= until, _from(job, after)), COUNTED))
 
 
 def between(job: PeriodicJob, start: datetime, end: datetime) -> Iterator[datetime]:

@@ -21,11 +21,11 @@ def missed(database, client, one, **back):
 def earlier(database, **back):
     """As if all that was sent had been for slots so much earlier, so that their own are to come."""
     execute(database, "UPDATE airflow_pgmq.slots SET slot = slot - %s", [timedelta(**back)])
+    key = """ namespace || '/' || name || to_char(slot AT TIME ZONE 'UTC', '/YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
     for table in ("q_mail", "a_mail"):
         execute(
             database,
-            f"UPDATE pgmq.{table} AS message SET headers = headers || jsonb_build_object('dedup_key', namespace"
-            " || '/' || name || to_char(slot AT TIME ZONE 'UTC', '/YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'))"
+            f"UPDATE pgmq.{table} AS message SET headers = headers || jsonb_build_object('dedup_key', {key})"
             " FROM airflow_pgmq.slots WHERE slots.msg_id = message.msg_id",
         )
 
