@@ -398,10 +398,9 @@ SELECT * FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %
 UPDATE {table} AS chosen
 SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
 FROM (
-    SELECT msg_id FROM {table}
-    WHERE vt <= clock_timestamp() AND headers @> %(headers_condition)s::jsonb
-        AND message @> coalesce(%(condition)s::jsonb, message)
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+    SELECT msg_id FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ) AS visible
 WHERE chosen.msg_id = visible.msg_id
 RETURNING chosen.*;
@@ -410,11 +409,9 @@ RETURNING chosen.*;
 -- Read a batch of messages that nobody has read before, or one that somebody has: a message that kills its
 -- readers costs no other message a read.
 WITH visible AS MATERIALIZED (
-    SELECT msg_id, read_ct FROM {table}
-    WHERE vt <= clock_timestamp()
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+    SELECT msg_id, read_ct FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ), first AS (
     SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1
 )
@@ -451,10 +448,8 @@ RETURNING chosen.*;
 -- visible --
 -- How many matching messages a read would return now, counted up to a limit. Reads nothing.
 SELECT count(*) AS visible FROM (
-    SELECT FROM {table}
-    WHERE vt <= clock_timestamp()
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
+    SELECT FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
     LIMIT %(limit)s
 ) AS matching;
 
@@ -476,10 +471,8 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS visible, min(enqueued_at) AS oldest,
            coalesce(extract(epoch FROM statement_timestamp() - min(vt))::float8, 0) AS waited
     FROM (
-        SELECT enqueued_at, vt FROM {table}
-        WHERE vt <= statement_timestamp()
-            AND (asked.condition IS NULL OR message @> asked.condition)
-            AND (asked.headers_condition IS NULL OR headers @> asked.headers_condition)
+        SELECT enqueued_at, vt FROM {table} AS held
+        WHERE vt <= statement_timestamp() AND <<matches>>
         ORDER BY vt LIMIT asked.most
     ) AS matching
 ) AS seen
@@ -581,13 +574,12 @@ SELECT msg_id FROM taken ORDER BY msg_id;
 -- Bring dead letters back as new messages: headers as they were, unread, with their first enqueued_at.
 -- One whose dedup key is in the queue again (scope `queued`) stays where it is.
 WITH chosen AS MATERIALIZED (
-    SELECT msg_id, message, headers FROM {source}
+    SELECT msg_id, message, headers FROM {source} AS held, <<asked>>
     WHERE vt <= clock_timestamp()
         AND coalesce(headers -> 'dead_letter' ->> 'queue', %(queue_name)s) = %(queue_name)s
         AND (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        AND <<matches>>
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
@@ -607,11 +599,10 @@ RETURNING gone.msg_id, fresh.new_id;
 -- requeue_archive --
 -- The same for messages that were archived.
 WITH chosen AS MATERIALIZED (
-    SELECT msg_id, enqueued_at, message, headers FROM {source}
+    SELECT msg_id, enqueued_at, message, headers FROM {source} AS held, <<asked>>
     WHERE (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        AND <<matches>>
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
