@@ -40,7 +40,7 @@ _UNREADABLE = (CroniterBadCronError, ValueError, KeyError, AttributeError, TypeE
 _TERM = re.compile(
     r"(?: (?P<hash>h (?:\( (?P<begin>[0-9]+) - (?P<end>[0-9]+) \))?)"
     r"  | (?P<low>\*|[0-9]+|[a-z]+) (?:-(?P<high>[0-9]+|[a-z]+))? )"
-    r"(?:/(?P<step>[0-9]+))?",
+    r"(?:/(?P<step>[0-9]{1,9}))?",
     re.VERBOSE,
 )
 _HASHED = re.compile(r"\bh\b", re.IGNORECASE)
