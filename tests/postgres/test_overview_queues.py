@@ -98,7 +98,7 @@ def test_a_percent_sign_in_the_name(database, client):
     assert named(overview.queues(client), name)["visible"] == 3
     assert overview.queue(client, name)["length"] == 3
     assert len(overview.messages(client, overview.Search(queue_name=name))["messages"]) == 3
-    assert overview.sent(client, {"dag_id": "d"}) == []
+    assert overview.sent(client, {"dag_id": "d"})["messages"] == []
     read = client.run(lambda: reading.read(name, max_messages=9, visibility_timeout=9, headers_condition={}))
     assert len(client.run(lambda: reading.delete(name, read))) == len(read) > 0
 
