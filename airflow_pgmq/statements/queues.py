@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
-from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
+from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
 from airflow_pgmq.errors import GuardMissing, InvalidName, QueueNotFound
-from airflow_pgmq.statements import Flow, Statement, column, first, many, on_queue, scalar
+from airflow_pgmq.statements import Flow, Statement, column, first, many, on_queue, scalar, union
+
+T = TypeVar("T")
 
 
 def create(
@@ -54,12 +56,19 @@ def missing(queue_names: Iterable[str]) -> Statement[list[str]]:
 
 def metrics(queue_name: str) -> Statement[QueueMetrics]:
     """PGMQ's counts of one queue."""
-    return on_queue("metrics", queue_name, lambda rows: QueueMetrics.from_row(rows[0]))
+    return _metrics(queue_name, lambda rows: QueueMetrics.from_row(rows[0]))
 
 
-def metrics_all() -> Statement[list[QueueMetrics]]:
-    """PGMQ's counts of all queues."""
-    return Statement("metrics_all", decode=many(QueueMetrics.from_row))
+def metrics_of(queue_names: Iterable[str]) -> Statement[list[QueueMetrics]]:
+    """The same of many."""
+    parts = [_metrics(name, many(QueueMetrics.from_row)) for name in queue_names]
+    return union(parts, many(QueueMetrics.from_row))
+
+
+def _metrics(queue_name: str, decode: Callable[[Sequence[Row]], T]) -> Statement[T]:
+    schema, table = names.table(queue_name)
+    identifiers = {"table": (schema, table), "sequence": (schema, f"{table}_msg_id_seq")}
+    return Statement("metrics", {"queue_name": queue_name}, identifiers, decode, queue_name)
 
 
 def purge(queue_name: str) -> Statement[int]:

@@ -90,7 +90,6 @@ STATEMENTS = [
     queues.list_all(),
     queues.missing(["mail"]),
     queues.metrics("mail"),
-    queues.metrics_all(),
     queues.purge("mail"),
     queues.disable_notify("mail"),
     queues.bind_topic("a.*", "mail"),
