@@ -316,6 +316,8 @@ def _told(conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
 def _known(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | None:
     text = exc.diag.message_primary or str(exc)
     queue_name = statement.queue_name
+    if exc.sqlstate == errors.CODE_TOO_OLD:
+        return errors.CodeTooOld(f"{text}. {exc.diag.message_hint}")
     if isinstance(exc, pg.InsufficientPrivilege) and statement.name in ("create_guard", "drop_guard"):
         return errors.GuardMissing(
             "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "

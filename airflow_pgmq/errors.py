@@ -8,9 +8,11 @@ PgmqError
 ├── InvalidOutcome       a consuming function returned what is no outcome
 ├── MessagesFailed       a drain ended, and messages of it failed
 ├── MessageLost          somebody else has read a message since, so its ack was refused
+├── NotSent              the database took messages and did not show them: a policy or a trigger hides them
 ├── DuplicateMessage     a dedup key was taken and `on_duplicate="fail"` was asked for
 ├── QueueNotFound        the queue does not exist
 ├── NotInstalled         PGMQ or the schema `airflow_pgmq` is missing from the database
+├── CodeTooOld           the schema `airflow_pgmq` needs a newer release of this package
 ├── FeatureMissing       this PGMQ is older than what was asked of it
 ├── GuardMissing         the unique index behind `dedup_scope="queued"` is missing or cannot be made
 ├── PermissionDenied     the role lacks a right
@@ -24,6 +26,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+#: What our schema raises for code that is too old for it.
+CODE_TOO_OLD = "PQ001"
 
 
 class PgmqError(Exception):
@@ -86,6 +91,18 @@ class MessageLost(PgmqError):
         )
 
 
+class NotSent(PgmqError):
+    """Messages were inserted and are not there, so nobody can say what became of their keys."""
+
+    def __init__(self, queue_name: str, count: int) -> None:
+        self.queue_name = queue_name
+        super().__init__(
+            f"{count} message(s) for queue {queue_name!r} were neither sent nor duplicates, however often "
+            "they were tried: row level security or a trigger hides or swallows them. Nothing of this "
+            "transaction was sent; docs/permissions.md says which policies a role needs."
+        )
+
+
 class DuplicateMessage(PgmqError):
     """A dedup key was already taken; nothing of the call was sent, unless the text says otherwise."""
 
@@ -113,6 +130,10 @@ class QueueNotFound(PgmqError):
 
 class NotInstalled(PgmqError):
     """PGMQ or our own schema is missing and could not be installed."""
+
+
+class CodeTooOld(PgmqError):
+    """A newer release has upgraded the schema, and this one would break its promises: nothing was done."""
 
 
 class FeatureMissing(PgmqError):
