@@ -16,6 +16,8 @@ PgmqError
 ├── FeatureMissing       this PGMQ is older than what was asked of it
 ├── GuardMissing         the unique index behind `dedup_scope="queued"` is missing or cannot be made
 ├── PermissionDenied     the role lacks a right
+├── LimitReached         a transaction of ours took longer than `[pgmq]` in Airflow's configuration lets it
+│   └── LockTimeout      it waited for a lock
 ├── LostRace             another transaction took a key at the same moment; the sender runs again by itself
 └── JobNotFound          no periodic job of that name in the namespace
 """
@@ -144,6 +146,54 @@ class GuardMissing(PgmqError):
 
 class PermissionDenied(PgmqError):
     """The role may not do this; the text holds Postgres's own words."""
+
+
+class LimitReached(PgmqError):
+    """A limit of the section `[pgmq]` ended a transaction; nothing of it was done."""
+
+    def __init__(self, setting: str, sqlstate: str, text: str) -> None:
+        #: The option's name.
+        self.setting = setting
+        self.sqlstate = sqlstate
+        super().__init__(text)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it was this process that stood still."""
+        return self.setting == "idle_in_transaction_timeout"
+
+
+class LockTimeout(LimitReached):
+    """Somebody else held a lock for too long."""
+
+
+def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
+    """The error for what Postgres says when a limit was reached."""
+    advice = "Try again, or raise the limit in Airflow's configuration."
+    if sqlstate == "55P03":
+        return LockTimeout(
+            "lock_timeout",
+            sqlstate,
+            f"Somebody held a lock for longer than [pgmq] lock_timeout, so nothing was done ({text}). "
+            "SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0 shows "
+            f"who waits, and pg_blocking_pids(pid) for whom. {advice}",
+        )
+    if sqlstate == "25P03":
+        return LimitReached(
+            "idle_in_transaction_timeout",
+            sqlstate,
+            "This process stood still inside a transaction for longer than [pgmq] "
+            "idle_in_transaction_timeout, so Postgres ended the transaction for the others' sake. Nothing of "
+            f"it was done ({text}). {advice}",
+        )
+    if sqlstate in ("57014", "25P04"):
+        return LimitReached(
+            "transaction_timeout",
+            sqlstate,
+            "A transaction took longer than [pgmq] transaction_timeout, or somebody cancelled it, so nothing "
+            f"of it was done ({text}). Do less at once, or raise the limit in Airflow's configuration.",
+        )
+    return None
 
 
 class LostRace(PgmqError):

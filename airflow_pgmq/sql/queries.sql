@@ -2,6 +2,12 @@
 -- are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in binary. Messages travel
 -- as lines, because a text costs the driver next to nothing and JSON never holds a line break of its own.
 
+-- own_session --
+-- Settings for the rest of the session; no row where a pooler lends it to us for a transaction only.
+SELECT set_config(ours.name, ours.value, false) AS value
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS ours (name, value)
+WHERE pg_backend_pid() = %(backend_pid)s;
+
 -- installed --
 -- What is there: PGMQ, and the number of our newest migration (null without our schema).
 SELECT to_regclass('pgmq.meta') IS NOT NULL AS pgmq,
@@ -392,10 +398,9 @@ SELECT * FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %
 UPDATE {table} AS chosen
 SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
 FROM (
-    SELECT msg_id FROM {table}
-    WHERE vt <= clock_timestamp() AND headers @> %(headers_condition)s::jsonb
-        AND message @> coalesce(%(condition)s::jsonb, message)
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+    SELECT msg_id FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ) AS visible
 WHERE chosen.msg_id = visible.msg_id
 RETURNING chosen.*;
@@ -404,11 +409,9 @@ RETURNING chosen.*;
 -- Read a batch of messages that nobody has read before, or one that somebody has: a message that kills its
 -- readers costs no other message a read.
 WITH visible AS MATERIALIZED (
-    SELECT msg_id, read_ct FROM {table}
-    WHERE vt <= clock_timestamp()
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+    SELECT msg_id, read_ct FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ), first AS (
     SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1
 )
@@ -445,10 +448,8 @@ RETURNING chosen.*;
 -- visible --
 -- How many matching messages a read would return now, counted up to a limit. Reads nothing.
 SELECT count(*) AS visible FROM (
-    SELECT FROM {table}
-    WHERE vt <= clock_timestamp()
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
+    SELECT FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
     LIMIT %(limit)s
 ) AS matching;
 
@@ -470,10 +471,8 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS visible, min(enqueued_at) AS oldest,
            coalesce(extract(epoch FROM statement_timestamp() - min(vt))::float8, 0) AS waited
     FROM (
-        SELECT enqueued_at, vt FROM {table}
-        WHERE vt <= statement_timestamp()
-            AND (asked.condition IS NULL OR message @> asked.condition)
-            AND (asked.headers_condition IS NULL OR headers @> asked.headers_condition)
+        SELECT enqueued_at, vt FROM {table} AS held
+        WHERE vt <= statement_timestamp() AND <<matches>>
         ORDER BY vt LIMIT asked.most
     ) AS matching
 ) AS seen
@@ -513,16 +512,16 @@ SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
 -- Archive messages that nobody else has read since; returns the ids that were ours to archive.
 SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     SELECT held.msg_id FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 )) AS done (msg_id);
 
 -- delete --
 -- Delete messages that nobody else has read since.
 SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
     SELECT held.msg_id FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 )) AS done (msg_id);
 
 -- set_vt --
@@ -531,8 +530,8 @@ SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
 UPDATE {table} AS held SET vt = coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
 FROM (
     SELECT msg_id, vt FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was
 WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
@@ -544,9 +543,9 @@ UPDATE {table} AS held
 SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds))
 FROM (
     SELECT msg_id, held.vt, fence.seconds, fence.instant FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[], %(seconds)s::float8[], %(instants)s::timestamptz[])
-         AS fence (msg_id, read_ct, seconds, instant) USING (msg_id)
-    WHERE held.read_ct = fence.read_ct FOR UPDATE OF held
+    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[]))
+         AS fence (msg_id, read_ct, enqueued_at, seconds, instant) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was
 WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
@@ -556,9 +555,9 @@ RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, ''
 -- why they died is in the header `dead_letter`.
 WITH taken AS (
     DELETE FROM {table} AS held
-    USING unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[], %(reasons)s::text[])
-          AS fence (msg_id, read_ct, reason)
-    WHERE held.msg_id = fence.msg_id AND held.read_ct = coalesce(fence.read_ct, held.read_ct)
+    USING ROWS FROM (<<fences>>, unnest(%(reasons)s::text[]))
+          AS fence (msg_id, read_ct, enqueued_at, reason)
+    WHERE held.msg_id = fence.msg_id AND <<is_ours>>
     RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, held.headers, fence.reason
 ), moved AS (
     INSERT INTO {dead_letters} (vt, message, headers)
@@ -575,13 +574,12 @@ SELECT msg_id FROM taken ORDER BY msg_id;
 -- Bring dead letters back as new messages: headers as they were, unread, with their first enqueued_at.
 -- One whose dedup key is in the queue again (scope `queued`) stays where it is.
 WITH chosen AS MATERIALIZED (
-    SELECT msg_id, message, headers FROM {source}
+    SELECT msg_id, message, headers FROM {source} AS held, <<asked>>
     WHERE vt <= clock_timestamp()
         AND coalesce(headers -> 'dead_letter' ->> 'queue', %(queue_name)s) = %(queue_name)s
         AND (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        AND <<matches>>
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
@@ -601,11 +599,10 @@ RETURNING gone.msg_id, fresh.new_id;
 -- requeue_archive --
 -- The same for messages that were archived.
 WITH chosen AS MATERIALIZED (
-    SELECT msg_id, enqueued_at, message, headers FROM {source}
+    SELECT msg_id, enqueued_at, message, headers FROM {source} AS held, <<asked>>
     WHERE (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        AND <<matches>>
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
@@ -1378,10 +1375,6 @@ WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" A
 -- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
 SELECT set_config('lock_timeout', %(wait)s, true);
 
--- short_statements --
--- Whoever looks does not keep the server busy for long.
-SELECT set_config('statement_timeout', %(limit)s, true);
-
 -- may_sample --
 -- Whether this role may keep samples.
 SELECT to_regclass('airflow_pgmq.queue_samples') IS NOT NULL
@@ -1433,7 +1426,7 @@ WITH stretch AS (
         SELECT pg_relation_size(%(quoted_table)s::regclass) / current_setting('block_size')::bigint AS pages
     ) AS size
 )
-SELECT msg_id, read_ct, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
+SELECT msg_id, read_ct, enqueued_at, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
 WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
     AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
     AND vt <= statement_timestamp() AND headers ? 'expires_at'

@@ -451,7 +451,7 @@ def test_messages_come_oldest_first_whatever_the_order_of_the_rows():
     [
         (None, None, "read"),
         ({"a": 1}, None, "read"),
-        (None, {}, "read_by_headers"),
+        (None, {}, "read"),
         ({}, {"j": 1}, "read_by_headers"),
     ],
 )
