@@ -873,6 +873,10 @@ SELECT name, count(*) AS withdrawn, min(slot) AS first_slot FROM unseen GROUP BY
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
 FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
 
+-- is_table --
+-- Whether there is such a table.
+SELECT to_regclass(%(relation)s) IS NOT NULL AS found;
+
 -- carried_by_archive --
 -- The same for what was archived since some instant.
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
