@@ -88,7 +88,7 @@ def expire(queue_name: str) -> Flow[int]:
     """Archive expired messages of a stretch of the queue, unless somebody reads them meanwhile; how many."""
     rows = yield from overview.briefly(maintenance.expiring(queue_name))
     expired = [
-        {"msg_id": row["msg_id"], "read_ct": row["read_ct"]}
+        {name: row[name] for name in ("msg_id", "read_ct", "enqueued_at")}
         for row in rows
         # As consumers decide it: anybody may write that header, and a text that is no time is none.
         if (at := Message.expiry(row["expires_at"])) is not None and at <= row["now"]

@@ -21,7 +21,7 @@ BEATS = 4
 class Heartbeat:
     """Renews the visibility timeout of what is held, several times before it runs out.
 
-    A message that somebody else has read meanwhile is fenced off by `read_ct`: it is never renewed, and is
+    A message that somebody else has read meanwhile is fenced off: it is never renewed, and is
     in `lost`. A thread cannot beat while the whole process is frozen, or C code keeps the interpreter's lock;
     then the timeout runs out, and the late ack is refused.
     """

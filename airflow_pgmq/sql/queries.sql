@@ -394,16 +394,16 @@ SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
 -- Archive messages that nobody else has read since; returns the ids that were ours to archive.
 SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     SELECT held.msg_id FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 )) AS done (msg_id);
 
 -- delete --
 -- Delete messages that nobody else has read since.
 SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
     SELECT held.msg_id FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 )) AS done (msg_id);
 
 -- set_vt --
@@ -412,8 +412,8 @@ SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
 UPDATE {table} AS held SET vt = coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
 FROM (
     SELECT msg_id, vt FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was
 WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
@@ -425,9 +425,9 @@ UPDATE {table} AS held
 SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds))
 FROM (
     SELECT msg_id, held.vt, fence.seconds, fence.instant FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[], %(seconds)s::float8[], %(instants)s::timestamptz[])
-         AS fence (msg_id, read_ct, seconds, instant) USING (msg_id)
-    WHERE held.read_ct = fence.read_ct FOR UPDATE OF held
+    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[]))
+         AS fence (msg_id, read_ct, enqueued_at, seconds, instant) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was
 WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
@@ -437,9 +437,9 @@ RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, ''
 -- why they died is in the header `dead_letter`.
 WITH taken AS (
     DELETE FROM {table} AS held
-    USING unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[], %(reasons)s::text[])
-          AS fence (msg_id, read_ct, reason)
-    WHERE held.msg_id = fence.msg_id AND held.read_ct = coalesce(fence.read_ct, held.read_ct)
+    USING ROWS FROM (<<fences>>, unnest(%(reasons)s::text[]))
+          AS fence (msg_id, read_ct, enqueued_at, reason)
+    WHERE held.msg_id = fence.msg_id AND <<is_ours>>
     RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, held.headers, fence.reason
 ), moved AS (
     INSERT INTO {dead_letters} (vt, message, headers)
@@ -1254,7 +1254,7 @@ WITH stretch AS (
         SELECT pg_relation_size(%(quoted_table)s::regclass) / current_setting('block_size')::bigint AS pages
     ) AS size
 )
-SELECT msg_id, read_ct, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
+SELECT msg_id, read_ct, enqueued_at, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
 WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
     AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
     AND vt <= statement_timestamp() AND headers ? 'expires_at'

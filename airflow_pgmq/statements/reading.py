@@ -1,4 +1,4 @@
-"""Reading and acking: every ack is fenced by msg_id and read_ct, so a late worker cannot take another's."""
+"""Reading and acking: every ack is fenced, so a late worker cannot take another's message."""
 
 from __future__ import annotations
 
@@ -95,8 +95,7 @@ def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[
 
 
 def _ack(name: str, queue_name: str, messages: Messages, **params: Any) -> Statement[list[int]]:
-    msg_ids, read_cts = fences(messages)
-    return on_queue(name, queue_name, column("msg_id"), msg_ids=msg_ids, read_cts=read_cts, **params)
+    return on_queue(name, queue_name, column("msg_id"), **fences(messages)._asdict(), **params)
 
 
 def decode_messages(rows: Sequence[Row]) -> list[Message]:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from airflow_pgmq import sql
-from airflow_pgmq.sql import migrations, queries
+from airflow_pgmq.sql import fragments, migrations, queries
 from tests.unit.support import ROOT
 
 PACKAGE = ROOT / "airflow_pgmq"
 SQL = Path(sql.__file__).parent
 QUERIES = (SQL / "queries.sql").read_text(encoding="utf-8")
+FRAGMENTS = (SQL / "fragments.sql").read_text(encoding="utf-8")
 
 NAME = re.compile(r"^-- ([a-z_]+) --$", re.M)
 PLACEHOLDER = re.compile(r"%\(([a-z_]+)\)[sb]")
@@ -58,12 +59,19 @@ def test_each_block_of_the_file_is_a_query():
     """A block that the pattern does not find would end up inside the query before it."""
     assert NAME.findall(QUERIES) == list(queries())
     assert len(set(queries())) == len(queries())
+    assert NAME.findall(FRAGMENTS) == list(fragments())
 
 
-@each_query
+@pytest.mark.parametrize("name", [*queries(), *fragments()])
 def test_a_query_has_a_description_of_its_own(name):
-    lines = QUERIES.split(f"-- {name} --\n", 1)[1].splitlines()
+    file = FRAGMENTS if name in fragments() else QUERIES
+    lines = file.split(f"-- {name} --\n", 1)[1].splitlines()
     assert re.fullmatch(r"-- [A-Z\"'].{8,}", lines[0])
+
+
+@pytest.mark.parametrize("name", fragments())
+def test_a_fragment_is_shared(name):
+    assert QUERIES.count(f"<<{name}>>") > 1
 
 
 @each_query
