@@ -39,17 +39,43 @@ SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgmq') AS avail
 -- Install PGMQ as an extension.
 CREATE EXTENSION IF NOT EXISTS pgmq;
 
+-- create_arguments --
+-- What `create_queue` is to make: a block takes no parameters.
+SELECT set_config('airflow_pgmq.create', jsonb_build_object(
+    'queue_name', %(queue_name)s::text, 'unlogged', %(unlogged)s::boolean,
+    'partition_interval', %(partition_interval)s::text, 'retention_interval', %(retention_interval)s::text
+)::text, true);
+
 -- create_queue --
--- A plain queue.
-SELECT pgmq.create(%(queue_name)s::text);
-
--- create_unlogged --
--- A queue that a crash of the server empties.
-SELECT pgmq.create_unlogged(%(queue_name)s::text);
-
--- create_partitioned --
--- A queue partitioned by pg_partman.
-SELECT pgmq.create_partitioned(%(queue_name)s::text, %(partition_interval)s::text, %(retention_interval)s::text);
+-- Make a queue, or what is missing of one. Old versions of PGMQ take no lock, and clients that call them none
+-- either: who meets another that makes the same queue begins again, behind it.
+DO '
+DECLARE
+    wanted CONSTANT jsonb := current_setting(''airflow_pgmq.create'');
+    queue_name CONSTANT text := wanted ->> ''queue_name'';
+BEGIN
+    FOR attempt IN 1..10 LOOP
+        BEGIN
+            IF attempt > 1 AND EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted ->> ''queue_name'') THEN
+                RETURN;
+            END IF;
+            IF wanted ->> ''partition_interval'' IS NOT NULL THEN
+                PERFORM pgmq.create_partitioned(
+                    queue_name, wanted ->> ''partition_interval'', wanted ->> ''retention_interval''
+                );
+            ELSIF (wanted ->> ''unlogged'')::boolean THEN
+                PERFORM pgmq.create_unlogged(queue_name);
+            ELSE
+                PERFORM pgmq.create(queue_name);
+            END IF;
+            RETURN;
+        EXCEPTION WHEN unique_violation OR duplicate_table OR duplicate_object OR internal_error THEN
+            IF attempt = 10 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+END';
 
 -- drop_queue --
 -- Drop queue and archive; false if there was none.
@@ -59,10 +85,29 @@ SELECT pgmq.drop_queue(%(queue_name)s::text) AS dropped;
 -- All queues.
 SELECT queue_name, is_partitioned, is_unlogged, created_at FROM pgmq.list_queues() ORDER BY queue_name;
 
--- missing_queues --
--- Those of the given queues that do not exist.
-SELECT wanted AS queue_name FROM unnest(%(queue_names)s::text[]) AS wanted
-WHERE NOT EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted);
+-- unlist_queue --
+-- Take a queue that has no table any more off PGMQ's list, with its archive.
+DELETE FROM pgmq.meta WHERE queue_name = %(queue_name)s;
+
+-- drop_archive --
+-- The archive of such a queue.
+DROP TABLE IF EXISTS {archive};
+
+-- incomplete_queues --
+-- Those of the given queues that PGMQ does not list, or that lack their table or their archive.
+SELECT * FROM (
+    SELECT wanted AS queue_name, EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted) AS listed,
+           EXISTS (
+               SELECT FROM pg_class
+               WHERE relnamespace = to_regnamespace('pgmq') AND relname = lower('q_' || wanted)
+           ) AS has_table,
+           EXISTS (
+               SELECT FROM pg_class
+               WHERE relnamespace = to_regnamespace('pgmq') AND relname = lower('a_' || wanted)
+           ) AS has_archive
+    FROM unnest(%(queue_names)s::text[]) AS wanted
+) AS asked
+WHERE NOT (listed AND has_table AND has_archive);
 
 -- queue_lock --
 -- PGMQ's own lock on a queue's shape, until the transaction ends; 1.5 has no function for it yet.
