@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from croniter import CroniterBadCronError, croniter
 
@@ -39,7 +39,7 @@ _ALL_WEEKDAYS = frozenset((weekday, _EVERY) for weekday in range(7))
 _UNREADABLE = (CroniterBadCronError, ValueError, KeyError, AttributeError, TypeError)
 _TERM = re.compile(
     r"(?: (?P<hash>h (?:\( (?P<begin>[0-9]+) - (?P<end>[0-9]+) \))?)"
-    r"  | (?P<low>\*|[0-9]+|[a-z]+) (?:-(?P<high>[0-9]+|[a-z]+))? )"
+    r"  | \* | (?P<low>[0-9]+|[a-z]+) (?:-(?P<high>[0-9]+|[a-z]+))? )"
     r"(?:/(?P<step>[0-9]{1,9}))?",
     re.VERBOSE,
 )
@@ -230,9 +230,7 @@ def _of_term(field: _Field, term: str, hash_id: bytes | None) -> Iterator[int]:
 
 
 def _bounds(field: _Field, match: re.Match[str]) -> tuple[int, int]:
-    if match["low"] == "*":
-        if match["high"]:
-            raise ValueError(f"is not valid: {match[0]!r} cannot be read as {field}")
+    if not match["low"]:
         return field.low, field.high
     low = _value(field, match["low"], None)
     if match["high"]:
@@ -257,7 +255,7 @@ def _hashed(field: _Field, match: re.Match[str], hash_id: bytes | None) -> tuple
 @lru_cache(maxsize=20_000)
 def _value(field: _Field, text: str, hash_id: bytes | None) -> int:
     """A number, name or hash, as croniter reads it, but 7 stays 7: `0-7` is a week, and `7-7` a Sunday."""
-    fields: list[Any] = ["*"] * max(field.position + 1, 5)
+    fields = ["*"] * max(field.position + 1, 5)
     fields[field.position] = text
     try:
         (value,) = croniter.expand(" ".join(fields), hash_id=hash_id)[0][field.position]
@@ -273,7 +271,7 @@ def problem(cron: str, hash_id: str | None = None, seconds: Order | None = None)
     except ValueError as exc:
         hint = ""
         if seconds is None and len(cron.split()) == 6 and problem(cron, hash_id, "first") is None:
-            hint = "; it is with the seconds first: say so with seconds='first'"
+            hint = "; with the seconds first it would be valid: if that is meant, say seconds='first'"
         return f"cron {cron!r} {exc}{hint}"
     return None
 

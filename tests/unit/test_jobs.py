@@ -67,7 +67,7 @@ def test_no_jobs_are_no_problem():
         ({"cron": "every day"}, "2 fields"),
         ({"cron": "0 0 31 2 *"}, "never matches"),
         ({"cron": "R * * * *"}, "random"),
-        ({"cron": "0 0 6 * * mon-fri"}, "it is with the seconds first: say so with seconds='first'"),
+        ({"cron": "0 0 6 * * mon-fri"}, "with the seconds first it would be valid"),
         ({"seconds": "sixth"}, "seconds must be 'first', 'last' or None, not 'sixth'"),
         ({"seconds": ["first"]}, "seconds must be 'first', 'last' or None, not ['first']"),
         ({"cron": None}, "cron must be a string, not NoneType"),
