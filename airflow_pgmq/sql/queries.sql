@@ -169,7 +169,8 @@ RETURNING msg_id;
 -- index look-up and burn no id. Claims are made in key order (no deadlock), ids given in the call's order.
 -- A key without an answer lost a race that this snapshot cannot see: ask again. Answers are arrays, because
 -- a row for each message costs the driver twice as much. Nothing is done, and `unsettled` is the answer,
--- where the ledger speaks of another incarnation of the queue.
+-- where the ledger speaks of another incarnation of the queue. `stored` is how many were really inserted: a
+-- trigger can swallow them.
 WITH mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
     WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
@@ -207,13 +208,15 @@ WITH mark AS MATERIALIZED (
            %(common_headers)s::jsonb || coalesce(fresh.headers::jsonb, '{{}}')
                || jsonb_build_object('dedup_key', fresh.key)
     FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM claimed HAVING count(*) > 0
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id), (SELECT count(*) FROM sent)
+FROM claimed HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_new --
 -- The same for many keys that are probably all new, without the third of send_once's time that ON CONFLICT
@@ -256,13 +259,15 @@ WITH mark AS MATERIALIZED (
     SELECT msg_id, vt, message::jsonb,
            %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || jsonb_build_object('dedup_key', key)
     FROM fresh ORDER BY msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM taken WHERE holds GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id) FROM fresh HAVING count(*) > 0
+SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id), (SELECT count(*) FROM sent)
+FROM fresh HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_slots --
 -- The twin of `send_once` for the slots of periodic jobs, whose place is not the ledger: whatever queue a slot
@@ -301,14 +306,15 @@ WITH mark AS MATERIALIZED (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb, fresh.headers::jsonb
     FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(position) AS positions, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(position) AS positions, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', %(now)s, array_agg(fresh.position), array_agg(fresh.msg_id)
+SELECT 'sent', %(now)s, array_agg(fresh.position), array_agg(fresh.msg_id), (SELECT count(*) FROM sent)
 FROM fresh JOIN claimed USING (msg_id) HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- mark_lock --
 -- One at a time settles which incarnation of a queue is there; held until its transaction ends.
@@ -395,10 +401,10 @@ WITH input AS MATERIALIZED (
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
     RETURNING msg_id
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id)
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id), count(*)
 FROM fresh JOIN sent USING (msg_id) HAVING count(*) > 0;
 
 -- replace --
@@ -1046,6 +1052,7 @@ WITH mark AS MATERIALIZED (
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
+       (SELECT count(*) FROM claimed) + (SELECT count(*) FROM fresh WHERE key IS NULL) AS expected,
        (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key, EXISTS (SELECT FROM mark) AS settled;
 
 -- send_query_queued --
