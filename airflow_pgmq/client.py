@@ -7,7 +7,7 @@ import random
 import selectors
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -19,12 +19,11 @@ from psycopg.types.json import set_json_loads
 
 from airflow_pgmq import errors
 from airflow_pgmq.core import payload
-from airflow_pgmq.statements import Flow, Statement, schema
+from airflow_pgmq.statements import Flow, Statement, Work, schema
 
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
 AsyncConnection = psycopg.AsyncConnection[Any]
-Work = Statement[T] | Flow[T]
 
 OperationalError = psycopg.OperationalError
 LockNotAvailable = pg.LockNotAvailable
@@ -126,7 +125,7 @@ class Client:
         """
         if conn is not None:
             with _joined(conn):
-                return self._drive(make, conn)
+                return self._drive(make(), conn)
         with self.connection() as own:
             return self.attempt(make, own)
 
@@ -134,8 +133,12 @@ class Client:
         """Run as one transaction of a connection of our own, again after a lost race."""
         for attempt in range(ATTEMPTS):
             try:
+                work = make()
+                if isinstance(work, Statement) and self._first is None:
+                    # By itself a transaction, in one round trip.
+                    return execute(work, own)
                 with own.transaction():
-                    return self._drive(make, own)
+                    return self._drive(work, own)
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -143,10 +146,10 @@ class Client:
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 
-    def _drive(self, make: Callable[[], Work[T]], conn: Connection) -> T:
+    def _drive(self, work: Work[T], conn: Connection) -> T:
         if self._first is not None:
             execute(self._first, conn)
-        return drive(make(), conn)
+        return drive(work, conn)
 
     def ensure_schema(self, conn: Connection | None = None) -> None:
         """Make sure that our schema is there; installs it where the role may."""
@@ -166,6 +169,54 @@ class Client:
             ) from exc
 
 
+#: Stands from the begin of a user's work to its end.
+_WORK = "airflow_pgmq_work"
+
+
+def begin_work(conn: Connection) -> bool:
+    """Set a savepoint before a user's work: it tells afterwards whether the transaction still stands.
+
+    False without one: each statement of the work is a transaction of its own.
+    """
+    if conn.autocommit and conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        return False
+    conn.execute(f"SAVEPOINT {_WORK}", prepare=False)
+    return True
+
+
+def end_work(conn: Connection) -> None:
+    """Release that savepoint.
+
+    :raises TransactionEnded: the work has ended the transaction
+    """
+    with _whole_work():
+        conn.execute(f"RELEASE {_WORK}", prepare=False)
+
+
+@contextmanager
+def work_transaction(conn: Connection) -> Iterator[None]:
+    """A transaction around a user's work, to be settled by `settle_work` at its end."""
+    with ExitStack() as stack:
+        # Not `conn.transaction()`, which would leave the work inside the pipeline.
+        with conn.pipeline():
+            stack.enter_context(psycopg.Transaction(conn, _WORK))
+        yield
+
+
+def settle_work(work: Work[T], conn: Connection) -> T:
+    """Run what settles a user's work in its transaction, in one round trip with `end_work`."""
+    with _whole_work():
+        return drive(work, conn, before=f"RELEASE {_WORK}")
+
+
+@contextmanager
+def _whole_work() -> Iterator[None]:
+    try:
+        yield
+    except (pg.InvalidSavepointSpecification, pg.NoActiveSqlTransaction) as exc:
+        raise errors.TransactionEnded from exc
+
+
 @contextmanager
 def _joined(conn: Connection) -> Iterator[None]:
     """A savepoint inside the caller's transaction, so that an error of ours leaves theirs usable.
@@ -178,23 +229,29 @@ def _joined(conn: Connection) -> Iterator[None]:
         yield
 
 
-def drive(work: Work[T], conn: Connection) -> T:
-    """Run each statement that the work yields, and hand its answer back."""
+def drive(work: Work[T], conn: Connection, *, before: str | None = None) -> T:
+    """Run each statement that the work yields, and hand its answer back.
+
+    :param before: a command that goes ahead of the first one, in one round trip with it
+    """
     if isinstance(work, Statement):
-        return execute(work, conn)
+        return execute(work, conn, before=before)
     try:
-        statement = next(work)
+        answer = execute(next(work), conn, before=before)
         while True:
-            statement = work.send(execute(statement, conn))
+            answer = execute(work.send(answer), conn)
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-def execute(statement: Statement[T], conn: Connection) -> T:
+def execute(statement: Statement[T], conn: Connection, *, before: str | None = None) -> T:
     """Run one statement; its rows come as mappings, whatever the connection's row factory is."""
     with translated(statement), conn.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(compose(statement), statement.params or None, prepare=False)
+        with conn.pipeline() if before else nullcontext():
+            if before:
+                conn.execute(before, prepare=False)
+            cursor.execute(compose(statement), statement.params or None, prepare=False)
         return statement.decode(cursor.fetchall() if cursor.description else [])
 
 

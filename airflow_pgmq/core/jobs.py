@@ -17,7 +17,9 @@ MAX_AGE = timedelta(days=3660)
 #: What its column in the database can hold.
 MAX_VERSION = 2**31 - 1
 #: Headers that we write ourselves.
-RESERVED_HEADERS = frozenset({"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"})
+RESERVED_HEADERS = frozenset(
+    {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source", "untried"}
+)
 UTC = schedule.UTC
 
 
