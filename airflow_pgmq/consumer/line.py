@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from airflow_pgmq.client import OUTAGES, Client, Connection, work_transaction
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.statements import Work
 
 T = TypeVar("T")
@@ -26,8 +27,9 @@ class Line:
     Whatever runs here is fenced, so it may run again on another connection.
     """
 
-    def __init__(self, client: Client, patience: float = PATIENCE) -> None:
+    def __init__(self, client: Client, patience: float = PATIENCE, limits: Limits | None = None) -> None:
         self._client = client
+        self._limits = limits
         self._patience = patience
         self._conn: Connection | None = None
 
@@ -88,6 +90,5 @@ class Line:
 
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            self._conn = self._client.connect()
-            self._conn.autocommit = True
+            self._conn = self._client.open(self._limits)
         return self._conn

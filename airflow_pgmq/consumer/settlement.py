@@ -8,6 +8,7 @@ from airflow_pgmq.client import Client, Connection, settle_work
 from airflow_pgmq.consumer.heartbeat import Heartbeat, Log
 from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.core.consuming import Policy, Summary
+from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.errors import MessageLost, PermissionDenied
@@ -25,7 +26,7 @@ class Settlement:
         self.summary = summary
         self.log = log
         #: The connection that reads, works and settles.
-        self.line = Line(client)
+        self.line = Line(client, limits=UNLIMITED if policy.transactional else None)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.
@@ -65,7 +66,8 @@ class Settlement:
         """The same inside the transaction of the work, which must not stand if a message was lost."""
         self._prepare_for(decided)
         self.heartbeat.let_go([message for message, _ in decided])
-        self._raise_lost(decided, settle_work(consuming.settle(self.policy, decided), conn))
+        work = consuming.settle(self.policy, decided)
+        self._raise_lost(decided, settle_work(work, conn, self.client.limits))
 
     def settle_within(self, decided: Sequence[Decided], conn: Connection) -> None:
         """The same inside a caller's transaction."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_pgmq import sender
+from airflow_pgmq import sampling, sender
 from airflow_pgmq.client import Connection
 from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import queues, schema
+from airflow_pgmq.statements import queues
 
 
 class QueueVerbs(ConnectionBase):
@@ -51,9 +51,8 @@ class QueueVerbs(ConnectionBase):
         :param queue_name: the queue
         :param conn: join this connection's transaction
         """
-        has_ledger = bool(self.client.run(schema.version, conn))
         self.client.forget(sender.guard_check(queue_name))
-        return self.client.run(lambda: queues.drop(queue_name, has_ledger=has_ledger), conn)
+        return self.client.run(lambda: queues.drop(queue_name), conn)
 
     def list_queues(self, *, conn: Connection | None = None) -> list[Queue]:
         """All queues of the database, by name."""
@@ -74,8 +73,12 @@ class QueueVerbs(ConnectionBase):
         return self.client.run(lambda: queues.metrics(queue_name), conn)
 
     def metrics_all(self, *, conn: Connection | None = None) -> list[QueueMetrics]:
-        """PGMQ's counts of all queues."""
-        return self.client.run(queues.metrics_all, conn)
+        """PGMQ's counts of all queues; one whose table is no queue's, or locked, is left out and logged."""
+        with self.client.connection(conn) as current:
+            found, left_out = sampling.metrics(self.client, current)
+        for why in left_out:
+            self.log.warning("%s", why)
+        return found
 
     def enable_notify(self, queue_name: str, *, conn: Connection | None = None) -> bool:
         """Announce inserts on PGMQ's channel, once per statement; False if that was on already.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
-from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
+from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
 from airflow_pgmq.errors import GuardMissing, InvalidName, QueueNotFound
-from airflow_pgmq.statements import Flow, Statement, column, first, many, on_queue, scalar
+from airflow_pgmq.statements import Flow, Statement, column, first, many, on_queue, scalar, union
+
+T = TypeVar("T")
 
 
 def create(
@@ -31,16 +33,14 @@ def create(
         yield from enable_notify(queue_name)
 
 
-def drop(queue_name: str, *, has_ledger: bool) -> Flow[bool]:
-    """Drop queue and archive and forget the queue's dedup keys; False if there was no such queue."""
+def drop(queue_name: str) -> Flow[bool]:
+    """Drop queue and archive; False if there was no such queue. Its keys were those of this incarnation."""
     known = yield Statement(
         "missing_queues", {"queue_names": [names.queue(queue_name)]}, decode=column("queue_name")
     )
     if known:
         return False
     dropped = yield on_queue("drop_queue", queue_name, scalar("dropped"))
-    if has_ledger:
-        yield on_queue("forget_queue", queue_name)
     return dropped is not False
 
 
@@ -56,12 +56,19 @@ def missing(queue_names: Iterable[str]) -> Statement[list[str]]:
 
 def metrics(queue_name: str) -> Statement[QueueMetrics]:
     """PGMQ's counts of one queue."""
-    return on_queue("metrics", queue_name, lambda rows: QueueMetrics.from_row(rows[0]))
+    return _metrics(queue_name, lambda rows: QueueMetrics.from_row(rows[0]))
 
 
-def metrics_all() -> Statement[list[QueueMetrics]]:
-    """PGMQ's counts of all queues."""
-    return Statement("metrics_all", decode=many(QueueMetrics.from_row))
+def metrics_of(queue_names: Iterable[str]) -> Statement[list[QueueMetrics]]:
+    """The same of many."""
+    parts = [_metrics(name, many(QueueMetrics.from_row)) for name in queue_names]
+    return union(parts, many(QueueMetrics.from_row))
+
+
+def _metrics(queue_name: str, decode: Callable[[Sequence[Row]], T]) -> Statement[T]:
+    schema, table = names.table(queue_name)
+    identifiers = {"table": (schema, table), "sequence": (schema, f"{table}_msg_id_seq")}
+    return Statement("metrics", {"queue_name": queue_name}, identifiers, decode, queue_name)
 
 
 def purge(queue_name: str) -> Statement[int]:

@@ -63,7 +63,5 @@ async def list_sent(
     keys = settings.redact_keys()
     return await database.read(
         connection_id,
-        lambda client, conn: Answer(
-            {"messages": overview.sent(client, source, peek=peek, keys=keys, conn=conn)}
-        ),
+        lambda client, conn: Answer(overview.sent(client, source, peek=peek, keys=keys, conn=conn)),
     )

@@ -11,9 +11,10 @@ import pytest
 from airflow_pgmq import maintenance, overview, sampling
 from airflow_pgmq.client import Client
 from airflow_pgmq.errors import PermissionDenied
+from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import maintenance as statements
 from airflow_pgmq.statements import schema
-from tests.fixtures.factories import client_of, execute, job, queued, read, send, tick
+from tests.fixtures.factories import client_of, execute, go_back_to_migration, job, queued, read, send, tick
 
 PAST, FUTURE = "2026-01-01T00:00:00Z", "2999-01-01T00:00:00+00:00"
 
@@ -249,7 +250,7 @@ def test_what_was_removed_counts_whatever_stops_the_next_batch(client, database,
     )
 
     summary = maintenance.maintain(client, archive_retention=timedelta(days=2))
-    assert (summary.removed, summary.skipped) == (10, ["mail"])
+    assert (summary.removed, set(summary.skipped)) == (10, {"mail"})
 
 
 def test_queues_of_others_are_named_and_the_rest_is_done(client, database):
@@ -267,7 +268,7 @@ def test_queues_of_others_are_named_and_the_rest_is_done(client, database):
     finally:
         execute(database, "DROP OWNED BY cleaner; DROP ROLE cleaner")
 
-    assert (summary.expired, summary.skipped) == (1, ["theirs"])
+    assert (summary.expired, set(summary.skipped)) == (1, {"theirs"})
     assert {row["queue_name"]: row["length"] for row in samples(database)} == {"mail": 1, "theirs": None}
 
 
@@ -279,7 +280,7 @@ def test_a_queue_that_somebody_holds_is_left_out(client, database):
     with database.connect() as holder:
         holder.execute("LOCK TABLE pgmq.q_held")
         summary = maintenance.maintain(client)
-        assert (summary.expired, summary.skipped) == (1, ["held"])
+        assert (summary.expired, set(summary.skipped)) == (1, {"held"})
     assert maintenance.maintain(client).expired == 1
 
 
@@ -287,17 +288,12 @@ def test_a_queue_that_somebody_holds_is_left_out(client, database):
 
 
 def test_an_older_schema_is_brought_up_to_date(client, database):
-    execute(
-        database,
-        "DROP TABLE airflow_pgmq.queue_samples, airflow_pgmq.repeated_slots;"
-        "ALTER TABLE airflow_pgmq.periodic_jobs DROP COLUMN deployed_at;"
-        "DELETE FROM airflow_pgmq.migrations WHERE number > 1",
-    )
+    go_back_to_migration(database, 1)
     # What only looks can live with that.
     assert [problem["code"] for problem in overview.queues(client)["problems"]] == ["not_installed"]
     maintenance.maintain(client)
 
-    assert client.run(schema.version) == 2
+    assert client.run(schema.version) == max(migrations())
     assert len(samples(database)) == 1
 
 
