@@ -564,21 +564,31 @@ WHERE CASE WHEN %(archived)s
 
 -- dead_letter --
 -- Move messages into the dead letter queue, if nobody else has read them since. Where they come from and
--- why they died is in the header `dead_letter`.
+-- why they died is in the header `dead_letter`. So is their dedup key where a unique index might refuse it: the
+-- same key may die more than once.
 WITH taken AS (
     DELETE FROM {table} AS held
     USING ROWS FROM (<<fences>>, unnest(%(reasons)s::text[]))
           AS fence (msg_id, read_ct, enqueued_at, reason)
     WHERE held.msg_id = fence.msg_id AND <<is_ours>>
-    RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, held.headers, fence.reason
+    RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, fence.reason,
+              CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - 'untried' ELSE '{{}}' END AS headers
+), letter AS (
+    SELECT msg_id, message, headers,
+           EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%(quoted_dead_letters)s)
+                   AND indisunique AND NOT indisprimary) AS guarded,
+           coalesce(headers -> 'dedup_key', headers -> 'dead_letter' -> 'dedup_key') AS dedup_key,
+           jsonb_build_object('queue', %(queue_name)s::text, 'msg_id', msg_id, 'read_ct', read_ct,
+                              'enqueued_at', enqueued_at, 'reason', reason) AS of
+    FROM taken
 ), moved AS (
     INSERT INTO {dead_letters} (vt, message, headers)
     SELECT clock_timestamp(), message,
-           CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - 'untried' ELSE '{{}}' END
-               || jsonb_build_object('dead_letter', jsonb_build_object(
-                   'queue', %(queue_name)s::text, 'msg_id', msg_id, 'read_ct', read_ct,
-                   'enqueued_at', enqueued_at, 'reason', reason))
-    FROM taken ORDER BY msg_id
+           CASE WHEN guarded THEN headers - 'dedup_key' ELSE headers END
+               || jsonb_build_object('dead_letter', of || CASE
+                   WHEN dedup_key IS NULL OR (headers ? 'dedup_key' AND NOT guarded) THEN '{{}}'
+                   ELSE jsonb_build_object('dedup_key', dedup_key) END)
+    FROM letter ORDER BY msg_id
 )
 SELECT msg_id FROM taken ORDER BY msg_id;
 
@@ -599,7 +609,12 @@ WITH chosen AS MATERIALIZED (
     SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
            coalesce((headers -> 'dead_letter' ->> 'enqueued_at')::timestamptz, clock_timestamp()),
            message,
-           CASE WHEN jsonb_typeof(headers) = 'object' THEN nullif(headers - 'dead_letter', '{{}}') ELSE headers END
+           CASE WHEN jsonb_typeof(headers) = 'object'
+                THEN nullif(headers - 'dead_letter' || CASE WHEN headers -> 'dead_letter' ->> 'dedup_key' IS NULL
+                                THEN '{{}}'
+                                ELSE jsonb_build_object('dedup_key', headers -> 'dead_letter' -> 'dedup_key') END,
+                            '{{}}')
+                ELSE headers END
     FROM fresh ORDER BY new_id
     ON CONFLICT DO NOTHING
     RETURNING msg_id

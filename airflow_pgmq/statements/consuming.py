@@ -143,7 +143,12 @@ def dead_letter(
     reasons = [reasons] * len(held.msg_ids) if isinstance(reasons, str) else list(reasons)
     return Statement(
         "dead_letter",
-        {"queue_name": queue_name, **held._asdict(), "reasons": reasons},
+        {
+            "queue_name": queue_name,
+            "quoted_dead_letters": names.quoted(*names.table(dead_letter_queue)),
+            **held._asdict(),
+            "reasons": reasons,
+        },
         {"table": names.table(queue_name), "dead_letters": names.table(dead_letter_queue)},
         column("msg_id"),
         # A missing table is that one: the source was read from before.
