@@ -18,7 +18,9 @@ MAX_AGE = timedelta(days=3660)
 #: What its column in the database can hold.
 MAX_VERSION = 2**31 - 1
 #: Headers that we write ourselves.
-RESERVED_HEADERS = frozenset({"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"})
+RESERVED_HEADERS = frozenset(
+    {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source", "untried"}
+)
 UTC = schedule.UTC
 #: What migrations before the third did not store.
 _POLICIES = ("catch_up", "catch_up_limit")
