@@ -14,6 +14,7 @@ from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.counting import Table
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
+from airflow_pgmq.errors import LimitReached
 from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import doctor as asking
 from airflow_pgmq.statements import overview, periodic, watching
@@ -45,7 +46,7 @@ def examine(
             found += judge(standing)
             if standing.server["pgmq"]:
                 found += _examine_queues(client, conn, standing, patience)
-    except clients.OperationalError as exc:
+    except (clients.OperationalError, LimitReached) as exc:
         found.append(findings.not_answered(str(exc), exc.sqlstate))
     return sorted(found, key=lambda problem: problem.severity != "error")
 

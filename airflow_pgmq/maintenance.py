@@ -18,7 +18,7 @@ from airflow_pgmq.statements import Flow, maintenance, overview, reading, sendin
 
 #: Batches of one archive in one run.
 BATCHES = 10
-#: Pages of the ledger that are looked through: 8 MB, about 80,000 rows.
+#: Pages of ledger and slots that are looked through: 8 MB, about 80,000 rows.
 LEDGER_PAGES = 1024
 
 
@@ -58,6 +58,7 @@ def maintain(
     with client.connection() as conn:
         summary.sampled = sampling.take(client, conn)
         client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
+        client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)
         for table in client.run(overview.tables, conn).tables:
             prunes = archive_retention if queue_names is None or table.queue_name in queue_names else None
             if why := shape.unfit(table, archive=bool(table.bytes) or prunes is not None):
@@ -66,7 +67,7 @@ def maintain(
             try:
                 _clean(client, conn, table, prunes, summary)
             except (PgmqError, DriverError) as exc:
-                if conn.closed:
+                if not culprits.is_of_a_queue(exc):
                     raise
                 summary.skipped[table.queue_name] = culprits.failure(table.queue_name, exc).text
     return summary

@@ -91,8 +91,7 @@ class Heartbeat:
         if not held:
             return
         if self._conn is None:
-            self._conn = self._client.connect()
-            self._conn.autocommit = True
+            self._conn = self._client.open()
         statement = reading.set_vt(self.queue_name, list(held.values()), self.visibility_timeout)
         ours = drive(statement, self._conn)
         lost = held.keys() - set(ours)

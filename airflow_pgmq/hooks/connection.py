@@ -6,7 +6,7 @@ from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
-from airflow_pgmq import doctor
+from airflow_pgmq import doctor, settings
 from airflow_pgmq.client import Client, Connection, OperationalError, connect, drive
 from airflow_pgmq.compat import BaseHook, command
 from airflow_pgmq.core import findings
@@ -69,7 +69,7 @@ class ConnectionBase(BaseHook):
     @cached_property
     def client(self) -> Client:
         """Runs statements on connections of this hook."""
-        return Client(self.get_conn)
+        return Client(self.get_conn, settings.limits())
 
     def install(self) -> list[str]:
         """Install PGMQ, if it is missing and the role may, and the schema `airflow_pgmq`.

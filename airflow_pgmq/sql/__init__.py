@@ -39,3 +39,9 @@ def migrations() -> dict[int, str]:
     folder = files(__name__).joinpath("migrations")
     scripts = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return {int(name.split("_", 1)[0]): folder.joinpath(name).read_text(encoding="utf-8") for name in scripts}
+
+
+@cache
+def code() -> int:
+    """What this code is to the schema, which says the oldest that may use it: its newest migration."""
+    return max(migrations())

@@ -114,7 +114,7 @@ def requeue(
     delay: Delay,
 ) -> Statement[dict[int, int]]:
     """Bring messages back into the queue: from a dead letter queue, or from its archive (`source=None`)."""
-    if source is None and msg_ids is None and condition is None and headers_condition is None:
+    if source is None and msg_ids is None and not condition and not headers_condition:
         raise InvalidMessage("From the archive, say which messages: msg_ids, condition or headers_condition.")
     at = parse_delay(delay)
     return Statement(

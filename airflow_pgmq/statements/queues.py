@@ -42,8 +42,8 @@ def create(
     return lacks is not None
 
 
-def drop(queue_name: str, *, has_ledger: bool) -> Flow[bool]:
-    """Drop queue and archive and forget the queue's dedup keys; False if there was no such queue."""
+def drop(queue_name: str) -> Flow[bool]:
+    """Drop queue and archive; False if there was no such queue. Its keys were those of this incarnation."""
     lacks = yield _incomplete([names.queue(queue_name)], first)
     if lacks is not None and not lacks["listed"]:
         return False
@@ -53,8 +53,6 @@ def drop(queue_name: str, *, has_ledger: bool) -> Flow[bool]:
         archive = {"archive": names.table(queue_name, "a")}
         yield Statement("drop_archive", identifiers=archive, queue_name=queue_name)
         yield on_queue("unlist_queue", queue_name)
-    if has_ledger:
-        yield on_queue("forget_queue", queue_name)
     return True
 
 

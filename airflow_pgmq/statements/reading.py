@@ -27,7 +27,7 @@ def read(
         "visibility_timeout": visibility_timeout,
         "condition": as_json(condition),
     }
-    if headers_condition is None:
+    if not headers_condition:
         return on_queue("read", queue_name, decode_messages, **params)
     return on_queue(
         "read_by_headers", queue_name, decode_messages, **params, headers_condition=as_json(headers_condition)
@@ -105,5 +105,5 @@ def decode_messages(rows: Sequence[Row]) -> list[Message]:
 
 
 def as_json(condition: Mapping[str, Any] | None) -> str | None:
-    """A condition as `jsonb` text."""
-    return None if condition is None else payload.dumps(condition, what="condition")
+    """A condition as `jsonb` text; an empty one asks for nothing, as PGMQ takes it."""
+    return payload.dumps(condition, what="condition") if condition else None

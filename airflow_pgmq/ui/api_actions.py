@@ -151,7 +151,7 @@ def _requeue_dead_letters(
     known = {queue.queue_name for queue in hook.list_queues() if names.is_safe(queue.queue_name)}
     reached = [origin for origin in origins if origin in known]
     moved = 0
-    with hook.get_conn() as conn:
+    with hook.client.transaction() as conn:
         for origin in reached:
             moved += len(
                 hook.requeue(

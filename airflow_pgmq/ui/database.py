@@ -15,8 +15,8 @@ from fastapi import HTTPException
 
 from airflow_pgmq import errors
 from airflow_pgmq.client import KEEPALIVES, Client, Connection, DriverError, OperationalError
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.statements.overview import within
 from airflow_pgmq.ui import connections
 from airflow_pgmq.ui.kept import Kept
 
@@ -49,8 +49,7 @@ async def read(connection_id: str, work: Callable[[Client, Connection], T]) -> T
     def looking() -> T:
         connection = _connection(connection_id)
         hook = _hook(connection, STATEMENT_TIMEOUT)
-        with _kept.connection(connection.get_uri(), hook.get_conn) as conn:
-            conn.autocommit = True
+        with _kept.connection(connection.get_uri(), hook.client.open) as conn:
             conn.read_only = True
             return work(hook.client, conn)
 
@@ -94,14 +93,15 @@ def _told(connection_id: str, timeout: int, work: Callable[[], T]) -> T:
 
 
 def _words(exc: Exception, timeout: int) -> str:
+    if isinstance(exc, errors.LimitReached):
+        # The page has limits of its own.
+        return f"the database took longer than {timeout} s to answer"
     if isinstance(exc, errors.PgmqError):
         return str(exc)
     diagnosis = getattr(exc, "diag", None)
-    if (sqlstate := getattr(exc, "sqlstate", None)) is None:
+    if getattr(exc, "sqlstate", None) is None:
         # Others are the driver's own, such as values that it cannot read.
         return f"{'could not connect: ' if isinstance(exc, OperationalError) else ''}{exc}".rstrip()
-    if sqlstate == "57014":
-        return f"the database took longer than {timeout} s to answer"
     return f"{getattr(diagnosis, 'message_primary', None) or type(exc).__name__}"
 
 
@@ -117,7 +117,7 @@ def _connection(connection_id: str) -> AirflowConnection:
 
 def _hook(connection: AirflowConnection, timeout: int) -> PgmqHook:
     hook = PgmqHook(connection.conn_id, connection=connection)
-    hook.client = Client(hook.get_conn, first=within(timeout))
+    hook.client = Client(hook.get_conn, Limits(lock=timeout, transaction=timeout))
     return hook
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_pgmq import doctor, maintenance, metrics, overview, sampling
 from airflow_pgmq.client import Client
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.statements import overview as statements
 from airflow_pgmq.statements import queues as queue_statements
 from tests.fixtures.factories import QUEUE, client_of, execute, read, send
@@ -190,7 +191,8 @@ def test_what_takes_too_long_is_left_alone(
 ) -> None:
     monkeypatch.setattr("airflow_pgmq.culprits.LIMIT", "100ms")
     spoil_by_policy(database, "PERFORM pg_sleep(30); RETURN true;")
-    hasty = Client(looker.connect, first=statements.within(1))
+    monkeypatch.setattr("airflow_pgmq.culprits.TOGETHER", "500ms")
+    hasty = Client(looker.open, Limits(transaction=5))
     found = overview.queues(hasty)
     assert (named(found)["length"], named(found, BAD)["length"]) == (1, None)
     assert codes(named(found, BAD)) == {"slow", "row_security"}

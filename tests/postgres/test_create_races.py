@@ -139,7 +139,7 @@ def test_a_queue_whose_table_is_gone_can_be_dropped(database: Database) -> None:
     client = client_of(database.dsn)
     client.run(create)
     execute(database, "DROP TABLE pgmq.q_mail")
-    assert client.run(lambda: queues.drop("mail", has_ledger=True)) is True
+    assert client.run(lambda: queues.drop("mail")) is True
     assert execute(database, "SELECT queue_name FROM pgmq.meta") == []
     assert execute(database, "SELECT relname FROM pg_class WHERE relname = 'a_mail'") == []
-    assert client.run(lambda: queues.drop("mail", has_ledger=True)) is False
+    assert client.run(lambda: queues.drop("mail")) is False

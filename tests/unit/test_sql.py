@@ -130,6 +130,10 @@ def test_migrations_are_numbered_without_gaps():
     assert list(migrations()) == list(range(1, len(names) + 1))
 
 
+#: Tables of others that migrations read: what queues there are, and their tables.
+READ = {"pgmq.meta", "pg_catalog.pg_class", "pg_catalog.pg_namespace"}
+
+
 @pytest.mark.parametrize("number", migrations())
 def test_migrations_keep_to_our_own_schema(number):
     text = COMMENT.sub("", migrations()[number])
@@ -138,8 +142,11 @@ def test_migrations_keep_to_our_own_schema(number):
     assert {each.split(".")[0] for each in objects} == {"airflow_pgmq"}
     assert all(
         table.startswith("airflow_pgmq.")
-        for table in re.findall(r"\b(?:INTO|UPDATE|FROM|REFERENCES) ([a-z_]+\.\w+)", text)
+        for table in re.findall(r"\b(?:INTO|UPDATE|DELETE FROM|REFERENCES) ([a-z_]+\.\w+)", text)
     )
+    # What a migration may read besides, and what it names in quotes.
+    read = set(re.findall(r"\b(?:FROM|JOIN) ([a-z_]+\.\w+)", text))
+    assert {each for each in read if not each.startswith("airflow_pgmq.")} <= READ
 
 
 # Python.
