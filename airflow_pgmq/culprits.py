@@ -36,18 +36,9 @@ def apart(
     make: Callable[[Sequence[P]], Statement[R]],
 ) -> tuple[list[R], dict[str, Problem]]:
     """The answers of a statement over these queues, and what is wrong with those it cannot be asked of."""
-    # In a transaction of the caller's, what is set would stay.
-    bounded = client.begins(conn)
 
     def ask(asked: Sequence[P], wait: str, limit: str) -> R | Problem:
-        try:
-            if not bounded:
-                return client.run(lambda: make(asked), conn)
-            return client.run(lambda: overview.briefly(make(asked), wait, limit), conn)
-        except (PgmqError, DriverError) as exc:
-            if not is_of_a_queue(exc):
-                raise
-            return failure(name_of(asked[0]), exc)
+        return _ask(client, conn, lambda: make(asked), name_of(asked[0]), (wait, limit))
 
     answers: list[R] = []
     failed: dict[str, Problem] = {}
@@ -67,6 +58,20 @@ def apart(
         else:
             answers.append(answer)
     return answers, failed
+
+
+def _ask(
+    client: Client, conn: Connection, make: Callable[[], Statement[R]], name: str, limits: tuple[str, str]
+) -> R | Problem:
+    try:
+        # In a transaction of the caller's, what is set would stay.
+        if not client.begins(conn):
+            return client.run(make, conn)
+        return client.run(lambda: overview.briefly(make(), *limits), conn)
+    except (PgmqError, DriverError) as exc:
+        if not is_of_a_queue(exc):
+            raise
+        return failure(name, exc)
 
 
 def is_of_a_queue(exc: Exception) -> bool:
