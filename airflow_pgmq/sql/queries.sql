@@ -923,6 +923,10 @@ SELECT name, count(*) AS withdrawn, min(slot) AS first_slot FROM unseen GROUP BY
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
 FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
 
+-- is_table --
+-- Whether there is such a table.
+SELECT to_regclass(%(relation)s) IS NOT NULL AS found;
+
 -- carried_by_archive --
 -- The same for what was archived since some instant.
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
@@ -1490,6 +1494,10 @@ WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" A
 -- the server busy for long.
 SELECT set_config('lock_timeout', %(wait)s, true),
        set_config('statement_timeout', coalesce(%(limit)s, current_setting('statement_timeout')), true);
+
+-- short_statements --
+-- Nor waits for long for one queue among many.
+SELECT set_config('statement_timeout', %(limit)s, true);
 
 -- may_sample --
 -- Whether this role may keep samples.

@@ -15,9 +15,9 @@ from airflow_pgmq.core.strip import Sent
 from airflow_pgmq.statements import Statement, column, first, union
 
 Where: TypeAlias = Literal["queue", "archive"]
-Place: TypeAlias = tuple[str, Where]
 #: Namespace, job and instant.
 Slot: TypeAlias = tuple[str, str, datetime]
+Place: TypeAlias = tuple[str, Where]
 
 #: Messages that a search looks through at once.
 SCANNED = 20_000

@@ -761,17 +761,19 @@ def test_slots_are_claimed_by_position():
         assert_fits(statement)
 
 
-def test_what_a_queue_carries_is_adopted_and_its_archive_is_asked_only_for_the_past():
+@pytest.mark.parametrize("archive", [True, False])
+def test_what_a_queue_or_its_archive_carries_is_adopted(archive):
     items = [outgoing(JOB, NOON + timedelta(days=n), "reports", None) for n in range(2)]
     carried = [{"key": items[1].key, "msg_id": 5, "first_at": EARLIER}]
-    played = Played(
-        periodic.adopt("reports", "mail", items, now=EARLIER, window=WINDOW), [], [MARK], carried, []
+    flow = periodic.adopt("reports", "mail", items, since=EARLIER, now=NOON, window=WINDOW)
+    asked = [carried] if archive else []
+    played = Played(flow, [], [MARK], [{"found": archive}], *asked, [], *([[]] if archive else []))
+    assert played.names[3:] == (
+        ["carried_by_archive", "carried_by_queue", "adopt_slots"] if archive else ["carried_by_queue"]
     )
-    assert played.names[2:] == ["carried_by_queue", "adopt_slots"]
-    assert played.ran[-1].params["slots"] == [items[1].slot]
-    later = Played(periodic.adopt("reports", "mail", items, now=NOON, window=WINDOW), [], [MARK], [], [])
-    assert later.names[2:] == ["carried_by_archive", "carried_by_queue"]
-    for statement in (*played.ran, *later.ran):
+    if archive:
+        assert played.ran[-1].params["slots"] == [items[1].slot]
+    for statement in played.ran:
         assert_fits(statement)
 
 
