@@ -519,8 +519,10 @@ SELECT asked.position, seen.visible, seen.oldest, seen.waited, upcoming.next_in,
 FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
     AS asked (position, condition, headers_condition, most)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS visible, min(enqueued_at) AS oldest,
-           coalesce(extract(epoch FROM statement_timestamp() - min(vt))::float8, 0) AS waited
+    -- Postgres before 17 takes nothing from infinity.
+    SELECT count(*) AS visible, min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest,
+           coalesce(extract(epoch FROM statement_timestamp() - min(vt) FILTER (WHERE isfinite(vt)))::float8, 0)
+               AS waited
     FROM (
         SELECT enqueued_at, vt FROM {table} AS held
         WHERE vt <= statement_timestamp() AND <<matches>>
@@ -658,7 +660,10 @@ WITH chosen AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
     SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
-           coalesce((headers -> 'dead_letter' ->> 'enqueued_at')::timestamptz, clock_timestamp()),
+           -- Anybody may write that header; a path, unlike a cast, fails for no value.
+           least(greatest((jsonb_path_query_first_tz(
+               headers, '$.dead_letter.enqueued_at.datetime() ? (@.type() == "timestamp with time zone")', '{{}}', true
+           ) #>> '{{}}')::timestamptz, 'epoch'), clock_timestamp()),
            message,
            CASE WHEN jsonb_typeof(headers) = 'object'
                 THEN nullif(headers - 'dead_letter' || CASE WHEN headers -> 'dead_letter' ->> 'dedup_key' IS NULL
@@ -1519,8 +1524,10 @@ FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
 WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" AND known.slot = repeat.slot;
 
 -- short_locks --
--- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
-SELECT set_config('lock_timeout', %(wait)s, true);
+-- Whoever looks does not queue behind a lock, where everybody else would queue behind them, and does not keep
+-- the server busy for long.
+SELECT set_config('lock_timeout', %(wait)s, true),
+       set_config('statement_timeout', coalesce(%(limit)s, current_setting('statement_timeout')), true);
 
 -- short_statements --
 -- Nor waits for long for one queue among many.
