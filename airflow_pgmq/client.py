@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,22 +16,22 @@ from psycopg.rows import dict_row
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver import sessions
-from airflow_pgmq.driver.composing import compose
+from airflow_pgmq.driver.composing import compose, is_one, text
 from airflow_pgmq.driver.connecting import DEFAULTS
-from airflow_pgmq.driver.connecting import KEEPALIVES as KEEPALIVES
-from airflow_pgmq.driver.connecting import answers as answers
 from airflow_pgmq.driver.connecting import connect as connect
 from airflow_pgmq.driver.connecting import hears as hears
-from airflow_pgmq.driver.connecting import stores_all_text as stores_all_text
 from airflow_pgmq.driver.connecting import versions as versions
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
-from airflow_pgmq.statements import Flow, Statement, schema
+from airflow_pgmq.driver.work import begin_work as begin_work
+from airflow_pgmq.driver.work import end_work as end_work
+from airflow_pgmq.driver.work import ending, whole_work
+from airflow_pgmq.driver.work import work_transaction as work_transaction
+from airflow_pgmq.statements import Statement, Work, schema
 from airflow_pgmq.statements.sessions import make_ours
 
 T = TypeVar("T")
 Connection = sessions.Connection
 AsyncConnection = psycopg.AsyncConnection[Any]
-Work = Statement[T] | Flow[T]
 
 OperationalError = psycopg.OperationalError
 DriverError = psycopg.Error
@@ -149,11 +149,15 @@ class Client:
         if conn is None:
             with self.connection() as own:
                 return self.attempt(make, own)
-        current = self._lent.get(conn, conn)
-        if current.autocommit and sessions.is_idle(current):
+        if self.begins(conn):
             return self.attempt(make, conn)
         with sessions.joined(conn):
             return drive(make(), conn)
+
+    def begins(self, conn: Connection) -> bool:
+        """Whether a transaction of our own would begin there; what is set in it ends with it."""
+        current = self._lent.get(conn, conn)
+        return current.autocommit and sessions.is_idle(current)
 
     def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
         """Run as one transaction of our own; again after a lost race or, on another connection, a lost one.
@@ -212,6 +216,15 @@ def _set_up(conn: Connection) -> bool:
     return bool(session.is_set)
 
 
+def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
+    """Run what settles a user's work in its transaction; with the check that this still stands, at once.
+
+    :raises TransactionEnded: the work has ended it
+    """
+    with whole_work():
+        return drive(work, conn, before=ending(conn, limits))
+
+
 def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
     if isinstance(work, Statement) and sessions.takes_statements(conn) and _set_up(conn):
         transaction.is_undone = False
@@ -220,33 +233,38 @@ def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection
         return drive(work, conn)
 
 
-def drive(work: Work[T], conn: Connection) -> T:
+def drive(work: Work[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
     """Run each statement that the work yields, and hand its answer back.
 
     Where no transaction is open, each is one by itself.
+
+    :param before: commands that go ahead of the first one, in one round trip with it
     """
     if isinstance(work, Statement):
-        return _single(work, conn)
+        return _single(work, conn, before)
     try:
-        statement = next(work)
+        answer = _single(next(work), conn, before)
         while True:
-            statement = work.send(_single(statement, conn))
+            answer = _single(work.send(answer), conn)
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-def _single(statement: Statement[T], conn: Connection) -> T:
+def _single(statement: Statement[T], conn: Connection, before: Sequence[Any] = ()) -> T:
     if not sessions.takes_statements(conn) or _set_up(conn):
-        return execute(statement, conn)
+        return execute(statement, conn, before=before)
     with sessions.told(conn), sessions.Transaction(conn):
-        return execute(statement, conn)
+        return execute(statement, conn, before=before)
 
 
-def execute(statement: Statement[T], conn: Connection) -> T:
+def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
     """Run one statement; its rows come as mappings of our values, whatever the connection's are."""
     with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
-        cursor.execute(compose(statement), statement.params or None, prepare=False, binary=_is_one(statement))
+        with conn.pipeline() if before else nullcontext():
+            for command in before:
+                conn.execute(command, prepare=False)
+            cursor.execute(text(statement), statement.params or None, prepare=False, binary=is_one(statement))
         return statement.decode(cursor.fetchall() if cursor.description else [])
 
 
@@ -255,17 +273,9 @@ async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
     with translated(statement, conn):
         async with AsyncCursor(conn, row_factory=dict_row) as cursor:
             await cursor.execute(
-                compose(statement).as_bytes(None),
-                statement.params or None,
-                prepare=False,
-                binary=_is_one(statement),
+                text(statement), statement.params or None, prepare=False, binary=is_one(statement)
             )
             return statement.decode(await cursor.fetchall() if cursor.description else [])
-
-
-def _is_one(statement: Statement[Any]) -> bool:
-    # Only text comes back from a script of several.
-    return statement.script is None or bool(statement.params)
 
 
 async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:

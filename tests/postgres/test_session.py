@@ -277,6 +277,14 @@ def test_databases_in_other_encodings(encoded, scope, joins):
         assert [message.headers["dedup_key"] for message in messages] == ["ä", "b"]
 
 
+@in_encodings
+def test_queues_whose_names_are_not_ascii(encoded):
+    with encoded.connect(client_encoding="UTF8") as conn:
+        conn.execute('CREATE TABLE pgmq."q_mäil" (LIKE pgmq.q_mail INCLUDING ALL)')
+    read_one = reading.read("mäil", max_messages=1, visibility_timeout=1, headers_condition={})
+    assert client_of(encoded).run(lambda: read_one) == []
+
+
 @in_latin1
 @pytest.mark.parametrize("scope", ["once", "queued"])
 def test_what_the_database_cannot_store_is_an_invalid_message(encoded, scope, small_chunks):
