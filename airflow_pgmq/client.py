@@ -16,13 +16,10 @@ from psycopg.rows import dict_row
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver import sessions
-from airflow_pgmq.driver.composing import compose
+from airflow_pgmq.driver.composing import compose, is_one, text
 from airflow_pgmq.driver.connecting import DEFAULTS
-from airflow_pgmq.driver.connecting import KEEPALIVES as KEEPALIVES
-from airflow_pgmq.driver.connecting import answers as answers
 from airflow_pgmq.driver.connecting import connect as connect
 from airflow_pgmq.driver.connecting import hears as hears
-from airflow_pgmq.driver.connecting import stores_all_text as stores_all_text
 from airflow_pgmq.driver.connecting import versions as versions
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
 from airflow_pgmq.driver.work import begin_work as begin_work
@@ -58,12 +55,11 @@ async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = No
         autocommit=True, **{**DEFAULTS, "connect_timeout": 5, **arguments}
     )
     try:
-        await conn.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
-        has_it_alone = await aexecute(_settings(conn, limits), conn)
+        is_set = await aexecute(_settings(conn, limits), conn)
     except BaseException:
         await conn.close()
         raise
-    sessions.keep(conn, sessions.Session(limits, is_pooled=not has_it_alone))
+    sessions.keep(conn, sessions.Session(limits, is_set))
     return conn
 
 
@@ -103,27 +99,34 @@ class Client:
 
         :param limits: other ones, as `UNLIMITED` for a transaction around a user's code
         """
-        limits = limits or self.limits
-        conn = self._connect()
+        conn = self._begin_session(limits or self.limits)
         try:
-            conn.autocommit = True
-            conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            has_it_alone = execute(_settings(conn, limits), conn)
+            _set_up(conn)
         except BaseException:
             conn.close()
             raise
-        sessions.keep(conn, sessions.Session(limits, is_pooled=not has_it_alone))
+        return conn
+
+    def _begin_session(self, limits: Limits) -> Connection:
+        """The same, without settings until a statement needs them: most transactions bring their own."""
+        conn = self._connect()
+        conn.autocommit = True
+        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        sessions.keep(conn, sessions.Session(limits))
         return conn
 
     @contextmanager
     def connection(
         self, conn: Connection | None = None, *, limits: Limits | None = None
     ) -> Iterator[Connection]:
-        """The caller's connection as it is, or one of our own, closed afterwards."""
+        """The caller's connection as it is, or one of our own, closed afterwards.
+
+        :param limits: as of `open`
+        """
         if conn is not None:
             yield conn
             return
-        own = self.open(limits)
+        own = self.open(limits) if limits else self._begin_session(self.limits)
         self._lent[own] = own
         try:
             with own:
@@ -203,6 +206,16 @@ class Client:
             ) from exc
 
 
+def _set_up(conn: Connection) -> bool:
+    """Give a session of ours its settings, if that was not tried before; whether it has them."""
+    session = sessions.of(conn)
+    assert session is not None
+    if session.is_set is None:
+        is_set = execute(_settings(conn, session.limits), conn)
+        sessions.keep(conn, session := sessions.Session(session.limits, is_set))
+    return bool(session.is_set)
+
+
 def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
     """Run what settles a user's work in its transaction; with the check that this still stands, at once.
 
@@ -213,27 +226,36 @@ def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
 
 
 def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
-    if isinstance(work, Statement) and sessions.needs_no_begin(conn):
+    if isinstance(work, Statement) and sessions.takes_statements(conn) and _set_up(conn):
         transaction.is_undone = False
         return execute(work, conn)
-    with _told(conn), transaction:
+    with sessions.told(conn), transaction:
         return drive(work, conn)
 
 
 def drive(work: Work[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
     """Run each statement that the work yields, and hand its answer back.
 
+    Where no transaction is open, each is one by itself.
+
     :param before: commands that go ahead of the first one, in one round trip with it
     """
     if isinstance(work, Statement):
-        return execute(work, conn, before=before)
+        return _single(work, conn, before)
     try:
-        answer = execute(next(work), conn, before=before)
+        answer = _single(next(work), conn, before)
         while True:
-            answer = execute(work.send(answer), conn)
+            answer = _single(work.send(answer), conn)
     except StopIteration as stop:
         result: T = stop.value
         return result
+
+
+def _single(statement: Statement[T], conn: Connection, before: Sequence[Any] = ()) -> T:
+    if not sessions.takes_statements(conn) or _set_up(conn):
+        return execute(statement, conn, before=before)
+    with sessions.told(conn), sessions.Transaction(conn):
+        return execute(statement, conn, before=before)
 
 
 def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
@@ -242,9 +264,7 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
         with conn.pipeline() if before else nullcontext():
             for command in before:
                 conn.execute(command, prepare=False)
-            cursor.execute(
-                compose(statement), statement.params or None, prepare=False, binary=_is_one(statement)
-            )
+            cursor.execute(text(statement), statement.params or None, prepare=False, binary=is_one(statement))
         return statement.decode(cursor.fetchall() if cursor.description else [])
 
 
@@ -253,17 +273,9 @@ async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
     with translated(statement, conn):
         async with AsyncCursor(conn, row_factory=dict_row) as cursor:
             await cursor.execute(
-                compose(statement).as_bytes(None),
-                statement.params or None,
-                prepare=False,
-                binary=_is_one(statement),
+                text(statement), statement.params or None, prepare=False, binary=is_one(statement)
             )
             return statement.decode(await cursor.fetchall() if cursor.description else [])
-
-
-def _is_one(statement: Statement[Any]) -> bool:
-    # Only text comes back from a script of several.
-    return statement.script is None or bool(statement.params)
 
 
 async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:
@@ -274,9 +286,9 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
     for attempt in range(ATTEMPTS):
         try:
             current = work() if callable(work) else work
-            if isinstance(current, Statement) and sessions.needs_no_begin(conn):
+            if isinstance(current, Statement) and getattr(sessions.of(conn), "is_set", False):
                 return await aexecute(current, conn)
-            with _told(conn):
+            with sessions.told(conn):
                 async with sessions.AsyncTransaction(conn):
                     return await adrive(current, conn)
         except RETRYABLE:
@@ -312,29 +324,13 @@ def bundled_pgmq() -> str | None:
 @contextmanager
 def translated(statement: Statement[Any], conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
     """Driver errors with a known cause → ours, which say what to do; others pass as they are."""
-    with _told(conn):
+    with sessions.told(conn):
         try:
             yield
         except psycopg.Error as exc:
             if (known := _known(statement, exc)) is not None:
                 raise known from exc
             raise
-
-
-@contextmanager
-def _told(conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
-    """What a session of ours, or the database's encoding, does not let pass."""
-    try:
-        yield
-    except psycopg.Error as exc:
-        text = (exc.diag.message_primary or str(exc)).strip()
-        if isinstance(exc, (pg.UntranslatableCharacter, pg.CharacterNotInRepertoire)):
-            raise errors.InvalidMessage(
-                f"This database cannot store the text, so nothing was done: {text}."
-            ) from exc
-        if sessions.of(conn) is not None and (reached := errors.limit_reached(exc.sqlstate, text)):
-            raise reached from exc
-        raise
 
 
 def _known(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | None:

@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
+from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
 
@@ -27,6 +28,7 @@ AnyConnection: TypeAlias = psycopg.BaseConnection[Any]
 
 #: Postgres had ended the session before it read the COMMIT.
 _NOT_READ = frozenset({"25P03"})
+_NOT_TEXT = (psycopg.errors.UntranslatableCharacter, psycopg.errors.CharacterNotInRepertoire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,9 @@ class Session:
     """A connection of our own."""
 
     limits: Limits
-    #: Behind a pooler of transactions, each transaction sets its own limits.
-    is_pooled: bool
+    #: Whether the session has our settings. None: it was not asked for. False: a pooler lends it by
+    #: transaction. Without them, each transaction begins with what it needs, in the same message.
+    is_set: bool | None = None
 
 
 _ours: WeakKeyDictionary[AnyConnection, Session] = WeakKeyDictionary()
@@ -56,16 +59,9 @@ def is_idle(conn: AnyConnection) -> bool:
     return conn.info.transaction_status == TransactionStatus.IDLE
 
 
-def needs_no_begin(conn: AnyConnection) -> bool:
-    """Whether the session itself has all that a single statement of ours needs."""
-    session = of(conn)
-    return (
-        session is not None
-        and not session.is_pooled
-        and conn.autocommit
-        and not conn.read_only
-        and is_idle(conn)
-    )
+def takes_statements(conn: AnyConnection) -> bool:
+    """Whether a single statement can be a transaction of our own on it."""
+    return of(conn) is not None and conn.autocommit and not conn.read_only and is_idle(conn)
 
 
 def opening(conn: AnyConnection) -> sql.Composed:
@@ -80,7 +76,7 @@ def local_settings(conn: AnyConnection) -> list[sql.Composed]:
     """What a transaction of our own must set for itself, because its session has not."""
     session = of(conn)
     settings: Mapping[str, int | str] = {}
-    if session is not None and session.is_pooled:
+    if session is not None and not session.is_set:
         settings = session.limits.settings(conn.info.server_version)
     if not is_encoded(conn):
         settings = {**settings, "client_encoding": encoding(conn)}
@@ -105,6 +101,22 @@ def encoding(conn: AnyConnection) -> str:
 def is_encoded(conn: AnyConnection) -> bool:
     """Whether text travels so."""
     return conn.pgconn.parameter_status(b"client_encoding") == encoding(conn).encode()
+
+
+@contextmanager
+def told(conn: AnyConnection) -> Iterator[None]:
+    """What a session of ours, or the database's encoding, does not let pass."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        text = (exc.diag.message_primary or str(exc)).strip()
+        if isinstance(exc, _NOT_TEXT):
+            raise errors.InvalidMessage(
+                f"This database cannot store the text, so nothing was done: {text}."
+            ) from exc
+        if of(conn) is not None and (reached := errors.limit_reached(exc.sqlstate, text)):
+            raise reached from exc
+        raise
 
 
 class Transaction:

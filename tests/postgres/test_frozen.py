@@ -27,6 +27,14 @@ SHORT = Limits(idle=0.5)
 TICK = tick(job("a"), job("b"))
 
 
+@pytest.fixture
+def client(client: Client, database: Database) -> Client:
+    """The queue is known, so that a first statement claims."""
+    send(client, "known")
+    execute(database, "DELETE FROM pgmq.q_mail")
+    return client
+
+
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
     deadline = monotonic() + 60
     while not (found := condition()):
@@ -69,6 +77,7 @@ def frozen(database: Database, work: Callable[..., Any], *arguments: Any, **more
         process.start()
         wait_until(lambda: backends(database, "wait_event_type = 'Lock'"), "it is at the gate")
         os.kill(process.pid, signal.SIGSTOP)
+    wait_until(lambda: not backends(database, "state = 'active'"), "its statement is done")
     try:
         yield Frozen(process, answer)
     finally:
@@ -163,9 +172,8 @@ def send_with_transaction(client: Client) -> list[str]:
 # What ends with a limit names it.
 
 
-def test_waiting_for_a_lock(database):
+def test_waiting_for_a_lock(database, client):
     impatient = Client(lambda: psycopg.connect(database.dsn), Limits(lock=0.05))
-    execute(database, "SELECT pgmq.create('mail')")
     with database.connect() as other:
         other.execute("LOCK TABLE pgmq.q_mail IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(errors.LockTimeout, match=r"\[pgmq\] lock_timeout.*lock timeout"):
