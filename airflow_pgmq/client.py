@@ -149,11 +149,15 @@ class Client:
         if conn is None:
             with self.connection() as own:
                 return self.attempt(make, own)
-        current = self._lent.get(conn, conn)
-        if current.autocommit and sessions.is_idle(current):
+        if self.begins(conn):
             return self.attempt(make, conn)
         with sessions.joined(conn):
             return drive(make(), conn)
+
+    def begins(self, conn: Connection) -> bool:
+        """Whether a transaction of our own would begin there; what is set in it ends with it."""
+        current = self._lent.get(conn, conn)
+        return current.autocommit and sessions.is_idle(current)
 
     def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
         """Run as one transaction of our own; again after a lost race or, on another connection, a lost one.

@@ -21,6 +21,8 @@ PgmqError
 │   └── LockTimeout      it waited for a lock
 ├── LostRace             another transaction took a key at the same moment; the sender runs again by itself
 └── JobNotFound          no periodic job of that name in the namespace
+
+PgmqWarning              what works, but probably not as it was meant; Airflow's log of parsing Dags shows it
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ class PgmqError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited one would call the class with the text, whatever its constructor takes.
         return _revive, (type(self), self.args), self.__dict__
+
+
+class PgmqWarning(UserWarning):
+    """What works, but probably not as it was meant."""
 
 
 def _revive(kind: type[PgmqError], args: tuple[Any, ...]) -> PgmqError:

@@ -39,17 +39,43 @@ SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgmq') AS avail
 -- Install PGMQ as an extension.
 CREATE EXTENSION IF NOT EXISTS pgmq;
 
+-- create_arguments --
+-- What `create_queue` is to make: a block takes no parameters.
+SELECT set_config('airflow_pgmq.create', jsonb_build_object(
+    'queue_name', %(queue_name)s::text, 'unlogged', %(unlogged)s::boolean,
+    'partition_interval', %(partition_interval)s::text, 'retention_interval', %(retention_interval)s::text
+)::text, true);
+
 -- create_queue --
--- A plain queue.
-SELECT pgmq.create(%(queue_name)s::text);
-
--- create_unlogged --
--- A queue that a crash of the server empties.
-SELECT pgmq.create_unlogged(%(queue_name)s::text);
-
--- create_partitioned --
--- A queue partitioned by pg_partman.
-SELECT pgmq.create_partitioned(%(queue_name)s::text, %(partition_interval)s::text, %(retention_interval)s::text);
+-- Make a queue, or what is missing of one. Old versions of PGMQ take no lock, and clients that call them none
+-- either: who meets another that makes the same queue begins again, behind it.
+DO '
+DECLARE
+    wanted CONSTANT jsonb := current_setting(''airflow_pgmq.create'');
+    queue_name CONSTANT text := wanted ->> ''queue_name'';
+BEGIN
+    FOR attempt IN 1..10 LOOP
+        BEGIN
+            IF attempt > 1 AND EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted ->> ''queue_name'') THEN
+                RETURN;
+            END IF;
+            IF wanted ->> ''partition_interval'' IS NOT NULL THEN
+                PERFORM pgmq.create_partitioned(
+                    queue_name, wanted ->> ''partition_interval'', wanted ->> ''retention_interval''
+                );
+            ELSIF (wanted ->> ''unlogged'')::boolean THEN
+                PERFORM pgmq.create_unlogged(queue_name);
+            ELSE
+                PERFORM pgmq.create(queue_name);
+            END IF;
+            RETURN;
+        EXCEPTION WHEN unique_violation OR duplicate_table OR duplicate_object OR internal_error THEN
+            IF attempt = 10 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+END';
 
 -- drop_queue --
 -- Drop queue and archive; false if there was none.
@@ -59,10 +85,29 @@ SELECT pgmq.drop_queue(%(queue_name)s::text) AS dropped;
 -- All queues.
 SELECT queue_name, is_partitioned, is_unlogged, created_at FROM pgmq.list_queues() ORDER BY queue_name;
 
--- missing_queues --
--- Those of the given queues that do not exist.
-SELECT wanted AS queue_name FROM unnest(%(queue_names)s::text[]) AS wanted
-WHERE NOT EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted);
+-- unlist_queue --
+-- Take a queue that has no table any more off PGMQ's list, with its archive.
+DELETE FROM pgmq.meta WHERE queue_name = %(queue_name)s;
+
+-- drop_archive --
+-- The archive of such a queue.
+DROP TABLE IF EXISTS {archive};
+
+-- incomplete_queues --
+-- Those of the given queues that PGMQ does not list, or that lack their table or their archive.
+SELECT * FROM (
+    SELECT wanted AS queue_name, EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted) AS listed,
+           EXISTS (
+               SELECT FROM pg_class
+               WHERE relnamespace = to_regnamespace('pgmq') AND relname = lower('q_' || wanted)
+           ) AS has_table,
+           EXISTS (
+               SELECT FROM pg_class
+               WHERE relnamespace = to_regnamespace('pgmq') AND relname = lower('a_' || wanted)
+           ) AS has_archive
+    FROM unnest(%(queue_names)s::text[]) AS wanted
+) AS asked
+WHERE NOT (listed AND has_table AND has_archive);
 
 -- queue_lock --
 -- PGMQ's own lock on a queue's shape, until the transaction ends; 1.5 has no function for it yet.
@@ -124,7 +169,8 @@ RETURNING msg_id;
 -- index look-up and burn no id. Claims are made in key order (no deadlock), ids given in the call's order.
 -- A key without an answer lost a race that this snapshot cannot see: ask again. Answers are arrays, because
 -- a row for each message costs the driver twice as much. Nothing is done, and `unsettled` is the answer,
--- where the ledger speaks of another incarnation of the queue.
+-- where the ledger speaks of another incarnation of the queue. `stored` is how many were really inserted: a
+-- trigger can swallow them.
 WITH mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
     WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
@@ -162,13 +208,15 @@ WITH mark AS MATERIALIZED (
            %(common_headers)s::jsonb || coalesce(fresh.headers::jsonb, '{{}}')
                || jsonb_build_object('dedup_key', fresh.key)
     FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM claimed HAVING count(*) > 0
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id), (SELECT count(*) FROM sent)
+FROM claimed HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_new --
 -- The same for many keys that are probably all new, without the third of send_once's time that ON CONFLICT
@@ -211,13 +259,15 @@ WITH mark AS MATERIALIZED (
     SELECT msg_id, vt, message::jsonb,
            %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || jsonb_build_object('dedup_key', key)
     FROM fresh ORDER BY msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM taken WHERE holds GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id) FROM fresh HAVING count(*) > 0
+SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id), (SELECT count(*) FROM sent)
+FROM fresh HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_slots --
 -- The twin of `send_once` for the slots of periodic jobs, whose place is not the ledger: whatever queue a slot
@@ -256,14 +306,15 @@ WITH mark AS MATERIALIZED (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb, fresh.headers::jsonb
     FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(position) AS positions, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(position) AS positions, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', %(now)s, array_agg(fresh.position), array_agg(fresh.msg_id)
+SELECT 'sent', %(now)s, array_agg(fresh.position), array_agg(fresh.msg_id), (SELECT count(*) FROM sent)
 FROM fresh JOIN claimed USING (msg_id) HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- mark_lock --
 -- One at a time settles which incarnation of a queue is there; held until its transaction ends.
@@ -350,10 +401,10 @@ WITH input AS MATERIALIZED (
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
     RETURNING msg_id
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id)
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id), count(*)
 FROM fresh JOIN sent USING (msg_id) HAVING count(*) > 0;
 
 -- replace --
@@ -468,8 +519,10 @@ SELECT asked.position, seen.visible, seen.oldest, seen.waited, upcoming.next_in,
 FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
     AS asked (position, condition, headers_condition, most)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS visible, min(enqueued_at) AS oldest,
-           coalesce(extract(epoch FROM statement_timestamp() - min(vt))::float8, 0) AS waited
+    -- Postgres before 17 takes nothing from infinity.
+    SELECT count(*) AS visible, min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest,
+           coalesce(extract(epoch FROM statement_timestamp() - min(vt) FILTER (WHERE isfinite(vt)))::float8, 0)
+               AS waited
     FROM (
         SELECT enqueued_at, vt FROM {table} AS held
         WHERE vt <= statement_timestamp() AND <<matches>>
@@ -607,7 +660,10 @@ WITH chosen AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
     SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
-           coalesce((headers -> 'dead_letter' ->> 'enqueued_at')::timestamptz, clock_timestamp()),
+           -- Anybody may write that header; a path, unlike a cast, fails for no value.
+           least(greatest((jsonb_path_query_first_tz(
+               headers, '$.dead_letter.enqueued_at.datetime() ? (@.type() == "timestamp with time zone")', '{{}}', true
+           ) #>> '{{}}')::timestamptz, 'epoch'), clock_timestamp()),
            message,
            CASE WHEN jsonb_typeof(headers) = 'object'
                 THEN nullif(headers - 'dead_letter' || CASE WHEN headers -> 'dead_letter' ->> 'dedup_key' IS NULL
@@ -1028,6 +1084,7 @@ WITH mark AS MATERIALIZED (
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
+       (SELECT count(*) FROM claimed) + (SELECT count(*) FROM fresh WHERE key IS NULL) AS expected,
        (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key, EXISTS (SELECT FROM mark) AS settled;
 
 -- send_query_queued --
@@ -1489,8 +1546,10 @@ FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
 WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" AND known.slot = repeat.slot;
 
 -- short_locks --
--- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
-SELECT set_config('lock_timeout', %(wait)s, true);
+-- Whoever looks does not queue behind a lock, where everybody else would queue behind them, and does not keep
+-- the server busy for long.
+SELECT set_config('lock_timeout', %(wait)s, true),
+       set_config('statement_timeout', coalesce(%(limit)s, current_setting('statement_timeout')), true);
 
 -- short_statements --
 -- Nor waits for long for one queue among many.

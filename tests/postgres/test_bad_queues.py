@@ -191,6 +191,7 @@ def test_what_takes_too_long_is_left_alone(
 ) -> None:
     monkeypatch.setattr("airflow_pgmq.culprits.LIMIT", "100ms")
     spoil_by_policy(database, "PERFORM pg_sleep(30); RETURN true;")
+    monkeypatch.setattr("airflow_pgmq.culprits.TOGETHER", "500ms")
     hasty = Client(lambda: database.connect(user=f"looker_{database.name}"), Limits(statement=1))
     found = overview.queues(hasty)
     assert (named(found)["length"], named(found, BAD)["length"]) == (1, None)

@@ -65,6 +65,8 @@ class Played:
                 self.ran.append(statement)
                 answer = left.pop(0)
                 rows = answer(statement) if callable(answer) else answer
+                # All that is claimed is stored, unless a test says otherwise.
+                rows = [{"stored": len(row["msg_ids"]), **row} if row.get("msg_ids") else row for row in rows]
                 statement = flow.send(statement.decode(rows))
         except StopIteration as stop:
             self.result = stop.value
@@ -505,18 +507,22 @@ def create(queue_name: str, **options: Any) -> Flow[None]:
     return queues.create(queue_name, **{**defaults, **options})
 
 
-@pytest.mark.parametrize(
-    ("options", "query"),
-    [
-        ({}, "create_queue"),
-        ({"unlogged": True}, "create_unlogged"),
-        ({"partition_interval": 10_000}, "create_partitioned"),
-    ],
-)
-def test_each_kind_of_queue_has_its_query(options, query):
-    played = Played(create("mail", **options), [])
-    assert played.names == [query]
-    assert_fits(played.ran[0])
+LACKS: Rows = [{"queue_name": "mail", "listed": False, "has_table": False, "has_archive": False}]
+CREATION = ["incomplete_queues", "queue_lock", "incomplete_queues", "create_arguments", "create_queue"]
+
+
+@pytest.mark.parametrize("options", [{}, {"unlogged": True}, {"partition_interval": 10_000}])
+def test_a_queue_is_made_under_the_lock_after_a_second_look(options):
+    played = Played(create("mail", **options), LACKS, [], LACKS, [], [])
+    assert played.names == CREATION
+    assert played.result is True
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_a_queue_that_is_there_is_left_alone():
+    assert Played(create("mail"), []).result is False
+    assert Played(create("mail"), LACKS, [], []).result is False
 
 
 @pytest.mark.parametrize(
@@ -528,8 +534,8 @@ def test_queues_that_would_not_be_safe_are_not_created(queue_name, options):
 
 
 def test_a_new_queue_announces_under_pgmqs_lock():
-    played = Played(create("mail", notify=True), [], [], [{"present": False}], [])
-    assert played.names == ["create_queue", "queue_lock", "has_trigger", "enable_notify"]
+    played = Played(create("mail", notify=True), LACKS, [], LACKS, [], [], [], [{"present": False}], [])
+    assert played.names == [*CREATION, "queue_lock", "has_trigger", "enable_notify"]
     for statement in played.ran:
         assert_fits(statement)
 
@@ -549,16 +555,23 @@ def test_a_table_looked_up_by_its_text_is_quoted(queue_name):
 
 def test_a_queue_that_is_there_is_dropped():
     played = Played(queues.drop("mail"), [], [{"dropped": True}])
-    assert played.names == ["missing_queues", "drop_queue"]
+    assert played.names == ["incomplete_queues", "drop_queue"]
     assert played.result is True
     for statement in played.ran:
         assert_fits(statement)
 
 
 def test_a_queue_that_is_not_there_is_not_dropped():
-    played = Played(queues.drop("mail"), [{"queue_name": "mail"}])
-    assert played.names == ["missing_queues"]
+    played = Played(queues.drop("mail"), LACKS)
+    assert played.names == ["incomplete_queues"]
     assert played.result is False
+
+
+def test_what_is_left_of_a_queue_without_its_table_is_dropped():
+    listed: Rows = [{**LACKS[0], "listed": True}]
+    played = Played(queues.drop("mail"), listed, [{"dropped": False}], [], [])
+    assert played.names == ["incomplete_queues", "drop_queue", "drop_archive", "unlist_queue"]
+    assert played.result is True
 
 
 # The guard of `dedup_scope="queued"`.
@@ -826,15 +839,16 @@ def test_the_archive_is_not_requeued_by_accident():
 
 def test_the_dead_letter_queue_is_made_only_where_it_is_missing():
     assert Played(consuming.prepare(POLICY), []).result is False
-    assert Played(consuming.prepare(POLICY), [{"queue_name": "mail_dlq"}], []).names == [
-        "missing_queues",
-        "create_queue",
+    lacks: Rows = [{**LACKS[0], "queue_name": "mail_dlq"}]
+    assert Played(consuming.prepare(POLICY), lacks, lacks, [], lacks, [], []).names == [
+        "incomplete_queues",
+        *CREATION,
     ]
     with pytest.raises(QueueNotFound, match="'mail'"):
-        Played(consuming.prepare(POLICY), [{"queue_name": "mail"}, {"queue_name": "mail_dlq"}])
+        Played(consuming.prepare(POLICY), [*LACKS, *lacks])
     long = Policy(queue_name="m" * 47)
     with pytest.raises(InvalidName, match="name another"):
-        Played(consuming.prepare(long), [{"queue_name": long.dead_letters}])
+        Played(consuming.prepare(long), [{**LACKS[0], "queue_name": long.dead_letters}])
 
 
 def sent_query(scope: Any, answer: Mapping[str, int] | None = None, **options: Any) -> Played:
