@@ -48,6 +48,9 @@ RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
 ATTEMPTS = 6
 
 
+is_lent = sessions.is_lent
+
+
 async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = None) -> AsyncConnection:
     """Open a connection of our own, in autocommit mode, which is kept."""
     limits = limits or Limits()

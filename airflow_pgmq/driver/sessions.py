@@ -83,6 +83,12 @@ def local_settings(conn: AnyConnection) -> list[sql.Composed]:
     return [set_local(name, value) for name, value in settings.items()]
 
 
+def is_lent(conn: AnyConnection) -> bool:
+    """Whether a pooler lends us a session that it lends to others, too."""
+    session = of(conn)
+    return session is not None and session.is_pooled
+
+
 def is_standby(conn: AnyConnection) -> bool:
     """Whether the server says that nothing can be written."""
     return conn.pgconn.parameter_status(b"in_hot_standby") == b"on"

@@ -1141,12 +1141,34 @@ SELECT {columns} FROM (
 ) AS records
 ON CONFLICT DO NOTHING;
 
+-- make_batch --
+-- The batch for a statement of the user's, in a table of the session's own that a commit empties.
+CREATE TEMPORARY TABLE airflow_pgmq_batch (
+    msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb, headers jsonb
+) ON COMMIT DELETE ROWS;
+
+-- lend_batch --
+-- The same for one transaction only, where a pooler lends the session.
+CREATE TEMPORARY TABLE airflow_pgmq_batch (
+    msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb, headers jsonb
+) ON COMMIT DROP;
+
+-- show_batch --
+-- The name under which the statement reads it. OFFSET makes a view that cannot be written to: what a statement
+-- would write into a table of the same name must not vanish here.
+CREATE TEMPORARY VIEW messages AS
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM pg_temp.airflow_pgmq_batch OFFSET 0;
+
+-- fill_batch --
+-- Copy messages into it.
+INSERT INTO pg_temp.airflow_pgmq_batch
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
+WHERE msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY msg_id
+RETURNING to_regclass('messages') = to_regclass('pg_temp.messages') AS is_first;
+
 -- with_messages --
--- A statement of the user's that sees a batch as the table `messages`.
-WITH {recursive} messages AS (
-    SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
-    WHERE msg_id = ANY (%(pgmq_msg_ids)s::bigint[])
-){statement};
+-- A statement of the user's that reads the batch as `messages`.
+{statement};
 
 -- queue_tables --
 -- Every queue with what catalogue and statistics say of its table and archive. Reads no queue, and waits for

@@ -112,7 +112,9 @@ STATEMENTS = [
     requeue(source="mail_dlq"),
     transfers.to_table("mail", "shop.Orders", ["id"], "error", [MESSAGE]),
     transfers.to_table("mail", "orders", ["id"], "skip", [MESSAGE]),
-    transfers.with_messages("mail", "SELECT 1 FROM messages", None, [MESSAGE]),
+    *transfers.make_batch(),
+    *transfers.with_messages("mail", "SELECT 1 FROM messages", None, [MESSAGE], is_lent=True),
+    reading.settled("mail", [MESSAGE], archived=True),
     sending.plain("mail", prepare([1])),
     sending.cancel("mail", ["k"]),
     sending.topic("a.b", 1, None, 0),
@@ -156,8 +158,8 @@ def first_of(flow: Flow[Any]) -> Statement[Any]:
 def assert_fits(statement: Statement[Any]) -> None:
     wanted = set(re.findall(r"%\(([a-z_]+)\)[sb]", statement.sql))
     assert wanted <= statement.params.keys()
-    # What is about a queue gets its name and table, needed or not.
-    assert statement.params.keys() - wanted <= {"queue_name"}
+    # What is about a queue gets its name and table, needed or not; so does a statement of the user's.
+    assert statement.params.keys() - wanted <= {"queue_name", "pgmq_queue"}
     braces = set(re.findall(r"\{([a-z_]+)\}", statement.sql))
     braces -= statement.fragments.keys() | ({"columns"} if statement.columns else set())
     assert braces <= statement.identifiers.keys()
