@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from airflow_pgmq.client import OUTAGES, AsyncConnection, LockNotAvailable, Work, arun
+from airflow_pgmq.client import OUTAGES, AsyncConnection, LockNotAvailable, arun
+from airflow_pgmq.statements import Work
 from airflow_pgmq.watch.ear import sever
 from airflow_pgmq.watch.link import Backoff, Link
 

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from math import isfinite
 from typing import Any, TypeVar
 
-from airflow_pgmq.client import Work
 from airflow_pgmq.core import names
 from airflow_pgmq.errors import InvalidMessage, PgmqError
-from airflow_pgmq.statements import watching
+from airflow_pgmq.statements import Work, watching
 from airflow_pgmq.statements.watching import Ask
 from airflow_pgmq.watch.demand import Demand, Visible, Waiter
 from airflow_pgmq.watch.link import Link
