@@ -1354,6 +1354,48 @@ WHERE NOT CASE there.kind
 END
 ORDER BY wanted.position, there.name;
 
+-- examine_policies --
+-- Commands on tables of PGMQ's and ours that row level security does not leave wholly to the role; whether some
+-- rows pass, and the restrictive policies that no other policy opens.
+SELECT n.nspname::text AS schema, c.relname::text AS name, command.privilege,
+       coalesce(bool_or(policy.permissive), false) AS partly,
+       coalesce(array_agg(policy.name) FILTER (WHERE NOT policy.permissive AND NOT policy.open), '{{}}') AS restrictive
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN (VALUES ('SELECT', 'r'), ('INSERT', 'a'), ('UPDATE', 'w'), ('DELETE', 'd')) AS command (privilege, code)
+LEFT JOIN LATERAL (
+    SELECT polname::text AS name, polpermissive AS permissive, CASE command.code
+               WHEN 'a' THEN coalesce(checked, qual) = 'true'
+               WHEN 'w' THEN qual = 'true' AND coalesce(checked, 'true') = 'true'
+               ELSE qual = 'true' END AS open
+    FROM (
+        SELECT *, pg_get_expr(polqual, polrelid) AS qual, pg_get_expr(polwithcheck, polrelid) AS checked
+        FROM pg_policy WHERE polrelid = c.oid AND polcmd::text IN ('*', command.code)
+    ) AS said
+    WHERE EXISTS (SELECT FROM unnest(polroles) AS member WHERE member = 0 OR pg_has_role(member, 'USAGE'))
+) AS policy ON true
+WHERE n.nspname IN ('pgmq', 'airflow_pgmq') AND c.relrowsecurity AND NOT c.relispartition
+    AND row_security_active(c.oid)
+GROUP BY 1, 2, 3
+HAVING NOT coalesce(bool_or(policy.permissive AND policy.open), false)
+    OR coalesce(bool_or(NOT policy.permissive AND NOT policy.open), false)
+ORDER BY 1, 2, 3;
+
+-- examine_settings --
+-- What a new session of the role begins with, and whether role or database say so.
+SELECT s.name, s.reset_val AS value, coalesce(origin.of_role, false) AS of_role,
+       coalesce(origin.in_database, false) AS in_database
+FROM pg_settings AS s
+LEFT JOIN LATERAL (
+    SELECT setrole <> 0 AS of_role, setdatabase <> 0 AS in_database
+    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS said
+    WHERE split_part(said, '=', 1) = s.name
+        AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+        AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    ORDER BY (setrole <> 0 AND setdatabase <> 0) DESC, (setrole <> 0) DESC, (setdatabase <> 0) DESC LIMIT 1
+) AS origin ON true
+WHERE s.name = ANY (%(names)s::text[])
+ORDER BY s.name;
+
 -- examine_queues --
 -- Tables of queues by name: whether they can have and have the index of 'queued', and what announces inserts.
 SELECT substr(c.relname, 3) AS queue_name, c.relkind = 'p' AS partitioned,
@@ -1550,10 +1592,6 @@ WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" A
 -- the server busy for long.
 SELECT set_config('lock_timeout', %(wait)s, true),
        set_config('statement_timeout', coalesce(%(limit)s, current_setting('statement_timeout')), true);
-
--- short_statements --
--- Nor waits for long for one queue among many.
-SELECT set_config('statement_timeout', %(limit)s, true);
 
 -- may_sample --
 -- Whether this role may keep samples.
