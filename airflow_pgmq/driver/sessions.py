@@ -84,9 +84,9 @@ def local_settings(conn: AnyConnection) -> list[sql.Composed]:
 
 
 def is_lent(conn: AnyConnection) -> bool:
-    """Whether a pooler lends us a session that it lends to others, too."""
+    """Whether a pooler may lend us a session that it lends to others, too."""
     session = of(conn)
-    return session is not None and session.is_pooled
+    return session is not None and not session.is_set
 
 
 def is_standby(conn: AnyConnection) -> bool:

@@ -810,10 +810,11 @@ SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
 WHERE namespace = %(namespace)s;
 
 -- turn_back --
--- The clock went back: what lies further ahead than any tick would look is open again from now on.
+-- The clock went back: what lies further ahead than any tick would look is open again from now on. Of a job
+-- that was paused since, only its next slot still tells how far it was.
 WITH jobs AS (
     UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
-    WHERE namespace = %(namespace)s AND watermark > %(horizon)s
+    WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond') > %(horizon)s
 )
 UPDATE airflow_pgmq.namespaces SET horizon = %(now)s
 WHERE namespace = %(namespace)s;
