@@ -21,3 +21,10 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 -- Whether a message is what was asked for. Without a condition anything is, be it null; with one, null never.
 (asked.condition IS NULL OR held.message @> asked.condition)
     AND (asked.headers_condition IS NULL OR held.headers @> asked.headers_condition)
+
+-- row_vt --
+-- When the row of a query becomes visible, as an expression. A time without a zone is UTC, and UTC has no days
+-- of other than 24 hours, whatever the session's zone.
+coalesce(regexp_replace(doc ->> 'visible_at', '^[0-9-]+([T ][0-9:.]+)?$', E'\\&Z')::timestamptz,
+         (statement_timestamp() AT TIME ZONE 'UTC' + coalesce((doc ->> 'delay')::interval, interval '0'))
+             AT TIME ZONE 'UTC')
