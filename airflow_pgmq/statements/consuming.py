@@ -9,7 +9,7 @@ from typing import Any
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consuming import Policy
-from airflow_pgmq.core.messages import Message, Row, fences
+from airflow_pgmq.core.messages import Message, Remark, Row, fences
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.errors import InvalidMessage, InvalidName, PermissionDenied, QueueNotFound
 from airflow_pgmq.statements import Flow, Statement, column, on_queue, queues, reading
@@ -95,7 +95,7 @@ def dead_letter(
     reasons = [reasons] * len(held.msg_ids) if isinstance(reasons, str) else list(reasons)
     return Statement(
         "dead_letter",
-        {"queue_name": queue_name, **held._asdict(), "reasons": reasons},
+        {"queue_name": queue_name, **held._asdict(), "reasons": list(map(Remark, reasons))},
         {"table": names.table(queue_name), "dead_letters": names.table(dead_letter_queue)},
         column("msg_id"),
         # A missing table is that one: the source was read from before.
