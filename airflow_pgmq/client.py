@@ -219,6 +219,8 @@ def drive(work: Work[T], conn: Connection) -> T:
 
 def execute(statement: Statement[T], conn: Connection) -> T:
     """Run one statement; its rows come as mappings of our values, whatever the connection's are."""
+    if statement.is_limit and sessions.of(conn) is None:
+        return statement.decode([])
     with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
         cursor.execute(compose(statement), statement.params or None, prepare=False, binary=_is_one(statement))
         return statement.decode(cursor.fetchall() if cursor.description else [])
