@@ -43,8 +43,9 @@ test-pooler: $(VENV)/installed ## Run them again behind PgBouncer in transaction
 test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 	$(BIN)/python $(PYTEST) tests/airflow
 
-test-airflow31: $(AIRFLOW31_VENV)/installed ## Run the Postgres and Airflow tests on Airflow 3.1
-	$(AIRFLOW31_VENV)/bin/python $(PYTEST) tests/postgres tests/airflow
+test-airflow31: $(AIRFLOW31_VENV)/installed ## Run the Postgres and Airflow tests, and those of crons, on Airflow 3.1
+	CRONITER=6.0.0 $(AIRFLOW31_VENV)/bin/python $(PYTEST) tests/unit/test_cron.py tests/unit/test_schedule*.py \
+		tests/postgres tests/airflow
 
 browser: $(VENV)/installed chromium ## Run the tests of the page in a real browser, which take the pictures in docs/img
 	$(BIN)/python -m pytest tests/browser --timeout 300 $(ARGS)
@@ -57,8 +58,9 @@ chromium:
 		apt-get install --quiet=2 --yes --no-install-recommends chromium fonts-inter; } || \
 		echo "Chromium cannot be installed here: the tests will be skipped" >&2
 
-chaos: $(VENV)/installed ## Run the tests that take minutes: triggerers killed again and again
+chaos: $(VENV)/installed ## Run the tests that take minutes: triggerers killed again and again, thousands of crons
 	$(BIN)/python -m pytest tests/airflow -m chaos $(ARGS)
+	EXAMPLES_FACTOR=20 $(BIN)/python -m pytest tests/unit/test_schedule_*.py --timeout 0 $(ARGS)
 
 check: $(VENV)/installed ## Check format, lint, types and layers
 	$(BIN)/ruff format --check
@@ -77,7 +79,8 @@ clean: ## Remove environments, caches and builds
 	rm -rf .venv .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(AIRFLOW31_VENV)/installed: AIRFLOW := apache-airflow==3.1.8
+# The croniter is that of Airflow 3.1's own constraints.
+$(AIRFLOW31_VENV)/installed: AIRFLOW := apache-airflow==3.1.8 croniter==6.0.0
 
 # Installed again whenever the dependencies change. An environment whose installation failed has no such file.
 %/installed: pyproject.toml package-lock.json hatch_build.py

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import psycopg
@@ -25,13 +25,16 @@ from airflow_pgmq.driver.connecting import hears as hears
 from airflow_pgmq.driver.connecting import stores_all_text as stores_all_text
 from airflow_pgmq.driver.connecting import versions as versions
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
-from airflow_pgmq.statements import Flow, Statement, schema
+from airflow_pgmq.driver.work import begin_work as begin_work
+from airflow_pgmq.driver.work import end_work as end_work
+from airflow_pgmq.driver.work import ending, whole_work
+from airflow_pgmq.driver.work import work_transaction as work_transaction
+from airflow_pgmq.statements import Statement, Work, schema
 from airflow_pgmq.statements.sessions import make_ours
 
 T = TypeVar("T")
 Connection = sessions.Connection
 AsyncConnection = psycopg.AsyncConnection[Any]
-Work = Statement[T] | Flow[T]
 
 OperationalError = psycopg.OperationalError
 DriverError = psycopg.Error
@@ -143,11 +146,15 @@ class Client:
         if conn is None:
             with self.connection() as own:
                 return self.attempt(make, own)
-        current = self._lent.get(conn, conn)
-        if current.autocommit and sessions.is_idle(current):
+        if self.begins(conn):
             return self.attempt(make, conn)
         with sessions.joined(conn):
             return drive(make(), conn)
+
+    def begins(self, conn: Connection) -> bool:
+        """Whether a transaction of our own would begin there; what is set in it ends with it."""
+        current = self._lent.get(conn, conn)
+        return current.autocommit and sessions.is_idle(current)
 
     def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
         """Run as one transaction of our own; again after a lost race or, on another connection, a lost one.
@@ -196,6 +203,15 @@ class Client:
             ) from exc
 
 
+def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
+    """Run what settles a user's work in its transaction; with the check that this still stands, at once.
+
+    :raises TransactionEnded: the work has ended it
+    """
+    with whole_work():
+        return drive(work, conn, before=ending(conn, limits))
+
+
 def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
     if isinstance(work, Statement) and sessions.needs_no_begin(conn):
         transaction.is_undone = False
@@ -204,25 +220,33 @@ def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection
         return drive(work, conn)
 
 
-def drive(work: Work[T], conn: Connection) -> T:
-    """Run each statement that the work yields, and hand its answer back."""
+def drive(work: Work[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
+    """Run each statement that the work yields, and hand its answer back.
+
+    :param before: commands that go ahead of the first one, in one round trip with it
+    """
     if isinstance(work, Statement):
-        return execute(work, conn)
+        return execute(work, conn, before=before)
     try:
-        statement = next(work)
+        answer = execute(next(work), conn, before=before)
         while True:
-            statement = work.send(execute(statement, conn))
+            answer = execute(work.send(answer), conn)
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-def execute(statement: Statement[T], conn: Connection) -> T:
+def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
     """Run one statement; its rows come as mappings of our values, whatever the connection's are."""
     if statement.is_limit and sessions.of(conn) is None:
         return statement.decode([])
     with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
-        cursor.execute(compose(statement), statement.params or None, prepare=False, binary=_is_one(statement))
+        with conn.pipeline() if before else nullcontext():
+            for command in before:
+                conn.execute(command, prepare=False)
+            cursor.execute(
+                compose(statement), statement.params or None, prepare=False, binary=_is_one(statement)
+            )
         return statement.decode(cursor.fetchall() if cursor.description else [])
 
 

@@ -22,6 +22,7 @@ R = TypeVar("R")
 _NAMES = re.compile(r"(%\(|(?<!\{)\{)(\w+)(\)|\})")
 
 Flow: TypeAlias = Generator["Statement[Any]", Any, T]
+Work: TypeAlias = "Statement[T] | Flow[T]"
 
 
 def nothing(rows: Sequence[Row]) -> None:

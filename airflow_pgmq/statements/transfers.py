@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core import names, payload, query
 from airflow_pgmq.core.messages import Message, Row
-from airflow_pgmq.errors import DuplicateMessage, InvalidName, InvalidQuery
+from airflow_pgmq.errors import DuplicateMessage, InvalidName, InvalidQuery, NotSent
 from airflow_pgmq.sql import code
 from airflow_pgmq.statements import Flow, Statement, incarnations, nothing
 
@@ -52,6 +52,8 @@ def send(
             f"A dedup key of the query has {row['longest_key']} characters, "
             f"the limit is {names.MAX_KEY_LENGTH}."
         )
+    if row["sent"] < row.get("expected", 0):
+        raise NotSent(queue_name, row["expected"] - row["sent"])
     duplicates = row["rows"] - row["sent"]
     if fail_on_duplicate and duplicates:
         raise DuplicateMessage(queue_name, [f"{duplicates} of the query's rows"])

@@ -166,7 +166,7 @@ def send_with_transaction(client: Client) -> list[str]:
 
 
 def test_waiting_for_a_lock(database):
-    impatient = Client(lambda: psycopg.connect(database.dsn), Limits(lock=0.05))
+    impatient = client_of(database.dsn, limits=Limits(lock=0.05))
     execute(database, "SELECT pgmq.create('mail')")
     with database.connect() as other:
         other.execute("LOCK TABLE pgmq.q_mail IN ACCESS EXCLUSIVE MODE")
@@ -187,5 +187,5 @@ def test_taking_too_long(database, client, tmp_path, pooled):
     with running_pooler(database.server, tmp_path, "transaction") as port:
         dsn = f"host=127.0.0.1 port={port} dbname={database.name} user=postgres" if pooled else database.dsn
         with pytest.raises(errors.LimitReached, match=r"\[pgmq\] transaction_timeout"):
-            send(Client(lambda: psycopg.connect(dsn), limits), "a")
+            send(client_of(dsn, limits=limits), "a")
     assert queued(database) == []

@@ -65,6 +65,8 @@ class Played:
                 self.ran.append(statement)
                 answer = left.pop(0)
                 rows = answer(statement) if callable(answer) else answer
+                # All that is claimed is stored, unless a test says otherwise.
+                rows = [{"stored": len(row["msg_ids"]), **row} if row.get("msg_ids") else row for row in rows]
                 statement = flow.send(statement.decode(rows))
         except StopIteration as stop:
             self.result = stop.value
@@ -794,7 +796,10 @@ def test_what_may_be_unknown_is_none(build):
 def test_outcomes_are_settled_in_one_statement_of_each_kind():
     messages = [Message(n, 1, NOON, NOON, {}) for n in range(1, 6)]
     outcomes = [Outcome.ack(), Outcome.retry(7), Outcome.ack(), Outcome.dead("no"), Outcome.retry(NOON)]
-    archive, release, dead = consuming.settle(POLICY, list(zip(messages, outcomes, strict=True)))
+    decided = list(zip(messages, outcomes, strict=True))
+    played = Played(consuming.settle(POLICY, decided), [{"msg_id": 1}, {"msg_id": 3}], [], [{"msg_id": 4}])
+    assert played.result == [1, 3, 4]
+    archive, release, dead = played.ran
     assert [archive.name, release.name, dead.name] == ["archive", "release_each", "dead_letter"]
     assert archive.params["msg_ids"] == [1, 3]
     assert (release.params["seconds"], release.params["instants"]) == ([7.0, 0.0], [None, NOON])
@@ -803,9 +808,21 @@ def test_outcomes_are_settled_in_one_statement_of_each_kind():
 
 
 def test_only_what_is_there_is_settled():
-    assert [each.name for each in consuming.settle(POLICY, [(MESSAGE, Outcome.retry())])] == ["release_each"]
+    assert consuming.settle(POLICY, [(MESSAGE, Outcome.retry())]).name == "release_each"
     deleting = Policy(queue_name="mail", ack="delete")
-    assert [each.name for each in consuming.settle(deleting, [(MESSAGE, Outcome.ack())])] == ["delete"]
+    assert consuming.settle(deleting, [(MESSAGE, Outcome.ack())]).name == "delete"
+
+
+def test_what_was_not_found_again_may_have_been_settled_before():
+    messages = [Message(n, 1, NOON, NOON, {}) for n in range(1, 5)]
+    outcomes = [Outcome.ack(), Outcome.ack(), Outcome.retry(7), Outcome.dead("no")]
+    decided = list(zip(messages, outcomes, strict=True))
+    gone = [{"msg_id": 1}]
+    played = Played(consuming.settle(POLICY, decided, again=True), [], [], [], gone, [])
+    assert played.names == ["archive", "release_each", "dead_letter", "settled", "settled"]
+    assert [each.params["archived"] for each in played.ran[3:]] == [True, False]
+    # The second one is somebody else's, and so is the dead one.
+    assert played.result == [1, 3]
 
 
 def test_a_queue_is_not_its_own_dead_letter_queue():
