@@ -15,7 +15,7 @@ JOBS := 2
 PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 SUITES := tests/unit tests/postgres tests/model tests/airflow tests/test_architecture.py
 
-.PHONY: help setup demo test test-unit test-postgres test-airflow test-airflow31 browser browser-airflow31 chromium chaos check format bench clean
+.PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-airflow31 browser browser-airflow31 chromium chaos check format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,12 @@ test-unit: $(VENV)/installed ## Run the tests that need neither Airflow nor Post
 
 test-postgres: $(VENV)/installed ## Run the tests on a real Postgres
 	$(BIN)/python $(PYTEST) tests/postgres
+
+test-hostile: $(VENV)/installed ## Run them again where server and database set up sessions as nobody expects
+	$(BIN)/python $(PYTEST) tests/postgres --profile hostile
+
+test-pooler: $(VENV)/installed ## Run them again behind PgBouncer in transaction mode
+	$(BIN)/python $(PYTEST) tests/postgres --profile pooler
 
 test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 	$(BIN)/python $(PYTEST) tests/airflow

@@ -263,6 +263,8 @@ def _single(statement: Statement[T], conn: Connection, before: Sequence[Any] = (
 
 def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
     """Run one statement; its rows come as mappings of our values, whatever the connection's are."""
+    if statement.is_limit and sessions.of(conn) is None:
+        return statement.decode([])
     with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
         with conn.pipeline() if before else nullcontext():
             for command in before:
