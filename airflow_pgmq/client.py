@@ -20,6 +20,7 @@ from psycopg.types.json import set_json_loads
 from airflow_pgmq import errors
 from airflow_pgmq.core import payload
 from airflow_pgmq.statements import Flow, Statement, schema
+from airflow_pgmq.translation import connecting, translated, what_is_missing
 
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
@@ -28,6 +29,7 @@ Work = Statement[T] | Flow[T]
 
 OperationalError = psycopg.OperationalError
 LockNotAvailable = pg.LockNotAvailable
+QueryCanceled = pg.QueryCanceled
 DriverError = psycopg.Error
 
 #: What passes by itself: no way to the server, or after a failover to a standby that is not promoted yet.
@@ -43,6 +45,10 @@ KEEPALIVES = {
     "connect_timeout": 5,
 }
 
+#: Errors that may mean that PGMQ as a whole is missing.
+NOT_THERE = (errors.QueueNotFound, errors.FeatureMissing, errors.NotInstalled)
+INSTALLED: Statement[Mapping[str, Any]] = Statement("installed", decode=lambda rows: rows[0])
+
 #: Lost races that Postgres asks to be run again.
 RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
 ATTEMPTS = 6
@@ -50,14 +56,16 @@ ATTEMPTS = 6
 
 def connect(arguments: Mapping[str, Any]) -> Connection:
     """Open a connection; libpq's arguments."""
-    conn = psycopg.connect(**arguments)
+    with connecting():
+        conn = psycopg.connect(**arguments)
     set_json_loads(payload.loads, conn)
     return conn
 
 
 async def connect_async(arguments: Mapping[str, Any]) -> AsyncConnection:
     """Open a connection that is kept: in autocommit mode, and a peer that vanishes is noticed."""
-    conn = await psycopg.AsyncConnection.connect(autocommit=True, **{**KEEPALIVES, **arguments})
+    with connecting():
+        conn = await psycopg.AsyncConnection.connect(autocommit=True, **{**KEEPALIVES, **arguments})
     set_json_loads(payload.loads, conn)
     return conn
 
@@ -114,7 +122,9 @@ class Client:
         if conn is not None:
             yield conn
             return
-        with self.connect() as own:
+        with connecting():
+            opened = self.connect()
+        with opened as own:
             own.autocommit = True
             yield own
 
@@ -125,7 +135,7 @@ class Client:
         transaction of our own is run again, one of the caller's is the caller's to run again.
         """
         if conn is not None:
-            with _joined(conn):
+            with _asked_again(conn), _joined(conn):
                 return self._drive(make, conn)
         with self.connection() as own:
             return self.attempt(make, own)
@@ -134,7 +144,7 @@ class Client:
         """Run as one transaction of a connection of our own, again after a lost race."""
         for attempt in range(ATTEMPTS):
             try:
-                with own.transaction():
+                with _asked_again(own), own.transaction():
                     return self._drive(make, own)
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
@@ -164,6 +174,20 @@ class Client:
                 f"The schema airflow_pgmq is missing or old and this role may not install it ({exc}). "
                 "Let a role that may create schemas run PgmqHook().install() once and grant this one its use."
             ) from exc
+
+
+@contextmanager
+def _asked_again(conn: Connection) -> Iterator[None]:
+    """Around a transaction: errors of its end are ours too, and what is missing is looked up after it."""
+    try:
+        with translated():
+            yield
+    except NOT_THERE as exc:
+        found = None
+        # The connection may be gone, too, or the role may not look.
+        with suppress(errors.PgmqError, psycopg.Error):
+            found = execute(INSTALLED, conn)
+        raise what_is_missing(exc, found) from exc.__cause__
 
 
 @contextmanager
@@ -213,16 +237,25 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
     """
     for attempt in range(ATTEMPTS):
         try:
-            current = work() if callable(work) else work
-            if isinstance(current, Statement):
-                return await aexecute(current, conn)
-            async with conn.transaction():
-                return await adrive(current, conn)
+            with translated():
+                return await _aonce(work() if callable(work) else work, conn)
+        except NOT_THERE as exc:
+            found = None
+            with suppress(errors.PgmqError, psycopg.Error):
+                found = await aexecute(INSTALLED, conn)
+            raise what_is_missing(exc, found) from exc.__cause__
         except RETRYABLE:
             if attempt == ATTEMPTS - 1 or not (callable(work) or isinstance(work, Statement)):
                 raise
         await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
     raise AssertionError("unreachable")
+
+
+async def _aonce(work: Work[T], conn: AsyncConnection) -> T:
+    if isinstance(work, Statement):
+        return await aexecute(work, conn)
+    async with conn.transaction():
+        return await adrive(work, conn)
 
 
 async def adrive(flow: Flow[T], conn: AsyncConnection) -> T:
@@ -275,75 +308,3 @@ def bundled_pgmq() -> str | None:
         return None
     text: str = get_embedded_install_sql()
     return text
-
-
-@contextmanager
-def translated(statement: Statement[Any]) -> Iterator[None]:
-    """Driver errors with a known cause → ours, which say what to do; others pass as they are."""
-    try:
-        yield
-    except psycopg.Error as exc:
-        if (known := _known(statement, exc)) is not None:
-            raise known from exc
-        raise
-
-
-def _known(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | None:
-    text = exc.diag.message_primary or str(exc)
-    queue_name = statement.queue_name
-    if isinstance(exc, pg.InsufficientPrivilege) and statement.name in ("create_guard", "drop_guard"):
-        return errors.GuardMissing(
-            "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "
-            f"({text}): {compose(statement).as_string(None)}"
-        )
-    if isinstance(exc, pg.InsufficientPrivilege):
-        return errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
-    if isinstance(exc, (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction)):
-        return _missing(queue_name, exc, text)
-    if isinstance(exc, pg.InvalidColumnReference) and statement.name in ("send_queued", "send_query_queued"):
-        return errors.GuardMissing(
-            f"Queue {queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing was sent. "
-            f"PgmqHook().guard_queue({queue_name!r}) makes it."
-        )
-    if isinstance(exc, pg.SyntaxError) and statement.fragments:
-        return errors.InvalidQuery(
-            f"{text}. It must be one statement, without a semicolon inside: "
-            + next(iter(statement.fragments.values())).strip()
-        )
-    if isinstance(exc, pg.UniqueViolation) and statement.name in (
-        "send_new",
-        "send_once",
-        "send_query_once",
-        "create_guard",
-    ):
-        return _unique(statement, exc)
-    return None
-
-
-def _missing(queue_name: str | None, exc: psycopg.Error, text: str) -> errors.PgmqError | None:
-    if "airflow_pgmq." in text:
-        return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
-    if isinstance(exc, pg.UndefinedTable) and queue_name and "pgmq." in text and "pgmq.meta" not in text:
-        return errors.QueueNotFound(queue_name)
-    if isinstance(exc, pg.UndefinedFunction) and "pgmq." in text and 'schema "pgmq"' not in text:
-        return errors.FeatureMissing(f"{text}: this PGMQ is too old for it, or PGMQ is not installed.")
-    if "pgmq" in text:
-        return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
-    return None
-
-
-def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqError:
-    detail = exc.diag.message_detail or ""
-    if statement.name == "create_guard":
-        return errors.GuardMissing(
-            f"Queue {statement.queue_name!r} holds messages with the same dedup key ({detail}), so the "
-            "unique index cannot be built. Consume or cancel all but one of them, then try again."
-        )
-    if statement.name == "send_new" and exc.diag.table_name == "dedup_ledger":
-        return errors.LostRace(detail)
-    why = (detail or str(exc)).rstrip(".")
-    refused = (
-        f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "
-        "per queue. What was committed before of a large batch stands."
-    )
-    return errors.DuplicateMessage(statement.queue_name or "", [], refused)

@@ -9,6 +9,8 @@ PgmqError
 ├── MessagesFailed       a drain ended, and messages of it failed
 ├── MessageLost          somebody else has read a message since, so its ack was refused
 ├── DuplicateMessage     a dedup key was taken and `on_duplicate="fail"` was asked for
+├── NotConnected         no server answered, or it refused the connection
+├── BrokenOff            the server did not finish: a timeout, a lock, a shutdown, a server that only reads
 ├── QueueNotFound        the queue does not exist
 ├── NotInstalled         PGMQ or the schema `airflow_pgmq` is missing from the database
 ├── FeatureMissing       this PGMQ is older than what was asked of it
@@ -21,11 +23,14 @@ PgmqError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 
 class PgmqError(Exception):
     """Base of all errors that this package raises on purpose."""
+
+    #: What may be told to who may not read the connection: the text quotes hosts, roles, keys and messages.
+    public: ClassVar[str] = "the database refused what was asked of it"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited one would call the class with the text, whatever its constructor takes.
@@ -98,6 +103,28 @@ class DuplicateMessage(PgmqError):
         )
 
 
+class NotConnected(PgmqError):
+    """There is no server, or it does not let this connection in; the text says which, and what to correct."""
+
+    public = "there is no connection to the database"
+
+    def __init__(self, words: str, mend: str) -> None:
+        self.words = words
+        self.mend = mend
+        super().__init__(f"{words} {mend}")
+
+
+class BrokenOff(PgmqError):
+    """The server did not finish, and what its transaction did is undone; the text says why and what to do."""
+
+    public = "the database did not finish what was asked of it"
+
+    def __init__(self, words: str, mend: str) -> None:
+        self.words = words
+        self.mend = mend
+        super().__init__(f"{words} {mend}")
+
+
 class QueueNotFound(PgmqError):
     """The queue has no table in the database of this connection."""
 
@@ -112,9 +139,13 @@ class QueueNotFound(PgmqError):
 class NotInstalled(PgmqError):
     """PGMQ or our own schema is missing and could not be installed."""
 
+    public = "PGMQ or the schema airflow_pgmq is not in the database"
+
 
 class FeatureMissing(PgmqError):
     """The PGMQ in this database lacks a function that the call needs."""
+
+    public = "the PGMQ in the database is too old for it"
 
 
 class GuardMissing(PgmqError):
@@ -123,6 +154,8 @@ class GuardMissing(PgmqError):
 
 class PermissionDenied(PgmqError):
     """The role may not do this; the text holds Postgres's own words."""
+
+    public = "the role of the connection may not do it"
 
 
 class LostRace(PgmqError):
