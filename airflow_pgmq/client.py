@@ -1,49 +1,48 @@
-"""The only module that talks to psycopg: runs statements and flows, sync and async, and names its errors."""
+"""Runs statements and flows on psycopg, sync and async; what is under it in `driver` talks to it, too."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import selectors
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors as pg
-from psycopg import sql
 from psycopg.rows import dict_row
-from psycopg.types.json import set_json_loads
 
 from airflow_pgmq import errors
-from airflow_pgmq.core import payload
+from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.driver import sessions
+from airflow_pgmq.driver.composing import compose
+from airflow_pgmq.driver.connecting import DEFAULTS
+from airflow_pgmq.driver.connecting import KEEPALIVES as KEEPALIVES
+from airflow_pgmq.driver.connecting import answers as answers
+from airflow_pgmq.driver.connecting import connect as connect
+from airflow_pgmq.driver.connecting import hears as hears
+from airflow_pgmq.driver.connecting import stores_all_text as stores_all_text
+from airflow_pgmq.driver.connecting import versions as versions
+from airflow_pgmq.driver.translation import connecting, translated, what_is_missing
+from airflow_pgmq.driver.values import AsyncCursor, Cursor
 from airflow_pgmq.statements import Flow, Statement, schema
-from airflow_pgmq.translation import connecting, translated, what_is_missing
+from airflow_pgmq.statements.sessions import make_ours
 
 T = TypeVar("T")
-Connection = psycopg.Connection[Any]
+Connection = sessions.Connection
 AsyncConnection = psycopg.AsyncConnection[Any]
 Work = Statement[T] | Flow[T]
 
 OperationalError = psycopg.OperationalError
-LockNotAvailable = pg.LockNotAvailable
-QueryCanceled = pg.QueryCanceled
 DriverError = psycopg.Error
 
-#: What passes by itself: no way to the server, or after a failover to a standby that is not promoted yet.
-OUTAGES = (psycopg.OperationalError, pg.ReadOnlySqlTransaction)
+#: A lock was waited for in vain, on a connection of ours or on another.
+LockNotAvailable = (errors.LockTimeout, pg.LockNotAvailable)
 
-#: A peer that is gone without a word is noticed after 11 seconds instead of two hours.
-KEEPALIVES = {
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-    "connect_timeout": 5,
-}
+#: What passes by itself: no way to the server, or after a failover to a standby that is not promoted yet, or
+#: others held a lock for too long.
+OUTAGES = (psycopg.OperationalError, pg.ReadOnlySqlTransaction, errors.LimitReached)
 
 #: Errors that may mean that PGMQ as a whole is missing.
 NOT_THERE = (errors.QueueNotFound, errors.FeatureMissing, errors.NotInstalled)
@@ -54,57 +53,40 @@ RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
 ATTEMPTS = 6
 
 
-def connect(arguments: Mapping[str, Any]) -> Connection:
-    """Open a connection; libpq's arguments."""
+async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = None) -> AsyncConnection:
+    """Open a connection of our own, in autocommit mode, which is kept."""
+    limits = limits or Limits()
     with connecting():
-        conn = psycopg.connect(**arguments)
-    set_json_loads(payload.loads, conn)
+        conn = await psycopg.AsyncConnection.connect(
+            autocommit=True, **{**DEFAULTS, "connect_timeout": 5, **arguments}
+        )
+    try:
+        await conn.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+        has_it_alone = await aexecute(_settings(conn, limits), conn)
+    except BaseException:
+        await conn.close()
+        raise
+    sessions.keep(conn, sessions.Session(limits, is_pooled=not has_it_alone))
     return conn
 
 
-async def connect_async(arguments: Mapping[str, Any]) -> AsyncConnection:
-    """Open a connection that is kept: in autocommit mode, and a peer that vanishes is noticed."""
-    with connecting():
-        conn = await psycopg.AsyncConnection.connect(autocommit=True, **{**KEEPALIVES, **arguments})
-    set_json_loads(payload.loads, conn)
-    return conn
-
-
-def versions() -> tuple[str, int]:
-    """Of psycopg, and of the libpq that it uses, as libpq numbers it."""
-    return psycopg.__version__, psycopg.pq.version()
-
-
-def hears(conn: Connection, seconds: float) -> bool:
-    """Whether a notification reaches a listening connection in time."""
-    return any(True for _ in conn.notifies(timeout=seconds, stop_after=1))
-
-
-def answers(conn: Connection, seconds: float) -> bool:
-    """Whether the server answers in time, on a connection that was idle.
-
-    No statement of the driver's: their time is limited only by a server that is alive.
-    """
-    with suppress(OperationalError), selectors.DefaultSelector() as selector:
-        conn.pgconn.send_query(b"SELECT")
-        selector.register(conn.fileno(), selectors.EVENT_READ)
-        if not selector.select(seconds):
-            return False
-        statuses = [result.status for result in iter(conn.pgconn.get_result, None)]
-        return statuses == [psycopg.pq.ExecStatus.TUPLES_OK]
-    return False
+def _settings(conn: psycopg.BaseConnection[Any], limits: Limits) -> Statement[bool]:
+    return make_ours(conn.info.backend_pid, limits, conn.info.server_version, sessions.encoding(conn))
 
 
 class Client:
-    """Runs statements on connections that `connect` opens, one per call, or on the caller's.
+    """Runs statements on connections of its own, one per call, or on the caller's.
 
-    `first` is run first in each transaction, such as a limit that holds for it alone.
+    :param connect: opens a connection
+    :param limits: of each transaction on a connection of its own
     """
 
-    def __init__(self, connect: Callable[[], Connection], first: Statement[Any] | None = None) -> None:
-        self.connect = connect
-        self._first = first
+    def __init__(self, connect: Callable[[], Connection], limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._connect = connect
         self._checked: set[str] = set()
+        #: Connections that are lent, and what serves in their place since they were lost.
+        self._lent: dict[Connection, Connection] = {}
 
     def once(self, what: str, check: Callable[[], object]) -> None:
         """Run a check the first time only."""
@@ -116,47 +98,93 @@ class Client:
         """Run that check again next time."""
         self._checked.discard(what)
 
+    def open(self, limits: Limits | None = None) -> Connection:
+        """A connection of our own, in autocommit mode, which the caller closes.
+
+        What its session says does not matter: where it is ours alone, one statement gives it the isolation,
+        limits and encoding that we need. A pooler lends it by transaction, which then sets them.
+
+        :param limits: other ones, as `UNLIMITED` for a transaction around a user's code
+        """
+        limits = limits or self.limits
+        with connecting():
+            conn = self._connect()
+        try:
+            conn.autocommit = True
+            conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            has_it_alone = execute(_settings(conn, limits), conn)
+        except BaseException:
+            conn.close()
+            raise
+        sessions.keep(conn, sessions.Session(limits, is_pooled=not has_it_alone))
+        return conn
+
     @contextmanager
-    def connection(self, conn: Connection | None = None) -> Iterator[Connection]:
+    def connection(
+        self, conn: Connection | None = None, *, limits: Limits | None = None
+    ) -> Iterator[Connection]:
         """The caller's connection as it is, or one of our own, closed afterwards."""
         if conn is not None:
             yield conn
             return
-        with connecting():
-            opened = self.connect()
-        with opened as own:
-            own.autocommit = True
+        own = self.open(limits)
+        self._lent[own] = own
+        try:
+            with own:
+                yield own
+        finally:
+            self._lent.pop(own).close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection of ours with an open transaction, for several verbs in one: their `conn`."""
+        with self.connection() as own, sessions.Transaction(own):
             yield own
 
     def run(self, make: Callable[[], Work[T]], conn: Connection | None = None) -> T:
         """Run a statement or a flow as one transaction; inside the caller's, if there is one.
 
-        `make` builds the work anew for each attempt: a lost race (deadlock, serialization) of a
-        transaction of our own is run again, one of the caller's is the caller's to run again.
+        `make` builds the work anew for each attempt: a transaction of our own that lost a race (deadlock,
+        serialization) or its connection is run again, one of the caller's is the caller's to run again.
         """
-        if conn is not None:
-            with _asked_again(conn), _joined(conn):
-                return self._drive(make, conn)
-        with self.connection() as own:
-            return self.attempt(make, own)
+        if conn is None:
+            with self.connection() as own:
+                return self.attempt(make, own)
+        current = self._lent.get(conn, conn)
+        if current.autocommit and sessions.is_idle(current):
+            return self.attempt(make, conn)
+        with _asked_again(conn), translated(None, conn), sessions.joined(conn):
+            return drive(make(), conn)
 
     def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
-        """Run as one transaction of a connection of our own, again after a lost race."""
+        """Run as one transaction of our own; again after a lost race or, on another connection, a lost one.
+
+        A process that was frozen finds its transaction gone and its locks free: nothing of it was done.
+        """
         for attempt in range(ATTEMPTS):
+            conn = self._lent.get(own, own)
+            transaction = sessions.Transaction(conn)
             try:
-                with _asked_again(own), own.transaction():
-                    return self._drive(make, own)
+                with _asked_again(conn):
+                    return _transact(make(), transaction, conn)
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
+                    raise
+            except (DriverError, errors.LimitReached) as exc:
+                if attempt == ATTEMPTS - 1 or not transaction.is_undone or not self._reconnect(own, exc):
                     raise
             # Not a wait for an event: racers that lost together must not come back together.
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 
-    def _drive(self, make: Callable[[], Work[T]], conn: Connection) -> T:
-        if self._first is not None:
-            execute(self._first, conn)
-        return drive(make(), conn)
+    def _reconnect(self, own: Connection, exc: Exception) -> bool:
+        """Let another connection serve in the place of one that we lent and that is lost."""
+        lost = self._lent.get(own)
+        if lost is None or not lost.closed or (isinstance(exc, errors.LimitReached) and not exc.is_frozen):
+            return False
+        session = sessions.of(lost)
+        self._lent[own] = self.open(session.limits if session else None)
+        return True
 
     def ensure_schema(self, conn: Connection | None = None) -> None:
         """Make sure that our schema is there; installs it where the role may."""
@@ -178,10 +206,9 @@ class Client:
 
 @contextmanager
 def _asked_again(conn: Connection) -> Iterator[None]:
-    """Around a transaction: errors of its end are ours too, and what is missing is looked up after it."""
+    """Around a transaction: what is missing is looked up after it, where Postgres answers again."""
     try:
-        with translated():
-            yield
+        yield
     except NOT_THERE as exc:
         found = None
         # The connection may be gone, too, or the role may not look.
@@ -190,16 +217,12 @@ def _asked_again(conn: Connection) -> Iterator[None]:
         raise what_is_missing(exc, found) from exc.__cause__
 
 
-@contextmanager
-def _joined(conn: Connection) -> Iterator[None]:
-    """A savepoint inside the caller's transaction, so that an error of ours leaves theirs usable.
-
-    psycopg's `transaction()` would commit a connection that is idle, so the transaction is begun first.
-    """
-    if not conn.autocommit and conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-        conn.execute("SELECT 1")
-    with conn.transaction():
-        yield
+def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
+    if isinstance(work, Statement) and sessions.needs_no_begin(conn):
+        transaction.is_undone = False
+        return execute(work, conn)
+    with translated(None, conn), transaction:
+        return drive(work, conn)
 
 
 def drive(work: Work[T], conn: Connection) -> T:
@@ -216,18 +239,28 @@ def drive(work: Work[T], conn: Connection) -> T:
 
 
 def execute(statement: Statement[T], conn: Connection) -> T:
-    """Run one statement; its rows come as mappings, whatever the connection's row factory is."""
-    with translated(statement), conn.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(compose(statement), statement.params or None, prepare=False)
+    """Run one statement; its rows come as mappings of our values, whatever the connection's are."""
+    with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
+        cursor.execute(compose(statement), statement.params or None, prepare=False, binary=_is_one(statement))
         return statement.decode(cursor.fetchall() if cursor.description else [])
 
 
 async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
     """The same on the event loop."""
-    with translated(statement):
-        async with conn.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(compose(statement), statement.params or None, prepare=False)
+    with translated(statement, conn):
+        async with AsyncCursor(conn, row_factory=dict_row) as cursor:
+            await cursor.execute(
+                compose(statement).as_bytes(None),
+                statement.params or None,
+                prepare=False,
+                binary=_is_one(statement),
+            )
             return statement.decode(await cursor.fetchall() if cursor.description else [])
+
+
+def _is_one(statement: Statement[Any]) -> bool:
+    # Only text comes back from a script of several.
+    return statement.script is None or bool(statement.params)
 
 
 async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:
@@ -237,8 +270,7 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
     """
     for attempt in range(ATTEMPTS):
         try:
-            with translated():
-                return await _aonce(work() if callable(work) else work, conn)
+            return await _atransact(work() if callable(work) else work, conn)
         except NOT_THERE as exc:
             found = None
             with suppress(errors.PgmqError, psycopg.Error):
@@ -251,53 +283,25 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
     raise AssertionError("unreachable")
 
 
-async def _aonce(work: Work[T], conn: AsyncConnection) -> T:
+async def _atransact(work: Work[T], conn: AsyncConnection) -> T:
+    if isinstance(work, Statement) and sessions.needs_no_begin(conn):
+        return await aexecute(work, conn)
+    with translated(None, conn):
+        async with sessions.AsyncTransaction(conn):
+            return await adrive(work, conn)
+
+
+async def adrive(work: Work[T], conn: AsyncConnection) -> T:
+    """`drive` on the event loop."""
     if isinstance(work, Statement):
         return await aexecute(work, conn)
-    async with conn.transaction():
-        return await adrive(work, conn)
-
-
-async def adrive(flow: Flow[T], conn: AsyncConnection) -> T:
-    """`drive` for a flow on the event loop."""
     try:
-        statement = next(flow)
+        statement = next(work)
         while True:
-            statement = flow.send(await aexecute(statement, conn))
+            statement = work.send(await aexecute(statement, conn))
     except StopIteration as stop:
         result: T = stop.value
         return result
-
-
-def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
-    """Put quoted identifiers into the query; a script without any is taken as it is."""
-    if statement.script is not None and not statement.identifiers:
-        return sql.SQL(statement.script)
-    return _compose(
-        statement.sql,
-        tuple(statement.identifiers.items()),
-        statement.columns,
-        tuple(statement.fragments.items()),
-        bool(statement.params),
-    )
-
-
-@lru_cache(maxsize=512)
-def _compose(
-    text: str,
-    identifiers: tuple[tuple[str, tuple[str, ...]], ...],
-    columns: tuple[str, ...],
-    fragments: tuple[tuple[str, str], ...],
-    has_params: bool,
-) -> sql.Composed:
-    def quoted(*path: str) -> sql.Identifier:
-        # Beside parameters a percent sign begins one, in a name too, and the driver does not double it.
-        return sql.Identifier(*(name.replace("%", "%%") if has_params else name for name in path))
-
-    parts: dict[str, sql.Composable] = {name: quoted(*path) for name, path in identifiers}
-    parts["columns"] = sql.SQL(", ").join(map(quoted, columns))
-    parts.update((name, sql.SQL(own)) for name, own in fragments)
-    return sql.SQL(text).format(**parts)
 
 
 def bundled_pgmq() -> str | None:

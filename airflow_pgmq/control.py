@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq import ticker
-from airflow_pgmq.core import jobs, payload, slots
+from airflow_pgmq.core import jobs, outgoing, payload
 from airflow_pgmq.core.batch import Batch
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.errors import JobNotFound
@@ -15,10 +15,10 @@ from airflow_pgmq.statements import Flow, periodic, sending
 
 def pause(namespace: str, name: str) -> Flow[int]:
     """Stop a job and take back what it enqueued ahead of time; how many messages that were."""
-    row = yield from _locked(namespace, name)
-    withdrawn = yield from ticker.withdraw(namespace, [_stored(name, row)], row["now"])
+    now, _ = yield from _locked(namespace, name)
+    withdrawn = yield from periodic.withdraw(namespace, [name], after=now - jobs.MAX_JITTER, now=now)
     count, first_slot = withdrawn.get(name, (0, None))
-    yield periodic.pause(namespace, name, first_slot)
+    yield periodic.pause(namespace, name, first_slot, now)
     return count
 
 
@@ -30,23 +30,15 @@ def resume(namespace: str, name: str) -> Flow[None]:
 
 def run_now(namespace: str, name: str, source: dict[str, Any] | None = None) -> Flow[SendResult]:
     """Send one message of the job at once, next to its slots, as it was last deployed."""
-    row = yield from _locked(namespace, name)
-    definition = row["definition"]
-    now = row["now"]
-    headers = {**definition["headers"], "job": name, "namespace": namespace, "version": definition["version"]}
-    headers |= {"slot": slots.text(now), **({"source": source} if source else {})}
-    if definition["ttl"] is not None:
-        headers["expires_at"] = (now + timedelta(seconds=definition["ttl"])).isoformat()
-    if definition["group"] is not None:
-        headers["x-pgmq-group"] = definition["group"]
-    key = f"{namespace}/{name}/now/{now.isoformat()}"
+    now, definition = yield from _locked(namespace, name)
+    job = jobs.PeriodicJob.from_definition(name, definition)
     batch = Batch(
-        [payload.dumps(definition["message"], max_bytes=None)],
-        headers=[payload.dumps_headers(headers)],
-        keys=[key],
+        [job.message_json],
+        headers=[payload.dumps_headers(outgoing.headers(job, now, namespace, source))],
+        keys=[f"{namespace}/{name}/now/{now.isoformat()}"],
     )
     results: list[SendResult] = yield from sending.keyed(
-        row["queue_name"], batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
+        job.queue_name, batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
     )
     return results[0]
 
@@ -56,19 +48,17 @@ def remove(namespace: str) -> Flow[int]:
     locked = yield periodic.lock_namespace(namespace)
     if locked is None:
         return 0
-    stored = yield periodic.stored_jobs(namespace)
-    withdrawn = yield from ticker.withdraw(namespace, stored, locked["now"])
+    names = [job.name for job in (yield periodic.stored_jobs(namespace))]
+    now = locked["now"]
+    withdrawn = yield from periodic.withdraw(namespace, names, after=now - jobs.MAX_JITTER, now=now)
     yield periodic.remove_namespace(namespace)
     return sum(count for count, _ in withdrawn.values())
 
 
-def _locked(namespace: str, name: str) -> Flow[Any]:
-    yield periodic.lock_namespace(namespace)
+def _locked(namespace: str, name: str) -> Flow[tuple[datetime, Mapping[str, Any]]]:
+    """The time and the job's definition, under the namespace's lock."""
+    locked = yield periodic.lock_namespace(namespace)
     row = yield periodic.definition(namespace, name)
-    if row is None:
+    if locked is None or row is None:
         raise JobNotFound(namespace, name)
-    return row
-
-
-def _stored(name: str, row: Any) -> jobs.Stored:
-    return jobs.Stored(name, 0, "", row["queue_name"], row["watermark"], row["next_slot"], row["paused"])
+    return locked["now"], row["definition"]

@@ -12,7 +12,7 @@ from airflow_pgmq.core import findings, names, rights
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
-from airflow_pgmq.errors import BrokenOff, NotConnected
+from airflow_pgmq.errors import Unanswered
 from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import doctor as asking
 from airflow_pgmq.statements import periodic, queues, watching
@@ -43,7 +43,7 @@ def examine(
             found += judge(standing)
             if standing.server["pgmq"] and standing.server["headers"]:
                 found += _examine_queues(client, conn, standing, patience)
-    except (NotConnected, BrokenOff) as exc:
+    except Unanswered as exc:
         found.append(findings.unanswered(exc))
     return sorted(found, key=lambda problem: problem.severity != "error")
 

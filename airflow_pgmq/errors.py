@@ -8,11 +8,16 @@ PgmqError
 ├── InvalidOutcome       a consuming function returned what is no outcome
 ├── MessagesFailed       a drain ended, and messages of it failed
 ├── MessageLost          somebody else has read a message since, so its ack was refused
+├── NotSent              the database took messages and did not show them: a policy or a trigger hides them
 ├── DuplicateMessage     a dedup key was taken and `on_duplicate="fail"` was asked for
-├── NotConnected         no server answered, or it refused the connection
-├── BrokenOff            the server did not finish: a timeout, a lock, a shutdown, a server that only reads
+├── Unanswered           the server did not do what it could do at another time
+│   ├── NotConnected     there is none, or it refused the connection
+│   ├── BrokenOff        it did not finish: a timeout, a lock, a shutdown, a server that only reads
+│   └── LimitReached     a transaction of ours took longer than `[pgmq]` in Airflow's configuration lets it
+│       └── LockTimeout  it waited for a lock
 ├── QueueNotFound        the queue does not exist
 ├── NotInstalled         PGMQ or the schema `airflow_pgmq` is missing from the database
+├── CodeTooOld           the schema `airflow_pgmq` needs a newer release of this package
 ├── FeatureMissing       this PGMQ is older than what was asked of it
 ├── GuardMissing         the unique index behind `dedup_scope="queued"` is missing or cannot be made
 ├── PermissionDenied     the role lacks a right
@@ -24,6 +29,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+
+#: What our schema raises for code that is too old for it.
+CODE_TOO_OLD = "PQ001"
 
 
 class PgmqError(Exception):
@@ -89,6 +97,18 @@ class MessageLost(PgmqError):
         )
 
 
+class NotSent(PgmqError):
+    """Messages were inserted and are not there, so nobody can say what became of their keys."""
+
+    def __init__(self, queue_name: str, count: int) -> None:
+        self.queue_name = queue_name
+        super().__init__(
+            f"{count} message(s) for queue {queue_name!r} were neither sent nor duplicates, however often "
+            "they were tried: row level security or a trigger hides or swallows them. Nothing of this "
+            "transaction was sent; docs/permissions.md says which policies a role needs."
+        )
+
+
 class DuplicateMessage(PgmqError):
     """A dedup key was already taken; nothing of the call was sent, unless the text says otherwise."""
 
@@ -103,19 +123,8 @@ class DuplicateMessage(PgmqError):
         )
 
 
-class NotConnected(PgmqError):
-    """There is no server, or it does not let this connection in; the text says which, and what to correct."""
-
-    public = "there is no connection to the database"
-
-    def __init__(self, words: str, mend: str) -> None:
-        self.words = words
-        self.mend = mend
-        super().__init__(f"{words} {mend}")
-
-
-class BrokenOff(PgmqError):
-    """The server did not finish, and what its transaction did is undone; the text says why and what to do."""
+class Unanswered(PgmqError):
+    """The server did not do what it could do at another time: why, and what to do about it."""
 
     public = "the database did not finish what was asked of it"
 
@@ -123,6 +132,16 @@ class BrokenOff(PgmqError):
         self.words = words
         self.mend = mend
         super().__init__(f"{words} {mend}")
+
+
+class NotConnected(Unanswered):
+    """There is no server, or it does not let this connection in."""
+
+    public = "there is no connection to the database"
+
+
+class BrokenOff(Unanswered):
+    """The server did not finish, and what its transaction did is undone."""
 
 
 class QueueNotFound(PgmqError):
@@ -142,6 +161,10 @@ class NotInstalled(PgmqError):
     public = "PGMQ or the schema airflow_pgmq is not in the database"
 
 
+class CodeTooOld(PgmqError):
+    """A newer release has upgraded the schema, and this one would break its promises: nothing was done."""
+
+
 class FeatureMissing(PgmqError):
     """The PGMQ in this database lacks a function that the call needs."""
 
@@ -156,6 +179,56 @@ class PermissionDenied(PgmqError):
     """The role may not do this; the text holds Postgres's own words."""
 
     public = "the role of the connection may not do it"
+
+
+class LimitReached(Unanswered):
+    """A limit of the section `[pgmq]` ended a transaction; nothing of it was done."""
+
+    def __init__(self, setting: str, sqlstate: str, words: str, mend: str) -> None:
+        #: The option's name.
+        self.setting = setting
+        self.sqlstate = sqlstate
+        super().__init__(words, mend)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it was this process that stood still."""
+        return self.setting == "idle_in_transaction_timeout"
+
+
+class LockTimeout(LimitReached):
+    """Somebody else held a lock for too long."""
+
+
+def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
+    """The error for what Postgres says when a limit was reached."""
+    advice = "Try again, or raise the limit in Airflow's configuration."
+    if sqlstate == "55P03":
+        return LockTimeout(
+            "lock_timeout",
+            sqlstate,
+            f"Somebody held a lock for longer than [pgmq] lock_timeout, so nothing was done ({text}).",
+            "Who waits: SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0; "
+            f"and pg_blocking_pids(pid) says for whom. {advice}",
+        )
+    if sqlstate == "25P03":
+        return LimitReached(
+            "idle_in_transaction_timeout",
+            sqlstate,
+            "This process stood still inside a transaction for longer than [pgmq] "
+            "idle_in_transaction_timeout, so Postgres ended the transaction for the others' sake. Nothing of "
+            f"it was done ({text}).",
+            advice,
+        )
+    if sqlstate in ("57014", "25P04"):
+        return LimitReached(
+            "transaction_timeout",
+            sqlstate,
+            "A transaction took longer than [pgmq] transaction_timeout, or somebody cancelled it, so nothing "
+            f"of it was done ({text}).",
+            "Do less at once, or raise the limit in Airflow's configuration.",
+        )
+    return None
 
 
 class LostRace(PgmqError):

@@ -17,7 +17,7 @@ from airflow_pgmq.statements import Flow, maintenance, overview, reading, sendin
 
 #: Batches of one archive in one run.
 BATCHES = 10
-#: Pages of the ledger that are looked through: 8 MB, about 80,000 rows.
+#: Pages of ledger and slots that are looked through: 8 MB, about 80,000 rows.
 LEDGER_PAGES = 1024
 
 
@@ -56,6 +56,7 @@ def maintain(
     with client.connection() as conn:
         summary.sampled = sampling.take(client, conn)
         client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
+        client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)
         _, tables = client.run(overview.tables, conn)
         pruned = {table.queue_name for table in tables} if queue_names is None else set(queue_names)
         for table in tables:
@@ -67,7 +68,7 @@ def maintain(
                     # One by one: what is removed is committed, whatever stops the next batch.
                     for removed in _prune(client, conn, table.queue_name, archive_retention):
                         summary.removed += removed
-            except (PermissionDenied, LockNotAvailable):
+            except (PermissionDenied, *LockNotAvailable):
                 summary.skipped.append(table.queue_name)
     return summary
 
@@ -76,7 +77,7 @@ def expire(queue_name: str) -> Flow[int]:
     """Archive expired messages of a stretch of the queue, unless somebody reads them meanwhile; how many."""
     rows = yield from overview.briefly(maintenance.expiring(queue_name))
     expired = [
-        {"msg_id": row["msg_id"], "read_ct": row["read_ct"]}
+        {name: row[name] for name in ("msg_id", "read_ct", "enqueued_at")}
         for row in rows
         # As consumers decide it: anybody may write that header, and a text that is no time is none.
         if (at := Message.expiry(row["expires_at"])) is not None and at <= row["now"]

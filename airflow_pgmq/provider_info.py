@@ -52,7 +52,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "options": {
                         "label": "Server options",
-                        "description": "Given to the server at connection, for example: -c lock_timeout=10s",
+                        "description": "Given to the server at connection, for example: -c work_mem=64MB",
                         "schema": {"type": ["string", "null"]},
                     },
                 },
@@ -88,6 +88,31 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "integer",
                         "example": None,
                         "default": "49152",
+                    },
+                    "lock_timeout": {
+                        "description": "Seconds that a transaction of the provider's waits for a lock. "
+                        "0: without limit.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "30",
+                    },
+                    "idle_in_transaction_timeout": {
+                        "description": "Seconds after which Postgres ends a transaction of a process that "
+                        "stands still, so that others go on. None around the work of a transactional "
+                        "consumer. 0: without limit.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "10",
+                    },
+                    "transaction_timeout": {
+                        "description": "Seconds that a transaction of the provider's may take; before "
+                        "Postgres 17, a statement. 0: without limit.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "1800",
                     },
                     "redact_keys": {
                         "description": "JSON keys, separated by commas and in any case, whose values "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from airflow_pgmq.client import Client, Connection, DriverError
+from airflow_pgmq.client import Client, Connection, DriverError, stores_all_text
 from airflow_pgmq.core.batch import Batch, chunks
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.errors import InvalidMessage, LostRace, PermissionDenied
@@ -58,6 +58,9 @@ def send(
         return client.run(lambda: keyed(batch), conn)
     found: list[SendResult] = []
     with client.connection() as own:
+        if not stores_all_text(own):
+            # What it cannot store is found out by sending it.
+            return client.attempt(lambda: keyed(batch), own)
         for positions in chunks(range(len(batch)), batch.chunk_size):
             found += send_chunk(batch.take(positions), own)
         if scope == "once" and (pages := _pages_to_prune(found)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal
 
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.core.payload import DEFAULT_MAX_BYTES
 from airflow_pgmq.core.redaction import DEFAULT_KEYS, parse_keys
 
@@ -17,6 +18,21 @@ def max_message_bytes() -> int:
     from airflow.configuration import conf
 
     return int(conf.getint("pgmq", "max_message_bytes", fallback=DEFAULT_MAX_BYTES))
+
+
+def limits() -> Limits:
+    """`[pgmq] lock_timeout` and so on: how long our transactions may hold others up."""
+    from airflow.configuration import conf
+
+    def seconds(option: str, fallback: float) -> float:
+        return float(conf.getfloat("pgmq", option, fallback=fallback))
+
+    default = Limits()
+    return Limits(
+        seconds("lock_timeout", default.lock),
+        seconds("idle_in_transaction_timeout", default.idle),
+        seconds("transaction_timeout", default.transaction),
+    )
 
 
 def max_xcom_bytes() -> int:

@@ -11,22 +11,24 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow_pgmq import sampling
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import jobs, slots
 from airflow_pgmq.core.batch import chunks
-from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.core.messages import Row, SendResult
-from airflow_pgmq.core.outgoing import Outgoing, batches, outgoing
+from airflow_pgmq.core.jobs import PeriodicJob, Stored
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.outgoing import Outgoing, by_queue, outgoing
 from airflow_pgmq.errors import InvalidJobs, PgmqError
-from airflow_pgmq.statements import Flow, periodic, queues, sending
+from airflow_pgmq.statements import Flow, incarnations, periodic, queues, sending
+from airflow_pgmq.statements.sending import Claim
 
 #: Jobs and slots of one round: bounds its transaction and its memory.
 JOBS_PER_ROUND = 1000
 SLOTS_PER_ROUND = 5000
-#: Pages of the ledger that a tick looks through for expired rows: 1 MB, about 10,000 rows.
+#: Pages of ledger and slots that a tick looks through for expired rows: 1 MB of each, about 10,000 rows.
 PRUNED_PAGES = 128
 #: A namespace whose owner has been silent for so long may be taken over, for example after a rename.
 SILENT = timedelta(minutes=5)
@@ -48,6 +50,8 @@ class Summary:
     lateness: float = 0.0
     #: Slots left out by a job's catch-up or overlap policy.
     dropped: int = 0
+    #: Slots left out because their time to live would be over before anybody could see them.
+    expired: int = 0
     #: Jobs left to a newer version of this code, those that only it knows among them.
     outdated: int = 0
     #: `sent` and `duplicates`, each by queue.
@@ -60,12 +64,15 @@ class Summary:
             setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
         self.lateness = lateness
 
-    def count(self, items: Sequence[Outgoing], results: Mapping[str, SendResult], now: datetime) -> None:
-        """Count what became of slots."""
+    def count(self, items: Sequence[Outgoing], claims: Mapping[str, Claim], now: datetime) -> None:
+        """Count what became of slots; those without a claim had expired."""
         self.slots += len(items)
         for item in items:
+            if item.key not in claims:
+                self.expired += 1
+                continue
             queue_name = item.job.queue_name
-            if results[item.key].status != "sent":
+            if claims[item.key][0] != "sent":
                 self.duplicates += 1
                 self.by_queue[queue_name, "duplicates"] += 1
                 continue
@@ -86,11 +93,18 @@ class Summary:
 class _Deployed:
     """What the rounds of a tick need to know of its deploy."""
 
-    window: slots.Window
+    #: Up to where they enqueue.
+    horizon: datetime
     #: Of the set of jobs in force; when it changes, another tick has deployed.
     fingerprint: str
     outdated: frozenset[str] = frozenset()
-    withdrawn: int = 0
+
+
+@dataclass(frozen=True)
+class _Behind:
+    """A deploy waits until what the old definitions have to send up to some instant is sent."""
+
+    until: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +131,19 @@ class Tick:
         client.once("schema", client.ensure_schema)
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
-            client.run(self._check_queues, conn)
-            deployed = client.attempt(self._deploy, conn)
-            summary.withdrawn = deployed.withdrawn
+            client.attempt(self._check_queues, conn)
+            counts, deployed = client.attempt(self._deploy, conn)
+            while isinstance(deployed, _Behind):
+                summary.add(counts)
+                counts, deployed = client.attempt(partial(self._deploy, deployed.until), conn)
+            summary.add(counts)
             summary.outdated = len(deployed.outdated)
             more = True
             while more:
-                counts, more = client.attempt(lambda: self._round(deployed), conn)
+                counts, more = client.attempt(partial(self._round, deployed), conn)
                 summary.add(counts)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
+            client.attempt(lambda: sending.prune_slots(PRUNED_PAGES), conn)
             sampling.take_if_allowed(client, conn)
         return summary
 
@@ -134,7 +152,7 @@ class Tick:
         client.once("schema", client.ensure_schema)
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
-            client.run(self._check_queues, conn)
+            client.attempt(self._check_queues, conn)
             stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
             paused = {job.name for job in stored if job.paused}
             items = [
@@ -145,12 +163,22 @@ class Tick:
             ]
             for positions in chunks(range(len(items)), SLOTS_PER_ROUND):
                 part = [items[position] for position in positions]
-                sent = client.attempt(lambda part=part: self._send(part), conn)  # type: ignore[misc]
-                summary.count(part, sent, end)
+                summary.add(client.attempt(partial(self._fill, part), conn))
         return summary
 
+    def _fill(self, items: Sequence[Outgoing]) -> Flow[Summary]:
+        """Slots of a backfill; under the namespace's lock, if it has one, so that no tick comes between."""
+        counts = Summary()
+        locked = yield periodic.lock_namespace(self.namespace)
+        now = locked["now"] if locked else (yield periodic.clock())
+        claims = yield from self._send(items, now, is_known=locked is not None and locked["known"])
+        counts.count(items, claims, now)
+        return counts
+
     def _check_queues(self) -> Flow[None]:
-        missing = set((yield queues.missing({job.queue_name for job in self.jobs})))
+        """See that the queues are there, and recognise those that were lost and made again."""
+        found = yield incarnations.standings(job.queue_name for job in self.jobs)
+        missing = {row["queue_name"] for row in found if not row["exists"]}
         if missing:
             raise InvalidJobs(
                 {
@@ -161,38 +189,112 @@ class Tick:
                     if job.queue_name in missing
                 }
             )
+        for row in found:
+            if not row["settled"]:
+                yield from incarnations.settle(row["queue_name"])
 
-    def _deploy(self) -> Flow[_Deployed]:
+    def _deploy(self, until: datetime | None = None) -> Flow[tuple[Summary, _Deployed | _Behind]]:
+        counts = Summary()
         stored = yield periodic.open_namespace(self.namespace, self.owner, self.version)
         self._check_owner(stored)
-        window = slots.Window(stored["now"], stored["now"] + self.look_ahead, self.grace)
+        now = stored["now"]
+        window = slots.Window(now, now + self.look_ahead, self.grace)
+        yield from self._catch_up_with_the_world(stored, window)
         fingerprint = jobs.set_fingerprint(self.jobs)
         if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
-            return _Deployed(window, fingerprint)
+            return counts, _Deployed(window.horizon, fingerprint)
         known = {job.name: job for job in (yield periodic.stored_jobs(self.namespace))}
-        rollback = self.rollback and stored["now"] - stored["version_ticked_at"] >= SILENT
+        rollback = self.rollback and now - stored["version_ticked_at"] >= SILENT
         change = jobs.deploy(
             self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
         )
-        gone = [known[name] for name in (*change.removed, *(job.name for job in change.changed))]
-        withdrawn = yield from withdraw(self.namespace, gone, window.now)
-        watermarks = [(job, window.now) for job in change.added]
-        watermarks += [
-            (job, _done(known[job.name], stored["horizon"], window.now, withdrawn.get(job.name)))
-            for job in change.changed
-        ]
-        for positions in chunks(range(len(watermarks)), JOBS_PER_ROUND):
-            yield periodic.upsert_jobs(self.namespace, [watermarks[position] for position in positions])
+        changed, redefined, old = yield from self._compare(change.changed)
+        behind = yield from self._finish(counts, known, old, replace(window, horizon=until or now), stored)
+        if behind:
+            return counts, _Behind(until or now)
+        if until is not None:
+            # What came due meanwhile is little.
+            yield from self._finish(counts, known, old, replace(window, horizon=now), stored, bounded=False)
+        yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
+        begun = [*change.added, *changed]
+        for positions in chunks(range(len(begun)), JOBS_PER_ROUND):
+            yield periodic.upsert_jobs(self.namespace, [begun[position] for position in positions], now)
+        if redefined:
+            yield periodic.redefine_jobs(self.namespace, redefined)
         if change.removed:
             yield periodic.remove_jobs(self.namespace, change.removed)
         if self.version < stored["version"] and not rollback:
-            return _Deployed(window, stored["fingerprint"], change.outdated)
+            return counts, _Deployed(window.horizon, stored["fingerprint"], change.outdated)
         if change.outdated:
             # While jobs are left alone, every tick has to look again.
             fingerprint = f"partly {fingerprint}"
         yield periodic.deploy_namespace(self.namespace, self.owner, self.version, fingerprint)
-        count = sum(count for count, _ in withdrawn.values())
-        return _Deployed(window, fingerprint, change.outdated, count)
+        return counts, _Deployed(window.horizon, fingerprint, change.outdated)
+
+    def _catch_up_with_the_world(self, stored: Row, window: slots.Window) -> Flow[None]:
+        """A clock that went back, and queues that were lost."""
+        if stored["horizon"] > window.horizon:
+            yield periodic.turn_back(self.namespace, window)
+        if stored["newest_incarnation"] > stored["incarnation"]:
+            yield periodic.note_lost(self.namespace, stored["newest_incarnation"])
+
+    def _compare(
+        self, differing: Sequence[PeriodicJob]
+    ) -> Flow[tuple[list[PeriodicJob], list[PeriodicJob], dict[str, PeriodicJob]]]:
+        """Jobs whose messages change, jobs of which only policies do, and how all of these were deployed."""
+        definitions: dict[str, Any] = {}
+        if differing:
+            names = [job.name for job in differing]
+            definitions = yield periodic.stored_definitions(self.namespace, names)
+        stored = {job.name: jobs.stored_job(job.name, definitions[job.name], job) for job in differing}
+        old = {name: job for name, job in stored.items() if job is not None}
+        redefined = [job for job in differing if job.name in old and old[job.name].sends_as(job)]
+        same = {job.name for job in redefined}
+        return [job for job in differing if job.name not in same], redefined, old
+
+    def _finish(
+        self,
+        counts: Summary,
+        known: Mapping[str, Stored],
+        old: Mapping[str, PeriodicJob],
+        window: slots.Window,
+        stored: Row,
+        *,
+        bounded: bool = True,
+    ) -> Flow[bool]:
+        """Let old definitions send what was due while they were in force; whether there is more.
+
+        A paused job sends nothing: what it missed is dropped with its definition.
+        """
+        late = {
+            name: job
+            for name, job in old.items()
+            if (at := known[name].next_slot) is not None and at <= window.horizon
+        }
+        for name, job in late.items():
+            if known[name].paused:
+                due = slots.due(job, known[name].watermark, known[name].next_slot, window)
+                counts.dropped += due.dropped + len(due.slots)
+        going = {name: job for name, job in late.items() if not known[name].paused}
+        if not going:
+            return False
+        missing = set((yield queues.missing({job.queue_name for job in going.values()})))
+        for name, job in going.items():
+            if job.queue_name in missing:
+                going[name] = replace(job, queue_name=self.by_name[name].queue_name)
+        more = yield from self._advance(
+            counts, going, window, is_known=stored["known"], only=sorted(going), bounded=bounded
+        )
+        return more
+
+    def _take_back(
+        self, counts: Summary, removed: Sequence[str], changed: Sequence[str], now: datetime
+    ) -> Flow[None]:
+        """What nobody has seen: all of a job that is gone, what a changed one has yet to begin."""
+        # Jitter can hold the message of a past slot back.
+        for names, after in ((removed, now - jobs.MAX_JITTER), (changed, now)):
+            withdrawn = yield from periodic.withdraw(self.namespace, names, after=after, now=now)
+            counts.withdrawn += sum(count for count, _ in withdrawn.values())
 
     def _check_owner(self, stored: Row) -> None:
         if stored["owner"] != self.owner and stored["now"] - stored["ticked_at"] < SILENT:
@@ -203,18 +305,61 @@ class Tick:
             )
 
     def _round(self, deployed: _Deployed) -> Flow[tuple[Summary, bool]]:
-        window = deployed.window
         counts = Summary()
         stored = yield periodic.lock_namespace(self.namespace)
         if stored is None or stored["fingerprint"] != deployed.fingerprint:
             # Another deploy came between two rounds: the jobs are now its own to send.
             return counts, False
-        rows = yield periodic.due_jobs(self.namespace, window, sorted(deployed.outdated), JOBS_PER_ROUND)
+        window = slots.Window(stored["now"], deployed.horizon, self.grace)
+        going = {name: job for name, job in self.by_name.items() if name not in deployed.outdated}
+        more = yield from self._send_again(counts, going, window, is_known=stored["known"])
+        if not more:
+            more = yield from self._advance(
+                counts, going, window, is_known=stored["known"], without=sorted(deployed.outdated)
+            )
+        if not more:
+            yield periodic.close_tick(self.namespace, self.owner, self.version, window)
+        return counts, more
+
+    def _send_again(
+        self, counts: Summary, going: Mapping[str, PeriodicJob], window: slots.Window, *, is_known: bool
+    ) -> Flow[bool]:
+        """Send slots whose messages went with their queue, and forget those that no job has any more."""
+        lost = [
+            (row["name"], row["slot"]) for row in (yield periodic.lost_slots(self.namespace, SLOTS_PER_ROUND))
+        ]
+        if not lost:
+            return False
+        paused = {job.name for job in (yield periodic.stored_jobs(self.namespace)) if job.paused}
+        items = [
+            outgoing(going[name], slot, self.namespace, self.source)
+            for name, slot in lost
+            if name in going and name not in paused and slots.has(going[name], slot)
+        ]
+        claims = yield from self._send(items, window.now, is_known=is_known)
+        counts.count(items, claims, window.now)
+        yield periodic.free_slots(self.namespace, lost)
+        return True
+
+    def _advance(
+        self,
+        counts: Summary,
+        going: Mapping[str, PeriodicJob],
+        window: slots.Window,
+        *,
+        is_known: bool,
+        only: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        bounded: bool = True,
+    ) -> Flow[bool]:
+        """Send what is due of these jobs and move their watermarks; whether there is more."""
+        limit = JOBS_PER_ROUND if bounded else None
+        rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
         busy = yield from self._busy(rows)
         items: list[Outgoing] = []
         states: list[dict[str, Any]] = []
         for row in rows:
-            job = self.by_name[row["name"]]
+            job = going[row["name"]]
             due = slots.due(job, row["watermark"], row["next_slot"], window)
             counts.dropped += due.dropped
             wanted = due.slots
@@ -222,88 +367,61 @@ class Tick:
                 counts.dropped += len(wanted)
                 wanted = []
             items += [outgoing(job, slot, self.namespace, self.source) for slot in wanted]
-            states.append(_state(self.namespace, job, due, wanted))
-            if len(items) >= SLOTS_PER_ROUND:
+            states.append(_state(job, due, wanted))
+            if bounded and len(items) >= SLOTS_PER_ROUND:
                 break
-        sent = yield from self._send(items)
-        for state in states:
-            if state["last_key"] is not None:
-                state["last_msg_id"] = sent[state["last_key"]].msg_id
+        claims = yield from self._send(items, window.now, is_known=is_known)
         if states:
-            yield periodic.advance_jobs(self.namespace, states)
-        more = len(states) < len(rows) or len(rows) == JOBS_PER_ROUND
-        if not more:
-            yield periodic.close_tick(self.namespace, self.owner, self.version, window.horizon)
-        counts.count(items, sent, window.now)
-        return counts, more
+            yield periodic.advance_jobs(self.namespace, window.now, states)
+        counts.count(items, claims, window.now)
+        return bounded and (len(states) < len(rows) or len(rows) == JOBS_PER_ROUND)
 
     def _busy(self, rows: Sequence[Row]) -> Flow[set[str]]:
-        """Jobs with `overlap="skip"` whose last message is still in its queue."""
+        """Jobs with `overlap="skip"` whose newest message is still in the queue that it was sent to."""
         last: dict[str, dict[int, Row]] = defaultdict(dict)
         for row in rows:
-            job = self.by_name[row["name"]]
-            if job.overlap == "skip" and row["last_msg_id"] is not None:
-                last[job.queue_name][row["last_msg_id"]] = row
+            if row["last_msg_id"] is not None:
+                last[row["last_queue"]][row["last_msg_id"]] = row
+        missing = set((yield queues.missing(last))) if last else set()
         busy = set()
         for queue_name, by_id in last.items():
-            keys = {msg_id: row["last_key"] for msg_id, row in by_id.items()}
+            if queue_name in missing:
+                continue
+            keys = {
+                msg_id: slots.key(self.namespace, row["name"], row["last_slot"])
+                for msg_id, row in by_id.items()
+            }
             for msg_id in (yield periodic.still_queued(queue_name, keys)):
                 busy.add(by_id[msg_id]["name"])
         return busy
 
-    def _send(self, items: Sequence[Outgoing]) -> Flow[dict[str, SendResult]]:
-        results: dict[str, SendResult] = {}
-        for queue_name, batch in batches(items).items():
-            answers = yield from sending.keyed(
-                queue_name, batch, scope="once", on_duplicate="skip", window=self.dedup_window
+    def _send(self, items: Sequence[Outgoing], now: datetime, *, is_known: bool) -> Flow[dict[str, Claim]]:
+        """Send what has not expired; by key, what became of it.
+
+        :param is_known: whether all that was ever sent is known; otherwise the queue is asked first
+        """
+        claims: dict[str, Claim] = {}
+        for queue_name, queued in by_queue(item for item in items if not item.is_expired(now)).items():
+            if not is_known:
+                yield from periodic.adopt(
+                    self.namespace, queue_name, queued, now=now, window=self.dedup_window
+                )
+            claims |= yield from periodic.send(
+                self.namespace, queue_name, queued, now=now, window=self.dedup_window
             )
-            results.update((str(answer.dedup_key), answer) for answer in answers)
-        yield from self._note_repeats(items, results)
-        return results
-
-    def _note_repeats(self, items: Sequence[Outgoing], results: Mapping[str, SendResult]) -> Flow[None]:
-        """What the page shows as duplicates: a slot stays sent, and was met again."""
-        again = {(item.job.name, item.slot) for item in items if results[item.key].status == "duplicate"}
+        # What the page shows as duplicates: a slot stays sent, and was met again.
+        again = sorted(
+            {(item.job.name, item.slot) for item in items if claims.get(item.key, ("",))[0] == "duplicate"}
+        )
         if again:
-            yield from periodic.note_repeats(self.namespace, sorted(again))
+            yield periodic.note_repeats(self.namespace, again)
+        return claims
 
 
-def withdraw(
-    namespace: str, gone: Sequence[jobs.Stored], now: datetime
-) -> Flow[dict[str, tuple[int, datetime]]]:
-    """Take back what jobs have enqueued ahead of time; by job, how many and the first slot open again."""
-    by_queue: dict[str, dict[str, datetime]] = defaultdict(dict)
-    for job in gone:
-        # Jitter can hold the message of a past slot back.
-        by_queue[job.queue_name][job.name] = now - jobs.MAX_JITTER
-    missing = set((yield queues.missing(by_queue))) if by_queue else set()
-    found: dict[str, tuple[int, datetime]] = {}
-    for queue_name, from_slots in sorted(by_queue.items()):
-        if queue_name not in missing:
-            for row in (yield periodic.withdraw(queue_name, namespace, from_slots)):
-                found[row["name"]] = (row["withdrawn"], row["first_slot"])
-    return found
-
-
-def _done(
-    stored: jobs.Stored, horizon: datetime, now: datetime, withdrawn: tuple[int, datetime] | None
-) -> datetime:
-    """Up to where a changed job's old definition did its work; the new one goes on there, or at now."""
-    just = timedelta(microseconds=1)
-    reached = horizon if stored.next_slot is None else min(stored.next_slot - just, horizon)
-    done = min(max(stored.watermark, reached), now)
-    # Of a slot before now, if jitter had held its message back.
-    return done if withdrawn is None else min(done, withdrawn[1] - just)
-
-
-def _state(namespace: str, job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:
-    last = max(wanted, default=None)
-    key = slots.key(namespace, job.name, last) if last else None
+def _state(job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:
     return {
         "name": job.name,
         "watermark": due.watermark,
         "next_slot": due.next_slot,
-        "last_slot": last,
-        "last_key": key,
-        "last_msg_id": None,
+        "last_slot": max(wanted, default=None),
     }

@@ -20,8 +20,8 @@ SELECT now(), jsonb_build_object('report', 'daily_report', 'customer', number, '
 FROM generate_series(1, {rows}) AS number
 """
 FILL_LEDGER = """
-INSERT INTO airflow_pgmq.dedup_ledger (queue_name, dedup_key, msg_id, first_at, expires_at)
-SELECT '{queue_name}', headers ->> 'dedup_key', msg_id, now(), now() + interval '7 days'
+INSERT INTO airflow_pgmq.dedup_ledger (queue_name, dedup_key, msg_id, first_at, expires_at, incarnation)
+SELECT '{queue_name}', headers ->> 'dedup_key', msg_id, now(), now() + interval '7 days', 0
 FROM pgmq.q_{queue_name}
 """
 

@@ -9,7 +9,7 @@ from statistics import median
 
 from airflow_pgmq import overview
 from airflow_pgmq.client import Client, Connection
-from airflow_pgmq.statements.overview import within
+from airflow_pgmq.core.limits import Limits
 from benchmarks.report import Figure
 from benchmarks.stage import Database, Stage
 
@@ -93,7 +93,7 @@ def _refresh(
     """Milliseconds by the server's log, as the page does it: parsing, planning and running each statement."""
     log = Path(stage.server.log)
     before = log.stat().st_size
-    found = overview.queues(Client(database.connect, first=within(5)), conn)
+    found = overview.queues(Client(database.connect, Limits(transaction=5)), conn)
     with log.open("rb") as file:
         file.seek(before)
         took = sum(float(each) for each in _DURATION.findall(file.read().decode(errors="replace")))

@@ -16,9 +16,9 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from rich.markup import escape
 
 from airflow_pgmq.client import DriverError
-from airflow_pgmq.errors import BrokenOff, NotConnected, NotInstalled, PgmqError
+from airflow_pgmq.driver.translation import words
+from airflow_pgmq.errors import NotInstalled, PgmqError, Unanswered
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.translation import words
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -34,7 +34,7 @@ def looks(function: Command) -> Command:
         try:
             function(args)
         except (PgmqError, AirflowException, DriverError) as exc:
-            is_about_all = isinstance(exc, (NotConnected, BrokenOff, NotInstalled, DriverError))
+            is_about_all = isinstance(exc, (Unanswered, NotInstalled, DriverError))
             fail((f"Connection {args.conn_id}: " if is_about_all else "") + words(exc))
 
     wrapped: Command = suppress_logs_and_warning(providers_configuration_loaded(run))

@@ -21,7 +21,7 @@ BEATS = 4
 class Heartbeat:
     """Renews the visibility timeout of what is held, several times before it runs out.
 
-    A message that somebody else has read meanwhile is fenced off by `read_ct`: it is never renewed, and is
+    A message that somebody else has read meanwhile is fenced off: it is never renewed, and is
     in `lost`. A thread cannot beat while the whole process is frozen, or C code keeps the interpreter's lock;
     then the timeout runs out, and the late ack is refused.
     """
@@ -91,8 +91,7 @@ class Heartbeat:
         if not held:
             return
         if self._conn is None:
-            self._conn = self._client.connect()
-            self._conn.autocommit = True
+            self._conn = self._client.open()
         statement = reading.set_vt(self.queue_name, list(held.values()), self.visibility_timeout)
         ours = drive(statement, self._conn)
         lost = held.keys() - set(ours)

@@ -28,7 +28,7 @@ class Consumer:
 
     Reading is a committed transaction of its own, so a message that kills its readers counts its reads. What
     is read is then ours until its visibility timeout ends, and a heartbeat renews that; every ack, release
-    and dead letter is fenced by `read_ct`. Whatever ends the loop early gives back what is unfinished.
+    and dead letter is fenced. Whatever ends the loop early gives back what is unfinished.
     """
 
     def __init__(

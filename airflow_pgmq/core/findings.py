@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from airflow_pgmq.core import problems, rights
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem, Severity
-from airflow_pgmq.errors import BrokenOff, NotConnected
+from airflow_pgmq.errors import NotConnected, Unanswered
 
 #: Clocks further apart make tasks give up, and messages expire, at the wrong time.
 MAX_SKEW = timedelta(seconds=1)
@@ -20,7 +20,7 @@ PSYCOPG, LIBPQ = (3, 2), 120_000
 UPGRADE = "docs/upgrading.md has the SQL; queues and messages stay."
 
 
-def unanswered(exc: NotConnected | BrokenOff) -> Problem:
+def unanswered(exc: Unanswered) -> Problem:
     """Nothing could be asked, or a question was broken off by a timeout, a lock or a shutdown."""
     if isinstance(exc, NotConnected):
         return Problem("no_connection", "error", exc.words, exc.mend)

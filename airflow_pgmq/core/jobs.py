@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
@@ -19,6 +19,8 @@ MAX_VERSION = 2**31 - 1
 #: Headers that we write ourselves.
 RESERVED_HEADERS = frozenset({"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"})
 UTC = schedule.UTC
+#: What migrations before the third did not store.
+_POLICIES = ("catch_up", "catch_up_limit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +68,17 @@ class PeriodicJob:
 
     @classmethod
     def from_definition(cls, name: str, definition: Mapping[str, Any]) -> PeriodicJob:
-        """The job as it was stored; its catch-up policy is not, because only ticks need it."""
+        """The job as it was stored; code before migration 3 did not store its policies.
+
+        :raises KeyError, TypeError, ValueError: other code stored what this one cannot read
+        """
         given: dict[str, Any] = {
             each: definition[each] for each in ("cron", "queue_name", "message", "timezone", "headers")
         }
         given |= {each: definition[each] for each in ("version", "overlap", "group")}
+        given |= {each: definition[each] for each in _POLICIES if each in definition}
+        if "catch_up_max_age" in definition:
+            given["catch_up_max_age"] = timedelta(seconds=definition["catch_up_max_age"])
         bounds: dict[str, Any] = {
             each: definition[each] and datetime.fromisoformat(definition[each]) for each in ("start", "end")
         }
@@ -85,17 +93,17 @@ class PeriodicJob:
 
     @cached_property
     def message_json(self) -> str:
-        """The payload as it is stored; raises InvalidMessage."""
-        return payload.dumps(self.message, max_bytes=None)
+        """The payload as it is sent, keys in order; raises InvalidMessage."""
+        return payload.canonical(self.message)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when the messages or slots that the job produces change, and only then."""
+        """Changes when anything of the job changes."""
         return hashlib.sha256(self.definition_json.encode()).hexdigest()[:32]
 
     @cached_property
     def definition_json(self) -> str:
-        """What is stored with the job's state, enough to send it by hand (run now) and to show it."""
+        """What is stored with the job's state: all of it, so that who replaces it can finish its work."""
         extras = {
             "queue_name": self.queue_name,
             "cron": self.cron,
@@ -103,14 +111,22 @@ class PeriodicJob:
             "headers": dict(self.headers or {}),
             "version": self.version,
             "overlap": self.overlap,
+            "catch_up": self.catch_up,
+            "catch_up_max_age": _seconds(self.catch_up_max_age),
+            "catch_up_limit": self.catch_up_limit,
             "ttl": _seconds(self.ttl),
             "jitter": _seconds(self.jitter),
             "start": self.start.isoformat() if self.start else None,
             "end": self.end.isoformat() if self.end else None,
             "group": self.group,
         }
-        text = payload.dumps(extras, what="definition", max_bytes=None)
+        text = payload.canonical(extras, what="definition")
         return f'{text[:-1]},"message":{self.message_json}}}'
+
+    def sends_as(self, other: PeriodicJob) -> bool:
+        """Whether the messages and slots are the same, and at most the policies for missed ones differ."""
+        policies = {each: getattr(other, each) for each in (*_POLICIES, "catch_up_max_age")}
+        return replace(self, **policies).fingerprint == other.fingerprint
 
     @cached_property
     def slots(self) -> schedule.Schedule:
@@ -210,6 +226,23 @@ def is_version(value: object) -> bool:
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def stored_job(name: str, definition: Mapping[str, Any], declared: PeriodicJob) -> PeriodicJob | None:
+    """A job as it was stored, to finish its work; None if other code stored what this one cannot read.
+
+    Policies that were not stored, before migration 3, are those of the job that replaces it.
+    """
+    policies = {
+        "catch_up": declared.catch_up,
+        "catch_up_limit": declared.catch_up_limit,
+        "catch_up_max_age": _seconds(declared.catch_up_max_age),
+    }
+    try:
+        job = PeriodicJob.from_definition(name, {**policies, **definition})
+        return None if job.problems(max_bytes=None) else job
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def check(jobs: Sequence[PeriodicJob], max_bytes: int | None = payload.DEFAULT_MAX_BYTES) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from airflow_pgmq.core.payload import Unreadable
+from airflow_pgmq.errors import InvalidMessage
 
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
@@ -18,7 +19,7 @@ class Message:
     """One message as read from a queue; pass it back to ack it."""
 
     msg_id: int
-    #: How often it was read, this time included. Acks are fenced by it.
+    #: How often it was read, this time included. Acks are fenced by it and by `enqueued_at`.
     read_ct: int
     enqueued_at: datetime
     #: When it becomes visible again.
@@ -142,17 +143,40 @@ class TopicBinding:
 Reference: TypeAlias = Message | Mapping[str, Any] | int
 
 
-def fences(messages: Reference | Iterable[Reference]) -> tuple[list[int], list[int | None]]:
-    """Ids to act on and the `read_ct` that each must still have; a bare id is not fenced."""
+class Fences(NamedTuple):
+    """Which messages a verb acts on, and what each must still be; None: whatever it is."""
+
+    msg_ids: list[int]
+    read_cts: list[int | None]
+    #: Ids begin again where a queue was dropped and made anew; then only this tells two messages apart.
+    enqueued_ats: list[datetime | None]
+
+
+def fences(messages: Reference | Iterable[Reference]) -> Fences:
+    """What a verb may touch: the very messages that were read; a bare id is not fenced.
+
+    :raises InvalidMessage: a mapping's `enqueued_at` is no instant
+    """
     if isinstance(messages, (Message, Mapping, int, str)):  # the characters of a text are not ids
         messages = [messages]
-    pairs = [_fence(each) for each in messages]
-    return [msg_id for msg_id, _ in pairs], [read_ct for _, read_ct in pairs]
+    each = [_fence(message) for message in messages]
+    return Fences([one[0] for one in each], [one[1] for one in each], [one[2] for one in each])
 
 
-def _fence(message: Reference) -> tuple[int, int | None]:
+def _fence(message: Reference) -> tuple[int, int | None, datetime | None]:
     if isinstance(message, Message):
-        return message.msg_id, message.read_ct
+        return message.msg_id, message.read_ct, message.enqueued_at
     if isinstance(message, Mapping):
-        return int(message["msg_id"]), message.get("read_ct")
-    return int(message), None
+        return int(message["msg_id"]), message.get("read_ct"), _instant(message.get("enqueued_at"))
+    return int(message), None, None
+
+
+def _instant(value: Any) -> datetime | None:
+    """`enqueued_at` as a mapping has it, a text where it went through XCom."""
+    if isinstance(value, str) and (parsed := Message.expiry(value)) is not None:
+        return parsed
+    if value is None or (isinstance(value, datetime) and value.tzinfo):
+        return value
+    raise InvalidMessage(
+        f"The enqueued_at {value!r} of a message is no instant in ISO 8601 with a time zone."
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,35 +23,49 @@ class Outgoing:
     visible_at: datetime
     headers: str
 
+    def is_expired(self, now: datetime) -> bool:
+        """Whether nobody could use it."""
+        return slots.is_expired(self.job, self.slot, self.visible_at, now)
+
 
 def outgoing(job: PeriodicJob, slot: datetime, namespace: str, source: Mapping[str, Any] | None) -> Outgoing:
     """The message of one slot; only its `source` says who made it."""
     key = slots.key(namespace, job.name, slot)
-    visible_at = slots.visible_at(job, slot, key)
-    headers: dict[str, Any] = {**(job.headers or {}), "job": job.name, "namespace": namespace}
-    headers |= {"slot": slots.text(slot), "version": job.version}
-    if job.ttl is not None:
-        headers["expires_at"] = (visible_at + job.ttl).isoformat()
+    found = headers(job, slot, namespace, source)
+    return Outgoing(
+        job, slot, key, slots.visible_at(job, slot, key), payload.dumps_headers({**found, "dedup_key": key})
+    )
+
+
+def headers(
+    job: PeriodicJob, slot: datetime, namespace: str, source: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a job's message says of itself, but for its key."""
+    found: dict[str, Any] = {**(job.headers or {}), "job": job.name, "namespace": namespace}
+    found |= {"slot": slots.text(slot), "version": job.version}
+    if (expires := slots.expires_at(job, slot)) is not None:
+        found["expires_at"] = expires.isoformat()
     if job.group is not None:
-        headers["x-pgmq-group"] = job.group
+        found["x-pgmq-group"] = job.group
     if source is not None:
-        headers["source"] = source
-    return Outgoing(job, slot, key, visible_at, payload.dumps_headers(headers))
+        found["source"] = source
+    return found
 
 
-def batches(items: Iterable[Outgoing]) -> dict[str, Batch]:
+def by_queue(items: Iterable[Outgoing]) -> dict[str, list[Outgoing]]:
     """Messages by queue, each queue's oldest slot first, so that ids follow time."""
-    by_queue: dict[str, list[Outgoing]] = defaultdict(list)
+    found: dict[str, list[Outgoing]] = defaultdict(list)
     for item in items:
-        by_queue[item.job.queue_name].append(item)
-    return {queue_name: _batch(found) for queue_name, found in sorted(by_queue.items())}
+        found[item.job.queue_name].append(item)
+    for queued in found.values():
+        queued.sort(key=lambda item: (item.visible_at, item.key))
+    return dict(sorted(found.items()))
 
 
-def _batch(items: list[Outgoing]) -> Batch:
-    items.sort(key=lambda item: (item.visible_at, item.key))
+def batch(items: Sequence[Outgoing]) -> Batch:
+    """Messages of one queue as columns."""
     return Batch(
         [item.job.message_json for item in items],
         headers=[item.headers for item in items],
-        keys=[item.key for item in items],
         instants=[item.visible_at for item in items],
     )

@@ -13,18 +13,21 @@ from airflow_pgmq.errors import InvalidMessage
 DEFAULT_MAX_BYTES = 1024 * 1024
 
 
-def _encoder() -> Callable[[Any], str]:
+def _encoder(*, sort_keys: bool = False) -> Callable[[Any], str]:
     """json's encoder, whose C part is made only once: to make it takes as long as a small value does."""
     encoder = json.JSONEncoder(
-        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
     )
     if (make := getattr(json.encoder, "c_make_encoder", None)) is None:
         return encoder.encode
-    parts = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    parts = make(
+        None, encoder.default, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False
+    )
     return lambda value: "".join(parts(value, 0))
 
 
 _encode = _encoder()
+_encode_sorted = _encoder(sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,8 +48,12 @@ def loads(text: str | bytes) -> Any:
 
 def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_MAX_BYTES) -> str:
     """Serialize for `jsonb`: refuses NaN, NUL, lone surrogates, foreign types and what is too large."""
+    return _dumps(value, _encode, what, max_bytes)
+
+
+def _dumps(value: Any, encode: Callable[[Any], str], what: str, max_bytes: int | None) -> str:
     try:
-        text = _encode(value)
+        text = encode(value)
         if not text.isascii():
             text.encode()
     except (TypeError, ValueError, RecursionError) as exc:
@@ -55,6 +62,15 @@ def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_
         raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: a NUL character at {path}")
     check_size(text, max_bytes, what=what)
     return text
+
+
+def canonical(value: Any, *, what: str = "message") -> str:
+    """The same with keys in order: as the database sees it, their order is none."""
+    try:
+        return _dumps(value, _encode_sorted, what, None)
+    except InvalidMessage:
+        # Keys of several types, which are texts in JSON, have no order.
+        return _encode_sorted(json.loads(dumps(value, what=what, max_bytes=None)))
 
 
 def dumps_all(values: Sequence[Any], *, max_bytes: int | None = DEFAULT_MAX_BYTES) -> list[str]:

@@ -14,6 +14,12 @@ _READ_OURS = (
     ("schema", "airflow_pgmq", "airflow_pgmq", "USAGE"),
     ("table", "airflow_pgmq", "migrations", "SELECT"),
 )
+#: To see whether a queue is still the one that ledger and slots speak of, and to note that it is another.
+_RECOGNISE = (
+    ("table", "airflow_pgmq", "queues", "SELECT, INSERT, UPDATE"),
+    ("table", "airflow_pgmq", "unlogged_queues", "SELECT, INSERT, UPDATE"),
+    ("sequence", "airflow_pgmq", "incarnations", "USAGE"),
+)
 _USE_PGMQ = ("schema", "pgmq", "pgmq", "USAGE")
 
 #: Which privileges each kind of work needs: kind of object, schema, name as LIKE reads it, privileges. The
@@ -21,10 +27,13 @@ _USE_PGMQ = ("schema", "pgmq", "pgmq", "USAGE")
 RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
     "send": (
         _USE_PGMQ,
+        ("table", "pgmq", "meta", "SELECT"),
         ("table", "pgmq", _Q, "SELECT, INSERT, UPDATE"),
         ("sequence", "pgmq", _Q, "USAGE"),
         *_READ_OURS,
+        *_RECOGNISE,
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT, INSERT, UPDATE"),
+        ("table", "airflow_pgmq", "slots", "SELECT"),
         ("table", "pgmq", "topic_bindings", "SELECT"),
     ),
     "read": (
@@ -36,12 +45,14 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         _USE_PGMQ,
         ("table", "pgmq", "meta", "SELECT"),
         ("table", "pgmq", _Q, "SELECT, INSERT, UPDATE, DELETE"),
+        ("table", "pgmq", _A, "SELECT"),
         ("sequence", "pgmq", _Q, "USAGE"),
         *_READ_OURS,
+        *_RECOGNISE,
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT, INSERT, UPDATE, DELETE"),
         ("table", "airflow_pgmq", "namespaces", "SELECT, INSERT, UPDATE, DELETE"),
         ("table", "airflow_pgmq", "periodic_jobs", "SELECT, INSERT, UPDATE, DELETE"),
-        ("table", "airflow_pgmq", "repeated_slots", "SELECT, INSERT, UPDATE, DELETE"),
+        ("table", "airflow_pgmq", "slots", "SELECT, INSERT, UPDATE, DELETE"),
     ),
     "maintain": (
         _USE_PGMQ,
@@ -51,6 +62,8 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         *_READ_OURS,
         ("table", "airflow_pgmq", "queue_samples", "SELECT, INSERT, DELETE"),
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT, UPDATE, DELETE"),
+        ("table", "airflow_pgmq", "slots", "SELECT, UPDATE, DELETE"),
+        ("table", "airflow_pgmq", "periodic_jobs", "SELECT"),
     ),
     "look": (
         _USE_PGMQ,
@@ -64,7 +77,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "namespaces", "SELECT"),
         ("table", "airflow_pgmq", "periodic_jobs", "SELECT"),
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT"),
-        ("table", "airflow_pgmq", "repeated_slots", "SELECT"),
+        ("table", "airflow_pgmq", "slots", "SELECT"),
     ),
 }
 

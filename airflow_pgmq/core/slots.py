@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import islice, takewhile
 
 from airflow_pgmq.core.jobs import PeriodicJob
 
 _TICK = timedelta(microseconds=1)
+_SLOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+#: Slots of one job that a policy leaves out and that are counted; a count costs a look at each.
+COUNTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,14 @@ class Due:
 
 def due(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, window: Window) -> Due:
     """Slots in (watermark, horizon] that the job's policies let through, and the first slot after."""
-    horizon = window.now if job.overlap == "skip" else window.horizon
+    horizon = min(window.now, window.horizon) if job.overlap == "skip" else window.horizon
     known = max(watermark, next_slot - _TICK) if next_slot else watermark
     slots: deque[datetime] = deque()
-    late = dropped = 0
+    late = 0
     following = None
-    for slot in _from(job, _floor(job, known, window)):
+    floor = _floor(job, known, window)
+    dropped = _count(job, known, floor)
+    for slot in _from(job, floor):
         if slot > horizon:
             following = slot
             break
@@ -57,10 +63,18 @@ def due(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, windo
         missed = _last(job, max(known, window.now - job.catch_up_max_age), window.now - window.grace)
         if missed:
             slots.appendleft(missed)
+            dropped -= dropped > 0
     if job.overlap == "skip" and len(slots) > 1:
         dropped += len(slots) - 1
         slots = deque([slots[-1]])
     return Due(list(slots), max(horizon, watermark), following, dropped)
+
+
+def _count(job: PeriodicJob, after: datetime, until: datetime) -> int:
+    """How many slots there are in (after, until], as far as they are counted."""
+    if until <= after:
+        return 0
+    return sum(1 for _ in islice(takewhile(lambda slot: slot <= until, _from(job, after)), COUNTED))
 
 
 def between(job: PeriodicJob, start: datetime, end: datetime) -> Iterator[datetime]:
@@ -111,12 +125,40 @@ def _last(job: PeriodicJob, after: datetime, until: datetime) -> datetime | None
 
 def text(slot: datetime) -> str:
     """A slot as it stands in keys and headers: UTC, whole seconds, sorts as it is."""
-    return slot.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{slot.astimezone(timezone.utc).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def key(namespace: str, name: str, slot: datetime) -> str:
     """The dedup key of one slot: from the logical instant, never from the clock."""
     return f"{namespace}/{name}/{text(slot)}"
+
+
+def of_key(dedup_key: str) -> tuple[str, str, datetime] | None:
+    """Namespace, name and slot of such a key; None for any other."""
+    parts = dedup_key.split("/")
+    if len(parts) != 3 or not _SLOT.fullmatch(parts[2]):
+        return None
+    try:
+        slot = datetime.fromisoformat(parts[2].replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return parts[0], parts[1], slot
+
+
+def has(job: PeriodicJob, slot: datetime) -> bool:
+    """Whether that is a slot of the job, by its present definition."""
+    return next(_from(job, slot - _TICK), None) == slot
+
+
+def expires_at(job: PeriodicJob, slot: datetime) -> datetime | None:
+    """When the slot's message is of no use any more; None: never. Jitter does not make it live longer."""
+    return None if job.ttl is None else slot + job.ttl
+
+
+def is_expired(job: PeriodicJob, slot: datetime, visible_at: datetime, now: datetime) -> bool:
+    """Whether nobody could use the message: it is too late, or would be when it becomes visible."""
+    expires = expires_at(job, slot)
+    return expires is not None and expires <= max(visible_at, now)
 
 
 def visible_at(job: PeriodicJob, slot: datetime, dedup_key: str) -> datetime:

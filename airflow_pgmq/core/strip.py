@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -25,10 +25,13 @@ PENDING = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the ledger knows of a slot."""
+    """What is known of a slot that was sent."""
 
     first_at: datetime
+    visible_at: datetime
     expires_at: datetime
+    #: How often it was met again.
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,38 +52,31 @@ def recent(job: PeriodicJob, now: datetime) -> list[datetime]:
 
 def states(
     job: PeriodicJob,
-    namespace: str,
     stand: Stand,
-    sent: Mapping[str, Sent],
-    repeated: Collection[str],
+    sent: Mapping[datetime, Sent],
 ) -> list[tuple[datetime, State]]:
-    """What became of the job's recent slots; those that nothing can be known of are left out.
-
-    :param sent: by dedup key
-    :param repeated: keys of slots that were met again after they had been sent
-    """
+    """What became of the job's recent slots; those that nothing can be known of are left out."""
     shown = recent(job, stand.now)
-    keys = {slot: slots.key(namespace, job.name, slot) for slot in shown}
-    known = {slot: sent[key] for slot, key in keys.items() if key in sent}
+    known = {slot: sent[slot] for slot in shown if slot in sent}
     since = max(stand.deployed_at, stand.now - _window(known))
     found: list[tuple[datetime, State]] = []
     for slot in shown:
         if slot in known:
-            found.append((slot, _sent(job, slot, keys[slot], known[slot], repeated)))
+            found.append((slot, _sent(known[slot])))
         elif slot >= since and not _is_left_out(job, slot, stand):
             found.append((slot, _unsent(slot, stand)))
     return found
 
 
 def _window(known: Mapping[datetime, Sent]) -> timedelta:
-    """How long a sent slot stays in the ledger."""
+    """How long a sent slot is remembered."""
     return max((each.expires_at - max(slot, each.first_at) for slot, each in known.items()), default=WINDOW)
 
 
-def _sent(job: PeriodicJob, slot: datetime, key: str, sent: Sent, repeated: Collection[str]) -> State:
-    if key in repeated:
+def _sent(sent: Sent) -> State:
+    if sent.repeats:
         return "duplicate"
-    return "late" if sent.first_at > slots.visible_at(job, slot, key) + LATE else "sent"
+    return "late" if sent.first_at > sent.visible_at + LATE else "sent"
 
 
 def _is_left_out(job: PeriodicJob, slot: datetime, stand: Stand) -> bool:

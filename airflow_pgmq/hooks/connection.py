@@ -6,14 +6,14 @@ from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
-from airflow_pgmq import doctor
+from airflow_pgmq import doctor, settings
 from airflow_pgmq.client import Client, Connection, connect, drive
 from airflow_pgmq.compat import BaseHook, command
 from airflow_pgmq.core import findings
+from airflow_pgmq.driver.translation import words
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.provider_info import get_provider_info
 from airflow_pgmq.statements import doctor as asking
-from airflow_pgmq.translation import words
 
 
 class ConnectionBase(BaseHook):
@@ -70,7 +70,7 @@ class ConnectionBase(BaseHook):
     @cached_property
     def client(self) -> Client:
         """Runs statements on connections of this hook."""
-        return Client(self.get_conn)
+        return Client(self.get_conn, settings.limits())
 
     def install(self) -> list[str]:
         """Install PGMQ, if it is missing and the role may, and the schema `airflow_pgmq`.

@@ -6,7 +6,7 @@ from airflow_pgmq import sender
 from airflow_pgmq.client import Connection
 from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import queues, schema
+from airflow_pgmq.statements import queues
 
 
 class QueueVerbs(ConnectionBase):
@@ -51,9 +51,8 @@ class QueueVerbs(ConnectionBase):
         :param queue_name: the queue
         :param conn: join this connection's transaction
         """
-        has_ledger = bool(self.client.run(schema.version, conn))
         self.client.forget(sender.guard_check(queue_name))
-        return self.client.run(lambda: queues.drop(queue_name, has_ledger=has_ledger), conn)
+        return self.client.run(lambda: queues.drop(queue_name), conn)
 
     def list_queues(self, *, conn: Connection | None = None) -> list[Queue]:
         """All queues of the database, by name."""

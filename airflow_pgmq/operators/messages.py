@@ -41,7 +41,7 @@ class _HeldMessages(PgmqOperator):
     def execute(self, context: Context) -> list[int]:
         """Do it; the ids of the messages that were still ours."""
         messages = _references(self.messages)
-        wanted, _ = fences(messages)
+        wanted = fences(messages).msg_ids
         done = sorted(self._apply(messages)) if wanted else []
         self.log.info("Queue %s: %d of %d messages", self.queue_name, len(done), len(wanted))
         if lost := sorted(set(wanted) - set(done)):
@@ -57,8 +57,9 @@ class _HeldMessages(PgmqOperator):
 class PgmqAckOperator(_HeldMessages):
     """Ack messages in the last task of a Dag, when what was made of them is safe.
 
-    Hand on the result of `PgmqSensor(ack="none")`: each ack is fenced by `read_ct`, so a message whose
-    visibility timeout ran out and that somebody else has read since is left to them. Bare ids are not fenced.
+    Hand on the result of `PgmqSensor(ack="none")`: each ack is fenced by `read_ct` and `enqueued_at`, so
+    a message whose visibility timeout ran out and that somebody else has read since is left to them. Bare ids
+    are not fenced.
     The result is the ids that were acked.
 
     :param queue_name: the queue (templated)

@@ -90,7 +90,7 @@ class PgmqQueueOperator(PgmqOperator):
     def _create_and_bind(self) -> list[str]:
         topics = [self.topics] if isinstance(self.topics, str) else list(self.topics)
         # One transaction: a queue without its bindings would miss messages.
-        with self.hook.get_conn() as conn:
+        with self.hook.client.transaction() as conn:
             if self.action == "create":
                 self.hook.create_queue(
                     self.queue_name,

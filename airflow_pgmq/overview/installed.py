@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from airflow_pgmq.statements import Flow, schema
 
-#: The migration that brought samples.
-SAMPLES = 2
+#: The migration that brought slots.
+SLOTS = 3
 
 
 def is_current() -> Flow[bool]:
-    """Whether samples and jobs can be asked for."""
-    return (yield from schema.version()) >= SAMPLES
+    """Whether samples, jobs and slots can be asked for."""
+    return (yield from schema.version()) >= SLOTS

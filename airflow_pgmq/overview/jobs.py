@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -32,13 +33,13 @@ def jobs(
         sets = client.run(lambda: showing.namespaces(namespace), current)
         rows = client.run(lambda: showing.jobs(namespace, name), current)
         declared = {_id(row): _declared(row) for row in rows}
-        sent, repeated = _slots(client, namespace, rows[:STRIPS], declared, current)
+        sent = _slots(client, rows[:STRIPS], declared, current)
     ticked = {row["namespace"]: row["ticked_at"] for row in sets}
     return {
         "at": max((row["now"] for row in (*sets, *rows)), default=datetime.now(timezone.utc)),
         "namespaces": [_namespace(row) for row in sets],
         "jobs": [
-            _job(row, declared[_id(row)], sent, repeated, position < STRIPS)
+            _job(row, declared[_id(row)], sent.get(_id(row), {}), position < STRIPS)
             for position, row in enumerate(rows)
             if row["namespace"] in ticked
         ],
@@ -70,27 +71,16 @@ def _declared(row: Row) -> PeriodicJob | None:
 
 
 def _slots(
-    client: Client,
-    namespace: str | None,
-    rows: list[Row],
-    declared: dict[tuple[str, str], PeriodicJob | None],
-    conn: Connection,
-) -> tuple[dict[str, strip.Sent], set[str]]:
-    """What the ledger knows of the jobs' last slots, and the keys of those that were met again."""
+    client: Client, rows: list[Row], declared: dict[tuple[str, str], PeriodicJob | None], conn: Connection
+) -> dict[tuple[str, str], dict[datetime, strip.Sent]]:
+    """What is known of the jobs' last slots."""
     asked = [
-        (row["queue_name"], slots.key(row["namespace"], row["name"], slot))
+        (row["namespace"], row["name"], slot)
         for row in rows
         if (job := declared[_id(row)]) is not None
         for slot in strip.recent(job, row["now"])
     ]
-    if not asked:
-        return {}, set()
-    since = rows[0]["now"] - strip.FURTHEST
-    again = client.run(lambda: showing.repeated_slots(namespace, since), conn)
-    return (
-        client.run(lambda: showing.sent_slots(asked), conn),
-        {slots.key(row["namespace"], row["name"], row["slot"]) for row in again},
-    )
+    return client.run(lambda: showing.sent_slots(asked), conn) if asked else {}
 
 
 def _namespace(row: Row) -> dict[str, Any]:
@@ -112,8 +102,7 @@ def _namespace(row: Row) -> dict[str, Any]:
 def _job(
     row: Row,
     declared: PeriodicJob | None,
-    sent: dict[str, strip.Sent],
-    repeated: set[str],
+    sent: Mapping[datetime, strip.Sent],
     with_strip: bool,
 ) -> dict[str, Any]:
     dag_id, task_id = split_owner(row["owner"])
@@ -125,7 +114,7 @@ def _job(
     stand = strip.Stand(
         now=now, watermark=row["watermark"], deployed_at=row["deployed_at"], paused=row["paused"]
     )
-    past = strip.states(declared, row["namespace"], stand, sent, repeated) if declared else []
+    past = strip.states(declared, stand, sent) if declared else []
     return {
         "namespace": row["namespace"],
         "name": row["name"],

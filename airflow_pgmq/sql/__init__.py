@@ -9,12 +9,27 @@ from importlib.resources import files
 _BLOCK = re.compile(
     r"^-- (?P<name>[a-z_]+) --\n(?P<about>(?:-- [^\n]*\n)+)(?P<sql>.+?)(?=^-- [a-z_]+ --\n|\Z)", re.M | re.S
 )
+_FRAGMENT = re.compile(r"<<([a-z_]+)>>")
 
 
 @cache
 def queries() -> dict[str, str]:
     """Name → SQL text, with `{identifiers}` to be quoted by the driver and `%(values)s` as parameters."""
-    text = files(__name__).joinpath("queries.sql").read_text(encoding="utf-8")
+    shared = fragments()
+    return {
+        name: _FRAGMENT.sub(lambda found: shared[found[1]], text)
+        for name, text in _blocks("queries.sql").items()
+    }
+
+
+@cache
+def fragments() -> dict[str, str]:
+    """Name → what several queries share: where they write <<name>>, it says the same for all of them."""
+    return _blocks("fragments.sql")
+
+
+def _blocks(file: str) -> dict[str, str]:
+    text = files(__name__).joinpath(file).read_text(encoding="utf-8")
     return {block["name"]: block["sql"].strip().removesuffix(";") for block in _BLOCK.finditer(text)}
 
 
@@ -24,3 +39,9 @@ def migrations() -> dict[int, str]:
     folder = files(__name__).joinpath("migrations")
     scripts = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return {int(name.split("_", 1)[0]): folder.joinpath(name).read_text(encoding="utf-8") for name in scripts}
+
+
+@cache
+def code() -> int:
+    """What this code is to the schema, which says the oldest that may use it: its newest migration."""
+    return max(migrations())

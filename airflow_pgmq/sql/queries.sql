@@ -2,6 +2,12 @@
 -- are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in binary. Messages travel
 -- as lines, because a text costs the driver next to nothing and JSON never holds a line break of its own.
 
+-- own_session --
+-- Settings for the rest of the session; no row where a pooler lends it to us for a transaction only.
+SELECT set_config(ours.name, ours.value, false) AS value
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS ours (name, value)
+WHERE pg_backend_pid() = %(backend_pid)s;
+
 -- installed --
 -- What is there: PGMQ, and the number of our newest migration (null without our schema).
 SELECT to_regclass('pgmq.meta') IS NOT NULL AS pgmq,
@@ -10,6 +16,10 @@ SELECT to_regclass('pgmq.meta') IS NOT NULL AS pgmq,
 -- schema_version --
 -- The newest migration that was applied.
 SELECT max(number) AS number FROM airflow_pgmq.migrations;
+
+-- admitted --
+-- Whether code of so many migrations may use the schema; an error says that it may not.
+SELECT max(oldest_code) <= %(code)s OR airflow_pgmq.refuse(%(code)s) AS admitted FROM airflow_pgmq.migrations;
 
 -- migration_done --
 -- Note a migration as applied.
@@ -44,10 +54,6 @@ SELECT pgmq.create_partitioned(%(queue_name)s::text, %(partition_interval)s::tex
 -- drop_queue --
 -- Drop queue and archive; false if there was none.
 SELECT pgmq.drop_queue(%(queue_name)s::text) AS dropped;
-
--- forget_queue --
--- A dropped queue's keys are free again: a new queue of the same name starts empty.
-DELETE FROM airflow_pgmq.dedup_ledger WHERE queue_name = %(queue_name)s;
 
 -- list_queues --
 -- All queues.
@@ -117,32 +123,38 @@ RETURNING msg_id;
 -- Claim keys in the ledger and insert their messages, in one statement. Keys known to be taken cost an
 -- index look-up and burn no id. Claims are made in key order (no deadlock), ids given in the call's order.
 -- A key without an answer lost a race that this snapshot cannot see: ask again. Answers are arrays, because
--- a row for each message costs the driver twice as much.
-WITH input AS MATERIALIZED (
-    SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
+-- a row for each message costs the driver twice as much. Nothing is done, and `unsettled` is the answer,
+-- where the ledger speaks of another incarnation of the queue.
+WITH mark AS MATERIALIZED (
+    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
+    WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
+), input AS MATERIALIZED (
+    SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers, mark.incarnation,
            coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
            taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
-    FROM unnest(%(keys)b::text[], string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[],
+    FROM mark CROSS JOIN unnest(%(keys)b::text[], string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[],
                 %(seconds)b::float8[], %(instants)b::timestamptz[])
          WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
     LEFT JOIN LATERAL (
         -- LIMIT makes it a look-up per key: a plain join is planned as a scan of the whole ledger.
         SELECT msg_id, first_at FROM airflow_pgmq.dedup_ledger
         WHERE queue_name = %(queue_name)s AND dedup_key = i.key COLLATE "C"
-            AND expires_at > statement_timestamp()
+            AND expires_at > statement_timestamp() AND incarnation = mark.incarnation
         LIMIT 1
     ) AS taken ON true
 ), fresh AS MATERIALIZED (
-    SELECT key, message, headers, vt, nextval(%(sequence)s::regclass) AS msg_id
+    SELECT key, message, headers, vt, incarnation, nextval(%(sequence)s::regclass) AS msg_id
     FROM (SELECT * FROM input WHERE free ORDER BY position) AS ordered
 ), claimed AS (
-    INSERT INTO airflow_pgmq.dedup_ledger AS taken (queue_name, dedup_key, msg_id, first_at, expires_at)
+    INSERT INTO airflow_pgmq.dedup_ledger AS taken
+        (queue_name, dedup_key, msg_id, first_at, expires_at, incarnation)
     SELECT %(queue_name)s, key, msg_id, statement_timestamp(),
-           greatest(vt, statement_timestamp()) + %(window)s::interval
+           greatest(vt, statement_timestamp()) + %(window)s::interval, incarnation
     FROM fresh ORDER BY key
     ON CONFLICT (queue_name, dedup_key) DO UPDATE
-        SET msg_id = excluded.msg_id, first_at = excluded.first_at, expires_at = excluded.expires_at
-        WHERE taken.expires_at <= statement_timestamp()
+        SET msg_id = excluded.msg_id, first_at = excluded.first_at, expires_at = excluded.expires_at,
+            incarnation = excluded.incarnation
+        WHERE taken.expires_at <= statement_timestamp() OR taken.incarnation <> excluded.incarnation
     RETURNING taken.dedup_key AS key, taken.msg_id
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
@@ -154,38 +166,45 @@ WITH input AS MATERIALIZED (
 SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM claimed HAVING count(*) > 0;
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM claimed HAVING count(*) > 0
+UNION ALL
+SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_new --
 -- The same for many keys that are probably all new, without the third of send_once's time that ON CONFLICT
 -- and the answer to it take. A key that another transaction takes meanwhile is a unique violation here, so
--- send_once must run instead; so it must where a key is past its window, and then nothing is sent here.
--- Keys travel as lines, too. The ids of what was sent are in the order of the call's keys that were free.
-WITH asked AS MATERIALIZED (
-    SELECT string_to_array(%(lines)s::text, E'\n') AS keys
+-- send_once must run instead; so it must where a key is past its window or of another incarnation, and then
+-- nothing is sent here. Keys travel as lines, too. The ids of what was sent are in the order of the call's
+-- keys that were free.
+WITH mark AS MATERIALIZED (
+    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
+    WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
+), asked AS MATERIALIZED (
+    SELECT string_to_array(%(lines)s::text, E'\n') AS keys, incarnation FROM mark
 ), taken AS MATERIALIZED (
-    SELECT found.dedup_key AS key, found.msg_id, found.first_at, found.expires_at
+    SELECT found.dedup_key AS key, found.msg_id, found.first_at,
+           found.expires_at > statement_timestamp() AND found.incarnation = asked.incarnation AS holds
     FROM asked CROSS JOIN LATERAL (
         -- One scan of the index for all; the planner must not see how many they are, or it scans the ledger.
-        SELECT dedup_key, msg_id, first_at, expires_at FROM airflow_pgmq.dedup_ledger
+        SELECT dedup_key, msg_id, first_at, expires_at, incarnation FROM airflow_pgmq.dedup_ledger
         WHERE queue_name = %(queue_name)s AND dedup_key = ANY (asked.keys COLLATE "C")
     ) AS found
 ), fresh AS MATERIALIZED (
-    SELECT position, key, message, headers, vt, nextval(%(sequence)s::regclass) AS msg_id
+    SELECT position, key, message, headers, vt, incarnation, nextval(%(sequence)s::regclass) AS msg_id
     FROM (
-        SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
+        SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers, asked.incarnation,
                coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
         FROM asked CROSS JOIN LATERAL unnest(asked.keys, string_to_array(%(messages)s::text, E'\n'),
                     %(headers)b::text[], %(seconds)b::float8[], %(instants)b::timestamptz[])
              WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
         WHERE NOT EXISTS (SELECT FROM taken WHERE taken.key = i.key COLLATE "C")
-            AND NOT EXISTS (SELECT FROM taken WHERE taken.expires_at <= statement_timestamp())
+            AND NOT EXISTS (SELECT FROM taken WHERE NOT holds)
         ORDER BY position
     ) AS ordered
 ), claimed AS (
-    INSERT INTO airflow_pgmq.dedup_ledger (queue_name, dedup_key, msg_id, first_at, expires_at)
+    INSERT INTO airflow_pgmq.dedup_ledger (queue_name, dedup_key, msg_id, first_at, expires_at, incarnation)
     SELECT %(queue_name)s, key, msg_id, statement_timestamp(),
-           greatest(vt, statement_timestamp()) + %(window)s::interval
+           greatest(vt, statement_timestamp()) + %(window)s::interval, incarnation
     FROM fresh ORDER BY key
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
@@ -194,9 +213,115 @@ WITH asked AS MATERIALIZED (
     FROM fresh ORDER BY msg_id
 )
 SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
-FROM taken WHERE expires_at > statement_timestamp() GROUP BY first_at
+FROM taken WHERE holds GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id) FROM fresh HAVING count(*) > 0;
+SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id) FROM fresh HAVING count(*) > 0
+UNION ALL
+SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+
+-- send_slots --
+-- The twin of `send_once` for the slots of periodic jobs, whose place is not the ledger: whatever queue a slot
+-- was sent to, it is sent once. Its clock is the transaction's. A slot whose message was lost is free.
+WITH mark AS MATERIALIZED (
+    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
+    WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
+), input AS MATERIALIZED (
+    SELECT i.position, i.name COLLATE "C" AS name, i.slot, i.message, i.headers, i.vt, mark.incarnation,
+           taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
+    FROM mark CROSS JOIN unnest(%(names)b::text[], %(slots)b::timestamptz[],
+                string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[], %(instants)b::timestamptz[])
+         WITH ORDINALITY AS i (name, slot, message, headers, vt, position)
+    LEFT JOIN LATERAL (
+        SELECT msg_id, first_at FROM airflow_pgmq.slots
+        WHERE namespace = %(namespace)s AND name = i.name COLLATE "C" AND slot = i.slot
+            AND expires_at > %(now)s AND msg_id IS NOT NULL
+        LIMIT 1
+    ) AS taken ON true
+), fresh AS MATERIALIZED (
+    SELECT position, name, slot, message, headers, vt, incarnation, nextval(%(sequence)s::regclass) AS msg_id
+    FROM (SELECT * FROM input WHERE free ORDER BY position) AS ordered
+), claimed AS (
+    INSERT INTO airflow_pgmq.slots AS taken
+        (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
+    SELECT %(namespace)s, name, slot, %(queue_name)s, incarnation, msg_id, vt, %(now)s,
+           greatest(slot, %(now)s) + %(window)s::interval
+    FROM fresh ORDER BY name, slot
+    ON CONFLICT (namespace, name, slot) DO UPDATE
+        SET queue_name = excluded.queue_name, incarnation = excluded.incarnation, msg_id = excluded.msg_id,
+            visible_at = excluded.visible_at, first_at = excluded.first_at, expires_at = excluded.expires_at,
+            repeats = 0
+        WHERE taken.expires_at <= %(now)s OR taken.msg_id IS NULL
+    RETURNING taken.msg_id
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb, fresh.headers::jsonb
+    FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+)
+SELECT 'duplicate' AS status, first_at, array_agg(position) AS positions, array_agg(msg_id) AS msg_ids
+FROM input WHERE NOT free GROUP BY first_at
+UNION ALL
+SELECT 'sent', %(now)s, array_agg(fresh.position), array_agg(fresh.msg_id)
+FROM fresh JOIN claimed USING (msg_id) HAVING count(*) > 0
+UNION ALL
+SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+
+-- mark_lock --
+-- One at a time settles which incarnation of a queue is there; held until its transaction ends.
+SELECT pg_advisory_xact_lock(hashtext('airflow_pgmq.queue_' || %(queue_name)s));
+
+-- queue_mark --
+-- What is there of a queue, and by what it was known: no row, no queue.
+SELECT c.oid::bigint AS relation, c.relpersistence = 'u' AS unlogged,
+       coalesce(pg_sequence_last_value(to_regclass(%(sequence)s)), 0) AS last_id,
+       known.incarnation, known.unlogged AS was_unlogged, alive.queue_name IS NOT NULL AS alive,
+       known.relation = c.oid AS same_relation,
+       known.created_at = coalesce(meta.created_at, '-infinity') AS same_creation
+FROM pg_class AS c
+LEFT JOIN pgmq.meta ON meta.queue_name = %(queue_name)s
+LEFT JOIN airflow_pgmq.queues AS known ON known.queue_name = %(queue_name)s
+LEFT JOIN airflow_pgmq.unlogged_queues AS alive
+    ON alive.queue_name = %(queue_name)s AND alive.incarnation = known.incarnation
+WHERE c.oid = to_regclass(%(relation)s);
+
+-- knows_later_ids --
+-- Whether the ledger or a slot speaks of an id that the queue has not given yet.
+SELECT EXISTS (
+    SELECT FROM airflow_pgmq.dedup_ledger
+    WHERE queue_name = %(queue_name)s AND incarnation = %(incarnation)s AND msg_id > %(last_id)s
+) OR EXISTS (
+    SELECT FROM airflow_pgmq.slots
+    WHERE queue_name = %(queue_name)s AND incarnation = %(incarnation)s AND msg_id > %(last_id)s
+) AS later;
+
+-- keep_mark --
+-- From now on, this is the queue that the ledger and the slots speak of. Reborn when: at its new creation, or
+-- where that tells nothing, now.
+INSERT INTO airflow_pgmq.queues AS known (queue_name, created_at, relation, unlogged, incarnation)
+SELECT %(queue_name)s, coalesce(meta.created_at, '-infinity'), c.oid, c.relpersistence = 'u',
+       CASE WHEN %(reborn)s THEN nextval('airflow_pgmq.incarnations') ELSE coalesce(%(incarnation)s::bigint, 0) END
+FROM pg_class AS c
+LEFT JOIN pgmq.meta ON meta.queue_name = %(queue_name)s
+WHERE c.oid = to_regclass(%(relation)s)
+ON CONFLICT (queue_name) DO UPDATE
+SET created_at = excluded.created_at, relation = excluded.relation, unlogged = excluded.unlogged,
+    incarnation = excluded.incarnation,
+    reborn_at = CASE WHEN NOT %(reborn)s THEN known.reborn_at
+                     WHEN known.created_at <> excluded.created_at AND isfinite(excluded.created_at)
+                         THEN excluded.created_at
+                     ELSE clock_timestamp() END
+RETURNING incarnation;
+
+-- keep_witness --
+-- What empties an unlogged queue forgets this.
+INSERT INTO airflow_pgmq.unlogged_queues (queue_name, incarnation) VALUES (%(queue_name)s, %(incarnation)s)
+ON CONFLICT (queue_name) DO UPDATE SET incarnation = excluded.incarnation;
+
+-- queue_standings --
+-- For each queue whether it exists, and whether its incarnation is the one that is known.
+SELECT wanted.queue_name, meta.queue_name IS NOT NULL AS exists, mark.incarnation IS NOT NULL AS settled
+FROM unnest(%(queue_names)s::text[], %(relations)s::text[]) AS wanted (queue_name, relation)
+LEFT JOIN pgmq.meta ON meta.queue_name = wanted.queue_name
+LEFT JOIN LATERAL airflow_pgmq.incarnation_of(wanted.queue_name, wanted.relation) AS mark ON true;
 
 -- send_queued --
 -- Insert messages whose key is not in the queue now. The conflict target names the guard's expression, so
@@ -273,10 +398,9 @@ SELECT * FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %
 UPDATE {table} AS chosen
 SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
 FROM (
-    SELECT msg_id FROM {table}
-    WHERE vt <= clock_timestamp() AND headers @> %(headers_condition)s::jsonb
-        AND message @> coalesce(%(condition)s::jsonb, message)
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+    SELECT msg_id FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ) AS visible
 WHERE chosen.msg_id = visible.msg_id
 RETURNING chosen.*;
@@ -285,11 +409,9 @@ RETURNING chosen.*;
 -- Read a batch of messages that nobody has read before, or one that somebody has: a message that kills its
 -- readers costs no other message a read.
 WITH visible AS MATERIALIZED (
-    SELECT msg_id, read_ct FROM {table}
-    WHERE vt <= clock_timestamp()
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+    SELECT msg_id, read_ct FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ), first AS (
     SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1
 )
@@ -326,10 +448,8 @@ RETURNING chosen.*;
 -- visible --
 -- How many matching messages a read would return now, counted up to a limit. Reads nothing.
 SELECT count(*) AS visible FROM (
-    SELECT FROM {table}
-    WHERE vt <= clock_timestamp()
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
+    SELECT FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
     LIMIT %(limit)s
 ) AS matching;
 
@@ -351,10 +471,8 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS visible, min(enqueued_at) AS oldest,
            coalesce(extract(epoch FROM statement_timestamp() - min(vt))::float8, 0) AS waited
     FROM (
-        SELECT enqueued_at, vt FROM {table}
-        WHERE vt <= statement_timestamp()
-            AND (asked.condition IS NULL OR message @> asked.condition)
-            AND (asked.headers_condition IS NULL OR headers @> asked.headers_condition)
+        SELECT enqueued_at, vt FROM {table} AS held
+        WHERE vt <= statement_timestamp() AND <<matches>>
         ORDER BY vt LIMIT asked.most
     ) AS matching
 ) AS seen
@@ -394,16 +512,16 @@ SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
 -- Archive messages that nobody else has read since; returns the ids that were ours to archive.
 SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     SELECT held.msg_id FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 )) AS done (msg_id);
 
 -- delete --
 -- Delete messages that nobody else has read since.
 SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
     SELECT held.msg_id FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 )) AS done (msg_id);
 
 -- set_vt --
@@ -412,8 +530,8 @@ SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
 UPDATE {table} AS held SET vt = coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
 FROM (
     SELECT msg_id, vt FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[]) AS fence (msg_id, read_ct) USING (msg_id)
-    WHERE held.read_ct = coalesce(fence.read_ct, held.read_ct) FOR UPDATE OF held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was
 WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
@@ -425,9 +543,9 @@ UPDATE {table} AS held
 SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds))
 FROM (
     SELECT msg_id, held.vt, fence.seconds, fence.instant FROM {table} AS held
-    JOIN unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[], %(seconds)s::float8[], %(instants)s::timestamptz[])
-         AS fence (msg_id, read_ct, seconds, instant) USING (msg_id)
-    WHERE held.read_ct = fence.read_ct FOR UPDATE OF held
+    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[]))
+         AS fence (msg_id, read_ct, enqueued_at, seconds, instant) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was
 WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
@@ -437,9 +555,9 @@ RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, ''
 -- why they died is in the header `dead_letter`.
 WITH taken AS (
     DELETE FROM {table} AS held
-    USING unnest(%(msg_ids)s::bigint[], %(read_cts)s::integer[], %(reasons)s::text[])
-          AS fence (msg_id, read_ct, reason)
-    WHERE held.msg_id = fence.msg_id AND held.read_ct = coalesce(fence.read_ct, held.read_ct)
+    USING ROWS FROM (<<fences>>, unnest(%(reasons)s::text[]))
+          AS fence (msg_id, read_ct, enqueued_at, reason)
+    WHERE held.msg_id = fence.msg_id AND <<is_ours>>
     RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, held.headers, fence.reason
 ), moved AS (
     INSERT INTO {dead_letters} (vt, message, headers)
@@ -456,13 +574,12 @@ SELECT msg_id FROM taken ORDER BY msg_id;
 -- Bring dead letters back as new messages: headers as they were, unread, with their first enqueued_at.
 -- One whose dedup key is in the queue again (scope `queued`) stays where it is.
 WITH chosen AS MATERIALIZED (
-    SELECT msg_id, message, headers FROM {source}
+    SELECT msg_id, message, headers FROM {source} AS held, <<asked>>
     WHERE vt <= clock_timestamp()
         AND coalesce(headers -> 'dead_letter' ->> 'queue', %(queue_name)s) = %(queue_name)s
         AND (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        AND <<matches>>
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
@@ -482,11 +599,10 @@ RETURNING gone.msg_id, fresh.new_id;
 -- requeue_archive --
 -- The same for messages that were archived.
 WITH chosen AS MATERIALIZED (
-    SELECT msg_id, enqueued_at, message, headers FROM {source}
+    SELECT msg_id, enqueued_at, message, headers FROM {source} AS held, <<asked>>
     WHERE (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
-        AND (%(condition)s::jsonb IS NULL OR message @> %(condition)s::jsonb)
-        AND (%(headers_condition)s::jsonb IS NULL OR headers @> %(headers_condition)s::jsonb)
-    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        AND <<matches>>
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
@@ -546,29 +662,100 @@ DELETE FROM airflow_pgmq.dedup_ledger WHERE ctid = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED
 ));
 
+-- prune_slots --
+-- The same for slots, but for the last one of a job that waits for its last message.
+WITH stretch AS (
+    SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
+    FROM (
+        SELECT pg_relation_size('airflow_pgmq.slots') / current_setting('block_size')::bigint AS pages
+    ) AS size
+)
+DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM airflow_pgmq.slots AS old
+    WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
+        AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
+        AND expires_at < statement_timestamp()
+        AND NOT EXISTS (
+            SELECT FROM airflow_pgmq.periodic_jobs AS job
+            WHERE job.namespace = old.namespace AND job.name = old.name AND job.overlap_skip
+                AND old.slot = (
+                    SELECT max(slot) FROM airflow_pgmq.slots AS sent
+                    WHERE sent.namespace = old.namespace AND sent.name = old.name
+                )
+        )
+    FOR UPDATE SKIP LOCKED
+));
+
 -- open_namespace --
--- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns.
-INSERT INTO airflow_pgmq.namespaces AS ns (namespace, owner, version, horizon, ticked_at, version_ticked_at)
-VALUES (%(namespace)s, %(owner)s, %(version)s, clock_timestamp(), clock_timestamp(), clock_timestamp())
-ON CONFLICT (namespace) DO UPDATE SET namespace = excluded.namespace
-RETURNING ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at,
+-- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns. It is
+-- known only if a tick went through, and if nobody but ticks wrote the row: a restore is no tick.
+INSERT INTO airflow_pgmq.namespaces AS ns
+    (namespace, owner, version, horizon, ticked_at, version_ticked_at, code, written_by)
+SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, %(code)s, pg_current_xact_id()::xid
+FROM (SELECT clock_timestamp() AS now) AS clock
+WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
+ON CONFLICT (namespace) DO UPDATE
+SET code = excluded.code, written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
+RETURNING ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
+          ns.incarnation,
+          (SELECT coalesce(max(incarnation), 0) FROM airflow_pgmq.queues) AS newest_incarnation,
           clock_timestamp() AS now;
 
 -- lock_namespace --
--- Wait for a tick that is running; no row if the namespace is unknown.
-SELECT ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, clock_timestamp() AS now
-FROM airflow_pgmq.namespaces AS ns WHERE namespace = %(namespace)s FOR UPDATE;
+-- Wait for a tick that is running; no row if the namespace is unknown. The clock is read after the wait.
+WITH locked AS MATERIALIZED (
+    SELECT ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.known
+    FROM airflow_pgmq.namespaces AS ns WHERE namespace = %(namespace)s FOR UPDATE
+)
+SELECT locked.*, clock_timestamp() AS now FROM locked
+WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s);
+
+-- clock --
+-- The time.
+SELECT clock_timestamp() AS now;
 
 -- deploy_namespace --
 -- A new set of jobs took over.
-UPDATE airflow_pgmq.namespaces SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
+UPDATE airflow_pgmq.namespaces
+SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
 WHERE namespace = %(namespace)s;
+
+-- turn_back --
+-- The clock went back: what lies further ahead than any tick would look is open again from now on.
+WITH jobs AS (
+    UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
+    WHERE namespace = %(namespace)s AND watermark > %(horizon)s
+)
+UPDATE airflow_pgmq.namespaces SET horizon = %(now)s
+WHERE namespace = %(namespace)s;
+
+-- note_lost --
+-- Queues were lost with what was to become visible later: those slots are to be sent again.
+WITH lost AS (
+    UPDATE airflow_pgmq.slots AS slot SET msg_id = NULL
+    FROM airflow_pgmq.queues AS known
+    WHERE slot.namespace = %(namespace)s AND slot.queue_name = known.queue_name
+        AND slot.incarnation <> known.incarnation AND slot.visible_at > known.reborn_at
+)
+UPDATE airflow_pgmq.namespaces SET incarnation = %(newest)s
+WHERE namespace = %(namespace)s;
+
+-- lost_slots --
+-- Slots whose message was lost; the order is that of their index.
+SELECT name, slot FROM airflow_pgmq.slots
+WHERE namespace = %(namespace)s AND msg_id IS NULL ORDER BY name, slot LIMIT %(limit)s;
+
+-- free_slots --
+-- Slots of which no message was sent after all.
+DELETE FROM airflow_pgmq.slots AS freed USING unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS free (name, slot)
+WHERE freed.namespace = %(namespace)s AND freed.name = free.name AND freed.slot = free.slot AND freed.msg_id IS NULL;
 
 -- close_tick --
 -- Everything up to the horizon is done.
 UPDATE airflow_pgmq.namespaces
-SET horizon = greatest(horizon, %(horizon)s), ticked_at = clock_timestamp(), owner = %(owner)s,
-    version_ticked_at = CASE WHEN %(version)s >= version THEN clock_timestamp() ELSE version_ticked_at END
+SET horizon = greatest(horizon, %(horizon)s), ticked_at = %(now)s, owner = %(owner)s, known = true,
+    version_ticked_at = CASE WHEN %(version)s >= version THEN %(now)s ELSE version_ticked_at END,
+    written_by = pg_current_xact_id()::xid
 WHERE namespace = %(namespace)s;
 
 -- stored_jobs --
@@ -576,38 +763,55 @@ WHERE namespace = %(namespace)s;
 SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
 
+-- stored_definitions --
+-- How some of them were deployed.
+SELECT name, definition FROM airflow_pgmq.periodic_jobs
+WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
+
 -- due_jobs --
--- Jobs with a slot up to the horizon, those longest due first. Overlap-free jobs look no further than now.
-SELECT name, watermark, next_slot, last_key, last_msg_id
-FROM airflow_pgmq.periodic_jobs
-WHERE namespace = %(namespace)s AND NOT paused AND next_slot <= %(horizon)s
-    AND (NOT overlap_skip OR next_slot <= %(now)s) AND name <> ALL (%(outdated)s::text[])
-ORDER BY next_slot, name LIMIT %(limit)s;
+-- Jobs with a slot up to the horizon, those longest due first. Overlap-free jobs look no further than now,
+-- and at their newest message, which may still be queued.
+SELECT job.name, job.watermark, job.next_slot, last.queue_name AS last_queue, last.msg_id AS last_msg_id,
+       last.slot AS last_slot
+FROM airflow_pgmq.periodic_jobs AS job
+LEFT JOIN LATERAL (
+    SELECT queue_name, msg_id, slot FROM airflow_pgmq.slots
+    WHERE namespace = %(namespace)s AND name = job.name ORDER BY slot DESC LIMIT 1
+) AS last ON job.overlap_skip
+WHERE job.namespace = %(namespace)s AND NOT job.paused AND job.next_slot <= %(horizon)s
+    AND (NOT job.overlap_skip OR job.next_slot <= %(now)s)
+    AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
+ORDER BY job.next_slot, job.name LIMIT %(limit)s;
 
 -- upsert_jobs --
 -- Register jobs, or give known ones a new definition; what was sent last and the pause stay.
 INSERT INTO airflow_pgmq.periodic_jobs AS job
-    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, watermark, next_slot)
+    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, watermark, next_slot, deployed_at)
 SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip,
-       j.watermark, j.watermark
+       %(now)s, %(now)s, %(now)s
 FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
-            %(queue_names)b::text[], %(overlap_skips)b::boolean[], %(watermarks)b::timestamptz[])
-     AS j (name, version, fingerprint, definition, queue_name, overlap_skip, watermark)
+            %(queue_names)b::text[], %(overlap_skips)b::boolean[])
+     AS j (name, version, fingerprint, definition, queue_name, overlap_skip)
 ON CONFLICT (namespace, name) DO UPDATE
 SET version = excluded.version, fingerprint = excluded.fingerprint, definition = excluded.definition,
     queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip,
-    watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = now();
+    watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = excluded.deployed_at;
+
+-- redefine_jobs --
+-- Give known jobs new policies, with which their messages stay as they are.
+UPDATE airflow_pgmq.periodic_jobs AS job
+SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb
+FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[])
+     AS j (name, version, fingerprint, definition)
+WHERE job.namespace = %(namespace)s AND job.name = j.name;
 
 -- advance_jobs --
 -- Move watermarks past what was enqueued, in the transaction that enqueued it.
 UPDATE airflow_pgmq.periodic_jobs AS job
-SET watermark = done.watermark, next_slot = done.next_slot,
-    last_slot = coalesce(done.last_slot, job.last_slot), last_key = coalesce(done.last_key, job.last_key),
-    last_msg_id = coalesce(done.last_msg_id, job.last_msg_id),
-    last_sent_at = CASE WHEN done.last_slot IS NULL THEN job.last_sent_at ELSE clock_timestamp() END
+SET watermark = done.watermark, next_slot = done.next_slot, last_slot = coalesce(done.last_slot, job.last_slot),
+    last_sent_at = CASE WHEN done.last_slot IS NULL THEN job.last_sent_at ELSE %(now)s END
 FROM unnest(%(names)b::text[], %(watermarks)b::timestamptz[], %(next_slots)b::timestamptz[],
-            %(last_slots)b::timestamptz[], %(last_keys)b::text[], %(last_msg_ids)b::bigint[])
-     AS done (name, watermark, next_slot, last_slot, last_key, last_msg_id)
+            %(last_slots)b::timestamptz[]) AS done (name, watermark, next_slot, last_slot)
 WHERE job.namespace = %(namespace)s AND job.name = done.name;
 
 -- remove_jobs --
@@ -618,35 +822,67 @@ DELETE FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name 
 -- Forget a namespace with all its jobs.
 DELETE FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s;
 
+-- sent_to --
+-- Queues that exist and to which jobs have sent slots from some instant on.
+SELECT DISTINCT sent.queue_name
+FROM unnest(%(names)s::text[]) AS job (name)
+CROSS JOIN LATERAL (
+    SELECT queue_name FROM airflow_pgmq.slots
+    WHERE namespace = %(namespace)s AND name = job.name COLLATE "C" AND slot > %(after)s
+    OFFSET 0
+) AS sent
+WHERE EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = sent.queue_name);
+
 -- withdraw --
 -- Take back messages of jobs that nobody could have seen yet, and free their slots. A row that a reader
--- holds is left to it, its slot stays taken. '0' is the character after '/'.
+-- holds is left to it, its slot stays taken.
 WITH pending AS MATERIALIZED (
-    SELECT job.name, taken.dedup_key, taken.msg_id
-    FROM unnest(%(names)s::text[], %(from_slots)s::text[]) AS job (name, from_slot)
+    SELECT sent.name, sent.slot, sent.msg_id, sent.place,
+           %(namespace)s || '/' || sent.name || '/'
+               || to_char(sent.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS key
+    FROM unnest(%(names)s::text[]) AS job (name)
     CROSS JOIN LATERAL (
         -- OFFSET and LIMIT make these look-ups: plain joins are planned as scans of both tables.
-        SELECT dedup_key, msg_id FROM airflow_pgmq.dedup_ledger
-        WHERE queue_name = %(queue_name)s
-            AND dedup_key >= (%(namespace)s || '/' || job.name || '/' || job.from_slot) COLLATE "C"
-            AND dedup_key < (%(namespace)s || '/' || job.name || '0') COLLATE "C"
+        SELECT name, slot, msg_id, ctid AS place FROM airflow_pgmq.slots
+        WHERE namespace = %(namespace)s AND name = job.name COLLATE "C" AND slot > %(after)s
+            AND queue_name = %(queue_name)s
         OFFSET 0
-    ) AS taken
+    ) AS sent
 ), unseen AS MATERIALIZED (
-    SELECT pending.name, pending.dedup_key, waiting.msg_id, waiting.slot
+    SELECT pending.name, pending.slot, pending.place, waiting.msg_id
     FROM pending CROSS JOIN LATERAL (
-        SELECT msg_id, (headers ->> 'slot')::timestamptz AS slot FROM {table}
-        WHERE msg_id = pending.msg_id AND read_ct = 0 AND vt > clock_timestamp()
-            AND headers ->> 'dedup_key' = pending.dedup_key
+        SELECT msg_id FROM {table}
+        WHERE msg_id = pending.msg_id AND read_ct = 0 AND vt > %(now)s AND headers ->> 'dedup_key' = pending.key
         LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS waiting
 ), removed AS (
     DELETE FROM {table} WHERE msg_id = ANY (ARRAY(SELECT msg_id FROM unseen))
 ), freed AS (
-    DELETE FROM airflow_pgmq.dedup_ledger
-    WHERE queue_name = %(queue_name)s AND dedup_key = ANY (ARRAY(SELECT dedup_key FROM unseen))
+    DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(SELECT place FROM unseen))
 )
 SELECT name, count(*) AS withdrawn, min(slot) AS first_slot FROM unseen GROUP BY name;
+
+-- carried_by_queue --
+-- Which of the keys messages in the queue carry. No index knows: only for when nothing else does.
+SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
+FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
+
+-- carried_by_archive --
+-- The same for what was archived since some instant.
+SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
+FROM {archive} WHERE archived_at >= %(since)s AND headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
+
+-- adopt_slots --
+-- Note as sent what a queue carried although this schema did not know of it.
+INSERT INTO airflow_pgmq.slots
+    (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
+SELECT %(namespace)s, i.name, i.slot, %(queue_name)s, mark.incarnation, i.msg_id, i.visible_at, i.first_at,
+       greatest(i.slot, %(now)s) + %(window)s::interval
+FROM unnest(%(names)b::text[], %(slots)b::timestamptz[], %(instants)b::timestamptz[], %(msg_ids)b::bigint[],
+            %(first_ats)b::timestamptz[]) AS i (name, slot, visible_at, msg_id, first_at)
+CROSS JOIN airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text) AS mark
+ORDER BY i.name, i.slot
+ON CONFLICT DO NOTHING;
 
 -- still_queued --
 -- Which of the jobs' last messages are still in the queue.
@@ -656,14 +892,14 @@ WHERE waiting.headers ->> 'dedup_key' = last.key;
 
 -- job_definition --
 -- One job's stored definition and state.
-SELECT definition, queue_name, paused, watermark, next_slot, clock_timestamp() AS now
+SELECT definition, queue_name, paused, watermark, next_slot
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- pause_job --
 -- Stop a job; its slots from now on are open again, and those before now that jitter held back.
 UPDATE airflow_pgmq.periodic_jobs
 SET paused = true, next_slot = least(next_slot, %(first_slot)s::timestamptz),
-    watermark = least(watermark, clock_timestamp(), %(first_slot)s::timestamptz - interval '1 microsecond')
+    watermark = least(watermark, %(now)s, %(first_slot)s::timestamptz - interval '1 microsecond')
 WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- resume_job --
@@ -673,8 +909,11 @@ UPDATE airflow_pgmq.periodic_jobs SET paused = false WHERE namespace = %(namespa
 -- list_jobs --
 -- All jobs with their state, of one namespace or of all.
 SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.watermark,
-       job.next_slot, job.last_slot, job.last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
-FROM airflow_pgmq.periodic_jobs AS job JOIN airflow_pgmq.namespaces AS ns USING (namespace)
+       job.next_slot, job.last_slot, last.msg_id AS last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
+FROM airflow_pgmq.periodic_jobs AS job
+JOIN airflow_pgmq.namespaces AS ns USING (namespace)
+LEFT JOIN airflow_pgmq.slots AS last
+    ON last.namespace = job.namespace AND last.name = job.name AND last.slot = job.last_slot
 WHERE job.namespace = coalesce(%(namespace)s, job.namespace)
 ORDER BY job.namespace, job.name;
 
@@ -696,9 +935,16 @@ SELECT count(*) AS rows, count(*) AS sent, 0 AS longest_key FROM sent;
 -- send_query_once --
 -- The same with each key claimed in the ledger, as `send_once` does it; rows without a key are always sent.
 -- Only sorts and look-ups, no joins: a query whose rows are estimated badly would get nested loops.
-WITH input AS MATERIALIZED (
+WITH mark AS MATERIALIZED (
+    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(pgmq_queue)s::text, %(pgmq_relation)s::text)
+    WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(pgmq_code)s
+        OR airflow_pgmq.refuse(%(pgmq_code)s)
+), input AS MATERIALIZED (
     SELECT position, doc ->> 'dedup_key' COLLATE "C" AS key, doc
-    FROM (SELECT row_number() OVER () AS position, to_jsonb(origin) AS doc FROM ({source}) AS origin) AS origins
+    FROM (
+        SELECT row_number() OVER () AS position, to_jsonb(origin) AS doc FROM ({source}) AS origin
+        WHERE EXISTS (SELECT FROM mark)
+    ) AS origins
 ), fresh AS MATERIALIZED (
     SELECT ordered.*, nextval(%(pgmq_sequence)s::regclass) AS msg_id
     FROM (
@@ -711,18 +957,21 @@ WITH input AS MATERIALIZED (
         WHERE key IS NULL OR (among_equals = 1 AND NOT EXISTS (
             SELECT FROM airflow_pgmq.dedup_ledger
             WHERE queue_name = %(pgmq_queue)s AND dedup_key = numbered.key AND expires_at > statement_timestamp()
+                AND incarnation = (SELECT incarnation FROM mark)
             OFFSET 0
         ))
         ORDER BY position
     ) AS ordered
 ), claimed AS (
-    INSERT INTO airflow_pgmq.dedup_ledger AS taken (queue_name, dedup_key, msg_id, first_at, expires_at)
+    INSERT INTO airflow_pgmq.dedup_ledger AS taken
+        (queue_name, dedup_key, msg_id, first_at, expires_at, incarnation)
     SELECT %(pgmq_queue)s, key, msg_id, statement_timestamp(),
-           greatest(vt, statement_timestamp()) + %(pgmq_window)s::interval
+           greatest(vt, statement_timestamp()) + %(pgmq_window)s::interval, (SELECT incarnation FROM mark)
     FROM fresh WHERE key IS NOT NULL ORDER BY key
     ON CONFLICT (queue_name, dedup_key) DO UPDATE
-        SET msg_id = excluded.msg_id, first_at = excluded.first_at, expires_at = excluded.expires_at
-        WHERE taken.expires_at <= statement_timestamp()
+        SET msg_id = excluded.msg_id, first_at = excluded.first_at, expires_at = excluded.expires_at,
+            incarnation = excluded.incarnation
+        WHERE taken.expires_at <= statement_timestamp() OR taken.incarnation <> excluded.incarnation
     RETURNING taken.msg_id
 ), checked AS (
     -- A row of `fresh` and its claim are neighbours; one without a claim lost a race.
@@ -742,7 +991,7 @@ WITH input AS MATERIALIZED (
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
-       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key;
+       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key, EXISTS (SELECT FROM mark) AS settled;
 
 -- send_query_queued --
 -- The same with keys that must not be in the queue now.
@@ -979,6 +1228,7 @@ SELECT %(queue_name)s AS queue_name WHERE EXISTS (
         SELECT headers ->> 'dedup_key' AS dedup_key
         FROM (SELECT enqueued_at, headers FROM {table} ORDER BY msg_id DESC LIMIT 1000) AS newest
         WHERE headers ? 'dedup_key' AND NOT headers ? 'dead_letter' AND enqueued_at > now() - interval '1 hour'
+            AND NOT headers ?& ARRAY['namespace', 'job', 'slot']
         GROUP BY 1 HAVING count(*) > 1
     ) AS twice
     WHERE NOT EXISTS (
@@ -1042,8 +1292,12 @@ SELECT msg_id FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id OFFSET %(sca
 SELECT msg_id FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC OFFSET %(scanned)s - 1 LIMIT 1;
 
 -- ledger_message --
--- The message that stands for a dedup key.
-SELECT msg_id FROM airflow_pgmq.dedup_ledger WHERE queue_name = %(queue_name)s AND dedup_key = %(dedup_key)s;
+-- The message that stands for a dedup key, of scope `once` or of a slot.
+SELECT msg_id FROM airflow_pgmq.dedup_ledger WHERE queue_name = %(queue_name)s AND dedup_key = %(dedup_key)s
+UNION ALL
+SELECT msg_id FROM airflow_pgmq.slots
+WHERE namespace = %(namespace)s AND name = %(name)s AND slot = %(slot)s::timestamptz
+    AND queue_name = %(queue_name)s AND msg_id IS NOT NULL;
 
 -- sent_by --
 -- The newest messages of a queue and its archive that a Dag, run or task has sent.
@@ -1097,43 +1351,25 @@ SELECT namespace, owner, version, ticked_at, clock_timestamp() AS now FROM airfl
 WHERE namespace = coalesce(%(namespace)s, namespace) ORDER BY namespace;
 
 -- sent_slots --
--- What the ledger knows of slots. LIMIT makes it a look-up per key.
-SELECT asked.key, taken.first_at, taken.expires_at
-FROM unnest(%(queue_names)s::text[], %(keys)s::text[]) AS asked (queue_name, key)
+-- What is known of slots that were sent. LIMIT makes it a look-up per slot.
+SELECT asked.namespace, asked.name, asked.slot, taken.first_at, taken.visible_at, taken.expires_at, taken.repeats
+FROM unnest(%(namespaces)s::text[], %(names)s::text[], %(slots)s::timestamptz[]) AS asked (namespace, name, slot)
 CROSS JOIN LATERAL (
-    SELECT first_at, expires_at FROM airflow_pgmq.dedup_ledger
-    WHERE dedup_key = asked.key COLLATE "C" AND queue_name = asked.queue_name COLLATE "C"
+    SELECT first_at, visible_at, expires_at, repeats FROM airflow_pgmq.slots
+    WHERE namespace = asked.namespace COLLATE "C" AND name = asked.name COLLATE "C" AND slot = asked.slot
+        AND msg_id IS NOT NULL
     LIMIT 1
 ) AS taken;
 
--- repeated_slots --
--- Slots that were met again since then.
-SELECT namespace, name, slot FROM airflow_pgmq.repeated_slots
-WHERE namespace = coalesce(%(namespace)s, namespace) AND slot >= %(since)s;
-
 -- note_repeats --
 -- Slots that a tick or a backfill met although they had been sent.
-INSERT INTO airflow_pgmq.repeated_slots AS known (namespace, name, slot, repeated_at)
-SELECT %(namespace)s, repeat.name, repeat.slot, statement_timestamp()
+UPDATE airflow_pgmq.slots AS known SET repeats = known.repeats + 1
 FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
-ORDER BY repeat.name, repeat.slot
-ON CONFLICT (namespace, name, slot) DO UPDATE
-SET times = known.times + 1, repeated_at = excluded.repeated_at;
-
--- prune_repeats --
--- Forget repeats that no strip of slots shows any more.
-DELETE FROM airflow_pgmq.repeated_slots WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM airflow_pgmq.repeated_slots WHERE repeated_at < statement_timestamp() - %(keep)s::interval
-    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-));
+WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" AND known.slot = repeat.slot;
 
 -- short_locks --
 -- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
 SELECT set_config('lock_timeout', %(wait)s, true);
-
--- short_statements --
--- Whoever looks does not keep the server busy for long.
-SELECT set_config('statement_timeout', %(limit)s, true);
 
 -- may_sample --
 -- Whether this role may keep samples.
@@ -1186,7 +1422,7 @@ WITH stretch AS (
         SELECT pg_relation_size(%(quoted_table)s::regclass) / current_setting('block_size')::bigint AS pages
     ) AS size
 )
-SELECT msg_id, read_ct, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
+SELECT msg_id, read_ct, enqueued_at, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
 WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
     AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
     AND vt <= statement_timestamp() AND headers ? 'expires_at'

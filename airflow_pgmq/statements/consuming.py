@@ -73,15 +73,13 @@ def release_each(
     queue_name: str, messages: Sequence[Message], delays: Sequence[Delay]
 ) -> Statement[list[int]]:
     """Give messages back, each after a delay of its own."""
-    msg_ids, read_cts = fences(messages)
     at = [parse_delay(delay) for delay in delays]
     return on_queue(
         "release_each",
         queue_name,
         column("msg_id"),
         channel=names.channel(queue_name),
-        msg_ids=msg_ids,
-        read_cts=read_cts,
+        **fences(messages)._asdict(),
         seconds=[0.0 if isinstance(each, datetime) else each for each in at],
         instants=[each if isinstance(each, datetime) else None for each in at],
     )
@@ -93,11 +91,11 @@ def dead_letter(
     """Move messages to the dead letter queue; the ids that were ours to move."""
     if names.table(queue_name) == names.table(dead_letter_queue):
         raise InvalidName(f"Queue {queue_name!r} cannot be its own dead letter queue.")
-    msg_ids, read_cts = fences(messages)
-    reasons = [reasons] * len(msg_ids) if isinstance(reasons, str) else list(reasons)
+    held = fences(messages)
+    reasons = [reasons] * len(held.msg_ids) if isinstance(reasons, str) else list(reasons)
     return Statement(
         "dead_letter",
-        {"queue_name": queue_name, "msg_ids": msg_ids, "read_cts": read_cts, "reasons": reasons},
+        {"queue_name": queue_name, **held._asdict(), "reasons": reasons},
         {"table": names.table(queue_name), "dead_letters": names.table(dead_letter_queue)},
         column("msg_id"),
         # A missing table is that one: the source was read from before.
@@ -116,7 +114,7 @@ def requeue(
     delay: Delay,
 ) -> Statement[dict[int, int]]:
     """Bring messages back into the queue: from a dead letter queue, or from its archive (`source=None`)."""
-    if source is None and msg_ids is None and condition is None and headers_condition is None:
+    if source is None and msg_ids is None and not condition and not headers_condition:
         raise InvalidMessage("From the archive, say which messages: msg_ids, condition or headers_condition.")
     at = parse_delay(delay)
     return Statement(

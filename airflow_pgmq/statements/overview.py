@@ -66,11 +66,6 @@ def briefly(statement: Statement[T], patience: str = PATIENCE) -> Flow[T]:
     return answer
 
 
-def within(seconds: int) -> Statement[None]:
-    """Limit each statement of the transaction; unlike an option of the connection, PgBouncer takes it."""
-    return Statement("short_statements", {"limit": f"{seconds}s"})
-
-
 def recent_samples(queue_name: str | None = None) -> Statement[dict[str, Row]]:
     """The last hour of each queue."""
     return Statement(

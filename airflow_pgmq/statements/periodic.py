@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import names, slots, strip
+from airflow_pgmq.core import names, outgoing, slots
+from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.statements import Flow, Statement, column, first, many, on_queue
+from airflow_pgmq.core.outgoing import Outgoing
+from airflow_pgmq.sql import code
+from airflow_pgmq.statements import (
+    Flow,
+    Statement,
+    column,
+    first,
+    incarnations,
+    many,
+    on_queue,
+    scalar,
+    sending,
+)
+from airflow_pgmq.statements.sending import Claim
 
 
 def open_namespace(namespace: str, owner: str, version: int) -> Statement[Row]:
     """Find or register the namespace and hold its lock."""
     params = {"namespace": names.job(namespace, "Namespace"), "owner": owner, "version": version}
-    return Statement("open_namespace", params, decode=lambda rows: rows[0])
+    return Statement("open_namespace", {**params, "code": code()}, decode=lambda rows: rows[0])
 
 
 def lock_namespace(namespace: str) -> Statement[Row | None]:
     """Hold the namespace's lock; None if it is unknown."""
-    return Statement("lock_namespace", {"namespace": namespace}, decode=first)
+    return Statement("lock_namespace", {"namespace": namespace, "code": code()}, decode=first)
+
+
+def clock() -> Statement[datetime]:
+    """The database's time."""
+    return Statement("clock", decode=scalar("now"))
 
 
 def deploy_namespace(namespace: str, owner: str, version: int, fingerprint: str) -> Statement[None]:
@@ -29,10 +48,30 @@ def deploy_namespace(namespace: str, owner: str, version: int, fingerprint: str)
     return Statement("deploy_namespace", params)
 
 
-def close_tick(namespace: str, owner: str, version: int, horizon: datetime) -> Statement[None]:
+def turn_back(namespace: str, window: slots.Window) -> Statement[None]:
+    """Follow a clock that went back."""
+    return Statement("turn_back", {"namespace": namespace, "now": window.now, "horizon": window.horizon})
+
+
+def note_lost(namespace: str, newest: int) -> Statement[None]:
+    """Note which slots went with their queues; `newest` is the incarnation up to which that is then known."""
+    return Statement("note_lost", {"namespace": namespace, "newest": newest})
+
+
+def lost_slots(namespace: str, limit: int) -> Statement[list[Row]]:
+    """Slots that are to be sent again."""
+    return Statement("lost_slots", {"namespace": namespace, "limit": limit}, decode=list)
+
+
+def free_slots(namespace: str, freed: Sequence[tuple[str, datetime]]) -> Statement[None]:
+    """Forget slots that were to be sent again, but of which nothing is sent."""
+    return Statement("free_slots", {"namespace": namespace, **_columns(freed)})
+
+
+def close_tick(namespace: str, owner: str, version: int, window: slots.Window) -> Statement[None]:
     """Note that all is done up to the horizon, and by which version."""
-    params = {"namespace": namespace, "owner": owner, "version": version, "horizon": horizon}
-    return Statement("close_tick", params)
+    params = {"namespace": namespace, "owner": owner, "version": version}
+    return Statement("close_tick", {**params, "now": window.now, "horizon": window.horizon})
 
 
 def stored_jobs(namespace: str) -> Statement[list[Stored]]:
@@ -40,44 +79,68 @@ def stored_jobs(namespace: str) -> Statement[list[Stored]]:
     return Statement("stored_jobs", {"namespace": namespace}, decode=many(lambda row: Stored(**row)))
 
 
+def stored_definitions(namespace: str, job_names: Sequence[str]) -> Statement[dict[str, Any]]:
+    """How jobs were deployed, by name."""
+    return Statement(
+        "stored_definitions",
+        {"namespace": namespace, "names": list(job_names)},
+        decode=lambda rows: {row["name"]: row["definition"] for row in rows},
+    )
+
+
 def due_jobs(
-    namespace: str, window: slots.Window, outdated: Sequence[str], limit: int
+    namespace: str,
+    window: slots.Window,
+    *,
+    only: Sequence[str] | None = None,
+    without: Sequence[str] = (),
+    limit: int | None = None,
 ) -> Statement[list[Row]]:
     """Jobs with something to do in the window."""
     params = {
         "namespace": namespace,
-        "now": window.now,
+        "now": min(window.now, window.horizon),
         "horizon": window.horizon,
-        "outdated": list(outdated),
+        "only": None if only is None else list(only),
+        "without": list(without),
         "limit": limit,
     }
     return Statement("due_jobs", params, decode=list)
 
 
-def upsert_jobs(namespace: str, watermarks: Sequence[tuple[PeriodicJob, datetime]]) -> Statement[None]:
-    """Register or redefine jobs; their next slot is open from the watermark on."""
-    declared = [job for job, _ in watermarks]
+def upsert_jobs(namespace: str, declared: Sequence[PeriodicJob], now: datetime) -> Statement[None]:
+    """Register or redefine jobs, whose definition begins now."""
     return Statement(
         "upsert_jobs",
         {
-            "namespace": namespace,
-            "names": [job.name for job in declared],
-            "versions": [job.version for job in declared],
-            "fingerprints": [job.fingerprint for job in declared],
-            "definitions": [job.definition_json for job in declared],
+            **_definitions(namespace, declared),
             "queue_names": [job.queue_name for job in declared],
             "overlap_skips": [job.overlap == "skip" for job in declared],
-            "watermarks": [watermark for _, watermark in watermarks],
+            "now": now,
         },
     )
 
 
-def advance_jobs(namespace: str, rows: Sequence[Mapping[str, Any]]) -> Statement[None]:
+def redefine_jobs(namespace: str, declared: Sequence[PeriodicJob]) -> Statement[None]:
+    """Give jobs other policies; what they do next stays as it is."""
+    return Statement("redefine_jobs", _definitions(namespace, declared))
+
+
+def _definitions(namespace: str, declared: Sequence[PeriodicJob]) -> dict[str, Any]:
+    return {
+        "namespace": namespace,
+        "names": [job.name for job in declared],
+        "versions": [job.version for job in declared],
+        "fingerprints": [job.fingerprint for job in declared],
+        "definitions": [job.definition_json for job in declared],
+    }
+
+
+def advance_jobs(namespace: str, now: datetime, rows: Sequence[Mapping[str, Any]]) -> Statement[None]:
     """Move watermarks and note what was sent last."""
-    columns = ("name", "watermark", "next_slot", "last_slot", "last_key", "last_msg_id")
-    return Statement(
-        "advance_jobs", {"namespace": namespace, **{f"{c}s": [row.get(c) for row in rows] for c in columns}}
-    )
+    columns = ("name", "watermark", "next_slot", "last_slot")
+    params = {f"{c}s": [row.get(c) for row in rows] for c in columns}
+    return Statement("advance_jobs", {"namespace": namespace, "now": now, **params})
 
 
 def remove_jobs(namespace: str, job_names: Sequence[str]) -> Statement[None]:
@@ -90,16 +153,97 @@ def remove_namespace(namespace: str) -> Statement[None]:
     return Statement("remove_namespace", {"namespace": namespace})
 
 
-def withdraw(queue_name: str, namespace: str, from_slots: Mapping[str, datetime]) -> Statement[list[Row]]:
-    """Take back unseen messages of these jobs, slots from the given ones on."""
-    return on_queue(
-        "withdraw",
-        queue_name,
-        list,
-        namespace=namespace,
-        names=list(from_slots),
-        from_slots=[slots.text(slot) for slot in from_slots.values()],
-    )
+def send(
+    namespace: str, queue_name: str, items: Sequence[Outgoing], *, now: datetime, window: timedelta
+) -> Flow[dict[str, Claim]]:
+    """Send the slots of one queue that were not sent yet; by key, what became of each."""
+    batch = outgoing.batch(items)
+
+    def ask(positions: Sequence[int], again: bool) -> Statement[dict[int, Claim] | None]:
+        part = sending.columns(batch.take(positions))
+        del part["seconds"], part["common_headers"]
+        return on_queue(
+            "send_slots",
+            queue_name,
+            lambda rows: _claims(rows, positions),
+            namespace=namespace,
+            names=[items[position].job.name for position in positions],
+            slots=[items[position].slot for position in positions],
+            relation=incarnations.relation(queue_name),
+            sequence=names.sequence(queue_name),
+            code=code(),
+            now=now,
+            window=window,
+            **part,
+        )
+
+    claims: dict[str, Claim] = {}
+    for part in chunks(range(len(items)), batch.chunk_size):
+        found = yield from sending.claim_all(queue_name, part, ask)
+        claims |= {items[position].key: claim for position, claim in found.items()}
+    return claims
+
+
+def _claims(rows: Sequence[Row], positions: Sequence[int]) -> dict[int, Claim] | None:
+    if sending.is_unsettled(rows):
+        return None
+    return {
+        positions[place - 1]: (row["status"], msg_id, row["first_at"])
+        for row in rows
+        for place, msg_id in zip(row["positions"], row["msg_ids"], strict=True)
+    }
+
+
+def adopt(
+    namespace: str, queue_name: str, items: Sequence[Outgoing], *, now: datetime, window: timedelta
+) -> Flow[None]:
+    """Note as sent those slots whose messages the queue carries, or its archive since the oldest slot."""
+    by_key = {item.key: item for item in items}
+    yield from incarnations.settle(queue_name)
+    found: dict[str, Row] = {}
+    oldest = min(item.slot for item in items)
+    if oldest <= now:
+        archive = {"archive": names.table(queue_name, "a")}
+        params = {"keys": list(by_key), "since": oldest, "now": now}
+        archived = yield Statement("carried_by_archive", params, archive, list, queue_name)
+        found |= {row["key"]: row for row in archived}
+    found |= {
+        row["key"]: row
+        for row in (yield on_queue("carried_by_queue", queue_name, list, keys=list(by_key), now=now))
+    }
+    if found:
+        carried = [(by_key[key], row) for key, row in found.items()]
+        yield on_queue(
+            "adopt_slots",
+            queue_name,
+            namespace=namespace,
+            names=[item.job.name for item, _ in carried],
+            slots=[item.slot for item, _ in carried],
+            instants=[item.visible_at for item, _ in carried],
+            msg_ids=[row["msg_id"] for _, row in carried],
+            first_ats=[row["first_at"] for _, row in carried],
+            relation=incarnations.relation(queue_name),
+            now=now,
+            window=window,
+        )
+
+
+def withdraw(
+    namespace: str, job_names: Sequence[str], *, after: datetime, now: datetime
+) -> Flow[dict[str, tuple[int, datetime]]]:
+    """Take back unseen messages of these jobs for slots after some instant, from whatever queue.
+
+    By job, how many that were and the first slot that is open again.
+    """
+    found: dict[str, tuple[int, datetime]] = {}
+    if not job_names:
+        return found
+    params = {"namespace": namespace, "names": list(job_names), "after": after}
+    for queue_name in sorted((yield Statement("sent_to", params, decode=column("queue_name")))):
+        for row in (yield on_queue("withdraw", queue_name, list, **params, now=now)):
+            count, first_slot = found.get(row["name"], (0, row["first_slot"]))
+            found[row["name"]] = (count + row["withdrawn"], min(first_slot, row["first_slot"]))
+    return found
 
 
 def still_queued(queue_name: str, last: Mapping[int, str]) -> Statement[list[int]]:
@@ -114,9 +258,10 @@ def definition(namespace: str, name: str) -> Statement[Row | None]:
     return Statement("job_definition", {"namespace": namespace, "name": name}, decode=first)
 
 
-def pause(namespace: str, name: str, first_slot: datetime | None) -> Statement[None]:
+def pause(namespace: str, name: str, first_slot: datetime | None, now: datetime) -> Statement[None]:
     """Mark the job as paused; `first_slot` is the first one that was withdrawn."""
-    return Statement("pause_job", {"namespace": namespace, "name": name, "first_slot": first_slot})
+    params = {"namespace": namespace, "name": name, "first_slot": first_slot, "now": now}
+    return Statement("pause_job", params)
 
 
 def resume(namespace: str, name: str) -> Statement[None]:
@@ -124,11 +269,13 @@ def resume(namespace: str, name: str) -> Statement[None]:
     return Statement("resume_job", {"namespace": namespace, "name": name})
 
 
-def note_repeats(namespace: str, repeats: Iterable[tuple[str, datetime]]) -> Flow[None]:
-    """Note slots, as job and instant, that were met although they had been sent; forget old ones."""
-    job_names, met = zip(*repeats, strict=True)
-    yield Statement("note_repeats", {"namespace": namespace, "names": list(job_names), "slots": list(met)})
-    yield Statement("prune_repeats", {"keep": strip.FURTHEST, "limit": 10_000})
+def note_repeats(namespace: str, repeats: Sequence[tuple[str, datetime]]) -> Statement[None]:
+    """Note slots, as job and instant, that were met although they had been sent."""
+    return Statement("note_repeats", {"namespace": namespace, **_columns(repeats)})
+
+
+def _columns(met: Sequence[tuple[str, datetime]]) -> dict[str, Any]:
+    return {"names": [name for name, _ in met], "slots": [slot for _, slot in met]}
 
 
 def list_jobs(namespace: str | None) -> Statement[list[Row]]:

@@ -31,16 +31,14 @@ def create(
         yield from enable_notify(queue_name)
 
 
-def drop(queue_name: str, *, has_ledger: bool) -> Flow[bool]:
-    """Drop queue and archive and forget the queue's dedup keys; False if there was no such queue."""
+def drop(queue_name: str) -> Flow[bool]:
+    """Drop queue and archive; False if there was no such queue. Its keys were those of this incarnation."""
     known = yield Statement(
         "missing_queues", {"queue_names": [names.queue(queue_name)]}, decode=column("queue_name")
     )
     if known:
         return False
     dropped = yield on_queue("drop_queue", queue_name, scalar("dropped"))
-    if has_ledger:
-        yield on_queue("forget_queue", queue_name)
     return dropped is not False
 
 

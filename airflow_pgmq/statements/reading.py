@@ -1,4 +1,4 @@
-"""Reading and acking: every ack is fenced by msg_id and read_ct, so a late worker cannot take another's."""
+"""Reading and acking: every ack is fenced, so a late worker cannot take another's message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read(
         "visibility_timeout": visibility_timeout,
         "condition": as_json(condition),
     }
-    if headers_condition is None:
+    if not headers_condition:
         return on_queue("read", queue_name, decode_messages, **params)
     return on_queue(
         "read_by_headers", queue_name, decode_messages, **params, headers_condition=as_json(headers_condition)
@@ -95,8 +95,7 @@ def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[
 
 
 def _ack(name: str, queue_name: str, messages: Messages, **params: Any) -> Statement[list[int]]:
-    msg_ids, read_cts = fences(messages)
-    return on_queue(name, queue_name, column("msg_id"), msg_ids=msg_ids, read_cts=read_cts, **params)
+    return on_queue(name, queue_name, column("msg_id"), **fences(messages)._asdict(), **params)
 
 
 def decode_messages(rows: Sequence[Row]) -> list[Message]:
@@ -106,5 +105,5 @@ def decode_messages(rows: Sequence[Row]) -> list[Message]:
 
 
 def as_json(condition: Mapping[str, Any] | None) -> str | None:
-    """A condition as `jsonb` text."""
-    return None if condition is None else payload.dumps(condition, what="condition")
+    """A condition as `jsonb` text; an empty one asks for nothing, as PGMQ takes it."""
+    return payload.dumps(condition, what="condition") if condition else None

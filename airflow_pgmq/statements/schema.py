@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_pgmq.errors import FeatureMissing, NotInstalled
-from airflow_pgmq.sql import migrations
+from airflow_pgmq.sql import code, migrations
 from airflow_pgmq.statements import Flow, Statement, first, scalar
 
 
@@ -18,8 +18,12 @@ def version() -> Flow[int]:
 
 
 def is_current() -> Flow[bool]:
-    """Whether our schema is there, as new as this package or newer."""
-    return (yield from version()) >= max(migrations())
+    """Whether our schema is there, as new as this package or newer, and takes this package."""
+    number = yield from version()
+    if number > code():
+        # One that this code does not know may say that this code is too old for it.
+        yield Statement("admitted", {"code": code()})
+    return number >= code()
 
 
 def install(script: Callable[[], str | None]) -> Flow[list[str]]:

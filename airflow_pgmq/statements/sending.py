@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.batch import Batch, chunks, first_of_each, last_of_each
 from airflow_pgmq.core.messages import Row, SendResult, Status
-from airflow_pgmq.errors import DuplicateMessage
-from airflow_pgmq.statements import Flow, Statement, column, on_queue, scalar
+from airflow_pgmq.errors import DuplicateMessage, NotSent
+from airflow_pgmq.sql import code
+from airflow_pgmq.statements import Flow, Statement, column, incarnations, on_queue, scalar
 
+K = TypeVar("K")
 Scope: TypeAlias = Literal["once", "queued"]
 OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
 
+
+#: How often a claim without an answer is made again. Once is usual; more often, somebody else sends the same
+#: keys and rolls back at the same moments, or what is sent is not seen.
+CLAIMS = 10
 
 #: What the database says of a key: whether it was free, the message that has it, and since when.
 Claim: TypeAlias = tuple[Status, int, datetime]
@@ -26,7 +32,7 @@ def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
         "send_plain",
         queue_name,
         lambda rows: [SendResult("sent", row["msg_id"]) for row in rows],
-        **_columns(batch),
+        **columns(batch),
     )
 
 
@@ -53,13 +59,17 @@ def keyed(
     order = sorted(chosen) if len(chosen) > size else list(chosen)
     answers: dict[str, Claim] = {}
     for part in chunks(order, size):
-        open_keys = part
-        while open_keys:
-            these = batch.take([chosen[key] for key in open_keys])
-            answers |= yield _claim(queue_name, these, scope, window, optimistic)
-            # A key that another transaction committed meanwhile: the next statement's snapshot sees it.
-            open_keys = [key for key in open_keys if key not in answers]
-            optimistic = False
+        answers |= yield from claim_all(
+            queue_name,
+            part,
+            lambda keys, again: _claim(
+                queue_name,
+                batch.take([chosen[key] for key in keys]),
+                scope,
+                window,
+                optimistic and not again,
+            ),
+        )
     replaced: set[str] = set()
     duplicates = [key for key in order if answers[key][0] == "duplicate"]
     if on_duplicate == "fail" and (duplicates or len(chosen) < len(keys)):
@@ -70,6 +80,30 @@ def keyed(
             again = batch.take([chosen[key] for key in part])
             replaced |= yield _replace(queue_name, again, [answers[key][1] for key in part])
     return _results(keys, answers, replaced, on_duplicate)
+
+
+def claim_all(
+    queue_name: str, wanted: Sequence[K], ask: Callable[[Sequence[K], bool], Statement[dict[K, Claim] | None]]
+) -> Flow[dict[K, Claim]]:
+    """Claim until each has an answer.
+
+    :param ask: the statement for some of them, and whether it is not the first; None: it did nothing, because
+        the queue is not the one that is known
+    :raises NotSent: what was sent has disappeared at once, time after time
+    """
+    answers: dict[K, Claim] = {}
+    left: Sequence[K] = wanted
+    for attempt in range(CLAIMS):
+        found = yield ask(left, attempt > 0)
+        if found is None:
+            yield from incarnations.settle(queue_name)
+            continue
+        answers |= found
+        # One that another transaction committed meanwhile: the next statement's snapshot sees it.
+        left = [each for each in left if each not in answers]
+        if not left:
+            return answers
+    raise NotSent(queue_name, len(left))
 
 
 def _results(
@@ -95,12 +129,12 @@ def _results(
 
 def _claim(
     queue_name: str, batch: Batch, scope: Scope, window: timedelta, optimistic: bool
-) -> Statement[dict[str, Claim]]:
+) -> Statement[dict[str, Claim] | None]:
     keys = batch.keys or []
-    params = {**_columns(batch), "sequence": names.sequence(queue_name)}
+    params = {**columns(batch), "sequence": names.sequence(queue_name)}
     if scope == "queued":
         return on_queue("send_queued", queue_name, _claims, keys=keys, **params)
-    params["window"] = window
+    params |= {"window": window, "code": code(), "relation": incarnations.relation(queue_name)}
     lines = "\n".join(keys)
     # A key with a line break of its own would be two.
     if optimistic and lines.count("\n") == len(keys) - 1:
@@ -108,7 +142,9 @@ def _claim(
     return on_queue("send_once", queue_name, _claims, keys=keys, **params)
 
 
-def _claims(rows: Sequence[Row]) -> dict[str, Claim]:
+def _claims(rows: Sequence[Row]) -> dict[str, Claim] | None:
+    if is_unsettled(rows):
+        return None
     return {
         key: (row["status"], msg_id, row["first_at"])
         for row in rows
@@ -116,9 +152,16 @@ def _claims(rows: Sequence[Row]) -> dict[str, Claim]:
     }
 
 
-def _new_claims(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Claim]:
+def is_unsettled(rows: Sequence[Row]) -> bool:
+    """Whether nothing was claimed, because the queue is not the one that is known."""
+    return any(row["status"] == "unsettled" for row in rows)
+
+
+def _new_claims(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Claim] | None:
     """Keys that were free come back as ids alone, in their order: they are most of the answer."""
-    claims = _claims([row for row in rows if row["status"] == "duplicate"])
+    claims = _claims([row for row in rows if row["status"] != "sent"])
+    if claims is None:
+        return None
     for row in rows:
         if row["status"] == "sent":
             free = [key for key in keys if key not in claims] if claims else keys
@@ -134,11 +177,12 @@ def _replace(queue_name: str, batch: Batch, msg_ids: list[int]) -> Statement[set
         "replace",
         queue_name,
         lambda rows: {row["key"] for row in rows},
-        **{**_columns(batch), "keys": batch.keys, "msg_ids": msg_ids},
+        **{**columns(batch), "keys": batch.keys, "msg_ids": msg_ids},
     )
 
 
-def _columns(batch: Batch) -> dict[str, Any]:
+def columns(batch: Batch) -> dict[str, Any]:
+    """A batch as the parameters of a statement."""
     return {
         "messages": "\n".join(batch.messages),
         "common_headers": batch.common_headers,
@@ -162,6 +206,11 @@ def topic(routing_key: str, message: Any, headers: Mapping[str, Any] | None, sec
         "seconds": seconds,
     }
     return Statement("send_topic", params, decode=scalar("queues"))
+
+
+def prune_slots(pages: int) -> Statement[None]:
+    """Remove slots past their window."""
+    return Statement("prune_slots", {"pages": pages})
 
 
 def prune_ledger(pages: int) -> Statement[None]:

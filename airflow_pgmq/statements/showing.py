@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from airflow_pgmq.core import names, payload
+from airflow_pgmq.core import names, payload, slots
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.strip import Sent
 from airflow_pgmq.statements import Statement, column, first, union
 from airflow_pgmq.statements.overview import AT_ONCE
 
 Where: TypeAlias = Literal["queue", "archive"]
+#: Namespace, job and instant.
+Slot: TypeAlias = tuple[str, str, datetime]
 
 #: Messages that a search looks through at once.
 SCANNED = 20_000
@@ -103,8 +106,10 @@ def _place(search: Search) -> dict[str, tuple[str, ...]]:
 
 
 def ledger_message(queue_name: str, dedup_key: str) -> Statement[list[int]]:
-    """The id of the message that stands for a key of scope `once`."""
-    params = {"queue_name": queue_name, "dedup_key": dedup_key}
+    """The id of the message that stands for a key of scope `once`, or of a slot."""
+    namespace, name, slot = slots.of_key(dedup_key) or (None, None, None)
+    params: dict[str, Any] = {"queue_name": queue_name, "dedup_key": dedup_key}
+    params |= {"namespace": namespace, "name": name, "slot": slot}
     return Statement("ledger_message", params, decode=column("msg_id"))
 
 
@@ -152,15 +157,17 @@ def namespaces(namespace: str | None = None) -> Statement[list[Row]]:
     return Statement("shown_namespaces", {"namespace": namespace}, decode=list)
 
 
-def sent_slots(asked: Sequence[tuple[str, str]]) -> Statement[dict[str, Sent]]:
-    """What the ledger knows of slots, by key; asked for as queue and key."""
-    return Statement(
-        "sent_slots",
-        {"queue_names": [queue for queue, _ in asked], "keys": [key for _, key in asked]},
-        decode=lambda rows: {row["key"]: Sent(row["first_at"], row["expires_at"]) for row in rows},
-    )
+def sent_slots(asked: Sequence[Slot]) -> Statement[dict[tuple[str, str], dict[datetime, Sent]]]:
+    """What is known of slots that were sent, by job."""
+    namespaces, job_names, instants = zip(*asked, strict=True) if asked else ((), (), ())
+    params = {"namespaces": list(namespaces), "names": list(job_names), "slots": list(instants)}
 
+    def decode(rows: Sequence[Row]) -> dict[tuple[str, str], dict[datetime, Sent]]:
+        found: dict[tuple[str, str], dict[datetime, Sent]] = defaultdict(dict)
+        for row in rows:
+            found[row["namespace"], row["name"]][row["slot"]] = Sent(
+                row["first_at"], row["visible_at"], row["expires_at"], row["repeats"]
+            )
+        return found
 
-def repeated_slots(namespace: str | None, since: datetime) -> Statement[list[Row]]:
-    """Slots that were met again."""
-    return Statement("repeated_slots", {"namespace": namespace, "since": since}, decode=list)
+    return Statement("sent_slots", params, decode=decode)

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 from airflow_pgmq.core import names, payload, query
 from airflow_pgmq.core.messages import Message, Row
 from airflow_pgmq.errors import DuplicateMessage, InvalidName, InvalidQuery
-from airflow_pgmq.statements import Flow, Statement, nothing
+from airflow_pgmq.sql import code
+from airflow_pgmq.statements import Flow, Statement, incarnations, nothing
 
 QueryScope: TypeAlias = Literal["once", "queued", "none"]
 OnConflict: TypeAlias = Literal["error", "skip"]
@@ -31,8 +32,9 @@ def send(
     if scope != "none":
         params["pgmq_sequence"] = names.sequence(queue_name)
     if scope == "once":
-        params |= {"pgmq_queue": queue_name, "pgmq_window": window}
-    row: Row = yield Statement(
+        params |= {"pgmq_queue": queue_name, "pgmq_window": window, "pgmq_code": code()}
+        params["pgmq_relation"] = incarnations.relation(queue_name)
+    statement: Statement[Row] = Statement(
         "send_query" if scope == "none" else "send_query_once" if scope == "once" else "send_query_queued",
         {**(parameters or {}), **params},
         {"table": names.table(queue_name)},
@@ -40,6 +42,10 @@ def send(
         queue_name,
         fragments={"source": source},
     )
+    row = yield statement
+    if scope == "once" and not row["settled"]:
+        yield from incarnations.settle(queue_name)
+        row = yield statement
     # The transaction is rolled back.
     if row["longest_key"] > names.MAX_KEY_LENGTH:
         raise InvalidName(

@@ -170,7 +170,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
 
     @staticmethod
     def _matches(value: Any, condition: Mapping[str, Any] | None) -> bool:
-        return condition is None or containment.contains(value, condition)
+        return not condition or containment.contains(value, condition)
 
     def _event_of(self, messages: list[Row]) -> TriggerEvent:
         return _event(queue_name=self.queue_name, messages=messages)

@@ -163,7 +163,7 @@ def _requeue_dead_letters(
     known = {queue.queue_name for queue in hook.list_queues() if names.is_safe(queue.queue_name)}
     reached = [origin for origin in origins if origin in known]
     moved: list[int] = []
-    with hook.get_conn() as conn:
+    with hook.client.transaction() as conn:
         for origin in reached:
             moved += hook.requeue(
                 origin, dead_letter_queue=queue_name, msg_ids=msg_ids, limit=limit - len(moved), conn=conn

@@ -14,10 +14,10 @@ from airflow.models import Connection as AirflowConnection
 from fastapi import HTTPException
 
 from airflow_pgmq import errors
-from airflow_pgmq.client import KEEPALIVES, Client, Connection, DriverError, QueryCanceled
+from airflow_pgmq.client import KEEPALIVES, Client, Connection, DriverError
+from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.driver.translation import words
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.statements.overview import within
-from airflow_pgmq.translation import words
 from airflow_pgmq.ui import connections
 from airflow_pgmq.ui.auth import Asker
 from airflow_pgmq.ui.kept import Kept
@@ -51,8 +51,7 @@ async def read(asker: Asker, work: Callable[[Client, Connection], T]) -> T:
     def looking() -> T:
         connection = _connection(asker.connection_id)
         hook = _hook(connection, STATEMENT_TIMEOUT)
-        with _kept.connection(connection.get_uri(), hook.get_conn) as conn:
-            conn.autocommit = True
+        with _kept.connection(connection.get_uri(), hook.client.open) as conn:
             conn.read_only = True
             return work(hook.client, conn)
 
@@ -95,7 +94,7 @@ def _told(asker: Asker, timeout: int, work: Callable[[], T]) -> T:
     except (errors.InvalidName, errors.InvalidMessage) as exc:
         raise HTTPException(422, str(exc)) from exc
     except (errors.PgmqError, DriverError) as exc:
-        if isinstance(exc, QueryCanceled):  # by the limit that is the page's own
+        if isinstance(exc, errors.LimitReached):  # the page has limits of its own
             text = f"the database took longer than {timeout} s to answer"
         else:
             text = words(exc) if asker.may_peek() else _without_words(exc)
@@ -119,7 +118,7 @@ def _connection(connection_id: str) -> AirflowConnection:
 
 def _hook(connection: AirflowConnection, timeout: int) -> PgmqHook:
     hook = PgmqHook(connection.conn_id, connection=connection)
-    hook.client = Client(hook.get_conn, first=within(timeout))
+    hook.client = Client(hook.get_conn, Limits(lock=timeout, transaction=timeout))
     return hook
 
 

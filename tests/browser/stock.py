@@ -28,12 +28,13 @@ MISSED, LATE, AGAIN = {11, 12}, {13, 14}, {20}
 PAUSED = "newsletter"
 
 _REMEMBERED = """
-    WITH ledger AS (
-        INSERT INTO airflow_pgmq.dedup_ledger (queue_name, dedup_key, msg_id, first_at, expires_at)
-        VALUES (%(queue)s, %(key)s, 0, %(first_at)s, %(slot)s + interval '60 days') ON CONFLICT DO NOTHING
-    ), repeated AS (
-        INSERT INTO airflow_pgmq.repeated_slots (namespace, name, slot, repeated_at)
-        SELECT %(namespace)s, %(name)s, %(slot)s, now() WHERE %(again)s ON CONFLICT DO NOTHING
+    WITH sent AS (
+        INSERT INTO airflow_pgmq.slots
+            (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at,
+             repeats)
+        VALUES (%(namespace)s, %(name)s, %(slot)s, %(queue)s, 0, 0, %(slot)s, %(first_at)s,
+                %(slot)s + interval '60 days', %(again)s::integer)
+        ON CONFLICT DO NOTHING
     )
     UPDATE airflow_pgmq.periodic_jobs SET last_slot = greatest(last_slot, %(slot)s),
            last_sent_at = greatest(last_sent_at, %(first_at)s)

@@ -14,6 +14,7 @@ import pytest
 from airflow_pgmq import client, doctor
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import findings, rights
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.statements import queues
 from tests.fixtures.factories import QUEUE, client_of, execute, job, send, tick
 from tests.postgres.test_watch_pooler import pooled  # noqa: F401 - a fixture
@@ -250,7 +251,7 @@ def test_a_standby_is_told_although_it_refuses_to_listen(
 
 
 def test_a_question_that_is_broken_off_is_no_lost_connection(database: Database, healthy: Client) -> None:
-    impatient = Client(lambda: psycopg.connect(database.dsn, options="-c lock_timeout=1ms"))
+    impatient = Client(lambda: psycopg.connect(database.dsn), Limits(lock=0.001))
     with database.connect() as other:
         other.execute("LOCK TABLE airflow_pgmq.migrations")
         problem = only(doctor.examine(impatient), "not_answered")

@@ -44,7 +44,7 @@ ANYWHERE = {
             "mail", unlogged=False, partition_interval=None, retention_interval="1", notify=False
         )
     ),
-    "drop": lambda client: client.run(lambda: queues.drop("mail", has_ledger=False)),
+    "drop": lambda client: client.run(lambda: queues.drop("mail")),
     "metrics of all": lambda client: client.run(queues.metrics_all),
     "topic": lambda client: client.run(lambda: sending.topic("a", 1, None, 0)),
 }

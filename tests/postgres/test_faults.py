@@ -15,6 +15,7 @@ from airflow_pgmq.errors import (
     FeatureMissing,
     InvalidName,
     InvalidQuery,
+    LockTimeout,
     NotConnected,
     NotInstalled,
     PermissionDenied,
@@ -191,27 +192,42 @@ def test_a_pgmq_that_lacks_something_is_named(database, client):
         assert "docs/upgrading.md" in str(exc)
 
 
-BROKEN_OFF = {
-    "standby": ("-c default_transaction_read_only=on", "target_session_attrs"),
-    "statement_timeout": ("-c statement_timeout=300", "statement_timeout"),
-    "lock_timeout": ("-c lock_timeout=100", "lock_timeout"),
-}
-
-
-@pytest.mark.parametrize("how", BROKEN_OFF)
-def test_what_the_server_breaks_off_says_what_to_do(database, client, how):
-    options, says = BROKEN_OFF[how]
-    execute(database, "SELECT pgmq.create('mail_dlq')")
-    hook = hook_of(database, extra={"options": options})
+def test_what_holds_our_own_transactions_up_is_named(database, client, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__PGMQ__LOCK_TIMEOUT", "1")
     with database.connect() as holder:
-        if how != "standby":
-            holder.execute("LOCK pgmq.q_mail, pgmq.meta, airflow_pgmq.namespaces, airflow_pgmq.dedup_ledger")
-        found = all_told(hook, but=["create_queue", "install"])
+        holder.execute("LOCK pgmq.q_mail, airflow_pgmq.namespaces, airflow_pgmq.dedup_ledger")
+        for verb in ("send", "read", "purge", "pause_job"):
+            exc = told(verb, hook_of(database))
+            assert isinstance(exc, LockTimeout), verb
+            assert "pg_blocking_pids" in str(exc), verb
 
-    assert {"send", "read", "purge", "pause_job"} <= found.keys()
-    for verb, exc in found.items():
-        assert isinstance(exc, BrokenOff), (verb, exc)
-        assert says in str(exc), (verb, exc)
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("default_transaction_read_only = on", "target_session_attrs"),
+        ("statement_timeout = 300", "statement_timeout"),
+        ("lock_timeout = 100", "lock_timeout"),
+    ],
+)
+def test_what_the_session_of_a_caller_does_not_allow_is_named(database, client, setting, says):
+    execute(database, "SELECT pgmq.create('mail_dlq')")
+    with hook_of(database).get_conn() as conn, database.connect() as holder:
+        conn.execute(f"SET {setting}")
+        conn.commit()
+        if "timeout" in setting:
+            holder.execute("LOCK pgmq.q_mail")
+        for work in (
+            lambda: hook_of(database).send("mail", 1, conn=conn),
+            lambda: hook_of(database).read("mail", conn=conn),
+            lambda: hook_of(database).purge("mail", conn=conn),
+            lambda: hook_of(database).requeue("mail", conn=conn),
+        ):
+            with pytest.raises(BrokenOff) as caught:
+                work()
+            assert says in str(caught.value)
+            assert isinstance(caught.value, psycopg.Error)
+            conn.rollback()
 
 
 def test_a_role_without_rights_is_told_of_the_grants(database, client):

@@ -55,9 +55,8 @@ def test_slots_that_came_after_they_were_sent(client, database):
     go_back(database, hours=6)
     execute(
         database,
-        "UPDATE airflow_pgmq.dedup_ledger SET first_at = first_at - interval '7 h',"
-        " dedup_key = 'shop/job/' || to_char((replace(right(dedup_key, 20), 'Z', '+00'))::timestamptz"
-        " AT TIME ZONE 'UTC' - interval '6 h', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+        "UPDATE airflow_pgmq.slots SET first_at = first_at - interval '7 h', slot = slot - interval '6 h',"
+        " visible_at = visible_at - interval '6 h'",
     )
     found = overview.job(client, "shop", "job")
 
@@ -97,7 +96,7 @@ def test_slots_that_were_met_again_are_duplicates(client, database):
 
     assert summary.duplicates == 2
     assert [each["state"] for each in found["slots"]][-3:] == ["late", "duplicate", "duplicate"]
-    assert execute(database, "SELECT count(*) FROM airflow_pgmq.repeated_slots")[0]["count"] == 2
+    assert execute(database, "SELECT count(*) FROM airflow_pgmq.slots WHERE repeats = 1")[0]["count"] == 2
 
 
 def test_nothing_is_said_of_slots_before_the_deploy(client):
@@ -125,11 +124,9 @@ def test_slots_that_the_ledger_has_forgotten_are_not_missed(client, database):
     # As if all had been sent in time, and the windows of the first ones were over.
     execute(
         database,
-        "UPDATE airflow_pgmq.dedup_ledger SET first_at = s.slot, expires_at = s.slot + interval '2 h'"
-        " FROM (SELECT dedup_key AS key, (replace(right(dedup_key, 20), 'Z', '+00'))::timestamptz AS slot"
-        " FROM airflow_pgmq.dedup_ledger) AS s WHERE s.key = dedup_key",
+        "UPDATE airflow_pgmq.slots SET first_at = slot, expires_at = slot + interval '2 h'",
     )
-    execute(database, "DELETE FROM airflow_pgmq.dedup_ledger WHERE expires_at < now()")
+    execute(database, "DELETE FROM airflow_pgmq.slots WHERE expires_at < now()")
     found = overview.job(client, "shop", "job")
 
     assert states(found) == {"sent": 2}

@@ -32,6 +32,10 @@ def do_send(client):
     sender.send(client, "mail", prepare([1]))
     send(client, key)
     send(client, key, on_duplicate="replace")
+    # As if others had restored the queue, and made it again.
+    for lost in ("relation = 0", "relation = 0, created_at = 'epoch'"):
+        execute(client.database, f"UPDATE airflow_pgmq.queues SET {lost}")
+        send(client, key + lost)
     send(client, key + "queued", scope="queued")
     # Enough of them for the ledger to be pruned, which a sender need not be allowed to do.
     send(client, *(f"{key} {n}" for n in range(100)))
@@ -92,6 +96,7 @@ def do_requeue(client):
 
 
 def do_periodic(client):
+    execute(client.database, "UPDATE airflow_pgmq.queues SET relation = 0, created_at = 'epoch'")
     tick(job(), job("other")).run(client)
     tick(job(message="new")).run(client)
     now = datetime.now(timezone.utc)
@@ -101,11 +106,13 @@ def do_periodic(client):
     client.run(lambda: control.resume("shop", "job"))
     client.run(lambda: control.run_now("shop", "job"))
     client.run(lambda: control.remove("shop"))
+    # Of a namespace that is not known, queue and archive are asked.
+    tick(job()).backfill(client, now - timedelta(hours=1), now)
 
 
 def do_look(client):
     # `metrics_all` is about every queue.
-    client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq", has_ledger=True))
+    client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq"))
     client.run(queues.list_all)
     client.run(lambda: queues.metrics("mail"))
     client.run(queues.metrics_all)
@@ -118,7 +125,7 @@ def do_look(client):
 def do_maintain(client):
     """Something of everything is to be done, and this minute was not sampled yet."""
     # It is about every queue.
-    client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq", has_ledger=True))
+    client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq"))
     with psycopg.connect(client.owner_dsn) as owner:
         owner.execute("TRUNCATE airflow_pgmq.queue_samples")
         owner.execute("SELECT pgmq.send('mail', '1', '{\"expires_at\": \"2026-01-01T00:00:00Z\"}'::jsonb, 0)")
@@ -150,7 +157,7 @@ def do_create(client):
         client.run(lambda: queues.guard("own"))
         sender.send(client, "own", prepare([1], dedup_keys=["a"]), scope="queued")
         client.run(lambda: queues.purge("own"))
-        client.run(lambda: queues.drop("own", has_ledger=True))
+        client.run(lambda: queues.drop("own"))
 
 
 WORK = {
@@ -180,7 +187,7 @@ class Role:
     @property
     def client(self):
         client = Client(lambda: psycopg.connect(self.database.dsn, user=self.name))
-        client.owner_dsn = self.database.dsn
+        client.owner_dsn, client.database = self.database.dsn, self.database
         return client
 
 

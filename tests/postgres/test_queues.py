@@ -22,7 +22,7 @@ def create(client, queue_name, **options):
 
 
 def drop(client, queue_name):
-    return client.run(lambda: queues.drop(queue_name, has_ledger=True))
+    return client.run(lambda: queues.drop(queue_name))
 
 
 def test_created_queues_are_listed(client):

@@ -10,7 +10,6 @@ from tests.fixtures.factories import (
     go_back,
     hours,
     job,
-    keys_in,
     queued,
     read,
     slot,
@@ -25,6 +24,11 @@ AHEAD = timedelta(hours=10)
 
 def by_job(database):
     return Counter(row["headers"]["job"] for row in queued(database))
+
+
+def sent_by(database):
+    """The message of each slot."""
+    return {slot(row["headers"]): row["message"] for row in queued(database)}
 
 
 def known_jobs(database):
@@ -84,8 +88,8 @@ def test_message_that_a_reader_holds_stays_and_is_not_waited_for(database, clien
 
     assert summary.withdrawn == 9
     assert [row["msg_id"] for row in queued(database)] == [held]
-    taken = execute(database, "SELECT dedup_key FROM airflow_pgmq.dedup_ledger")
-    assert [row["dedup_key"] for row in taken] == keys_in(database)
+    taken = execute(database, "SELECT slot FROM airflow_pgmq.slots WHERE name = 'job'")
+    assert [row["slot"] for row in taken] == slots_in(database)
 
 
 def test_changed_message_takes_over_every_slot_that_is_not_visible(database, client):
@@ -134,12 +138,13 @@ def test_changed_job_that_was_behind_catches_up(database, client):
 
     tick(job(message="new")).run(client)
 
+    begun = state(database)["deployed_at"]
     assert slots_in(database) == hours(start, state(database)["horizon"])
-    assert {row["message"] for row in queued(database)} == {"new"}
+    assert sent_by(database) == {at: "old" if at <= begun else "new" for at in slots_in(database)}
 
 
-def test_slots_that_jitter_held_back_go_to_the_new_definition(database, client):
-    """Slots that have passed, whose messages are not visible yet."""
+def test_slots_that_jitter_held_back_stay_with_the_old_definition(database, client):
+    """Slots that have passed, whose messages are not visible yet: a definition begins at its deploy."""
     old = job(message="old", jitter=timedelta(hours=23))
     tick(old, look_ahead=0).run(client)
     go_back(database, hours=20)
@@ -150,8 +155,10 @@ def test_slots_that_jitter_held_back_go_to_the_new_definition(database, client):
 
     tick(job(message="new", jitter=timedelta(hours=23))).run(client)
 
+    begun = state(database)["deployed_at"]
+    assert seen < set(slots_in(database))
     assert slots_in(database) == hours(start, state(database)["horizon"])
-    assert {slot(row["headers"]) for row in queued(database) if row["message"] == "old"} == seen
+    assert sent_by(database) == {at: "old" if at <= begun else "new" for at in slots_in(database)}
 
 
 def test_what_people_and_time_did_to_a_job_outlives_its_change(database, client):
@@ -163,7 +170,7 @@ def test_what_people_and_time_did_to_a_job_outlives_its_change(database, client)
 
     after = state(database)
     assert after["fingerprint"] != before["fingerprint"]
-    for column in ("paused", "last_slot", "last_key", "last_msg_id", "last_sent_at"):
+    for column in ("paused", "last_slot", "last_sent_at"):
         assert after[column] == before[column]
 
 

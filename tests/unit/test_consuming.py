@@ -117,8 +117,18 @@ def test_what_fails_a_task(counts: dict[str, int], fails: set[str]) -> None:
 
 def test_messages_of_xcom_are_fenced_like_messages() -> None:
     dumped = message(7, 3).as_dict()
-    assert fences(dumped) == ([7], [3])
-    assert fences([dumped, message(8, 1), 9, {"msg_id": "10"}]) == ([7, 8, 9, 10], [3, 1, None, None])
+    assert fences(dumped) == ([7], [3], [NOON])
+    assert fences([dumped, message(8, 1), 9, {"msg_id": "10"}]) == (
+        [7, 8, 9, 10],
+        [3, 1, None, None],
+        [NOON, NOON, None, None],
+    )
+
+
+@pytest.mark.parametrize("wrong", ["yesterday", "2026-06-01T12:00:00", NOON.replace(tzinfo=None), 5])
+def test_a_fence_that_is_no_instant_is_an_error(wrong: Any) -> None:
+    with pytest.raises(InvalidMessage, match="enqueued_at"):
+        fences({"msg_id": 1, "enqueued_at": wrong})
 
 
 # Calls.

@@ -63,8 +63,9 @@ def test_another_queue_is_a_change():
     assert change([moved], [REPORT]).changed == (moved,)
 
 
-def test_another_policy_for_missed_slots_is_no_change():
-    assert change([replace(REPORT, catch_up="none")], [REPORT]) == Deploy()
+def test_another_policy_for_missed_slots_is_a_change():
+    lazy = replace(REPORT, catch_up="none")
+    assert change([lazy], [REPORT]) == Deploy(changed=(lazy,))
 
 
 # Versions of a job.

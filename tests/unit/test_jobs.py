@@ -207,8 +207,8 @@ MATTERS: dict[str, Any] = {
     "end": datetime(2026, 1, 1),
     "group": "customer-1",
 }
-#: These decide only which missed slots a tick still sends; the tick has them at hand.
-DOES_NOT_MATTER: dict[str, Any] = {
+#: These decide only which missed slots are still sent.
+POLICIES: dict[str, Any] = {
     "catch_up": "none",
     "catch_up_max_age": timedelta(hours=1),
     "catch_up_limit": 5,
@@ -217,17 +217,52 @@ DOES_NOT_MATTER: dict[str, Any] = {
 
 def test_each_field_is_known_to_matter_or_not():
     """The name tells jobs apart, so it is no part of what changes in one."""
-    assert {field.name for field in fields(PeriodicJob)} == {"name"} | MATTERS.keys() | DOES_NOT_MATTER.keys()
+    assert {field.name for field in fields(PeriodicJob)} == {"name"} | MATTERS.keys() | POLICIES.keys()
 
 
 @pytest.mark.parametrize("field", MATTERS)
 def test_a_fingerprint_changes_with_messages_and_slots(field):
-    assert replace(GOOD, **{field: MATTERS[field]}).fingerprint != GOOD.fingerprint
+    other = replace(GOOD, **{field: MATTERS[field]})
+    assert other.fingerprint != GOOD.fingerprint
+    assert not GOOD.sends_as(other)
 
 
-@pytest.mark.parametrize("field", DOES_NOT_MATTER)
-def test_a_fingerprint_does_not_change_with_the_policy_of_missed_slots(field):
-    assert replace(GOOD, **{field: DOES_NOT_MATTER[field]}).fingerprint == GOOD.fingerprint
+@pytest.mark.parametrize("field", POLICIES)
+def test_a_job_of_other_policies_sends_the_same(field):
+    other = replace(GOOD, **{field: POLICIES[field]})
+    assert other.fingerprint != GOOD.fingerprint
+    assert GOOD.sends_as(other)
+
+
+@pytest.mark.parametrize("field", [*MATTERS, *POLICIES])
+def test_a_job_comes_back_from_what_is_stored(field):
+    other = replace(GOOD, **{field: (MATTERS | POLICIES)[field]})
+    definition = json.loads(other.definition_json)
+    assert jobs.stored_job(GOOD.name, definition, GOOD).fingerprint == other.fingerprint
+
+
+def test_policies_that_were_not_stored_are_those_of_the_new_definition():
+    definition = json.loads(GOOD.definition_json)
+    for each in POLICIES:
+        del definition[each]
+    lazy = replace(GOOD, **POLICIES)
+    assert jobs.stored_job(GOOD.name, definition, lazy).fingerprint == lazy.fingerprint
+    assert PeriodicJob.from_definition(GOOD.name, definition).fingerprint == GOOD.fingerprint
+
+
+@pytest.mark.parametrize("definition", [{}, {"cron": 5}])
+def test_what_cannot_be_read_is_no_job(definition):
+    assert jobs.stored_job("report", definition, GOOD) is None
+
+
+def test_the_order_of_keys_is_no_change():
+    a = replace(GOOD, message={"a": 1, "b": {"c": 1, "d": 2}}, headers={"x": 1, "y": 2})
+    b = replace(GOOD, message={"b": {"d": 2, "c": 1}, "a": 1}, headers={"y": 2, "x": 1})
+    assert a.fingerprint == b.fingerprint
+    assert (
+        replace(GOOD, message={1: "a", "b": 2}).fingerprint
+        == replace(GOOD, message={"b": 2, 1: "a"}).fingerprint
+    )
 
 
 def test_equal_jobs_have_equal_fingerprints():

@@ -159,9 +159,11 @@ def test_the_ends_of_time_are_instants_too(text, expired):
         ("78", ([78], [None])),
     ],
 )
-def test_a_message_is_fenced_by_its_read_count_and_an_id_is_not(given, expected):
+def test_a_message_is_fenced_and_an_id_is_not(given, expected):
     """An id may come as text from a template; it is one id then, not one per digit."""
-    assert fences(given) == expected
+    msg_ids, read_cts, enqueued_ats = fences(given)
+    assert (msg_ids, read_cts) == expected
+    assert enqueued_ats == [None if each is None else message().enqueued_at for each in read_cts]
 
 
 @pytest.mark.parametrize("given", ["", "all", ["x"]])

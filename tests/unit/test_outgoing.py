@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.core.outgoing import batches, outgoing
+from airflow_pgmq.core.outgoing import batch, by_queue, outgoing
 from tests.unit.support import utc
 
 NOON = utc("2026-06-01 12:00")
@@ -31,6 +32,7 @@ def test_headers_say_which_job_and_slot_it_is():
         "namespace": "reports",
         "slot": "2026-06-01T12:00:00Z",
         "version": 0,
+        "dedup_key": "reports/report/2026-06-01T12:00:00Z",
     }
 
 
@@ -51,12 +53,26 @@ def test_our_headers_win():
     assert headers(replace(JOB, headers={"slot": "never", "job": "other"})) == headers(JOB)
 
 
-def test_a_message_expires_counted_from_when_it_becomes_visible():
-    job = replace(JOB, ttl=timedelta(minutes=5), jitter=timedelta(minutes=30))
+def test_a_message_expires_counted_from_its_slot():
+    job = replace(JOB, ttl=timedelta(minutes=50), jitter=timedelta(minutes=30))
     found = outgoing(job, NOON, "reports", None)
     assert found.visible_at == slots.visible_at(job, NOON, found.key) > NOON
-    expires_at = (found.visible_at + timedelta(minutes=5)).isoformat()
-    assert json.loads(found.headers)["expires_at"] == expires_at
+    assert json.loads(found.headers)["expires_at"] == (NOON + timedelta(minutes=50)).isoformat()
+    assert not found.is_expired(NOON + timedelta(minutes=49))
+    assert found.is_expired(NOON + timedelta(minutes=50))
+
+
+def test_a_message_that_would_expire_before_it_is_visible_has_expired():
+    job = replace(JOB, ttl=timedelta(seconds=1), jitter=timedelta(minutes=30))
+    assert outgoing(job, NOON, "reports", None).is_expired(NOON - timedelta(hours=1))
+
+
+def test_a_slot_is_the_same_in_every_zone():
+    berlin = NOON.astimezone(ZoneInfo("Europe/Berlin"))
+    assert slots.text(berlin) == slots.text(NOON) == "2026-06-01T12:00:00Z"
+    assert slots.of_key(slots.key("reports", "report", berlin)) == ("reports", "report", NOON)
+    assert slots.of_key("reports/report/now/2026-06-01T12:00:00Z") is None
+    assert slots.of_key("reports/report/2026-13-01T12:00:00Z") is None
 
 
 def test_each_queue_has_its_batch_the_oldest_slot_first():
@@ -67,9 +83,9 @@ def test_each_queue_has_its_batch_the_oldest_slot_first():
         outgoing(job, slot, "reports", None)
         for job, slot in [(post, NOON), (JOB, later), (JOB, NOON), (other, later), (other, NOON)]
     ]
-    found = batches(items)
+    found = {queue_name: batch(queued) for queue_name, queued in by_queue(items).items()}
     assert list(found) == ["mail", "post"]
-    assert found["mail"].keys == [
+    assert [json.loads(each)["dedup_key"] for each in found["mail"].headers] == [
         "reports/a-report/2026-06-01T12:00:00Z",
         "reports/report/2026-06-01T12:00:00Z",
         "reports/a-report/2026-06-01T13:00:00Z",
@@ -78,8 +94,8 @@ def test_each_queue_has_its_batch_the_oldest_slot_first():
     assert found["mail"].instants == [NOON, NOON, later, later]
     assert found["mail"].messages == ['{"kind":"daily"}'] * 4
     assert [json.loads(each)["job"] for each in found["mail"].headers] == ["a-report", "report"] * 2
-    assert found["post"].keys == ["reports/post/2026-06-01T12:00:00Z"]
+    assert len(found["post"]) == 1
 
 
 def test_no_slots_are_no_batches():
-    assert batches([]) == {}
+    assert by_queue([]) == {}

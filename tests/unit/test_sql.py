@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from airflow_pgmq import sql
-from airflow_pgmq.sql import migrations, queries
+from airflow_pgmq.sql import fragments, migrations, queries
 from tests.unit.support import ROOT
 
 PACKAGE = ROOT / "airflow_pgmq"
 SQL = Path(sql.__file__).parent
 QUERIES = (SQL / "queries.sql").read_text(encoding="utf-8")
+FRAGMENTS = (SQL / "fragments.sql").read_text(encoding="utf-8")
 
 NAME = re.compile(r"^-- ([a-z_]+) --$", re.M)
 PLACEHOLDER = re.compile(r"%\(([a-z_]+)\)[sb]")
@@ -57,12 +58,19 @@ def test_each_block_of_the_file_is_a_query():
     """A block that the pattern does not find would end up inside the query before it."""
     assert NAME.findall(QUERIES) == list(queries())
     assert len(set(queries())) == len(queries())
+    assert NAME.findall(FRAGMENTS) == list(fragments())
 
 
-@each_query
+@pytest.mark.parametrize("name", [*queries(), *fragments()])
 def test_a_query_has_a_description_of_its_own(name):
-    lines = QUERIES.split(f"-- {name} --\n", 1)[1].splitlines()
+    file = FRAGMENTS if name in fragments() else QUERIES
+    lines = file.split(f"-- {name} --\n", 1)[1].splitlines()
     assert re.fullmatch(r"-- [A-Z\"'].{8,}", lines[0])
+
+
+@pytest.mark.parametrize("name", fragments())
+def test_a_fragment_is_shared(name):
+    assert QUERIES.count(f"<<{name}>>") > 1
 
 
 @each_query
@@ -121,6 +129,10 @@ def test_migrations_are_numbered_without_gaps():
     assert list(migrations()) == list(range(1, len(names) + 1))
 
 
+#: Tables of others that migrations read: what queues there are, and their tables.
+READ = {"pgmq.meta", "pg_catalog.pg_class", "pg_catalog.pg_namespace"}
+
+
 @pytest.mark.parametrize("number", migrations())
 def test_migrations_keep_to_our_own_schema(number):
     text = COMMENT.sub("", migrations()[number])
@@ -129,8 +141,11 @@ def test_migrations_keep_to_our_own_schema(number):
     assert {each.split(".")[0] for each in objects} == {"airflow_pgmq"}
     assert all(
         table.startswith("airflow_pgmq.")
-        for table in re.findall(r"\b(?:INTO|UPDATE|FROM|REFERENCES) ([a-z_]+\.\w+)", text)
+        for table in re.findall(r"\b(?:INTO|UPDATE|DELETE FROM|REFERENCES) ([a-z_]+\.\w+)", text)
     )
+    # What a migration may read besides, and what it names in quotes.
+    read = set(re.findall(r"\b(?:FROM|JOIN) ([a-z_]+\.\w+)", text))
+    assert {each for each in read if not each.startswith("airflow_pgmq.")} <= READ
 
 
 # Python.

@@ -16,6 +16,7 @@ from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
+from airflow_pgmq.core.outgoing import outgoing
 from airflow_pgmq.core.slots import Window
 from airflow_pgmq.errors import (
     DuplicateMessage,
@@ -24,6 +25,7 @@ from airflow_pgmq.errors import (
     InvalidMessage,
     InvalidName,
     NotInstalled,
+    NotSent,
     QueueNotFound,
 )
 from airflow_pgmq.sql import migrations, queries
@@ -31,6 +33,7 @@ from airflow_pgmq.statements import (
     Flow,
     Statement,
     consuming,
+    incarnations,
     periodic,
     queues,
     reading,
@@ -45,6 +48,7 @@ Rows = Sequence[Mapping[str, Any]]
 NOON = utc("2026-06-01 12:00")
 EARLIER = NOON - timedelta(hours=1)
 WINDOW = timedelta(days=7)
+TICK = Window(NOON, NOON, WINDOW)
 JOB = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", overlap="skip")
 
 
@@ -115,17 +119,26 @@ STATEMENTS = [
     periodic.open_namespace("reports", "dag.task", 1),
     periodic.lock_namespace("reports"),
     periodic.deploy_namespace("reports", "dag.task", 1, "f"),
-    periodic.close_tick("reports", "dag.task", 0, NOON),
+    periodic.turn_back("reports", TICK),
+    periodic.note_lost("reports", 3),
+    periodic.lost_slots("reports", 10),
+    periodic.free_slots("reports", [("report", NOON)]),
+    periodic.close_tick("reports", "dag.task", 0, TICK),
+    periodic.clock(),
     periodic.stored_jobs("reports"),
-    periodic.due_jobs("reports", Window(NOON, NOON, WINDOW), [], 10),
-    periodic.upsert_jobs("reports", [(JOB, NOON)]),
-    periodic.advance_jobs("reports", [{"name": "report"}]),
+    periodic.stored_definitions("reports", ["report"]),
+    periodic.due_jobs("reports", TICK, limit=10),
+    periodic.upsert_jobs("reports", [JOB], NOON),
+    periodic.redefine_jobs("reports", [JOB]),
+    periodic.advance_jobs("reports", NOON, [{"name": "report"}]),
+    periodic.note_repeats("reports", [("report", NOON)]),
+    incarnations.standings(["mail"]),
+    sending.prune_slots(128),
     periodic.remove_jobs("reports", ["report"]),
     periodic.remove_namespace("reports"),
-    periodic.withdraw("mail", "reports", {"report": NOON}),
     periodic.still_queued("mail", {1: "k"}),
     periodic.definition("reports", "report"),
-    periodic.pause("reports", "report", None),
+    periodic.pause("reports", "report", None, NOON),
     periodic.resume("reports", "report"),
     periodic.list_jobs(None),
 ]
@@ -178,7 +191,7 @@ def test_a_statement_about_a_queue_names_the_table_apart_from_the_values():
         lambda name: reading.delete(name, 1),
         lambda name: sending.plain(name, prepare([1])),
         lambda name: sending.cancel(name, []),
-        lambda name: periodic.withdraw(name, "reports", {}),
+        lambda name: periodic.still_queued(name, {}),
     ],
 )
 def test_no_statement_is_built_about_an_unsafe_queue(build):
@@ -236,6 +249,85 @@ def test_a_lost_race_is_asked_for_again_and_alone():
     assert played.ran[1].params["messages"] == '"y"'
     assert played.ran[1].params["seconds"] == [2.0]
     assert states(played) == [("a", "sent", 1, None), ("b", "duplicate", 2, EARLIER)]
+
+
+def test_a_claim_that_is_never_answered_ends():
+    """A policy or a trigger hides what was inserted."""
+    with pytest.raises(NotSent, match="row level security or a trigger"):
+        Played(keyed(prepare([1], dedup_keys=["a"])), *[[]] * sending.CLAIMS)
+
+
+UNSETTLED: Rows = [{"status": "unsettled", "first_at": None, "keys": None, "msg_ids": None}]
+MARK = {
+    "relation": 1,
+    "unlogged": False,
+    "last_id": 7,
+    "incarnation": 3,
+    "was_unlogged": False,
+    "alive": True,
+    "same_relation": True,
+    "same_creation": True,
+}
+UNLOGGED = {"unlogged": True, "was_unlogged": True}
+
+
+def test_a_queue_that_is_not_the_known_one_is_recognised_first_and_the_keys_are_claimed_then():
+    mark = [{**MARK, "incarnation": None, "same_relation": None, "same_creation": None}]
+    played = Played(
+        keyed(prepare([1], dedup_keys=["a"])), UNSETTLED, [], mark, [{"incarnation": 0}], [], [sent("a", 1)]
+    )
+    assert played.names == [
+        "send_once",
+        "mark_lock",
+        "queue_mark",
+        "keep_mark",
+        "keep_witness",
+        "send_once",
+    ]
+    for statement in played.ran:
+        assert_fits(statement)
+    assert played.ran[3].params["reborn"] is False
+
+
+@pytest.mark.parametrize("known", [MARK, {**MARK, **UNLOGGED}])
+def test_a_queue_that_somebody_else_has_recognised_meanwhile_is_left_as_it_is(known):
+    assert Played(incarnations.settle("mail"), [], [known]).names == ["mark_lock", "queue_mark"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "later", "reborn"),
+    [
+        # Another table, and ids that have gone on: restored.
+        ({"same_relation": False}, False, False),
+        # Another table, whose ids began again.
+        ({"same_relation": False}, True, True),
+        ({"same_relation": False, "same_creation": False}, None, True),
+        # Its row in PGMQ's meta was made again, and its table was not.
+        ({"same_creation": False}, False, False),
+        # Crashed.
+        ({**UNLOGGED, "alive": False}, None, True),
+        # Made logged or unlogged by hand.
+        ({"unlogged": True}, False, False),
+        ({"was_unlogged": True}, False, False),
+        ({"was_unlogged": True, "alive": False}, None, True),
+        # Logged when it was last seen, so a crash between would not have emptied it.
+        ({"unlogged": True, "alive": False}, False, False),
+    ],
+)
+def test_an_incarnation_is_new_or_moved(fields, later, reborn):
+    answers: list[Rows] = [[], [{**MARK, **fields}]]
+    answers += [[{"later": later}]] if later is not None else []
+    played = Played(incarnations.settle("mail"), *answers, [{"incarnation": 9}], [])
+    (kept,) = [statement for statement in played.ran if statement.name == "keep_mark"]
+    assert kept.params["reborn"] is reborn
+    assert played.ran[-1].params["incarnation"] == 9
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_a_queue_that_is_not_there_cannot_be_recognised():
+    with pytest.raises(QueueNotFound, match="'mail'"):
+        Played(incarnations.settle("mail"), [], [])
 
 
 def test_optimism_ends_with_the_first_answer():
@@ -359,7 +451,7 @@ def test_messages_come_oldest_first_whatever_the_order_of_the_rows():
     [
         (None, None, "read"),
         ({"a": 1}, None, "read"),
-        (None, {}, "read_by_headers"),
+        (None, {}, "read"),
         ({}, {"j": 1}, "read_by_headers"),
     ],
 )
@@ -454,18 +546,16 @@ def test_a_table_looked_up_by_its_text_is_quoted(queue_name):
     assert played.ran[1].params["table"] == table
 
 
-@pytest.mark.parametrize(("has_ledger", "last"), [(True, "forget_queue"), (False, "drop_queue")])
-def test_dropping_forgets_the_keys_where_there_is_a_ledger(has_ledger, last):
-    answers: list[Rows] = [[], [{"dropped": True}], []]
-    played = Played(queues.drop("mail", has_ledger=has_ledger), *answers[: 3 if has_ledger else 2])
-    assert played.names[-1] == last
+def test_a_queue_that_is_there_is_dropped():
+    played = Played(queues.drop("mail"), [], [{"dropped": True}])
+    assert played.names == ["missing_queues", "drop_queue"]
     assert played.result is True
     for statement in played.ran:
         assert_fits(statement)
 
 
 def test_a_queue_that_is_not_there_is_not_dropped():
-    played = Played(queues.drop("mail", has_ledger=True), [{"queue_name": "mail"}])
+    played = Played(queues.drop("mail"), [{"queue_name": "mail"}])
     assert played.names == ["missing_queues"]
     assert played.result is False
 
@@ -586,7 +676,7 @@ def test_installing_again_changes_nothing():
         ([BOTH, [{"number": None}]], False),
         ([BOTH, [{"number": max(migrations()) - 1}]], False),
         ([BOTH, [{"number": max(migrations())}]], True),
-        ([BOTH, [{"number": max(migrations()) + 1}]], True),
+        ([BOTH, [{"number": max(migrations()) + 1}], [{"admitted": True}]], True),
     ],
 )
 def test_our_schema_is_current_when_it_is_as_new_as_the_package(answers, current):
@@ -598,20 +688,20 @@ def test_our_schema_is_current_when_it_is_as_new_as_the_package(answers, current
 
 def test_jobs_are_stored_in_columns():
     other = PeriodicJob(name="other", cron="* * * * *", queue_name="post", version=3)
-    params = periodic.upsert_jobs("reports", [(JOB, NOON), (other, EARLIER)]).params
+    params = periodic.upsert_jobs("reports", [JOB, other], NOON).params
     assert params["names"] == ["report", "other"]
     assert params["versions"] == [0, 3]
     assert params["fingerprints"] == [JOB.fingerprint, other.fingerprint]
     assert params["definitions"] == [JOB.definition_json, other.definition_json]
     assert params["queue_names"] == ["mail", "post"]
     assert params["overlap_skips"] == [True, False]
-    assert params["watermarks"] == [NOON, EARLIER]
+    assert params["now"] == NOON
 
 
 def test_what_is_not_known_of_a_job_is_null():
-    params = periodic.advance_jobs("reports", [{"name": "report", "watermark": NOON}]).params
+    params = periodic.advance_jobs("reports", NOON, [{"name": "report", "watermark": NOON}]).params
     assert params["watermarks"] == [NOON]
-    assert params["last_keys"] == [None]
+    assert params["last_slots"] == [None]
 
 
 def test_stored_jobs_are_records():
@@ -627,10 +717,52 @@ def test_stored_jobs_are_records():
     assert periodic.stored_jobs("reports").decode([stored]) == [Stored(**stored)]
 
 
-def test_slots_are_withdrawn_from_the_text_that_keys_hold():
-    params = periodic.withdraw("mail", "reports", {"report": NOON}).params
-    assert params["names"] == ["report"]
-    assert params["from_slots"] == ["2026-06-01T12:00:00Z"]
+def test_slots_are_withdrawn_from_every_queue_that_they_were_sent_to():
+    found: list[Rows] = [
+        [{"queue_name": "post"}, {"queue_name": "mail"}],
+        [{"name": "report", "withdrawn": 2, "first_slot": NOON}],
+        [{"name": "report", "withdrawn": 1, "first_slot": EARLIER}],
+    ]
+    played = Played(periodic.withdraw("reports", ["report"], after=EARLIER, now=NOON), *found)
+    assert [each.queue_name for each in played.ran] == [None, "mail", "post"]
+    assert played.result == {"report": (3, EARLIER)}
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_slots_of_no_job_are_not_looked_for():
+    assert Played(periodic.withdraw("reports", [], after=NOON, now=NOON)).result == {}
+
+
+def test_slots_are_claimed_by_position():
+    items = [outgoing(JOB, NOON + timedelta(days=n), "reports", None) for n in range(3)]
+    played = Played(
+        periodic.send("reports", "mail", items, now=NOON, window=WINDOW),
+        [{"status": "sent", "first_at": NOON, "positions": [3, 1], "msg_ids": [8, 7]}],
+        [{"status": "duplicate", "first_at": EARLIER, "positions": [1], "msg_ids": [2]}],
+    )
+    assert played.result == {
+        items[0].key: ("sent", 7, NOON),
+        items[1].key: ("duplicate", 2, EARLIER),
+        items[2].key: ("sent", 8, NOON),
+    }
+    assert played.ran[1].params["slots"] == [items[1].slot]
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_what_a_queue_carries_is_adopted_and_its_archive_is_asked_only_for_the_past():
+    items = [outgoing(JOB, NOON + timedelta(days=n), "reports", None) for n in range(2)]
+    carried = [{"key": items[1].key, "msg_id": 5, "first_at": EARLIER}]
+    played = Played(
+        periodic.adopt("reports", "mail", items, now=EARLIER, window=WINDOW), [], [MARK], carried, []
+    )
+    assert played.names[2:] == ["carried_by_queue", "adopt_slots"]
+    assert played.ran[-1].params["slots"] == [items[1].slot]
+    later = Played(periodic.adopt("reports", "mail", items, now=NOON, window=WINDOW), [], [MARK], [], [])
+    assert later.names[2:] == ["carried_by_archive", "carried_by_queue"]
+    for statement in (*played.ran, *later.ran):
+        assert_fits(statement)
 
 
 def test_a_namespace_has_a_safe_name():
@@ -690,7 +822,7 @@ def test_the_dead_letter_queue_is_made_only_where_it_is_missing():
 def sent_query(scope: Any, answer: Mapping[str, int] | None = None, **options: Any) -> Played:
     options = {"fail_on_duplicate": False, "headers": None, **options}
     flow = transfers.send("mail", "SELECT 1;", None, scope=scope, window=WINDOW, **options)
-    return Played(flow, [answer or {"rows": 3, "sent": 2, "longest_key": 5}])
+    return Played(flow, [answer or {"rows": 3, "sent": 2, "longest_key": 5, "settled": True}])
 
 
 @pytest.mark.parametrize("scope", ["none", "once", "queued"])
@@ -702,6 +834,6 @@ def test_sending_a_query_gives_its_query_what_it_asks_for(scope):
 
 def test_a_query_that_must_not_be_sent_raises_so_that_it_is_rolled_back():
     with pytest.raises(InvalidName, match="256"):
-        sent_query("once", {"rows": 1, "sent": 1, "longest_key": 256})
+        sent_query("once", {"rows": 1, "sent": 1, "longest_key": 256, "settled": True})
     with pytest.raises(DuplicateMessage):
         sent_query("once", fail_on_duplicate=True)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -16,24 +17,23 @@ def job(**fields):
 
 
 def sent(declared, *offsets, late=timedelta(0), window=WEEK):
-    """Slots so many hours ago as the ledger knows them."""
+    """Slots so many hours ago, as they are remembered."""
     found = {}
     for hours in offsets:
         slot = NOW.replace(second=0) - hours * HOUR
         first_at = slot + late
-        found[slots.key("shop", declared.name, slot)] = Sent(first_at, max(slot, first_at) + window)
+        visible_at = slots.visible_at(declared, slot, slots.key("shop", declared.name, slot))
+        found[slot] = Sent(first_at, visible_at, max(slot, first_at) + window)
     return found
 
 
-def states(declared, known, *, watermark=NOW, deployed_at=NOW - 5 * HOUR, paused=False, repeated=()):
+def states(declared, known, *, watermark=NOW, deployed_at=NOW - 5 * HOUR, paused=False):
     stand = Stand(now=NOW, watermark=watermark, deployed_at=deployed_at, paused=paused)
-    return [state for _, state in strip.states(declared, "shop", stand, known, set(repeated))]
+    return [state for _, state in strip.states(declared, stand, known)]
 
 
 def test_oldest_first():
-    found = strip.states(
-        job(), "shop", Stand(now=NOW, watermark=NOW, deployed_at=NOW - 3 * HOUR, paused=False), {}, set()
-    )
+    found = strip.states(job(), Stand(now=NOW, watermark=NOW, deployed_at=NOW - 3 * HOUR, paused=False), {})
     assert [slot.hour for slot, _ in found] == [10, 11, 12]
 
 
@@ -60,15 +60,17 @@ def test_slots_that_overlap_left_out_are_not_missed():
 def test_jitter_is_not_lateness():
     declared = job(jitter=timedelta(minutes=20))
     slot = NOW.replace(second=0) - HOUR
-    key = slots.key("shop", "job", slot)
-    known = {key: Sent(slots.visible_at(declared, slot, key), slot + WEEK)}
+    visible_at = slots.visible_at(declared, slot, slots.key("shop", "job", slot))
+    known = {slot: Sent(visible_at, visible_at, slot + WEEK)}
 
     assert states(declared, known)[-2] == "sent"
 
 
 def test_a_slot_that_was_met_again():
     known = sent(job(), 0, 1)
-    assert states(job(), known, repeated=[next(iter(known))])[-2:] == ["sent", "duplicate"]
+    newest = next(iter(known))
+    known[newest] = replace(known[newest], repeats=1)
+    assert states(job(), known)[-2:] == ["sent", "duplicate"]
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,31 @@ from psycopg import errors as pg
 
 from airflow_pgmq import errors
 from airflow_pgmq.core import faults
+from airflow_pgmq.driver import sessions
 from airflow_pgmq.statements import Statement, doctor
 
 Told = TypeVar("Told", errors.NotConnected, errors.BrokenOff)
 
 
 @contextmanager
-def translated(statement: Statement[Any] | None = None) -> Iterator[None]:
+def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
     """Driver errors with a known cause → ours, which say what to do; others pass as they are."""
     try:
         yield
     except errors.PgmqError:
         raise
     except psycopg.Error as exc:
-        if (known := _known(statement, exc)) is not None:
+        if (known := _of_the_session(exc, conn) or _known(statement, exc)) is not None:
             raise known from exc
         raise
+
+
+def _of_the_session(exc: psycopg.Error, conn: psycopg.BaseConnection[Any]) -> errors.PgmqError | None:
+    """What a session of ours, or the database's encoding, does not let pass."""
+    text = (exc.diag.message_primary or str(exc)).strip()
+    if isinstance(exc, (pg.UntranslatableCharacter, pg.CharacterNotInRepertoire)):
+        return errors.InvalidMessage(f"This database cannot store the text, so nothing was done: {text}.")
+    return errors.limit_reached(exc.sqlstate, text) if sessions.of(conn) is not None else None
 
 
 @contextmanager
@@ -79,6 +88,8 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
         return _as_both(errors.BrokenOff, exc, words, mend)
     if statement is None or state is None:
         return None
+    if state == errors.CODE_TOO_OLD:
+        return errors.CodeTooOld(f"{text}. {exc.diag.message_hint}")
     if isinstance(exc, pg.InsufficientPrivilege):
         return _denied(statement, text)
     if statement.fragments and state.startswith("42") and "pgmq." not in text:

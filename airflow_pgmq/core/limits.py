@@ -1,0 +1,32 @@
+"""How long a transaction of ours may keep others waiting: a frozen process must not hold them up for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds; 0 is no limit."""
+
+    #: For a lock. Longer than `idle`: who waits for a frozen process outlives it.
+    lock: float = 30
+    #: Between two statements, the process's own time.
+    idle: float = 10
+    #: In all; Postgres before 17 knows only how long a statement takes.
+    transaction: float = 1800
+
+    def settings(self, server_version: int) -> dict[str, int]:
+        """As Postgres calls them, in milliseconds; a transaction has all of them."""
+        settings = {
+            "lock_timeout": self.lock,
+            "idle_in_transaction_session_timeout": self.idle,
+            "statement_timeout": self.transaction,
+        }
+        if server_version >= 170000:
+            settings["transaction_timeout"] = self.transaction
+        return {name: round(1000 * seconds) for name, seconds in settings.items()}
+
+
+#: For a transaction around a user's code, which takes the time that it takes.
+UNLIMITED = Limits(0, 0, 0)

@@ -1,0 +1,1 @@
+"""The boundary to psycopg: what a session's settings could change stops here."""

@@ -1,0 +1,23 @@
+-- What several queries share, so that they cannot come to differ. A block is as in `queries.sql`, and stands
+-- wherever a query writes <<name>>.
+
+-- fences --
+-- The messages that a call names, as it read them; a bare id says nothing more.
+unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timestamptz[])
+
+-- is_ours --
+-- Whether nobody else has read the message since, and it is no other that got its id in a queue that was made
+-- again. A time before or after all of Python's is its first or its last one there.
+((fence.read_ct IS NULL OR held.read_ct = fence.read_ct)
+    AND (fence.enqueued_at IS NULL
+         OR greatest(least(fence.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')
+            = greatest(least(held.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')))
+
+-- asked --
+-- What a reader or waiter asks for.
+(SELECT %(condition)s::jsonb AS condition, %(headers_condition)s::jsonb AS headers_condition) AS asked
+
+-- matches --
+-- Whether a message is what was asked for. Without a condition anything is, be it null; with one, null never.
+(asked.condition IS NULL OR held.message @> asked.condition)
+    AND (asked.headers_condition IS NULL OR held.headers @> asked.headers_condition)

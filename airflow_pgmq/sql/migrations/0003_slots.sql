@@ -1,0 +1,148 @@
+-- The oldest code that may use this schema, as the number of the newest migration that such code brings. Rows
+-- of later migrations get it too, until one of them raises the default.
+ALTER TABLE airflow_pgmq.migrations ADD COLUMN oldest_code integer NOT NULL DEFAULT 3;
+
+-- What older code is told. Newer code asks by itself, in each statement that claims a key or a slot.
+CREATE FUNCTION airflow_pgmq.refuse(code integer) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'PQ001',
+        MESSAGE = 'This process runs an airflow-provider-pgmq that is too old for the schema airflow_pgmq of database '
+            || current_database() || ': it knows migrations up to '
+            || coalesce(code::text, 'number 2') || ', the schema needs code that knows '
+            || (SELECT max(oldest_code) FROM airflow_pgmq.migrations) || '. Nothing was sent or changed',
+        HINT = 'Upgrade airflow-provider-pgmq wherever it uses this database: workers, triggerers, API servers.';
+END
+$$;
+
+-- Code of migration 2 does not ask, so it is known by what it does not write.
+CREATE FUNCTION airflow_pgmq.refuse_older_code() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM airflow_pgmq.refuse(NULL);
+    RETURN NULL;
+END
+$$;
+
+-- Which incarnation of a queue the ledger and the slots speak of. Others may drop a queue and make it again,
+-- or restore a database without it: then its ids start again, and nothing that was known of it holds.
+CREATE TABLE airflow_pgmq.queues (
+    queue_name text COLLATE "C" PRIMARY KEY,
+    -- By what it is recognised: its row in PGMQ's meta, its table, and whether a crash empties it.
+    created_at timestamptz NOT NULL,
+    relation oid NOT NULL,
+    unlogged boolean NOT NULL,
+    incarnation bigint NOT NULL,
+    -- Since when, if it is not the first; a message that was to become visible later is gone.
+    reborn_at timestamptz
+);
+
+CREATE SEQUENCE airflow_pgmq.incarnations;
+
+-- Whatever empties an unlogged queue empties this too: a crash, a base backup, a promoted standby.
+CREATE UNLOGGED TABLE airflow_pgmq.unlogged_queues (
+    queue_name text COLLATE "C" PRIMARY KEY,
+    incarnation bigint NOT NULL
+);
+
+-- The incarnation of a queue, or no row where what is known speaks of another one, or of none. A function of
+-- one query, because Postgres puts its text into the statement that asks.
+CREATE FUNCTION airflow_pgmq.incarnation_of(queue text, relation_name text) RETURNS TABLE (incarnation bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT known.incarnation
+    FROM airflow_pgmq.queues AS known
+    JOIN pg_catalog.pg_class AS c ON c.oid = known.relation
+    LEFT JOIN pgmq.meta ON meta.queue_name = queue
+    WHERE known.queue_name = queue
+        AND known.relation = pg_catalog.to_regclass(relation_name)
+        AND known.created_at = coalesce(meta.created_at, '-infinity')
+        AND known.unlogged = (c.relpersistence = 'u')
+        AND (NOT known.unlogged OR EXISTS (
+            SELECT FROM airflow_pgmq.unlogged_queues AS alive
+            WHERE alive.queue_name = queue AND alive.incarnation = known.incarnation
+        ))
+$$;
+
+INSERT INTO airflow_pgmq.queues (queue_name, created_at, relation, unlogged, incarnation)
+SELECT meta.queue_name, meta.created_at, c.oid, c.relpersistence = 'u', 0
+FROM pgmq.meta
+JOIN pg_catalog.pg_class AS c ON c.relname = lower('q_' || meta.queue_name)
+    AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'pgmq');
+
+INSERT INTO airflow_pgmq.unlogged_queues (queue_name, incarnation)
+SELECT queue_name, incarnation FROM airflow_pgmq.queues WHERE unlogged;
+
+-- A key is taken in one incarnation of its queue. No default: code of migration 2 knows nothing of it.
+ALTER TABLE airflow_pgmq.dedup_ledger ADD COLUMN incarnation bigint DEFAULT 0;
+ALTER TABLE airflow_pgmq.dedup_ledger ALTER COLUMN incarnation DROP DEFAULT;
+
+CREATE TRIGGER refuse_older_code BEFORE INSERT ON airflow_pgmq.dedup_ledger
+    FOR EACH ROW WHEN (NEW.incarnation IS NULL) EXECUTE FUNCTION airflow_pgmq.refuse_older_code();
+
+-- One row for each slot of a job that was enqueued within the window, wherever to and whatever became of the
+-- message: the promise that a slot is sent once. It belongs to the job, so a deploy changes nothing in it.
+CREATE TABLE airflow_pgmq.slots (
+    namespace text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    slot timestamptz NOT NULL,
+    queue_name text COLLATE "C" NOT NULL,
+    incarnation bigint NOT NULL,
+    -- Null: the queue was lost before the message became visible, and the next tick sends it again.
+    msg_id bigint,
+    visible_at timestamptz NOT NULL,
+    first_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    -- How often a tick or a backfill met the slot again after it had been sent.
+    repeats integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (namespace, name, slot)
+);
+
+CREATE INDEX slots_lost_idx ON airflow_pgmq.slots (namespace, name, slot) WHERE msg_id IS NULL;
+
+-- What the ledger knew of slots. A slot that was sent to two queues counts for the one that its job has now.
+-- A message that jitter holds back is visible later than is said here; only a lost queue would ask.
+WITH moved AS MATERIALIZED (
+    SELECT job.namespace, job.name, job.queue_name AS job_queue, taken.*
+    FROM airflow_pgmq.periodic_jobs AS job
+    CROSS JOIN LATERAL (
+        SELECT queue_name, dedup_key, msg_id, first_at, expires_at,
+               substr(dedup_key, length(job.namespace || '/' || job.name || '/') + 1) AS slot
+        FROM airflow_pgmq.dedup_ledger
+        WHERE dedup_key >= (job.namespace || '/' || job.name || '/') COLLATE "C"
+            AND dedup_key < (job.namespace || '/' || job.name || '0') COLLATE "C"
+        OFFSET 0
+    ) AS taken
+    WHERE taken.slot ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$'
+), kept AS (
+    INSERT INTO airflow_pgmq.slots
+        (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at, repeats)
+    SELECT DISTINCT ON (moved.namespace, moved.name, moved.slot)
+           moved.namespace, moved.name, moved.slot::timestamptz, moved.queue_name, 0, moved.msg_id,
+           moved.slot::timestamptz, moved.first_at, moved.expires_at, coalesce(repeated.times, 0)
+    FROM moved
+    LEFT JOIN airflow_pgmq.repeated_slots AS repeated
+        ON repeated.namespace = moved.namespace AND repeated.name = moved.name
+            AND repeated.slot = moved.slot::timestamptz
+    ORDER BY moved.namespace, moved.name, moved.slot, moved.queue_name <> moved.job_queue, moved.first_at
+)
+DELETE FROM airflow_pgmq.dedup_ledger AS taken USING moved
+WHERE taken.dedup_key = moved.dedup_key AND taken.queue_name = moved.queue_name;
+
+DROP TABLE airflow_pgmq.repeated_slots;
+
+ALTER TABLE airflow_pgmq.namespaces
+    -- The newest migration that the code of the last tick knew.
+    ADD COLUMN code integer DEFAULT 2,
+    -- False until a tick has gone through: of a namespace that is new, or restored from a backup, the queue may
+    -- know more than this schema, and is asked before anything is sent.
+    ADD COLUMN known boolean NOT NULL DEFAULT false,
+    -- The transaction that wrote the row. A row that another one has written was restored.
+    ADD COLUMN written_by xid,
+    -- The newest incarnation of any queue that this namespace has heard of.
+    ADD COLUMN incarnation bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE airflow_pgmq.namespaces ALTER COLUMN code DROP DEFAULT;
+
+CREATE TRIGGER refuse_older_code BEFORE INSERT ON airflow_pgmq.namespaces
+    FOR EACH ROW WHEN (NEW.code IS NULL) EXECUTE FUNCTION airflow_pgmq.refuse_older_code();
+
+-- The slot says which message was the last one.
+ALTER TABLE airflow_pgmq.periodic_jobs DROP COLUMN last_key, DROP COLUMN last_msg_id;

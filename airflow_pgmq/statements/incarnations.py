@@ -1,0 +1,61 @@
+"""Recognising a queue: whether it is still the one that the ledger and the slots speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from airflow_pgmq.core import incarnations, names
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.errors import QueueNotFound
+from airflow_pgmq.statements import Flow, Statement, first, on_queue, scalar
+
+
+def relation(queue_name: str) -> str:
+    """The queue's table as `to_regclass` reads it."""
+    return names.quoted(*names.table(queue_name))
+
+
+def standings(queue_names: Iterable[str]) -> Statement[list[Row]]:
+    """For each queue whether it `exists`, and whether it is `settled`."""
+    asked = sorted(set(queue_names))
+    params = {"queue_names": asked, "relations": [relation(each) for each in asked]}
+    return Statement("queue_standings", params, decode=list)
+
+
+def settle(queue_name: str) -> Flow[None]:
+    """Find out what queue is there now; from then on, the ledger and the slots speak of it.
+
+    One that is seen for the first time begins with incarnation 0. A new incarnation frees every key, and
+    every slot that was to become visible later: they stay, but their number is no longer the queue's.
+    """
+    yield on_queue("mark_lock", queue_name)
+    mark: Row | None = yield on_queue(
+        "queue_mark", queue_name, first, relation=relation(queue_name), sequence=names.sequence(queue_name)
+    )
+    if mark is None:
+        raise QueueNotFound(queue_name)
+    if incarnations.is_settled(mark):
+        return
+    reborn = mark["incarnation"] is not None and (yield from _is_reborn(queue_name, mark))
+    incarnation = yield on_queue(
+        "keep_mark",
+        queue_name,
+        scalar("incarnation"),
+        relation=relation(queue_name),
+        reborn=reborn,
+        incarnation=mark["incarnation"],
+    )
+    yield on_queue("keep_witness", queue_name, incarnation=incarnation)
+
+
+def _is_reborn(queue_name: str, mark: Row) -> Flow[bool]:
+    if not incarnations.may_have_moved(mark):
+        return True
+    later: bool = yield on_queue(
+        "knows_later_ids",
+        queue_name,
+        scalar("later"),
+        incarnation=mark["incarnation"],
+        last_id=mark["last_id"],
+    )
+    return later
