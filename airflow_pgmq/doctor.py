@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
 from airflow_pgmq import client as clients
+from airflow_pgmq import culprits, sampling
 from airflow_pgmq.client import Client, Connection, drive
-from airflow_pgmq.core import findings, names, rights
+from airflow_pgmq.core import findings, names, rights, shape
 from airflow_pgmq.core.batch import chunks
+from airflow_pgmq.core.counting import Table
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.errors import Unanswered
 from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import doctor as asking
-from airflow_pgmq.statements import periodic, queues, watching
+from airflow_pgmq.statements import overview, periodic, watching
 from airflow_pgmq.statements.doctor import Standing
+from airflow_pgmq.statements.overview import Catalogue
 
 #: Seconds that a notification may take.
 PATIENCE = 3.0
@@ -65,29 +68,55 @@ def _skew(conn: Connection, clock: Callable[[], datetime]) -> list[Problem]:
 def _examine_queues(client: Client, conn: Connection, standing: Standing, patience: float) -> list[Problem]:
     barred = {(row["schema"], row["name"]) for row in standing.lacking if row["work"] == "look"}
     may_look = not barred & {("pgmq", "pgmq"), ("pgmq", "meta")}
-    listed = drive(queues.list_all(), conn) if may_look else []
-    spelled = {queue.queue_name.lower(): queue.queue_name for queue in listed}
-    tables = [
-        {
-            **row,
-            "queue_name": spelled.get(row["queue_name"], row["queue_name"]),
-            "announce": asking.announce(row["queue_name"]),
-            "use_ours": asking.use_ours(row["queue_name"], stands=row["ours"]),
-        }
-        for row in standing.queues
-        if names.is_safe(row["queue_name"]) and (not may_look or row["queue_name"] in spelled)
-    ]
+    known = drive(overview.tables(), conn) if may_look else None
+    tables = _announcing(standing.queues, None if known is None else known.tables)
     # A standby refuses LISTEN, and nobody waits there.
     passes = None if standing.server["standby"] else _notifications_pass(client, patience)
     found = findings.notify(_waited_for(tables), passes)
     may_look_at_ours = bool(standing.server["migration"]) and not any(s == "airflow_pgmq" for s, _ in barred)
-    unguarded = _unguarded(conn, tables, barred) if may_look and may_look_at_ours else []
+    unguarded: list[Row] = []
+    if known is not None:
+        found += _odd(client, conn, known)
+        if may_look_at_ours:
+            unguarded, failed = _unguarded(client, conn, known.tables, tables)
+            found += [each for each in failed if each not in found]
     invalid = drive(asking.invalid_indexes(), conn)
     found += findings.indexes(invalid, unguarded)
     if may_look_at_ours:
         jobs = drive(periodic.list_jobs(None), conn)
         found += findings.ticks(jobs, standing.server["now"])
     return found
+
+
+def _announcing(rows: Sequence[Row], tables: Sequence[Table] | None) -> list[Row]:
+    """Tables of queues by the queue's name, with the SQL that announces their messages."""
+    if tables is None:
+        spelled = {row["queue_name"]: row["queue_name"] for row in rows if names.is_safe(row["queue_name"])}
+    else:
+        spelled = {
+            table.own.name.removeprefix("q_"): table.queue_name
+            for table in sorted(tables, key=lambda table: table.queue_name, reverse=True)
+            if not shape.is_misnamed(table)
+        }
+    return [
+        {
+            **row,
+            "queue_name": spelled[row["queue_name"]],
+            "announce": asking.announce(row["queue_name"]),
+            "use_ours": asking.use_ours(row["queue_name"], stands=row["ours"]),
+        }
+        for row in rows
+        if row["queue_name"] in spelled
+    ]
+
+
+def _odd(client: Client, conn: Connection, known: Catalogue) -> list[Problem]:
+    """Queues that are not as PGMQ makes them, and those that cannot be counted all the same."""
+    wrong = [problem for each in shape.problems(known.tables).values() for problem in each]
+    counted = sampling.count(client, conn, known.tables, known.now)
+    wrong += [each.problem for each in counted.values() if each.problem is not None]
+    # Queues that share a table share what is said of it.
+    return [*shape.unusable(known.unusable), *dict.fromkeys(wrong)]
 
 
 def _waited_for(tables: Sequence[Row]) -> list[Row]:
@@ -97,15 +126,19 @@ def _waited_for(tables: Sequence[Row]) -> list[Row]:
     return [row for row in tables if row["queue_name"] not in dead]
 
 
-def _unguarded(conn: Connection, tables: Sequence[Row], barred: set[tuple[str, str]]) -> list[Row]:
-    """Queues that lack the index of `dedup_scope="queued"` and hold a key twice."""
-    asked = [
-        row["queue_name"]
-        for row in tables
-        if not row["partitioned"] and not row["guarded"] and names.table(row["queue_name"]) not in barred
-    ]
-    found = [name for part in chunks(asked, 100) for name in drive(asking.unguarded(part), conn)]
-    return [{"queue_name": name, "guard": asking.guard(name)} for name in found]
+def _unguarded(
+    client: Client, conn: Connection, tables: Sequence[Table], rows: Sequence[Row]
+) -> tuple[list[Row], list[Problem]]:
+    """Queues that lack the index of `dedup_scope="queued"` and hold a key twice; what kept from looking."""
+    open_ = {row["queue_name"] for row in rows if not row["partitioned"] and not row["guarded"]}
+    asked = [table.queue_name for table in tables if table.queue_name in open_ and table.own.whole]
+    found: list[Row] = []
+    problems: list[Problem] = []
+    for batch in chunks(asked, 100):
+        answers, failed = culprits.apart(client, conn, batch, str, asking.unguarded)
+        found += [{"queue_name": name, "guard": asking.guard(name)} for each in answers for name in each]
+        problems += failed.values()
+    return found, problems
 
 
 def _notifications_pass(client: Client, patience: float) -> bool:

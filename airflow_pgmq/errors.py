@@ -208,8 +208,8 @@ def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
             "lock_timeout",
             sqlstate,
             f"Somebody held a lock for longer than [pgmq] lock_timeout, so nothing was done ({text}).",
-            "Who waits: SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0; "
-            f"and pg_blocking_pids(pid) says for whom. {advice}",
+            "Waiting: SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0; "
+            f"for whom: pg_blocking_pids(pid). {advice}",
         )
     if sqlstate == "25P03":
         return LimitReached(

@@ -8,11 +8,12 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from airflow_pgmq import sampling
-from airflow_pgmq.client import Client, Connection, LockNotAvailable
-from airflow_pgmq.core import names
+from airflow_pgmq import culprits, sampling
+from airflow_pgmq.client import Client, Connection, DriverError
+from airflow_pgmq.core import names, shape
+from airflow_pgmq.core.counting import Table
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.errors import PermissionDenied
+from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.statements import Flow, maintenance, overview, reading, sending
 
 #: Batches of one archive in one run.
@@ -31,8 +32,9 @@ class Summary:
     expired: int = 0
     #: Archived messages removed because they were past the retention.
     removed: int = 0
-    #: Queues that the role may not clean, or that somebody held for himself.
-    skipped: list[str] = field(default_factory=list)
+    #: Queues that were not sampled or not cleaned, with the reason: the role may not, somebody held them for
+    #: himself, or their tables are no queue's.
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
@@ -57,20 +59,30 @@ def maintain(
         summary.sampled = sampling.take(client, conn)
         client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
         client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)
-        _, tables = client.run(overview.tables, conn)
-        pruned = {table.queue_name for table in tables} if queue_names is None else set(queue_names)
-        for table in tables:
+        for table in client.run(overview.tables, conn).tables:
+            prunes = archive_retention if queue_names is None or table.queue_name in queue_names else None
+            if why := shape.unfit(table, archive=bool(table.bytes) or prunes is not None):
+                summary.skipped[table.queue_name] = " ".join(why)
+                continue
             try:
-                # Dead letters wait for people, whatever they had to say when they were alive.
-                if table.bytes and not names.is_dead_letter_queue(table.queue_name):
-                    summary.expired += client.attempt(partial(expire, table.queue_name), conn)
-                if archive_retention is not None and table.queue_name in pruned:
-                    # One by one: what is removed is committed, whatever stops the next batch.
-                    for removed in _prune(client, conn, table.queue_name, archive_retention):
-                        summary.removed += removed
-            except (PermissionDenied, *LockNotAvailable):
-                summary.skipped.append(table.queue_name)
+                _clean(client, conn, table, prunes, summary)
+            except (PgmqError, DriverError) as exc:
+                if conn.closed:
+                    raise
+                summary.skipped[table.queue_name] = culprits.failure(table.queue_name, exc).text
     return summary
+
+
+def _clean(
+    client: Client, conn: Connection, table: Table, retention: timedelta | None, summary: Summary
+) -> None:
+    # Dead letters wait for people, whatever they had to say when they were alive.
+    if table.bytes and not names.is_dead_letter_queue(table.queue_name):
+        summary.expired += client.attempt(partial(expire, table.queue_name), conn)
+    if retention is not None:
+        # One by one: what is removed is committed, whatever stops the next batch.
+        for removed in _prune(client, conn, table.queue_name, retention):
+            summary.removed += removed
 
 
 def expire(queue_name: str) -> Flow[int]:

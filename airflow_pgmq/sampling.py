@@ -6,15 +6,15 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from airflow_pgmq.client import Client, Connection, DriverError, LockNotAvailable
-from airflow_pgmq.core import counting
+from airflow_pgmq import culprits
+from airflow_pgmq.client import Client, Connection, DriverError
+from airflow_pgmq.core import counting, shape
+from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.counting import Counts, Table
-from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.messages import QueueMetrics, Row
+from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.errors import PgmqError
-from airflow_pgmq.statements import maintenance, overview
-
-#: Once a lock was waited for in vain, for each queue of its batch.
-IMPATIENCE = "50ms"
+from airflow_pgmq.statements import maintenance, overview, queues
 
 _log = logging.getLogger(__name__)
 
@@ -23,32 +23,32 @@ def count(client: Client, conn: Connection, tables: Sequence[Table], now: dateti
     """Count the messages of these queues; each statement is its own transaction, which bounds its locks."""
     how = counting.choose(tables)
     rows: dict[str, Row] = {}
+    failed: dict[str, Problem] = {}
     for batch in overview.batches((table, how[table.queue_name]) for table in tables):
-        try:
-            rows |= _rows(client, conn, batch, overview.PATIENCE)
-        except LockNotAvailable:
-            rows |= _one_by_one(client, conn, batch)
+        counted, wrong = culprits.apart(client, conn, batch, lambda each: each[0].queue_name, overview.counts)
+        for each in counted:
+            rows |= each
+        failed |= wrong
     return {
-        table.queue_name: counting.counts(table, how[table.queue_name], rows.get(table.queue_name), now)
+        name: Counts(problem=failed[name])
+        if name in failed
+        else counting.counts(table, how[name], rows.get(name), now)
         for table in tables
+        for name in [table.queue_name]
     }
 
 
-def _rows(
-    client: Client, conn: Connection, batch: Sequence[overview.Chosen], patience: str
-) -> dict[str, Row]:
-    return client.run(lambda: overview.briefly(overview.counts(batch), patience), conn)
-
-
-def _one_by_one(client: Client, conn: Connection, batch: Sequence[overview.Chosen]) -> dict[str, Row]:
-    """Count each by itself: only those that somebody holds for himself, as VACUUM FULL does, are unknown."""
-    rows: dict[str, Row] = {}
-    for each in batch:
-        try:
-            rows |= _rows(client, conn, [each], IMPATIENCE)
-        except LockNotAvailable:
-            continue
-    return rows
+def metrics(client: Client, conn: Connection) -> tuple[list[QueueMetrics], list[str]]:
+    """PGMQ's counts of all queues, and why some are left out."""
+    tables = client.run(overview.tables, conn).tables
+    found: list[QueueMetrics] = []
+    left_out = [why for table in tables for why in shape.left_out(table, archive=False)]
+    able = [table.queue_name for table in tables if not shape.is_misnamed(table) and table.own.countable]
+    for batch in chunks(able, overview.AT_ONCE):
+        answers, failed = culprits.apart(client, conn, batch, str, queues.metrics_of)
+        found += [each for answer in answers for each in answer]
+        left_out += [problem.text for problem in failed.values()]
+    return found, left_out
 
 
 def take(client: Client, conn: Connection) -> int:
@@ -58,11 +58,11 @@ def take(client: Client, conn: Connection) -> int:
     """
     if client.run(maintenance.is_sampled, conn):
         return 0
-    at, tables = client.run(lambda: overview.briefly(overview.tables()), conn)
-    if not tables:
+    known = client.run(lambda: overview.briefly(overview.tables()), conn)
+    if not known.tables:
         return 0
-    counts = count(client, conn, tables, at)
-    kept = client.run(lambda: maintenance.keep(at, tables, counts), conn)
+    counts = count(client, conn, known.tables, known.now)
+    kept = client.run(lambda: maintenance.keep(known.now, known.tables, counts), conn)
     client.run(maintenance.prune_samples, conn)
     return kept
 

@@ -403,8 +403,10 @@ class Tick:
         claims: dict[str, Claim] = {}
         for queue_name, queued in by_queue(item for item in items if not item.is_expired(now)).items():
             if not is_known:
+                # Nothing was archived before it was enqueued.
+                since = min(now, *(item.slot for item in queued)) - self.look_ahead
                 yield from periodic.adopt(
-                    self.namespace, queue_name, queued, now=now, window=self.dedup_window
+                    self.namespace, queue_name, queued, since=since, now=now, window=self.dedup_window
                 )
             claims |= yield from periodic.send(
                 self.namespace, queue_name, queued, now=now, window=self.dedup_window

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from airflow_pgmq.core.problems import Problem
+
 How: TypeAlias = Literal["empty", "all", "index", "sample", "unknown"]
 
 #: Tables that are read whole may have so many bytes together, dead rows included; the smallest come first.
@@ -19,6 +21,40 @@ MOST = 10_000
 SAMPLED = 512 * 1024
 
 
+#: Columns without which a queue cannot be counted.
+COUNTED = frozenset({"msg_id", "read_ct", "enqueued_at", "vt"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What stands where a queue's table should be, or its archive."""
+
+    #: What the database makes of the queue's name.
+    name: str
+    #: `relkind` of what bears that name; None: nothing does.
+    kind: str | None
+    #: Columns of PGMQ's that it lacks.
+    lacks: tuple[str, ...]
+    readable: bool
+    #: Whether row level security may hide rows from the role.
+    hidden: bool
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table: a view may run for ever, a foreign table lead anywhere."""
+        return self.kind in ("r", "p")
+
+    @property
+    def countable(self) -> bool:
+        """Whether the role can count what is in it."""
+        return self.is_table and self.readable and COUNTED.isdisjoint(self.lacks)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is as PGMQ makes it, and the role can read it."""
+        return self.is_table and self.readable and not self.lacks
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A queue and what the server's catalogue and statistics say of its table and archive."""
@@ -27,8 +63,8 @@ class Table:
     is_partitioned: bool
     is_unlogged: bool
     created_at: datetime
-    #: Whether the table exists and the role may read it.
-    readable: bool
+    own: Shape
+    archive: Shape
     bytes: int
     #: Rows by the statistics, which lag a second behind and forget in a crash.
     live: int
@@ -61,6 +97,8 @@ class Counts:
     #: Seconds since the first of the visible messages became visible.
     waiting: float | None = None
     estimated: bool = False
+    #: Why nothing is known, where the catalogue does not say it.
+    problem: Problem | None = None
 
     @property
     def delayed(self) -> int | None:
@@ -74,8 +112,8 @@ def choose(tables: Iterable[Table], budget: int = BUDGET) -> dict[str, How]:
     """How to count each queue."""
     chosen: dict[str, How] = {}
     for table in sorted(tables, key=lambda each: each.bytes):
-        budget -= table.bytes if table.readable else 0
-        if not table.readable:
+        budget -= table.bytes if table.own.countable else 0
+        if not table.own.countable:
             chosen[table.queue_name] = "unknown"
         elif not table.bytes and not table.is_partitioned:
             chosen[table.queue_name] = "empty"

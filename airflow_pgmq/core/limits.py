@@ -13,15 +13,17 @@ class Limits:
     lock: float = 30
     #: Between two statements, the process's own time.
     idle: float = 10
-    #: In all; Postgres before 17 knows only how long a statement takes.
+    #: In all; Postgres before 17 knows only how long a statement takes. It ends the session.
     transaction: float = 1800
+    #: For one statement, which alone is ended; None: as long as the transaction.
+    statement: float | None = None
 
     def settings(self, server_version: int) -> dict[str, int]:
         """As Postgres calls them, in milliseconds; a transaction has all of them."""
         settings = {
             "lock_timeout": self.lock,
             "idle_in_transaction_session_timeout": self.idle,
-            "statement_timeout": self.transaction,
+            "statement_timeout": self.transaction if self.statement is None else self.statement,
         }
         if server_version >= 170000:
             settings["transaction_timeout"] = self.transaction

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 Severity: TypeAlias = Literal["error", "warning"]
+Failure: TypeAlias = Literal["locked", "slow", "unreadable"]
 
 #: A tick that is this late has not been merely slow.
 TICK_SILENCE = timedelta(minutes=5)
@@ -51,11 +52,19 @@ class QueueFacts:
     dead_letter_queue: str | None
     readable: bool
     broken_guard: bool
+    #: Row level security may hide messages from the role.
+    hidden: bool = False
+    role: str = ""
+    #: What was found of its tables, and when they were looked at.
+    found: Sequence[Problem] = ()
 
 
 def of_queue(facts: QueueFacts) -> Iterator[Problem]:
     """What is wrong with a queue."""
     name = facts.queue_name
+    yield from facts.found
+    if facts.hidden:
+        yield hidden([f"the messages of queue {name}"], facts.role)
     if not facts.readable:
         yield Problem(
             "no_access",
@@ -86,6 +95,28 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
             f"{facts.dead_letter_queue}.",
             "Read their reasons, mend the cause, then requeue or delete them.",
         )
+
+
+def hidden(what: Sequence[str], role: str) -> Problem:
+    """Row level security gives no error: what it hides is not there."""
+    return Problem(
+        "row_security",
+        "warning",
+        f"Row level security hides some or all rows from role {role!r}: {', '.join(what)}.",
+        "docs/permissions.md has the policies; `airflow pgmq doctor` prints those that are missing.",
+    )
+
+
+def failed(queue_name: str, code: Failure, why: str) -> Problem:
+    """A queue that was left out because a look at it failed."""
+    mends = {
+        "locked": "Nothing, if that is VACUUM FULL or a migration; pg_locks tells who it is.",
+        "slow": "See what keeps the database busy, and whether the policies of row level security are cheap.",
+        "unreadable": "Make its tables as PGMQ makes them, or grant what is missing (docs/permissions.md).",
+    }
+    return Problem(
+        code, "warning", f"Queue {queue_name} could not be looked at: {why.rstrip('.')}.", mends[code]
+    )
 
 
 def _is_unread(facts: QueueFacts) -> bool:

@@ -6,25 +6,47 @@ consumer or the owner of the connection wrote: for that one must be allowed to r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-#: Fields of an object; None: a plain value, or a list of such.
-Shape: TypeAlias = Mapping[str, "Shape | None"]
+#: None: a plain value, or a list of such; a function: what it makes of an object.
+Field: TypeAlias = "Shape | Callable[[Mapping[str, Any]], dict[str, Any]] | None"
+#: The fields of an object.
+Shape: TypeAlias = Mapping[str, Field]
+
+#: Problems whose words hold names, numbers and times only. Others quote the database, and name its role.
+_TOLD = frozenset(
+    [
+        "no_access",
+        "missing_guard",
+        "nobody_reads",
+        "dead_letters",
+        "job_behind",
+        "not_ticking",
+        "not_installed",
+        "not_maintained",
+    ]
+)
+_UNTOLD = "Something is wrong here; users who may see the connection in Airflow are told what."
 
 
-def _plain(names: str) -> dict[str, Shape | None]:
+def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
+    if problem["code"] in _TOLD:
+        return {name: problem[name] for name in ("code", "severity", "text", "mend")}
+    return {"code": problem["code"], "severity": problem["severity"], "text": _UNTOLD, "mend": ""}
+
+
+def _plain(names: str) -> dict[str, Field]:
     return dict.fromkeys(names.split())
 
 
-_PROBLEMS = _plain("code severity text mend")
 _QUEUE: Shape = {
     **_plain(
         "queue_name is_unlogged is_partitioned created_at length visible in_flight delayed estimated "
         "archived archived_estimated dead_letters dead_letters_estimated dead_letter_queue "
         "is_dead_letter_queue oldest_age arrivals completions jobs"
     ),
-    "problems": _PROBLEMS,
+    "problems": _problem,
 }
 JOB: Shape = {
     **_plain(
@@ -32,37 +54,45 @@ JOB: Shape = {
         "lateness owner dag_id task_id"
     ),
     "slots": _plain("slot state"),
-    "problems": _PROBLEMS,
+    "problems": _problem,
 }
 _NAMESPACE: Shape = {
     **_plain("namespace owner dag_id task_id version last_tick_at"),
-    "problems": _PROBLEMS,
+    "problems": _problem,
 }
 #: What PGMQ itself keeps of a message.
 _MESSAGE = _plain("queue_name msg_id read_ct enqueued_at vt archived_at state")
 
 CONNECTION: Shape = _plain("connection_id may_peek may_write")
-QUEUES: Shape = {**_plain("at maintained"), "queues": _QUEUE, "problems": _PROBLEMS}
+QUEUES: Shape = {**_plain("at maintained"), "queues": _QUEUE, "problems": _problem}
 QUEUE: Shape = {
     **_QUEUE,
     "at": None,
     "history": _plain("at length visible oldest_age arrivals completions"),
 }
 JOBS: Shape = {"at": None, "namespaces": _NAMESPACE, "jobs": JOB}
-MESSAGES: Shape = {"messages": _MESSAGE, "next_after": None}
+MESSAGES: Shape = {"messages": _MESSAGE, "next_after": None, "left_out": _plain("queue_name")}
 
 
-def public(answer: Any, shape: Shape | None) -> Any:
+def public(answer: Any, shape: Field) -> Any:
     """A copy with what the shape lists; lists are looked through, all else is left out."""
-    if isinstance(answer, Mapping):
-        return (
-            {name: public(answer[name], shape[name]) for name in shape if name in answer} if shape else None
-        )
     if isinstance(answer, (list, tuple)):
-        return (
-            list(answer) if shape is None and _are_plain(answer) else [public(each, shape) for each in answer]
-        )
+        if shape is None and _are_plain(answer):
+            return list(answer)
+        return [public(each, shape) for each in answer]
+    if isinstance(answer, Mapping):
+        return _fields(answer, shape)
     return answer if shape is None else None
+
+
+def _fields(answer: Mapping[str, Any], shape: Field) -> dict[str, Any] | None:
+    if callable(shape):
+        return shape(answer)
+    return (
+        None
+        if shape is None
+        else {name: public(answer[name], shape[name]) for name in shape if name in answer}
+    )
 
 
 def _are_plain(values: Iterable[Any]) -> bool:

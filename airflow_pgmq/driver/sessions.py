@@ -6,6 +6,7 @@ session say. A transaction that a caller has opened keeps its isolation and has 
 
 from __future__ import annotations
 
+import selectors
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from airflow_pgmq.driver.values import AsyncCursor, Cursor
 Connection: TypeAlias = psycopg.Connection[Any]
 AnyConnection: TypeAlias = psycopg.BaseConnection[Any]
 
-#: COMMIT was never read: Postgres had ended the session before.
+#: Postgres had ended the session before it read the COMMIT.
 _NOT_READ = frozenset({"25P03"})
 
 
@@ -117,12 +118,35 @@ class Transaction:
             with suppress(psycopg.Error):
                 self._conn.rollback()
             return
+        check_alive(self._conn)
         self.is_undone = False
         try:
             self._conn.commit()
         except psycopg.Error as error:
             self.is_undone = error.sqlstate in _NOT_READ
             raise
+
+
+def check_alive(conn: Connection) -> None:
+    """Raise if Postgres has ended the session meanwhile, which costs no round trip.
+
+    After a COMMIT to such a session nobody could tell whether it was read.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(conn.fileno(), selectors.EVENT_READ)
+        if not selector.select(0):
+            return
+    said: list[psycopg.errors.Diagnostic] = []
+    conn.add_notice_handler(said.append)
+    try:
+        conn.pgconn.consume_input()
+        conn.pgconn.is_busy()
+    finally:
+        conn.remove_notice_handler(said.append)
+    for each in said:
+        if each.severity_nonlocalized == "FATAL":
+            conn.close()
+            raise psycopg.OperationalError(str(each.message_primary))
 
 
 class AsyncTransaction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_pgmq import sender
+from airflow_pgmq import sampling, sender
 from airflow_pgmq.client import Connection
 from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
 from airflow_pgmq.hooks.connection import ConnectionBase
@@ -73,8 +73,12 @@ class QueueVerbs(ConnectionBase):
         return self.client.run(lambda: queues.metrics(queue_name), conn)
 
     def metrics_all(self, *, conn: Connection | None = None) -> list[QueueMetrics]:
-        """PGMQ's counts of all queues."""
-        return self.client.run(queues.metrics_all, conn)
+        """PGMQ's counts of all queues; one whose table is no queue's, or locked, is left out and logged."""
+        with self.client.connection(conn) as current:
+            found, left_out = sampling.metrics(self.client, current)
+        for why in left_out:
+            self.log.warning("%s", why)
+        return found
 
     def enable_notify(self, queue_name: str, *, conn: Connection | None = None) -> bool:
         """Announce inserts on PGMQ's channel, once per statement; False if that was on already.

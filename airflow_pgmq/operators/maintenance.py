@@ -53,10 +53,7 @@ class PgmqMaintenanceOperator(PgmqOperator):
             self.hook.client, archive_retention=self.archive_retention, queue_names=self.queue_names
         )
         if summary.skipped:
-            self.log.warning(
-                "Not cleaned, because somebody held them or the role may not (docs/permissions.md): %s",
-                ", ".join(summary.skipped),
-            )
+            self.log.warning("Not cleaned:\n%s", "\n".join(summary.skipped.values()))
         metrics.look(self.hook.client)
         self.log.info("Maintenance: %s", summary.as_dict())
         return summary.as_dict()

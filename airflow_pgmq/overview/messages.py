@@ -7,13 +7,15 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+from airflow_pgmq import culprits
 from airflow_pgmq.client import Client, Connection
-from airflow_pgmq.core import shown
+from airflow_pgmq.core import shape, shown
+from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import InvalidName
 from airflow_pgmq.overview import installed
-from airflow_pgmq.statements import Statement, showing
 from airflow_pgmq.statements import overview as queue_statements
+from airflow_pgmq.statements import showing
 from airflow_pgmq.statements.showing import Search
 
 #: Messages of a task that are shown.
@@ -76,24 +78,37 @@ def sent(
     peek: bool = False,
     keys: Collection[str] = (),
     conn: Connection | None = None,
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     """Messages that a Dag, run or task has sent, newest first, among the newest of every queue.
+
+    Queues and archives that could not be looked through are named in `left_out`.
 
     :param source: what their header `source` contains: `dag_id`, `run_id`, `task_id`, `map_index`
     :param peek: whether payloads are shown
     :param keys: JSON keys whose values are hidden
     """
     with client.connection(conn) as current:
-
-        def ask(statement: Statement[list[Row]]) -> list[Row]:
-            return client.run(lambda: statement, current)
-
-        _, tables = client.run(queue_statements.tables, current)
-        readable = [table.queue_name for table in tables if table.readable]
-        statements = showing.sent_by(readable, source, peek=peek, limit=SENT)
-        rows = [row for statement in statements for row in ask(statement)]
+        tables = client.run(queue_statements.tables, current).tables
+        left_out = [
+            (table.queue_name, why) for table in tables for why in shape.left_out(table, archive=True)
+        ]
+        rows: list[Row] = []
+        places = [place for table in tables for place in showing.places(table)]
+        for batch in chunks(places, queue_statements.AT_ONCE):
+            answers, failed = culprits.apart(
+                client,
+                current,
+                batch,
+                lambda place: place[0],
+                lambda parts: showing.sent_by(parts, source, peek=peek, limit=SENT),
+            )
+            rows += [row for answer in answers for row in answer]
+            left_out += [(name, problem.text) for name, problem in failed.items()]
     rows.sort(key=lambda row: (row["enqueued_at"], row["msg_id"]), reverse=True)
-    return [
-        {"queue_name": row["queue_name"], **shown.message(row, row["now"], peek=peek, keys=keys)}
-        for row in rows[:SENT]
-    ]
+    return {
+        "messages": [
+            {"queue_name": row["queue_name"], **shown.message(row, row["now"], peek=peek, keys=keys)}
+            for row in rows[:SENT]
+        ],
+        "left_out": [{"queue_name": name, "text": why} for name, why in dict.fromkeys(left_out)],
+    }

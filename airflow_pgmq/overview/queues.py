@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_pgmq import sampling
 from airflow_pgmq.client import Client, Connection
-from airflow_pgmq.core import names, problems, rates
+from airflow_pgmq.core import names, problems, rates, shape
 from airflow_pgmq.core.counting import Counts, Table
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.overview import installed
 from airflow_pgmq.statements import maintenance
@@ -32,16 +33,25 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
     are estimated from statistics and a sample of their pages, and say so.
     """
     with client.connection(conn) as current:
-        now, tables = client.run(lambda: statements.briefly(statements.tables()), current)
-        counted = sampling.count(client, current, tables, now)
+        known = client.run(lambda: statements.briefly(statements.tables()), current)
+        counted = sampling.count(client, current, known.tables, known.now)
         ours = client.run(installed.is_current, current)
         samples = client.run(statements.recent_samples, current) if ours else {}
         newest = client.run(maintenance.newest_sample, current) if ours else None
         jobs = client.run(statements.jobs_by_queue, current) if ours else {}
-    wrong = problems.of_schema(installed=ours, maintained=newest, now=now) if tables else ()
+    wrong = list(shape.unusable(known.unusable))
+    if known.hidden:
+        wrong.append(problems.hidden(known.hidden, known.role))
+    if known.tables:
+        wrong += problems.of_schema(installed=ours, maintained=newest, now=known.now)
+    found = shape.problems(known.tables)
     return {
-        "at": now,
-        "queues": [_queue(table, counted, samples.get(table.queue_name), jobs) for table in tables],
+        "at": known.now,
+        "queues": [
+            _queue(_Known(table, known.role, found[name]), counted, samples.get(name), jobs)
+            for table in known.tables
+            for name in [table.queue_name]
+        ],
         "problems": [problem.as_dict() for problem in wrong],
         "maintained": newest,
     }
@@ -58,14 +68,12 @@ def queue(
     span, step = RANGES[range_]
     names.queue(queue_name)
     with client.connection(conn) as current:
-        now, tables = client.run(lambda: statements.briefly(statements.tables(queue_name)), current)
-        if not tables:
+        known = client.run(lambda: statements.briefly(statements.tables(queue_name)), current)
+        if not known.tables:
             raise QueueNotFound(queue_name)
         dead_letter_queue = names.dead_letter_queue(queue_name)
-        _, dead_letters = client.run(
-            lambda: statements.briefly(statements.tables(dead_letter_queue)), current
-        )
-        counted = sampling.count(client, current, [*tables, *dead_letters], now)
+        dead = client.run(lambda: statements.briefly(statements.tables(dead_letter_queue)), current)
+        counted = sampling.count(client, current, [*known.tables, *dead.tables], known.now)
         samples: dict[str, Row] = {}
         jobs: Mapping[str, int] = {}
         past: list[Row] = []
@@ -73,17 +81,27 @@ def queue(
             samples = client.run(lambda: statements.recent_samples(queue_name), current)
             jobs = client.run(statements.jobs_by_queue, current)
             past = client.run(lambda: statements.history(queue_name, span=span, step=step), current)
-    found = _queue(tables[0], counted, samples.get(queue_name), jobs)
-    return {**found, "at": now, "history": _history(past, now, span, step)}
+    (table,) = known.tables
+    own = _Known(table, known.role, shape.problems(known.tables)[queue_name])
+    found = _queue(own, counted, samples.get(queue_name), jobs)
+    return {**found, "at": known.now, "history": _history(past, known.now, span, step)}
+
+
+class _Known(NamedTuple):
+    """A queue as the catalogue has it."""
+
+    table: Table
+    role: str
+    problems: Sequence[Problem]
 
 
 def _queue(
-    table: Table,
+    known: _Known,
     counted: Mapping[str, Counts],
     sample: Row | None,
     jobs: Mapping[str, int],
 ) -> dict[str, Any]:
-    name = table.queue_name
+    table, name = known.table, known.table.queue_name
     counts = counted[name]
     dead_letter_queue = names.dead_letter_queue(name)
     dead = counted.get(dead_letter_queue)
@@ -97,7 +115,10 @@ def _queue(
         dead_letters=dead.length if dead else 0,
         dead_letters_estimated=dead is not None and dead.estimated,
         dead_letter_queue=dead_letter_queue if dead else None,
-        readable=table.readable,
+        readable=table.own.readable or not table.own.is_table,
+        hidden=table.own.hidden,
+        role=known.role,
+        found=[*known.problems, *([counts.problem] if counts.problem else [])],
         broken_guard=table.broken_guard,
     )
     return {

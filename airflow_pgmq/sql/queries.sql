@@ -39,17 +39,43 @@ SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgmq') AS avail
 -- Install PGMQ as an extension.
 CREATE EXTENSION IF NOT EXISTS pgmq;
 
+-- create_arguments --
+-- What `create_queue` is to make: a block takes no parameters.
+SELECT set_config('airflow_pgmq.create', jsonb_build_object(
+    'queue_name', %(queue_name)s::text, 'unlogged', %(unlogged)s::boolean,
+    'partition_interval', %(partition_interval)s::text, 'retention_interval', %(retention_interval)s::text
+)::text, true);
+
 -- create_queue --
--- A plain queue.
-SELECT pgmq.create(%(queue_name)s::text);
-
--- create_unlogged --
--- A queue that a crash of the server empties.
-SELECT pgmq.create_unlogged(%(queue_name)s::text);
-
--- create_partitioned --
--- A queue partitioned by pg_partman.
-SELECT pgmq.create_partitioned(%(queue_name)s::text, %(partition_interval)s::text, %(retention_interval)s::text);
+-- Make a queue, or what is missing of one. Old versions of PGMQ take no lock, and clients that call them none
+-- either: who meets another that makes the same queue begins again, behind it.
+DO '
+DECLARE
+    wanted CONSTANT jsonb := current_setting(''airflow_pgmq.create'');
+    queue_name CONSTANT text := wanted ->> ''queue_name'';
+BEGIN
+    FOR attempt IN 1..10 LOOP
+        BEGIN
+            IF attempt > 1 AND EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted ->> ''queue_name'') THEN
+                RETURN;
+            END IF;
+            IF wanted ->> ''partition_interval'' IS NOT NULL THEN
+                PERFORM pgmq.create_partitioned(
+                    queue_name, wanted ->> ''partition_interval'', wanted ->> ''retention_interval''
+                );
+            ELSIF (wanted ->> ''unlogged'')::boolean THEN
+                PERFORM pgmq.create_unlogged(queue_name);
+            ELSE
+                PERFORM pgmq.create(queue_name);
+            END IF;
+            RETURN;
+        EXCEPTION WHEN unique_violation OR duplicate_table OR duplicate_object OR internal_error THEN
+            IF attempt = 10 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+END';
 
 -- drop_queue --
 -- Drop queue and archive; false if there was none.
@@ -59,10 +85,29 @@ SELECT pgmq.drop_queue(%(queue_name)s::text) AS dropped;
 -- All queues.
 SELECT queue_name, is_partitioned, is_unlogged, created_at FROM pgmq.list_queues() ORDER BY queue_name;
 
--- missing_queues --
--- Those of the given queues that do not exist.
-SELECT wanted AS queue_name FROM unnest(%(queue_names)s::text[]) AS wanted
-WHERE NOT EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted);
+-- unlist_queue --
+-- Take a queue that has no table any more off PGMQ's list, with its archive.
+DELETE FROM pgmq.meta WHERE queue_name = %(queue_name)s;
+
+-- drop_archive --
+-- The archive of such a queue.
+DROP TABLE IF EXISTS {archive};
+
+-- incomplete_queues --
+-- Those of the given queues that PGMQ does not list, or that lack their table or their archive.
+SELECT * FROM (
+    SELECT wanted AS queue_name, EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted) AS listed,
+           EXISTS (
+               SELECT FROM pg_class
+               WHERE relnamespace = to_regnamespace('pgmq') AND relname = lower('q_' || wanted)
+           ) AS has_table,
+           EXISTS (
+               SELECT FROM pg_class
+               WHERE relnamespace = to_regnamespace('pgmq') AND relname = lower('a_' || wanted)
+           ) AS has_archive
+    FROM unnest(%(queue_names)s::text[]) AS wanted
+) AS asked
+WHERE NOT (listed AND has_table AND has_archive);
 
 -- queue_lock --
 -- PGMQ's own lock on a queue's shape, until the transaction ends; 1.5 has no function for it yet.
@@ -622,12 +667,18 @@ RETURNING gone.msg_id, fresh.new_id;
 SELECT pgmq.purge_queue(%(queue_name)s::text) AS purged;
 
 -- metrics --
--- PGMQ's own counts of one queue.
-SELECT * FROM pgmq.metrics(%(queue_name)s::text);
-
--- metrics_all --
--- PGMQ's own counts of all queues.
-SELECT * FROM pgmq.metrics_all() ORDER BY queue_name;
+-- What `pgmq.metrics` counts of one queue, which fails for a queue with a message of `infinity`.
+SELECT %(queue_name)s::text AS queue_name, seen.queue_length, seen.queue_visible_length,
+       extract(epoch FROM statement_timestamp() - seen.newest)::bigint AS newest_msg_age_sec,
+       extract(epoch FROM statement_timestamp() - seen.oldest)::bigint AS oldest_msg_age_sec,
+       CASE WHEN ids.is_called THEN ids.last_value ELSE 0 END AS total_messages,
+       statement_timestamp() AS scrape_time
+FROM (
+    SELECT count(*) AS queue_length, count(*) FILTER (WHERE vt <= statement_timestamp()) AS queue_visible_length,
+           max(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS newest,
+           min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest
+    FROM {table}
+) AS seen CROSS JOIN {sequence} AS ids;
 
 -- bind_topic --
 -- Route messages whose key matches the pattern to the queue.
@@ -867,6 +918,10 @@ SELECT name, count(*) AS withdrawn, min(slot) AS first_slot FROM unseen GROUP BY
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
 FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
 
+-- is_table --
+-- Whether there is such a table.
+SELECT to_regclass(%(relation)s) IS NOT NULL AS found;
+
 -- carried_by_archive --
 -- The same for what was archived since some instant.
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
@@ -1056,13 +1111,41 @@ WITH {recursive} messages AS (
 
 -- queue_tables --
 -- Every queue with what catalogue and statistics say of its table and archive. Reads no queue, and waits for
--- no table that somebody holds for himself: the size of such a one is the planner's.
+-- no table that somebody holds for himself: the size of such a one is the planner's. Whatever stands in place
+-- of a table is described, so that statements over many queues are made of what is there.
 WITH held AS MATERIALIZED (
     SELECT relation FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+), guarded AS MATERIALIZED (
+    -- Row level security that holds for this role, and no policy lets it see every row.
+    SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relname ~ '^[qa]_' AND n.nspname = 'pgmq' AS of_queue
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname IN ('pgmq', 'airflow_pgmq') AND c.relrowsecurity AND NOT c.relispartition
+        AND row_security_active(c.oid)
+        AND NOT coalesce((
+            SELECT bool_or(polpermissive AND qual = 'true') AND bool_and(polpermissive OR qual = 'true')
+            FROM (
+                SELECT polpermissive, pg_get_expr(polqual, polrelid) AS qual FROM pg_policy
+                WHERE polrelid = c.oid AND polcmd IN ('r', '*')
+                    AND EXISTS (SELECT FROM unnest(polroles) AS member WHERE member = 0 OR pg_has_role(member, 'USAGE'))
+            ) AS policies
+        ), false)
 )
 SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
-       coalesce(has_table_privilege(q.oid, 'SELECT'), false) AS readable,
+       lower('q_' || meta.queue_name) AS own_name, q.relkind::text AS own_kind,
+       CASE WHEN cardinality(of_own.names) = 6 THEN '{{}}' ELSE ARRAY(
+           SELECT unnest(ARRAY['msg_id', 'read_ct', 'enqueued_at', 'vt', 'message', 'headers'])
+           EXCEPT SELECT unnest(of_own.names)
+       ) END AS own_lacks,
+       coalesce(has_table_privilege(q.oid, 'SELECT'), false) AS own_readable,
+       q.oid IN (SELECT oid FROM guarded) IS TRUE AS own_hidden,
+       lower('a_' || meta.queue_name) AS archive_name, a.relkind::text AS archive_kind,
+       CASE WHEN cardinality(of_archive.names) = 7 THEN '{{}}' ELSE ARRAY(
+           SELECT unnest(ARRAY['msg_id', 'read_ct', 'enqueued_at', 'vt', 'message', 'headers', 'archived_at'])
+           EXCEPT SELECT unnest(of_archive.names)
+       ) END AS archive_lacks,
+       coalesce(has_table_privilege(a.oid, 'SELECT'), false) AS archive_readable,
+       a.oid IN (SELECT oid FROM guarded) IS TRUE AS archive_hidden,
        coalesce(own.bytes, 0)::bigint AS bytes,
        -- A crash of the server resets the statistics; then the planner's guess is all there is.
        CASE WHEN own.inserted + own.deleted + own.live + own.dead > 0 THEN own.live
@@ -1076,11 +1159,27 @@ SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
            WHERE guard.relnamespace = to_regnamespace('pgmq') AND NOT (indisvalid AND indisunique)
                AND right(guard.relname::text, 10) = '_dedup_idx'
        )) AS broken_guard,
-       clock.now
+       clock.now, current_user::text AS role, ARRAY(SELECT name FROM guarded WHERE NOT of_queue ORDER BY 1) AS hidden
 FROM (SELECT statement_timestamp() AS now) AS clock
 LEFT JOIN pgmq.meta ON %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s
 LEFT JOIN pg_class AS q ON q.relnamespace = to_regnamespace('pgmq') AND q.relname = lower('q_' || meta.queue_name)
 LEFT JOIN pg_class AS a ON a.relnamespace = to_regnamespace('pgmq') AND a.relname = lower('a_' || meta.queue_name)
+LEFT JOIN LATERAL (
+    SELECT array_agg(attname::text) AS names FROM pg_attribute
+    WHERE attrelid = q.oid AND attnum > 0 AND NOT attisdropped AND atttypid = CASE attname
+        WHEN 'msg_id' THEN 'bigint'::regtype WHEN 'read_ct' THEN 'integer'::regtype
+        WHEN 'message' THEN 'jsonb'::regtype WHEN 'headers' THEN 'jsonb'::regtype
+        WHEN 'vt' THEN 'timestamptz'::regtype WHEN 'enqueued_at' THEN 'timestamptz'::regtype
+        WHEN 'archived_at' THEN 'timestamptz'::regtype END
+) AS of_own ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(attname::text) AS names FROM pg_attribute
+    WHERE attrelid = a.oid AND attnum > 0 AND NOT attisdropped AND atttypid = CASE attname
+        WHEN 'msg_id' THEN 'bigint'::regtype WHEN 'read_ct' THEN 'integer'::regtype
+        WHEN 'message' THEN 'jsonb'::regtype WHEN 'headers' THEN 'jsonb'::regtype
+        WHEN 'vt' THEN 'timestamptz'::regtype WHEN 'enqueued_at' THEN 'timestamptz'::regtype
+        WHEN 'archived_at' THEN 'timestamptz'::regtype END
+) AS of_archive ON true
 LEFT JOIN LATERAL (
     SELECT sum(CASE WHEN part IN (SELECT relation FROM held) THEN (
                    SELECT greatest(relpages, 1) * current_setting('block_size')::bigint
@@ -1097,12 +1196,12 @@ LEFT JOIN LATERAL (
 ORDER BY meta.queue_name;
 
 -- count_all --
--- A queue's messages by state, every one of them looked at. Only a time that was is asked for: clients may
--- send for `infinity`, which the driver does not read.
+-- A queue's messages by state, every one of them looked at. Only times that were are asked for: clients may
+-- write `infinity`, and ages of that are none.
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       min(enqueued_at) AS oldest,
+       min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp()) AS oldest,
        min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp()) AS first_vt
 FROM {table};
 
@@ -1111,7 +1210,7 @@ FROM {table};
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       min(enqueued_at) AS oldest,
+       min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp()) AS oldest,
        min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp()) AS first_vt
 FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT %(most)s) AS few;
 
@@ -1122,7 +1221,8 @@ SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
        coalesce(CASE WHEN %(clean)s THEN (
            SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM {table} ORDER BY msg_id LIMIT 10) AS front
-       ) END, min(enqueued_at)) AS oldest,
+           WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp()
+       ) END, min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp())) AS oldest,
        coalesce(CASE WHEN %(clean)s THEN (
            SELECT min(vt) FROM {table} WHERE vt BETWEEN 'epoch' AND statement_timestamp()
        ) END, min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp())) AS first_vt
@@ -1263,7 +1363,8 @@ ORDER BY msg_id LIMIT %(limit)s;
 -- messages_of_archive --
 -- The same of a queue's archive, whose newest come first.
 SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
-       least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt, archived_at,
+       least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt,
+       least(greatest(archived_at, 'epoch'), '9999-01-01Z') AS archived_at,
        CASE WHEN NOT headers_large THEN headers END AS headers,
        CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
        message_large OR headers_large AS too_large, statement_timestamp() AS now
@@ -1300,20 +1401,36 @@ WHERE namespace = %(namespace)s AND name = %(name)s AND slot = %(slot)s::timesta
     AND queue_name = %(queue_name)s AND msg_id IS NOT NULL;
 
 -- sent_by --
--- The newest messages of a queue and its archive that a Dag, run or task has sent.
+-- The newest messages of a queue that a Dag, run or task has sent.
 SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
     SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
-           least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt, archived_at,
+           least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt, NULL::timestamptz AS archived_at,
            CASE WHEN NOT headers_large THEN headers END AS headers,
            CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
            message_large OR headers_large AS too_large
-    FROM (
-        (SELECT msg_id, read_ct, enqueued_at, vt, NULL::timestamptz AS archived_at, headers, message
-         FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s)
-        UNION ALL
-        (SELECT msg_id, read_ct, enqueued_at, vt, archived_at, headers, message
-         FROM {archive} ORDER BY msg_id DESC LIMIT %(scanned)s)
-    ) AS newest
+    FROM (SELECT * FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s) AS newest
+    CROSS JOIN LATERAL (
+        -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
+        SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
+                    ELSE octet_length(message::text) > %(most)s END AS message_large,
+               CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
+                    ELSE octet_length(headers::text) > %(most)s END AS headers_large
+        OFFSET 0
+    ) AS size
+    WHERE headers @> %(source)s::jsonb
+    ORDER BY msg_id DESC LIMIT %(limit)s
+) AS found;
+
+-- sent_by_archived --
+-- The same of an archive.
+SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
+    SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
+           least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt,
+           least(greatest(archived_at, 'epoch'), '9999-01-01Z') AS archived_at,
+           CASE WHEN NOT headers_large THEN headers END AS headers,
+           CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
+           message_large OR headers_large AS too_large
+    FROM (SELECT * FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s) AS newest
     CROSS JOIN LATERAL (
         -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
         SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
@@ -1370,6 +1487,10 @@ WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" A
 -- short_locks --
 -- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
 SELECT set_config('lock_timeout', %(wait)s, true);
+
+-- short_statements --
+-- Nor waits for long for one queue among many.
+SELECT set_config('statement_timeout', %(limit)s, true);
 
 -- may_sample --
 -- Whether this role may keep samples.

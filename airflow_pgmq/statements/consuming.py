@@ -37,12 +37,12 @@ def prepare(policy: Policy) -> Flow[bool]:
     if name not in absent:
         return False
     try:
-        yield from queues.create(
+        made: bool = yield from queues.create(
             name, unlogged=False, partition_interval=None, retention_interval="", notify=False
         )
     except InvalidName as exc:
         raise InvalidName(f"The dead letter queue cannot be made, name another: {exc}") from exc
-    return True
+    return made
 
 
 def settle(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list[int]]]:

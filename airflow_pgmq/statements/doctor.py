@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from airflow_pgmq.statements import Flow, Statement, column, on_queue, scalar, u
 from airflow_pgmq.statements.watching import ANNOUNCERS
 
 OURS, THEIRS = ANNOUNCERS
+
+_PLACES = re.compile(r"\{(?P<identifier>\w+)\}|%\((?P<value>\w+)\)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +104,15 @@ def use_ours(queue_name: str, *, stands: bool) -> str:
 
 def as_text(statement: Statement[Any]) -> str:
     """A statement for people to read and run: names of queues and their tables in it, and nothing else."""
-    text = statement.sql
-    for name, path in statement.identifiers.items():
-        text = text.replace("{" + name + "}", ".".join(map(quoted, path)))
-    for name, value in statement.params.items():
-        text = text.replace(f"%({name})s", "'{}'".format(str(value).replace("'", "''")))
-    return " ".join(text.split()).rstrip(";") + ";"
+
+    def value(found: re.Match[str]) -> str:
+        if name := found["identifier"]:
+            return ".".join(map(quoted, statement.identifiers[name]))
+        return "'{}'".format(str(statement.params[found["value"]]).replace("'", "''"))
+
+    text = " ".join(statement.sql.split()).rstrip(";") + ";"
+    # At once: a name may look like another place.
+    return _PLACES.sub(value, text)
 
 
 def _rebuild(row: Row) -> Statement[None]:

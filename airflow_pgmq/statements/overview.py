@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_pgmq.core import counting, names
-from airflow_pgmq.core.counting import How, Table
+from airflow_pgmq.core.counting import How, Shape, Table
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.statements import Flow, Statement, on_queue, union
+from airflow_pgmq.statements import Flow, Statement, union
 
 T = TypeVar("T")
 
@@ -20,22 +21,56 @@ AT_ONCE = 50
 #: How long a lock on a table is waited for.
 PATIENCE = "2s"
 
+_PLAIN = [field.name for field in dataclasses.fields(Table) if field.name not in ("own", "archive")]
+
 #: A queue and how it is counted.
 Chosen: TypeAlias = tuple[Table, How]
 
 
-def tables(queue_name: str | None = None) -> Statement[tuple[datetime, list[Table]]]:
-    """All queues or one, as the catalogue knows them, and the time; unsafe names are left out."""
-    fields = [field.name for field in dataclasses.fields(Table)]
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What catalogue and statistics say of the queues."""
 
-    def decode(rows: Sequence[Row]) -> tuple[datetime, list[Table]]:
-        # Without any queue, one row says what time it is.
-        found = [
-            Table(**{name: row[name] for name in fields}) for row in rows if names.is_safe(row["queue_name"])
-        ]
-        return rows[0]["now"], found
+    now: datetime
+    role: str
+    tables: list[Table]
+    #: Names that would not be safe in a statement.
+    unusable: list[str]
+    #: Tables of PGMQ's and ours that no queue has, and of which row level security may hide rows.
+    hidden: list[str]
 
-    return Statement("queue_tables", {"queue_name": queue_name}, decode=decode)
+
+def tables(queue_name: str | None = None) -> Statement[Catalogue]:
+    """All queues or one, as the catalogue knows them; whatever stands in the place of their tables."""
+    return Statement("queue_tables", {"queue_name": queue_name}, decode=_catalogue)
+
+
+def _catalogue(rows: Sequence[Row]) -> Catalogue:
+    # Without any queue, one row says what time it is.
+    named = [row for row in rows if row["queue_name"] is not None]
+    return Catalogue(
+        rows[0]["now"],
+        rows[0]["role"],
+        [_table(row) for row in named if names.is_safe(row["queue_name"])],
+        [row["queue_name"] for row in named if not names.is_safe(row["queue_name"])],
+        rows[0]["hidden"],
+    )
+
+
+def _table(row: Row) -> Table:
+    return Table(
+        **{name: row[name] for name in _PLAIN}, own=_shape(row, "own"), archive=_shape(row, "archive")
+    )
+
+
+def _shape(row: Row, what: str) -> Shape:
+    return Shape(
+        row[f"{what}_name"],
+        row[f"{what}_kind"],
+        tuple(row[f"{what}_lacks"]),
+        row[f"{what}_readable"],
+        row[f"{what}_hidden"],
+    )
 
 
 def batches(chosen: Iterable[Chosen]) -> list[list[Chosen]]:
@@ -45,23 +80,30 @@ def batches(chosen: Iterable[Chosen]) -> list[list[Chosen]]:
 
 
 def counts(batch: Sequence[Chosen]) -> Statement[dict[str, Row]]:
-    """Count the queues of a batch, by name."""
+    """Count the queues of a batch, by name; of tables as the catalogue spells them."""
     parts = [_count(table, how) for table, how in batch]
     return union(parts, lambda rows: {row["queue_name"]: row for row in rows})
 
 
 def _count(table: Table, how: How) -> Statement[Any]:
-    if how == "all":
-        return on_queue("count_all", table.queue_name)
+    params: dict[str, Any] = {"queue_name": table.queue_name}
     if how == "index":
-        return on_queue("count_by_index", table.queue_name, most=counting.MOST)
-    clean = table.dead <= counting.FEW
-    return on_queue("count_sample", table.queue_name, clean=clean, percent=counting.percent(table))
+        params["most"] = counting.MOST
+    elif how == "sample":
+        params |= {"clean": table.dead <= counting.FEW, "percent": counting.percent(table)}
+    return Statement(
+        "count_all" if how == "all" else "count_by_index" if how == "index" else "count_sample",
+        params,
+        {"table": ("pgmq", table.own.name)},
+        queue_name=table.queue_name,
+    )
 
 
-def briefly(statement: Statement[T], patience: str = PATIENCE) -> Flow[T]:
-    """Run it, and give up soon where somebody holds a table for himself."""
+def briefly(statement: Statement[T], patience: str = PATIENCE, limit: str | None = None) -> Flow[T]:
+    """Run it, and give up soon where somebody holds a table for himself, or where it takes long."""
     yield Statement("short_locks", {"wait": patience})
+    if limit is not None:
+        yield Statement("short_statements", {"limit": limit})
     answer: T = yield statement
     return answer
 

@@ -195,17 +195,22 @@ def _claims(rows: Sequence[Row], positions: Sequence[int]) -> dict[int, Claim] |
 
 
 def adopt(
-    namespace: str, queue_name: str, items: Sequence[Outgoing], *, now: datetime, window: timedelta
+    namespace: str,
+    queue_name: str,
+    items: Sequence[Outgoing],
+    *,
+    since: datetime,
+    now: datetime,
+    window: timedelta,
 ) -> Flow[None]:
-    """Note as sent those slots whose messages the queue carries, or its archive since the oldest slot."""
+    """Note as sent those slots whose messages the queue carries, or its archive since some instant."""
     by_key = {item.key: item for item in items}
     yield from incarnations.settle(queue_name)
     found: dict[str, Row] = {}
-    oldest = min(item.slot for item in items)
-    if oldest <= now:
-        archive = {"archive": names.table(queue_name, "a")}
-        params = {"keys": list(by_key), "since": oldest, "now": now}
-        archived = yield Statement("carried_by_archive", params, archive, list, queue_name)
+    archive = names.table(queue_name, "a")
+    if (yield Statement("is_table", {"relation": names.quoted(*archive)}, decode=scalar("found"))):
+        params = {"keys": list(by_key), "since": since, "now": now}
+        archived = yield Statement("carried_by_archive", params, {"archive": archive}, list, queue_name)
         found |= {row["key"]: row for row in archived}
     found |= {
         row["key"]: row

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
-from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
+from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
 from airflow_pgmq.errors import GuardMissing, InvalidName, QueueNotFound
-from airflow_pgmq.statements import Flow, Statement, column, first, many, on_queue, scalar
+from airflow_pgmq.statements import Flow, Statement, first, many, on_queue, scalar, union
+
+T = TypeVar("T")
 
 
 def create(
     queue_name: str, *, unlogged: bool, partition_interval: str | None, retention_interval: str, notify: bool
-) -> Flow[None]:
-    """Create a queue if it is missing; one that is there stays as it is."""
+) -> Flow[bool]:
+    """Create a queue if it is missing, or what is missing of it; the rest stays as it is. True: it was made.
+
+    Under PGMQ's own lock, which its functions take only since 1.6: many who create the same queue take turns.
+    """
     names.new_queue(queue_name)
     if unlogged and partition_interval is not None:
         raise InvalidName(f"Queue {queue_name!r} cannot be unlogged and partitioned at once.")
-    if partition_interval is not None:
+    lacks = yield _incomplete([queue_name], first)
+    if lacks:
+        yield on_queue("queue_lock", queue_name)
+        # Somebody else may have made it meanwhile.
+        lacks = yield _incomplete([queue_name], first)
+    if lacks:
         yield on_queue(
-            "create_partitioned",
+            "create_arguments",
             queue_name,
-            partition_interval=str(partition_interval),
+            unlogged=unlogged,
+            partition_interval=None if partition_interval is None else str(partition_interval),
             retention_interval=str(retention_interval),
         )
-    else:
-        yield on_queue("create_unlogged" if unlogged else "create_queue", queue_name)
+        yield on_queue("create_queue", queue_name)
     if notify:
         yield from enable_notify(queue_name)
+    return lacks is not None
 
 
 def drop(queue_name: str) -> Flow[bool]:
     """Drop queue and archive; False if there was no such queue. Its keys were those of this incarnation."""
-    known = yield Statement(
-        "missing_queues", {"queue_names": [names.queue(queue_name)]}, decode=column("queue_name")
-    )
-    if known:
+    lacks = yield _incomplete([names.queue(queue_name)], first)
+    if lacks is not None and not lacks["listed"]:
         return False
     dropped = yield on_queue("drop_queue", queue_name, scalar("dropped"))
-    return dropped is not False
+    if dropped is False:
+        # PGMQ leaves one whose table is gone on its list.
+        archive = {"archive": names.table(queue_name, "a")}
+        yield Statement("drop_archive", identifiers=archive, queue_name=queue_name)
+        yield on_queue("unlist_queue", queue_name)
+    return True
 
 
 def list_all() -> Statement[list[Queue]]:
@@ -48,18 +62,33 @@ def list_all() -> Statement[list[Queue]]:
 
 
 def missing(queue_names: Iterable[str]) -> Statement[list[str]]:
-    """Those of the queues that do not exist."""
-    return Statement("missing_queues", {"queue_names": sorted(set(queue_names))}, decode=column("queue_name"))
+    """Those of the queues that do not exist: that PGMQ does not list, or that have no table."""
+
+    def decode(rows: Sequence[Row]) -> list[str]:
+        return [row["queue_name"] for row in rows if not (row["listed"] and row["has_table"])]
+
+    return _incomplete(queue_names, decode)
+
+
+def _incomplete(queue_names: Iterable[str], decode: Callable[[Sequence[Row]], T]) -> Statement[T]:
+    return Statement("incomplete_queues", {"queue_names": sorted(set(queue_names))}, decode=decode)
 
 
 def metrics(queue_name: str) -> Statement[QueueMetrics]:
     """PGMQ's counts of one queue."""
-    return on_queue("metrics", queue_name, lambda rows: QueueMetrics.from_row(rows[0]))
+    return _metrics(queue_name, lambda rows: QueueMetrics.from_row(rows[0]))
 
 
-def metrics_all() -> Statement[list[QueueMetrics]]:
-    """PGMQ's counts of all queues."""
-    return Statement("metrics_all", decode=many(QueueMetrics.from_row))
+def metrics_of(queue_names: Iterable[str]) -> Statement[list[QueueMetrics]]:
+    """The same of many."""
+    parts = [_metrics(name, many(QueueMetrics.from_row)) for name in queue_names]
+    return union(parts, many(QueueMetrics.from_row))
+
+
+def _metrics(queue_name: str, decode: Callable[[Sequence[Row]], T]) -> Statement[T]:
+    schema, table = names.table(queue_name)
+    identifiers = {"table": (schema, table), "sequence": (schema, f"{table}_msg_id_seq")}
+    return Statement("metrics", {"queue_name": queue_name}, identifiers, decode, queue_name)
 
 
 def purge(queue_name: str) -> Statement[int]:

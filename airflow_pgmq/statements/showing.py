@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from airflow_pgmq.core import names, payload, slots
+from airflow_pgmq.core import names, payload, shape, slots
+from airflow_pgmq.core.counting import Table
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.strip import Sent
 from airflow_pgmq.statements import Statement, column, first, union
-from airflow_pgmq.statements.overview import AT_ONCE
 
 Where: TypeAlias = Literal["queue", "archive"]
 #: Namespace, job and instant.
 Slot: TypeAlias = tuple[str, str, datetime]
+Place: TypeAlias = tuple[str, Where]
 
 #: Messages that a search looks through at once.
 SCANNED = 20_000
@@ -113,23 +114,36 @@ def ledger_message(queue_name: str, dedup_key: str) -> Statement[list[int]]:
     return Statement("ledger_message", params, decode=column("msg_id"))
 
 
+def places(table: Table) -> list[Place]:
+    """Where a queue's messages can be looked for: its table and its archive, as far as they are there."""
+    if shape.is_misnamed(table):
+        return []
+    found: list[Place] = []
+    if table.own.whole:
+        found.append((table.queue_name, "queue"))
+    if table.archive.whole:
+        found.append((table.queue_name, "archive"))
+    return found
+
+
 def sent_by(
-    queue_names: Sequence[str], source: Mapping[str, Any], *, peek: bool, limit: int
-) -> list[Statement[list[Row]]]:
-    """The newest messages that a Dag, run or task has sent to these queues."""
+    places: Sequence[Place], source: Mapping[str, Any], *, peek: bool, limit: int
+) -> Statement[list[Row]]:
+    """The newest messages that a Dag, run or task has sent and that are there."""
     params = {"source": payload.dumps({"source": dict(source)}), "scanned": SCANNED_EACH, "limit": limit}
     params |= {"peek": peek, "most": MOST_BYTES}
     parts = [
         Statement(
-            "sent_by",
+            "sent_by_archived" if archived else "sent_by",
             {"queue_name": name, **params},
-            {"table": names.table(name), "archive": names.table(name, "a")},
+            {"table": names.table(name, "a" if archived else "q")},
             list,
             name,
         )
-        for name in queue_names
+        for name, where in places
+        for archived in [where == "archive"]
     ]
-    return [union(parts[start : start + AT_ONCE], list) for start in range(0, len(parts), AT_ONCE)]
+    return union(parts, list)
 
 
 def dead_letter_origins(

@@ -174,4 +174,4 @@ def _requeue_dead_letters(
 async def _changed_job(asker: Asker, work: Callable[[PgmqHook], dict[str, Any]]) -> Answer:
     job = await database.write(asker, work)
     await name_dags([job])
-    return Answer(job, visible.JOB)
+    return await database.off_the_loop(lambda: Answer(job, asker.sees(visible.JOB)))

@@ -24,7 +24,7 @@ async def list_jobs(asker: AskerDep) -> Answer:
     """All periodic jobs and the namespaces that they tick in."""
     found = await database.read(asker, lambda client, conn: overview.jobs(client, conn=conn))
     await name_dags([*found["namespaces"], *found["jobs"]])
-    return await database.off_the_loop(lambda: Answer(found, visible.JOBS))
+    return await database.off_the_loop(lambda: Answer(found, asker.sees(visible.JOBS)))
 
 
 async def name_dags(owned: Iterable[dict[str, Any]]) -> None:

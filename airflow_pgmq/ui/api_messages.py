@@ -73,7 +73,7 @@ async def list_sent(
     return await database.read(
         asker,
         lambda client, conn: Answer(
-            {"messages": overview.sent(client, source, peek=peek, keys=keys, conn=conn)},
+            overview.sent(client, source, peek=peek, keys=keys, conn=conn),
             None if peek else visible.MESSAGES,
         ),
     )

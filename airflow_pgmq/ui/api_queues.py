@@ -41,7 +41,7 @@ def _connections(user: Any, asked_for: str | None) -> list[dict[str, Any]]:
 async def list_queues(asker: AskerDep) -> Answer:
     """All queues."""
     return await database.read(
-        asker, lambda client, conn: Answer(overview.queues(client, conn), visible.QUEUES)
+        asker, lambda client, conn: Answer(overview.queues(client, conn), asker.sees(visible.QUEUES))
     )
 
 
@@ -52,5 +52,7 @@ async def show_queue(
     """One queue with its history."""
     return await database.read(
         asker,
-        lambda client, conn: Answer(overview.queue(client, queue_name, range, conn), visible.QUEUE),
+        lambda client, conn: Answer(
+            overview.queue(client, queue_name, range, conn), asker.sees(visible.QUEUE)
+        ),
     )

@@ -19,6 +19,7 @@ from airflow.api_fastapi.core_api.security import (
 )
 from fastapi import Depends, Header, HTTPException, Request
 
+from airflow_pgmq.core.visible import Shape
 from airflow_pgmq.ui import connections
 
 __all__ = ["OF_A_DAG", "READ", "WRITE", "Asker", "AskerDep", "GetUserDep", "may_peek", "may_see", "may_write"]
@@ -34,6 +35,10 @@ class Asker:
     def may_peek(self) -> bool:
         """Whether the user may see messages, headers and the database's own words. Blocks."""
         return may_peek(self.user, self.connection_id)
+
+    def sees(self, shape: Shape) -> Shape | None:
+        """What is shown: the shape, or all of it. Blocks."""
+        return None if self.may_peek() else shape
 
 
 def _asker(user: GetUserDep, connection_id: str) -> Asker:

@@ -118,7 +118,8 @@ def _connection(connection_id: str) -> AirflowConnection:
 
 def _hook(connection: AirflowConnection, timeout: int) -> PgmqHook:
     hook = PgmqHook(connection.conn_id, connection=connection)
-    hook.client = Client(hook.get_conn, Limits(lock=timeout, transaction=timeout))
+    # A slow queue ends its own statement, not the session in which the others are looked at.
+    hook.client = Client(hook.get_conn, Limits(lock=timeout, statement=timeout, transaction=3 * timeout))
     return hook
 
 

@@ -227,7 +227,7 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
     run("init", "orders")
     run("send", "orders", "1", "--headers", '{"expires_at": "2020-01-01T00:00:00Z"}')
     (done,) = run("maintain", "-o", "json")
-    assert done == {"sampled": 1, "expired": 1, "removed": 0, "skipped": []}
+    assert done == {"sampled": 1, "expired": 1, "removed": 0, "skipped": {}}
     (done,) = run("maintain", "--archive-days", "0", "-o", "json")
     assert done["removed"] == 1
     assert execute(database, "SELECT count(*) FROM airflow_pgmq.queue_samples") == [{"count": 1}]

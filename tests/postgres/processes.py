@@ -10,8 +10,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from airflow_pgmq import ticker
+import psycopg
+
+from airflow_pgmq import sender, ticker
+from airflow_pgmq.client import Client
 from airflow_pgmq.core import batch
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.statements import reading
 from airflow_pgmq.ticker import Tick
 from tests.fixtures.factories import QUEUE, client_of, read, send
@@ -89,3 +93,28 @@ def consumers(dsn: str, count: int) -> Iterator[None]:
 def install(dsn: str) -> list[str]:
     """Install; what was done."""
     return client_of(dsn).install()
+
+
+def report(work: Callable[..., Any], arguments: tuple[Any, ...], answer: Any) -> None:
+    """Send back what the work returns."""
+    answer.send(work(*arguments))
+
+
+def run_tick(client: Client, one: Tick) -> int:
+    """How many messages a tick sent."""
+    return one.run(client).sent
+
+
+def send_with(client: Client, options: dict[str, Any]) -> list[str]:
+    """Send the keys a and b; what became of them."""
+    return [result.status for result in send(client, "a", "b", messages=["new", "new"], **options)]
+
+
+def send_without_keys(client: Client) -> list[str]:
+    """Send two messages; what became of them."""
+    return [result.status for result in sender.send(client, QUEUE, batch.prepare(["new", "new"]))]
+
+
+def limited(dsn: str, limits: Limits, work: Callable[..., T], *arguments: Any) -> T:
+    """Run work with a client of these limits."""
+    return work(Client(lambda: psycopg.connect(dsn), limits), *arguments)

@@ -11,7 +11,7 @@ from airflow_pgmq import sender
 from airflow_pgmq.client import Client
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.errors import InvalidMessage, InvalidName, NotInstalled, PermissionDenied, QueueNotFound
-from airflow_pgmq.statements import queues, reading, sending
+from airflow_pgmq.statements import overview, queues, reading, sending
 from tests.fixtures.factories import client_of, execute, job, send, tick
 
 ON_A_QUEUE = {
@@ -45,7 +45,7 @@ ANYWHERE = {
         )
     ),
     "drop": lambda client: client.run(lambda: queues.drop("mail")),
-    "metrics of all": lambda client: client.run(queues.metrics_all),
+    "metrics of all": lambda client: client.run(overview.tables),
     "topic": lambda client: client.run(lambda: sending.topic("a", 1, None, 0)),
 }
 

@@ -250,7 +250,7 @@ def test_what_was_removed_counts_whatever_stops_the_next_batch(client, database,
     )
 
     summary = maintenance.maintain(client, archive_retention=timedelta(days=2))
-    assert (summary.removed, summary.skipped) == (10, ["mail"])
+    assert (summary.removed, set(summary.skipped)) == (10, {"mail"})
 
 
 def test_queues_of_others_are_named_and_the_rest_is_done(client, database):
@@ -268,7 +268,7 @@ def test_queues_of_others_are_named_and_the_rest_is_done(client, database):
     finally:
         execute(database, "DROP OWNED BY cleaner; DROP ROLE cleaner")
 
-    assert (summary.expired, summary.skipped) == (1, ["theirs"])
+    assert (summary.expired, set(summary.skipped)) == (1, {"theirs"})
     assert {row["queue_name"]: row["length"] for row in samples(database)} == {"mail": 1, "theirs": None}
 
 
@@ -280,7 +280,7 @@ def test_a_queue_that_somebody_holds_is_left_out(client, database):
     with database.connect() as holder:
         holder.execute("LOCK TABLE pgmq.q_held")
         summary = maintenance.maintain(client)
-        assert (summary.expired, summary.skipped) == (1, ["held"])
+        assert (summary.expired, set(summary.skipped)) == (1, {"held"})
     assert maintenance.maintain(client).expired == 1
 
 

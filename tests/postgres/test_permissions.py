@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from airflow_pgmq import control, maintenance, overview, sender
+from airflow_pgmq import control, maintenance, overview, sampling, sender
 from airflow_pgmq.client import Client
 from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.batch import prepare
@@ -115,7 +115,9 @@ def do_look(client):
     client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq"))
     client.run(queues.list_all)
     client.run(lambda: queues.metrics("mail"))
-    client.run(queues.metrics_all)
+    with client.connection() as conn:
+        if sampling.metrics(client, conn)[1]:
+            raise PermissionDenied("permission denied")
     client.run(queues.topics)
     client.run(lambda: periodic.list_jobs(None))
     client.run(doctor.standing)
@@ -143,7 +145,8 @@ def do_see(client):
     overview.jobs(client)
     overview.messages(client, overview.Search(queue_name="mail", dedup_key="a"))
     overview.messages(client, overview.Search(queue_name="mail", where="archive"))
-    overview.sent(client, {"dag_id": "shop"})
+    if overview.sent(client, {"dag_id": "shop"})["left_out"]:
+        raise PermissionDenied("permission denied")
 
 
 def do_create(client):

@@ -137,7 +137,10 @@ OFTEN = {
     "search in an archive": lambda: showing.messages(Search(queue_name="mail", job="a", where="archive")),
     "a message by key": lambda: showing.ledger_message("mail", "shop/job7/2026-01-01T7Z"),
     "slots of a strip": lambda: showing.sent_slots([("shop", f"job{n}", NOW) for n in range(300)]),
-    "sent by a task": lambda: showing.sent_by(["mail"], {"dag_id": "a"}, peek=True, limit=200)[0],
+    "sent by a task": lambda: showing.sent_by([("mail", "queue")], {"dag_id": "a"}, peek=True, limit=200),
+    "sent by a task, archived": lambda: showing.sent_by(
+        [("mail", "archive")], {"dag_id": "a"}, peek=True, limit=200
+    ),
     "the last hour of all queues": lambda: overview.recent_samples(),
     "a week of a queue": lambda: overview.history("queue7", span=timedelta(days=7), step=timedelta(hours=1)),
     "the newest sample": lambda: maintenance.newest_sample(),

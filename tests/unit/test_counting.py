@@ -3,10 +3,15 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from airflow_pgmq.core import counting
-from airflow_pgmq.core.counting import BUDGET, FEW, Counts, Table
+from airflow_pgmq.core.counting import BUDGET, FEW, Counts, Shape, Table
 
 CREATED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 NOW = CREATED + timedelta(days=1)
+
+
+def shape(**fields):
+    defaults = {"name": "q_mail", "kind": "r", "lacks": (), "readable": True, "hidden": False}
+    return Shape(**{**defaults, **fields})
 
 
 def table(name="mail", **fields):
@@ -14,7 +19,8 @@ def table(name="mail", **fields):
         "is_partitioned": False,
         "is_unlogged": False,
         "created_at": CREATED,
-        "readable": True,
+        "own": shape(),
+        "archive": shape(name="a_mail"),
         "bytes": 8192,
         "live": 10,
         "planned": 0,
@@ -79,7 +85,9 @@ def test_a_large_table_with_few_rows(fields, how):
 
 
 def test_what_may_not_be_read_is_unknown_and_costs_nothing():
-    chosen = counting.choose([table("secret", bytes=BUDGET - 1, readable=False), table("z", bytes=BUDGET)])
+    chosen = counting.choose(
+        [table("secret", bytes=BUDGET - 1, own=shape(readable=False)), table("z", bytes=BUDGET)]
+    )
 
     assert chosen == {"secret": "unknown", "z": "all"}
     assert counting.counts(table(), "unknown", None, NOW) == Counts()

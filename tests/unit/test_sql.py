@@ -39,6 +39,7 @@ IDENTIFIERS = {
     "source",
     "target",
     "columns",
+    "sequence",
 }
 #: The user's own SQL.
 IDENTIFIERS |= {"statement", "recursive"}
@@ -116,7 +117,7 @@ def called_names() -> set[str]:
 
 def test_each_query_is_used_and_each_statement_has_a_query():
     # Some are compared with in a choice between two queries.
-    assert called_names() - {"error", "none", "once"} == set(queries())
+    assert called_names() - {"error", "none", "once", "all", "index"} == set(queries())
 
 
 # Migrations.

@@ -90,7 +90,6 @@ STATEMENTS = [
     queues.list_all(),
     queues.missing(["mail"]),
     queues.metrics("mail"),
-    queues.metrics_all(),
     queues.purge("mail"),
     queues.disable_notify("mail"),
     queues.bind_topic("a.*", "mail"),
@@ -504,18 +503,22 @@ def create(queue_name: str, **options: Any) -> Flow[None]:
     return queues.create(queue_name, **{**defaults, **options})
 
 
-@pytest.mark.parametrize(
-    ("options", "query"),
-    [
-        ({}, "create_queue"),
-        ({"unlogged": True}, "create_unlogged"),
-        ({"partition_interval": 10_000}, "create_partitioned"),
-    ],
-)
-def test_each_kind_of_queue_has_its_query(options, query):
-    played = Played(create("mail", **options), [])
-    assert played.names == [query]
-    assert_fits(played.ran[0])
+LACKS: Rows = [{"queue_name": "mail", "listed": False, "has_table": False, "has_archive": False}]
+CREATION = ["incomplete_queues", "queue_lock", "incomplete_queues", "create_arguments", "create_queue"]
+
+
+@pytest.mark.parametrize("options", [{}, {"unlogged": True}, {"partition_interval": 10_000}])
+def test_a_queue_is_made_under_the_lock_after_a_second_look(options):
+    played = Played(create("mail", **options), LACKS, [], LACKS, [], [])
+    assert played.names == CREATION
+    assert played.result is True
+    for statement in played.ran:
+        assert_fits(statement)
+
+
+def test_a_queue_that_is_there_is_left_alone():
+    assert Played(create("mail"), []).result is False
+    assert Played(create("mail"), LACKS, [], []).result is False
 
 
 @pytest.mark.parametrize(
@@ -527,8 +530,8 @@ def test_queues_that_would_not_be_safe_are_not_created(queue_name, options):
 
 
 def test_a_new_queue_announces_under_pgmqs_lock():
-    played = Played(create("mail", notify=True), [], [], [{"present": False}], [])
-    assert played.names == ["create_queue", "queue_lock", "has_trigger", "enable_notify"]
+    played = Played(create("mail", notify=True), LACKS, [], LACKS, [], [], [], [{"present": False}], [])
+    assert played.names == [*CREATION, "queue_lock", "has_trigger", "enable_notify"]
     for statement in played.ran:
         assert_fits(statement)
 
@@ -548,16 +551,23 @@ def test_a_table_looked_up_by_its_text_is_quoted(queue_name):
 
 def test_a_queue_that_is_there_is_dropped():
     played = Played(queues.drop("mail"), [], [{"dropped": True}])
-    assert played.names == ["missing_queues", "drop_queue"]
+    assert played.names == ["incomplete_queues", "drop_queue"]
     assert played.result is True
     for statement in played.ran:
         assert_fits(statement)
 
 
 def test_a_queue_that_is_not_there_is_not_dropped():
-    played = Played(queues.drop("mail"), [{"queue_name": "mail"}])
-    assert played.names == ["missing_queues"]
+    played = Played(queues.drop("mail"), LACKS)
+    assert played.names == ["incomplete_queues"]
     assert played.result is False
+
+
+def test_what_is_left_of_a_queue_without_its_table_is_dropped():
+    listed: Rows = [{**LACKS[0], "listed": True}]
+    played = Played(queues.drop("mail"), listed, [{"dropped": False}], [], [])
+    assert played.names == ["incomplete_queues", "drop_queue", "drop_archive", "unlist_queue"]
+    assert played.result is True
 
 
 # The guard of `dedup_scope="queued"`.
@@ -751,17 +761,19 @@ def test_slots_are_claimed_by_position():
         assert_fits(statement)
 
 
-def test_what_a_queue_carries_is_adopted_and_its_archive_is_asked_only_for_the_past():
+@pytest.mark.parametrize("archive", [True, False])
+def test_what_a_queue_or_its_archive_carries_is_adopted(archive):
     items = [outgoing(JOB, NOON + timedelta(days=n), "reports", None) for n in range(2)]
     carried = [{"key": items[1].key, "msg_id": 5, "first_at": EARLIER}]
-    played = Played(
-        periodic.adopt("reports", "mail", items, now=EARLIER, window=WINDOW), [], [MARK], carried, []
+    flow = periodic.adopt("reports", "mail", items, since=EARLIER, now=NOON, window=WINDOW)
+    asked = [carried] if archive else []
+    played = Played(flow, [], [MARK], [{"found": archive}], *asked, [], *([[]] if archive else []))
+    assert played.names[3:] == (
+        ["carried_by_archive", "carried_by_queue", "adopt_slots"] if archive else ["carried_by_queue"]
     )
-    assert played.names[2:] == ["carried_by_queue", "adopt_slots"]
-    assert played.ran[-1].params["slots"] == [items[1].slot]
-    later = Played(periodic.adopt("reports", "mail", items, now=NOON, window=WINDOW), [], [MARK], [], [])
-    assert later.names[2:] == ["carried_by_archive", "carried_by_queue"]
-    for statement in (*played.ran, *later.ran):
+    if archive:
+        assert played.ran[-1].params["slots"] == [items[1].slot]
+    for statement in played.ran:
         assert_fits(statement)
 
 
@@ -808,15 +820,16 @@ def test_the_archive_is_not_requeued_by_accident():
 
 def test_the_dead_letter_queue_is_made_only_where_it_is_missing():
     assert Played(consuming.prepare(POLICY), []).result is False
-    assert Played(consuming.prepare(POLICY), [{"queue_name": "mail_dlq"}], []).names == [
-        "missing_queues",
-        "create_queue",
+    lacks: Rows = [{**LACKS[0], "queue_name": "mail_dlq"}]
+    assert Played(consuming.prepare(POLICY), lacks, lacks, [], lacks, [], []).names == [
+        "incomplete_queues",
+        *CREATION,
     ]
     with pytest.raises(QueueNotFound, match="'mail'"):
-        Played(consuming.prepare(POLICY), [{"queue_name": "mail"}, {"queue_name": "mail_dlq"}])
+        Played(consuming.prepare(POLICY), [*LACKS, *lacks])
     long = Policy(queue_name="m" * 47)
     with pytest.raises(InvalidName, match="name another"):
-        Played(consuming.prepare(long), [{"queue_name": long.dead_letters}])
+        Played(consuming.prepare(long), [{**LACKS[0], "queue_name": long.dead_letters}])
 
 
 def sent_query(scope: Any, answer: Mapping[str, int] | None = None, **options: Any) -> Played:

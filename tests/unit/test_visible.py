@@ -1,4 +1,4 @@
-from airflow_pgmq.core.visible import MESSAGES, public
+from airflow_pgmq.core.visible import MESSAGES, QUEUE, public
 
 
 def test_only_what_is_listed_is_left():
@@ -22,3 +22,15 @@ def test_a_message_is_only_what_pgmq_keeps_of_it():
         "messages": [{"msg_id": 1}],
         "next_after": 2,
     }
+
+
+def test_problems_that_quote_the_database_keep_their_words_for_themselves():
+    problems = [
+        {"code": "unreadable", "severity": "warning", "text": "role app: secret", "mend": "secret"},
+        {"code": "dead_letters", "severity": "warning", "text": "3 dead letters", "mend": "Read them."},
+    ]
+    hidden, told = public({"problems": problems}, QUEUE)["problems"]
+
+    assert "secret" not in str(hidden)
+    assert hidden["code"] == "unreadable"
+    assert told == problems[1]

@@ -34,6 +34,7 @@ function view({ connection }, main) {
   });
   const summary = h("p", { class: "summary" });
   const nothing = h("div");
+  const leftOut = h("div");
   const of = [given("dag_id"), given("task_id")].filter(Boolean).join(".");
   replace(
     main,
@@ -41,11 +42,12 @@ function view({ connection }, main) {
     summary,
     list.element,
     nothing,
+    leftOut,
   );
 
   return async (signal) => {
     const mapIndex = /^-?\d+$/.test(given("map_index")) ? given("map_index") : given("task_id") ? "-1" : "";
-    const { messages } = await get(
+    const { messages, left_out } = await get(
       api(connection.connection_id, "sent"),
       {
         dag_id: given("dag_id"),
@@ -62,6 +64,7 @@ function view({ connection }, main) {
         ? `${what()} sent ${plural(messages.length, "message")} that can still be found.`
         : null,
     );
+    replace(leftOut, ...left_out.map(({ queue_name, text }) => h("p", { class: "summary" }, `Not looked through: ${text ?? queue_name}`)));
     replace(
       nothing,
       messages.length

@@ -1,0 +1,192 @@
+"""Code that is too old for the schema is refused, inside the transaction that would do harm."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from airflow_pgmq import control
+from airflow_pgmq.errors import CodeTooOld
+from airflow_pgmq.sql import code
+from airflow_pgmq.statements import schema, transfers
+from tests.fixtures.factories import (
+    NAMESPACE,
+    client_of,
+    execute,
+    go_back_to_migration,
+    job,
+    keys_in,
+    queued,
+    send,
+    slots_in,
+    statuses,
+    tick,
+)
+
+#: As code of migration 2 claims a key, and opens a namespace.
+OLD_CLAIM = (
+    "INSERT INTO airflow_pgmq.dedup_ledger AS taken (queue_name, dedup_key, msg_id, first_at, expires_at)"
+    " VALUES ('mail', 'a', 1, now(), now() + interval '7 days')"
+    " ON CONFLICT (queue_name, dedup_key) DO UPDATE SET msg_id = excluded.msg_id"
+    " WHERE taken.expires_at <= statement_timestamp()"
+)
+OLD_TICK = (
+    "INSERT INTO airflow_pgmq.namespaces AS ns"
+    " (namespace, owner, version, horizon, ticked_at, version_ticked_at)"
+    " VALUES ('shop', 'dag.task', 0, clock_timestamp(), clock_timestamp(), clock_timestamp())"
+    " ON CONFLICT (namespace) DO UPDATE SET namespace = excluded.namespace RETURNING ns.owner"
+)
+
+
+def send_query(client):
+    options = {"scope": "once", "window": timedelta(days=1), "fail_on_duplicate": False, "headers": None}
+    return client.run(lambda: transfers.send("mail", "SELECT 'q' AS dedup_key", None, **options))
+
+
+WORK = {
+    "tick": lambda client: tick(job()).run(client),
+    "backfill": lambda client: tick(job()).backfill(client, *_hour(client)),
+    "pause": lambda client: client.run(lambda: control.pause(NAMESPACE, "job")),
+    "run now": lambda client: client.run(lambda: control.run_now(NAMESPACE, "job")),
+    "remove": lambda client: client.run(lambda: control.remove(NAMESPACE)),
+    "one key": lambda client: send(client, "a"),
+    "many keys": lambda client: send(client, *(f"k{n}" for n in range(200))),
+    "a query": send_query,
+}
+
+
+def _hour(client):
+    with client.connect() as conn:
+        (now,) = conn.execute("SELECT now()").fetchone()
+    return now, now + timedelta(hours=3)
+
+
+@pytest.fixture
+def newer(database, client):
+    """A client that has used the schema, which newer code then upgrades."""
+    tick(job()).run(client)
+    send(client, "known")
+    execute(
+        database,
+        f"ALTER TABLE airflow_pgmq.migrations ALTER oldest_code SET DEFAULT {code() + 1};"
+        f"INSERT INTO airflow_pgmq.migrations (number) VALUES ({code() + 1})",
+    )
+    return client
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_a_running_process_of_older_code_does_nothing(database, newer, work):
+    before = queued(database)
+
+    with pytest.raises(CodeTooOld, match=rf"up to {code()}, the schema needs .*{code() + 1}.*Upgrade"):
+        WORK[work](newer)
+
+    assert queued(database) == before
+
+
+def test_a_new_process_of_older_code_is_told_at_once(database, newer):
+    with pytest.raises(CodeTooOld):
+        client_of(database.dsn).ensure_schema()
+
+
+def test_a_newer_schema_that_takes_older_code_is_used(database, client):
+    execute(database, f"INSERT INTO airflow_pgmq.migrations (number) VALUES ({code() + 1})")
+
+    assert tick(job()).run(client_of(database.dsn)).sent == 10
+    assert statuses(send(client, "a")) == ["sent"]
+
+
+@pytest.mark.parametrize("statement", [OLD_CLAIM, OLD_TICK], ids=["claim", "tick"])
+def test_code_of_migration_2_is_refused_with_a_reason(database, client, statement):
+    tick(job()).run(client)
+
+    with pytest.raises(psycopg.Error, match="too old for the schema airflow_pgmq") as refused:
+        execute(database, statement)
+
+    assert "Upgrade airflow-provider-pgmq" in refused.value.diag.message_hint
+
+
+# Migration 3.
+
+
+FILL = """
+INSERT INTO airflow_pgmq.namespaces
+    (namespace, owner, version, fingerprint, horizon, ticked_at, version_ticked_at)
+VALUES ('shop', 'dag.task', 0, 'f', now() + interval '3 h', now(), now());
+INSERT INTO airflow_pgmq.periodic_jobs
+    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, watermark, next_slot)
+SELECT 'shop', name, 0, 'f', jsonb_build_object(
+           'queue_name', 'mail', 'cron', '0 * * * *', 'timezone', 'UTC', 'headers', '{}'::jsonb, 'version', 0,
+           'overlap', 'allow', 'ttl', NULL, 'jitter', 0, 'start', NULL, 'end', NULL, 'group', NULL,
+           'message', jsonb_build_object('job', name)),
+       'mail', false, now() + interval '3 h', date_trunc('hour', now()) + interval '4 h'
+FROM unnest(ARRAY['job', 'job.a']) AS name;
+INSERT INTO pgmq.q_mail (vt, message, headers)
+SELECT date_trunc('hour', now()) + make_interval(hours => n), jsonb_build_object('job', name),
+       jsonb_build_object('job', name, 'namespace', 'shop', 'slot', slot, 'version', 0,
+                          'dedup_key', 'shop/' || name || '/' || slot)
+FROM unnest(ARRAY['job', 'job.a']) AS name, generate_series(-2, 3) AS n,
+     to_char((date_trunc('hour', now()) + make_interval(hours => n)) AT TIME ZONE 'UTC',
+             'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS slot
+ORDER BY name, n;
+INSERT INTO airflow_pgmq.dedup_ledger
+SELECT 'mail', headers ->> 'dedup_key', msg_id, now(), now() + interval '7 days' FROM pgmq.q_mail;
+INSERT INTO airflow_pgmq.dedup_ledger
+SELECT 'mail', key, 99, now(), now() + interval '7 days'
+FROM unnest(ARRAY['plain', 'shop/job/now/2026-01-01T00:00:00Z', 'other/job/2026-01-01T00:00:00Z',
+                  'shop/job/2026-01-01', 'shop/gone/2026-01-01T00:00:00Z']) AS key;
+INSERT INTO airflow_pgmq.dedup_ledger
+SELECT 'post', headers ->> 'dedup_key', 1000 + msg_id, now(), now() + interval '7 days' FROM pgmq.q_mail
+WHERE msg_id = 1;
+INSERT INTO airflow_pgmq.repeated_slots (namespace, name, slot, repeated_at)
+SELECT 'shop', 'job', (headers ->> 'slot')::timestamptz, now() FROM pgmq.q_mail WHERE msg_id = 2
+"""
+
+
+@pytest.fixture
+def upgraded(database, client):
+    """A database that code of migration 2 has used, upgraded."""
+    go_back_to_migration(database, 2)
+    execute(database, FILL)
+    client.install()
+    return client
+
+
+def test_slots_are_carried_over_and_keys_stay(database, upgraded):
+    slots = execute(database, "SELECT * FROM airflow_pgmq.slots ORDER BY name, slot")
+    assert [(row["name"], row["msg_id"]) for row in slots] == [
+        *(("job", n) for n in range(1, 7)),
+        *(("job.a", n) for n in range(7, 13)),
+    ]
+    assert [row["slot"] for row in slots if row["name"] == "job"] == slots_in(database)
+    assert {row["queue_name"] for row in slots} == {"mail"}
+    assert [row["repeats"] for row in slots] == [0, 1, *[0] * 10]
+    left = execute(database, "SELECT dedup_key FROM airflow_pgmq.dedup_ledger ORDER BY dedup_key")
+    assert [row["dedup_key"] for row in left] == [
+        "other/job/2026-01-01T00:00:00Z",
+        "plain",
+        "shop/gone/2026-01-01T00:00:00Z",
+        "shop/job/2026-01-01",
+        "shop/job/now/2026-01-01T00:00:00Z",
+    ]
+    assert statuses(send(upgraded, "plain")) == ["duplicate"]
+    assert upgraded.run(schema.version) == code()
+
+
+def test_the_first_tick_after_the_upgrade_takes_nothing_back(database, upgraded):
+    """What code of migration 2 stored of a job is read, and is no other job."""
+    before = queued(database)
+
+    summary = tick(job(), job("job.a"), look_ahead=3).run(upgraded)
+
+    assert (summary.withdrawn, summary.sent <= 2) == (0, True)
+    assert queued(database)[: len(before)] == before
+
+
+def test_a_change_after_the_upgrade_takes_back_what_older_code_has_sent(database, upgraded):
+    summary = tick(job(message="new"), job("job.a"), look_ahead=3).run(upgraded)
+
+    assert summary.withdrawn in (2, 3)
+    assert len(set(keys_in(database))) == len(keys_in(database)) > 0
