@@ -14,7 +14,7 @@ from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.counting import Table
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
-from airflow_pgmq.errors import LimitReached
+from airflow_pgmq.errors import Unanswered
 from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import doctor as asking
 from airflow_pgmq.statements import overview, periodic, watching
@@ -44,10 +44,10 @@ def examine(
             found += _skew(conn, clock)
             standing = drive(asking.standing(), conn)
             found += judge(standing)
-            if standing.server["pgmq"]:
+            if standing.server["pgmq"] and standing.server["headers"]:
                 found += _examine_queues(client, conn, standing, patience)
-    except (clients.OperationalError, LimitReached) as exc:
-        found.append(findings.not_answered(str(exc), exc.sqlstate))
+    except Unanswered as exc:
+        found.append(findings.unanswered(exc))
     return sorted(found, key=lambda problem: problem.severity != "error")
 
 

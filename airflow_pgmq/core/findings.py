@@ -10,38 +10,21 @@ from datetime import datetime, timedelta
 from airflow_pgmq.core import problems, rights
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem, Severity
+from airflow_pgmq.errors import NotConnected, Unanswered
 
 #: Clocks further apart make tasks give up, and messages expire, at the wrong time.
 MAX_SKEW = timedelta(seconds=1)
 #: psycopg waits for notifications with a timeout since then; libpq notices a peer that is gone since then.
 PSYCOPG, LIBPQ = (3, 2), 120_000
-#: How the SQLSTATE of a connection that was refused or has ended begins; a failure to connect has none.
-UNREACHABLE = ("08", "28", "3D", "57P")
+#: Where it is written how PGMQ that was installed by SQL becomes a newer one; a test does it.
+UPGRADE = "docs/upgrading.md has the SQL; queues and messages stay."
 
 
-def not_answered(text: str, sqlstate: str | None) -> Problem:
-    """An OperationalError of the driver's: timeouts and locks are such too, not only a lost connection."""
-    if sqlstate is None or sqlstate.startswith(UNREACHABLE):
-        return no_connection(text)
-    mend = "Try again; pg_stat_activity and pg_locks tell what it waits for, SHOW tells the role's timeouts."
-    return Problem("not_answered", "error", f"The server broke it off: {_sentence(text)}", mend)
-
-
-def no_connection(text: str) -> Problem:
-    """Nothing can be asked; `text` is the driver's."""
-    text = _sentence(text)
-    if "password" in text or "authentication" in text or "role" in text:
-        mend = "Correct user and password of the Airflow connection, or the server's pg_hba.conf."
-    elif "database" in text and "does not exist" in text:
-        mend = "Correct the database of the Airflow connection, or create it."
-    else:
-        mend = "Correct host and port of the Airflow connection; see that the server runs and is reachable."
-    return Problem("no_connection", "error", f"Could not connect: {text}", mend)
-
-
-def _sentence(text: str) -> str:
-    text = " ".join(text.split())
-    return text if text.endswith((".", "?")) else f"{text}."
+def unanswered(exc: Unanswered) -> Problem:
+    """Nothing could be asked, or a question was broken off by a timeout, a lock or a shutdown."""
+    if isinstance(exc, NotConnected):
+        return Problem("no_connection", "error", exc.words, exc.mend)
+    return Problem("not_answered", "error", exc.words, exc.mend)
 
 
 def driver(psycopg: str, libpq: int) -> list[Problem]:
@@ -86,8 +69,7 @@ def installation(server: Row, newest: int) -> list[Problem]:
         return found
     if not server["headers"]:
         text = "This PGMQ is older than 1.5.0 and knows no headers."
-        by_sql = "Install PGMQ's newer SQL (pgmq-extension/sql of its repository) over this one."
-        mend = "ALTER EXTENSION pgmq UPDATE;" if server["pgmq_version"] else by_sql
+        mend = "ALTER EXTENSION pgmq UPDATE;" if server["pgmq_version"] else UPGRADE
         found.append(Problem("old_pgmq", "error", text, mend))
     number = server["migration"]
     if number is not None and number < newest:

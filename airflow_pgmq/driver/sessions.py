@@ -19,7 +19,6 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
 
@@ -28,7 +27,6 @@ AnyConnection: TypeAlias = psycopg.BaseConnection[Any]
 
 #: Postgres had ended the session before it read the COMMIT.
 _NOT_READ = frozenset({"25P03"})
-_NOT_TEXT = (psycopg.errors.UntranslatableCharacter, psycopg.errors.CharacterNotInRepertoire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +105,6 @@ def encoding(conn: AnyConnection) -> str:
 def is_encoded(conn: AnyConnection) -> bool:
     """Whether text travels so."""
     return conn.pgconn.parameter_status(b"client_encoding") == encoding(conn).encode()
-
-
-@contextmanager
-def told(conn: AnyConnection) -> Iterator[None]:
-    """What a session of ours, or the database's encoding, does not let pass."""
-    try:
-        yield
-    except psycopg.Error as exc:
-        text = (exc.diag.message_primary or str(exc)).strip()
-        if isinstance(exc, _NOT_TEXT):
-            raise errors.InvalidMessage(
-                f"This database cannot store the text, so nothing was done: {text}."
-            ) from exc
-        if of(conn) is not None and (reached := errors.limit_reached(exc.sqlstate, text)):
-            raise reached from exc
-        raise
 
 
 class Transaction:
