@@ -19,7 +19,6 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
 
@@ -28,7 +27,6 @@ AnyConnection: TypeAlias = psycopg.BaseConnection[Any]
 
 #: Postgres had ended the session before it read the COMMIT.
 _NOT_READ = frozenset({"25P03"})
-_NOT_TEXT = (psycopg.errors.UntranslatableCharacter, psycopg.errors.CharacterNotInRepertoire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,12 @@ def local_settings(conn: AnyConnection) -> list[sql.Composed]:
     return [set_local(name, value) for name, value in settings.items()]
 
 
+def is_lent(conn: AnyConnection) -> bool:
+    """Whether a pooler may lend us a session that it lends to others, too."""
+    session = of(conn)
+    return session is not None and not session.is_set
+
+
 def is_standby(conn: AnyConnection) -> bool:
     """Whether the server says that nothing can be written."""
     return conn.pgconn.parameter_status(b"in_hot_standby") == b"on"
@@ -101,22 +105,6 @@ def encoding(conn: AnyConnection) -> str:
 def is_encoded(conn: AnyConnection) -> bool:
     """Whether text travels so."""
     return conn.pgconn.parameter_status(b"client_encoding") == encoding(conn).encode()
-
-
-@contextmanager
-def told(conn: AnyConnection) -> Iterator[None]:
-    """What a session of ours, or the database's encoding, does not let pass."""
-    try:
-        yield
-    except psycopg.Error as exc:
-        text = (exc.diag.message_primary or str(exc)).strip()
-        if isinstance(exc, _NOT_TEXT):
-            raise errors.InvalidMessage(
-                f"This database cannot store the text, so nothing was done: {text}."
-            ) from exc
-        if of(conn) is not None and (reached := errors.limit_reached(exc.sqlstate, text)):
-            raise reached from exc
-        raise
 
 
 class Transaction:

@@ -19,6 +19,8 @@ from tests.fixtures.factories import QUEUE, execute, job, keys_in, queued, read,
 from tests.fixtures.pooler import running_pooler
 from tests.fixtures.postgres import Database, prepare_template
 
+pytestmark = pytest.mark.own_session("each test sets up sessions itself")
+
 #: What each of these changes broke something.
 HOSTILE = {
     "zone": {"TimeZone": "Europe/Berlin"},
@@ -323,7 +325,7 @@ def test_a_pooler_of_transactions_gets_the_settings_with_each(database, client, 
         "SELECT current_setting('transaction_isolation') AS level, current_setting('lock_timeout') AS lock,"
         " current_setting('client_encoding') AS encoding, current_setting('transaction_read_only') AS reads"
     )
-    with running_pooler(database, tmp_path, "transaction") as port:
+    with running_pooler(database.server, tmp_path, "transaction") as port:
         pooled = Client(
             lambda: clients.connect(
                 {"host": "127.0.0.1", "port": port, "dbname": database.name, "user": "postgres"}
