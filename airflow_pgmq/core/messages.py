@@ -88,6 +88,12 @@ class Message:
         }
 
 
+class Remark(str):
+    """A text that says why: what a database's encoding lacks in it becomes an escape, and no error."""
+
+    __slots__ = ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class SendResult:
     """What became of one message of a send."""

@@ -27,3 +27,10 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 -- cannot be is not believed; other clients may write anything there.
 (held.read_ct - CASE WHEN held.read_ct > 0 AND held.headers -> 'untried' BETWEEN '0' AND to_jsonb(held.read_ct)
                      THEN trunc((held.headers ->> 'untried')::numeric)::integer ELSE 0 END)
+
+-- row_vt --
+-- When the row of a query becomes visible, as an expression. A time without a zone is UTC, and UTC has no days
+-- of other than 24 hours, whatever the session's zone.
+coalesce(regexp_replace(doc ->> 'visible_at', '^[0-9-]+([T ][0-9:.]+)?$', E'\\&Z')::timestamptz,
+         (statement_timestamp() AT TIME ZONE 'UTC' + coalesce((doc ->> 'delay')::interval, interval '0'))
+             AT TIME ZONE 'UTC')

@@ -135,13 +135,17 @@ DROP TRIGGER IF EXISTS airflow_pgmq_notify ON {table};
 SELECT c.relkind = 'p' AS partitioned,
        i.indexrelid IS NOT NULL AS present,
        coalesce(i.indisvalid AND i.indisunique AND i.indnkeyatts = 1
-                AND pg_get_indexdef(i.indexrelid, 1, true)
-                    IN ('(headers ->> ''dedup_key''::text)', 'headers ->> ''dedup_key''::text')
-                AND coalesce(pg_get_expr(i.indpred, i.indrelid), '(headers ? ''dedup_key''::text)')
+                AND text.key IN ('(headers ->> ''dedup_key''::text)', 'headers ->> ''dedup_key''::text')
+                AND coalesce(text.condition, '(headers ? ''dedup_key''::text)')
                     = '(headers ? ''dedup_key''::text)', false) AS valid
 FROM pg_class c
 LEFT JOIN pg_index i ON i.indrelid = c.oid
     AND i.indexrelid = to_regclass(%(index)s)
+CROSS JOIN LATERAL (
+    -- Under quote_all_identifiers these two names stand in quotes.
+    SELECT replace(replace(pg_get_indexdef(i.indexrelid, 1, true), '"headers"', 'headers'), '"text"', 'text') AS key,
+           replace(replace(pg_get_expr(i.indpred, i.indrelid), '"headers"', 'headers'), '"text"', 'text') AS condition
+) AS text
 WHERE c.oid = to_regclass(%(table)s);
 
 -- create_guard --
@@ -530,7 +534,7 @@ CROSS JOIN LATERAL (
     ) AS matching
 ) AS seen
 CROSS JOIN (
-    SELECT extract(epoch FROM least(min(vt), statement_timestamp() + interval '1 day')
+    SELECT extract(epoch FROM least(min(vt), statement_timestamp() + interval '24 hours')
                               - statement_timestamp())::float8 AS next_in,
            EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(quoted_table)s) AND tgenabled <> 'D'
                    AND tgname = ANY (%(announcers)s::text[])) AS announced
@@ -621,7 +625,7 @@ WHERE CASE WHEN %(archived)s
 -- same key may die more than once.
 WITH taken AS (
     DELETE FROM {table} AS held
-    USING ROWS FROM (<<fences>>, unnest(%(reasons)s::text[]))
+    USING ROWS FROM (<<fences>>, unnest(%(reasons)b::text[]))
           AS fence (msg_id, read_ct, enqueued_at, reason)
     WHERE held.msg_id = fence.msg_id AND <<is_ours>>
     RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, fence.reason,
@@ -632,7 +636,8 @@ WITH taken AS (
                    AND indisunique AND NOT indisprimary) AS guarded,
            coalesce(headers -> 'dedup_key', headers -> 'dead_letter' -> 'dedup_key') AS dedup_key,
            jsonb_build_object('queue', %(queue_name)s::text, 'msg_id', msg_id, 'read_ct', read_ct,
-                              'enqueued_at', enqueued_at, 'reason', reason) AS of
+                              'enqueued_at', to_char(enqueued_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.USZ'),
+                              'reason', reason) AS of
     FROM taken
 ), moved AS (
     INSERT INTO {dead_letters} (vt, message, headers)
@@ -810,10 +815,11 @@ SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
 WHERE namespace = %(namespace)s;
 
 -- turn_back --
--- The clock went back: what lies further ahead than any tick would look is open again from now on.
+-- The clock went back: what lies further ahead than any tick would look is open again from now on. Of a job
+-- that was paused since, only its next slot still tells how far it was.
 WITH jobs AS (
     UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
-    WHERE namespace = %(namespace)s AND watermark > %(horizon)s
+    WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond') > %(horizon)s
 )
 UPDATE airflow_pgmq.namespaces SET horizon = %(now)s
 WHERE namespace = %(namespace)s;
@@ -1014,8 +1020,7 @@ ORDER BY job.namespace, job.name;
 -- The rows of a query as messages, without keys.
 WITH sent AS (
     INSERT INTO {table} (vt, message, headers)
-    SELECT coalesce((doc ->> 'visible_at')::timestamptz,
-                    statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')),
+    SELECT <<row_vt>>,
            CASE WHEN doc ? 'message' THEN doc -> 'message'
                 ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
            nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}'), '{{}}')
@@ -1042,8 +1047,7 @@ WITH mark AS MATERIALIZED (
     SELECT ordered.*, nextval(%(pgmq_sequence)s::regclass) AS msg_id
     FROM (
         SELECT key, doc,
-               coalesce((doc ->> 'visible_at')::timestamptz,
-                        statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')) AS vt
+               <<row_vt>> AS vt
         FROM (
             SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input
         ) AS numbered
@@ -1109,8 +1113,7 @@ WITH input AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT msg_id,
-           coalesce((doc ->> 'visible_at')::timestamptz,
-                    statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')),
+           <<row_vt>>,
            CASE WHEN doc ? 'message' THEN doc -> 'message'
                 ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
            nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
@@ -1327,7 +1330,9 @@ SELECT clock_timestamp() AS now, current_user::text AS role, current_database():
        (SELECT extversion FROM pg_extension WHERE extname = 'pgmq') AS pgmq_version,
        EXISTS (SELECT FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
                WHERE nspname = 'pgmq' AND proname = 'send'
-                   AND oidvectortypes(proargtypes) = 'text, jsonb, jsonb, timestamp with time zone') AS headers,
+                   -- Not by their names, which quote_all_identifiers changes.
+                   AND pronargs = 4 AND (proargtypes[0], proargtypes[1], proargtypes[2], proargtypes[3])
+                       = ('text'::regtype, 'jsonb'::regtype, 'jsonb'::regtype, 'timestamptz'::regtype)) AS headers,
        CASE WHEN EXISTS (SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
                          WHERE nspname = 'airflow_pgmq' AND relname = 'migrations')
             THEN nullif((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
@@ -1353,6 +1358,48 @@ WHERE NOT CASE there.kind
     ELSE has_table_privilege(there.oid, wanted.privilege)
 END
 ORDER BY wanted.position, there.name;
+
+-- examine_policies --
+-- Commands on tables of PGMQ's and ours that row level security does not leave wholly to the role; whether some
+-- rows pass, and the restrictive policies that no other policy opens.
+SELECT n.nspname::text AS schema, c.relname::text AS name, command.privilege,
+       coalesce(bool_or(policy.permissive), false) AS partly,
+       coalesce(array_agg(policy.name) FILTER (WHERE NOT policy.permissive AND NOT policy.open), '{{}}') AS restrictive
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN (VALUES ('SELECT', 'r'), ('INSERT', 'a'), ('UPDATE', 'w'), ('DELETE', 'd')) AS command (privilege, code)
+LEFT JOIN LATERAL (
+    SELECT polname::text AS name, polpermissive AS permissive, CASE command.code
+               WHEN 'a' THEN coalesce(checked, qual) = 'true'
+               WHEN 'w' THEN qual = 'true' AND coalesce(checked, 'true') = 'true'
+               ELSE qual = 'true' END AS open
+    FROM (
+        SELECT *, pg_get_expr(polqual, polrelid) AS qual, pg_get_expr(polwithcheck, polrelid) AS checked
+        FROM pg_policy WHERE polrelid = c.oid AND polcmd::text IN ('*', command.code)
+    ) AS said
+    WHERE EXISTS (SELECT FROM unnest(polroles) AS member WHERE member = 0 OR pg_has_role(member, 'USAGE'))
+) AS policy ON true
+WHERE n.nspname IN ('pgmq', 'airflow_pgmq') AND c.relrowsecurity AND NOT c.relispartition
+    AND row_security_active(c.oid)
+GROUP BY 1, 2, 3
+HAVING NOT coalesce(bool_or(policy.permissive AND policy.open), false)
+    OR coalesce(bool_or(NOT policy.permissive AND NOT policy.open), false)
+ORDER BY 1, 2, 3;
+
+-- examine_settings --
+-- What a new session of the role begins with, and whether role or database say so.
+SELECT s.name, s.reset_val AS value, coalesce(origin.of_role, false) AS of_role,
+       coalesce(origin.in_database, false) AS in_database
+FROM pg_settings AS s
+LEFT JOIN LATERAL (
+    SELECT setrole <> 0 AS of_role, setdatabase <> 0 AS in_database
+    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS said
+    WHERE split_part(said, '=', 1) = s.name
+        AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+        AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    ORDER BY (setrole <> 0 AND setdatabase <> 0) DESC, (setrole <> 0) DESC, (setdatabase <> 0) DESC LIMIT 1
+) AS origin ON true
+WHERE s.name = ANY (%(names)s::text[])
+ORDER BY s.name;
 
 -- examine_queues --
 -- Tables of queues by name: whether they can have and have the index of 'queued', and what announces inserts.
@@ -1550,10 +1597,6 @@ WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" A
 -- the server busy for long.
 SELECT set_config('lock_timeout', %(wait)s, true),
        set_config('statement_timeout', coalesce(%(limit)s, current_setting('statement_timeout')), true);
-
--- short_statements --
--- Nor waits for long for one queue among many.
-SELECT set_config('statement_timeout', %(limit)s, true);
 
 -- may_sample --
 -- Whether this role may keep samples.

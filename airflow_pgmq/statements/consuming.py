@@ -9,7 +9,7 @@ from typing import Any
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consuming import Policy
-from airflow_pgmq.core.messages import Message, Row, fences
+from airflow_pgmq.core.messages import Message, Remark, Row, fences
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.errors import InvalidMessage, InvalidName, PermissionDenied, QueueNotFound
 from airflow_pgmq.statements import Flow, Statement, Work, column, on_queue, queues, reading
@@ -147,7 +147,7 @@ def dead_letter(
             "queue_name": queue_name,
             "quoted_dead_letters": names.quoted(*names.table(dead_letter_queue)),
             **held._asdict(),
-            "reasons": reasons,
+            "reasons": list(map(Remark, reasons)),
         },
         {"table": names.table(queue_name), "dead_letters": names.table(dead_letter_queue)},
         column("msg_id"),

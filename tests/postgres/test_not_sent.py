@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from airflow_pgmq import sender
-from airflow_pgmq.client import Client
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.errors import NotSent, PermissionDenied
 from airflow_pgmq.statements import queues, transfers
-from tests.fixtures.factories import QUEUE, execute, job, queued, send, state, tick
+from tests.fixtures.factories import QUEUE, client_of, execute, job, queued, send, state, tick
 
 
 def swallow(database, condition="true"):
@@ -117,7 +115,7 @@ def hidden(database, client):
         "CREATE POLICY own ON pgmq.q_mail USING (message <> '\"theirs\"')",
     ):
         execute(database, statement.replace(" app", f" {role}"))
-    yield Client(lambda: psycopg.connect(database.dsn, user=role))
+    yield client_of(database.dsn, user=role)
     execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from airflow_pgmq.client import Client
     from tests.fixtures.postgres import Database
 
+pytestmark = pytest.mark.direct("a watcher that hears nothing looks by the clock: test_watch_pooler.py")
+
 
 @pytest.fixture
 def announced(client: Client) -> Client:

@@ -26,6 +26,7 @@ from airflow_pgmq.errors import (
     InvalidName,
     NotInstalled,
     NotSent,
+    PermissionDenied,
     QueueNotFound,
 )
 from airflow_pgmq.sql import migrations, queries
@@ -687,7 +688,6 @@ def test_installing_again_changes_nothing():
     ("answers", "current"),
     [
         ([PGMQ_ONLY], False),
-        ([BOTH, [{"number": None}]], False),
         ([BOTH, [{"number": max(migrations()) - 1}]], False),
         ([BOTH, [{"number": max(migrations())}]], True),
         ([BOTH, [{"number": max(migrations()) + 1}], [{"admitted": True}]], True),
@@ -695,6 +695,11 @@ def test_installing_again_changes_nothing():
 )
 def test_our_schema_is_current_when_it_is_as_new_as_the_package(answers, current):
     assert Played(schema.is_current(), *answers).result is current
+
+
+def test_migrations_without_a_row_are_hidden():
+    with pytest.raises(PermissionDenied, match="row level security"):
+        Played(schema.is_current(), BOTH, [{"number": None}])
 
 
 # Periodic jobs.
