@@ -13,6 +13,7 @@ from airflow_pgmq.compat import BaseHook
 from airflow_pgmq.errors import (
     BrokenOff,
     FeatureMissing,
+    InvalidMessage,
     InvalidName,
     InvalidQuery,
     LockTimeout,
@@ -282,3 +283,16 @@ def test_the_users_own_sql_is_not_taken_for_pgmq(database, client):
 def test_what_pgmq_refuses_is_named(database, client, work, class_):
     with pytest.raises(class_):
         work(hook_of(database))
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\ud800b"])
+def test_what_the_driver_cannot_send_is_named(database, client, name):
+    hook = hook_of(database)
+    for work in (
+        lambda: hook.pause_job("shop", name),
+        lambda: hook.list_jobs(name),
+        lambda: hook.cancel("mail", name),
+        lambda: hook.bind_topic(name, "mail"),
+    ):
+        with pytest.raises((InvalidMessage, InvalidName)):
+            work()
