@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,23 +16,23 @@ from psycopg.rows import dict_row
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver import sessions
-from airflow_pgmq.driver.composing import compose
+from airflow_pgmq.driver.composing import is_one, text
 from airflow_pgmq.driver.connecting import DEFAULTS
-from airflow_pgmq.driver.connecting import KEEPALIVES as KEEPALIVES
-from airflow_pgmq.driver.connecting import answers as answers
 from airflow_pgmq.driver.connecting import connect as connect
 from airflow_pgmq.driver.connecting import hears as hears
-from airflow_pgmq.driver.connecting import stores_all_text as stores_all_text
 from airflow_pgmq.driver.connecting import versions as versions
 from airflow_pgmq.driver.translation import connecting, translated, what_is_missing
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
-from airflow_pgmq.statements import Flow, Statement, schema
+from airflow_pgmq.driver.work import begin_work as begin_work
+from airflow_pgmq.driver.work import end_work as end_work
+from airflow_pgmq.driver.work import ending, whole_work
+from airflow_pgmq.driver.work import work_transaction as work_transaction
+from airflow_pgmq.statements import Statement, Work, schema
 from airflow_pgmq.statements.sessions import make_ours
 
 T = TypeVar("T")
 Connection = sessions.Connection
 AsyncConnection = psycopg.AsyncConnection[Any]
-Work = Statement[T] | Flow[T]
 
 OperationalError = psycopg.OperationalError
 DriverError = psycopg.Error
@@ -53,6 +53,9 @@ RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
 ATTEMPTS = 6
 
 
+is_lent = sessions.is_lent
+
+
 async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = None) -> AsyncConnection:
     """Open a connection of our own, in autocommit mode, which is kept."""
     limits = limits or Limits()
@@ -61,12 +64,11 @@ async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = No
             autocommit=True, **{**DEFAULTS, "connect_timeout": 5, **arguments}
         )
     try:
-        await conn.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
-        has_it_alone = await aexecute(_settings(conn, limits), conn)
+        is_set = await aexecute(_settings(conn, limits), conn)
     except BaseException:
         await conn.close()
         raise
-    sessions.keep(conn, sessions.Session(limits, is_pooled=not has_it_alone))
+    sessions.keep(conn, sessions.Session(limits, is_set))
     return conn
 
 
@@ -106,28 +108,35 @@ class Client:
 
         :param limits: other ones, as `UNLIMITED` for a transaction around a user's code
         """
-        limits = limits or self.limits
-        with connecting():
-            conn = self._connect()
+        conn = self._begin_session(limits or self.limits)
         try:
-            conn.autocommit = True
-            conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            has_it_alone = execute(_settings(conn, limits), conn)
+            _set_up(conn)
         except BaseException:
             conn.close()
             raise
-        sessions.keep(conn, sessions.Session(limits, is_pooled=not has_it_alone))
+        return conn
+
+    def _begin_session(self, limits: Limits) -> Connection:
+        """The same, without settings until a statement needs them: most transactions bring their own."""
+        with connecting():
+            conn = self._connect()
+        conn.autocommit = True
+        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        sessions.keep(conn, sessions.Session(limits))
         return conn
 
     @contextmanager
     def connection(
         self, conn: Connection | None = None, *, limits: Limits | None = None
     ) -> Iterator[Connection]:
-        """The caller's connection as it is, or one of our own, closed afterwards."""
+        """The caller's connection as it is, or one of our own, closed afterwards.
+
+        :param limits: as of `open`
+        """
         if conn is not None:
             yield conn
             return
-        own = self.open(limits)
+        own = self.open(limits) if limits else self._begin_session(self.limits)
         self._lent[own] = own
         try:
             with own:
@@ -150,11 +159,15 @@ class Client:
         if conn is None:
             with self.connection() as own:
                 return self.attempt(make, own)
-        current = self._lent.get(conn, conn)
-        if current.autocommit and sessions.is_idle(current):
+        if self.begins(conn):
             return self.attempt(make, conn)
         with _asked_again(conn), translated(None, conn), sessions.joined(conn):
             return drive(make(), conn)
+
+    def begins(self, conn: Connection) -> bool:
+        """Whether a transaction of our own would begin there; what is set in it ends with it."""
+        current = self._lent.get(conn, conn)
+        return current.autocommit and sessions.is_idle(current)
 
     def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
         """Run as one transaction of our own; again after a lost race or, on another connection, a lost one.
@@ -204,6 +217,25 @@ class Client:
             ) from exc
 
 
+def _set_up(conn: Connection) -> bool:
+    """Give a session of ours its settings, if that was not tried before; whether it has them."""
+    session = sessions.of(conn)
+    assert session is not None
+    if session.is_set is None:
+        is_set = execute(_settings(conn, session.limits), conn)
+        sessions.keep(conn, session := sessions.Session(session.limits, is_set))
+    return bool(session.is_set)
+
+
+def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
+    """Run what settles a user's work in its transaction; with the check that this still stands, at once.
+
+    :raises TransactionEnded: the work has ended it
+    """
+    with whole_work():
+        return drive(work, conn, before=ending(conn, limits))
+
+
 @contextmanager
 def _asked_again(conn: Connection) -> Iterator[None]:
     """Around a transaction: what is missing is looked up after it, where Postgres answers again."""
@@ -218,30 +250,47 @@ def _asked_again(conn: Connection) -> Iterator[None]:
 
 
 def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
-    if isinstance(work, Statement) and sessions.needs_no_begin(conn):
+    if isinstance(work, Statement) and sessions.takes_statements(conn) and _set_up(conn):
         transaction.is_undone = False
         return execute(work, conn)
     with translated(None, conn), transaction:
         return drive(work, conn)
 
 
-def drive(work: Work[T], conn: Connection) -> T:
-    """Run each statement that the work yields, and hand its answer back."""
+def drive(work: Work[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
+    """Run each statement that the work yields, and hand its answer back.
+
+    Where no transaction is open, each is one by itself.
+
+    :param before: commands that go ahead of the first one, in one round trip with it
+    """
     if isinstance(work, Statement):
-        return execute(work, conn)
+        return _single(work, conn, before)
     try:
-        statement = next(work)
+        answer = _single(next(work), conn, before)
         while True:
-            statement = work.send(execute(statement, conn))
+            answer = _single(work.send(answer), conn)
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-def execute(statement: Statement[T], conn: Connection) -> T:
+def _single(statement: Statement[T], conn: Connection, before: Sequence[Any] = ()) -> T:
+    if not sessions.takes_statements(conn) or _set_up(conn):
+        return execute(statement, conn, before=before)
+    with translated(None, conn), sessions.Transaction(conn):
+        return execute(statement, conn, before=before)
+
+
+def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
     """Run one statement; its rows come as mappings of our values, whatever the connection's are."""
+    if statement.is_limit and sessions.of(conn) is None:
+        return statement.decode([])
     with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
-        cursor.execute(compose(statement), statement.params or None, prepare=False, binary=_is_one(statement))
+        with conn.pipeline() if before else nullcontext():
+            for command in before:
+                conn.execute(command, prepare=False)
+            cursor.execute(text(statement), statement.params or None, prepare=False, binary=is_one(statement))
         return statement.decode(cursor.fetchall() if cursor.description else [])
 
 
@@ -250,17 +299,9 @@ async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
     with translated(statement, conn):
         async with AsyncCursor(conn, row_factory=dict_row) as cursor:
             await cursor.execute(
-                compose(statement).as_bytes(None),
-                statement.params or None,
-                prepare=False,
-                binary=_is_one(statement),
+                text(statement), statement.params or None, prepare=False, binary=is_one(statement)
             )
             return statement.decode(await cursor.fetchall() if cursor.description else [])
-
-
-def _is_one(statement: Statement[Any]) -> bool:
-    # Only text comes back from a script of several.
-    return statement.script is None or bool(statement.params)
 
 
 async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:
@@ -284,7 +325,7 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
 
 
 async def _atransact(work: Work[T], conn: AsyncConnection) -> T:
-    if isinstance(work, Statement) and sessions.needs_no_begin(conn):
+    if isinstance(work, Statement) and getattr(sessions.of(conn), "is_set", False):
         return await aexecute(work, conn)
     with translated(None, conn):
         async with sessions.AsyncTransaction(conn):

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from airflow_pgmq import client as clients
 from airflow_pgmq import culprits, sampling
 from airflow_pgmq.client import Client, Connection, drive
-from airflow_pgmq.core import findings, names, rights, shape
+from airflow_pgmq.core import findings, names, policies, rights, shape, surroundings
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.counting import Table
 from airflow_pgmq.core.messages import Row
@@ -53,10 +53,13 @@ def examine(
 
 def judge(standing: Standing) -> list[Problem]:
     """What is wrong with the installation, and what the role may not do."""
-    newest = max(migrations())
-    return findings.installation(standing.server, newest) + rights.problems(
-        standing.server["role"], standing.lacking
-    )
+    role, database = standing.server["role"], standing.server["database"]
+    return [
+        *findings.installation(standing.server, max(migrations())),
+        *rights.problems(role, standing.lacking),
+        *policies.problems(role, standing.kept),
+        *surroundings.problems(role, database, standing.settings),
+    ]
 
 
 def _skew(conn: Connection, clock: Callable[[], datetime]) -> list[Problem]:

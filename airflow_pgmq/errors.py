@@ -7,6 +7,7 @@ PgmqError
 ├── InvalidQuery         SQL that was given to be composed into a statement and is not one statement
 ├── InvalidOutcome       a consuming function returned what is no outcome
 ├── MessagesFailed       a drain ended, and messages of it failed
+├── TransactionEnded     transactional work ended the transaction that it was given
 ├── MessageLost          somebody else has read a message since, so its ack was refused
 ├── NotSent              the database took messages and did not show them: a policy or a trigger hides them
 ├── DuplicateMessage     a dedup key was taken and `on_duplicate="fail"` was asked for
@@ -23,6 +24,8 @@ PgmqError
 ├── PermissionDenied     the role lacks a right
 ├── LostRace             another transaction took a key at the same moment; the sender runs again by itself
 └── JobNotFound          no periodic job of that name in the namespace
+
+PgmqWarning              what works, but probably not as it was meant; Airflow's log of parsing Dags shows it
 """
 
 from __future__ import annotations
@@ -43,6 +46,10 @@ class PgmqError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited one would call the class with the text, whatever its constructor takes.
         return _revive, (type(self), self.args), self.__dict__
+
+
+class PgmqWarning(UserWarning):
+    """What works, but probably not as it was meant."""
 
 
 def _revive(kind: type[PgmqError], args: tuple[Any, ...]) -> PgmqError:
@@ -94,6 +101,17 @@ class MessageLost(PgmqError):
         self.msg_ids = tuple(msg_ids)
         super().__init__(
             f"Messages {list(msg_ids)} of queue {queue_name!r} were read by somebody else meanwhile."
+        )
+
+
+class TransactionEnded(PgmqError):
+    """Work that was given a transaction ended it, so that its effect and the ack cannot be one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The work ended the transaction that it was given (a COMMIT or ROLLBACK in its SQL), so its "
+            "effect and the ack cannot happen together: nothing was acked. Leave the end to the consumer; "
+            "`with conn.transaction():` undoes a part of the work."
         )
 
 

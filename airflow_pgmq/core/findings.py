@@ -92,22 +92,26 @@ def installation(server: Row, newest: int) -> list[Problem]:
 def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Problem]) -> tuple[bool, str]:
     """In a few lines, whether a connection is of use, what is there and what its role may do."""
     intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
-    grants = "docs/permissions.md has the GRANTs, `airflow pgmq doctor` prints those that are missing"
+    grants = (
+        "docs/permissions.md has the GRANTs and policies, `airflow pgmq doctor` prints those that are missing"
+    )
     errors = [
         f"{each.text} Mend: {each.mend}"
         for each in wrong
-        if each.severity == "error" and each.code != "missing_grants"
+        if each.severity == "error" and each.code not in ("missing_grants", "row_security")
     ]
     able = rights.may(lacking) + (["create queues"] if server["may_create_queues"] else [])
     if errors:
         return False, f"{intro}. " + " ".join(errors)
     if not able:
-        return False, f"{intro}, which may not use PGMQ; {grants}."
+        hidden = [each.text for each in wrong if each.code == "row_security"]
+        return False, " ".join([f"{intro}, which may not use PGMQ; {grants}.", *hidden])
     unable = [work for work in rights.RIGHTS if work not in able]
     rest = f", and may not {' or '.join(unable)} ({grants})" if unable else ""
     pgmq = f"PGMQ {server['pgmq_version'] or '(installed by SQL)'}, {queues} queues"
     number = "that may not be read" if server["migration"] is None else f"at migration {server['migration']}"
-    warnings = [each.text for each in wrong if each.code in ("no_schema", "old_schema")]
+    told = ("no_schema", "old_schema", "row_security", "session_setting")
+    warnings = [each.text for each in wrong if each.code in told]
     return True, " ".join(
         [f"{intro}: {pgmq}, schema airflow_pgmq {number}. It may {', '.join(able)}{rest}.", *warnings]
     )

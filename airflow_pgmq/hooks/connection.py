@@ -9,7 +9,7 @@ from typing import Any
 from airflow_pgmq import doctor, settings
 from airflow_pgmq.client import Client, Connection, connect, drive
 from airflow_pgmq.compat import BaseHook, command
-from airflow_pgmq.core import findings
+from airflow_pgmq.core import findings, policies
 from airflow_pgmq.driver.translation import words
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.provider_info import get_provider_info
@@ -91,5 +91,6 @@ class ConnectionBase(BaseHook):
         except Exception as exc:
             return False, words(exc)
         wrong = doctor.judge(standing)
-        of_use, text = findings.verdict(standing.server, len(standing.queues), standing.lacking, wrong)
+        barred = [*standing.lacking, *policies.shut(standing.kept)]
+        of_use, text = findings.verdict(standing.server, len(standing.queues), barred, wrong)
         return of_use, text.replace("airflow pgmq ", f"{command()} ")

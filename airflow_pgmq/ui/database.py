@@ -14,7 +14,7 @@ from airflow.models import Connection as AirflowConnection
 from fastapi import HTTPException
 
 from airflow_pgmq import errors
-from airflow_pgmq.client import KEEPALIVES, Client, Connection, DriverError
+from airflow_pgmq.client import Client, Connection, DriverError
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver.translation import words
 from airflow_pgmq.hooks import PgmqHook
@@ -112,7 +112,7 @@ def _connection(connection_id: str) -> AirflowConnection:
         raise connections.missing(connection_id)
     # A thread that waits for a server that has gone is one of few.
     own = {"connect_timeout": 3, "application_name": "airflow-pgmq-ui"}
-    connection.extra = json.dumps(KEEPALIVES | connection.extra_dejson | own)
+    connection.extra = json.dumps(connection.extra_dejson | own)
     return connection
 
 

@@ -112,7 +112,7 @@ def test_a_pooler_of_transactions_is_no_hindrance(kept, hook, database, tmp_path
         )
         return client.run(lambda: Statement("settings", script=script, decode=first), conn)
 
-    with running_pooler(database, tmp_path, "transaction") as port:
+    with running_pooler(database.server, tmp_path, "transaction") as port:
         pooled = {"conn_type": "pgmq", "host": "127.0.0.1", "port": port}
         pooled |= {"login": "postgres", "schema": database.name}
         monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(pooled))

@@ -101,7 +101,7 @@ def test_ack_in_the_callers_transaction(hook, database):
     (message,) = hook.read("mail")
 
     with hook.get_conn() as connection:
-        connection.execute("CREATE TABLE work ()")
+        connection.execute("CREATE TABLE public.work ()")
         hook.archive("mail", message, conn=connection)
         connection.rollback()
 
