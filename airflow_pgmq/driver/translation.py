@@ -138,7 +138,7 @@ _RAISED_BY_PGMQ = {
     "bind_topic": errors.InvalidName,
     "unbind_topic": errors.InvalidName,
     "send_topic": errors.InvalidName,
-    "create_partitioned": errors.FeatureMissing,
+    "create_queue": errors.FeatureMissing,
 }
 
 #: A table, schema, function or column that is not there.
