@@ -169,6 +169,8 @@ def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError 
 
 def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> errors.PgmqError:
     """The error that is true of this database: without PGMQ, no queue of it is there either."""
+    if isinstance(exc, errors.NotInstalled) and exc.__cause__ is None:
+        return exc  # of the installer itself, which knows why
     if found is not None and not found["pgmq"]:
         return errors.NotInstalled(f"PGMQ is not in this database: {faults.INSTALL}")
     return exc
