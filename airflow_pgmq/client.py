@@ -59,7 +59,8 @@ async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = No
     )
     try:
         await conn.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
-        has_it_alone = await aexecute(_settings(conn, limits), conn)
+        async with sessions.AsyncTransaction(conn) if sessions.is_standby(conn) else nullcontext():
+            has_it_alone = await aexecute(_settings(conn, limits), conn)
     except BaseException:
         await conn.close()
         raise
@@ -108,7 +109,9 @@ class Client:
         try:
             conn.autocommit = True
             conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            has_it_alone = execute(_settings(conn, limits), conn)
+            # Where SERIALIZABLE is the default, a standby refuses what begins without saying otherwise.
+            with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
+                has_it_alone = execute(_settings(conn, limits), conn)
         except BaseException:
             conn.close()
             raise

@@ -540,6 +540,8 @@ def test_a_block_in_the_callers_transaction(client: Client, database: Database, 
 def test_a_block_that_was_overtaken_says_so(client: Client, database: Database, effects: Any) -> None:
     send(client, "a")
     with database.connect() as conn:
+        # A caller whose transactions are SERIALIZABLE is told by Postgres.
+        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         block = consumer(client, together=True).batch(conn)
         store(block.__enter__(), conn)
         steal(client)

@@ -38,7 +38,7 @@ def effects(database: Database) -> Any:
 
 def store(messages: list[Message], conn: Any) -> None:
     for message in messages:
-        conn.execute("INSERT INTO effects VALUES (%s)", [psycopg.types.json.Jsonb(message.message)])
+        conn.execute("INSERT INTO public.effects VALUES (%s)", [psycopg.types.json.Jsonb(message.message)])
 
 
 def drain(client: Client, work: Any, *, together: bool = False, **fields: Any) -> Summary:
@@ -306,7 +306,8 @@ def test_a_settlement_that_loses_a_race_is_made_again(client: Client, database: 
     execute(
         database,
         "CREATE SEQUENCE losses; CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF nextval('losses') < 4 THEN RAISE 'lost' USING ERRCODE = TG_ARGV[0]; END IF; RETURN NEW; END $$;"
+        " IF nextval('public.losses') < 4 THEN RAISE 'lost' USING ERRCODE = TG_ARGV[0]; END IF;"
+        " RETURN NEW; END $$;"
         " CREATE TRIGGER lose BEFORE INSERT ON pgmq.a_mail FOR EACH ROW EXECUTE FUNCTION lose('40P01')",
     )
     assert counts(drain(client, lambda messages, conn: None)) == {"read": 2, "acked": 2, "batches": 2}
@@ -319,7 +320,8 @@ def test_transactional_work_that_loses_a_race_is_done_again(
     execute(
         database,
         "CREATE SEQUENCE losses; CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF nextval('losses') < 4 THEN RAISE 'lost' USING ERRCODE = TG_ARGV[0]; END IF; RETURN NEW; END $$;"
+        " IF nextval('public.losses') < 4 THEN RAISE 'lost' USING ERRCODE = TG_ARGV[0]; END IF;"
+        " RETURN NEW; END $$;"
         " CREATE TRIGGER lose BEFORE INSERT ON pgmq.a_mail FOR EACH ROW EXECUTE FUNCTION lose('40001')",
     )
     assert counts(drain(client, store, transactional=True)) == {"read": 1, "acked": 1, "batches": 1}
