@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
@@ -45,9 +45,11 @@ def send_query(client):
     return client.run(lambda: transfers.send("mail", "SELECT 'q' AS dedup_key", None, **options))
 
 
+NOW = datetime.now(timezone.utc)
+
 WORK = {
     "tick": lambda client: tick(job()).run(client),
-    "backfill": lambda client: tick(job()).backfill(client, *_hour(client)),
+    "backfill": lambda client: tick(job()).backfill(client, NOW, NOW + timedelta(hours=3)),
     "pause": lambda client: client.run(lambda: control.pause(NAMESPACE, "job")),
     "run now": lambda client: client.run(lambda: control.run_now(NAMESPACE, "job")),
     "remove": lambda client: client.run(lambda: control.remove(NAMESPACE)),
@@ -55,12 +57,6 @@ WORK = {
     "many keys": lambda client: send(client, *(f"k{n}" for n in range(200))),
     "a query": send_query,
 }
-
-
-def _hour(client):
-    with client.connect() as conn:
-        (now,) = conn.execute("SELECT now()").fetchone()
-    return now, now + timedelta(hours=3)
 
 
 @pytest.fixture

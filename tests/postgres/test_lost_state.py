@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from airflow_pgmq.client import Client
@@ -82,9 +83,13 @@ def test_the_queue_is_asked_only_once(database, client):
     tick(job()).run(client)
     lose_schema(database)
     tick(job()).run(renewed(database))
-    (row,) = execute(database, "SELECT known FROM airflow_pgmq.namespaces")
+    (row,) = execute(database, "SELECT known, xmin = written_by AS by_a_tick FROM airflow_pgmq.namespaces")
 
-    assert row["known"]
+    assert row == {"known": True, "by_a_tick": True}
+    tick(job(message="new")).run(client)
+    assert execute(database, "SELECT known FROM airflow_pgmq.namespaces WHERE xmin = written_by") == [
+        {"known": True}
+    ]
 
 
 def test_a_tick_that_ended_early_does_not_make_it_known(database, client, monkeypatch):
@@ -104,7 +109,7 @@ def test_a_tick_that_ended_early_does_not_make_it_known(database, client, monkey
             return super().attempt(make, own)
 
     with pytest.raises(KeyboardInterrupt):
-        both.run(Killed(client.connect))
+        both.run(Killed(lambda: psycopg.connect(database.dsn)))
     both.run(client)
 
     assert set(Counter(keys_in(database)).values()) == {1}
