@@ -13,9 +13,9 @@ UV := $(shell command -v uv)
 # Test processes at a time; each has an Airflow and a Postgres of its own.
 JOBS := 2
 PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
-SUITES := tests/unit tests/postgres tests/airflow tests/test_architecture.py
+SUITES := tests/unit tests/postgres tests/model tests/airflow tests/test_architecture.py
 
-.PHONY: help setup demo test test-unit test-postgres test-airflow test-airflow31 browser browser-airflow31 chromium chaos check format bench clean
+.PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-airflow31 browser browser-airflow31 chromium chaos check format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -34,11 +34,18 @@ test-unit: $(VENV)/installed ## Run the tests that need neither Airflow nor Post
 test-postgres: $(VENV)/installed ## Run the tests on a real Postgres
 	$(BIN)/python $(PYTEST) tests/postgres
 
+test-hostile: $(VENV)/installed ## Run them again where server and database set up sessions as nobody expects
+	$(BIN)/python $(PYTEST) tests/postgres --profile hostile
+
+test-pooler: $(VENV)/installed ## Run them again behind PgBouncer in transaction mode
+	$(BIN)/python $(PYTEST) tests/postgres --profile pooler
+
 test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 	$(BIN)/python $(PYTEST) tests/airflow
 
-test-airflow31: $(AIRFLOW31_VENV)/installed ## Run the Postgres and Airflow tests on Airflow 3.1
-	$(AIRFLOW31_VENV)/bin/python $(PYTEST) tests/postgres tests/airflow
+test-airflow31: $(AIRFLOW31_VENV)/installed ## Run the Postgres and Airflow tests, and those of crons, on Airflow 3.1
+	CRONITER=6.0.0 $(AIRFLOW31_VENV)/bin/python $(PYTEST) tests/unit/test_cron.py tests/unit/test_schedule*.py \
+		tests/postgres tests/airflow
 
 browser: $(VENV)/installed chromium ## Run the tests of the page in a real browser, which take the pictures in docs/img
 	$(BIN)/python -m pytest tests/browser --timeout 300 $(ARGS)
@@ -51,8 +58,9 @@ chromium:
 		apt-get install --quiet=2 --yes --no-install-recommends chromium fonts-inter; } || \
 		echo "Chromium cannot be installed here: the tests will be skipped" >&2
 
-chaos: $(VENV)/installed ## Run the tests that take minutes: triggerers killed again and again
-	$(BIN)/python -m pytest tests/airflow -m chaos $(ARGS)
+chaos: $(VENV)/installed ## Run the tests that take minutes to an hour: killed triggerers, a million steps of the model
+	$(BIN)/python -m pytest tests/airflow tests/model -m chaos -v $(ARGS)
+	EXAMPLES_FACTOR=20 $(BIN)/python -m pytest tests/unit/test_schedule_*.py --timeout 0 $(ARGS)
 
 check: $(VENV)/installed ## Check format, lint, types and layers
 	$(BIN)/ruff format --check
@@ -71,7 +79,8 @@ clean: ## Remove environments, caches and builds
 	rm -rf .venv .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(AIRFLOW31_VENV)/installed: AIRFLOW := apache-airflow==3.1.8
+# The croniter is that of Airflow 3.1's own constraints.
+$(AIRFLOW31_VENV)/installed: AIRFLOW := apache-airflow==3.1.8 croniter==6.0.0
 
 # Installed again whenever the dependencies change. An environment whose installation failed has no such file.
 %/installed: pyproject.toml package-lock.json hatch_build.py

@@ -18,9 +18,12 @@ from airflow_pgmq.statements import Statement, overview
 P = TypeVar("P")
 R = TypeVar("R")
 
+#: How long all together may take; less than the page gives a transaction, whose end would end the session.
+TOGETHER = "3s"
 #: Of each queue by itself: how long a lock is waited for, and how long it may take.
 LOCK_WAIT, LIMIT = "50ms", "1s"
-SYNTAX_ERROR = "42601"
+#: A connection that was lost or ended, and a mistake of ours, are no queue's.
+NO_QUEUES = ("08", "57P", "25P", "42601")
 #: So many that take too long, and the rest of the batch is not tried.
 GIVE_UP = 3
 
@@ -34,37 +37,47 @@ def apart(
 ) -> tuple[list[R], dict[str, Problem]]:
     """The answers of a statement over these queues, and what is wrong with those it cannot be asked of."""
 
-    def ask(asked: Sequence[P], wait: str = overview.PATIENCE, limit: str | None = None) -> R:
-        return client.run(lambda: overview.briefly(make(asked), wait, limit), conn)
+    def ask(asked: Sequence[P], wait: str, limit: str) -> R | Problem:
+        return _ask(client, conn, lambda: make(asked), name_of(asked[0]), (wait, limit))
 
-    if not parts:
-        return [], {}
-    try:
-        return [ask(parts)], {}
-    except (PgmqError, DriverError) as exc:
-        if not _is_of_a_queue(exc, conn):
-            raise
-        if len(parts) == 1:
-            return [], {name_of(parts[0]): failure(name_of(parts[0]), exc)}
     answers: list[R] = []
     failed: dict[str, Problem] = {}
+    if not parts:
+        return answers, failed
+    answer = ask(parts, overview.PATIENCE, TOGETHER)
+    if not isinstance(answer, Problem):
+        return [answer], failed
+    if len(parts) == 1:
+        return answers, {name_of(parts[0]): answer}
     for part in parts:
         name = name_of(part)
         if sum(problem.code == "slow" for problem in failed.values()) >= GIVE_UP:
             failed[name] = problems.failed(name, "slow", "others beside it took too long")
-            continue
-        try:
-            answers.append(ask([part], LOCK_WAIT, LIMIT))
-        except (PgmqError, DriverError) as exc:
-            if not _is_of_a_queue(exc, conn):
-                raise
-            failed[name] = failure(name, exc)
+        elif isinstance(answer := ask([part], LOCK_WAIT, LIMIT), Problem):
+            failed[name] = answer
+        else:
+            answers.append(answer)
     return answers, failed
 
 
-def _is_of_a_queue(exc: Exception, conn: Connection) -> bool:
-    """Whether it is a queue's fault: not a connection that has ended, nor a mistake of ours."""
-    return not conn.closed and getattr(exc, "sqlstate", None) != SYNTAX_ERROR
+def _ask(
+    client: Client, conn: Connection, make: Callable[[], Statement[R]], name: str, limits: tuple[str, str]
+) -> R | Problem:
+    try:
+        # In a transaction of the caller's, what is set would stay.
+        if not client.begins(conn):
+            return client.run(make, conn)
+        return client.run(lambda: overview.briefly(make(), *limits), conn)
+    except (PgmqError, DriverError) as exc:
+        if not is_of_a_queue(exc):
+            raise
+        return failure(name, exc)
+
+
+def is_of_a_queue(exc: Exception) -> bool:
+    """Whether it is a queue's fault."""
+    state = getattr(exc, "sqlstate", None)
+    return isinstance(exc, PgmqError) if state is None else not state.startswith(NO_QUEUES)
 
 
 def failure(queue_name: str, exc: Exception) -> Problem:

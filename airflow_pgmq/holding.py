@@ -14,7 +14,7 @@ from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.stream import StreamSettings
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.outages import Patience
-from airflow_pgmq.statements import Flow, consuming, queues, reading
+from airflow_pgmq.statements import Flow, Statement, consuming, queues, reading
 
 #: What the verdicts are to the metrics.
 _COUNTED: dict[Verdict, str] = {"archive": "acked", "dead_letter": "dead"}
@@ -46,9 +46,9 @@ class Holding:
     def __len__(self) -> int:
         return len(self._held)
 
-    def has_read_more_than(self, times: int, *, apart_from: Held | None) -> bool:
-        """Whether a message is held that was read more often."""
-        return any(held.message.read_ct > times for held in self._held.values() if held is not apart_from)
+    def has_tried_more_than(self, times: int, *, apart_from: Held | None) -> bool:
+        """Whether a message is held that was tried more often."""
+        return any(held.message.tries > times for held in self._held.values() if held is not apart_from)
 
     def start(self) -> None:
         """Begin to work."""
@@ -60,7 +60,7 @@ class Holding:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         decided = {id(held) for _, held in self._verdicts}
-        self._verdicts += [("release", held) for held in self._held.values() if id(held) not in decided]
+        self._verdicts += [("return", held) for held in self._held.values() if id(held) not in decided]
         with suppress(Exception):
             await asyncio.wait_for(self._carry_out(), CLOSING_TIME)
 
@@ -140,7 +140,8 @@ class Holding:
         return {
             "archive": lambda held: reading.archive(queue_name, _messages(held)),
             "release": lambda held: reading.set_vt(queue_name, _messages(held), 0),
-            "put_off": lambda held: reading.set_vt(queue_name, _messages(held), delay),
+            "put_off": lambda held: _untried(queue_name, held, delay),
+            "return": lambda held: _untried(queue_name, held, 0.0),
             # A function that makes the flow: after an outage it is begun anew.
             "dead_letter": lambda held: lambda: self._bury(held),
         }
@@ -157,6 +158,12 @@ class Holding:
             self._settings.queue_name, name, _messages(held), reasons
         )
         return moved
+
+
+def _untried(queue_name: str, held: list[Held], delay: float) -> Statement[list[int]]:
+    """Give messages back that no watcher has refused and that ended nobody: that is no failure of theirs."""
+    each = len(held)
+    return consuming.release_each(queue_name, _messages(held), [delay] * each, [True] * each)
 
 
 def _messages(held: list[Held]) -> list[Message]:

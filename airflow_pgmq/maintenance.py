@@ -67,7 +67,7 @@ def maintain(
             try:
                 _clean(client, conn, table, prunes, summary)
             except (PgmqError, DriverError) as exc:
-                if conn.closed:
+                if not culprits.is_of_a_queue(exc):
                     raise
                 summary.skipped[table.queue_name] = culprits.failure(table.queue_name, exc).text
     return summary

@@ -194,6 +194,8 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
 
     def _take(self) -> list[Message]:
         """Enough live messages, hidden from others; else none, and those that were too few are given back."""
+        if self.min_messages > 1 and not self._sees_enough():
+            return []
         found: list[Message] = []
         while len(found) < self.max_messages:
             part = self.hook.read(
@@ -214,8 +216,21 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         if len(found) >= self.min_messages:
             return found
         if found:
-            self.hook.release(self.queue_name, found)
+            # Another reader was faster, or some had expired: that is no failure of these.
+            self.hook.release(self.queue_name, found, untried=True)
         return []
+
+    def _sees_enough(self) -> bool:
+        """Look before reading: each read is counted, and puts messages out of the sight of others."""
+        from airflow_pgmq.statements import reading
+
+        look = reading.visible(
+            self.queue_name,
+            limit=self.min_messages,
+            condition=self.condition,
+            headers_condition=self.headers_condition,
+        )
+        return self.hook.client.run(lambda: look) >= self.min_messages
 
     def _deliver(self, messages: Sequence[Message], context: Context) -> list[dict[str, Any]]:
         limit = settings.max_xcom_bytes() if self.max_xcom_bytes is None else self.max_xcom_bytes

@@ -129,7 +129,7 @@ class QueueStream(SharedStreamProducer):
 
     def _room(self) -> int:
         """How many messages may be read; the tail of a burst, which waits for others, takes no place."""
-        if self._holding.has_read_more_than(CALM, apart_from=self._tail):
+        if self._holding.has_tried_more_than(CALM, apart_from=self._tail):
             return 0
         return self.settings.max_in_flight - len(self._holding) + (self._tail is not None)
 
@@ -140,8 +140,8 @@ class QueueStream(SharedStreamProducer):
             return None
         if isinstance(message.message, Unreadable):
             held.refusal = message.message.reason
-        elif message.read_ct > self.settings.max_reads:
-            held.refusal = f"read {message.read_ct} times"
+        elif message.tries > self.settings.max_reads:
+            held.refusal = f"tried {message.tries} times"
         if held.refusal:
             self._holding.decide("dead_letter", held)
             return None

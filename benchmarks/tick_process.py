@@ -50,6 +50,7 @@ def job(number: int, count: int, queue_name: str) -> PeriodicJob:
     return PeriodicJob(
         name=f"job-{number:05}",
         cron=f"{minute} {hour} * * * {second}",
+        seconds="last",
         timezone=ZONES[number % len(ZONES)],
         queue_name=queue_name,
         message={"report": "daily_report", "customer": number},

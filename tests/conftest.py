@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 pytest_plugins = [
+    "tests.fixtures.profiles",
     "tests.fixtures.airflow",
     "tests.fixtures.postgres",
     "tests.fixtures.live",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.consumer.loop import Consumer, Work
 
-__all__ = ["Consumer", "Work"]
+__all__ = ["Consumer", "Line", "Work"]

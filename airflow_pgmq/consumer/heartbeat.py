@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from airflow_pgmq.client import Client, Connection, drive
+from airflow_pgmq.client import Client
+from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.statements import reading
 
@@ -30,14 +31,14 @@ class Heartbeat:
         self.queue_name = queue_name
         self.visibility_timeout = visibility_timeout
         self.lost: set[int] = set()
-        self._client = client
+        # No patience: the next beat is its next attempt.
+        self._line = Line(client, patience=0)
         self._log = log
         self._held: dict[int, Message] = {}
         # Held during a beat, so that an ack never meets the beat of its own message: they could deadlock.
         self._beating = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pgmq-heartbeat", daemon=True)
-        self._conn: Connection | None = None
 
     def __enter__(self) -> Heartbeat:
         self._thread.start()
@@ -82,25 +83,19 @@ class Heartbeat:
                             "The heartbeat of queue %s fails, trying again: %s", self.queue_name, exc
                         )
                     failing = True
-                    self._close()
         finally:
-            self._close()
+            self._line.close()
 
     def _beat(self) -> None:
         held = self._held
         if not held:
             return
-        if self._conn is None:
-            self._conn = self._client.open()
-        statement = reading.set_vt(self.queue_name, list(held.values()), self.visibility_timeout)
-        ours = drive(statement, self._conn)
+        messages = list(held.values())
+        ours = self._line.run(
+            lambda again: reading.set_vt(self.queue_name, messages, self.visibility_timeout)
+        )
         lost = held.keys() - set(ours)
         if lost:
             self._log.warning("Queue %s: somebody else has read %s meanwhile", self.queue_name, sorted(lost))
             self.lost |= lost
             self._held = {msg_id: each for msg_id, each in self._held.items() if msg_id not in lost}
-
-    def _close(self) -> None:
-        conn, self._conn = self._conn, None
-        if conn is not None:
-            conn.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from airflow_pgmq.client import Connection, drive
 from airflow_pgmq.consumer.heartbeat import Log
 from airflow_pgmq.consumer.settlement import Settlement
 from airflow_pgmq.core.consuming import Policy
@@ -24,39 +23,42 @@ class Intake:
         self._log = log
         self._blind = blind
 
-    def read(self, conn: Connection) -> list[Message] | None:
+    def read(self) -> list[Message] | None:
         """What to work on; None if nothing was visible."""
-        messages = drive(consuming.read(self._policy), conn)
+        messages = self._held.line.run(lambda again: consuming.read(self._policy))
         if not messages:
             return None
         self._held.take(messages)
-        self._drop_expired(conn)
-        self._refuse(conn)
+        self._drop_expired()
+        self._refuse()
         live = list(self._held.unfinished.values())
         self._held.heartbeat.hold(live)
         return live
 
-    def _drop_expired(self, conn: Connection) -> None:
+    def _drop_expired(self) -> None:
         expired = [each for each in self._held.unfinished.values() if self._policy.is_expired(each)]
         if expired:
             self._log.info("Archiving %d expired messages of queue %s", len(expired), self._policy.queue_name)
-            done = drive(reading.archive(self._policy.queue_name, expired), conn)
+            queue_name = self._policy.queue_name
+            done = self._held.line.run(
+                lambda again: reading.acked(queue_name, expired, "archive", again=again)
+            )
             self._held.finish(expired, done, "expired")
 
-    def _refuse(self, conn: Connection) -> None:
+    def _refuse(self) -> None:
         reasons = [(each, why) for each in self._held.unfinished.values() if (why := self._obstacle(each))]
         if not reasons:
             return
         for message, why in reasons:
             self._log.error("Message %d of queue %s: %s", message.msg_id, self._policy.queue_name, why)
         self._held.summary.failed += len(reasons)
-        self._held.settle(conn, [(message, self._fate(message, why)) for message, why in reasons])
+        self._held.settle([(message, self._fate(message, why)) for message, why in reasons])
 
     def _obstacle(self, message: Message) -> str | None:
         """Why the work is not even tried."""
         if self._policy.is_worn(message):
-            limit = f"max_reads is {self._policy.max_reads}. Its readers died, or gave it back."
-            return f"Read {message.read_ct} times; {limit}"
+            limit = f"max_reads is {self._policy.max_reads}. Its readers died, or failed without a word."
+            return f"Tried {message.tries} times in {message.read_ct} reads; {limit}"
         if isinstance(message.message, Unreadable) and not self._blind:
             return message.message.reason
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_pgmq.client import Client, Connection, drive
+from airflow_pgmq.client import ATTEMPTS, OUTAGES, RETRYABLE, Client, Connection, begin_work, end_work
 from airflow_pgmq.consumer.heartbeat import Log
 from airflow_pgmq.consumer.intake import Intake
 from airflow_pgmq.consumer.progress import Progress
@@ -17,7 +17,7 @@ from airflow_pgmq.core import outcomes
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
-from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied
+from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, TransactionEnded
 
 #: Gets messages and, for transactional work, the connection; returns outcomes.
 Work = Callable[[list[Message], Connection | None], Any]
@@ -39,6 +39,8 @@ class Consumer:
         together: bool,
         blind: bool = False,
         stop_on: tuple[type[BaseException], ...] = (),
+        skip_on: tuple[type[BaseException], ...] = (),
+        prepare: Callable[[Connection], object] = lambda conn: None,
         log: Log | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -46,28 +48,37 @@ class Consumer:
         self.policy = policy
         #: Whether the work takes a whole batch at a time.
         self.together = together
-        #: Exceptions that end the drain instead of failing a message. An ack that the role may not do is one:
-        #: the work would be done again and again, and buried in the end.
-        self.stop_on: tuple[type[BaseException], ...] = (*stop_on, InvalidOutcome, PermissionDenied)
+        #: Exceptions of the work that end the drain instead of failing a message, which has been tried.
+        self.stop_on = stop_on
+        #: Those that say nothing of the message: it is given back untried. An ack that the role may not do is
+        #: one: the work would be done again and again, and buried in the end.
+        self.skip_on: tuple[type[BaseException], ...] = (
+            *skip_on,
+            InvalidOutcome,
+            PermissionDenied,
+            TransactionEnded,
+        )
         self.log = log or logging.getLogger(__name__)
         self.summary = Summary()
         self._clock = clock
         #: The first exception of a message's work that a log can hold.
         self.error: Exception | None = None
         self._failures_in_a_row = 0
-        self._held = Settlement(client, policy, self.summary, self.log)
+        #: `prepare` is called with each new connection, before anything is read with it.
+        self._held = Settlement(client, policy, self.summary, self.log, prepare)
         # Blind work looks at no content: then it does not matter that Python cannot load it.
         self._intake = Intake(policy, self._held, self.log, blind=blind)
 
     def drain(self, work: Work) -> Summary:
         """Work until nothing is visible, or one of the policy's limits is reached."""
         progress = Progress(self.policy, self.log, started := self._clock())
-        with self._session() as conn:
-            while self._reads_on() and (messages := self._intake.read(conn)) is not None:
+        with self._session():
+            while self._reads_on() and (messages := self._intake.read()) is not None:
                 for part in [messages] if self.together else [[message] for message in messages]:
-                    self._process(conn, part, work)
+                    self._process(part, work)
                     if progress.is_due(now := self._clock()):
-                        progress.report(conn, self.summary.read - len(self._held.unfinished), now)
+                        done = self.summary.read - len(self._held.unfinished)
+                        progress.report(self._held.line, done, now)
         self._held.give_back()
         if self._is_broken():
             self.log.error("%d messages failed in a row: the drain ended early", self._failures_in_a_row)
@@ -77,32 +88,37 @@ class Consumer:
     @contextmanager
     def batch(self, conn: Connection | None = None) -> Iterator[list[Message]]:
         """One batch for a `with` block: acked when the block ends well, in `conn`'s transaction if given."""
-        with self._session() as own:
+        with self._session():
             # Of those that were read, none may be left to hand over.
-            while (found := self._intake.read(own)) == []:
+            while (found := self._intake.read()) == []:
                 pass
             messages = found or []
+            is_whole = conn is not None and begin_work(conn)
+            self._held.begin(messages)
             try:
                 yield messages
             except Exception as exc:
-                self._held.settle(own, self._failed(messages, exc))
+                self._held.settle(self._failed(messages, exc))
                 raise
+            self._held.tried.clear()
             if not messages:
                 return
             decided = [(message, Outcome.ack()) for message in messages]
             if conn is not None:
-                self.client.run(lambda: self._held.settle_within(decided), conn)
+                if is_whole:
+                    end_work(conn)
+                self._held.settle_within(decided, conn)
                 self._held.unfinished.clear()
-            elif lost := self._held.settle(own, decided):
+            elif lost := self._held.settle(decided):
                 raise MessageLost(self.policy.queue_name, lost)
 
     @contextmanager
-    def _session(self) -> Iterator[Connection]:
+    def _session(self) -> Iterator[None]:
         if self.policy.max_reads is not None:
             self._held.prepare()
         try:
-            with self.client.connection() as conn, self._held.heartbeat:
-                yield conn
+            with self._held.line, self._held.heartbeat:
+                yield
         except BaseException:
             # After the connection is closed: its transaction may hold the very rows.
             self._held.give_back()
@@ -116,44 +132,71 @@ class Consumer:
         limit = self.policy.stop_after_failures
         return limit is not None and self._failures_in_a_row >= limit
 
-    def _process(self, conn: Connection, messages: Sequence[Message], work: Work) -> None:
+    def _process(self, messages: Sequence[Message], work: Work) -> None:
         """Do the work on messages and settle them; whatever fails of a batch is tried again one by one."""
         live = self._held.drop_lost(messages)
         if not live or self._is_broken():
             return
+        self._held.begin(live)
         try:
-            self._work(conn, live, work)
+            decided = self._work(live, work)
+        except self.skip_on:
+            self._held.tried.clear()
+            raise
         except self.stop_on:
             raise
         except MessageLost as exc:
             self.log.warning("%s Their work was rolled back.", exc)
             lost = set(exc.msg_ids)
+            self._held.tried.clear()
             self._held.finish([message for message in live if message.msg_id in lost], [], "acked")
             self._held.release([message for message in live if message.msg_id not in lost])
         except Exception as exc:
-            if conn.closed:
-                raise
-            if len(live) > 1:
-                self.log.warning("A batch of %d failed, now one by one: %s", len(live), outcomes.reason(exc))
-                for message in live:
-                    self._process(conn, [message], work)
-            else:
-                self._failures_in_a_row += 1
-                self._held.settle(conn, self._failed(live, exc))
+            self._fail(live, exc, work)
         else:
             self._failures_in_a_row = 0
+            # An ack that fails says nothing of the work, and ends the drain.
+            self._held.tried.clear()
+            if self.policy.transactional:
+                self._held.count(decided, [message.msg_id for message in live])
+            else:
+                self._held.settle(decided)
 
-    def _work(self, conn: Connection, messages: list[Message], work: Work) -> None:
+    def _fail(self, messages: list[Message], exc: Exception, work: Work) -> None:
+        # The heartbeat let go of what was about to be settled when its COMMIT failed.
+        self._held.heartbeat.hold(messages)
+        if len(messages) > 1:
+            self.log.warning("A batch of %d failed, now one by one: %s", len(messages), outcomes.reason(exc))
+            self._held.tried.clear()
+            for message in messages:
+                self._process([message], work)
+        else:
+            self._failures_in_a_row += 1
+            self._held.settle(self._failed(messages, exc))
+
+    def _work(self, messages: list[Message], work: Work) -> list[Decided]:
+        """Do the work, in a transaction with its acks if it is transactional; again after a lost race."""
         if not self.policy.transactional:
-            self._held.settle(conn, outcomes.decide(work(messages, None), messages))
-            return
-        with conn.transaction():
-            decided = outcomes.decide(work(messages, conn), messages)
-            drive(self._held.settle_within(decided), conn)
-        self._held.count(decided, [message.msg_id for message in messages])
+            return outcomes.decide(work(messages, None), messages)
+        for attempt in range(ATTEMPTS):
+            decided = None
+            try:
+                with self._held.line.work() as conn:
+                    decided = outcomes.decide(work(messages, conn), messages)
+                    self._held.settle_work(decided, conn)
+                return decided
+            except RETRYABLE:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            except OUTAGES:
+                if decided is None or not self._held.stands(decided):
+                    raise
+                return decided
+            self._held.heartbeat.hold(messages)
+        raise AssertionError("unreachable")
 
     def _failed(self, messages: Sequence[Message], exc: Exception) -> list[Decided]:
-        """Back-off, or dead letters after the last read."""
+        """Back-off, or dead letters after the last try."""
         self.error = self.error or outcomes.for_log(exc)
         self.summary.failed += len(messages)
         text = outcomes.reason(exc)
@@ -163,10 +206,10 @@ class Consumer:
             dead = self.policy.is_last_read(message) and len(messages) == 1
             decided.append((message, Outcome.dead(text) if dead else Outcome.retry()))
             self.log.error(
-                "Message %d of queue %s failed at read %d, %s: %s",
+                "Message %d of queue %s failed at try %d, %s: %s",
                 message.msg_id,
                 self.policy.queue_name,
-                message.read_ct,
+                message.tries,
                 f"now in {self.policy.dead_letters}"
                 if dead
                 else f"again in {self.policy.delay(message):.0f} s",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_pgmq.client import Connection, drive
 from airflow_pgmq.consumer.heartbeat import Log
+from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.statements import reading
 
@@ -28,16 +28,15 @@ class Progress:
         self._next = now + INTERVAL
         return True
 
-    def report(self, conn: Connection, done: int, now: float) -> None:
+    def report(self, line: Line, done: int, now: float) -> None:
         """Write a line."""
-        waiting = drive(
-            reading.visible(
+        waiting = line.run(
+            lambda again: reading.visible(
                 self._policy.queue_name,
                 limit=COUNTED,
                 condition=self._policy.condition,
                 headers_condition=self._policy.headers_condition,
-            ),
-            conn,
+            )
         )
         seconds = now - self._began
         self._log.info(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from airflow_pgmq.client import Client, Connection, drive
+from airflow_pgmq.client import Client, Connection, settle_work
 from airflow_pgmq.consumer.heartbeat import Heartbeat, Log
+from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.core.consuming import Policy, Summary
+from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.errors import MessageLost, PermissionDenied
-from airflow_pgmq.statements import Flow, Statement, consuming, reading
+from airflow_pgmq.statements import Work, consuming
 
 _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
 
@@ -19,19 +20,35 @@ _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
 class Settlement:
     """The messages that are ours now. Each leaves exactly once, into one count of the summary."""
 
-    def __init__(self, client: Client, policy: Policy, summary: Summary, log: Log) -> None:
+    def __init__(
+        self,
+        client: Client,
+        policy: Policy,
+        summary: Summary,
+        log: Log,
+        prepare: Callable[[Connection], object],
+    ) -> None:
         self.client = client
         self.policy = policy
         self.summary = summary
         self.log = log
+        #: The connection that reads, works and settles.
+        self.line = Line(client, limits=UNLIMITED if policy.transactional else None, prepare=prepare)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         self.unfinished: dict[int, Message] = {}
+        #: Those of them whose work has begun and is not known to have ended well.
+        self.tried: set[int] = set()
 
     def take(self, messages: Sequence[Message]) -> None:
         """These were read just now."""
         self.summary.batches += 1
         self.summary.read += len(messages)
         self.unfinished = {message.msg_id: message for message in messages}
+        self.tried.clear()
+
+    def begin(self, messages: Sequence[Message]) -> None:
+        """The work on these begins: given back from here on, they have been tried."""
+        self.tried = {message.msg_id for message in messages}
 
     def prepare(self) -> None:
         """Make sure that dead letters have a place, before anything is read."""
@@ -41,22 +58,35 @@ class Settlement:
         except PermissionDenied as exc:
             raise consuming.not_allowed(self.policy, exc) from exc
 
-    def settle(self, conn: Connection, decided: Sequence[Decided]) -> list[int]:
+    def settle(self, decided: Sequence[Decided]) -> list[int]:
         """Let every outcome come true, in one transaction of our own; the ids that were not ours any more."""
-        statements = self._statements(decided)
-        if len(statements) == 1:
-            done = drive(statements[0], conn)
-        else:
-            done = self.client.attempt(lambda: _in_turn(statements), conn)
-        return self.count(decided, done)
+        messages = [message for message, _ in decided]
+        self._prepare_for(decided)
 
-    def settle_within(self, decided: Sequence[Decided]) -> Flow[None]:
+        def make(again: bool) -> Work[list[int]]:
+            self.heartbeat.let_go(messages)
+            return consuming.settle(self.policy, decided, again=again)
+
+        return self.count(decided, self.line.run(make, lambda: self.heartbeat.hold(messages)))
+
+    def settle_work(self, decided: Sequence[Decided], conn: Connection) -> None:
         """The same inside the transaction of the work, which must not stand if a message was lost."""
-        done = yield from _in_turn(self._statements(decided))
-        if lost := sorted({message.msg_id for message, _ in decided} - set(done)):
-            raise MessageLost(self.policy.queue_name, lost)
+        self._prepare_for(decided)
+        self.heartbeat.let_go([message for message, _ in decided])
+        work = consuming.settle(self.policy, decided)
+        self._raise_lost(decided, settle_work(work, conn, self.client.limits))
 
-    def count(self, decided: Sequence[Decided], done: Sequence[int]) -> list[int]:
+    def settle_within(self, decided: Sequence[Decided], conn: Connection) -> None:
+        """The same inside a caller's transaction."""
+        self._prepare_for(decided)
+        self.heartbeat.let_go([message for message, _ in decided])
+        self._raise_lost(decided, self.client.run(lambda: consuming.settle(self.policy, decided), conn))
+
+    def stands(self, decided: Sequence[Decided]) -> bool:
+        """Whether the transaction of the work was committed, although nobody told."""
+        return self.line.run(lambda again: consuming.stands(self.policy, decided))
+
+    def count(self, decided: Sequence[Decided], done: list[int]) -> list[int]:
         """Note what was settled; the ids that were not ours any more."""
         lost: list[int] = []
         for kind, name in _NAMES.items():
@@ -84,10 +114,14 @@ class Settlement:
         return [message for message in messages if message.msg_id not in self.heartbeat.lost]
 
     def release(self, messages: Sequence[Message]) -> None:
-        """Give messages back at once, untouched."""
+        """Give messages back at once; those that nobody has tried do not lose a try by it."""
         if messages:
             self.heartbeat.let_go(messages)
-            done = self.client.run(lambda: reading.set_vt(self.policy.queue_name, messages, 0))
+            untried = [message.msg_id not in self.tried for message in messages]
+            now = [0.0] * len(messages)
+            done = self.client.run(
+                lambda: consuming.release_each(self.policy.queue_name, messages, now, untried)
+            )
             self.finish(messages, done, "released")
 
     def give_back(self) -> None:
@@ -102,15 +136,10 @@ class Settlement:
                 exc,
             )
 
-    def _statements(self, decided: Sequence[Decided]) -> list[Statement[list[int]]]:
+    def _prepare_for(self, decided: Sequence[Decided]) -> None:
         if self.policy.max_reads is None and any(outcome.kind == "dead" for _, outcome in decided):
             self.prepare()
-        self.heartbeat.let_go([message for message, _ in decided])
-        return consuming.settle(self.policy, decided)
 
-
-def _in_turn(statements: Sequence[Statement[Any]]) -> Flow[list[int]]:
-    done: list[int] = []
-    for statement in statements:
-        done += yield statement
-    return done
+    def _raise_lost(self, decided: Sequence[Decided], done: list[int]) -> None:
+        if lost := sorted({message.msg_id for message, _ in decided} - set(done)):
+            raise MessageLost(self.policy.queue_name, lost)

@@ -23,13 +23,14 @@ class Policy:
     """What a consumer does with a queue."""
 
     queue_name: str
-    #: How many messages are read at once; one that was read before always comes alone.
+    #: How many messages are read at once; one that was tried before always comes alone.
     batch_size: int = 1
     #: How many reads before the consumer stops; None: until nothing is visible.
     max_batches: int | None = None
     #: Seconds; the heartbeat renews it while the work runs.
     visibility_timeout: int = 60
-    #: How often a message may be read before it is a dead letter; None: no limit.
+    #: How often a message may be tried before it is a dead letter: reads that gave it back untried do not
+    #: count. None: no limit.
     max_reads: int | None = 5
     #: None: `<queue>_dlq`.
     dead_letter_queue: str | None = None
@@ -37,7 +38,7 @@ class Policy:
     headers_condition: Mapping[str, Any] | None = None
     ack: Ack = "archive"
     transactional: bool = False
-    #: Seconds after the first failure; doubled with every read, up to the maximum.
+    #: Seconds after the first failure; doubled with every try, up to the maximum.
     backoff: float = 10.0
     max_backoff: float = 3600.0
     #: So many failures in a row end the drain: the cause is not the messages. None: never.
@@ -65,11 +66,11 @@ class Policy:
 
     def is_last_read(self, message: Message) -> bool:
         """Whether a failure now makes it a dead letter."""
-        return self.max_reads is not None and message.read_ct >= self.max_reads
+        return self.max_reads is not None and message.tries >= self.max_reads
 
     def is_worn(self, message: Message) -> bool:
-        """Whether it was read more often than allowed, so that the work is not even tried."""
-        return self.max_reads is not None and message.read_ct > self.max_reads
+        """Whether it was tried more often than allowed, so that the work is not even begun."""
+        return self.max_reads is not None and message.tries > self.max_reads
 
     def is_expired(self, message: Message) -> bool:
         """Whether it was past its `expires_at` when it was read, by the database's clock."""
@@ -81,12 +82,12 @@ class Policy:
 
 
 def backoff(message: Message, first: float, maximum: float) -> float:
-    """Exponential by `read_ct`, and spread by up to half so that what failed together does not come back so.
+    """Exponential by its tries, and spread by up to half so that what failed together does not come back so.
 
     The spread is a hash of id and read: the same in every process, and testable.
     """
     # 2 ** 60 is beyond any maximum, and larger powers would not fit a float at some point.
-    seconds = min(maximum, first * 2.0 ** min(message.read_ct - 1, 60))
+    seconds = min(maximum, first * 2.0 ** min(message.tries - 1, 60))
     digest = hashlib.blake2b(f"{message.msg_id}/{message.read_ct}".encode(), digest_size=4).digest()
     return seconds * (1 - int.from_bytes(digest, "big") / 2**33)
 

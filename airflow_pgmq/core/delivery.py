@@ -13,7 +13,8 @@ from typing import Literal, TypeAlias
 from airflow_pgmq.core.messages import Message
 
 Unmatched: TypeAlias = Literal["release", "archive", "dead_letter"]
-Verdict: TypeAlias = Literal["archive", "release", "put_off", "dead_letter"]
+#: `return` is a release at the end of the reader, which says nothing of the message.
+Verdict: TypeAlias = Literal["archive", "release", "return", "put_off", "dead_letter"]
 
 
 @dataclasses.dataclass(slots=True)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from airflow_pgmq.core import names, payload, schedule
+from airflow_pgmq.core.cron import ORDERS, Order, ambiguity, problem
 from airflow_pgmq.errors import InvalidJobs, InvalidMessage, InvalidName
 
 MAX_JITTER = timedelta(days=1)
@@ -18,7 +19,9 @@ MAX_AGE = timedelta(days=3660)
 #: What its column in the database can hold.
 MAX_VERSION = 2**31 - 1
 #: Headers that we write ourselves.
-RESERVED_HEADERS = frozenset({"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"})
+RESERVED_HEADERS = frozenset(
+    {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source", "untried"}
+)
 UTC = schedule.UTC
 #: What migrations before the third did not store.
 _POLICIES = ("catch_up", "catch_up_limit")
@@ -36,6 +39,8 @@ class PeriodicJob:
     :param queue_name: an existing queue
     :param message: any JSON value; the slot travels in the headers
     :param timezone: the zone in which `cron` is meant
+    :param seconds: where 6 fields have their seconds: `last`, or `first` as in Quartz and Spring; without
+        it they are last, and a cron that looks as if they were first is warned of
     :param headers: more headers; ours win, see `RESERVED_HEADERS`
     :param version: raise it when overlapping deploys must not undo each other
     :param ttl: after slot + ttl our consumers skip the message (header `expires_at`)
@@ -55,6 +60,7 @@ class PeriodicJob:
     queue_name: str
     message: Any = field(default_factory=dict)
     timezone: str = "UTC"
+    seconds: Order | None = None
     headers: Mapping[str, Any] | None = None
     version: int = 0
     ttl: timedelta | None = None
@@ -77,6 +83,7 @@ class PeriodicJob:
             each: definition[each] for each in ("cron", "queue_name", "message", "timezone", "headers")
         }
         given |= {each: definition[each] for each in ("version", "overlap", "group")}
+        given["seconds"] = definition.get("seconds", "last")
         given |= {each: definition[each] for each in _POLICIES if each in definition}
         if "catch_up_max_age" in definition:
             given["catch_up_max_age"] = timedelta(seconds=definition["catch_up_max_age"])
@@ -108,6 +115,7 @@ class PeriodicJob:
         extras = {
             "queue_name": self.queue_name,
             "cron": self.cron,
+            "seconds": self.seconds or "last",
             "timezone": self.timezone,
             "headers": dict(self.headers or {}),
             "version": self.version,
@@ -135,7 +143,7 @@ class PeriodicJob:
     @cached_property
     def slots(self) -> schedule.Schedule:
         """The job's cron in its zone."""
-        return schedule.Schedule(self.cron, self.timezone, self.name)
+        return schedule.Schedule(self.cron, self.timezone, self.name, self.seconds)
 
     def instant(self, bound: datetime | None) -> datetime | None:
         """`start` or `end` in UTC: naive values are wall-clock times of the job's zone."""
@@ -157,10 +165,17 @@ class PeriodicJob:
             *self._wrong_headers(),
         ]
 
+    def doubts(self) -> list[str]:
+        """What is valid, but perhaps not what was meant; of a job without problems."""
+        found = ambiguity(self.cron, self.name, self.seconds)
+        return [found] if found else []
+
     def _wrong_schedule(self) -> Iterator[str]:
         if not isinstance(self.cron, str):
             yield f"cron must be a string, not {type(self.cron).__name__}"
-        elif wrong := schedule.problem(self.cron, str(self.name)):
+        elif self.seconds not in (None, *ORDERS):
+            yield f"seconds must be 'first', 'last' or None, not {self.seconds!r}"
+        elif wrong := problem(self.cron, str(self.name), self.seconds):
             yield wrong
         if not isinstance(self.timezone, str):
             yield f"timezone must be a string, not {type(self.timezone).__name__}"

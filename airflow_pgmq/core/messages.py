@@ -13,6 +13,10 @@ from airflow_pgmq.errors import InvalidMessage
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
 
+#: The header that counts the reads whose readers gave the message back untried. `read_ct` never goes down: an
+#: old reader's fence would match again.
+UNTRIED = "untried"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Message:
@@ -44,6 +48,17 @@ class Message:
         )
 
     @property
+    def tries(self) -> int:
+        """How often somebody tried to work on it, this time included: reads that gave it back untried aside.
+
+        They are counted in the header `untried`. One that says more than there were is not believed.
+        """
+        untried = self.headers.get(UNTRIED)
+        if not isinstance(untried, (int, float)) or isinstance(untried, bool):
+            return self.read_ct
+        return self.read_ct - int(untried) if 0 <= untried <= self.read_ct - 1 else self.read_ct
+
+    @property
     def expires_at(self) -> datetime | None:
         """The instant after which our consumers skip the message; None without a valid header."""
         return self.expiry(self.headers.get("expires_at"))
@@ -71,6 +86,12 @@ class Message:
             "message": None if isinstance(self.message, Unreadable) else self.message,
             "headers": dict(self.headers),
         }
+
+
+class Remark(str):
+    """A text that says why: what a database's encoding lacks in it becomes an escape, and no error."""
+
+    __slots__ = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -143,6 +164,11 @@ class TopicBinding:
 Reference: TypeAlias = Message | Mapping[str, Any] | int
 
 
+def references(messages: Reference | Iterable[Reference]) -> list[Reference]:
+    """One or many, as a list; the characters of a text are not ids."""
+    return [messages] if isinstance(messages, (Message, Mapping, int, str)) else list(messages)
+
+
 class Fences(NamedTuple):
     """Which messages a verb acts on, and what each must still be; None: whatever it is."""
 
@@ -157,9 +183,7 @@ def fences(messages: Reference | Iterable[Reference]) -> Fences:
 
     :raises InvalidMessage: a mapping's `enqueued_at` is no instant
     """
-    if isinstance(messages, (Message, Mapping, int, str)):  # the characters of a text are not ids
-        messages = [messages]
-    each = [_fence(message) for message in messages]
+    each = [_fence(message) for message in references(messages)]
     return Fences([one[0] for one in each], [one[1] for one in each], [one[2] for one in each])
 
 

@@ -91,15 +91,12 @@ def upcoming(job: PeriodicJob, now: datetime, count: int) -> list[datetime]:
 
 
 def before(job: PeriodicJob, until: datetime, count: int, furthest: timedelta) -> list[datetime]:
-    """The last slots up to `until`, ascending: looks back in growing steps, as dense crons need few."""
-    span = timedelta(minutes=1)
-    while True:
-        span = min(span, furthest)
-        found: deque[datetime] = deque(maxlen=count)
-        found.extend(takewhile(lambda slot: slot <= until, _from(job, until - span)))
-        if len(found) == count or span == furthest:
-            return list(found)
-        span *= 8
+    """The last slots up to `until`, ascending, no older than `furthest`."""
+    start, end = job.instant(job.start), job.instant(job.end)
+    earliest = max(until - furthest, start - _TICK) if start else until - furthest
+    latest = min(until, end - _TICK) if end else until
+    found = takewhile(lambda slot: slot > earliest, islice(job.slots.until(latest), count))
+    return list(found)[::-1]
 
 
 def _floor(job: PeriodicJob, known: datetime, window: Window) -> datetime:

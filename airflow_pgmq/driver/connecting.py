@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from airflow_pgmq.driver.sessions import Connection
+from airflow_pgmq.driver.translation import connecting
 
 #: A peer that is gone without a word is noticed after 11 seconds instead of two hours.
 KEEPALIVES = {
@@ -26,7 +27,8 @@ DEFAULTS = {**KEEPALIVES, "client_encoding": "UTF8"}
 
 def connect(arguments: Mapping[str, Any]) -> Connection:
     """Open a connection for whoever asks; libpq's arguments."""
-    return psycopg.connect(**{**DEFAULTS, **arguments})
+    with connecting():
+        return psycopg.connect(**{**DEFAULTS, **arguments})
 
 
 def versions() -> tuple[str, int]:

@@ -12,12 +12,14 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg._encodings import pg2pyenc
 from psycopg.adapt import AdaptersMap, Buffer, Dumper, Loader
 from psycopg.pq import Format
 from psycopg.types.datetime import DatetimeBinaryDumper
 from psycopg.types.json import set_json_loads
 
 from airflow_pgmq.core import payload
+from airflow_pgmq.core.messages import Remark
 
 Row = TypeVar("Row")
 
@@ -72,6 +74,22 @@ class DurationDumper(Dumper):
         return _pack_interval(timedelta.__floordiv__(obj, _MICROSECOND), 0, 0)
 
 
+class RemarkDumper(Dumper):
+    """Text that is not worth a refusal: what the database's encoding lacks is written as an escape."""
+
+    format = Format.BINARY
+    oid = psycopg.adapters.types["text"].oid
+
+    def dump(self, obj: str) -> bytes:
+        """As UTF-8, like all text."""
+        encoding = self.connection and self.connection.pgconn.parameter_status(b"server_encoding")
+        # SQL_ASCII takes any bytes.
+        if encoding and encoding not in (b"UTF8", b"SQL_ASCII"):
+            codec = pg2pyenc(encoding)
+            obj = obj.encode(codec, "backslashreplace").decode(codec)
+        return obj.encode("utf-8", "backslashreplace")
+
+
 class TextLoader(Loader):
     """Text that may not be UTF-8: a database in SQL_ASCII holds, and gives back, what it was given."""
 
@@ -87,6 +105,7 @@ def _adapters() -> AdaptersMap:
     adapters.register_loader("timestamptz", InstantLoader)
     adapters.register_dumper(datetime, InstantDumper)
     adapters.register_dumper(timedelta, DurationDumper)
+    adapters.register_dumper(Remark, RemarkDumper)
     set_json_loads(payload.loads, adapters)
     return adapters
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from airflow_pgmq import metrics
 from airflow_pgmq.client import Connection
-from airflow_pgmq.consumer import Consumer
+from airflow_pgmq.consumer import Consumer, Line
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, whole_seconds
 from airflow_pgmq.core.consuming import Ack, Policy
-from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.messages import Message, references
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.statements import consuming
 from airflow_pgmq.statements.reading import Messages
@@ -94,7 +94,12 @@ class ConsumingVerbs(ConnectionBase):
         :param conn: join this connection's transaction
         """
         target = dead_letter_queue or names.dead_letter_queue(queue_name)
-        done = self.client.run(lambda: consuming.dead_letter(queue_name, target, messages, reason), conn)
+        held = references(messages)
+        if conn is not None:
+            done = self.client.run(lambda: consuming.dead_letter(queue_name, target, held, reason), conn)
+        else:
+            with Line(self.client) as line:
+                done = line.run(lambda again: consuming.buried(queue_name, target, held, reason, again=again))
         metrics.settled(queue_name, dead=len(done))
         return done
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from airflow_pgmq import metrics, sender, settings
 from airflow_pgmq.client import Connection
+from airflow_pgmq.consumer import Line
 from airflow_pgmq.core.batch import Delay, parse_delay, prepare, whole_seconds
-from airflow_pgmq.core.messages import Message, SendResult
+from airflow_pgmq.core.consuming import Ack
+from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import reading, sending
+from airflow_pgmq.statements import Work, consuming, reading, sending
 from airflow_pgmq.statements.reading import Messages
 from airflow_pgmq.statements.sending import OnDuplicate, Scope
 
@@ -205,21 +207,30 @@ class MessageVerbs(ConnectionBase):
         :param conn: join this connection's transaction
         :return: the ids that were archived
         """
-        done = self.client.run(lambda: reading.archive(queue_name, messages), conn)
-        metrics.settled(queue_name, acked=len(done))
-        return done
+        return self._ack(queue_name, messages, "archive", conn)
 
     def delete(self, queue_name: str, messages: Messages, *, conn: Connection | None = None) -> list[int]:
         """Ack without a trace: delete messages. Parameters as for `archive`."""
-        done = self.client.run(lambda: reading.delete(queue_name, messages), conn)
-        metrics.settled(queue_name, acked=len(done))
-        return done
+        return self._ack(queue_name, messages, "delete", conn)
 
     def release(
-        self, queue_name: str, messages: Messages, *, delay: Delay = None, conn: Connection | None = None
+        self,
+        queue_name: str,
+        messages: Messages,
+        *,
+        delay: Delay = None,
+        untried: bool = False,
+        conn: Connection | None = None,
     ) -> list[int]:
-        """Give messages back, to be read again at once or after `delay`. Parameters as for `archive`."""
-        return self.client.run(lambda: reading.set_vt(queue_name, messages, delay), conn)
+        """Give messages back, to be read again at once or after `delay`. Parameters as for `archive`.
+
+        :param untried: nobody has worked on them, so this read does not count towards `max_reads`
+        """
+        held = references(messages)
+        if untried:
+            flags, delays = [True] * len(held), [delay] * len(held)
+            return self._settle(lambda again: consuming.release_each(queue_name, held, delays, flags), conn)
+        return self._settle(lambda again: reading.set_vt(queue_name, held, delay), conn)
 
     def extend(
         self,
@@ -230,7 +241,21 @@ class MessageVerbs(ConnectionBase):
         conn: Connection | None = None,
     ) -> list[int]:
         """Hold messages longer: hidden for `visibility_timeout` from now. Parameters as for `archive`."""
-        return self.client.run(lambda: reading.set_vt(queue_name, messages, visibility_timeout), conn)
+        held = references(messages)
+        return self._settle(lambda again: reading.set_vt(queue_name, held, visibility_timeout), conn)
+
+    def _ack(self, queue_name: str, messages: Messages, ack: Ack, conn: Connection | None) -> list[int]:
+        held = references(messages)
+        done = self._settle(lambda again: reading.acked(queue_name, held, ack, again=again), conn)
+        metrics.settled(queue_name, acked=len(done))
+        return done
+
+    def _settle(self, make: Callable[[bool], Work[list[int]]], conn: Connection | None) -> list[int]:
+        """Run what is fenced: where its answer is lost, again on another connection."""
+        if conn is not None:
+            return self.client.run(lambda: make(False), conn)
+        with Line(self.client) as line:
+            return line.run(make)
 
     def cancel(
         self, queue_name: str, dedup_keys: str | Sequence[str], *, conn: Connection | None = None

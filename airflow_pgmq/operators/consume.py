@@ -145,7 +145,8 @@ class PgmqConsumeOperator(DrainOperator):
             self.hook.client,
             self._policy(signature),
             together=signature.together,
-            stop_on=(AirflowFailException, AirflowSkipException),
+            stop_on=(AirflowFailException,),
+            skip_on=(AirflowSkipException,),
             log=self.log,
         )
         return self._drain(consumer, signature.bind(self.op_args, self.op_kwargs, context), context)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.consuming import Ack
-from airflow_pgmq.core.messages import Reference, fences
+from airflow_pgmq.core.messages import Reference, fences, references
 from airflow_pgmq.errors import InvalidMessage, MessageLost
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
@@ -42,7 +42,7 @@ class _HeldMessages(PgmqOperator):
         """Do it; the ids of the messages that were still ours."""
         messages = _references(self.messages)
         wanted = fences(messages).msg_ids
-        done = sorted(self._apply(messages)) if wanted else []
+        done = sorted(self._apply(messages, context)) if wanted else []
         self.log.info("Queue %s: %d of %d messages", self.queue_name, len(done), len(wanted))
         if lost := sorted(set(wanted) - set(done)):
             if self.fail_on_lost:
@@ -50,7 +50,7 @@ class _HeldMessages(PgmqOperator):
             self.log.warning("Not ours any more, or gone: %s", lost)
         return done
 
-    def _apply(self, messages: Messages) -> list[int]:
+    def _apply(self, messages: Messages, context: Context) -> list[int]:
         raise NotImplementedError
 
 
@@ -60,7 +60,7 @@ class PgmqAckOperator(_HeldMessages):
     Hand on the result of `PgmqSensor(ack="none")`: each ack is fenced by `read_ct` and `enqueued_at`, so
     a message whose visibility timeout ran out and that somebody else has read since is left to them. Bare ids
     are not fenced.
-    The result is the ids that were acked.
+    The result is the ids that were acked, by this try of the task or one before.
 
     :param queue_name: the queue (templated)
     :param messages: what a sensor returned, one such dict, or ids (templated)
@@ -76,8 +76,21 @@ class PgmqAckOperator(_HeldMessages):
         if ack not in ("archive", "delete"):
             raise InvalidMessage(f"ack must be 'archive' or 'delete', not {ack!r}.")
 
-    def _apply(self, messages: Messages) -> list[int]:
-        return (self.hook.archive if self.ack == "archive" else self.hook.delete)(self.queue_name, messages)
+    def _apply(self, messages: Messages, context: Context) -> list[int]:
+        done = (self.hook.archive if self.ack == "archive" else self.hook.delete)(self.queue_name, messages)
+        if missing := [each for each in references(messages) if fences(each).msg_ids[0] not in set(done)]:
+            done += self._acked_before(missing, context)
+        return done
+
+    def _acked_before(self, messages: Messages, context: Context) -> list[int]:
+        """What a try of this task before has acked, and ended before it could say so."""
+        from airflow_pgmq.statements import reading
+
+        archived = self.ack == "archive"
+        if not archived and getattr(context.get("ti"), "try_number", 1) <= 1:
+            # What is deleted leaves no trace that would tell whose work it was.
+            return []
+        return self.hook.client.run(lambda: reading.settled(self.queue_name, messages, archived=archived))
 
 
 class PgmqReleaseOperator(_HeldMessages):
@@ -98,7 +111,7 @@ class PgmqReleaseOperator(_HeldMessages):
         super().__init__(queue_name=queue_name, messages=messages, **kwargs)
         self.delay = delay
 
-    def _apply(self, messages: Messages) -> list[int]:
+    def _apply(self, messages: Messages, context: Context) -> list[int]:
         return self.hook.release(self.queue_name, messages, delay=self.delay)
 
 
@@ -120,7 +133,7 @@ class PgmqExtendOperator(_HeldMessages):
         self.visibility_timeout = visibility_timeout
         batch.whole_seconds(visibility_timeout)
 
-    def _apply(self, messages: Messages) -> list[int]:
+    def _apply(self, messages: Messages, context: Context) -> list[int]:
         return self.hook.extend(self.queue_name, messages, visibility_timeout=self.visibility_timeout)
 
 

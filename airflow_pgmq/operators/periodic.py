@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from airflow_pgmq import settings
 from airflow_pgmq.core import intervals, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.errors import PgmqWarning
 from airflow_pgmq.links import PgmqJobsLink, PgmqMessagesLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
 
@@ -62,6 +64,9 @@ class PgmqPeriodicOperator(PgmqOperator):
         super().__init__(**kwargs)
         jobs = list(jobs)
         core_jobs.check(jobs, settings.max_message_bytes())
+        for job in jobs:
+            for doubt in job.doubts():
+                warnings.warn(f"periodic job {job.name!r}: {doubt}", PgmqWarning, stacklevel=2)
         if version is not None and not core_jobs.is_version(version):
             raise ValueError(
                 f"version must be an integer of at most {core_jobs.MAX_VERSION}, not {version!r}"
@@ -122,7 +127,7 @@ class PgmqPeriodicOperator(PgmqOperator):
 
 
 def _interval(context: Context) -> tuple[datetime, datetime]:
-    run = context["dag_run"]
+    run, dag = context["dag_run"], context["dag"]
     return intervals.of_run(
-        run.data_interval_start, run.data_interval_end, run.logical_date, context["dag"].schedule
+        run.data_interval_start, run.data_interval_end, run.logical_date, dag.schedule, dag.timezone
     )

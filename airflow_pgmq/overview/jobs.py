@@ -119,7 +119,7 @@ def _job(
         "namespace": row["namespace"],
         "name": row["name"],
         "cron": definition["cron"],
-        "words": words.of_cron(str(definition["cron"])),
+        "words": words.of_cron(str(definition["cron"]), definition["seconds"] or "last"),
         "timezone": definition["timezone"],
         "queue_name": row["queue_name"],
         "version": row["version"],

@@ -8,6 +8,7 @@ from functools import lru_cache
 _NICKNAMES = {
     "@yearly": "Every year",
     "@annually": "Every year",
+    "@quarterly": "Every three months",
     "@monthly": "Every month",
     "@weekly": "Every week, on Sunday",
     "@daily": "Every day at 00:00",
@@ -17,7 +18,7 @@ _NICKNAMES = {
 
 
 @lru_cache(maxsize=2048)
-def of_cron(cron: str) -> str:
+def of_cron(cron: str, seconds: str = "last") -> str:
     """The expression in English; as it is where there are no words for it, as for hashed fields."""
     if (nickname := _NICKNAMES.get(cron.strip().lower())) is not None:
         return nickname
@@ -30,9 +31,11 @@ def of_cron(cron: str) -> str:
     options.use_24hour_time_format = True
     options.locale_code = "en_US"
     fields = cron.split()
-    # Ours has the seconds last, the library has them first.
+    if seconds == "last":
+        # The library has them first.
+        fields = [*fields[5:6], *fields[:5]]
     try:
-        words = get_description(" ".join([*fields[5:6], *fields[:5]]), options)
+        words = get_description(" ".join(fields), options)
     except Exception:  # its errors share no base, and words are only a convenience
         return cron
     return str(words) or cron

@@ -21,3 +21,16 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 -- Whether a message is what was asked for. Without a condition anything is, be it null; with one, null never.
 (asked.condition IS NULL OR held.message @> asked.condition)
     AND (asked.headers_condition IS NULL OR held.headers @> asked.headers_condition)
+
+-- tries --
+-- How often somebody tried to work on a message: its reads, those that gave it back untried aside. A number that
+-- cannot be is not believed; other clients may write anything there.
+(held.read_ct - CASE WHEN held.read_ct > 0 AND held.headers -> 'untried' BETWEEN '0' AND to_jsonb(held.read_ct)
+                     THEN trunc((held.headers ->> 'untried')::numeric)::integer ELSE 0 END)
+
+-- row_vt --
+-- When the row of a query becomes visible, as an expression. A time without a zone is UTC, and UTC has no days
+-- of other than 24 hours, whatever the session's zone.
+coalesce(regexp_replace(doc ->> 'visible_at', '^[0-9-]+([T ][0-9:.]+)?$', E'\\&Z')::timestamptz,
+         (statement_timestamp() AT TIME ZONE 'UTC' + coalesce((doc ->> 'delay')::interval, interval '0'))
+             AT TIME ZONE 'UTC')

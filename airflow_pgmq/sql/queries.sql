@@ -135,13 +135,17 @@ DROP TRIGGER IF EXISTS airflow_pgmq_notify ON {table};
 SELECT c.relkind = 'p' AS partitioned,
        i.indexrelid IS NOT NULL AS present,
        coalesce(i.indisvalid AND i.indisunique AND i.indnkeyatts = 1
-                AND pg_get_indexdef(i.indexrelid, 1, true)
-                    IN ('(headers ->> ''dedup_key''::text)', 'headers ->> ''dedup_key''::text')
-                AND coalesce(pg_get_expr(i.indpred, i.indrelid), '(headers ? ''dedup_key''::text)')
+                AND text.key IN ('(headers ->> ''dedup_key''::text)', 'headers ->> ''dedup_key''::text')
+                AND coalesce(text.condition, '(headers ? ''dedup_key''::text)')
                     = '(headers ? ''dedup_key''::text)', false) AS valid
 FROM pg_class c
 LEFT JOIN pg_index i ON i.indrelid = c.oid
     AND i.indexrelid = to_regclass(%(index)s)
+CROSS JOIN LATERAL (
+    -- Under quote_all_identifiers these two names stand in quotes.
+    SELECT replace(replace(pg_get_indexdef(i.indexrelid, 1, true), '"headers"', 'headers'), '"text"', 'text') AS key,
+           replace(replace(pg_get_expr(i.indpred, i.indrelid), '"headers"', 'headers'), '"text"', 'text') AS condition
+) AS text
 WHERE c.oid = to_regclass(%(table)s);
 
 -- create_guard --
@@ -169,7 +173,8 @@ RETURNING msg_id;
 -- index look-up and burn no id. Claims are made in key order (no deadlock), ids given in the call's order.
 -- A key without an answer lost a race that this snapshot cannot see: ask again. Answers are arrays, because
 -- a row for each message costs the driver twice as much. Nothing is done, and `unsettled` is the answer,
--- where the ledger speaks of another incarnation of the queue.
+-- where the ledger speaks of another incarnation of the queue. `stored` is how many were really inserted: a
+-- trigger can swallow them.
 WITH mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
     WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
@@ -207,13 +212,15 @@ WITH mark AS MATERIALIZED (
            %(common_headers)s::jsonb || coalesce(fresh.headers::jsonb, '{{}}')
                || jsonb_build_object('dedup_key', fresh.key)
     FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id) FROM claimed HAVING count(*) > 0
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id), (SELECT count(*) FROM sent)
+FROM claimed HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_new --
 -- The same for many keys that are probably all new, without the third of send_once's time that ON CONFLICT
@@ -256,13 +263,15 @@ WITH mark AS MATERIALIZED (
     SELECT msg_id, vt, message::jsonb,
            %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || jsonb_build_object('dedup_key', key)
     FROM fresh ORDER BY msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM taken WHERE holds GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id) FROM fresh HAVING count(*) > 0
+SELECT 'sent', statement_timestamp(), NULL, array_agg(msg_id ORDER BY msg_id), (SELECT count(*) FROM sent)
+FROM fresh HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_slots --
 -- The twin of `send_once` for the slots of periodic jobs, whose place is not the ledger: whatever queue a slot
@@ -301,14 +310,15 @@ WITH mark AS MATERIALIZED (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb, fresh.headers::jsonb
     FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    RETURNING 1
 )
-SELECT 'duplicate' AS status, first_at, array_agg(position) AS positions, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(position) AS positions, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', %(now)s, array_agg(fresh.position), array_agg(fresh.msg_id)
+SELECT 'sent', %(now)s, array_agg(fresh.position), array_agg(fresh.msg_id), (SELECT count(*) FROM sent)
 FROM fresh JOIN claimed USING (msg_id) HAVING count(*) > 0
 UNION ALL
-SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- mark_lock --
 -- One at a time settles which incarnation of a queue is there; held until its transaction ends.
@@ -410,10 +420,10 @@ WITH input AS MATERIALIZED (
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
     RETURNING msg_id
 )
-SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids
+SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
 FROM input WHERE NOT free GROUP BY first_at
 UNION ALL
-SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id)
+SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id), count(*)
 FROM fresh JOIN sent USING (msg_id) HAVING count(*) > 0;
 
 -- replace --
@@ -466,41 +476,41 @@ WHERE chosen.msg_id = visible.msg_id
 RETURNING chosen.*;
 
 -- read_for_work --
--- Read a batch of messages that nobody has read before, or one that somebody has: a message that kills its
--- readers costs no other message a read.
+-- Read a batch of messages that nobody has tried before, or one that somebody has: a message that kills its
+-- readers costs no other message a try.
 WITH visible AS MATERIALIZED (
-    SELECT msg_id, read_ct FROM {table} AS held, <<asked>>
+    SELECT msg_id, <<tries>> AS tries FROM {table} AS held, <<asked>>
     WHERE vt <= clock_timestamp() AND <<matches>>
     ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ), first AS (
-    SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1
+    SELECT msg_id, tries FROM visible ORDER BY msg_id LIMIT 1
 )
 UPDATE {table} AS chosen
 SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
 WHERE chosen.msg_id = ANY (ARRAY(
     SELECT visible.msg_id FROM visible, first
-    WHERE visible.msg_id = first.msg_id OR (visible.read_ct = 0 AND first.read_ct = 0)
+    WHERE visible.msg_id = first.msg_id OR (visible.tries = 0 AND first.tries = 0)
 ))
 RETURNING chosen.*;
 
 -- read_for_events --
--- Read for asset events. The more often the oldest message was read before, the fewer are read with it: if
+-- Read for asset events. The more often the oldest message was tried before, the fewer are read with it: if
 -- one of them ends the reader, it is alone in the end, and the others do not share its fate.
 WITH visible AS MATERIALIZED (
-    SELECT msg_id, read_ct FROM {table}
+    SELECT msg_id, <<tries>> AS tries FROM {table} AS held
     WHERE vt <= clock_timestamp()
     ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
 ), first AS (
-    SELECT read_ct FROM visible ORDER BY msg_id LIMIT 1
+    SELECT tries FROM visible ORDER BY msg_id LIMIT 1
 ), size AS (
-    SELECT greatest(1, %(max_messages)s::integer >> least(30, greatest(0, read_ct - %(calm)s::integer + 1))) AS size
+    SELECT greatest(1, %(max_messages)s::integer >> least(30, greatest(0, tries - %(calm)s::integer + 1))) AS size
     FROM first
 )
 UPDATE {table} AS chosen
 SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
 WHERE chosen.msg_id = ANY (ARRAY(
     SELECT visible.msg_id FROM visible, first
-    WHERE visible.read_ct <= greatest(first.read_ct, %(calm)s - 1)
+    WHERE visible.tries <= greatest(first.tries, %(calm)s - 1)
     ORDER BY visible.msg_id LIMIT (SELECT size FROM size)
 ))
 RETURNING chosen.*;
@@ -528,8 +538,10 @@ SELECT asked.position, seen.visible, seen.oldest, seen.waited, upcoming.next_in,
 FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
     AS asked (position, condition, headers_condition, most)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS visible, min(enqueued_at) AS oldest,
-           coalesce(extract(epoch FROM statement_timestamp() - min(vt))::float8, 0) AS waited
+    -- Postgres before 17 takes nothing from infinity.
+    SELECT count(*) AS visible, min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest,
+           coalesce(extract(epoch FROM statement_timestamp() - min(vt) FILTER (WHERE isfinite(vt)))::float8, 0)
+               AS waited
     FROM (
         SELECT enqueued_at, vt FROM {table} AS held
         WHERE vt <= statement_timestamp() AND <<matches>>
@@ -537,7 +549,7 @@ CROSS JOIN LATERAL (
     ) AS matching
 ) AS seen
 CROSS JOIN (
-    SELECT extract(epoch FROM least(min(vt), statement_timestamp() + interval '1 day')
+    SELECT extract(epoch FROM least(min(vt), statement_timestamp() + interval '24 hours')
                               - statement_timestamp())::float8 AS next_in,
            EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(quoted_table)s) AND tgenabled <> 'D'
                    AND tgname = ANY (%(announcers)s::text[])) AS announced
@@ -597,36 +609,59 @@ WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
 
 -- release_each --
--- Give back failed messages, each after a delay of its own, if nobody else has read them since. An earlier
--- time than the timeout's is announced to waiters.
+-- Give back messages, each after a delay of its own, if nobody else has read them since. Of those that nobody
+-- has tried, the header `untried` counts it. An earlier time than the timeout's is announced to waiters.
 UPDATE {table} AS held
-SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds))
+SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds)),
+    headers = CASE WHEN was.untried AND coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
+                   THEN coalesce(nullif(held.headers, 'null'), '{{}}') || jsonb_build_object(
+                       'untried', least(held.read_ct - <<tries>> + 1, held.read_ct))
+                   ELSE held.headers END
 FROM (
-    SELECT msg_id, held.vt, fence.seconds, fence.instant FROM {table} AS held
-    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[]))
-         AS fence (msg_id, read_ct, enqueued_at, seconds, instant) USING (msg_id)
+    SELECT msg_id, held.vt, fence.seconds, fence.instant, fence.untried FROM {table} AS held
+    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::boolean[]))
+         AS fence (msg_id, read_ct, enqueued_at, seconds, instant, untried) USING (msg_id)
     WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was
 WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
 
+-- settled --
+-- Of messages that an ack did not find: those that an earlier attempt of it must have settled, its answer lost.
+-- They are in the archive as they were read, or are gone where they were not to be archived.
+SELECT fence.msg_id FROM <<fences>> AS fence (msg_id, read_ct, enqueued_at)
+WHERE CASE WHEN %(archived)s
+           THEN EXISTS (SELECT FROM {archive} AS held WHERE held.msg_id = fence.msg_id AND <<is_ours>>)
+           ELSE NOT EXISTS (SELECT FROM {table} AS held WHERE held.msg_id = fence.msg_id) END;
+
 -- dead_letter --
 -- Move messages into the dead letter queue, if nobody else has read them since. Where they come from and
--- why they died is in the header `dead_letter`.
+-- why they died is in the header `dead_letter`. So is their dedup key where a unique index might refuse it: the
+-- same key may die more than once.
 WITH taken AS (
     DELETE FROM {table} AS held
-    USING ROWS FROM (<<fences>>, unnest(%(reasons)s::text[]))
+    USING ROWS FROM (<<fences>>, unnest(%(reasons)b::text[]))
           AS fence (msg_id, read_ct, enqueued_at, reason)
     WHERE held.msg_id = fence.msg_id AND <<is_ours>>
-    RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, held.headers, fence.reason
+    RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, fence.reason,
+              CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - 'untried' ELSE '{{}}' END AS headers
+), letter AS (
+    SELECT msg_id, message, headers,
+           EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%(quoted_dead_letters)s)
+                   AND indisunique AND NOT indisprimary) AS guarded,
+           coalesce(headers -> 'dedup_key', headers -> 'dead_letter' -> 'dedup_key') AS dedup_key,
+           jsonb_build_object('queue', %(queue_name)s::text, 'msg_id', msg_id, 'read_ct', read_ct,
+                              'enqueued_at', to_char(enqueued_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.USZ'),
+                              'reason', reason) AS of
+    FROM taken
 ), moved AS (
     INSERT INTO {dead_letters} (vt, message, headers)
     SELECT clock_timestamp(), message,
-           CASE WHEN jsonb_typeof(headers) = 'object' THEN headers ELSE '{{}}' END
-               || jsonb_build_object('dead_letter', jsonb_build_object(
-                   'queue', %(queue_name)s::text, 'msg_id', msg_id, 'read_ct', read_ct,
-                   'enqueued_at', enqueued_at, 'reason', reason))
-    FROM taken ORDER BY msg_id
+           CASE WHEN guarded THEN headers - 'dedup_key' ELSE headers END
+               || jsonb_build_object('dead_letter', of || CASE
+                   WHEN dedup_key IS NULL OR (headers ? 'dedup_key' AND NOT guarded) THEN '{{}}'
+                   ELSE jsonb_build_object('dedup_key', dedup_key) END)
+    FROM letter ORDER BY msg_id
 )
 SELECT msg_id FROM taken ORDER BY msg_id;
 
@@ -645,9 +680,17 @@ WITH chosen AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
     SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
-           coalesce((headers -> 'dead_letter' ->> 'enqueued_at')::timestamptz, clock_timestamp()),
+           -- Anybody may write that header; a path, unlike a cast, fails for no value.
+           least(greatest((jsonb_path_query_first_tz(
+               headers, '$.dead_letter.enqueued_at.datetime() ? (@.type() == "timestamp with time zone")', '{{}}', true
+           ) #>> '{{}}')::timestamptz, 'epoch'), clock_timestamp()),
            message,
-           CASE WHEN jsonb_typeof(headers) = 'object' THEN nullif(headers - 'dead_letter', '{{}}') ELSE headers END
+           CASE WHEN jsonb_typeof(headers) = 'object'
+                THEN nullif(headers - 'dead_letter' || CASE WHEN headers -> 'dead_letter' ->> 'dedup_key' IS NULL
+                                THEN '{{}}'
+                                ELSE jsonb_build_object('dedup_key', headers -> 'dead_letter' -> 'dedup_key') END,
+                            '{{}}')
+                ELSE headers END
     FROM fresh ORDER BY new_id
     ON CONFLICT DO NOTHING
     RETURNING msg_id
@@ -668,7 +711,7 @@ WITH chosen AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
     SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
-           enqueued_at, message, headers
+           enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - 'untried' ELSE headers END
     FROM fresh ORDER BY new_id
     ON CONFLICT DO NOTHING
     RETURNING msg_id
@@ -790,10 +833,11 @@ SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
 WHERE namespace = %(namespace)s;
 
 -- turn_back --
--- The clock went back: what lies further ahead than any tick would look is open again from now on.
+-- The clock went back: what lies further ahead than any tick would look is open again from now on. Of a job
+-- that was paused since, only its next slot still tells how far it was.
 WITH jobs AS (
     UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
-    WHERE namespace = %(namespace)s AND watermark > %(horizon)s
+    WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond') > %(horizon)s
 )
 UPDATE airflow_pgmq.namespaces SET horizon = %(now)s
 WHERE namespace = %(namespace)s;
@@ -994,8 +1038,7 @@ ORDER BY job.namespace, job.name;
 -- The rows of a query as messages, without keys.
 WITH sent AS (
     INSERT INTO {table} (vt, message, headers)
-    SELECT coalesce((doc ->> 'visible_at')::timestamptz,
-                    statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')),
+    SELECT <<row_vt>>,
            CASE WHEN doc ? 'message' THEN doc -> 'message'
                 ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
            nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}'), '{{}}')
@@ -1022,8 +1065,7 @@ WITH mark AS MATERIALIZED (
     SELECT ordered.*, nextval(%(pgmq_sequence)s::regclass) AS msg_id
     FROM (
         SELECT key, doc,
-               coalesce((doc ->> 'visible_at')::timestamptz,
-                        statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')) AS vt
+               <<row_vt>> AS vt
         FROM (
             SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input
         ) AS numbered
@@ -1064,6 +1106,7 @@ WITH mark AS MATERIALIZED (
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
+       (SELECT count(*) FROM claimed) + (SELECT count(*) FROM fresh WHERE key IS NULL) AS expected,
        (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key, EXISTS (SELECT FROM mark) AS settled;
 
 -- send_query_queued --
@@ -1088,8 +1131,7 @@ WITH input AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT msg_id,
-           coalesce((doc ->> 'visible_at')::timestamptz,
-                    statement_timestamp() + coalesce((doc ->> 'delay')::interval, interval '0')),
+           <<row_vt>>,
            CASE WHEN doc ? 'message' THEN doc -> 'message'
                 ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
            nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
@@ -1120,12 +1162,34 @@ SELECT {columns} FROM (
 ) AS records
 ON CONFLICT DO NOTHING;
 
+-- make_batch --
+-- The batch for a statement of the user's, in a table of the session's own that a commit empties.
+CREATE TEMPORARY TABLE airflow_pgmq_batch (
+    msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb, headers jsonb
+) ON COMMIT DELETE ROWS;
+
+-- lend_batch --
+-- The same for one transaction only, where a pooler lends the session.
+CREATE TEMPORARY TABLE airflow_pgmq_batch (
+    msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb, headers jsonb
+) ON COMMIT DROP;
+
+-- show_batch --
+-- The name under which the statement reads it. OFFSET makes a view that cannot be written to: what a statement
+-- would write into a table of the same name must not vanish here.
+CREATE TEMPORARY VIEW messages AS
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM pg_temp.airflow_pgmq_batch OFFSET 0;
+
+-- fill_batch --
+-- Copy messages into it.
+INSERT INTO pg_temp.airflow_pgmq_batch
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
+WHERE msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY msg_id
+RETURNING to_regclass('messages') = to_regclass('pg_temp.messages') AS is_first;
+
 -- with_messages --
--- A statement of the user's that sees a batch as the table `messages`.
-WITH {recursive} messages AS (
-    SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
-    WHERE msg_id = ANY (%(pgmq_msg_ids)s::bigint[])
-){statement};
+-- A statement of the user's that reads the batch as `messages`.
+{statement};
 
 -- queue_tables --
 -- Every queue with what catalogue and statistics say of its table and archive. Reads no queue, and waits for
@@ -1284,7 +1348,9 @@ SELECT clock_timestamp() AS now, current_user::text AS role, current_database():
        (SELECT extversion FROM pg_extension WHERE extname = 'pgmq') AS pgmq_version,
        EXISTS (SELECT FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
                WHERE nspname = 'pgmq' AND proname = 'send'
-                   AND oidvectortypes(proargtypes) = 'text, jsonb, jsonb, timestamp with time zone') AS headers,
+                   -- Not by their names, which quote_all_identifiers changes.
+                   AND pronargs = 4 AND (proargtypes[0], proargtypes[1], proargtypes[2], proargtypes[3])
+                       = ('text'::regtype, 'jsonb'::regtype, 'jsonb'::regtype, 'timestamptz'::regtype)) AS headers,
        CASE WHEN EXISTS (SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
                          WHERE nspname = 'airflow_pgmq' AND relname = 'migrations')
             THEN nullif((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
@@ -1310,6 +1376,48 @@ WHERE NOT CASE there.kind
     ELSE has_table_privilege(there.oid, wanted.privilege)
 END
 ORDER BY wanted.position, there.name;
+
+-- examine_policies --
+-- Commands on tables of PGMQ's and ours that row level security does not leave wholly to the role; whether some
+-- rows pass, and the restrictive policies that no other policy opens.
+SELECT n.nspname::text AS schema, c.relname::text AS name, command.privilege,
+       coalesce(bool_or(policy.permissive), false) AS partly,
+       coalesce(array_agg(policy.name) FILTER (WHERE NOT policy.permissive AND NOT policy.open), '{{}}') AS restrictive
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN (VALUES ('SELECT', 'r'), ('INSERT', 'a'), ('UPDATE', 'w'), ('DELETE', 'd')) AS command (privilege, code)
+LEFT JOIN LATERAL (
+    SELECT polname::text AS name, polpermissive AS permissive, CASE command.code
+               WHEN 'a' THEN coalesce(checked, qual) = 'true'
+               WHEN 'w' THEN qual = 'true' AND coalesce(checked, 'true') = 'true'
+               ELSE qual = 'true' END AS open
+    FROM (
+        SELECT *, pg_get_expr(polqual, polrelid) AS qual, pg_get_expr(polwithcheck, polrelid) AS checked
+        FROM pg_policy WHERE polrelid = c.oid AND polcmd::text IN ('*', command.code)
+    ) AS said
+    WHERE EXISTS (SELECT FROM unnest(polroles) AS member WHERE member = 0 OR pg_has_role(member, 'USAGE'))
+) AS policy ON true
+WHERE n.nspname IN ('pgmq', 'airflow_pgmq') AND c.relrowsecurity AND NOT c.relispartition
+    AND row_security_active(c.oid)
+GROUP BY 1, 2, 3
+HAVING NOT coalesce(bool_or(policy.permissive AND policy.open), false)
+    OR coalesce(bool_or(NOT policy.permissive AND NOT policy.open), false)
+ORDER BY 1, 2, 3;
+
+-- examine_settings --
+-- What a new session of the role begins with, and whether role or database say so.
+SELECT s.name, s.reset_val AS value, coalesce(origin.of_role, false) AS of_role,
+       coalesce(origin.in_database, false) AS in_database
+FROM pg_settings AS s
+LEFT JOIN LATERAL (
+    SELECT setrole <> 0 AS of_role, setdatabase <> 0 AS in_database
+    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS said
+    WHERE split_part(said, '=', 1) = s.name
+        AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+        AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    ORDER BY (setrole <> 0 AND setdatabase <> 0) DESC, (setrole <> 0) DESC, (setdatabase <> 0) DESC LIMIT 1
+) AS origin ON true
+WHERE s.name = ANY (%(names)s::text[])
+ORDER BY s.name;
 
 -- examine_queues --
 -- Tables of queues by name: whether they can have and have the index of 'queued', and what announces inserts.
@@ -1503,12 +1611,10 @@ FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
 WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" AND known.slot = repeat.slot;
 
 -- short_locks --
--- Whoever looks does not queue behind a lock, where everybody else would queue behind them.
-SELECT set_config('lock_timeout', %(wait)s, true);
-
--- short_statements --
--- Nor waits for long for one queue among many.
-SELECT set_config('statement_timeout', %(limit)s, true);
+-- Whoever looks does not queue behind a lock, where everybody else would queue behind them, and does not keep
+-- the server busy for long.
+SELECT set_config('lock_timeout', %(wait)s, true),
+       set_config('statement_timeout', coalesce(%(limit)s, current_setting('statement_timeout')), true);
 
 -- may_sample --
 -- Whether this role may keep samples.

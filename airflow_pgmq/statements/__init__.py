@@ -22,6 +22,7 @@ R = TypeVar("R")
 _NAMES = re.compile(r"(%\(|(?<!\{)\{)(\w+)(\)|\})")
 
 Flow: TypeAlias = Generator["Statement[Any]", Any, T]
+Work: TypeAlias = "Statement[T] | Flow[T]"
 
 
 def nothing(rows: Sequence[Row]) -> None:
@@ -42,6 +43,8 @@ class Statement(Generic[T]):
     columns: tuple[str, ...] = ()
     #: SQL of the user's own, for the braces of that name.
     fragments: Mapping[str, str] = field(default_factory=dict)
+    #: Sets what holds for the rest of the transaction, so it is not run in a caller's.
+    is_limit: bool = False
     #: SQL that is not in `queries.sql`: a migration, PGMQ's own installer, several queries in one.
     script: str | None = None
 

@@ -9,10 +9,10 @@ from typing import Any
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consuming import Policy
-from airflow_pgmq.core.messages import Message, Row, fences
+from airflow_pgmq.core.messages import Message, Remark, Row, fences
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.errors import InvalidMessage, InvalidName, PermissionDenied, QueueNotFound
-from airflow_pgmq.statements import Flow, Statement, column, on_queue, queues, reading
+from airflow_pgmq.statements import Flow, Statement, Work, column, on_queue, queues, reading
 
 
 def read(policy: Policy) -> Statement[list[Message]]:
@@ -45,8 +45,52 @@ def prepare(policy: Policy) -> Flow[bool]:
     return made
 
 
-def settle(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list[int]]]:
-    """What to run so that every message has its outcome: at most one statement of each kind, acks first."""
+def settle(policy: Policy, decided: Sequence[Decided], *, again: bool = False) -> Work[list[int]]:
+    """Give every message its outcome; the ids that were ours.
+
+    :param again: whether an attempt before may have done it, its answer lost
+    """
+    statements = _outcomes(policy, decided)
+    if len(statements) == 1 and not again:
+        # By itself a transaction, in one round trip.
+        return statements[0]
+    return _settle(policy, decided, statements, again)
+
+
+def _settle(
+    policy: Policy, decided: Sequence[Decided], statements: Sequence[Statement[list[int]]], again: bool
+) -> Flow[list[int]]:
+    done: list[int] = []
+    for statement in statements:
+        done += yield statement
+    if again:
+        done += yield from _settled(policy, [each for each in decided if each[0].msg_id not in set(done)])
+        # Whoever has read them since has them because we gave them back.
+        done += [message.msg_id for message, outcome in decided if outcome.kind == "retry"]
+    return done
+
+
+def _settled(policy: Policy, decided: Sequence[Decided]) -> Flow[list[int]]:
+    """Of acked and dead messages that are not in the queue as we read them: those that went our way."""
+    found: list[int] = []
+    for kind, archived in (("ack", policy.ack == "archive"), ("dead", False)):
+        if messages := [message for message, outcome in decided if outcome.kind == kind]:
+            found += yield reading.settled(policy.queue_name, messages, archived=archived)
+    return found
+
+
+def stands(policy: Policy, decided: Sequence[Decided]) -> Flow[bool]:
+    """Whether a transaction that settled messages was committed, its answer lost; retries tell nothing."""
+    final = [(message, outcome) for message, outcome in decided if outcome.kind != "retry"]
+    messages = [message for message, _ in final]
+    # Waits for a transaction that the server has not ended yet: it holds these rows.
+    if not final or (yield reading.set_vt(policy.queue_name, messages, policy.visibility_timeout)):
+        return False
+    return bool((yield from _settled(policy, final)))
+
+
+def _outcomes(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list[int]]]:
+    """At most one statement of each kind, acks first."""
     acked = [message for message, outcome in decided if outcome.kind == "ack"]
     retried = [(message, outcome.delay) for message, outcome in decided if outcome.kind == "retry"]
     dead = [(message, outcome.reason) for message, outcome in decided if outcome.kind == "dead"]
@@ -70,9 +114,12 @@ def ack(policy: Policy, messages: Sequence[Message]) -> Statement[list[int]]:
 
 
 def release_each(
-    queue_name: str, messages: Sequence[Message], delays: Sequence[Delay]
+    queue_name: str,
+    messages: reading.Messages,
+    delays: Sequence[Delay],
+    untried: Sequence[bool] | None = None,
 ) -> Statement[list[int]]:
-    """Give messages back, each after a delay of its own."""
+    """Give messages back, each after a delay of its own; those that nobody has tried lose no try by it."""
     at = [parse_delay(delay) for delay in delays]
     return on_queue(
         "release_each",
@@ -82,6 +129,7 @@ def release_each(
         **fences(messages)._asdict(),
         seconds=[0.0 if isinstance(each, datetime) else each for each in at],
         instants=[each if isinstance(each, datetime) else None for each in at],
+        untried=[False] * len(at) if untried is None else list(untried),
     )
 
 
@@ -95,12 +143,25 @@ def dead_letter(
     reasons = [reasons] * len(held.msg_ids) if isinstance(reasons, str) else list(reasons)
     return Statement(
         "dead_letter",
-        {"queue_name": queue_name, **held._asdict(), "reasons": reasons},
+        {
+            "queue_name": queue_name,
+            "quoted_dead_letters": names.quoted(*names.table(dead_letter_queue)),
+            **held._asdict(),
+            "reasons": list(map(Remark, reasons)),
+        },
         {"table": names.table(queue_name), "dead_letters": names.table(dead_letter_queue)},
         column("msg_id"),
         # A missing table is that one: the source was read from before.
         dead_letter_queue,
     )
+
+
+def buried(
+    queue_name: str, dead_letter_queue: str, messages: reading.Messages, reason: str, *, again: bool
+) -> Work[list[int]]:
+    """The same, where an attempt before may have done it, its answer lost."""
+    statement = dead_letter(queue_name, dead_letter_queue, messages, reason)
+    return reading.settle_again(statement, queue_name, messages, archived=False) if again else statement
 
 
 def requeue(

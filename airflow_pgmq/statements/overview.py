@@ -101,9 +101,7 @@ def _count(table: Table, how: How) -> Statement[Any]:
 
 def briefly(statement: Statement[T], patience: str = PATIENCE, limit: str | None = None) -> Flow[T]:
     """Run it, and give up soon where somebody holds a table for himself, or where it takes long."""
-    yield Statement("short_locks", {"wait": patience})
-    if limit is not None:
-        yield Statement("short_statements", {"limit": limit})
+    yield Statement("short_locks", {"wait": patience, "limit": limit}, is_limit=True)
     answer: T = yield statement
     return answer
 

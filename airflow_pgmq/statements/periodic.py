@@ -165,7 +165,7 @@ def send(
         return on_queue(
             "send_slots",
             queue_name,
-            lambda rows: _claims(rows, positions),
+            lambda rows: _claims(queue_name, rows, positions),
             namespace=namespace,
             names=[items[position].job.name for position in positions],
             slots=[items[position].slot for position in positions],
@@ -184,8 +184,8 @@ def send(
     return claims
 
 
-def _claims(rows: Sequence[Row], positions: Sequence[int]) -> dict[int, Claim] | None:
-    if sending.is_unsettled(rows):
+def _claims(queue_name: str, rows: Sequence[Row], positions: Sequence[int]) -> dict[int, Claim] | None:
+    if not sending.is_answer(queue_name, rows):
         return None
     return {
         positions[place - 1]: (row["status"], msg_id, row["first_at"])

@@ -7,8 +7,9 @@ from typing import Any
 
 from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.batch import Delay, parse_delay
+from airflow_pgmq.core.consuming import Ack
 from airflow_pgmq.core.messages import Message, Reference, Row, fences
-from airflow_pgmq.statements import Statement, column, on_queue, scalar
+from airflow_pgmq.statements import Flow, Statement, Work, column, on_queue, scalar
 
 Messages = Reference | Iterable[Reference]
 
@@ -84,6 +85,35 @@ def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
 def delete(queue_name: str, messages: Messages) -> Statement[list[int]]:
     """Delete messages; the ids that were ours."""
     return _ack("delete", queue_name, messages)
+
+
+def acked(queue_name: str, messages: Messages, ack: Ack, *, again: bool = False) -> Work[list[int]]:
+    """Archive or delete messages; the ids that were ours.
+
+    :param again: whether an attempt before may have done it, its answer lost
+    """
+    statement = archive(queue_name, messages) if ack == "archive" else delete(queue_name, messages)
+    return settle_again(statement, queue_name, messages, archived=ack == "archive") if again else statement
+
+
+def settle_again(
+    statement: Statement[list[int]], queue_name: str, messages: Messages, *, archived: bool
+) -> Flow[list[int]]:
+    """Run it, and add the ids of what an attempt before has settled."""
+    done: list[int] = yield statement
+    found: list[int] = yield settled(queue_name, messages, archived=archived)
+    return [*done, *sorted(set(found) - set(done))]
+
+
+def settled(queue_name: str, messages: Messages, *, archived: bool) -> Statement[list[int]]:
+    """Of messages that are not in the queue as we had read them: those that we must have settled before."""
+    return Statement(
+        "settled",
+        {**fences(messages)._asdict(), "archived": archived},
+        {"table": names.table(queue_name), "archive": names.table(queue_name, "a")},
+        column("msg_id"),
+        queue_name,
+    )
 
 
 def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[int]]:

@@ -31,9 +31,15 @@ def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
     return on_queue(
         "send_plain",
         queue_name,
-        lambda rows: [SendResult("sent", row["msg_id"]) for row in rows],
+        lambda rows: _sent(queue_name, rows, len(batch)),
         **columns(batch),
     )
+
+
+def _sent(queue_name: str, rows: Sequence[Row], expected: int) -> list[SendResult]:
+    if len(rows) < expected:
+        raise NotSent(queue_name, expected - len(rows))
+    return [SendResult("sent", row["msg_id"]) for row in rows]
 
 
 def keyed(
@@ -133,17 +139,21 @@ def _claim(
     keys = batch.keys or []
     params = {**columns(batch), "sequence": names.sequence(queue_name)}
     if scope == "queued":
-        return on_queue("send_queued", queue_name, _claims, keys=keys, **params)
+        return on_queue(
+            "send_queued", queue_name, lambda rows: _claims(queue_name, rows), keys=keys, **params
+        )
     params |= {"window": window, "code": code(), "relation": incarnations.relation(queue_name)}
     lines = "\n".join(keys)
     # A key with a line break of its own would be two.
     if optimistic and lines.count("\n") == len(keys) - 1:
-        return on_queue("send_new", queue_name, lambda rows: _new_claims(rows, keys), lines=lines, **params)
-    return on_queue("send_once", queue_name, _claims, keys=keys, **params)
+        return on_queue(
+            "send_new", queue_name, lambda rows: _new_claims(queue_name, rows, keys), lines=lines, **params
+        )
+    return on_queue("send_once", queue_name, lambda rows: _claims(queue_name, rows), keys=keys, **params)
 
 
-def _claims(rows: Sequence[Row]) -> dict[str, Claim] | None:
-    if is_unsettled(rows):
+def _claims(queue_name: str, rows: Sequence[Row]) -> dict[str, Claim] | None:
+    if not is_answer(queue_name, rows):
         return None
     return {
         key: (row["status"], msg_id, row["first_at"])
@@ -152,16 +162,24 @@ def _claims(rows: Sequence[Row]) -> dict[str, Claim] | None:
     }
 
 
-def is_unsettled(rows: Sequence[Row]) -> bool:
-    """Whether nothing was claimed, because the queue is not the one that is known."""
-    return any(row["status"] == "unsettled" for row in rows)
+def is_answer(queue_name: str, rows: Sequence[Row]) -> bool:
+    """Whether a claim was made; not so where the queue is not the one that is known.
+
+    :raises NotSent: what was claimed has not become messages
+    """
+    for row in rows:
+        if row["status"] == "unsettled":
+            return False
+        if row["status"] == "sent" and row["stored"] < len(row["msg_ids"]):
+            raise NotSent(queue_name, len(row["msg_ids"]) - row["stored"])
+    return True
 
 
-def _new_claims(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Claim] | None:
+def _new_claims(queue_name: str, rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Claim] | None:
     """Keys that were free come back as ids alone, in their order: they are most of the answer."""
-    claims = _claims([row for row in rows if row["status"] != "sent"])
-    if claims is None:
+    if not is_answer(queue_name, rows):
         return None
+    claims = _claims(queue_name, [row for row in rows if row["status"] == "duplicate"]) or {}
     for row in rows:
         if row["status"] == "sent":
             free = [key for key in keys if key not in claims] if claims else keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -13,6 +13,9 @@ from airflow_pgmq.statements.watching import Arrived, Ask, Seen
 #: Seconds between looks that nothing asked for: where inserts are announced and heard, and where not.
 SLOW_POLL = 60.0
 FAST_POLL = 5.0
+
+#: Seconds until a queue is looked at again that somebody held for himself.
+LOCKED_POLL = 1.0
 
 #: PGMQ's own trigger keeps silent for 250 ms after each notification, so what came then is looked for.
 AFTER_THROTTLE = 0.3
@@ -180,6 +183,11 @@ class Demand:
                 queue.look_at = min(queue.look_at, now + AGAIN)
         for name in {ask.queue_name for ask in seen} & self.queues.keys():
             self.queues[name].poll_at = now + self.queues[name].poll_interval(hears)
+
+    def put_off(self, queue_names: Iterable[str], now: float) -> None:
+        """These could not be looked at; they will be soon."""
+        for name in self.queues.keys() & set(queue_names):
+            self.queues[name].poll_at = now + LOCKED_POLL
 
     def waiters(self, ask: Ask | None = None) -> Iterator[Waiter]:
         """Those who wait for something, or for anything."""

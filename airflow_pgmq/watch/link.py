@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from airflow_pgmq.client import AsyncConnection, connect_async
+from airflow_pgmq.core.limits import Limits
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ GOOD_AFTER = 10.0
 
 #: How long the end waits for connections that are being opened; a server that is there needs much less.
 SETTLING_TIME = 1.0
+
+#: Less than the readers' patience: who looks at many queues must not stand in line for one.
+LIMITS = Limits(lock=2)
 
 Refresh = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -43,7 +47,7 @@ class Link:
                 self.arguments = await self._refresh()
             except Exception as exc:
                 log.debug("%s: the connection could not be looked up again: %s", self.name, exc)
-        opening = asyncio.create_task(connect_async(self.arguments))
+        opening = asyncio.create_task(connect_async(self.arguments, LIMITS))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
         try:

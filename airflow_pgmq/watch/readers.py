@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from airflow_pgmq.client import OUTAGES, AsyncConnection, Work, arun
+from airflow_pgmq.client import OUTAGES, AsyncConnection, LockNotAvailable, arun
+from airflow_pgmq.statements import Work
 from airflow_pgmq.watch.ear import sever
 from airflow_pgmq.watch.link import Backoff, Link
 
@@ -33,10 +34,12 @@ class Readers:
             self._idle.put_nowait(place)
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, work: Work[T] | Callable[[], Work[T]]) -> T:
+    async def run(self, work: Work[T] | Callable[[], Work[T]], *, waits_for_locks: bool = True) -> T:
         """Run as one transaction; after an outage again, unless it is a flow that cannot be begun anew.
 
         Who is cancelled leaves at once; work that had begun is ended without him.
+
+        :param waits_for_locks: whether a lock that others hold for too long is an outage, too
         """
         while True:
             await asyncio.sleep(max(0.0, self._resume_at - asyncio.get_running_loop().time()))
@@ -48,6 +51,8 @@ class Readers:
             try:
                 return await asyncio.shield(task)
             except OUTAGES as exc:
+                if isinstance(exc, LockNotAvailable) and not waits_for_locks:
+                    raise
                 # A connection that was lost while it was idle says nothing about the server.
                 if fresh:
                     self._link.lost("readers", exc)
@@ -76,6 +81,8 @@ class Readers:
             if place.connection is None:
                 place.connection = await self._link.connect()
             result = await arun(work, place.connection)
+        except LockNotAvailable:
+            raise
         except (*OUTAGES, asyncio.CancelledError):
             await place.drop()
             raise

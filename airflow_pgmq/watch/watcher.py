@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from math import isfinite
 from typing import Any, TypeVar
 
-from airflow_pgmq.client import DriverError, Work
 from airflow_pgmq.core import names
 from airflow_pgmq.errors import InvalidMessage, PgmqError
-from airflow_pgmq.statements import watching
-from airflow_pgmq.statements.watching import Ask, Seen
+from airflow_pgmq.statements import Work, watching
+from airflow_pgmq.statements.watching import Ask
 from airflow_pgmq.watch.demand import Demand, Visible, Waiter
 from airflow_pgmq.watch.link import Link
 from airflow_pgmq.watch.listener import Listener
+from airflow_pgmq.watch.looking import Looker
 from airflow_pgmq.watch.readers import Readers
 
 T = TypeVar("T")
@@ -128,6 +128,7 @@ class Watcher:
     def _renew(self) -> None:
         self._wake = asyncio.Event()
         self._readers = Readers(self.link)
+        self._looker = Looker(self._readers)
         self._listener = Listener(self.link, self._readers, self._on_announcement)
         self._follow()
 
@@ -173,24 +174,11 @@ class Watcher:
     async def _look(self, queue_names: list[str]) -> None:
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
-        seen, mistakes = await self._ask(self._demand.limits(queue_names, asked_at))
-        self._demand.answer(seen, asked_at, loop.time(), self._listener.hears)
-        for ask, mistake in mistakes.items():
+        found = await self._looker.look(self._demand.limits(queue_names, asked_at))
+        self._demand.answer(found.seen, asked_at, loop.time(), self._listener.hears)
+        self._demand.put_off(found.locked, loop.time())
+        for ask, mistake in found.mistakes.items():
             self._fail(self._demand.waiters(ask), mistake)
-
-    async def _ask(self, limits: Mapping[Ask, int]) -> tuple[dict[Ask, Seen], dict[Ask, Exception]]:
-        """Ask for everything in one statement; if that is refused, in halves, to find what is wrong."""
-        if not limits:
-            return {}, {}
-        try:
-            return await self._readers.run(watching.look(limits)), {}
-        except (PgmqError, DriverError) as exc:
-            if len(limits) == 1:
-                return {}, dict.fromkeys(limits, exc)
-        items = list(limits.items())
-        halves = [dict(items[: len(items) // 2]), dict(items[len(items) // 2 :])]
-        (seen, mistakes), (more_seen, more_mistakes) = [await self._ask(half) for half in halves]
-        return seen | more_seen, mistakes | more_mistakes
 
     @staticmethod
     def _fail(waiters: Iterable[Waiter], reason: BaseException) -> None:

@@ -90,6 +90,36 @@ def test_a_late_ack_is_refused(hook: PgmqHook, database: Database) -> None:
     assert archived(database) == []
 
 
+@pytest.mark.parametrize("ack", ["archive", "delete"])
+def test_a_task_whose_first_try_ended_after_its_ack_has_lost_nothing(
+    hook: PgmqHook, run_dag: Run, ack: Any
+) -> None:
+    hook.send("q", "a")
+    (message,) = hook.read("q")
+    ended = []
+
+    class Ends(PgmqAckOperator):
+        def _apply(self, *args: Any) -> list[int]:
+            done = super()._apply(*args)
+            if not ended:
+                ended.append(done)
+                raise ConnectionError("after the commit")
+            return done
+
+    with DAG("again", schedule=None) as dag:
+        Ends(
+            task_id="t",
+            queue_name="q",
+            messages=[message.as_dict()],
+            ack=ack,
+            fail_on_lost=True,
+            retries=1,
+            retry_delay=timedelta(0),
+        )
+    assert run_dag(dag).xcom("t") == [1]
+    assert ended == [[1]]
+
+
 def test_nothing_and_texts_instead_of_messages(hook: PgmqHook) -> None:
     assert PgmqAckOperator(task_id="t", queue_name="q", messages=None).execute({}) == []
     with pytest.raises(InvalidMessage, match="output"):

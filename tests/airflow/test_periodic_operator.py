@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
+import pendulum
 import pytest
 from airflow.sdk import DAG
+from airflow.timetables.base import TimeRestriction
+from airflow.timetables.trigger import CronTriggerTimetable
 
 from airflow_pgmq.core import slots
-from airflow_pgmq.errors import InvalidJobs, PgmqError
+from airflow_pgmq.errors import InvalidJobs, PgmqError, PgmqWarning
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
+from airflow_pgmq.operators.periodic import _interval
 from tests.fixtures.airflow import FinishedRun
 
 JOBS = [
@@ -76,12 +81,78 @@ def test_a_backfill_of_a_plain_cron_covers_the_time_since_the_run_before(hook: P
     assert operator.execute(backfill_context(at, at, schedule="* * * * *"))["sent"] == 1 + 6
 
 
-def backfill_context(start: datetime, end: datetime, schedule: Any = None) -> Any:
-    run = SimpleNamespace(
+@pytest.mark.parametrize(
+    ("zone", "hour"),
+    [("Asia/Kolkata", "12:30"), ("Asia/Kathmandu", "12:15"), ("Australia/Lord_Howe", "12:00")],
+)
+def test_a_backfill_of_a_plain_cron_covers_the_whole_hour_of_the_dags_own_zone(
+    hook: PgmqHook, zone: str, hour: str
+) -> None:
+    """An hour of these zones starts within an hour of UTC."""
+    at = datetime.fromisoformat(f"2026-11-20T{hour}:00+00:00")
+    operator = PgmqPeriodicOperator(task_id="tick", jobs=JOBS[:1], namespace="past")
+    assert operator.execute(backfill_context(at, at, schedule="0 * * * *", zone=zone))["sent"] == 60
+
+
+@pytest.mark.parametrize(
+    ("cron", "days"),
+    [
+        ("0 * * * *", 1),
+        ("*/30 * * * *", 1),
+        ("30 2 * * *", 3),
+        ("*/20 1-3 * * *", 2),
+        ("0 */2 * * *", 1),
+        ("@daily", 3),
+        ("15 1 * * sun", 8),
+    ],
+)
+@pytest.mark.parametrize(
+    ("zone", "changes"),
+    [
+        ("Asia/Kolkata", ["2026-03-01"]),
+        ("Asia/Kathmandu", ["2026-03-01"]),
+        ("Australia/Lord_Howe", ["2026-04-05", "2026-10-04"]),
+        ("Europe/Berlin", ["2026-03-29", "2026-10-25"]),
+        ("America/Havana", ["2026-03-08", "2026-11-01"]),
+    ],
+)
+def test_backfill_runs_of_a_plain_cron_leave_no_time_between_them(
+    cron: str, days: int, zone: str, changes: list[str]
+) -> None:
+    """They may overlap where clocks change, as Airflow's runs are not where our slots are then."""
+    timetable = CronTriggerTimetable(cron, timezone=zone)
+    for change in changes:
+        at = pendulum.parse(change, tz=zone)
+        dag = DAG("d", schedule=cron, start_date=at.subtract(days=days))
+        bounds = TimeRestriction(dag.start_date, at.add(days=days + 1), catchup=True)
+        covered = last = None
+        while info := timetable.next_dagrun_info(last_automated_data_interval=last, restriction=bounds):
+            last = info.data_interval
+            begin, end = _interval({"dag_run": backfill_run(last.start, last.end), "dag": dag})
+            assert end == info.run_after
+            assert begin < end
+            assert covered is None or begin <= covered
+            covered = end
+        assert covered is not None
+
+
+@pytest.mark.parametrize("schedule", [None, "@once", "@continuous", timedelta(hours=1)])
+def test_a_backfill_of_a_schedule_that_is_no_cron_says_how_to_have_an_interval(schedule: Any) -> None:
+    at = datetime(2026, 11, 20, 12, 10, tzinfo=timezone.utc)
+    with pytest.raises(PgmqError, match="CronTriggerTimetable"):
+        _interval(backfill_context(at, at, schedule=schedule))
+
+
+def backfill_run(start: datetime, end: datetime) -> Any:
+    return SimpleNamespace(
         run_type="backfill", data_interval_start=start, data_interval_end=end, logical_date=end
     )
+
+
+def backfill_context(start: datetime, end: datetime, schedule: Any = None, zone: str = "UTC") -> Any:
     ti = SimpleNamespace(dag_id="d", task_id="tick", run_id="backfill__1", map_index=-1)
-    return {"dag_run": run, "ti": ti, "dag": SimpleNamespace(schedule=schedule)}
+    dag = SimpleNamespace(schedule=schedule, timezone=pendulum.timezone(zone))
+    return {"dag_run": backfill_run(start, end), "ti": ti, "dag": dag}
 
 
 def test_all_problems_of_all_jobs_show_at_dag_parse() -> None:
@@ -97,6 +168,16 @@ def test_all_problems_of_all_jobs_show_at_dag_parse() -> None:
     assert set(caught.value.problems) == {"a", "b"}
     assert len(caught.value.problems["a"]) == 2
     assert "NaN" in str(caught.value) or "nan" in str(caught.value)
+
+
+def test_a_cron_that_looks_as_if_its_seconds_came_first_is_warned_of_at_dag_parse() -> None:
+    job = PeriodicJob(name="quartz", cron="0 0 6 * * 1-5", queue_name="q")
+    with pytest.warns(PgmqWarning, match=r"job 'quartz': cron '0 0 6 \* \* 1-5' makes sense") as caught:
+        PgmqPeriodicOperator(task_id="tick", jobs=[job, *JOBS])
+    assert [warning.filename for warning in caught] == [__file__]
+
+    PgmqPeriodicOperator(task_id="first", jobs=[replace(job, seconds="first")])
+    PgmqPeriodicOperator(task_id="last", jobs=[replace(job, seconds="last")])
 
 
 def test_missing_queues_are_named_with_their_jobs_before_anything_is_sent(hook: PgmqHook) -> None:

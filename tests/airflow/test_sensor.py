@@ -17,7 +17,7 @@ from airflow_pgmq.messages import Unreadable
 from airflow_pgmq.operators import PgmqSendOperator
 from airflow_pgmq.sensors import PgmqSensor
 from tests.fixtures.airflow import FinishedRun
-from tests.fixtures.factories import execute
+from tests.fixtures.factories import execute, queued
 from tests.fixtures.postgres import Database
 
 try:
@@ -45,6 +45,29 @@ class Stored:
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = value
         self.queue_length = self.hook.metrics("q").queue_length
+
+
+def test_looking_for_enough_messages_burns_no_read(hook: PgmqHook, database: Database) -> None:
+    hook.send_batch("q", [1, 2])
+    sensor = PgmqSensor(task_id="t", queue_name="q", min_messages=3)
+    for _ in range(7):
+        assert sensor.poke({}) is False
+    assert {row["read_ct"] for row in queued(database, "q")} == {0}
+
+
+def test_messages_that_were_too_few_after_all_are_given_back_untried(
+    hook: PgmqHook, database: Database
+) -> None:
+    hook.send_batch("q", [1, 2])
+    hook.send("q", 3, headers={"expires_at": "2026-01-01T00:00:00Z"})
+    sensor = PgmqSensor(task_id="t", queue_name="q", min_messages=3)
+    for _ in range(7):
+        assert sensor.poke({}) is False
+    rows = queued(database, "q")
+    assert [(row["message"], row["read_ct"], row["headers"]) for row in rows] == [
+        (1, 1, {"untried": 1}),
+        (2, 1, {"untried": 1}),
+    ]
 
 
 def archived(hook: PgmqHook) -> list[int]:

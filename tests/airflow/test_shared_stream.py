@@ -284,7 +284,7 @@ def test_what_was_read_too_often_goes_to_the_dead_letters(database, hook):
         await until(lambda: not queued(database))
         assert [message["message"]["n"] for message in runner.messages("all")] == [2]
         [dead] = await asyncio.to_thread(hook.read, "q_dlq")
-        assert dead.headers["dead_letter"]["reason"] == "read 4 times"
+        assert dead.headers["dead_letter"]["reason"] == "tried 4 times"
 
     run(scenario)
 

@@ -14,7 +14,7 @@ from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.statements import Statement, first
 from airflow_pgmq.ui import database as ui_database
 from tests.fixtures.factories import execute, job, tick
-from tests.fixtures.ui import act
+from tests.fixtures.ui import act, asker
 
 API = "/pgmq/api/pgmq_default"
 
@@ -286,7 +286,7 @@ def test_a_connection_that_leads_nowhere(boss, monkeypatch):
     answer = boss.get(f"{API}/queues")
 
     assert answer.status_code == 502
-    assert answer.json()["detail"].startswith("Connection pgmq_default: could not connect: ")
+    assert answer.json()["detail"].startswith("Connection pgmq_default: Could not connect: ")
     assert "/nowhere" in answer.json()["detail"]
     assert "hunter2" not in answer.text
     assert "Traceback" not in answer.text
@@ -325,7 +325,7 @@ def test_reading_is_done_on_connections_that_cannot_write(boss, hook):
         client.run(lambda: Statement("write", script="SELECT pgmq.send('mail', '1')"), conn)
 
     with pytest.raises(Exception, match="read-only transaction") as caught:
-        anyio.run(ui_database.read, "pgmq_default", write)
+        anyio.run(ui_database.read, asker(), write)
     assert caught.value.status_code == 502
     assert hook.metrics("mail").queue_length == 0
 
@@ -339,7 +339,7 @@ def test_the_database_sees_who_asks(pgmq_connection, hook):
     def ask(client, conn):
         return client.run(lambda: Statement("ask", script=script, decode=first), conn)
 
-    answer = anyio.run(ui_database.read, "pgmq_default", ask)
+    answer = anyio.run(ui_database.read, asker(), ask)
     assert answer == {"name": "airflow-pgmq-ui", "limit": "5s", "read_only": "on"}
 
 
@@ -360,7 +360,7 @@ def test_options_of_the_connection_stay(boss, hook, monkeypatch, database):
     def ask(client, conn):
         return conn.execute("SHOW search_path").fetchone()
 
-    assert anyio.run(ui_database.read, "pgmq_default", ask) == ("elsewhere",)
+    assert anyio.run(ui_database.read, asker(), ask) == ("elsewhere",)
 
 
 def test_overload_is_refused_and_leaves_airflow_its_threads(pgmq_connection, hook):
@@ -375,7 +375,7 @@ def test_overload_is_refused_and_leaves_airflow_its_threads(pgmq_connection, hoo
 
     async def ask():
         try:
-            await ui_database.read("pgmq_default", work)
+            await ui_database.read(asker(), work)
             answers.append(200)
         except Exception as exc:
             answers.append(exc.status_code)

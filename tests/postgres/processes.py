@@ -10,8 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import psycopg
-
 from airflow_pgmq import sender, ticker
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import batch
@@ -117,4 +115,4 @@ def send_without_keys(client: Client) -> list[str]:
 
 def limited(dsn: str, limits: Limits, work: Callable[..., T], *arguments: Any) -> T:
     """Run work with a client of these limits."""
-    return work(Client(lambda: psycopg.connect(dsn), limits), *arguments)
+    return work(client_of(dsn, limits=limits), *arguments)

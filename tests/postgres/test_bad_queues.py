@@ -163,7 +163,7 @@ def looker(two: Client, database: Database) -> Iterator[Client]:
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgmq, airflow_pgmq TO {role};"
         f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA pgmq TO {role}",
     )
-    yield Client(lambda: database.connect(user=role))
+    yield client_of(database.dsn, user=role)
     execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
@@ -191,7 +191,8 @@ def test_what_takes_too_long_is_left_alone(
 ) -> None:
     monkeypatch.setattr("airflow_pgmq.culprits.LIMIT", "100ms")
     spoil_by_policy(database, "PERFORM pg_sleep(30); RETURN true;")
-    hasty = Client(lambda: database.connect(user=f"looker_{database.name}"), Limits(statement=1))
+    monkeypatch.setattr("airflow_pgmq.culprits.TOGETHER", "500ms")
+    hasty = client_of(database.dsn, limits=Limits(statement=1), user=f"looker_{database.name}")
     found = overview.queues(hasty)
     assert (named(found)["length"], named(found, BAD)["length"]) == (1, None)
     assert codes(named(found, BAD)) == {"slow", "row_security"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from airflow_pgmq import sender
@@ -43,6 +44,8 @@ def test_transactions_with_one_batch_each_in_opposite_orders(database, client, s
 
     def transaction(own_keys):
         with database.connect() as connection:
+            # Where it is SERIALIZABLE by default, Postgres asks one of the two to do it again.
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             return send(
                 client_of(database.dsn), *own_keys, scope=scope, on_duplicate=on_duplicate, conn=connection
             )

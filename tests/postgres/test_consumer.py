@@ -17,7 +17,7 @@ from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
 from airflow_pgmq.messages import Message, Outcome
-from airflow_pgmq.statements import consuming
+from airflow_pgmq.statements import consuming, reading
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
 from tests.fixtures.postgres import Database
 
@@ -54,9 +54,7 @@ def steal(client: Client) -> list[Message]:
 
 
 def read_rows(client: Client) -> list[Message]:
-    with client.connection() as conn:
-        rows = conn.execute("SELECT msg_id, read_ct, enqueued_at, vt, message FROM pgmq.q_mail").fetchall()
-    return [Message(*row) for row in rows]
+    return client.run(lambda: reading.by_id(QUEUE, range(1, 100)))
 
 
 def test_every_message_is_handed_over_and_archived(client: Client, database: Database) -> None:
@@ -337,7 +335,7 @@ def effects(database: Database) -> Any:
 
 def store(messages: list[Message], conn: Any) -> None:
     for message in messages:
-        conn.execute("INSERT INTO effects VALUES (%s)", [psycopg.types.json.Jsonb(message.message)])
+        conn.execute("INSERT INTO public.effects VALUES (%s)", [psycopg.types.json.Jsonb(message.message)])
         if message.message == "bad":
             raise ValueError("after the write")
 

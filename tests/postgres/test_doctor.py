@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_pgmq.local import LocalPostgres
     from tests.fixtures.postgres import Database
 
+pytestmark = pytest.mark.direct("the doctor says that notifications do not pass a pooler")
+
 
 @pytest.fixture
 def healthy(database: Database) -> Client:
@@ -99,7 +101,7 @@ def role(database: Database, healthy: Client) -> Iterator[Client]:
     """A client of a role without any rights, in a database where all belongs to another."""
     name = f"app_{database.name}"
     execute(database, f"CREATE ROLE {name} LOGIN")
-    yield Client(lambda: psycopg.connect(database.dsn, user=name))
+    yield client_of(database.dsn, user=name)
     execute(database, f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
@@ -169,7 +171,7 @@ def test_a_pooler_that_swallows_notifications(
     healthy: Client,
     pooled: dict[str, Any],  # noqa: F811
 ) -> None:
-    through = Client(lambda: psycopg.connect(**pooled))
+    through = client_of("", **pooled)
     assert "session mode" in only(doctor.examine(through, patience=0.5), "deaf").mend
 
 
@@ -251,7 +253,7 @@ def test_a_standby_is_told_although_it_refuses_to_listen(
 
 
 def test_a_question_that_is_broken_off_is_no_lost_connection(database: Database, healthy: Client) -> None:
-    impatient = Client(lambda: psycopg.connect(database.dsn), Limits(lock=0.001))
+    impatient = client_of(database.dsn, limits=Limits(lock=0.001))
     with database.connect() as other:
         other.execute("LOCK TABLE airflow_pgmq.migrations")
         problem = only(doctor.examine(impatient), "not_answered")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import psycopg
 import pytest
 
 from airflow_pgmq import sender
@@ -75,7 +74,7 @@ def guest(database, client):
         GRANT ALL ON ALL TABLES IN SCHEMA pgmq TO {role};
         """,
     )
-    yield Client(lambda: psycopg.connect(database.dsn, user=role))
+    yield client_of(database.dsn, user=role)
     execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 

@@ -21,10 +21,20 @@ from tests.fixtures.pooler import running_pooler
 from tests.fixtures.postgres import Database
 from tests.postgres.processes import CONTEXT, limited, report, run_tick, send_with, send_without_keys
 
+pytestmark = pytest.mark.direct("it counts sessions, and has poolers of its own")
+
 #: Short, so that the tests are.
 SHORT = Limits(idle=0.5)
 
 TICK = tick(job("a"), job("b"))
+
+
+@pytest.fixture
+def client(client: Client, database: Database) -> Client:
+    """The queue is known, so that a first statement claims."""
+    send(client, "known")
+    execute(database, "DELETE FROM pgmq.q_mail")
+    return client
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -69,6 +79,7 @@ def frozen(database: Database, work: Callable[..., Any], *arguments: Any, **more
         process.start()
         wait_until(lambda: backends(database, "wait_event_type = 'Lock'"), "it is at the gate")
         os.kill(process.pid, signal.SIGSTOP)
+    wait_until(lambda: not backends(database, "state = 'active'"), "its statement is done")
     try:
         yield Frozen(process, answer)
     finally:
@@ -128,7 +139,7 @@ def test_a_replace(database, client):
 
 
 def test_behind_a_pooler(database, client, tmp_path):
-    with running_pooler(database, tmp_path, "transaction") as port:
+    with running_pooler(database.server, tmp_path, "transaction") as port:
         pooled = f"host=127.0.0.1 port={port} dbname={database.name} user=postgres"
         with frozen(database, send_with, {}, dsn=pooled) as process:
             # The pooler has one connection only.
@@ -164,7 +175,7 @@ def send_with_transaction(client: Client) -> list[str]:
 
 
 def test_waiting_for_a_lock(database):
-    impatient = Client(lambda: psycopg.connect(database.dsn), Limits(lock=0.05))
+    impatient = client_of(database.dsn, limits=Limits(lock=0.05))
     execute(database, "SELECT pgmq.create('mail')")
     with database.connect() as other:
         other.execute("LOCK TABLE pgmq.q_mail IN ACCESS EXCLUSIVE MODE")
@@ -182,8 +193,8 @@ def test_taking_too_long(database, client, tmp_path, pooled):
     )
     execute(database, "CREATE TRIGGER slow BEFORE INSERT ON pgmq.q_mail FOR EACH ROW EXECUTE FUNCTION slow()")
     limits = Limits(transaction=0.5)
-    with running_pooler(database, tmp_path, "transaction") as port:
+    with running_pooler(database.server, tmp_path, "transaction") as port:
         dsn = f"host=127.0.0.1 port={port} dbname={database.name} user=postgres" if pooled else database.dsn
         with pytest.raises(errors.LimitReached, match=r"\[pgmq\] transaction_timeout"):
-            send(Client(lambda: psycopg.connect(dsn), limits), "a")
+            send(client_of(dsn, limits=limits), "a")
     assert queued(database) == []

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from airflow_pgmq.client import Client
 from airflow_pgmq.errors import FeatureMissing, NotInstalled
 from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import queues, schema
@@ -22,7 +21,7 @@ def stranger(empty_database):
     """A client of a role that may do nothing but connect."""
     role = f"stranger_{empty_database.name}"
     execute(empty_database, f"CREATE ROLE {role} LOGIN")
-    yield Client(lambda: psycopg.connect(empty_database.dsn, user=role))
+    yield client_of(empty_database.dsn, user=role)
     execute(empty_database, f"DROP ROLE {role}")
 
 

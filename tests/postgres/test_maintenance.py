@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 
 from airflow_pgmq import maintenance, overview, sampling
-from airflow_pgmq.client import Client
 from airflow_pgmq.errors import PermissionDenied
 from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import maintenance as statements
@@ -122,7 +121,7 @@ def test_a_tick_without_the_right_to_sample_ticks(client, database, caplog):
             "REVOKE INSERT ON airflow_pgmq.queue_samples FROM ticker",
         )
         earlier(database, minutes=1)
-        as_ticker = Client(lambda: database.connect(user="ticker"))
+        as_ticker = client_of(database.dsn, user="ticker")
         with caplog.at_level(logging.WARNING):
             summary = tick(job(), job("new")).run(as_ticker)
         with pytest.raises(PermissionDenied, match="queue_samples"):
@@ -264,7 +263,7 @@ def test_queues_of_others_are_named_and_the_rest_is_done(client, database):
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgmq, airflow_pgmq TO cleaner;"
             "REVOKE SELECT ON pgmq.q_theirs FROM cleaner",
         )
-        summary = maintenance.maintain(Client(lambda: database.connect(user="cleaner")))
+        summary = maintenance.maintain(client_of(database.dsn, user="cleaner"))
     finally:
         execute(database, "DROP OWNED BY cleaner; DROP ROLE cleaner")
 

@@ -31,7 +31,7 @@ def heard(database, work, channel=CHANNEL):
 
     Notifications are delivered in the order of their commits: the last one, our own, ends the waiting.
     """
-    with database.connect(autocommit=True) as listener:
+    with database.observe(autocommit=True) as listener:
         listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         listener.execute("LISTEN the_end")
         work()

@@ -6,13 +6,11 @@ import json
 
 import pytest
 
-from airflow_pgmq import client as driver
 from airflow_pgmq import overview
-from airflow_pgmq.client import Client
 from airflow_pgmq.errors import InvalidName, QueueNotFound
 from airflow_pgmq.overview import Search
 from airflow_pgmq.statements import consuming, showing
-from tests.fixtures.factories import execute, job, read, send, tick
+from tests.fixtures.factories import client_of, execute, job, read, send, tick
 
 
 def search(client, keys=(), **fields):
@@ -237,7 +235,7 @@ def test_numbers_beyond_floats_are_texts(client, database):
 def test_json_that_python_does_not_read(client, database):
     deep = "[" * 5000 + "]" * 5000
     execute(database, "SELECT pgmq.send('mail', %s::jsonb)", [deep])
-    as_hooks_do = Client(lambda: driver.connect({"conninfo": database.dsn}))
+    as_hooks_do = client_of(database.dsn)
     (found,) = search(as_hooks_do, msg_id=1)["messages"]
 
     assert "RecursionError" in str(found["message"])

@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 
 from airflow_pgmq import overview, sampling, sender
-from airflow_pgmq.client import Client
 from airflow_pgmq.core import counting
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.errors import QueueNotFound
@@ -303,7 +302,7 @@ def test_a_queue_that_the_role_may_not_read(client, database):
             "GRANT USAGE ON SCHEMA pgmq, airflow_pgmq TO looker; GRANT SELECT ON pgmq.meta TO looker;"
             "GRANT SELECT ON ALL TABLES IN SCHEMA airflow_pgmq TO looker",
         )
-        found = overview.queues(Client(lambda: database.connect(user="looker")))
+        found = overview.queues(client_of(database.dsn, user="looker"))
     finally:
         execute(database, "DROP OWNED BY looker; DROP ROLE looker")
 

@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 from airflow_pgmq import control, maintenance, overview, sampling, sender
-from airflow_pgmq.client import Client
 from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consuming import Policy
@@ -189,7 +188,7 @@ class Role:
 
     @property
     def client(self):
-        client = Client(lambda: psycopg.connect(self.database.dsn, user=self.name))
+        client = client_of(self.database.dsn, user=self.name)
         client.owner_dsn, client.database = self.database.dsn, self.database
         return client
 

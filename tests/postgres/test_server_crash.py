@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Event
 
-import psycopg
 import pytest
 
-from airflow_pgmq.client import Client, OperationalError
+from airflow_pgmq.client import Client, OperationalError, connect
 from tests.fixtures.factories import execute, job, keys_in, seconds, send, slots_in, state, statuses, tick
 
 CRASHES = 3
@@ -22,7 +21,7 @@ class Worker(Client):
     """A client that says when it is at work, and runs work again that a crash has ended."""
 
     def __init__(self, dsn):
-        super().__init__(lambda: psycopg.connect(dsn))
+        super().__init__(lambda: connect({"conninfo": dsn}))
         self.at_work = Event()
         self.server_is_up = Event()
         self.enough = Event()

@@ -49,6 +49,15 @@ def test_slots_up_to_the_look_ahead_are_enqueued(database, client):
     assert (summary.jobs, summary.slots, summary.sent, summary.duplicates) == (1, 10, 10, 0)
 
 
+def test_a_job_says_that_its_seconds_come_first(database, client):
+    half_hourly = job(cron="0 */30 * * * *", seconds="first")
+    tick(half_hourly, look_ahead=2).run(client)
+
+    assert [(each.minute % 30, each.second) for each in slots_in(database)] == [(0, 0)] * 4
+    definition = execute(database, "SELECT definition FROM airflow_pgmq.periodic_jobs")[0]["definition"]
+    assert (definition["cron"], definition["seconds"]) == ("0 */30 * * * *", "first")
+
+
 def test_message_becomes_visible_at_its_slot(database, client):
     tick(job()).run(client)
 

@@ -62,7 +62,7 @@ def test_block_of_a_connection_with_autocommit_is_joined(database, client):
 
 def test_open_transaction_is_joined(database, client):
     with database.connect() as connection:
-        connection.execute("CREATE TABLE work AS SELECT 1")
+        connection.execute("CREATE TABLE public.work AS SELECT 1")
         send(client, "a", conn=connection)
         connection.rollback()
 
@@ -142,7 +142,7 @@ def lost_race(database):
     """A statement that loses its race the first two times it is run."""
     execute(database, "CREATE SEQUENCE runs")
     script = (
-        "DO $$BEGIN IF nextval('runs') < 3 THEN"
+        "DO $$BEGIN IF nextval('public.runs') < 3 THEN"
         " RAISE EXCEPTION 'lost' USING ERRCODE = 'deadlock_detected'; END IF; END$$"
     )
     return Statement("lost_race", script=script)

@@ -7,12 +7,11 @@ import asyncio
 import pytest
 
 from airflow_pgmq import client
-from airflow_pgmq.client import Client
 from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.payload import Unreadable, loads
 from airflow_pgmq.statements import reading, transfers
-from tests.fixtures.factories import execute, queued
+from tests.fixtures.factories import client_of, execute, queued
 
 POISON = {"digits": "1e9999", "depth": "[" * 3000 + "]" * 3000}
 
@@ -25,7 +24,7 @@ def test_one_such_message_does_not_keep_the_others_from_being_read(database, poi
     for text in ('{"n": 1}', poison, '{"n": 2}'):
         execute(database, "SELECT pgmq.send('q', %s::jsonb)", [text])
 
-    first, second, third = Client(lambda: client.connect({"conninfo": database.dsn})).run(lambda: READ)
+    first, second, third = client_of(database.dsn).run(lambda: READ)
 
     assert (first.message, third.message) == ({"n": 1}, {"n": 2})
     assert isinstance(second.message, Unreadable)
@@ -58,7 +57,7 @@ def consuming(database):
 
     def drain(**fields):
         policy = Policy(queue_name="q", batch_size=3, **fields)
-        consumer = Consumer(Client(lambda: client.connect({"conninfo": database.dsn})), policy, together=True)
+        consumer = Consumer(client_of(database.dsn), policy, together=True)
         return consumer.drain(lambda messages, conn: seen.extend(each.message for each in messages))
 
     drain.seen = seen
@@ -102,9 +101,7 @@ def test_headers_that_python_does_not_load_count_as_well(database, consuming):
 
 
 def test_a_block_gets_the_next_message_that_can_be_loaded(database, consuming):
-    consumer = Consumer(
-        Client(lambda: client.connect({"conninfo": database.dsn})), Policy(queue_name="q"), together=True
-    )
+    consumer = Consumer(client_of(database.dsn), Policy(queue_name="q"), together=True)
     with consumer.batch() as messages:
         assert [each.message for each in messages] == [1]
     assert execute(database, "SELECT count(*) AS dead FROM pgmq.q_q_dlq") == [{"dead": 1}]
@@ -113,10 +110,8 @@ def test_a_block_gets_the_next_message_that_can_be_loaded(database, consuming):
 def test_work_that_looks_at_no_content_does_not_care(database, consuming):
     execute(database, "CREATE TABLE effects (digits numeric)")
     policy = Policy(queue_name="q", batch_size=3, transactional=True)
-    statement = "INSERT INTO effects SELECT (message ->> 'digits')::numeric FROM messages"
-    consumer = Consumer(
-        Client(lambda: client.connect({"conninfo": database.dsn})), policy, together=True, blind=True
-    )
+    statement = "INSERT INTO public.effects SELECT (message ->> 'digits')::numeric FROM messages"
+    consumer = Consumer(client_of(database.dsn), policy, together=True, blind=True)
     done = consumer.drain(
         lambda messages, conn: client.drive(transfers.with_messages("q", statement, None, messages), conn)
     )

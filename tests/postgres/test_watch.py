@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.errors import InvalidMessage, PermissionDenied, PgmqError, QueueNotFound
 from airflow_pgmq.statements import Statement, queues, reading, watching
 from airflow_pgmq.watch import Watcher, demand, shared
@@ -31,6 +32,8 @@ from tests.postgres.watching import (
 if TYPE_CHECKING:
     from airflow_pgmq.client import Client
     from tests.fixtures.postgres import Database
+
+pytestmark = pytest.mark.direct("a watcher that hears nothing looks by the clock: test_watch_pooler.py")
 
 
 @pytest.fixture
@@ -417,3 +420,28 @@ def test_two_at_a_time(database: Database, client: Client) -> None:
         assert len(connections(database)) <= 3
 
     watch(database, scenario)
+
+
+def test_a_locked_queue_holds_up_nobody_who_waits_at_another(
+    database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even once for each look; and its own waiters are served when it is free."""
+    monkeypatch.setattr("airflow_pgmq.watch.link.LIMITS", Limits(lock=0.2))
+    make_queue(client, "held")
+
+    async def run() -> None:
+        async with watcher_of(database) as watcher:
+            for _ in range(2):
+                there = await waiting(watcher, "mail")
+                with database.connect() as holder:
+                    holder.execute("LOCK TABLE pgmq.q_held")
+                    held = asyncio.create_task(watcher.wait("held"))
+                    await until(lambda: "held" in watcher._looker._locked, "the lock")
+                    put(database, "mail")
+                    assert (await soon(there)).count == 1
+                    assert not held.done()
+                put(database, "held")
+                assert (await soon(held)).count == 1
+                execute(database, "DELETE FROM pgmq.q_mail; DELETE FROM pgmq.q_held")
+
+    asyncio.run(run())

@@ -16,6 +16,8 @@ from tests.postgres.watching import connections, listening, make_queue, put, soo
 if TYPE_CHECKING:
     from tests.fixtures.postgres import Database
 
+pytestmark = pytest.mark.direct("a watcher that hears nothing looks by the clock: test_watch_pooler.py")
+
 QUEUES = [f"queue_{number}" for number in range(20)]
 IDLE = 10
 

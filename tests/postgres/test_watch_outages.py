@@ -33,6 +33,8 @@ from tests.postgres.watching import (
 if TYPE_CHECKING:
     from airflow_pgmq.local import StopMode
 
+pytestmark = pytest.mark.direct("it ends the backends of the watcher, which a pooler would have")
+
 LOST = "lost Postgres"
 BACK = "Postgres is back"
 

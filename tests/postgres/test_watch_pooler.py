@@ -24,7 +24,7 @@ DEAF = "notifications do not pass"
 @pytest.fixture
 def pooled(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Arguments that lead to the database through a pooler of the mode that the test asks for."""
-    with running_pooler(database, tmp_path, request.param) as port:
+    with running_pooler(database.server, tmp_path, request.param) as port:
         yield arguments(database, host="127.0.0.1", port=port)
 
 

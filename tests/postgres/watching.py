@@ -39,13 +39,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 def arguments(database: Database, **more: Any) -> dict[str, Any]:
     """Where the watcher connects to; its connections can be told from the test's."""
-    return {
-        "host": str(database.server.directory),
-        "user": "postgres",
-        "dbname": database.name,
-        "application_name": "watcher",
-        **more,
-    }
+    return {**database.address, "application_name": "watcher", **more}
 
 
 @asynccontextmanager

@@ -67,6 +67,9 @@ def test_no_jobs_are_no_problem():
         ({"cron": "every day"}, "2 fields"),
         ({"cron": "0 0 31 2 *"}, "never matches"),
         ({"cron": "R * * * *"}, "random"),
+        ({"cron": "0 0 6 * * mon-fri"}, "with the seconds first it would be valid"),
+        ({"seconds": "sixth"}, "seconds must be 'first', 'last' or None, not 'sixth'"),
+        ({"seconds": ["first"]}, "seconds must be 'first', 'last' or None, not ['first']"),
         ({"cron": None}, "cron must be a string, not NoneType"),
         ({"cron": 5}, "cron must be a string, not int"),
         ({"cron": ["* * * * *"]}, "cron must be a string, not list"),
@@ -197,6 +200,7 @@ MATTERS: dict[str, Any] = {
     "queue_name": "post",
     "message": {"kind": "weekly"},
     "timezone": "Europe/Berlin",
+    "seconds": "first",
     "headers": {"trace": "abc"},
     "version": 1,
     "ttl": timedelta(hours=1),
@@ -268,6 +272,17 @@ def test_the_order_of_keys_is_no_change():
 def test_equal_jobs_have_equal_fingerprints():
     assert replace(GOOD).fingerprint == GOOD.fingerprint
     assert jobs.set_fingerprint([GOOD]) == jobs.set_fingerprint([replace(GOOD)])
+
+
+def test_to_say_that_the_seconds_are_last_changes_nothing():
+    assert replace(GOOD, seconds="last").fingerprint == GOOD.fingerprint
+
+
+def test_a_stored_definition_says_where_its_seconds_are():
+    job = replace(GOOD, cron="0 0 6 * * 1-5", seconds="first")
+    stored = PeriodicJob.from_definition("report", json.loads(job.definition_json))
+    assert stored.seconds == "first"
+    assert next(stored.slots.after(utc("2026-06-03 10:30"))) == utc("2026-06-04 06:00")
 
 
 def test_no_headers_and_empty_headers_are_the_same():

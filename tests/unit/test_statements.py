@@ -26,6 +26,7 @@ from airflow_pgmq.errors import (
     InvalidName,
     NotInstalled,
     NotSent,
+    PermissionDenied,
     QueueNotFound,
 )
 from airflow_pgmq.sql import migrations, queries
@@ -65,6 +66,8 @@ class Played:
                 self.ran.append(statement)
                 answer = left.pop(0)
                 rows = answer(statement) if callable(answer) else answer
+                # All that is claimed is stored, unless a test says otherwise.
+                rows = [{"stored": len(row["msg_ids"]), **row} if row.get("msg_ids") else row for row in rows]
                 statement = flow.send(statement.decode(rows))
         except StopIteration as stop:
             self.result = stop.value
@@ -110,7 +113,9 @@ STATEMENTS = [
     requeue(source="mail_dlq"),
     transfers.to_table("mail", "shop.Orders", ["id"], "error", [MESSAGE]),
     transfers.to_table("mail", "orders", ["id"], "skip", [MESSAGE]),
-    transfers.with_messages("mail", "SELECT 1 FROM messages", None, [MESSAGE]),
+    *transfers.make_batch(),
+    *transfers.with_messages("mail", "SELECT 1 FROM messages", None, [MESSAGE], is_lent=True),
+    reading.settled("mail", [MESSAGE], archived=True),
     sending.plain("mail", prepare([1])),
     sending.cancel("mail", ["k"]),
     sending.topic("a.b", 1, None, 0),
@@ -154,8 +159,8 @@ def first_of(flow: Flow[Any]) -> Statement[Any]:
 def assert_fits(statement: Statement[Any]) -> None:
     wanted = set(re.findall(r"%\(([a-z_]+)\)[sb]", statement.sql))
     assert wanted <= statement.params.keys()
-    # What is about a queue gets its name and table, needed or not.
-    assert statement.params.keys() - wanted <= {"queue_name"}
+    # What is about a queue gets its name and table, needed or not; so does a statement of the user's.
+    assert statement.params.keys() - wanted <= {"queue_name", "pgmq_queue"}
     braces = set(re.findall(r"\{([a-z_]+)\}", statement.sql))
     braces -= statement.fragments.keys() | ({"columns"} if statement.columns else set())
     assert braces <= statement.identifiers.keys()
@@ -683,7 +688,6 @@ def test_installing_again_changes_nothing():
     ("answers", "current"),
     [
         ([PGMQ_ONLY], False),
-        ([BOTH, [{"number": None}]], False),
         ([BOTH, [{"number": max(migrations()) - 1}]], False),
         ([BOTH, [{"number": max(migrations())}]], True),
         ([BOTH, [{"number": max(migrations()) + 1}], [{"admitted": True}]], True),
@@ -691,6 +695,11 @@ def test_installing_again_changes_nothing():
 )
 def test_our_schema_is_current_when_it_is_as_new_as_the_package(answers, current):
     assert Played(schema.is_current(), *answers).result is current
+
+
+def test_migrations_without_a_row_are_hidden():
+    with pytest.raises(PermissionDenied, match="row level security"):
+        Played(schema.is_current(), BOTH, [{"number": None}])
 
 
 # Periodic jobs.
@@ -794,7 +803,10 @@ def test_what_may_be_unknown_is_none(build):
 def test_outcomes_are_settled_in_one_statement_of_each_kind():
     messages = [Message(n, 1, NOON, NOON, {}) for n in range(1, 6)]
     outcomes = [Outcome.ack(), Outcome.retry(7), Outcome.ack(), Outcome.dead("no"), Outcome.retry(NOON)]
-    archive, release, dead = consuming.settle(POLICY, list(zip(messages, outcomes, strict=True)))
+    decided = list(zip(messages, outcomes, strict=True))
+    played = Played(consuming.settle(POLICY, decided), [{"msg_id": 1}, {"msg_id": 3}], [], [{"msg_id": 4}])
+    assert played.result == [1, 3, 4]
+    archive, release, dead = played.ran
     assert [archive.name, release.name, dead.name] == ["archive", "release_each", "dead_letter"]
     assert archive.params["msg_ids"] == [1, 3]
     assert (release.params["seconds"], release.params["instants"]) == ([7.0, 0.0], [None, NOON])
@@ -803,9 +815,21 @@ def test_outcomes_are_settled_in_one_statement_of_each_kind():
 
 
 def test_only_what_is_there_is_settled():
-    assert [each.name for each in consuming.settle(POLICY, [(MESSAGE, Outcome.retry())])] == ["release_each"]
+    assert consuming.settle(POLICY, [(MESSAGE, Outcome.retry())]).name == "release_each"
     deleting = Policy(queue_name="mail", ack="delete")
-    assert [each.name for each in consuming.settle(deleting, [(MESSAGE, Outcome.ack())])] == ["delete"]
+    assert consuming.settle(deleting, [(MESSAGE, Outcome.ack())]).name == "delete"
+
+
+def test_what_was_not_found_again_may_have_been_settled_before():
+    messages = [Message(n, 1, NOON, NOON, {}) for n in range(1, 5)]
+    outcomes = [Outcome.ack(), Outcome.ack(), Outcome.retry(7), Outcome.dead("no")]
+    decided = list(zip(messages, outcomes, strict=True))
+    gone = [{"msg_id": 1}]
+    played = Played(consuming.settle(POLICY, decided, again=True), [], [], [], gone, [])
+    assert played.names == ["archive", "release_each", "dead_letter", "settled", "settled"]
+    assert [each.params["archived"] for each in played.ran[3:]] == [True, False]
+    # The second one is somebody else's, and so is the dead one.
+    assert played.result == [1, 3]
 
 
 def test_a_queue_is_not_its_own_dead_letter_queue():

@@ -15,6 +15,7 @@ pytest.importorskip("cron_descriptor")
         ("0 12 * * * 30", "At 12:00:30"),
         ("@daily", "Every day at 00:00"),
         ("@HOURLY", "Every hour"),
+        ("@quarterly", "Every three months"),
         # No words for these.
         ("H H * * *", "H H * * *"),
         ("nonsense", "nonsense"),
@@ -23,3 +24,8 @@ pytest.importorskip("cron_descriptor")
 )
 def test_cron_in_words(cron, words):
     assert of_cron(cron) == words
+
+
+def test_words_know_where_the_seconds_are():
+    assert of_cron("30 0 12 * * *", "first") == of_cron("0 12 * * * 30", "last") == "At 12:00:30"
+    assert of_cron("0 12 * * *", "first") == of_cron("0 12 * * *") == "At 12:00"

@@ -1,0 +1,185 @@
+"""Reads are not failures: only a try that failed or died counts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from airflow_pgmq.client import Client, drive
+from airflow_pgmq.consumer import Consumer
+from airflow_pgmq.core.consuming import Policy, Summary
+from airflow_pgmq.errors import InvalidOutcome
+from airflow_pgmq.messages import Message
+from airflow_pgmq.statements import consuming
+from tests.fixtures.factories import QUEUE, execute, queued, read, send
+from tests.fixtures.postgres import Database
+
+
+class Skip(Exception):
+    pass
+
+
+class Stop(Exception):
+    pass
+
+
+def drain(client: Client, work: Any, *, together: bool = False, **fields: Any) -> Summary:
+    policy = Policy(**{"queue_name": QUEUE, **fields})
+    return Consumer(client, policy, together=together, stop_on=(Stop,), skip_on=(Skip,)).drain(work)
+
+
+def raises(exception: BaseException) -> Any:
+    def work(messages: list[Message], conn: Any) -> None:
+        raise exception
+
+    return work
+
+
+def give_back(client: Client, *, untried: bool = True, delay: float = 0) -> list[Message]:
+    messages = read(client)
+    flags = [untried] * len(messages)
+    client.run(lambda: consuming.release_each(QUEUE, messages, [delay] * len(messages), flags))
+    return messages
+
+
+def standing(database: Database) -> list[tuple[int, Any]]:
+    """How often each was read, and how often given back untried."""
+    return [(row["read_ct"], (row["headers"] or {}).get("untried")) for row in queued(database)]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_task_that_skips_burns_no_read(client: Client, database: Database, transactional: bool) -> None:
+    send(client, "a", "b")
+    for _ in range(7):
+        with pytest.raises(Skip):
+            drain(client, raises(Skip()), batch_size=2, max_reads=2, transactional=transactional)
+    assert standing(database) == [(7, 7), (7, 7)]
+    seen: list[Any] = []
+    drain(client, lambda messages, conn: seen.append(len(messages)), together=True, batch_size=2, max_reads=2)
+    # Nobody tried them, so they need not come alone.
+    assert seen == [2]
+
+
+def test_a_message_that_ends_the_drain_has_been_tried_and_those_behind_it_have_not(
+    client: Client, database: Database
+) -> None:
+    send(client, *"abc")
+    with pytest.raises(Stop):
+        drain(client, raises(Stop()), batch_size=3)
+    assert standing(database) == [(1, None), (1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("death", [KeyboardInterrupt(), SystemExit()])
+def test_who_dies_in_a_try_has_tried(client: Client, database: Database, death: BaseException) -> None:
+    send(client, *"ab")
+    with pytest.raises(type(death)):
+        drain(client, raises(death), batch_size=2)
+    assert standing(database) == [(1, None), (1, 1)]
+
+
+def test_what_failures_in_a_row_give_back_is_untried(client: Client, database: Database) -> None:
+    send(client, *"abcd")
+    for _ in range(4):
+        drain(
+            client,
+            raises(ConnectionError()),
+            together=True,
+            batch_size=4,
+            stop_after_failures=1,
+            max_reads=2,
+            backoff=3600,
+        )
+    # Each was tried once, the last one at its fourth read, and none is a dead letter.
+    assert standing(database) == [(1, None), (2, 1), (3, 2), (4, 3)]
+
+
+def test_an_answer_that_is_no_outcome_is_nobodys_failure(client: Client, database: Database) -> None:
+    send(client, "a")
+    for _ in range(3):
+        with pytest.raises(InvalidOutcome):
+            drain(client, lambda messages, conn: "done", max_reads=2)
+    assert standing(database) == [(3, 3)]
+
+
+def test_what_was_not_lost_beside_a_lost_one_is_untried(client: Client, database: Database) -> None:
+    send(client, "a", "b")
+
+    def work(messages: list[Message], conn: Any) -> None:
+        client.run(lambda: consuming.release_each(QUEUE, messages[:1], [0]))
+        read(client)
+
+    drain(client, work, together=True, batch_size=2, transactional=True, max_batches=1)
+    assert standing(database) == [(2, None), (1, 1)]
+
+
+def test_back_off_and_the_last_try_count_tries(client: Client, database: Database) -> None:
+    send(client, "a")
+    for _ in range(9):
+        give_back(client)
+    summary = drain(client, raises(ValueError()), max_reads=2, backoff=0)
+    assert (summary.retried, summary.dead) == (1, 1)
+    (dead,) = queued(database, "mail_dlq")
+    assert "untried" not in dead["headers"]
+    assert dead["headers"]["dead_letter"]["read_ct"] == 11
+
+
+def test_a_try_that_died_counts_after_others_gave_it_back(client: Client, database: Database) -> None:
+    send(client, "a", "b")
+    give_back(client)
+    give_back(client, untried=False)
+    sizes: list[int] = []
+    drain(client, lambda messages, conn: sizes.append(len(messages)), together=True, batch_size=2)
+    assert sizes == [1, 1]
+
+
+@pytest.mark.parametrize("headers", [None, "null", "{}", '{"a": 1}'])
+def test_headers_are_kept_and_made_where_there_are_none(
+    client: Client, database: Database, headers: Any
+) -> None:
+    execute(database, "INSERT INTO pgmq.q_mail (vt, message, headers) VALUES (now(), '1', %s)", [headers])
+    give_back(client)
+    (row,) = queued(database)
+    assert row["headers"] == {**(json.loads(headers or "{}") or {}), "untried": 1}
+
+
+def test_what_cannot_carry_a_number_is_left_as_it_is(client: Client, database: Database) -> None:
+    execute(database, "INSERT INTO pgmq.q_mail (vt, message, headers) VALUES (now(), '1', '[1]')")
+    give_back(client)
+    assert queued(database)[0]["headers"] == [1]
+
+
+NUMBERS = st.integers(-2, 12) | st.sampled_from([0.5, 1.5, 1e300, True, None, "1", [], {}])
+
+
+@pytest.fixture
+def conn(client: Client, database: Database) -> Any:
+    with database.connect() as conn:
+        yield conn
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(NUMBERS, st.integers(0, 9), st.booleans())
+def test_sql_and_python_count_the_same_and_believe_no_number_that_cannot_be(
+    conn: psycopg.Connection[Any], forged: Any, reads: int, untried: bool
+) -> None:
+    # A number that fits only after the read is believed by the time that it is given back.
+    assume(isinstance(forged, (str, list, dict)) or not reads < (forged or 0) <= reads + 1)
+    with conn.transaction(force_rollback=True):
+        conn.execute(
+            "INSERT INTO pgmq.q_mail (vt, message, headers, read_ct)"
+            " VALUES (now(), '1', %s, %s), (now(), '2', '{}', 0)",
+            [json.dumps({"untried": forged}), reads],
+        )
+        policy = Policy(queue_name=QUEUE, batch_size=2)
+        first, *rest = drive(consuming.read(policy), conn)
+        # A message that was tried comes alone.
+        assert bool(rest) is (first.tries == 1)
+        assert 1 <= first.tries <= first.read_ct == reads + 1
+        drive(consuming.release_each(QUEUE, [first], [0], [untried]), conn)
+        (again, *_) = drive(consuming.read(policy), conn)
+        assert again.tries == first.tries + (not untried)
