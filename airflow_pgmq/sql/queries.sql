@@ -1110,7 +1110,7 @@ SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent
        (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key, EXISTS (SELECT FROM mark) AS settled;
 
 -- send_query_queued --
--- The same with keys that must not be in the queue now.
+-- The same with keys that must not be in the queue now. `unsent` are those that were free and yet not sent.
 WITH input AS MATERIALIZED (
     SELECT position, doc ->> 'dedup_key' AS key, doc
     FROM (SELECT row_number() OVER () AS position, to_jsonb(origin) AS doc FROM ({source}) AS origin) AS origins
@@ -1138,10 +1138,21 @@ WITH input AS MATERIALIZED (
                   || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
     FROM fresh ORDER BY key COLLATE "C"
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
-    RETURNING 1
+    RETURNING msg_id
 )
 SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
-       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key;
+       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key,
+       CASE WHEN (SELECT count(*) FROM sent) < (SELECT count(*) FROM fresh) THEN (
+           SELECT array_agg(key) FROM fresh WHERE msg_id <> ALL (ARRAY(SELECT msg_id FROM sent))
+       ) END AS unsent;
+
+-- not_queued --
+-- How many of these keys no message in the queue has, as far as this role sees.
+SELECT count(*) AS missing FROM unnest(%(keys)s::text[]) AS asked (key)
+WHERE NOT EXISTS (
+    SELECT FROM {table} AS waiting
+    WHERE waiting.headers ->> 'dedup_key' = asked.key COLLATE "default" AND waiting.headers ? 'dedup_key'
+);
 
 -- to_table --
 -- Messages as rows of a table, columns by name.

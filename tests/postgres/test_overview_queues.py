@@ -45,7 +45,7 @@ def seen_in_their_minute(client, database, **samples):
         newest = (
             "SELECT max(sampled_at) = date_trunc('minute', now()) AS current FROM airflow_pgmq.queue_samples"
         )
-        if execute(database, newest) == [{"now": True}]:
+        if execute(database, newest) == [{"current": True}]:
             return found
 
 
