@@ -13,7 +13,7 @@ UV := $(shell command -v uv)
 # Test processes at a time; each has an Airflow and a Postgres of its own.
 JOBS := 2
 PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
-SUITES := tests/unit tests/postgres tests/airflow tests/test_architecture.py
+SUITES := tests/unit tests/postgres tests/model tests/airflow tests/test_architecture.py
 
 .PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-airflow31 browser browser-airflow31 chromium chaos check format bench clean
 
@@ -58,8 +58,8 @@ chromium:
 		apt-get install --quiet=2 --yes --no-install-recommends chromium fonts-inter; } || \
 		echo "Chromium cannot be installed here: the tests will be skipped" >&2
 
-chaos: $(VENV)/installed ## Run the tests that take minutes: triggerers killed again and again, thousands of crons
-	$(BIN)/python -m pytest tests/airflow -m chaos $(ARGS)
+chaos: $(VENV)/installed ## Run the tests that take minutes to an hour: killed triggerers, a million steps of the model
+	$(BIN)/python -m pytest tests/airflow tests/model -m chaos -v $(ARGS)
 	EXAMPLES_FACTOR=20 $(BIN)/python -m pytest tests/unit/test_schedule_*.py --timeout 0 $(ARGS)
 
 check: $(VENV)/installed ## Check format, lint, types and layers

@@ -1,4 +1,4 @@
-"""The only module that talks to psycopg: runs statements and flows, sync and async, and names its errors."""
+"""Runs statements and flows on psycopg, sync and async; what is under it in `driver` talks to it, too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,14 +16,12 @@ from psycopg.rows import dict_row
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver import sessions
-from airflow_pgmq.driver.composing import compose
+from airflow_pgmq.driver.composing import is_one, text
 from airflow_pgmq.driver.connecting import DEFAULTS
-from airflow_pgmq.driver.connecting import KEEPALIVES as KEEPALIVES
-from airflow_pgmq.driver.connecting import answers as answers
 from airflow_pgmq.driver.connecting import connect as connect
 from airflow_pgmq.driver.connecting import hears as hears
-from airflow_pgmq.driver.connecting import stores_all_text as stores_all_text
 from airflow_pgmq.driver.connecting import versions as versions
+from airflow_pgmq.driver.translation import connecting, translated, what_is_missing
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
 from airflow_pgmq.driver.work import begin_work as begin_work
 from airflow_pgmq.driver.work import end_work as end_work
@@ -46,25 +44,32 @@ LockNotAvailable = (errors.LockTimeout, pg.LockNotAvailable)
 #: others held a lock for too long.
 OUTAGES = (psycopg.OperationalError, pg.ReadOnlySqlTransaction, errors.LimitReached)
 
+#: Errors that may mean that PGMQ as a whole is missing.
+NOT_THERE = (errors.QueueNotFound, errors.FeatureMissing, errors.NotInstalled)
+INSTALLED: Statement[Mapping[str, Any]] = Statement("installed", decode=lambda rows: rows[0])
+
 #: Lost races that Postgres asks to be run again.
 RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
 ATTEMPTS = 6
 
 
+is_lent = sessions.is_lent
+
+
 async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = None) -> AsyncConnection:
     """Open a connection of our own, in autocommit mode, which is kept."""
     limits = limits or Limits()
-    conn = await psycopg.AsyncConnection.connect(
-        autocommit=True, **{**DEFAULTS, "connect_timeout": 5, **arguments}
-    )
+    with connecting():
+        conn = await psycopg.AsyncConnection.connect(
+            autocommit=True, **{**DEFAULTS, "connect_timeout": 5, **arguments}
+        )
     try:
-        await conn.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
         async with sessions.AsyncTransaction(conn) if sessions.is_standby(conn) else nullcontext():
-            has_it_alone = await aexecute(_settings(conn, limits), conn)
+            is_set = await aexecute(_settings(conn, limits), conn)
     except BaseException:
         await conn.close()
         raise
-    sessions.keep(conn, sessions.Session(limits, is_pooled=not has_it_alone))
+    sessions.keep(conn, sessions.Session(limits, is_set))
     return conn
 
 
@@ -104,29 +109,35 @@ class Client:
 
         :param limits: other ones, as `UNLIMITED` for a transaction around a user's code
         """
-        limits = limits or self.limits
-        conn = self._connect()
+        conn = self._begin_session(limits or self.limits)
         try:
-            conn.autocommit = True
-            conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-            # Where SERIALIZABLE is the default, a standby refuses what begins without saying otherwise.
-            with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
-                has_it_alone = execute(_settings(conn, limits), conn)
+            _set_up(conn)
         except BaseException:
             conn.close()
             raise
-        sessions.keep(conn, sessions.Session(limits, is_pooled=not has_it_alone))
+        return conn
+
+    def _begin_session(self, limits: Limits) -> Connection:
+        """The same, without settings until a statement needs them: most transactions bring their own."""
+        with connecting():
+            conn = self._connect()
+        conn.autocommit = True
+        conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        sessions.keep(conn, sessions.Session(limits))
         return conn
 
     @contextmanager
     def connection(
         self, conn: Connection | None = None, *, limits: Limits | None = None
     ) -> Iterator[Connection]:
-        """The caller's connection as it is, or one of our own, closed afterwards."""
+        """The caller's connection as it is, or one of our own, closed afterwards.
+
+        :param limits: as of `open`
+        """
         if conn is not None:
             yield conn
             return
-        own = self.open(limits)
+        own = self.open(limits) if limits else self._begin_session(self.limits)
         self._lent[own] = own
         try:
             with own:
@@ -151,7 +162,7 @@ class Client:
                 return self.attempt(make, own)
         if self.begins(conn):
             return self.attempt(make, conn)
-        with sessions.joined(conn):
+        with _asked_again(conn), translated(None, conn), sessions.joined(conn):
             return drive(make(), conn)
 
     def begins(self, conn: Connection) -> bool:
@@ -168,7 +179,8 @@ class Client:
             conn = self._lent.get(own, own)
             transaction = sessions.Transaction(conn)
             try:
-                return _transact(make(), transaction, conn)
+                with _asked_again(conn):
+                    return _transact(make(), transaction, conn)
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -206,6 +218,18 @@ class Client:
             ) from exc
 
 
+def _set_up(conn: Connection) -> bool:
+    """Give a session of ours its settings, if that was not tried before; whether it has them."""
+    session = sessions.of(conn)
+    assert session is not None
+    if session.is_set is None:
+        # Where SERIALIZABLE is the default, a standby refuses what begins without saying otherwise.
+        with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
+            is_set = execute(_settings(conn, session.limits), conn)
+        sessions.keep(conn, session := sessions.Session(session.limits, is_set))
+    return bool(session.is_set)
+
+
 def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
     """Run what settles a user's work in its transaction; with the check that this still stands, at once.
 
@@ -215,28 +239,50 @@ def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
         return drive(work, conn, before=ending(conn, limits))
 
 
+@contextmanager
+def _asked_again(conn: Connection) -> Iterator[None]:
+    """Around a transaction: what is missing is looked up after it, where Postgres answers again."""
+    try:
+        yield
+    except NOT_THERE as exc:
+        found = None
+        # The connection may be gone, too, or the role may not look.
+        with suppress(errors.PgmqError, psycopg.Error):
+            found = execute(INSTALLED, conn)
+        raise what_is_missing(exc, found) from exc.__cause__
+
+
 def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
-    if isinstance(work, Statement) and sessions.needs_no_begin(conn):
+    if isinstance(work, Statement) and sessions.takes_statements(conn) and _set_up(conn):
         transaction.is_undone = False
         return execute(work, conn)
-    with _told(conn), transaction:
+    with translated(None, conn), transaction:
         return drive(work, conn)
 
 
 def drive(work: Work[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
     """Run each statement that the work yields, and hand its answer back.
 
+    Where no transaction is open, each is one by itself.
+
     :param before: commands that go ahead of the first one, in one round trip with it
     """
     if isinstance(work, Statement):
-        return execute(work, conn, before=before)
+        return _single(work, conn, before)
     try:
-        answer = execute(next(work), conn, before=before)
+        answer = _single(next(work), conn, before)
         while True:
-            answer = execute(work.send(answer), conn)
+            answer = _single(work.send(answer), conn)
     except StopIteration as stop:
         result: T = stop.value
         return result
+
+
+def _single(statement: Statement[T], conn: Connection, before: Sequence[Any] = ()) -> T:
+    if not sessions.takes_statements(conn) or _set_up(conn):
+        return execute(statement, conn, before=before)
+    with translated(None, conn), sessions.Transaction(conn):
+        return execute(statement, conn, before=before)
 
 
 def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
@@ -247,9 +293,7 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
         with conn.pipeline() if before else nullcontext():
             for command in before:
                 conn.execute(command, prepare=False)
-            cursor.execute(
-                compose(statement), statement.params or None, prepare=False, binary=_is_one(statement)
-            )
+            cursor.execute(text(statement), statement.params or None, prepare=False, binary=is_one(statement))
         return statement.decode(cursor.fetchall() if cursor.description else [])
 
 
@@ -258,17 +302,9 @@ async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
     with translated(statement, conn):
         async with AsyncCursor(conn, row_factory=dict_row) as cursor:
             await cursor.execute(
-                compose(statement).as_bytes(None),
-                statement.params or None,
-                prepare=False,
-                binary=_is_one(statement),
+                text(statement), statement.params or None, prepare=False, binary=is_one(statement)
             )
             return statement.decode(await cursor.fetchall() if cursor.description else [])
-
-
-def _is_one(statement: Statement[Any]) -> bool:
-    # Only text comes back from a script of several.
-    return statement.script is None or bool(statement.params)
 
 
 async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:
@@ -278,17 +314,25 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
     """
     for attempt in range(ATTEMPTS):
         try:
-            current = work() if callable(work) else work
-            if isinstance(current, Statement) and sessions.needs_no_begin(conn):
-                return await aexecute(current, conn)
-            with _told(conn):
-                async with sessions.AsyncTransaction(conn):
-                    return await adrive(current, conn)
+            return await _atransact(work() if callable(work) else work, conn)
+        except NOT_THERE as exc:
+            found = None
+            with suppress(errors.PgmqError, psycopg.Error):
+                found = await aexecute(INSTALLED, conn)
+            raise what_is_missing(exc, found) from exc.__cause__
         except RETRYABLE:
             if attempt == ATTEMPTS - 1 or not (callable(work) or isinstance(work, Statement)):
                 raise
         await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
     raise AssertionError("unreachable")
+
+
+async def _atransact(work: Work[T], conn: AsyncConnection) -> T:
+    if isinstance(work, Statement) and getattr(sessions.of(conn), "is_set", False):
+        return await aexecute(work, conn)
+    with translated(None, conn):
+        async with sessions.AsyncTransaction(conn):
+            return await adrive(work, conn)
 
 
 async def adrive(work: Work[T], conn: AsyncConnection) -> T:
@@ -312,94 +356,3 @@ def bundled_pgmq() -> str | None:
         return None
     text: str = get_embedded_install_sql()
     return text
-
-
-@contextmanager
-def translated(statement: Statement[Any], conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
-    """Driver errors with a known cause → ours, which say what to do; others pass as they are."""
-    with _told(conn):
-        try:
-            yield
-        except psycopg.Error as exc:
-            if (known := _known(statement, exc)) is not None:
-                raise known from exc
-            raise
-
-
-@contextmanager
-def _told(conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
-    """What a session of ours, or the database's encoding, does not let pass."""
-    try:
-        yield
-    except psycopg.Error as exc:
-        text = (exc.diag.message_primary or str(exc)).strip()
-        if isinstance(exc, (pg.UntranslatableCharacter, pg.CharacterNotInRepertoire)):
-            raise errors.InvalidMessage(
-                f"This database cannot store the text, so nothing was done: {text}."
-            ) from exc
-        if sessions.of(conn) is not None and (reached := errors.limit_reached(exc.sqlstate, text)):
-            raise reached from exc
-        raise
-
-
-def _known(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | None:
-    text = exc.diag.message_primary or str(exc)
-    queue_name = statement.queue_name
-    if exc.sqlstate == errors.CODE_TOO_OLD:
-        return errors.CodeTooOld(f"{text}. {exc.diag.message_hint}")
-    if isinstance(exc, pg.InsufficientPrivilege) and statement.name in ("create_guard", "drop_guard"):
-        return errors.GuardMissing(
-            "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "
-            f"({text}): {compose(statement).as_string(None)}"
-        )
-    if isinstance(exc, pg.InsufficientPrivilege):
-        return errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
-    if isinstance(exc, (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction)):
-        return _missing(queue_name, exc, text)
-    if isinstance(exc, pg.InvalidColumnReference) and statement.name in ("send_queued", "send_query_queued"):
-        return errors.GuardMissing(
-            f"Queue {queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing was sent. "
-            f"PgmqHook().guard_queue({queue_name!r}) makes it."
-        )
-    if isinstance(exc, pg.SyntaxError) and statement.fragments:
-        return errors.InvalidQuery(
-            f"{text}. It must be one statement, without a semicolon inside: "
-            + next(iter(statement.fragments.values())).strip()
-        )
-    if isinstance(exc, pg.UniqueViolation) and statement.name in (
-        "send_new",
-        "send_once",
-        "send_query_once",
-        "create_guard",
-    ):
-        return _unique(statement, exc)
-    return None
-
-
-def _missing(queue_name: str | None, exc: psycopg.Error, text: str) -> errors.PgmqError | None:
-    if "airflow_pgmq." in text:
-        return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
-    if isinstance(exc, pg.UndefinedTable) and queue_name and "pgmq." in text and "pgmq.meta" not in text:
-        return errors.QueueNotFound(queue_name)
-    if isinstance(exc, pg.UndefinedFunction) and "pgmq." in text and 'schema "pgmq"' not in text:
-        return errors.FeatureMissing(f"{text}: this PGMQ is too old for it, or PGMQ is not installed.")
-    if "pgmq" in text:
-        return errors.NotInstalled(f"{text}: run PgmqHook().install() once on this database.")
-    return None
-
-
-def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqError:
-    detail = exc.diag.message_detail or ""
-    if statement.name == "create_guard":
-        return errors.GuardMissing(
-            f"Queue {statement.queue_name!r} holds messages with the same dedup key ({detail}), so the "
-            "unique index cannot be built. Consume or cancel all but one of them, then try again."
-        )
-    if statement.name == "send_new" and exc.diag.table_name == "dedup_ledger":
-        return errors.LostRace(detail)
-    why = (detail or str(exc)).rstrip(".")
-    refused = (
-        f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "
-        "per queue. What was committed before of a large batch stands."
-    )
-    return errors.DuplicateMessage(statement.queue_name or "", [], refused)

@@ -9,12 +9,12 @@ from datetime import datetime, timezone
 from airflow_pgmq import client as clients
 from airflow_pgmq import culprits, sampling
 from airflow_pgmq.client import Client, Connection, drive
-from airflow_pgmq.core import findings, names, rights, shape
+from airflow_pgmq.core import findings, names, policies, rights, shape, surroundings
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.counting import Table
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
-from airflow_pgmq.errors import LimitReached
+from airflow_pgmq.errors import Unanswered
 from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import doctor as asking
 from airflow_pgmq.statements import overview, periodic, watching
@@ -44,19 +44,22 @@ def examine(
             found += _skew(conn, clock)
             standing = drive(asking.standing(), conn)
             found += judge(standing)
-            if standing.server["pgmq"]:
+            if standing.server["pgmq"] and standing.server["headers"]:
                 found += _examine_queues(client, conn, standing, patience)
-    except (clients.OperationalError, LimitReached) as exc:
-        found.append(findings.not_answered(str(exc), exc.sqlstate))
+    except Unanswered as exc:
+        found.append(findings.unanswered(exc))
     return sorted(found, key=lambda problem: problem.severity != "error")
 
 
 def judge(standing: Standing) -> list[Problem]:
     """What is wrong with the installation, and what the role may not do."""
-    newest = max(migrations())
-    return findings.installation(standing.server, newest) + rights.problems(
-        standing.server["role"], standing.lacking
-    )
+    role, database = standing.server["role"], standing.server["database"]
+    return [
+        *findings.installation(standing.server, max(migrations())),
+        *rights.problems(role, standing.lacking),
+        *policies.problems(role, standing.kept),
+        *surroundings.problems(role, database, standing.settings),
+    ]
 
 
 def _skew(conn: Connection, clock: Callable[[], datetime]) -> list[Problem]:

@@ -11,14 +11,17 @@ PgmqError
 ├── MessageLost          somebody else has read a message since, so its ack was refused
 ├── NotSent              the database took messages and did not show them: a policy or a trigger hides them
 ├── DuplicateMessage     a dedup key was taken and `on_duplicate="fail"` was asked for
+├── Unanswered           the server did not do what it could do at another time
+│   ├── NotConnected     there is none, or it refused the connection
+│   ├── BrokenOff        it did not finish: a timeout, a lock, a shutdown, a server that only reads
+│   └── LimitReached     a transaction of ours took longer than `[pgmq]` in Airflow's configuration lets it
+│       └── LockTimeout  it waited for a lock
 ├── QueueNotFound        the queue does not exist
 ├── NotInstalled         PGMQ or the schema `airflow_pgmq` is missing from the database
 ├── CodeTooOld           the schema `airflow_pgmq` needs a newer release of this package
 ├── FeatureMissing       this PGMQ is older than what was asked of it
 ├── GuardMissing         the unique index behind `dedup_scope="queued"` is missing or cannot be made
 ├── PermissionDenied     the role lacks a right
-├── LimitReached         a transaction of ours took longer than `[pgmq]` in Airflow's configuration lets it
-│   └── LockTimeout      it waited for a lock
 ├── LostRace             another transaction took a key at the same moment; the sender runs again by itself
 └── JobNotFound          no periodic job of that name in the namespace
 
@@ -28,7 +31,7 @@ PgmqWarning              what works, but probably not as it was meant; Airflow's
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 #: What our schema raises for code that is too old for it.
 CODE_TOO_OLD = "PQ001"
@@ -36,6 +39,9 @@ CODE_TOO_OLD = "PQ001"
 
 class PgmqError(Exception):
     """Base of all errors that this package raises on purpose."""
+
+    #: What may be told to who may not read the connection: the text quotes hosts, roles, keys and messages.
+    public: ClassVar[str] = "the database refused what was asked of it"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited one would call the class with the text, whatever its constructor takes.
@@ -135,6 +141,27 @@ class DuplicateMessage(PgmqError):
         )
 
 
+class Unanswered(PgmqError):
+    """The server did not do what it could do at another time: why, and what to do about it."""
+
+    public = "the database did not finish what was asked of it"
+
+    def __init__(self, words: str, mend: str) -> None:
+        self.words = words
+        self.mend = mend
+        super().__init__(f"{words} {mend}")
+
+
+class NotConnected(Unanswered):
+    """There is no server, or it does not let this connection in."""
+
+    public = "there is no connection to the database"
+
+
+class BrokenOff(Unanswered):
+    """The server did not finish, and what its transaction did is undone."""
+
+
 class QueueNotFound(PgmqError):
     """The queue has no table in the database of this connection."""
 
@@ -149,6 +176,8 @@ class QueueNotFound(PgmqError):
 class NotInstalled(PgmqError):
     """PGMQ or our own schema is missing and could not be installed."""
 
+    public = "PGMQ or the schema airflow_pgmq is not in the database"
+
 
 class CodeTooOld(PgmqError):
     """A newer release has upgraded the schema, and this one would break its promises: nothing was done."""
@@ -156,6 +185,8 @@ class CodeTooOld(PgmqError):
 
 class FeatureMissing(PgmqError):
     """The PGMQ in this database lacks a function that the call needs."""
+
+    public = "the PGMQ in the database is too old for it"
 
 
 class GuardMissing(PgmqError):
@@ -165,15 +196,17 @@ class GuardMissing(PgmqError):
 class PermissionDenied(PgmqError):
     """The role may not do this; the text holds Postgres's own words."""
 
+    public = "the role of the connection may not do it"
 
-class LimitReached(PgmqError):
+
+class LimitReached(Unanswered):
     """A limit of the section `[pgmq]` ended a transaction; nothing of it was done."""
 
-    def __init__(self, setting: str, sqlstate: str, text: str) -> None:
+    def __init__(self, setting: str, sqlstate: str, words: str, mend: str) -> None:
         #: The option's name.
         self.setting = setting
         self.sqlstate = sqlstate
-        super().__init__(text)
+        super().__init__(words, mend)
 
     @property
     def is_frozen(self) -> bool:
@@ -192,9 +225,9 @@ def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
         return LockTimeout(
             "lock_timeout",
             sqlstate,
-            f"Somebody held a lock for longer than [pgmq] lock_timeout, so nothing was done ({text}). "
-            "SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0 shows "
-            f"who waits, and pg_blocking_pids(pid) for whom. {advice}",
+            f"Somebody held a lock for longer than [pgmq] lock_timeout, so nothing was done ({text}).",
+            "Waiting: SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0; "
+            f"for whom: pg_blocking_pids(pid). {advice}",
         )
     if sqlstate == "25P03":
         return LimitReached(
@@ -202,14 +235,16 @@ def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
             sqlstate,
             "This process stood still inside a transaction for longer than [pgmq] "
             "idle_in_transaction_timeout, so Postgres ended the transaction for the others' sake. Nothing of "
-            f"it was done ({text}). {advice}",
+            f"it was done ({text}).",
+            advice,
         )
     if sqlstate in ("57014", "25P04"):
         return LimitReached(
             "transaction_timeout",
             sqlstate,
             "A transaction took longer than [pgmq] transaction_timeout, or somebody cancelled it, so nothing "
-            f"of it was done ({text}). Do less at once, or raise the limit in Airflow's configuration.",
+            f"of it was done ({text}).",
+            "Do less at once, or raise the limit in Airflow's configuration.",
         )
     return None
 

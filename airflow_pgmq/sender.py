@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from airflow_pgmq.client import Client, Connection, DriverError, stores_all_text
+from airflow_pgmq.client import Client, Connection, DriverError
 from airflow_pgmq.core.batch import Batch, chunks
 from airflow_pgmq.core.messages import SendResult
+from airflow_pgmq.driver.connecting import stores_all_text
 from airflow_pgmq.errors import InvalidMessage, LostRace, PermissionDenied
 from airflow_pgmq.statements import Flow, queues, sending
 from airflow_pgmq.statements.sending import OnDuplicate, Scope

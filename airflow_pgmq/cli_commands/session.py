@@ -15,9 +15,9 @@ from airflow.utils.cli import action_cli, suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 from rich.markup import escape
 
-from airflow_pgmq.client import DriverError, OperationalError
-from airflow_pgmq.core import findings
-from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.client import DriverError
+from airflow_pgmq.driver.translation import words
+from airflow_pgmq.errors import NotInstalled, PgmqError, Unanswered
 from airflow_pgmq.hooks import PgmqHook
 
 if TYPE_CHECKING:
@@ -33,11 +33,9 @@ def looks(function: Command) -> Command:
     def run(args: Namespace) -> None:
         try:
             function(args)
-        except OperationalError as exc:
-            problem = findings.not_answered(str(exc), exc.sqlstate)
-            fail(f"Connection {args.conn_id}: {problem.text}", problem.mend)
         except (PgmqError, AirflowException, DriverError) as exc:
-            fail(str(exc))
+            is_about_all = isinstance(exc, (Unanswered, NotInstalled, DriverError))
+            fail((f"Connection {args.conn_id}: " if is_about_all else "") + words(exc))
 
     wrapped: Command = suppress_logs_and_warning(providers_configuration_loaded(run))
     return wrapped

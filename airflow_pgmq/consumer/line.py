@@ -27,9 +27,16 @@ class Line:
     Whatever runs here is fenced, so it may run again on another connection.
     """
 
-    def __init__(self, client: Client, patience: float = PATIENCE, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        patience: float = PATIENCE,
+        limits: Limits | None = None,
+        prepare: Callable[[Connection], object] = lambda conn: None,
+    ) -> None:
         self._client = client
         self._limits = limits
+        self._prepare = prepare
         self._patience = patience
         self._conn: Connection | None = None
 
@@ -90,5 +97,11 @@ class Line:
 
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            self._conn = self._client.open(self._limits)
+            conn = self._client.open(self._limits)
+            try:
+                self._prepare(conn)
+            except BaseException:
+                conn.close()
+                raise
+            self._conn = conn
         return self._conn

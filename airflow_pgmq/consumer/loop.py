@@ -40,6 +40,7 @@ class Consumer:
         blind: bool = False,
         stop_on: tuple[type[BaseException], ...] = (),
         skip_on: tuple[type[BaseException], ...] = (),
+        prepare: Callable[[Connection], object] = lambda conn: None,
         log: Log | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,7 +64,8 @@ class Consumer:
         #: The first exception of a message's work that a log can hold.
         self.error: Exception | None = None
         self._failures_in_a_row = 0
-        self._held = Settlement(client, policy, self.summary, self.log)
+        #: `prepare` is called with each new connection, before anything is read with it.
+        self._held = Settlement(client, policy, self.summary, self.log, prepare)
         # Blind work looks at no content: then it does not matter that Python cannot load it.
         self._intake = Intake(policy, self._held, self.log, blind=blind)
 

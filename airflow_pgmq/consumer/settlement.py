@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from airflow_pgmq.client import Client, Connection, settle_work
 from airflow_pgmq.consumer.heartbeat import Heartbeat, Log
@@ -20,13 +20,20 @@ _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
 class Settlement:
     """The messages that are ours now. Each leaves exactly once, into one count of the summary."""
 
-    def __init__(self, client: Client, policy: Policy, summary: Summary, log: Log) -> None:
+    def __init__(
+        self,
+        client: Client,
+        policy: Policy,
+        summary: Summary,
+        log: Log,
+        prepare: Callable[[Connection], object],
+    ) -> None:
         self.client = client
         self.policy = policy
         self.summary = summary
         self.log = log
         #: The connection that reads, works and settles.
-        self.line = Line(client, limits=UNLIMITED if policy.transactional else None)
+        self.line = Line(client, limits=UNLIMITED if policy.transactional else None, prepare=prepare)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.

@@ -10,38 +10,21 @@ from datetime import datetime, timedelta
 from airflow_pgmq.core import problems, rights
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem, Severity
+from airflow_pgmq.errors import NotConnected, Unanswered
 
 #: Clocks further apart make tasks give up, and messages expire, at the wrong time.
 MAX_SKEW = timedelta(seconds=1)
 #: psycopg waits for notifications with a timeout since then; libpq notices a peer that is gone since then.
 PSYCOPG, LIBPQ = (3, 2), 120_000
-#: How the SQLSTATE of a connection that was refused or has ended begins; a failure to connect has none.
-UNREACHABLE = ("08", "28", "3D", "57P")
+#: Where it is written how PGMQ that was installed by SQL becomes a newer one; a test does it.
+UPGRADE = "docs/upgrading.md has the SQL; queues and messages stay."
 
 
-def not_answered(text: str, sqlstate: str | None) -> Problem:
-    """An OperationalError of the driver's: timeouts and locks are such too, not only a lost connection."""
-    if sqlstate is None or sqlstate.startswith(UNREACHABLE):
-        return no_connection(text)
-    mend = "Try again; pg_stat_activity and pg_locks tell what it waits for, SHOW tells the role's timeouts."
-    return Problem("not_answered", "error", f"The server broke it off: {_sentence(text)}", mend)
-
-
-def no_connection(text: str) -> Problem:
-    """Nothing can be asked; `text` is the driver's."""
-    text = _sentence(text)
-    if "password" in text or "authentication" in text or "role" in text:
-        mend = "Correct user and password of the Airflow connection, or the server's pg_hba.conf."
-    elif "database" in text and "does not exist" in text:
-        mend = "Correct the database of the Airflow connection, or create it."
-    else:
-        mend = "Correct host and port of the Airflow connection; see that the server runs and is reachable."
-    return Problem("no_connection", "error", f"Could not connect: {text}", mend)
-
-
-def _sentence(text: str) -> str:
-    text = " ".join(text.split())
-    return text if text.endswith((".", "?")) else f"{text}."
+def unanswered(exc: Unanswered) -> Problem:
+    """Nothing could be asked, or a question was broken off by a timeout, a lock or a shutdown."""
+    if isinstance(exc, NotConnected):
+        return Problem("no_connection", "error", exc.words, exc.mend)
+    return Problem("not_answered", "error", exc.words, exc.mend)
 
 
 def driver(psycopg: str, libpq: int) -> list[Problem]:
@@ -86,8 +69,7 @@ def installation(server: Row, newest: int) -> list[Problem]:
         return found
     if not server["headers"]:
         text = "This PGMQ is older than 1.5.0 and knows no headers."
-        by_sql = "Install PGMQ's newer SQL (pgmq-extension/sql of its repository) over this one."
-        mend = "ALTER EXTENSION pgmq UPDATE;" if server["pgmq_version"] else by_sql
+        mend = "ALTER EXTENSION pgmq UPDATE;" if server["pgmq_version"] else UPGRADE
         found.append(Problem("old_pgmq", "error", text, mend))
     number = server["migration"]
     if number is not None and number < newest:
@@ -110,22 +92,26 @@ def installation(server: Row, newest: int) -> list[Problem]:
 def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Problem]) -> tuple[bool, str]:
     """In a few lines, whether a connection is of use, what is there and what its role may do."""
     intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
-    grants = "docs/permissions.md has the GRANTs, `airflow pgmq doctor` prints those that are missing"
+    grants = (
+        "docs/permissions.md has the GRANTs and policies, `airflow pgmq doctor` prints those that are missing"
+    )
     errors = [
         f"{each.text} Mend: {each.mend}"
         for each in wrong
-        if each.severity == "error" and each.code != "missing_grants"
+        if each.severity == "error" and each.code not in ("missing_grants", "row_security")
     ]
     able = rights.may(lacking) + (["create queues"] if server["may_create_queues"] else [])
     if errors:
         return False, f"{intro}. " + " ".join(errors)
     if not able:
-        return False, f"{intro}, which may not use PGMQ; {grants}."
+        hidden = [each.text for each in wrong if each.code == "row_security"]
+        return False, " ".join([f"{intro}, which may not use PGMQ; {grants}.", *hidden])
     unable = [work for work in rights.RIGHTS if work not in able]
     rest = f", and may not {' or '.join(unable)} ({grants})" if unable else ""
     pgmq = f"PGMQ {server['pgmq_version'] or '(installed by SQL)'}, {queues} queues"
     number = "that may not be read" if server["migration"] is None else f"at migration {server['migration']}"
-    warnings = [each.text for each in wrong if each.code in ("no_schema", "old_schema")]
+    told = ("no_schema", "old_schema", "row_security", "session_setting")
+    warnings = [each.text for each in wrong if each.code in told]
     return True, " ".join(
         [f"{intro}: {pgmq}, schema airflow_pgmq {number}. It may {', '.join(able)}{rest}.", *warnings]
     )

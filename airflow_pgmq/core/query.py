@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from airflow_pgmq.errors import InvalidQuery
-
-_WITH = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*WITH\s+(RECURSIVE\s+)?", re.I | re.S)
 
 
 def prepare(sql: str, parameters: Mapping[str, Any] | None) -> str:
@@ -27,10 +24,3 @@ def prepare(sql: str, parameters: Mapping[str, Any] | None) -> str:
         text = text[:-1].rstrip()
     # A comment at the end must not swallow what follows.
     return (text if parameters is not None else text.replace("%", "%%")) + "\n"
-
-
-def after_with(sql: str) -> tuple[str, bool]:
-    """A statement as it continues after a first WITH query of ours, and whether it is recursive."""
-    if (found := _WITH.match(sql)) is None:
-        return f"\n{sql}", False
-    return f",\n{sql[found.end() :]}", found.group(1) is not None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from typing import Any
 
 DEFAULT_KEYS = "password,secret,token,authorization,api_key"
 HIDDEN = "***"
+#: A text that is longer is not looked through for values, nor for more of them: it is hidden as a whole.
+LONGEST, MOST = 20_000, 100
+#: A shorter value is hidden only where it stands by itself.
+SHORT = 4
 #: Deeper than this, encoders and browsers give up.
 DEPTH = 100
 
@@ -33,3 +39,55 @@ def redact(value: Any, keys: Collection[str], depth: int = DEPTH) -> tuple[Any, 
         # A number of hundreds of digits: browsers read no JSON that names infinity.
         return str(value), False
     return value, False
+
+
+def hidden_values(value: Any, keys: Collection[str]) -> Iterator[str]:
+    """What stands under these keys, each text and number of it: errors quote it."""
+    todo = [(value, False)]
+    while todo:
+        item, is_hidden = todo.pop()
+        if isinstance(item, dict):
+            todo += [(each, is_hidden or str(key).lower() in keys) for key, each in item.items()]
+        elif isinstance(item, list):
+            todo += [(each, is_hidden) for each in item]
+        elif is_hidden and item not in ("", None) and not isinstance(item, bool):
+            yield str(item)
+
+
+def scrub(text: str, hidden: Collection[str], keys: Collection[str]) -> str:
+    """A text in people's words, such as an exception's, without these values and what follows such a key."""
+    if not keys:
+        return text
+    if len(text) > LONGEST or len(hidden) > MOST:
+        return HIDDEN
+    # The longest first: one may be part of another.
+    forms = sorted({form for each in hidden for form in _forms(each)}, key=len, reverse=True)
+    for form in forms:
+        text = _form(form).sub(HIDDEN, text)
+    text = _cut_short(text, forms)
+    names = "|".join(map(re.escape, sorted(keys, key=len, reverse=True)))
+    # password=x, "password": "x", (password)=(x)
+    return re.sub(
+        rf"""(?i)((?<![a-z0-9])(?:{names})["')\]]*\s*(?:=>|[:=])\s*)("[^"]*"?|'[^']*'?|\([^)]*\)?|\S+)""",
+        rf"\1{HIDDEN}",
+        text,
+    )
+
+
+def _forms(value: str) -> set[str]:
+    """As Python and JSON write it inside of quotes, too."""
+    return {value, repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+
+
+def _form(form: str) -> re.Pattern[str]:
+    text = re.escape(form)
+    return re.compile(rf"(?<!\w){text}(?!\w)" if len(form) < SHORT else text)
+
+
+def _cut_short(text: str, forms: Collection[str]) -> str:
+    """A reason is cut at its end, and the value with it."""
+    for form in forms:
+        for length in range(min(len(form) - 1, len(text)), SHORT - 1, -1):
+            if text.endswith(form[:length]):
+                return text[:-length] + HIDDEN
+    return text

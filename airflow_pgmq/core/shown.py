@@ -7,21 +7,21 @@ from datetime import datetime
 from typing import Any
 
 from airflow_pgmq.core.messages import Message, Row
-from airflow_pgmq.core.redaction import redact
+from airflow_pgmq.core.redaction import HIDDEN, hidden_values, redact, scrub
 
 #: Browsers keep whole numbers up to here.
 _EXACT = 2**53
 
 
 def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> dict[str, Any]:
-    """One message of a queue or an archive.
+    """One message of a queue or an archive; who may see which field of it is not decided here.
 
     :param row: with `too_large` where the payload was left out, and `archived_at`, null in a queue
-    :param peek: whether payload and headers are shown, and why it is a dead letter: errors quote messages
-    :param keys: whose values are hidden even then
+    :param peek: whether payload and headers are there
+    :param keys: whose values are hidden
     """
     # What is taken from the headers below is hidden as it is in them.
-    all_headers, hidden_headers = redact(row["headers"], keys)
+    all_headers, hidden_headers = redact(_scrubbed(row, keys), keys)
     headers = all_headers if isinstance(all_headers, Mapping) else {}
     shown = {
         "msg_id": number(row["msg_id"]),
@@ -36,7 +36,7 @@ def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> di
         "namespace": _text(headers.get("namespace")),
         "slot": _time(headers.get("slot")),
         "group": _text(headers.get("x-pgmq-group")),
-        "dead_letter": _dead_letter(headers.get("dead_letter"), peek=peek),
+        "dead_letter": _dead_letter(headers.get("dead_letter")),
         "source": _source(headers.get("source")),
     }
     if peek:
@@ -48,6 +48,21 @@ def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> di
             "redacted": hidden or hidden_headers,
         }
     return shown
+
+
+def _scrubbed(row: Row, keys: Collection[str]) -> Any:
+    """The headers, with the reason of a dead letter freed of what the message has under the keys."""
+    headers = row["headers"]
+    letter = headers.get("dead_letter") if isinstance(headers, Mapping) else None
+    reason = letter.get("reason") if isinstance(letter, Mapping) else None
+    if not keys or not isinstance(letter, Mapping) or not isinstance(reason, str):
+        return headers
+    if row["message"] is None and row["too_large"]:
+        # Nobody has looked into the payload: alone, the message is shown whole.
+        told = HIDDEN
+    else:
+        told = scrub(reason, {*hidden_values(row["message"], keys), *hidden_values(headers, keys)}, keys)
+    return {**headers, "dead_letter": {**letter, "reason": told}}
 
 
 def number(whole: int) -> int | str:
@@ -78,7 +93,7 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _EXACT else None
 
 
-def _dead_letter(value: object, *, peek: bool) -> dict[str, Any] | None:
+def _dead_letter(value: object) -> dict[str, Any] | None:
     if not isinstance(value, Mapping):
         return None
     return {
@@ -86,7 +101,7 @@ def _dead_letter(value: object, *, peek: bool) -> dict[str, Any] | None:
         "msg_id": _whole(value.get("msg_id")),
         "read_ct": _whole(value.get("read_ct")),
         "enqueued_at": _time(value.get("enqueued_at")),
-        "reason": _text(value.get("reason")) if peek else None,
+        "reason": _text(value.get("reason")),
     }
 
 

@@ -10,6 +10,16 @@ from psycopg import sql
 from airflow_pgmq.statements import Statement
 
 
+def text(statement: Statement[Any]) -> bytes:
+    """The query as it is sent, in UTF-8 whatever the session calls it."""
+    return compose(statement).as_bytes(None)
+
+
+def is_one(statement: Statement[Any]) -> bool:
+    """Whether it is one query, whose rows can come in binary; a script may be several."""
+    return statement.script is None or bool(statement.params)
+
+
 def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
     """Put quoted identifiers into the query; a script without any is taken as it is."""
     if statement.script is not None and not statement.identifiers:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from airflow_pgmq.driver.sessions import Connection
+from airflow_pgmq.driver.translation import connecting
 
 #: A peer that is gone without a word is noticed after 11 seconds instead of two hours.
 KEEPALIVES = {
@@ -20,13 +21,15 @@ KEEPALIVES = {
     "tcp_user_timeout": 10_000,
 }
 
-#: How a connection is opened where nothing else is said; unlike `options`, a pooler takes it.
-DEFAULTS = {**KEEPALIVES, "client_encoding": "UTF8"}
+#: How a connection is opened where nothing else is said; unlike `options`, a pooler takes it. The driver prepares
+#: nothing by itself, such as a user's statement that is run often: a pooler's next session lacks it.
+DEFAULTS = {**KEEPALIVES, "client_encoding": "UTF8", "prepare_threshold": None}
 
 
 def connect(arguments: Mapping[str, Any]) -> Connection:
     """Open a connection for whoever asks; libpq's arguments."""
-    return psycopg.connect(**{**DEFAULTS, **arguments})
+    with connecting():
+        return psycopg.connect(**{**DEFAULTS, **arguments})
 
 
 def versions() -> tuple[str, int]:

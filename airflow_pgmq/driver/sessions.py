@@ -34,8 +34,9 @@ class Session:
     """A connection of our own."""
 
     limits: Limits
-    #: Behind a pooler of transactions, each transaction sets its own limits.
-    is_pooled: bool
+    #: Whether the session has our settings. None: it was not asked for. False: a pooler lends it by
+    #: transaction. Without them, each transaction begins with what it needs, in the same message.
+    is_set: bool | None = None
 
 
 _ours: WeakKeyDictionary[AnyConnection, Session] = WeakKeyDictionary()
@@ -56,16 +57,9 @@ def is_idle(conn: AnyConnection) -> bool:
     return conn.info.transaction_status == TransactionStatus.IDLE
 
 
-def needs_no_begin(conn: AnyConnection) -> bool:
-    """Whether the session itself has all that a single statement of ours needs."""
-    session = of(conn)
-    return (
-        session is not None
-        and not session.is_pooled
-        and conn.autocommit
-        and not conn.read_only
-        and is_idle(conn)
-    )
+def takes_statements(conn: AnyConnection) -> bool:
+    """Whether a single statement can be a transaction of our own on it."""
+    return of(conn) is not None and conn.autocommit and not conn.read_only and is_idle(conn)
 
 
 def opening(conn: AnyConnection) -> sql.Composed:
@@ -80,11 +74,17 @@ def local_settings(conn: AnyConnection) -> list[sql.Composed]:
     """What a transaction of our own must set for itself, because its session has not."""
     session = of(conn)
     settings: Mapping[str, int | str] = {}
-    if session is not None and session.is_pooled:
+    if session is not None and not session.is_set:
         settings = session.limits.settings(conn.info.server_version)
     if not is_encoded(conn):
         settings = {**settings, "client_encoding": encoding(conn)}
     return [set_local(name, value) for name, value in settings.items()]
+
+
+def is_lent(conn: AnyConnection) -> bool:
+    """Whether a pooler may lend us a session that it lends to others, too."""
+    session = of(conn)
+    return session is not None and not session.is_set
 
 
 def is_standby(conn: AnyConnection) -> bool:

@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import Any
 
 from airflow_pgmq import doctor, settings
-from airflow_pgmq.client import Client, Connection, OperationalError, connect, drive
+from airflow_pgmq.client import Client, Connection, connect, drive
 from airflow_pgmq.compat import BaseHook, command
-from airflow_pgmq.core import findings
+from airflow_pgmq.core import findings, policies
+from airflow_pgmq.driver.translation import words
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.provider_info import get_provider_info
 from airflow_pgmq.statements import doctor as asking
@@ -87,11 +88,9 @@ class ConnectionBase(BaseHook):
         try:
             with self.client.connection() as conn:
                 standing = drive(asking.standing(), conn)
-        except OperationalError as exc:
-            problem = findings.not_answered(str(exc), exc.sqlstate)
-            return False, f"{problem.text} {problem.mend}"
         except Exception as exc:
-            return False, str(exc)
+            return False, words(exc)
         wrong = doctor.judge(standing)
-        of_use, text = findings.verdict(standing.server, len(standing.queues), standing.lacking, wrong)
+        barred = [*standing.lacking, *policies.shut(standing.kept)]
+        of_use, text = findings.verdict(standing.server, len(standing.queues), barred, wrong)
         return of_use, text.replace("airflow pgmq ", f"{command()} ")

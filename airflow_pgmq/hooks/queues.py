@@ -115,7 +115,7 @@ class QueueVerbs(ConnectionBase):
         :param queue_name: the queue
         :param conn: join this connection's transaction
         """
-        self.client.run(lambda: queues.bind_topic(pattern, queue_name), conn)
+        self.client.run(lambda: queues.bind_if_there(pattern, queue_name), conn)
 
     def unbind_topic(self, pattern: str, queue_name: str, *, conn: Connection | None = None) -> bool:
         """Undo a binding; False if there was none."""

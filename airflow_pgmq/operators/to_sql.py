@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_pgmq.core.messages import Message
-    from airflow_pgmq.statements import Statement
+    from airflow_pgmq.statements import Work
     from airflow_pgmq.statements.transfers import OnConflict
 
 
@@ -24,8 +24,9 @@ class PgmqToSqlOperator(DrainOperator):
     """Drain a queue into a table, or into whatever a statement does; the ack is in the same transaction.
 
     Either name a table and its columns, which are filled from the payload's keys of the same names (as
-    `jsonb_populate_record` converts them), or give a statement that reads the table `messages` with the
-    columns `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message` and `headers`. Every message has its effect
+    `jsonb_populate_record` converts them), or give a statement that reads `messages` with the columns
+    `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message` and `headers`: a temporary view, for which the role
+    needs the right TEMPORARY on the database. Every message has its effect
     exactly once. A batch that fails is tried again message by message; one that cannot be stored comes back
     after a back-off, and goes to the dead letter queue after `max_reads`. The result counts as
     `PgmqConsumeOperator`'s.
@@ -49,6 +50,7 @@ class PgmqToSqlOperator(DrainOperator):
         failed, or `never`
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidQuery: neither or both of table and sql, or not one statement
+    :raises PermissionDenied: the role may not make temporary tables; nothing was read
     :raises MessagesFailed: by `fail_on`; the counts are in XCom before
     """
 
@@ -118,25 +120,34 @@ class PgmqToSqlOperator(DrainOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
-        from airflow_pgmq.client import Connection, drive
+        from airflow_pgmq.client import Connection, drive, is_lent
         from airflow_pgmq.consumer import Consumer
+        from airflow_pgmq.statements import transfers
+
+        def prepare(conn: Connection) -> None:
+            if self.sql is not None and not is_lent(conn):
+                drive(transfers.make_batch(), conn)
 
         def store(messages: list[Message], conn: Connection | None) -> None:
             assert conn is not None
-            drive(self._statement(messages), conn)
+            drive(self._work(messages, is_lent=is_lent(conn)), conn)
 
-        consumer = Consumer(self.hook.client, self._policy(), together=True, blind=True, log=self.log)
+        consumer = Consumer(
+            self.hook.client, self._policy(), together=True, blind=True, prepare=prepare, log=self.log
+        )
         return self._drain(consumer, store, context)
 
     def tables_written(self) -> Sequence[str]:
         """The table, for lineage; of a statement it is not known."""
         return [] if self.table is None else [self.table]
 
-    def _statement(self, messages: list[Message]) -> Statement[None]:
+    def _work(self, messages: list[Message], *, is_lent: bool) -> Work[None]:
         from airflow_pgmq.statements import transfers
 
         if self.sql is not None:
-            return transfers.with_messages(self.queue_name, self.sql, self.parameters, messages)
+            return transfers.with_messages(
+                self.queue_name, self.sql, self.parameters, messages, is_lent=is_lent
+            )
         assert self.table is not None
         return transfers.to_table(self.queue_name, self.table, self.columns or (), self.on_conflict, messages)
 

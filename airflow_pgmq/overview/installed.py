@@ -10,4 +10,4 @@ SLOTS = 3
 
 def is_current() -> Flow[bool]:
     """Whether samples, jobs and slots can be asked for."""
-    return (yield from schema.version()) >= SLOTS
+    return ((yield from schema.known()) or 0) >= SLOTS

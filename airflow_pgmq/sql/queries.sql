@@ -815,10 +815,11 @@ SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
 WHERE namespace = %(namespace)s;
 
 -- turn_back --
--- The clock went back: what lies further ahead than any tick would look is open again from now on.
+-- The clock went back: what lies further ahead than any tick would look is open again from now on. Of a job
+-- that was paused since, only its next slot still tells how far it was.
 WITH jobs AS (
     UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
-    WHERE namespace = %(namespace)s AND watermark > %(horizon)s
+    WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond') > %(horizon)s
 )
 UPDATE airflow_pgmq.namespaces SET horizon = %(now)s
 WHERE namespace = %(namespace)s;
@@ -1091,7 +1092,7 @@ SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent
        (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key, EXISTS (SELECT FROM mark) AS settled;
 
 -- send_query_queued --
--- The same with keys that must not be in the queue now.
+-- The same with keys that must not be in the queue now. `unsent` are those that were free and yet not sent.
 WITH input AS MATERIALIZED (
     SELECT position, doc ->> 'dedup_key' AS key, doc
     FROM (SELECT row_number() OVER () AS position, to_jsonb(origin) AS doc FROM ({source}) AS origin) AS origins
@@ -1119,10 +1120,21 @@ WITH input AS MATERIALIZED (
                   || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
     FROM fresh ORDER BY key COLLATE "C"
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
-    RETURNING 1
+    RETURNING msg_id
 )
 SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
-       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key;
+       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key,
+       CASE WHEN (SELECT count(*) FROM sent) < (SELECT count(*) FROM fresh) THEN (
+           SELECT array_agg(key) FROM fresh WHERE msg_id <> ALL (ARRAY(SELECT msg_id FROM sent))
+       ) END AS unsent;
+
+-- not_queued --
+-- How many of these keys no message in the queue has, as far as this role sees.
+SELECT count(*) AS missing FROM unnest(%(keys)s::text[]) AS asked (key)
+WHERE NOT EXISTS (
+    SELECT FROM {table} AS waiting
+    WHERE waiting.headers ->> 'dedup_key' = asked.key COLLATE "default" AND waiting.headers ? 'dedup_key'
+);
 
 -- to_table --
 -- Messages as rows of a table, columns by name.
@@ -1143,12 +1155,34 @@ SELECT {columns} FROM (
 ) AS records
 ON CONFLICT DO NOTHING;
 
+-- make_batch --
+-- The batch for a statement of the user's, in a table of the session's own that a commit empties.
+CREATE TEMPORARY TABLE airflow_pgmq_batch (
+    msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb, headers jsonb
+) ON COMMIT DELETE ROWS;
+
+-- lend_batch --
+-- The same for one transaction only, where a pooler lends the session.
+CREATE TEMPORARY TABLE airflow_pgmq_batch (
+    msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb, headers jsonb
+) ON COMMIT DROP;
+
+-- show_batch --
+-- The name under which the statement reads it. OFFSET makes a view that cannot be written to: what a statement
+-- would write into a table of the same name must not vanish here.
+CREATE TEMPORARY VIEW messages AS
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM pg_temp.airflow_pgmq_batch OFFSET 0;
+
+-- fill_batch --
+-- Copy messages into it.
+INSERT INTO pg_temp.airflow_pgmq_batch
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
+WHERE msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY msg_id
+RETURNING to_regclass('messages') = to_regclass('pg_temp.messages') AS is_first;
+
 -- with_messages --
--- A statement of the user's that sees a batch as the table `messages`.
-WITH {recursive} messages AS (
-    SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table}
-    WHERE msg_id = ANY (%(pgmq_msg_ids)s::bigint[])
-){statement};
+-- A statement of the user's that reads the batch as `messages`.
+{statement};
 
 -- queue_tables --
 -- Every queue with what catalogue and statistics say of its table and archive. Reads no queue, and waits for
@@ -1335,6 +1369,48 @@ WHERE NOT CASE there.kind
     ELSE has_table_privilege(there.oid, wanted.privilege)
 END
 ORDER BY wanted.position, there.name;
+
+-- examine_policies --
+-- Commands on tables of PGMQ's and ours that row level security does not leave wholly to the role; whether some
+-- rows pass, and the restrictive policies that no other policy opens.
+SELECT n.nspname::text AS schema, c.relname::text AS name, command.privilege,
+       coalesce(bool_or(policy.permissive), false) AS partly,
+       coalesce(array_agg(policy.name) FILTER (WHERE NOT policy.permissive AND NOT policy.open), '{{}}') AS restrictive
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN (VALUES ('SELECT', 'r'), ('INSERT', 'a'), ('UPDATE', 'w'), ('DELETE', 'd')) AS command (privilege, code)
+LEFT JOIN LATERAL (
+    SELECT polname::text AS name, polpermissive AS permissive, CASE command.code
+               WHEN 'a' THEN coalesce(checked, qual) = 'true'
+               WHEN 'w' THEN qual = 'true' AND coalesce(checked, 'true') = 'true'
+               ELSE qual = 'true' END AS open
+    FROM (
+        SELECT *, pg_get_expr(polqual, polrelid) AS qual, pg_get_expr(polwithcheck, polrelid) AS checked
+        FROM pg_policy WHERE polrelid = c.oid AND polcmd::text IN ('*', command.code)
+    ) AS said
+    WHERE EXISTS (SELECT FROM unnest(polroles) AS member WHERE member = 0 OR pg_has_role(member, 'USAGE'))
+) AS policy ON true
+WHERE n.nspname IN ('pgmq', 'airflow_pgmq') AND c.relrowsecurity AND NOT c.relispartition
+    AND row_security_active(c.oid)
+GROUP BY 1, 2, 3
+HAVING NOT coalesce(bool_or(policy.permissive AND policy.open), false)
+    OR coalesce(bool_or(NOT policy.permissive AND NOT policy.open), false)
+ORDER BY 1, 2, 3;
+
+-- examine_settings --
+-- What a new session of the role begins with, and whether role or database say so.
+SELECT s.name, s.reset_val AS value, coalesce(origin.of_role, false) AS of_role,
+       coalesce(origin.in_database, false) AS in_database
+FROM pg_settings AS s
+LEFT JOIN LATERAL (
+    SELECT setrole <> 0 AS of_role, setdatabase <> 0 AS in_database
+    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS said
+    WHERE split_part(said, '=', 1) = s.name
+        AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+        AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    ORDER BY (setrole <> 0 AND setdatabase <> 0) DESC, (setrole <> 0) DESC, (setdatabase <> 0) DESC LIMIT 1
+) AS origin ON true
+WHERE s.name = ANY (%(names)s::text[])
+ORDER BY s.name;
 
 -- examine_queues --
 -- Tables of queues by name: whether they can have and have the index of 'queued', and what announces inserts.

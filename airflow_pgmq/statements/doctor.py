@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_pgmq.core import names
+from airflow_pgmq.core import names, policies, surroundings
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.rights import RIGHTS, quoted
 from airflow_pgmq.statements import Flow, Statement, column, on_queue, scalar, union
@@ -26,6 +26,10 @@ class Standing:
     server: Row
     #: Each privilege that some work needs and the role lacks.
     lacking: Sequence[Row]
+    #: What row level security keeps the role from although it has the privilege, as `policies` knows it.
+    kept: Sequence[Row]
+    #: What sessions of the role begin with, as `surroundings` knows it.
+    settings: Sequence[Row]
     #: Tables of queues, by name: `queue_name`, `partitioned`, `guarded`, `ours`, `theirs`.
     queues: Sequence[Row]
 
@@ -35,11 +39,14 @@ def standing() -> Flow[Standing]:
     found = dict((yield server()))
     found["migration"] = 0
     if found["ours"]:
-        found["migration"] = (yield Statement("schema_version", decode=scalar("number"))) or 0
+        # No row at all is a row that is hidden.
+        found["migration"] = yield Statement("schema_version", decode=scalar("number"))
     elif found["ours"] is None:
         found["migration"] = None
     lacking = yield rights()
-    return Standing(found, lacking, (yield queues()))
+    kept = policies.kept_from(lacking, (yield Statement("examine_policies", decode=list)))
+    settings = yield Statement("examine_settings", {"names": surroundings.NAMES}, decode=list)
+    return Standing(found, lacking, kept, settings, (yield queues()))
 
 
 def server() -> Statement[Row]:

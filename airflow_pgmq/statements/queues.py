@@ -156,6 +156,13 @@ def bind_topic(pattern: str, queue_name: str) -> Statement[None]:
     return on_queue("bind_topic", queue_name, pattern=pattern)
 
 
+def bind_if_there(pattern: str, queue_name: str) -> Flow[None]:
+    """`bind_topic` that tells a missing queue apart from a pattern that PGMQ does not take."""
+    if (yield missing([names.queue(queue_name)])):
+        raise QueueNotFound(queue_name)
+    yield bind_topic(pattern, queue_name)
+
+
 def unbind_topic(pattern: str, queue_name: str) -> Statement[bool]:
     """Undo a binding; False if there was none."""
     return on_queue("unbind_topic", queue_name, scalar("unbound"), pattern=pattern)

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_pgmq.errors import FeatureMissing, NotInstalled
+from airflow_pgmq.errors import FeatureMissing, NotInstalled, PermissionDenied
 from airflow_pgmq.sql import code, migrations
 from airflow_pgmq.statements import Flow, Statement, first, scalar
 
 
-def version() -> Flow[int]:
-    """The newest migration in the database; 0 without our schema."""
+def known() -> Flow[int | None]:
+    """The newest migration in the database; 0 without our schema, None where its rows are hidden."""
     found = yield Statement("installed", decode=first)
     if not found["ours"]:
         return 0
-    return (yield Statement("schema_version", decode=scalar("number"))) or 0
+    number: int | None = yield Statement("schema_version", decode=scalar("number"))
+    return number
+
+
+def version() -> Flow[int]:
+    """The same.
+
+    :raises PermissionDenied: row level security hides it
+    """
+    number = yield from known()
+    if number is None:
+        raise PermissionDenied(
+            "airflow_pgmq.migrations shows this role no row: row level security hides them. "
+            "docs/permissions.md has the policies that a role needs."
+        )
+    return number
 
 
 def is_current() -> Flow[bool]:

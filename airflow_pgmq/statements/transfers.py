@@ -10,7 +10,7 @@ from airflow_pgmq.core import names, payload, query
 from airflow_pgmq.core.messages import Message, Row
 from airflow_pgmq.errors import DuplicateMessage, InvalidName, InvalidQuery, NotSent
 from airflow_pgmq.sql import code
-from airflow_pgmq.statements import Flow, Statement, incarnations, nothing
+from airflow_pgmq.statements import Flow, Statement, incarnations, nothing, on_queue, scalar
 
 QueryScope: TypeAlias = Literal["once", "queued", "none"]
 OnConflict: TypeAlias = Literal["error", "skip"]
@@ -52,12 +52,20 @@ def send(
             f"A dedup key of the query has {row['longest_key']} characters, "
             f"the limit is {names.MAX_KEY_LENGTH}."
         )
-    if row["sent"] < row.get("expected", 0):
-        raise NotSent(queue_name, row["expected"] - row["sent"])
+    yield from _check_stored(queue_name, row)
     duplicates = row["rows"] - row["sent"]
     if fail_on_duplicate and duplicates:
         raise DuplicateMessage(queue_name, [f"{duplicates} of the query's rows"])
     return {"sent": row["sent"], "duplicates": duplicates}
+
+
+def _check_stored(queue_name: str, row: Row) -> Flow[None]:
+    """A row that was free and not sent lost a race, or a trigger swallowed it."""
+    missing = row.get("expected", 0) - row["sent"]
+    if unsent := row.get("unsent"):
+        missing = yield on_queue("not_queued", queue_name, scalar("missing"), keys=unsent)
+    if missing > 0:
+        raise NotSent(queue_name, missing)
 
 
 def to_table(
@@ -74,18 +82,46 @@ def to_table(
     )
 
 
+def make_batch() -> Flow[None]:
+    """Give a session the table that statements of the user's read as `messages`."""
+    yield Statement("make_batch")
+    yield Statement("show_batch")
+
+
 def with_messages(
-    queue_name: str, sql: str, parameters: Mapping[str, Any] | None, messages: Sequence[Message]
-) -> Statement[None]:
-    """Run a statement of the user's that sees the batch as the table `messages`."""
-    text, recursive = query.after_with(query.prepare(sql, parameters))
-    return Statement(
-        "with_messages",
-        {**(parameters or {}), "pgmq_msg_ids": [message.msg_id for message in messages]},
+    queue_name: str,
+    sql: str,
+    parameters: Mapping[str, Any] | None,
+    messages: Sequence[Message],
+    *,
+    is_lent: bool = False,
+) -> Flow[None]:
+    """Run a statement of the user's that reads the batch as `messages`; its text is left as it is.
+
+    :param is_lent: whether the session is a pooler's, which has other clients, too: then nothing stays in it
+    """
+    text = query.prepare(sql, parameters)
+    if is_lent:
+        yield Statement("lend_batch")
+        yield Statement("show_batch")
+    is_first: bool | None = yield Statement(
+        "fill_batch",
+        {"msg_ids": [message.msg_id for message in messages]},
         {"table": names.table(queue_name)},
-        nothing,
+        lambda rows: rows[0]["is_first"] if rows else None,
         queue_name,
-        fragments={"statement": text, "recursive": "RECURSIVE" if recursive else ""},
+    )
+    if is_first is False:
+        raise InvalidQuery(
+            "The search_path of this connection puts pg_temp behind a schema with a table `messages` of its "
+            "own, so the statement would not read the batch. Without pg_temp in search_path, it comes first."
+        )
+    yield Statement(
+        "with_messages",
+        # Never without a value: percent signs are doubled.
+        {**(parameters or {}), "pgmq_queue": queue_name},
+        queue_name=queue_name,
+        fragments={"statement": text},
     )
 
 

@@ -2,91 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, HTTPException
+from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_pgmq import overview
-from airflow_pgmq.core import names
+from airflow_pgmq.core import names, visible
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.statements import showing
 from airflow_pgmq.ui import audit, auth, database
 from airflow_pgmq.ui.answers import Answer
 from airflow_pgmq.ui.api_jobs import name_dags
-from airflow_pgmq.ui.auth import GetUserDep
+from airflow_pgmq.ui.asking import AT_MOST, Ids, Whole, body_of
+from airflow_pgmq.ui.auth import Asker, AskerDep
 
-T = TypeVar("T")
-
-#: Messages that one request changes.
-AT_MOST = 1000
 #: Seconds: PGMQ counts a queue before it empties it.
 PURGE_TIMEOUT = 60
 
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.WRITE)
 
-Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1, max_length=AT_MOST)]
+
+class _Body(BaseModel):
+    #: A field that is not known is a mistake: without its ids a requeue would take everything.
+    model_config = ConfigDict(extra="forbid")
 
 
-class Chosen(BaseModel):
+class Chosen(_Body):
     """Messages by id."""
 
     msg_ids: Ids
 
 
-class ToRequeue(BaseModel):
+class ToRequeue(_Body):
     """Messages by id, or the oldest so many of a dead letter queue."""
 
     msg_ids: Ids | None = None
-    limit: Annotated[int, Field(ge=1, le=AT_MOST)] = AT_MOST
+    limit: Annotated[Whole, Field(ge=1, le=AT_MOST)] = AT_MOST
     where: Literal["queue", "archive"] = "queue"
 
 
-class Confirmation(BaseModel):
+class Confirmation(_Body):
     """The queue's name a second time, typed."""
 
     confirm: str
 
 
+ChosenDep = Annotated[Chosen, Depends(body_of(Chosen))]
+ToRequeueDep = Annotated[ToRequeue, Depends(body_of(ToRequeue))]
+ConfirmationDep = Annotated[Confirmation, Depends(body_of(Confirmation))]
+
+
 @router.post("/jobs/{namespace}/{name}/pause")
-async def pause(user: GetUserDep, connection_id: str, namespace: str, name: str) -> Answer:
+async def pause(asker: AskerDep, namespace: str, name: str) -> Answer:
     """Stop a job and take back what it enqueued ahead of time."""
 
     def work(hook: PgmqHook) -> dict[str, Any]:
         withdrawn = hook.pause_job(namespace, name)
-        audit.note(user, "pause", connection=connection_id, job=f"{namespace}/{name}", withdrawn=withdrawn)
+        audit.note(asker, "pause", job=f"{namespace}/{name}", withdrawn=withdrawn)
         return overview.job(hook.client, namespace, name)
 
-    return await _changed_job(connection_id, work)
+    return await _changed_job(asker, work)
 
 
 @router.post("/jobs/{namespace}/{name}/resume")
-async def resume(user: GetUserDep, connection_id: str, namespace: str, name: str) -> Answer:
+async def resume(asker: AskerDep, namespace: str, name: str) -> Answer:
     """Let a job go on."""
 
     def work(hook: PgmqHook) -> dict[str, Any]:
         hook.resume_job(namespace, name)
-        audit.note(user, "resume", connection=connection_id, job=f"{namespace}/{name}")
+        audit.note(asker, "resume", job=f"{namespace}/{name}")
         return overview.job(hook.client, namespace, name)
 
-    return await _changed_job(connection_id, work)
+    return await _changed_job(asker, work)
 
 
 @router.post("/jobs/{namespace}/{name}/run-now")
-async def run_now(user: GetUserDep, connection_id: str, namespace: str, name: str) -> Answer:
+async def run_now(asker: AskerDep, namespace: str, name: str) -> Answer:
     """Send one message of a job at once."""
 
     def work(hook: PgmqHook) -> dict[str, Any]:
         sent = hook.run_job_now(namespace, name)
-        audit.note(user, "run_now", connection=connection_id, job=f"{namespace}/{name}", msg_id=sent.msg_id)
+        audit.note(asker, "run_now", job=f"{namespace}/{name}", msg_id=sent.msg_id)
         return {"msg_id": sent.msg_id}
 
-    return Answer(await database.write(connection_id, work))
+    return Answer(await database.write(asker, work), None)
 
 
 @router.post("/queues/{queue_name}/requeue")
-async def requeue(user: GetUserDep, connection_id: str, queue_name: str, body: ToRequeue) -> Answer:
+async def requeue(asker: AskerDep, queue_name: str, body: ToRequeueDep) -> Answer:
     """Bring dead letters back to where they came from, or archived messages back into the queue."""
     if body.where == "archive" and body.msg_ids is None:
         raise HTTPException(422, "From the archive, say which messages: msg_ids.")
@@ -94,55 +99,62 @@ async def requeue(user: GetUserDep, connection_id: str, queue_name: str, body: T
         raise HTTPException(422, f"{queue_name} is no dead letter queue: say which messages, by msg_ids.")
 
     def work(hook: PgmqHook) -> dict[str, int]:
+        left = {}
         if body.where == "archive":
-            return {"changed": len(hook.requeue(queue_name, from_archive=True, msg_ids=body.msg_ids))}
-        return _requeue_dead_letters(hook, queue_name, body.msg_ids, body.limit)
+            moved: Iterable[int] = hook.requeue(queue_name, from_archive=True, msg_ids=body.msg_ids)
+        else:
+            moved, waiting = _requeue_dead_letters(hook, queue_name, body.msg_ids, body.limit)
+            left = {"left": waiting}
+        return _noted(asker, "requeue", queue_name, moved, where=body.where) | left
 
-    return await _changed(user, "requeue", connection_id, queue_name, work, where=body.where)
+    return Answer(await database.write(asker, work), None)
 
 
 @router.post("/queues/{queue_name}/release")
-async def release(user: GetUserDep, connection_id: str, queue_name: str, body: Chosen) -> Answer:
+async def release(asker: AskerDep, queue_name: str, body: ChosenDep) -> Answer:
     """Make delayed messages and those in flight visible now."""
-    return await _changed(
-        user,
-        "release",
-        connection_id,
-        queue_name,
-        lambda hook: {"changed": len(hook.release(queue_name, body.msg_ids))},
-    )
+
+    def work(hook: PgmqHook) -> dict[str, int]:
+        return _noted(asker, "release", queue_name, hook.release(queue_name, body.msg_ids))
+
+    return Answer(await database.write(asker, work), None)
 
 
 @router.post("/queues/{queue_name}/delete")
-async def delete(user: GetUserDep, connection_id: str, queue_name: str, body: Chosen) -> Answer:
+async def delete(asker: AskerDep, queue_name: str, body: ChosenDep) -> Answer:
     """Delete messages without a trace."""
-    return await _changed(
-        user,
-        "delete",
-        connection_id,
-        queue_name,
-        lambda hook: {"changed": len(hook.delete(queue_name, body.msg_ids))},
-    )
+
+    def work(hook: PgmqHook) -> dict[str, int]:
+        return _noted(asker, "delete", queue_name, hook.delete(queue_name, body.msg_ids))
+
+    return Answer(await database.write(asker, work), None)
 
 
 @router.post("/queues/{queue_name}/purge")
-async def purge(user: GetUserDep, connection_id: str, queue_name: str, body: Confirmation) -> Answer:
+async def purge(asker: AskerDep, queue_name: str, body: ConfirmationDep) -> Answer:
     """Remove every message of a queue."""
     if body.confirm != queue_name:
         raise HTTPException(422, "Type the queue's name to purge it.")
-    return await _changed(
-        user,
-        "purge",
-        connection_id,
-        queue_name,
-        lambda hook: {"changed": hook.purge(queue_name)},
-        timeout=PURGE_TIMEOUT,
-    )
+
+    def work(hook: PgmqHook) -> dict[str, int]:
+        changed = hook.purge(queue_name)
+        audit.note(asker, "purge", queue=queue_name, changed=changed)
+        return {"changed": changed}
+
+    return Answer(await database.write(asker, work, PURGE_TIMEOUT), None)
+
+
+def _noted(
+    asker: Asker, event: str, queue_name: str, msg_ids: Iterable[int], **details: Any
+) -> dict[str, int]:
+    done = sorted(msg_ids)
+    audit.note(asker, event, queue=queue_name, changed=len(done), msg_ids=audit.ranges(done), **details)
+    return {"changed": len(done)}
 
 
 def _requeue_dead_letters(
     hook: PgmqHook, queue_name: str, msg_ids: Sequence[int] | None, limit: int
-) -> dict[str, int]:
+) -> tuple[list[int], int]:
     """Several queues may share a dead letter queue: each message knows where it came from.
 
     Letters of a queue that is gone stay, and are counted.
@@ -150,35 +162,16 @@ def _requeue_dead_letters(
     origins = hook.client.run(lambda: showing.dead_letter_origins(queue_name, msg_ids, limit))
     known = {queue.queue_name for queue in hook.list_queues() if names.is_safe(queue.queue_name)}
     reached = [origin for origin in origins if origin in known]
-    moved = 0
+    moved: list[int] = []
     with hook.client.transaction() as conn:
         for origin in reached:
-            moved += len(
-                hook.requeue(
-                    origin, dead_letter_queue=queue_name, msg_ids=msg_ids, limit=limit - moved, conn=conn
-                )
+            moved += hook.requeue(
+                origin, dead_letter_queue=queue_name, msg_ids=msg_ids, limit=limit - len(moved), conn=conn
             )
-    return {"changed": moved, "left": sum(origins.values()) - sum(origins[origin] for origin in reached)}
+    return moved, sum(origins.values()) - sum(origins[origin] for origin in reached)
 
 
-async def _changed_job(connection_id: str, work: Callable[[PgmqHook], dict[str, Any]]) -> Answer:
-    job = await database.write(connection_id, work)
+async def _changed_job(asker: Asker, work: Callable[[PgmqHook], dict[str, Any]]) -> Answer:
+    job = await database.write(asker, work)
     await name_dags([job])
-    return Answer(job)
-
-
-async def _changed(
-    user: Any,
-    event: str,
-    connection_id: str,
-    queue_name: str,
-    work: Callable[[PgmqHook], dict[str, int]],
-    timeout: int | None = None,
-    **details: Any,
-) -> Answer:
-    def noted(hook: PgmqHook) -> dict[str, int]:
-        done = work(hook)
-        audit.note(user, event, connection=connection_id, queue=queue_name, **done, **details)
-        return done
-
-    return Answer(await database.write(connection_id, noted, timeout))
+    return await database.off_the_loop(lambda: Answer(job, asker.sees(visible.JOB)))

@@ -11,18 +11,20 @@ from fastapi import APIRouter
 from sqlalchemy import select
 
 from airflow_pgmq import overview
+from airflow_pgmq.core import visible
 from airflow_pgmq.ui import auth, database
 from airflow_pgmq.ui.answers import Answer
+from airflow_pgmq.ui.auth import AskerDep
 
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.READ)
 
 
 @router.get("/jobs")
-async def list_jobs(connection_id: str) -> Answer:
+async def list_jobs(asker: AskerDep) -> Answer:
     """All periodic jobs and the namespaces that they tick in."""
-    found = await database.read(connection_id, lambda client, conn: overview.jobs(client, conn=conn))
+    found = await database.read(asker, lambda client, conn: overview.jobs(client, conn=conn))
     await name_dags([*found["namespaces"], *found["jobs"]])
-    return await database.off_the_loop(lambda: Answer(found))
+    return await database.off_the_loop(lambda: Answer(found, asker.sees(visible.JOBS)))
 
 
 async def name_dags(owned: Iterable[dict[str, Any]]) -> None:

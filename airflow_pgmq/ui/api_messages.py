@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import Field
 
 from airflow_pgmq import overview, settings
+from airflow_pgmq.core import visible
 from airflow_pgmq.overview import Search
 from airflow_pgmq.ui import auth, database
 from airflow_pgmq.ui.answers import Answer
-from airflow_pgmq.ui.auth import GetUserDep
+from airflow_pgmq.ui.asking import LAST_ID, Name, Text
+from airflow_pgmq.ui.auth import AskerDep
 
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.READ)
 
-MsgId = Annotated[int | None, Query(ge=0, lt=2**63)]
+MsgId = Annotated[int | None, Query(ge=0, le=LAST_ID)]
 
 
 @router.get("/queues/{queue_name}/messages")
 async def list_messages(
-    user: GetUserDep,
-    connection_id: str,
+    asker: AskerDep,
     queue_name: str,
     where: Literal["queue", "archive"] = "queue",
-    dedup_key: str | None = None,
-    job: str | None = None,
+    dedup_key: Text | None = None,
+    job: Text | None = None,
     msg_id: MsgId = None,
     after: MsgId = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Answer:
     """Messages of a queue, oldest first, or of its archive, newest first."""
-    peek = await database.off_the_loop(lambda: auth.may_peek(user, connection_id))
+    peek = await database.off_the_loop(asker.may_peek)
+    if (dedup_key or job) and not peek:
+        # What is found tells what is there: a guess would be answered.
+        raise HTTPException(
+            403, "Only users who may read the connection in Airflow can search by key or job."
+        )
     search = Search(
         queue_name=queue_name,
         where=where,
@@ -43,25 +50,30 @@ async def list_messages(
     )
     keys = settings.redact_keys()
     return await database.read(
-        connection_id, lambda client, conn: Answer(overview.messages(client, search, keys=keys, conn=conn))
+        asker,
+        lambda client, conn: Answer(
+            overview.messages(client, search, keys=keys, conn=conn), None if peek else visible.MESSAGES
+        ),
     )
 
 
-@router.get("/sent")
+@router.get("/sent", dependencies=auth.OF_A_DAG)
 async def list_sent(
-    user: GetUserDep,
-    connection_id: str,
-    dag_id: Annotated[str, Query(min_length=1)],
-    run_id: str | None = None,
-    task_id: str | None = None,
-    map_index: int | None = None,
+    asker: AskerDep,
+    dag_id: Annotated[Name, Field(min_length=1)],
+    run_id: Name | None = None,
+    task_id: Name | None = None,
+    map_index: Annotated[int | None, Query(ge=-1, lt=2**31)] = None,
 ) -> Answer:
     """What a Dag, a run or a task has sent."""
-    peek = await database.off_the_loop(lambda: auth.may_peek(user, connection_id))
+    peek = await database.off_the_loop(asker.may_peek)
     given = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
     source = {name: value for name, value in given.items() if value not in (None, "")}
     keys = settings.redact_keys()
     return await database.read(
-        connection_id,
-        lambda client, conn: Answer(overview.sent(client, source, peek=peek, keys=keys, conn=conn)),
+        asker,
+        lambda client, conn: Answer(
+            overview.sent(client, source, peek=peek, keys=keys, conn=conn),
+            None if peek else visible.MESSAGES,
+        ),
     )

@@ -7,42 +7,52 @@ from typing import Any, Literal
 from fastapi import APIRouter
 
 from airflow_pgmq import overview
+from airflow_pgmq.core import visible
 from airflow_pgmq.ui import auth, connections, database
 from airflow_pgmq.ui.answers import Answer
-from airflow_pgmq.ui.auth import GetUserDep
+from airflow_pgmq.ui.asking import Name
+from airflow_pgmq.ui.auth import AskerDep, GetUserDep
 
 router = APIRouter(prefix="/api", dependencies=auth.READ)
 
 
 @router.get("/connections")
-async def list_connections(user: GetUserDep, connection_id: str | None = None) -> Answer:
+async def list_connections(user: GetUserDep, connection_id: Name | None = None) -> Answer:
     """Every connection that can be listed and the one named, and what this user may do with each."""
+    return await database.off_the_loop(
+        lambda: Answer({"connections": _connections(user, connection_id)}, None)
+    )
 
-    def find() -> list[dict[str, Any]]:
-        return [
-            {
-                **each,
-                "may_peek": auth.may_peek(user, each["connection_id"]),
-                "may_write": auth.may_write(user, each["connection_id"]),
-            }
-            for each in connections.known(connection_id)
-            if auth.may_see(user, each["connection_id"])
-        ]
 
-    return await database.off_the_loop(lambda: Answer({"connections": find()}))
+def _connections(user: Any, asked_for: str | None) -> list[dict[str, Any]]:
+    found = []
+    for each in connections.known(asked_for):
+        connection_id = each["connection_id"]
+        if auth.may_see(user, connection_id):
+            may_peek = auth.may_peek(user, connection_id)
+            may = {"may_peek": may_peek, "may_write": auth.may_write(user, connection_id)}
+            # Its owner wrote the description for those who may read it.
+            shape = None if may_peek else visible.CONNECTION
+            found.append({**each, **may} if shape is None else visible.public({**each, **may}, shape))
+    return found
 
 
 @router.get("/{connection_id}/queues")
-async def list_queues(connection_id: str) -> Answer:
+async def list_queues(asker: AskerDep) -> Answer:
     """All queues."""
-    return await database.read(connection_id, lambda client, conn: Answer(overview.queues(client, conn)))
+    return await database.read(
+        asker, lambda client, conn: Answer(overview.queues(client, conn), asker.sees(visible.QUEUES))
+    )
 
 
 @router.get("/{connection_id}/queues/{queue_name}")
 async def show_queue(
-    connection_id: str, queue_name: str, range: Literal["hour", "day", "week"] = "hour"
+    asker: AskerDep, queue_name: str, range: Literal["hour", "day", "week"] = "hour"
 ) -> Answer:
     """One queue with its history."""
     return await database.read(
-        connection_id, lambda client, conn: Answer(overview.queue(client, queue_name, range, conn))
+        asker,
+        lambda client, conn: Answer(
+            overview.queue(client, queue_name, range, conn), asker.sees(visible.QUEUE)
+        ),
     )

@@ -1,10 +1,12 @@
 """Who may do what: Airflow's own permissions, asked of its auth manager.
 
-Signed in: see queues and jobs. May read the Airflow connection: see messages. May edit it: act.
+Signed in: see queues and jobs. May read the Airflow connection: see messages, and why it fails. May edit
+it: act.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -12,19 +14,51 @@ from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import (
     GetUserDep,
     requires_access_connection,
+    requires_access_dag,
     requires_access_view,
 )
 from fastapi import Depends, Header, HTTPException, Request
 
+from airflow_pgmq.core.visible import Shape
 from airflow_pgmq.ui import connections
 
-__all__ = ["READ", "WRITE", "GetUserDep", "may_peek", "may_see", "may_write"]
+__all__ = ["OF_A_DAG", "READ", "WRITE", "Asker", "AskerDep", "GetUserDep", "may_peek", "may_see", "may_write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks about which connection."""
+
+    user: Any
+    connection_id: str
+
+    def may_peek(self) -> bool:
+        """Whether the user may see messages, headers and the database's own words. Blocks."""
+        return may_peek(self.user, self.connection_id)
+
+    def sees(self, shape: Shape) -> Shape | None:
+        """What is shown: the shape, or all of it. Blocks."""
+        return None if self.may_peek() else shape
+
+
+def _asker(user: GetUserDep, connection_id: str) -> Asker:
+    return Asker(user, connection_id)
+
+
+AskerDep = Annotated[Asker, Depends(_asker)]
 
 
 def refuse_other_sites(request: Request, x_pgmq_request: Annotated[str | None, Header()] = None) -> None:
     """A page of another origin can make a browser post with the user's cookie, but not with this header."""
     if request.headers.get("sec-fetch-site") not in (None, "same-origin") or x_pgmq_request != "1":
         raise HTTPException(403, "Refused: the request does not come from the PGMQ page.")
+
+
+def refuse_odd_names(request: Request, user: GetUserDep) -> None:
+    """Before Airflow asks its database or a secrets backend for a connection that cannot be."""
+    connection_id = request.path_params.get("connection_id")
+    if connection_id is not None and not connections.is_id(connection_id):
+        raise connections.missing(connection_id)
 
 
 def hide_from_other_teams(request: Request, user: GetUserDep) -> None:
@@ -34,9 +68,19 @@ def hide_from_other_teams(request: Request, user: GetUserDep) -> None:
         raise connections.missing(connection_id)
 
 
-READ = [Depends(requires_access_view(AccessView.WEBSITE)), Depends(hide_from_other_teams)]
+READ = [
+    Depends(requires_access_view(AccessView.WEBSITE)),
+    Depends(refuse_odd_names),
+    Depends(hide_from_other_teams),
+]
 #: The path's parameter must be called `connection_id`.
-WRITE = [Depends(requires_access_connection("PUT")), Depends(refuse_other_sites)]
+WRITE = [
+    Depends(refuse_odd_names),
+    Depends(requires_access_connection("PUT")),
+    Depends(refuse_other_sites),
+]
+#: The query's parameter must be called `dag_id`.
+OF_A_DAG = [Depends(requires_access_dag("GET"))]
 
 
 def may_see(user: Any, connection_id: str) -> bool:

@@ -28,9 +28,14 @@ def team(connection_id: str) -> str | None:
     return name
 
 
+def is_id(connection_id: str) -> bool:
+    """Whether a connection can have that id, and no secrets backend takes it for a path."""
+    return len(connection_id) <= 250 and _ID.fullmatch(connection_id) is not None
+
+
 def find(connection_id: str) -> Connection | None:
     """The connection, if it is one of ours: a user must not look into any Postgres that Airflow knows."""
-    if not _ID.fullmatch(connection_id):
+    if not is_id(connection_id):
         return None
     of_team = {"team_name": name} if (name := team(connection_id)) else {}
     try:

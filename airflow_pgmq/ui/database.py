@@ -14,10 +14,12 @@ from airflow.models import Connection as AirflowConnection
 from fastapi import HTTPException
 
 from airflow_pgmq import errors
-from airflow_pgmq.client import KEEPALIVES, Client, Connection, DriverError, OperationalError
+from airflow_pgmq.client import Client, Connection, DriverError
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.driver.translation import words
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.ui import connections
+from airflow_pgmq.ui.auth import Asker
 from airflow_pgmq.ui.kept import Kept
 
 T = TypeVar("T")
@@ -43,28 +45,30 @@ atexit.register(_kept.close)
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary()
 
 
-async def read(connection_id: str, work: Callable[[Client, Connection], T]) -> T:
+async def read(asker: Asker, work: Callable[[Client, Connection], T]) -> T:
     """Run `work` in a thread, on a connection that cannot write and is kept for the next request."""
 
     def looking() -> T:
-        connection = _connection(connection_id)
+        connection = _connection(asker.connection_id)
         hook = _hook(connection, STATEMENT_TIMEOUT)
         with _kept.connection(connection.get_uri(), hook.client.open) as conn:
             conn.read_only = True
             return work(hook.client, conn)
 
     try:
-        return await off_the_loop(lambda: _told(connection_id, STATEMENT_TIMEOUT, looking))
+        return await off_the_loop(lambda: _told(asker, STATEMENT_TIMEOUT, looking))
     finally:
         asyncio.get_running_loop().call_later(KEPT_FOR, _kept.close, KEPT_FOR - 1)
 
 
-async def write(connection_id: str, work: Callable[[PgmqHook], T], timeout: int | None = None) -> T:
+async def write(asker: Asker, work: Callable[[PgmqHook], T], timeout: int | None = None) -> T:
     """Run `work` in a thread, for an action; how many seconds a statement may take."""
     seconds = timeout or STATEMENT_TIMEOUT
-    return await off_the_loop(
-        lambda: _told(connection_id, seconds, lambda: work(_hook(_connection(connection_id), seconds)))
-    )
+
+    def acting() -> T:
+        return work(_hook(_connection(asker.connection_id), seconds))
+
+    return await off_the_loop(lambda: _told(asker, seconds, acting))
 
 
 async def off_the_loop(work: Callable[[], T]) -> T:
@@ -80,29 +84,26 @@ async def off_the_loop(work: Callable[[], T]) -> T:
         gate.inside -= 1
 
 
-def _told(connection_id: str, timeout: int, work: Callable[[], T]) -> T:
-    """What went wrong, as an answer: the connection and Postgres's words, never a traceback."""
+def _told(asker: Asker, timeout: int, work: Callable[[], T]) -> T:
+    """What went wrong, as an answer; the database's words are for who may read the connection."""
     try:
         return work()
+    # The texts of these hold nothing but what was asked for.
     except (errors.QueueNotFound, errors.JobNotFound) as exc:
         raise HTTPException(404, str(exc)) from exc
     except (errors.InvalidName, errors.InvalidMessage) as exc:
         raise HTTPException(422, str(exc)) from exc
     except (errors.PgmqError, DriverError) as exc:
-        raise HTTPException(502, f"Connection {connection_id}: {_words(exc, timeout)}") from exc
+        if isinstance(exc, errors.LimitReached):  # the page has limits of its own
+            text = f"the database took longer than {timeout} s to answer"
+        else:
+            text = words(exc) if asker.may_peek() else _without_words(exc)
+        raise HTTPException(502, f"Connection {asker.connection_id}: {text}") from exc
 
 
-def _words(exc: Exception, timeout: int) -> str:
-    if isinstance(exc, errors.LimitReached):
-        # The page has limits of its own.
-        return f"the database took longer than {timeout} s to answer"
-    if isinstance(exc, errors.PgmqError):
-        return str(exc)
-    diagnosis = getattr(exc, "diag", None)
-    if getattr(exc, "sqlstate", None) is None:
-        # Others are the driver's own, such as values that it cannot read.
-        return f"{'could not connect: ' if isinstance(exc, OperationalError) else ''}{exc}".rstrip()
-    return f"{getattr(diagnosis, 'message_primary', None) or type(exc).__name__}"
+def _without_words(exc: Exception) -> str:
+    public = exc.public if isinstance(exc, errors.PgmqError) else errors.PgmqError.public
+    return f"{public}. Users who may see the connection in Airflow are told more."
 
 
 def _connection(connection_id: str) -> AirflowConnection:
@@ -111,7 +112,7 @@ def _connection(connection_id: str) -> AirflowConnection:
         raise connections.missing(connection_id)
     # A thread that waits for a server that has gone is one of few.
     own = {"connect_timeout": 3, "application_name": "airflow-pgmq-ui"}
-    connection.extra = json.dumps(KEEPALIVES | connection.extra_dejson | own)
+    connection.extra = json.dumps(connection.extra_dejson | own)
     return connection
 
 

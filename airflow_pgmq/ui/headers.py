@@ -1,13 +1,18 @@
-"""Response headers of everything that the page is made of."""
+"""What surrounds every answer of the page: its headers, and an answer where none was made."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 
+from airflow_pgmq.ui.answers import Answer
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_log = logging.getLogger(__name__)
 
 #: A message made of HTML and script does nothing: nothing inline has effect, nothing from elsewhere loads.
 POLICY = (
@@ -19,10 +24,11 @@ ALWAYS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
 }
+FAILED = "The page failed in a way that nobody expected; the log of Airflow's API server says why."
 
 
-class SecurityHeaders:
-    """Adds them to every answer, errors and assets too."""
+class Surrounding:
+    """Adds the headers to every answer, errors and assets too, and answers where something raised."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -32,13 +38,23 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        begun = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 headers.update(ALWAYS)
                 # What only signed-in users may see must not stay in a cache; files say otherwise themselves.
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception:
+            if begun:
+                raise
+            # Its text may quote anything, and Airflow's own handlers might show it.
+            _log.exception("The PGMQ page failed at %s", scope["path"])
+            await Answer({"detail": FAILED}, None, 500)(scope, receive, send_with_headers)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
@@ -17,6 +18,9 @@ from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
 __all__ = ["attach", "router"]
+
+#: The views that there are. A queue's name is one part of a path, and none that browsers take for a way up.
+_VIEW = re.compile(r"jobs|sent|queue/(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,200}|")
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -49,9 +53,9 @@ class _PageRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            if request.headers.get("sec-fetch-dest") == "document" and _has_frame():
-                return RedirectResponse(_framed(request, _path(request)), 302)
             try:
+                if request.headers.get("sec-fetch-dest") == "document" and _has_frame():
+                    return RedirectResponse(_framed(request, _path(request)), 302)
                 return await handler(request)
             except HTTPException as exc:
                 return _shell(request, "refused", str(exc.detail), exc.status_code)
@@ -96,7 +100,10 @@ def sent_page(request: Request) -> Response:
 
 def go(request: Request, path: str) -> Response:
     """Lead a link that knows no address of Airflow's, such as a worker's, into Airflow's own frame."""
-    return RedirectResponse(_framed(request, path), 302)
+    try:
+        return RedirectResponse(_framed(request, path), 302)
+    except HTTPException as exc:
+        return _shell(request, "refused", str(exc.detail), exc.status_code)
 
 
 class _Files(StaticFiles):
@@ -114,17 +121,21 @@ def _shell(request: Request, view: str, title: str, status: int = 200) -> Respon
 
 
 def _path(request: Request) -> str:
-    inside: str = request.url.path
+    # Not of its URL, which is quoted already.
+    inside: str = request.scope["path"]
     return inside.removeprefix(request.scope["root_path"]).removeprefix("/ui/")
 
 
 def _framed(request: Request, path: str) -> str:
+    """The address of a view in Airflow's frame; of nothing else, wherever a link would lead to."""
     from airflow.api_fastapi.app import API_ROOT_PATH
 
+    if not _VIEW.fullmatch(path):
+        raise HTTPException(404, "There is no such view")
     root = request.scope["root_path"]
     frame = f"{(API_ROOT_PATH or '/').rstrip('/')}/plugin/pgmq" if _has_frame() else ""
-    query = f"?{request.url.query}" if request.url.query else ""
-    return f"{frame}{root}/ui/{quote(path)}{query}"
+    query = urlencode(parse_qsl(request.url.query, keep_blank_values=True), quote_via=quote)
+    return f"{frame}{root}/ui/{quote(path)}{'?' if query else ''}{query}"
 
 
 def _has_frame() -> bool:

@@ -55,14 +55,52 @@ def test_a_page_opened_by_itself_goes_into_airflows_frame(nobody):
     [
         ("queue/mail?msg_id=4", "/plugin/pgmq/pgmq/ui/queue/mail?msg_id=4"),
         ("jobs", "/plugin/pgmq/pgmq/ui/jobs"),
-        ("/evil.example", "/plugin/pgmq/pgmq/ui//evil.example"),
-        ("..%2F..%2Fevil", "/plugin/pgmq/pgmq/ui/../../evil"),
+        ("", "/plugin/pgmq/pgmq/ui/"),
+        ("queue/a%20b%25", "/plugin/pgmq/pgmq/ui/queue/a%20b%25"),
+        (
+            "sent?dag_id=a%26b&run_id=x%0d%0aSet-Cookie:y",
+            "/plugin/pgmq/pgmq/ui/sent?dag_id=a%26b&run_id=x%0D%0ASet-Cookie%3Ay",
+        ),
     ],
 )
 def test_links_lead_into_airflows_frame_and_nowhere_else(nobody, path, location):
     answer = nobody.get(f"/pgmq/go/{path}", follow_redirects=False)
     assert answer.status_code == 302
     assert answer.headers["location"] == location
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/evil.example",
+        "//evil.example",
+        "https:%2F%2Fevil.example",
+        "javascript:alert(1)",
+        "..%2F..%2Fevil",
+        "%2e%2e/%2e%2e/evil",
+        "..%5C..%5Cevil",
+        "%5C%5Cevil.example",
+        "queue/%2e%2e",
+        "queue/%2e",
+        "queue/..%2Fjobs",
+        "queue/a%2Fb",
+        "queue/%5Cevil",
+        "queue/",
+        "queue/a%0d%0aSet-Cookie:%20a=b",
+        "queue/%00",
+        "queue/%E2%80%AE" + "x" * 300,
+        "jobs/",
+        "jobs%0a",
+        "nothing",
+    ],
+)
+def test_links_to_anything_else_lead_nowhere(nobody, path):
+    for way in ("go", "ui"):
+        answer = nobody.get(
+            f"/pgmq/{way}/{path}", headers={"Sec-Fetch-Dest": "document"}, follow_redirects=False
+        )
+        assert answer.status_code == 404 or "location" not in answer.headers, way
+        assert "set-cookie" not in answer.headers
 
 
 def test_files_are_asked_for_again_and_answered_shortly(guest):

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from airflow.sdk import DAG
 
-from airflow_pgmq.errors import DuplicateMessage, InvalidMessage, InvalidName, InvalidQuery, MessagesFailed
+from airflow_pgmq.errors import (
+    DuplicateMessage,
+    InvalidMessage,
+    InvalidName,
+    InvalidQuery,
+    MessagesFailed,
+    PermissionDenied,
+)
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.operators import PgmqSendFromQueryOperator, PgmqToSqlOperator
 from tests.fixtures.airflow import FinishedRun
 from tests.fixtures.factories import execute, queued
+from tests.fixtures.pooler import running_pooler
 from tests.fixtures.postgres import Database
 
 Run = Callable[..., FinishedRun]
@@ -201,6 +210,95 @@ def test_a_statement_sees_messages_as_a_table(hook: PgmqHook, database: Database
         (1, 7),
         (2, 7),
     ]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "/* a */ INSERT INTO orders (id) /* b */ WITH m AS (SELECT * FROM messages)"
+        " SELECT (message ->> 'id')::int FROM m",
+        "/* a */" * 40
+        + "-- b\n" * 40
+        + "INSERT INTO orders (id) SELECT (message ->> 'id')::int FROM messages -- c",
+        "INSERT INTO orders (id) SELECT (message ->> 'id')::int % 10 FROM messages",
+        "WITH a AS (SELECT * FROM messages), b AS (SELECT 1)"
+        " INSERT INTO orders (id) SELECT (message ->> 'id')::int FROM a ON CONFLICT DO NOTHING",
+        "DO $$ BEGIN INSERT INTO orders (id) SELECT (message ->> 'id')::int FROM messages; END $$",
+    ],
+)
+def test_a_statement_is_run_as_it_is(hook: PgmqHook, database: Database, sql: str) -> None:
+    hook.send_batch("q", [{"id": 1}, {"id": 2}, {"id": 3}])
+    assert PgmqToSqlOperator(task_id="t", queue_name="q", sql=sql, batch_size=2).execute({})["acked"] == 3
+    assert [row["id"] for row in execute(database, "SELECT id FROM orders ORDER BY 1")] == [1, 2, 3]
+
+
+def test_a_table_of_the_users_by_the_same_name(hook: PgmqHook, database: Database) -> None:
+    execute(database, "CREATE TABLE public.messages (message jsonb)")
+    hook.send_batch("q", [1, 2])
+    into = "INSERT INTO {} (message) SELECT message FROM messages"
+    operator = PgmqToSqlOperator(task_id="t", queue_name="q", sql=into.format("messages"), do_xcom_push=False)
+    with pytest.raises(MessagesFailed, match="2 of 2") as failed:
+        operator.execute({})
+    assert "cannot insert into view" in str(failed.value.__cause__)
+    assert hook.metrics("q").queue_length == 2
+    execute(database, "UPDATE pgmq.q_q SET vt = now()")
+    operator = PgmqToSqlOperator(task_id="t", queue_name="q", sql=into.format("public.messages"))
+    assert operator.execute({})["acked"] == 2
+    assert [row["message"] for row in execute(database, "SELECT * FROM messages ORDER BY 1")] == [1, 2]
+
+
+def test_a_batch_that_would_not_be_read_is_not_acked(hook: PgmqHook, database: Database) -> None:
+    execute(database, "CREATE TABLE public.messages (message jsonb)")
+    execute(database, f"ALTER DATABASE {database.name} SET search_path = public, pg_temp")
+    hook.send("q", {"id": 1})
+    operator = PgmqToSqlOperator(
+        task_id="t",
+        queue_name="q",
+        sql="INSERT INTO orders (id) SELECT 1 FROM messages",
+        do_xcom_push=False,
+    )
+    with pytest.raises(MessagesFailed) as failed:
+        operator.execute({})
+    assert "pg_temp" in str(failed.value.__cause__)
+
+
+def test_without_the_right_to_temporary_tables_nothing_is_read(
+    hook: PgmqHook, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.create_queue("q_dlq")
+    hook.send("q", {"id": 1})
+    execute(
+        database,
+        f"REVOKE TEMPORARY ON DATABASE {database.name} FROM PUBLIC; CREATE ROLE plain LOGIN;"
+        " GRANT USAGE ON SCHEMA pgmq TO plain; GRANT ALL ON ALL TABLES IN SCHEMA pgmq TO plain",
+    )
+    arguments = PgmqHook.connection_arguments
+    monkeypatch.setattr(PgmqHook, "connection_arguments", lambda self: {**arguments(self), "user": "plain"})
+    operator = PgmqToSqlOperator(task_id="t", queue_name="q", sql="SELECT 1 FROM messages")
+    with pytest.raises(PermissionDenied, match=r"temporary tables.*docs/permissions\.md"):
+        operator.execute({})
+    assert [row["read_ct"] for row in queued(database, "q")] == [0]
+    execute(database, "DROP OWNED BY plain; DROP ROLE plain")
+
+
+def test_behind_a_pooler_nothing_stays_in_the_session(
+    hook: PgmqHook, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.send_batch("q", [{"id": n} for n in range(5)])
+    arguments = PgmqHook.connection_arguments
+    with running_pooler(database.server, tmp_path, "transaction") as port:
+        through = {"host": "127.0.0.1", "port": port}
+        monkeypatch.setattr(PgmqHook, "connection_arguments", lambda self: {**arguments(self), **through})
+        operator = PgmqToSqlOperator(
+            task_id="t",
+            queue_name="q",
+            sql="INSERT INTO orders (id) SELECT (message ->> 'id')::int FROM messages",
+            batch_size=2,
+        )
+        assert operator.execute({})["acked"] == 5
+        with PgmqHook().get_conn() as conn:
+            assert conn.execute("SELECT to_regclass('messages')").fetchone() == (None,)
+    assert len(execute(database, "SELECT id FROM orders")) == 5
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from airflow_pgmq.ui import kept as ui_kept
 from airflow_pgmq.ui.kept import Kept
 from tests.fixtures.factories import execute
 from tests.fixtures.pooler import running_pooler
+from tests.fixtures.ui import asker
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def backend(client, conn):
 
 
 def ask(work=backend):
-    return anyio.run(ui_database.read, "pgmq_default", work)
+    return anyio.run(ui_database.read, asker(), work)
 
 
 def backends(database):
@@ -118,7 +119,7 @@ def test_a_pooler_of_transactions_is_no_hindrance(kept, hook, database, tmp_path
         # More often than the driver waits before it prepares a statement.
         for _ in range(10):
             assert ask(settings) == {"read_only": "on", "limit": "5s"}
-        anyio.run(ui_database.write, "pgmq_default", lambda hook: hook.create_queue("mail"))
+        anyio.run(ui_database.write, asker(), lambda hook: hook.create_queue("mail"))
         assert ask(lambda client, conn: overview.queues(client, conn)["queues"][0]["queue_name"]) == "mail"
         kept.close()
 
@@ -150,7 +151,7 @@ def test_they_are_closed_by_and_by_without_another_request(kept, hook, database,
     monkeypatch.setattr(ui_database, "KEPT_FOR", 1)
 
     async def main():
-        await ui_database.read("pgmq_default", backend)
+        await ui_database.read(asker(), backend)
         (idle,) = kept._idle
         with anyio.fail_after(60):
             while not idle.conn.closed:

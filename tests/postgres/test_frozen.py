@@ -29,6 +29,14 @@ SHORT = Limits(idle=0.5)
 TICK = tick(job("a"), job("b"))
 
 
+@pytest.fixture
+def client(client: Client, database: Database) -> Client:
+    """The queue is known, so that a first statement claims."""
+    send(client, "known")
+    execute(database, "DELETE FROM pgmq.q_mail")
+    return client
+
+
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
     deadline = monotonic() + 60
     while not (found := condition()):
@@ -71,6 +79,7 @@ def frozen(database: Database, work: Callable[..., Any], *arguments: Any, **more
         process.start()
         wait_until(lambda: backends(database, "wait_event_type = 'Lock'"), "it is at the gate")
         os.kill(process.pid, signal.SIGSTOP)
+    wait_until(lambda: not backends(database, "state = 'active'"), "its statement is done")
     try:
         yield Frozen(process, answer)
     finally:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.client import compose
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outgoing import outgoing
 from airflow_pgmq.core.slots import Window
+from airflow_pgmq.driver.composing import compose
 from airflow_pgmq.statements import (
     Flow,
     Statement,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from airflow_pgmq import sender
@@ -48,7 +47,7 @@ def test_queue_that_is_there_stays_as_it_is(database, client):
 
 
 def test_partitioned_queue_needs_pg_partman(client):
-    with pytest.raises(psycopg.errors.RaiseException, match="pg_partman is required"):
+    with pytest.raises(FeatureMissing, match="pg_partman is required"):
         create(client, "parts", partition_interval="1 day", retention_interval="1 month")
 
     assert [each.queue_name for each in client.run(queues.list_all)] == ["mail"]

@@ -113,11 +113,17 @@ def test_nobody_else_limits_our_sessions(database, client):
         "idle_in_transaction_session_timeout",
     )
     for_all(database, dict.fromkeys(names, "3s"))
-    with client.connection() as conn:
-        found = [conn.execute(f"SHOW {name}").fetchone() for name in names]
-        assert found == [("30min",), ("30s",), ("0",), ("10s",)]
+    script = f"SELECT {', '.join(f'current_setting({name!r}) AS {name}' for name in names)}"
+    statement = Statement("limits", script=script, decode=lambda rows: list(rows[0].values()))
+    flow = client.run(lambda: one_by_one(statement))
+    for found in (client.run(lambda: statement), flow):
+        assert found == ["30min", "30s", "0" if found is not flow else "3s", "10s"]
     with client.connection(limits=UNLIMITED) as conn:
-        assert {conn.execute(f"SHOW {name}").fetchone() for name in names} == {("0",)}
+        assert [conn.execute(f"SHOW {name}").fetchone() for name in names] == [("0",)] * 4
+
+
+def one_by_one(statement):
+    return (yield statement)
 
 
 @each_setting
@@ -271,6 +277,14 @@ def test_databases_in_other_encodings(encoded, scope, joins):
         messages = read(client, conn=options["conn"])
         assert [message.message for message in messages] == [{"ü": "grün"}, 2]
         assert [message.headers["dedup_key"] for message in messages] == ["ä", "b"]
+
+
+@in_encodings
+def test_queues_whose_names_are_not_ascii(encoded):
+    with encoded.connect(client_encoding="UTF8") as conn:
+        conn.execute('CREATE TABLE pgmq."q_mäil" (LIKE pgmq.q_mail INCLUDING ALL)')
+    read_one = reading.read("mäil", max_messages=1, visibility_timeout=1, headers_condition={})
+    assert client_of(encoded).run(lambda: read_one) == []
 
 
 @in_latin1

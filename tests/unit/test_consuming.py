@@ -190,16 +190,3 @@ def test_sql_is_made_fit(given_sql: str, parameters: Any, prepared: str) -> None
 def test_sql_that_cannot_be_put_in_is_refused(sql: Any, parameters: Any) -> None:
     with pytest.raises(InvalidQuery):
         query.prepare(sql, parameters)
-
-
-@pytest.mark.parametrize(
-    ("sql", "continued"),
-    [
-        ("INSERT INTO t", ("\nINSERT INTO t", False)),
-        ("WITH a AS (SELECT 1) SELECT", (",\na AS (SELECT 1) SELECT", False)),
-        ("-- why\n/* and */ with Recursive a AS", (",\na AS", True)),
-        ("WITHOUT", ("\nWITHOUT", False)),
-    ],
-)
-def test_a_statement_continues_after_ours(sql: str, continued: tuple[str, bool]) -> None:
-    assert query.after_with(sql) == continued

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_pgmq.core.redaction import DEFAULT_KEYS, DEPTH, HIDDEN, parse_keys, redact
+from airflow_pgmq.core.redaction import DEFAULT_KEYS, DEPTH, HIDDEN, hidden_values, parse_keys, redact, scrub
 
 KEYS = parse_keys(DEFAULT_KEYS)
 
@@ -72,3 +72,34 @@ def test_nothing_under_a_key_is_left(value):
         elif isinstance(each, list):
             todo += each
     assert seen == hidden
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("login with 'hunter2' failed", "login with '***' failed"),
+        ("hunter2hunter2", "******"),
+        ("no hunter", "no ***"),
+        ("password=other, user=me", "password=*** user=me"),
+        ("{'password': 'other', 'user': 'me'}", "{'password': ***, 'user': 'me'}"),
+        ('{"api_key": "a b", "n": 1}', '{"api_key": ***, "n": 1}'),
+        ("Key (token)=(abc) already exists.", "Key (token)=*** already exists."),
+        ("pin 7 of 17", "pin *** of 17"),
+        (r"a \"quoted\" one", "a *** one"),
+        ("monkey=1", "monkey=1"),
+    ],
+)
+def test_a_text_is_freed_of_what_stands_under_the_keys(reason, told):
+    message = {"password": "hunter2", "deep": [{"secret": {"pin": 7, "more": ['"quoted"']}}]}
+    assert scrub(reason, set(hidden_values(message, KEYS)), KEYS) == told
+
+
+def test_what_cannot_be_looked_through_is_hidden_as_a_whole():
+    assert scrub("x" * 30_000, {"y"}, KEYS) == HIDDEN
+    assert scrub("x", {str(n) for n in range(1000)}, KEYS) == HIDDEN
+    assert scrub("password=x", {"x"}, frozenset()) == "password=x"
+
+
+@given(st.text(min_size=4), st.text(), st.text())
+def test_no_value_is_left_in_a_text(value, before, after):
+    assert value not in scrub(before + value + after, {value}, KEYS).replace(HIDDEN, "\x00")

@@ -42,7 +42,7 @@ IDENTIFIERS = {
     "sequence",
 }
 #: The user's own SQL.
-IDENTIFIERS |= {"statement", "recursive"}
+IDENTIFIERS |= {"statement"}
 
 each_query = pytest.mark.parametrize("name", sorted(queries()))
 

@@ -26,6 +26,9 @@ export function to(view, params = {}) {
   return url.pathname + url.search;
 }
 
+// What browsers take for a way up in a path is no name of anything.
+export const isName = (value) => typeof value === "string" && value !== "" && !/^\.{1,2}$/.test(value);
+
 export const toQueue = (name, params) => to(`queue/${encodeURIComponent(name)}`, params);
 
 // This page with some parameters changed.

@@ -35,12 +35,9 @@ async function call(url, options) {
   if (response.status === 401) signedOut();
   const answer = parse(await response.text());
   if (!response.ok)
-    throw new ApiError(response.status, text(answer?.detail) ?? `Airflow answered ${response.status}.`);
+    throw new ApiError(response.status, answer?.detail ?? `Airflow answered ${response.status}.`);
   return answer;
 }
-
-// FastAPI says what is wrong with a request as a list.
-const text = (detail) => (Array.isArray(detail) ? detail.map((each) => each.msg).join("; ") : detail);
 
 // An integer beyond what a double holds keeps its digits, where the browser can (JSON.rawJSON).
 function parse(body) {

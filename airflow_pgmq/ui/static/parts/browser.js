@@ -43,7 +43,7 @@ export class MessageBrowser {
     this.list = new Messages({
       label: "Messages",
       mayPeek: connection.may_peek,
-      columns: COLUMNS[tab],
+      columns: COLUMNS[tab].filter(({ id }) => connection.may_peek || id !== "reason"),
       onChoose: choose,
       alone: ({ msg_id }, text) =>
         h("a", { href: here({ msg_id: asText(msg_id), q: null, by: null }) }, text),
@@ -114,17 +114,20 @@ export class MessageBrowser {
 
   #search() {
     const known = param("msg_id");
+    // What cannot be seen cannot be searched for either.
+    const ways = SEARCHES.filter(([value]) => this.connection.may_peek || value === "msg_id");
     this.by = h(
       "select",
       { "aria-label": "Search by", onchange: () => this.#find() },
-      SEARCHES.map(([value, label]) => h("option", { value }, label)),
+      ways.map(([value, label]) => h("option", { value }, label)),
     );
     this.by.value = known ? "msg_id" : param("by", "dedup_key");
+    if (!this.by.value) this.by.value = "msg_id";
     this.text = h("input", {
       type: "search",
       "aria-label": "Search messages",
       placeholder: "Search, exactly",
-      value: known || param("q"),
+      value: known || (ways.some(([value]) => value === param("by", "dedup_key")) ? param("q") : ""),
       onchange: () => this.#find(),
       onsearch: () => this.#find(),
     });

@@ -1,5 +1,5 @@
 // One message with all that is known of it. Its content is shown to those who may see it, as text.
-import { toQueue } from "../address.js";
+import { isName, toQueue } from "../address.js";
 import { asText, h, icon } from "../dom.js";
 import { ago, exact, full, instant } from "../format.js";
 import { hostLink, isMapped, runPath, taskPath } from "../host.js";
@@ -79,10 +79,10 @@ function deadLetter(found) {
 }
 
 const queueLink = (queue) =>
-  typeof queue === "string" ? h("a", { href: toQueue(queue) }, queue) : asText(queue);
+  isName(queue) ? h("a", { href: toQueue(queue) }, queue) : asText(queue);
 
 const isTask = ({ dag_id, run_id, task_id }) =>
-  [dag_id, run_id, task_id].every((each) => each && typeof each === "string");
+  [dag_id, run_id, task_id].every(isName);
 
 export function taskLink(from, props = {}) {
   if (!isTask(from)) return from.dag_id;

@@ -38,13 +38,13 @@ export class Messages {
           cell: (each) => (each.too_large ? alone(each, "large: open it alone") : preview(each)),
           changes: ({ message, too_large, msg_id }) => (too_large ? asText(msg_id) : message),
         },
-        {
+        mayPeek && {
           id: "job",
           label: "Key or job",
           cell: key,
           changes: ({ dedup_key, job, slot }) => [dedup_key, job, slot],
         },
-        sender && {
+        mayPeek && sender && {
           id: "source",
           label: "Sent by",
           cell: ({ source }) =>

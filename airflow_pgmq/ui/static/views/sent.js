@@ -64,7 +64,7 @@ function view({ connection }, main) {
         ? `${what()} sent ${plural(messages.length, "message")} that can still be found.`
         : null,
     );
-    replace(leftOut, ...left_out.map(({ text }) => h("p", { class: "summary" }, `Not looked through: ${text}`)));
+    replace(leftOut, ...left_out.map(({ queue_name, text }) => h("p", { class: "summary" }, `Not looked through: ${text ?? queue_name}`)));
     replace(
       nothing,
       messages.length

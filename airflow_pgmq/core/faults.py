@@ -1,0 +1,89 @@
+"""What went wrong at the server, told to people: its words, and what to do.
+
+The SQLSTATE decides and never the server's words, whose language is the server's choice. libpq gives no
+SQLSTATE of a connection that was refused: there words only narrow the advice, which is true without them.
+"""
+
+from __future__ import annotations
+
+import re
+
+INSTALL = "run PgmqHook().install() or `airflow pgmq init` once, with a role that may create schemas."
+
+_AGAIN = "Try again; what it did before is undone."
+
+#: SQLSTATEs, and classes of them, of a server that did not finish what it could have done at another time.
+_MENDS = {
+    "40": "Others changed the same rows at the same time, several times over: try again.",
+    "55P03": "Somebody holds a lock on it for longer than lock_timeout allows. Try again; pg_locks and "
+    "pg_stat_activity tell who.",
+    "57014": "It took longer than statement_timeout allows, or somebody cancelled it. SHOW statement_timeout "
+    "tells the role's limit; role, database or the connection's options can set another.",
+    "25006": "This session may only read: a standby, or default_transaction_read_only. Let the "
+    "connection lead to the primary (host=a,b with target_session_attrs=read-write), or RESET it for role "
+    "and database.",
+    "25P03": f"The transaction was idle for longer than idle_in_transaction_session_timeout allows. {_AGAIN}",
+    "25P04": f"It took longer than transaction_timeout allows. {_AGAIN}",
+    "57P05": f"The connection was idle for longer than idle_session_timeout allows. {_AGAIN}",
+    "57P": "The server or its database is shut down or restarted, or an administrator ended the connection. "
+    f"{_AGAIN}",
+    "53100": "The server's disk is full: make room, then try again.",
+    "53300": "The server takes no more connections: let fewer tasks run at once, put a pooler in between, or "
+    "raise max_connections or the CONNECTION LIMIT of role and database.",
+    "53": "The server lacks memory, disk or connections: its log tells which.",
+    "08": "The connection was lost, and whether a COMMIT was done is not known. Try again; the server's log "
+    "tells why.",
+    "58": "The server's own files fail it: see its log.",
+}
+
+#: After a severity, in any language, libpq writes a colon and two blanks, and never in words of its own.
+_BY_SERVER = re.compile(r": [^:\n]+:  \S")
+
+#: English words, and what they narrow the advice to: of the server, and of libpq.
+_SAID = (
+    (("too many", "connection slots"), "limit"),
+    (("password", "authentication", "role", "pg_hba"), "login"),
+    (("database",), "database"),
+    (("starting up", "shutting down", "recovery", "not yet accepting"), "soon"),
+    (("parameter",), "extras"),
+)
+_SAID_BY_LIBPQ = ((("ssl", "gssapi", "certificate"), "ssl"), (("option", "invalid"), "extras"))
+_ADVICE = {
+    "login": "Correct user and password of the Airflow connection, or the server's pg_hba.conf.",
+    "limit": _MENDS["53300"],
+    "database": "Correct the database of the Airflow connection, or create it.",
+    "soon": "Try again when it has started, or correct the host if another server is meant.",
+    "extras": "Correct the extras of the Airflow connection: they are libpq's parameters.",
+    "ssl": "Correct sslmode and certificates in the extras of the Airflow connection.",
+}
+_UNREACHED = "Correct host and port of the Airflow connection; see that the server runs and is reachable."
+_REFUSED = (
+    "The server is there and refuses, for the reason that it gives: correct user, password and database of "
+    "the Airflow connection, let pg_hba.conf let it in, wait until the server has started, or have it take "
+    "more connections."
+)
+
+
+def mend(sqlstate: str | None) -> str | None:
+    """What to do about a statement that the server did not finish; None: that is not what happened."""
+    if sqlstate is None:
+        return _MENDS["08"]
+    return next((_MENDS[known] for known in (sqlstate, sqlstate[:3], sqlstate[:2]) if known in _MENDS), None)
+
+
+def refused(words: str, *, lacks_password: bool = False) -> str:
+    """What to do about a connection that could not be opened; `words` are libpq's and the server's."""
+    if lacks_password:
+        return _ADVICE["login"]
+    is_there = _BY_SERVER.search(words) is not None
+    # Names are quoted, and may be any word.
+    said = re.sub(r'"[^"]*"', "", words.lower())
+    known = _SAID if is_there else _SAID_BY_LIBPQ
+    found = next((advice for texts, advice in known if any(each in said for each in texts)), None)
+    return _ADVICE[found] if found else _REFUSED if is_there else _UNREACHED
+
+
+def sentence(words: str) -> str:
+    """On one line, with a full stop."""
+    text = " ".join(words.split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -1,0 +1,69 @@
+"""Settings of role, database and server that do harm where we cannot set our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.problems import Problem
+from airflow_pgmq.core.rights import quoted
+
+#: Milliseconds below which a limit is felt.
+_FELT = {
+    "statement_timeout": 60_000,
+    "transaction_timeout": 60_000,
+    "idle_in_transaction_session_timeout": 60_000,
+    "idle_session_timeout": 300_000,
+    "lock_timeout": 1_000,
+}
+_HARM = {
+    "statement_timeout": "long statements in it are broken off",
+    "transaction_timeout": "transactions in it are ended, with the session",
+    "idle_in_transaction_session_timeout": "work that takes longer than that loses its transaction",
+    "idle_session_timeout": "it is closed during the work that was read for on it",
+    "lock_timeout": "sends of a key that another transaction holds fail",
+    "default_transaction_read_only": "nothing can be sent or acked in it",
+}
+#: What a doctor asks for.
+NAMES = list(_HARM)
+
+
+def problems(role: str, database: str, settings: Iterable[Row]) -> Iterator[Problem]:
+    """Limits that are felt on connections that are not our own: a caller's (`conn=`), or a pooler's.
+
+    :param settings: `name`, `value` with milliseconds for times, and where it is set: `of_role`,
+        `in_database`; both False: in the server's configuration or by the connection itself
+    """
+    for row in settings:
+        name, value = row["name"], row["value"]
+        if not _is_felt(name, value):
+            continue
+        shown = value if name not in _FELT else f"{int(value) / 1000:g} s"
+        yield Problem(
+            "session_setting",
+            "warning",
+            f"{name} is {shown} {_where(role, database, row)}. Our own connections set their own; on one of "
+            f"yours (`conn=`), or behind a pooler, {_HARM[name]}.",
+            _mend(role, database, row),
+        )
+
+
+def _is_felt(name: str, value: str) -> bool:
+    return 0 < int(value) < _FELT[name] if name in _FELT else value == "on"
+
+
+def _where(role: str, database: str, row: Row) -> str:
+    places = [f"of role {role!r}"] if row["of_role"] else []
+    places += [f"of database {database!r}"] if row["in_database"] else []
+    return f"by a setting {' in '.join(places)}" if places else "by the server's or the connection's settings"
+
+
+def _mend(role: str, database: str, row: Row) -> str:
+    name = row["name"]
+    if row["of_role"]:
+        inside = ["IN DATABASE", quoted(database)] if row["in_database"] else []
+        return " ".join(["ALTER ROLE", quoted(role), *inside, "RESET", name + ";"])
+    if row["in_database"]:
+        return " ".join(["ALTER DATABASE", quoted(database), "RESET", name + ";"])
+    value = "0" if name in _FELT else "off"
+    return " ".join(["ALTER ROLE", quoted(role), "SET", name, "=", value + ";"])

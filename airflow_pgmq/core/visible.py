@@ -1,0 +1,100 @@
+"""What everybody who is signed in to Airflow sees, field by field: a new one is hidden until it is listed.
+
+Names of queues, jobs and Dags, numbers and times that PGMQ or we have written. Nothing that a sender, a
+consumer or the owner of the connection wrote: for that one must be allowed to read the Airflow connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+#: None: a plain value, or a list of such; a function: what it makes of an object.
+Field: TypeAlias = "Shape | Callable[[Mapping[str, Any]], dict[str, Any]] | None"
+#: The fields of an object.
+Shape: TypeAlias = Mapping[str, Field]
+
+#: Problems whose words hold names, numbers and times only. Others quote the database, and name its role.
+_TOLD = frozenset(
+    [
+        "no_access",
+        "missing_guard",
+        "nobody_reads",
+        "dead_letters",
+        "job_behind",
+        "not_ticking",
+        "not_installed",
+        "not_maintained",
+    ]
+)
+_UNTOLD = "Something is wrong here; users who may see the connection in Airflow are told what."
+
+
+def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
+    if problem["code"] in _TOLD:
+        return {name: problem[name] for name in ("code", "severity", "text", "mend")}
+    return {"code": problem["code"], "severity": problem["severity"], "text": _UNTOLD, "mend": ""}
+
+
+def _plain(names: str) -> dict[str, Field]:
+    return dict.fromkeys(names.split())
+
+
+_QUEUE: Shape = {
+    **_plain(
+        "queue_name is_unlogged is_partitioned created_at length visible in_flight delayed estimated "
+        "archived archived_estimated dead_letters dead_letters_estimated dead_letter_queue "
+        "is_dead_letter_queue oldest_age arrivals completions jobs"
+    ),
+    "problems": _problem,
+}
+JOB: Shape = {
+    **_plain(
+        "namespace name cron words timezone queue_name version paused next_slots last_slot last_sent_at "
+        "lateness owner dag_id task_id"
+    ),
+    "slots": _plain("slot state"),
+    "problems": _problem,
+}
+_NAMESPACE: Shape = {
+    **_plain("namespace owner dag_id task_id version last_tick_at"),
+    "problems": _problem,
+}
+#: What PGMQ itself keeps of a message.
+_MESSAGE = _plain("queue_name msg_id read_ct enqueued_at vt archived_at state")
+
+CONNECTION: Shape = _plain("connection_id may_peek may_write")
+QUEUES: Shape = {**_plain("at maintained"), "queues": _QUEUE, "problems": _problem}
+QUEUE: Shape = {
+    **_QUEUE,
+    "at": None,
+    "history": _plain("at length visible oldest_age arrivals completions"),
+}
+JOBS: Shape = {"at": None, "namespaces": _NAMESPACE, "jobs": JOB}
+MESSAGES: Shape = {"messages": _MESSAGE, "next_after": None, "left_out": _plain("queue_name")}
+
+
+def public(answer: Any, shape: Field) -> Any:
+    """A copy with what the shape lists; lists are looked through, all else is left out."""
+    if isinstance(answer, (list, tuple)):
+        if shape is None and _are_plain(answer):
+            return list(answer)
+        return [public(each, shape) for each in answer]
+    if isinstance(answer, Mapping):
+        return _fields(answer, shape)
+    return answer if shape is None else None
+
+
+def _fields(answer: Mapping[str, Any], shape: Field) -> dict[str, Any] | None:
+    if callable(shape):
+        return shape(answer)
+    return (
+        None
+        if shape is None
+        else {name: public(answer[name], shape[name]) for name in shape if name in answer}
+    )
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    # A chart's hundreds of numbers are copied at once.
+    return not any(isinstance(each, (Mapping, list, tuple)) for each in values)

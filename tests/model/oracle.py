@@ -1,0 +1,492 @@
+"""What periodic jobs promise, as a small program that knows nothing of the package.
+
+It keeps no more than the promise speaks of: the jobs, the slots that are taken, the messages in the queues.
+Slots come from brute force, decisions from the rules as they are written down, one after the other.
+Times are instants of UTC; `now` is what the queue database's clock showed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.model.schedules import Schedule, between
+
+SECOND = timedelta(seconds=1)
+SILENT = timedelta(minutes=5)
+
+
+class Wrong(AssertionError):
+    """The queues do not hold what was promised."""
+
+
+class Refused(Exception):
+    """What was asked must be refused, and changes nothing."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a Dag declares of a job."""
+
+    name: str
+    schedule: Schedule
+    queue: str
+    payload: Mapping[str, Any]
+    headers: Mapping[str, Any]
+    version: int
+    ttl: timedelta | None
+    jitter: timedelta
+    overlap: str
+    catch_up: str
+    limit: int
+    max_age: timedelta
+
+    def produces(self) -> Definition:
+        """What decides its messages and slots: without the policies for those it missed."""
+        return replace(self, catch_up="", limit=0, max_age=timedelta(0))
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message in a queue or its archive."""
+
+    definition: Definition
+    slot: datetime
+    vt: datetime
+    #: Sent by hand, next to the job's slots.
+    by_hand: bool = False
+    read_ct: int = 0
+    #: Brought back from the archive: its slot does not speak of it any more.
+    requeued: bool = False
+
+    @property
+    def key(self) -> tuple[str, datetime, bool]:
+        return self.definition.name, self.slot, self.by_hand
+
+
+@dataclass(frozen=True)
+class Actual:
+    """A message as it was found in a queue."""
+
+    queue: str
+    msg_id: int
+    name: str
+    slot: datetime
+    by_hand: bool
+    vt: datetime
+    read_ct: int
+    payload: Any
+    headers: Mapping[str, Any]
+    version: int
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was deployed."""
+
+    definition: Definition
+    #: Slots up to here were decided.
+    watermark: datetime
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A slot that was sent."""
+
+    queue: str
+    visible_at: datetime
+
+
+@dataclass
+class Counts:
+    """What a tick must report. Of a slot that is taken nobody need know what the policy says."""
+
+    sent: int = 0
+    #: Of these any number is sent, too.
+    unknown: int = 0
+    withdrawn: int = 0
+    expired: int = 0
+    dropped: int = 0
+    dropped_at_most: int = 0
+
+    def differ(self, said: Counts) -> bool:
+        """Whether a report is not as promised."""
+        return not (
+            self.sent <= said.sent <= self.sent + self.unknown
+            and said.withdrawn == self.withdrawn
+            and said.expired == self.expired
+            and self.dropped <= said.dropped <= self.dropped_at_most
+        )
+
+
+@dataclass
+class Oracle:
+    """The jobs of one namespace and two or more queues."""
+
+    look_ahead: timedelta
+    grace: timedelta
+    #: Jitter of a slot: any function of the job's name, the slot and the job's jitter.
+    spread: Callable[[str, datetime, timedelta], timedelta]
+    queues: set[str]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    version: int | None = None
+    version_ticked_at: datetime | None = None
+    taken: dict[tuple[str, datetime], Taken] = field(default_factory=dict)
+    messages: dict[tuple[str, int], Message] = field(default_factory=dict)
+    archives: dict[tuple[str, int], Message] = field(default_factory=dict)
+    #: Sent, but not yet found.
+    new: list[Message] = field(default_factory=list)
+    #: Queues that were made again, and nothing was sent since.
+    reborn: dict[str, datetime] = field(default_factory=dict)
+    #: Slots whose messages went with their queue.
+    again: set[tuple[str, datetime]] = field(default_factory=set)
+    #: Slots of which nobody can know any more whether they were sent.
+    unknown: set[tuple[str, datetime]] = field(default_factory=set)
+    #: Up to where complete ticks have looked.
+    horizon: datetime | None = None
+    #: Slots that our schema has forgotten: until a tick is complete, queues are asked for their messages.
+    lost: set[tuple[str, datetime]] = field(default_factory=set)
+
+    def copy(self) -> Oracle:
+        """Another world, in which something else may have happened."""
+        kept = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Oracle(**{name: copy(value) for name, value in kept.items()})
+
+    # -- Ticks.
+
+    def tick(self, code: Mapping[str, Definition], now: datetime, *, rollback: bool) -> Counts:
+        """Deploy what changed, then send what is due."""
+        counts = Counts()
+        outdated = self.deploy(code, now, counts, rollback=rollback)
+        self.send_again(outdated, now, counts)
+        for name in sorted(self.jobs):
+            if name not in outdated:
+                self.send_due(name, now, counts, ahead=self.look_ahead)
+        self.close(code, now)
+        return counts
+
+    def close(self, code: Mapping[str, Definition], now: datetime) -> None:
+        """A tick is complete: from now on our schema is trusted."""
+        self.unknown |= self.lost
+        self.lost.clear()
+        self.horizon = max(self.horizon or now, now + self.look_ahead)
+        if _version(code) >= (self.version or 0):
+            self.version_ticked_at = now
+
+    def deploy(
+        self, code: Mapping[str, Definition], now: datetime, counts: Counts, *, rollback: bool
+    ) -> set[str]:
+        """Bring the jobs in line with the code; which of them are left to newer code."""
+        if any(each.queue not in self.queues for each in code.values()):
+            raise Refused("a queue is missing")
+        version = _version(code)
+        if self.version is None or self.version_ticked_at is None:
+            self.version, self.version_ticked_at = version, now
+        rollback = rollback and now - self.version_ticked_at >= SILENT
+        for queue in {each.queue for each in code.values()} | {
+            job.definition.queue for job in self.jobs.values()
+        }:
+            self._forget_incarnation(queue)
+        self._turn_back(now)
+        same = {name for name, job in self.jobs.items() if job.definition == code.get(name)}
+        if version < self.version and not rollback:
+            return (code.keys() | self.jobs.keys()) - same
+        self.version = version
+        older = {n for n in code if n in self.jobs and code[n].version < self.jobs[n].definition.version}
+        older = set() if rollback else older - same
+        for name in self.jobs.keys() - code.keys():
+            counts.withdrawn += len(self._take_back(name, now))
+            del self.jobs[name]
+        for name, definition in code.items():
+            if name not in same | older:
+                self._define(definition, now, counts)
+        return older
+
+    def _turn_back(self, now: datetime) -> None:
+        """Where the clock went back, what lies further ahead than a tick looks is open again."""
+        if self.horizon is None or self.horizon <= now + self.look_ahead:
+            return
+        self.horizon = now
+        for name, job in self.jobs.items():
+            if job.watermark > now + self.look_ahead:
+                self._change(name, watermark=now)
+
+    def _define(self, definition: Definition, now: datetime, counts: Counts) -> None:
+        """A definition begins now, and the one before it ends."""
+        name = definition.name
+        old = self.jobs.get(name)
+        if old is not None and not old.paused:
+            if old.definition.queue not in self.queues:
+                self._change(name, definition=replace(old.definition, queue=definition.queue))
+            self.send_due(name, now, counts, ahead=timedelta(0))
+        if old is not None and old.definition.produces() == definition.produces():
+            self._change(name, definition=definition)
+            return
+        if old is not None and old.paused:
+            missed = between(old.definition.schedule, old.watermark, now)
+            counts.dropped += sum((name, slot) not in self.taken for slot in missed)
+            counts.dropped_at_most += len(missed)
+        if old is not None:
+            counts.withdrawn += len(self._take_back(name, now, after=now))
+        self.jobs[name] = Job(definition, now, old is not None and old.paused)
+
+    def send_due(self, name: str, now: datetime, counts: Counts, *, ahead: timedelta) -> None:
+        """Send a job's slots up to now + ahead, those that passed as its policies say."""
+        job = self.jobs[name]
+        if job.paused:
+            return
+        each = job.definition
+        horizon = now if each.overlap == "skip" else now + ahead
+        slots = between(each.schedule, job.watermark, horizon)
+        chosen = [*_caught_up(each, slots, now, self.grace), *(slot for slot in slots if slot > now)]
+        if each.overlap == "skip":
+            chosen = [] if self._busy(name) else chosen[-1:]
+        left_out = [slot for slot in slots if slot not in chosen]
+        counts.dropped += sum((name, slot) not in self.taken for slot in left_out)
+        counts.dropped_at_most += len(left_out)
+        for slot in chosen:
+            self._send(each, slot, now, counts)
+        self._change(name, watermark=max(job.watermark, horizon))
+
+    def _send(self, definition: Definition, slot: datetime, now: datetime, counts: Counts) -> None:
+        key = definition.name, slot
+        if key in self.taken:
+            return
+        if key in self.unknown:
+            counts.unknown += 1
+            return
+        if key in self.lost and self._is_carried(definition, slot):
+            counts.unknown += key in self.unknown
+            return
+        visible_at = slot + self.spread(definition.name, slot, definition.jitter)
+        assert slot <= visible_at <= slot + definition.jitter
+        if definition.ttl is not None and slot + definition.ttl <= max(visible_at, now):
+            counts.expired += 1
+            return
+        counts.sent += 1
+        self.taken[key] = Taken(definition.queue, visible_at)
+        self.new.append(Message(definition, slot, visible_at))
+
+    def _busy(self, name: str) -> bool:
+        """Whether the message of the job's newest slot is still in its queue."""
+        slot = max((slot for of, slot in self.taken if of == name), default=None)
+        return slot is not None and self._find(name, slot) is not None
+
+    def _find(self, name: str, slot: datetime) -> tuple[str, int] | None:
+        """The message of a slot, where it was sent."""
+        for (queue, msg_id), message in self.messages.items():
+            if message.key == (name, slot, False) and not message.requeued:
+                return (queue, msg_id) if self.taken[name, slot].queue == queue else None
+        return None
+
+    def _take_back(self, name: str, now: datetime, after: datetime | None = None) -> list[datetime]:
+        """Remove what nobody could have seen, and free its slots."""
+        found = []
+        for of, slot in sorted(self.taken):
+            if of == name and (after is None or slot > after) and (at := self._find(name, slot)):
+                message = self.messages[at]
+                if message.read_ct == 0 and message.vt > now:
+                    found.append(slot)
+                    del self.messages[at], self.taken[name, slot]
+        return found
+
+    def backfill(
+        self, code: Mapping[str, Definition], start: datetime, end: datetime, now: datetime
+    ) -> Counts:
+        """Send the slots of [start, end) that were not sent; no watermark moves."""
+        if any(each.queue not in self.queues for each in code.values()):
+            raise Refused("a queue is missing")
+        counts = Counts()
+        for queue in {each.queue for each in code.values()}:
+            self._forget_incarnation(queue)
+        for name, each in code.items():
+            if not (name in self.jobs and self.jobs[name].paused):
+                for slot in between(each.schedule, start - SECOND, end - SECOND):
+                    self._send(each, slot, now, counts)
+        return counts
+
+    # -- What people do to jobs.
+
+    def pause(self, name: str, now: datetime) -> int:
+        """Stop a job, and take back what nobody could have seen."""
+        job = self._job(name)
+        withdrawn = self._take_back(name, now)
+        back = min([job.watermark, *(slot - timedelta(microseconds=1) for slot in withdrawn)])
+        self._change(name, watermark=back, paused=True)
+        return len(withdrawn)
+
+    def resume(self, name: str) -> None:
+        """Let a job go on: its next tick catches up."""
+        self._job(name)
+        self._change(name, paused=False)
+
+    def run_now(self, name: str, now: datetime) -> None:
+        """One more message, at once."""
+        definition = self._job(name).definition
+        if definition.queue not in self.queues:
+            raise Refused("its queue is missing")
+        self.new.append(Message(definition, now, now, by_hand=True))
+
+    def _change(self, name: str, **changes: Any) -> None:
+        self.jobs[name] = replace(self.jobs[name], **changes)
+
+    def _job(self, name: str) -> Job:
+        if name not in self.jobs:
+            raise Refused("no such job")
+        return self.jobs[name]
+
+    # -- What consumers and others do to messages.
+
+    def visible(self, queue: str, now: datetime) -> list[int]:
+        """What a reader may get, in the order in which it does."""
+        return sorted(i for (of, i), message in self.messages.items() if of == queue and message.vt <= now)
+
+    def read(self, queue: str, msg_ids: Iterable[int], until: datetime) -> None:
+        """A reader has them until then."""
+        for msg_id in msg_ids:
+            message = self.messages[queue, msg_id]
+            self.messages[queue, msg_id] = replace(message, read_ct=message.read_ct + 1, vt=until)
+
+    def set_vt(self, queue: str, msg_id: int, vt: datetime) -> None:
+        """Release, extend, or show before its time."""
+        self.messages[queue, msg_id] = replace(self.messages[queue, msg_id], vt=vt)
+
+    def gone(self, queue: str, msg_id: int, *, archived: bool) -> None:
+        """Acked or cancelled: its slot stays taken."""
+        message = self.messages.pop((queue, msg_id))
+        if archived:
+            self.archives[queue, msg_id] = message
+
+    def requeue(self, queue: str, msg_id: int, new_id: int, now: datetime) -> None:
+        """From the archive back into its queue, as a new message."""
+        message = self.archives.pop((queue, msg_id))
+        self.messages[queue, new_id] = replace(message, vt=now, read_ct=0, requeued=True)
+
+    def purge(self, queue: str) -> None:
+        """Every message of a queue is gone; the slots stay taken."""
+        self.messages = {at: message for at, message in self.messages.items() if at[0] != queue}
+
+    # -- What happens to queues and to our schema.
+
+    def drop(self, queue: str) -> None:
+        """Others drop a queue with its archive."""
+        self.purge(queue)
+        self.archives = {at: message for at, message in self.archives.items() if at[0] != queue}
+        self.queues.discard(queue)
+
+    def create(self, queue: str, now: datetime) -> None:
+        """Others make a queue, maybe again: what it had not shown yet is to be sent again."""
+        self.queues.add(queue)
+        self.reborn[queue] = now
+
+    def _forget_incarnation(self, queue: str) -> None:
+        """What a queue had not shown when it was made again is free, and to be sent again."""
+        if queue in self.queues and queue in self.reborn:
+            since = self.reborn.pop(queue)
+            for slot, taken in list(self.taken.items()):
+                if taken.queue == queue and taken.visible_at > since:
+                    del self.taken[slot]
+                    self.again.add(slot)
+
+    def send_again(self, outdated: set[str], now: datetime, counts: Counts) -> None:
+        """Send what went with its queue, if its job still has that slot, whatever it says of missed slots."""
+        for name, slot in sorted(self.again):
+            if name in self.jobs and name not in outdated:
+                each = self.jobs[name]
+                if each.paused:
+                    self.unknown.add((name, slot))
+                elif between(each.definition.schedule, slot - SECOND, slot):
+                    self._send(each.definition, slot, now, counts)
+        self.again.clear()
+
+    def lose_schema(self) -> None:
+        """Our schema is dropped: all that is known is what the queues hold."""
+        self.lost |= self.taken.keys()
+        self.jobs.clear()
+        self.taken.clear()
+        self.reborn.clear()
+        self.again.clear()
+        self.version = self.version_ticked_at = self.horizon = None
+
+    def _is_carried(self, definition: Definition, slot: datetime) -> bool:
+        """Whether a queue still has the message of a slot that our schema forgot: then it is taken again."""
+        self.lost.discard((definition.name, slot))
+        found = [at for at, message in self.messages.items() if message.key == (definition.name, slot, False)]
+        for at in found:
+            if at[0] == definition.queue:
+                self.messages[at] = replace(self.messages[at], requeued=False)
+                self.taken[definition.name, slot] = Taken(at[0], self.messages[at].vt)
+                return True
+        # It was archived or is in another queue: maybe that is seen, maybe not.
+        archived = any(message.key == (definition.name, slot, False) for message in self.archives.values())
+        if found or archived:
+            self.unknown.add((definition.name, slot))
+        return bool(found or archived)
+
+    # -- Whether it is so.
+
+    def match(self, found: Sequence[Actual]) -> None:
+        """Find every message that must be there, none that must not; raises Wrong."""
+        actual = {(each.queue, each.msg_id): each for each in found}
+        for at, message in self.messages.items():
+            if at not in actual:
+                raise Wrong(f"lost: {message} of {at}")
+            _compare(message, actual[at])
+        self.match_new([each for at, each in actual.items() if at not in self.messages])
+
+    def match_new(self, found: Sequence[Actual]) -> None:
+        """The same of messages that were not there before."""
+        for each in found:
+            self.messages[each.queue, each.msg_id] = self._expected(each)
+        if self.new:
+            raise Wrong(f"not sent: {self.new}")
+
+    def _expected(self, each: Actual) -> Message:
+        for position, message in enumerate(self.new):
+            if message.key == (each.name, each.slot, each.by_hand) and message.definition.queue == each.queue:
+                _compare(message, each)
+                return self.new.pop(position)
+        key = (each.name, each.slot)
+        if key in self.unknown and not each.by_hand and each.name in self.jobs:
+            self.unknown.discard(key)
+            self.taken[key] = Taken(each.queue, each.vt)
+            return Message(self.jobs[each.name].definition, each.slot, each.vt, read_ct=each.read_ct)
+        raise Wrong(f"nobody asked for {each}")
+
+
+def _version(code: Mapping[str, Definition]) -> int:
+    return max((each.version for each in code.values()), default=0)
+
+
+def _caught_up(
+    job: Definition, slots: Sequence[datetime], now: datetime, grace: timedelta
+) -> Sequence[datetime]:
+    """Of the slots that passed: what is hardly late, and of the others what the policy wants."""
+    on_time = [slot for slot in slots if now - grace < slot <= now]
+    missed = [slot for slot in slots if slot <= now - grace]
+    if job.catch_up == "all":
+        recent = [slot for slot in missed if slot > now - job.max_age]
+        return recent[max(0, len(recent) + len(on_time) - job.limit) :] + on_time
+    if job.catch_up == "last" and not on_time:
+        return [slot for slot in missed if slot > now - job.max_age][-1:]
+    return on_time
+
+
+def _compare(message: Message, each: Actual) -> None:
+    definition = message.definition
+    promised = {
+        "payload": (definition.payload, each.payload),
+        "headers": (definition.headers, each.headers),
+        "version": (definition.version, each.version),
+        "expires_at": (definition.ttl and message.slot + definition.ttl, each.expires_at),
+        "read_ct": (message.read_ct, each.read_ct),
+        "vt": (message.vt, each.vt),
+    }
+    for what, (wanted, is_) in promised.items():
+        if wanted != is_:
+            raise Wrong(f"{what} must be {wanted}, not {is_}: {each}")

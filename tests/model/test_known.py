@@ -1,0 +1,165 @@
+"""Faults that this package once had, each as the shortest story that shows it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.fixtures.clock import SchemaClock
+from tests.model.oracle import Wrong
+from tests.model.schedules import DAY, HOUR, MINUTE
+from tests.model.steps import (
+    FIELDS,
+    SCHEDULES,
+    Backfill,
+    Cancel,
+    Create,
+    CutTick,
+    Deploy,
+    Early,
+    LoseSchema,
+    Move,
+    Pause,
+    Purge,
+    Read,
+    Resume,
+    Step,
+    Story,
+    Tick,
+)
+from tests.model.world import World
+
+
+def deploy(name: str = "a", **changes: object) -> Deploy:
+    """A deploy that gives fields these values."""
+    return Deploy(0, name, {each: FIELDS[each].index(value) for each, value in changes.items()})
+
+
+def every(seconds: int) -> object:
+    return next(each for each in SCHEDULES if getattr(each, "seconds", None) == seconds)
+
+
+def story(*steps: Step, **world: object) -> Story:
+    return Story(steps, **world)  # type: ignore[arg-type]
+
+
+YEARLY = SCHEDULES[-1]
+DAILY_AT_2 = next(
+    each for each in SCHEDULES if getattr(each, "hour", None) == 2 and each.zone == "Europe/Berlin"
+)
+ANOTHER = {"n": 2}
+NOON = timedelta(hours=2)
+
+STORIES = {
+    # What a deploy takes back is sent by the new definition.
+    "payload of a job with jitter, none": story(
+        deploy(jitter=HOUR, catch_up="none"), *[Move(5 * MINUTE), Tick()] * 8, deploy(payload=ANOTHER)
+    ),
+    "payload of a job with jitter, last": story(
+        deploy(jitter=HOUR, catch_up="last"),
+        *[Move(5 * MINUTE), Tick()] * 8,
+        deploy(payload=ANOTHER),
+    ),
+    "payload of a job with jitter, limit": story(
+        deploy(jitter=HOUR, limit=3), *[Move(5 * MINUTE), Tick()] * 8, deploy(payload=ANOTHER)
+    ),
+    # The ledger's key was per queue.
+    "another queue with jitter": story(
+        deploy(jitter=HOUR, schedule=every(60)), *[Move(5 * MINUTE), Tick()] * 4, deploy(queue="post")
+    ),
+    "another queue and a cancelled slot": story(Tick(), Cancel("mail", 0), deploy(queue="post")),
+    "another queue and a slot shown early": story(Tick(), Early("mail", 0), deploy(queue="post")),
+    "another queue and an overlap": story(
+        deploy(overlap="skip"), Move(5 * MINUTE), Tick(), deploy(queue="post"), Move(5 * MINUTE), Tick()
+    ),
+    "there and back again": story(
+        deploy(jitter=HOUR), Move(5 * MINUTE), Tick(), deploy(queue="post"), deploy(queue="mail")
+    ),
+    # A definition begins at its deploy.
+    "another cron after a pause": story(
+        deploy(schedule=YEARLY),
+        Pause("a"),
+        Move(HOUR),
+        deploy(schedule=every(60)),
+        Move(5 * MINUTE),
+        Resume("a"),
+        Tick(),
+    ),
+    "another cron after an outage": story(deploy(schedule=YEARLY), Move(HOUR), deploy(schedule=every(60))),
+    "another payload after an outage": story(Tick(), Move(HOUR), deploy(payload=ANOTHER)),
+    # A watermark beyond the look-ahead.
+    "the clock ahead and back": story(
+        deploy(schedule=every(60), limit=3),
+        Move(DAY),
+        Tick(),
+        Move(-DAY),
+        *[Tick(), Move(5 * MINUTE)] * 5,
+        Tick(),
+    ),
+    "the clock back": story(Tick(), Move(-HOUR), Tick(), Move(5 * MINUTE), Tick()),
+    # No change.
+    "the order of keys in a payload": story(Tick(), Deploy(0, "a", {"payload": 1})),
+    "the order of keys in headers": story(Deploy(0, "a", {"headers": 1}), Deploy(0, "a", {"headers": 2})),
+    # Incarnations of a queue.
+    "a queue made again": story(Tick(), Create("mail"), Tick()),
+    "a queue made again later": story(
+        deploy(schedule=every(60)), Create("mail"), Move(3 * MINUTE), Tick(), Move(HOUR), Tick()
+    ),
+    "a queue made again after an outage": story(
+        deploy(schedule=every(60), catch_up="none"), Create("mail"), Move(HOUR), Tick()
+    ),
+    "a queue made again and a deploy": story(Tick(), Create("mail"), deploy(queue="post")),
+    "a queue made again while paused": story(Tick(), Pause("a"), Create("mail"), Resume("a"), Tick()),
+    "a queue made again that had shown messages": story(
+        Tick(), Move(5 * MINUTE), Read("mail", 1, 60), Create("mail"), Tick()
+    ),
+    "our schema lost": story(Tick(), LoseSchema(), Tick()),
+    "our schema lost, and messages were shown early": story(
+        Tick(), Early("mail", 0), Read("mail", 0, 60), LoseSchema(), Tick()
+    ),
+    # A session's zone, on both days.
+    **{
+        f"clocks change, session {zone}, {start}": story(
+            deploy(schedule=DAILY_AT_2),
+            deploy("b", schedule=every(900)),
+            *[Move(20 * MINUTE), Tick()] * 9,
+            start=start,
+            session_zone=zone,
+        )
+        for zone in ("UTC", "Europe/Berlin", "Asia/Tokyo")
+        for start in (1, 2)
+    },
+    # Expired before it is sent.
+    "expired after an outage": story(deploy(ttl=5 * MINUTE), Move(HOUR), Tick()),
+    "expired by jitter": story(deploy(ttl=5 * MINUTE, jitter=HOUR), Move(HOUR), Tick()),
+    # What was right before, and must stay.
+    "cuts": story(
+        *[
+            step
+            for trip in range(1, 17)
+            for before in (True, False)
+            for step in (Move(5 * MINUTE), CutTick(0, trip, before), Tick())
+        ],
+        Tick(),
+    ),
+    "cut deploys": story(
+        *[
+            step
+            for trip in range(1, 17)
+            for before in (True, False)
+            for step in (deploy(jitter=HOUR), Move(5 * MINUTE), CutTick(1, trip, before), Tick(1))
+        ],
+        Tick(),
+    ),
+    "backfills": story(Tick(), Backfill(0, -2 * HOUR, 3 * HOUR), Backfill(0, -2 * HOUR, 3 * HOUR), Tick()),
+    "purge": story(Tick(), Purge("mail"), Tick(), Move(HOUR), Tick()),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_story(moving: SchemaClock, name: str):
+    try:
+        World(moving, STORIES[name]).run()
+    except Wrong as wrong:
+        pytest.fail(str(wrong), pytrace=False)

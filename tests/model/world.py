@@ -1,0 +1,453 @@
+"""The world of the model: each step is done to a real database and to the oracle, then they are compared."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import singledispatchmethod
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from airflow_pgmq import control, ticker
+from airflow_pgmq.client import Client
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.errors import InvalidJobs, JobNotFound, QueueNotFound
+from airflow_pgmq.jobs import PeriodicJob
+from airflow_pgmq.statements import consuming, reading, sending
+from tests.fixtures.clock import Clock
+from tests.model import steps
+from tests.model.oracle import Actual, Counts, Definition, Oracle, Refused, Wrong
+from tests.model.schedules import UTC
+
+NAMESPACE = "shop"
+
+
+class CutConnection(psycopg.Connection[Any]):
+    """A connection that is cut before or after its n-th round trip."""
+
+    trips: int | None = None
+    before = False
+
+    def wait(self, generator: Any, *args: Any, **options: Any) -> Any:
+        if self.trips is not None:
+            self.trips -= 1
+            if self.trips == 0 and self.before:
+                self.pgconn.finish()
+                raise psycopg.OperationalError("cut before")
+        answer = super().wait(generator, *args, **options)
+        if self.trips == 0:
+            self.pgconn.finish()
+            raise psycopg.OperationalError("cut after")
+        return answer
+
+
+def job_of(definition: Definition) -> PeriodicJob:
+    """The same job in the package's words."""
+    return PeriodicJob(
+        name=definition.name,
+        cron=definition.schedule.cron,
+        timezone=definition.schedule.zone,
+        queue_name=definition.queue,
+        message=definition.payload,
+        headers=definition.headers,
+        version=definition.version,
+        ttl=definition.ttl,
+        jitter=definition.jitter,
+        overlap=definition.overlap,  # type: ignore[arg-type]
+        catch_up=definition.catch_up,  # type: ignore[arg-type]
+        catch_up_limit=definition.limit,
+        catch_up_max_age=definition.max_age,
+    )
+
+
+def spread(name: str, slot: datetime, jitter: timedelta) -> timedelta:
+    """Jitter as it has always been: another hash would show the messages of a slot at another time."""
+    key = f"{NAMESPACE}/{name}/{slot:%Y-%m-%dT%H:%M:%SZ}"
+    return jitter * (int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64)
+
+
+def tick_of(
+    code: Mapping[str, Definition], story: steps.Story, *, rollback: bool = False, owner: str = "dag.task"
+) -> ticker.Tick:
+    """A tick of this code."""
+    return ticker.Tick(
+        namespace=NAMESPACE,
+        owner=owner,
+        jobs=[job_of(each) for each in code.values()],
+        version=max((each.version for each in code.values()), default=0),
+        look_ahead=story.look_ahead,
+        grace=story.grace,
+        dedup_window=timedelta(days=400),
+        rollback=rollback,
+    )
+
+
+class World:
+    """A database and the oracles that may be right about it: more than one after a lost answer."""
+
+    def __init__(self, clock: Clock, story: steps.Story) -> None:
+        self.story = story
+        self.clock = clock
+        database = clock.database
+        dsn = f"{database.dsn} options='-c TimeZone={story.session_zone}'"
+        self.client = Client(lambda: psycopg.connect(dsn))
+        self._dsn = dsn
+        self._look = psycopg.connect(database.dsn, autocommit=True, row_factory=dict_row)
+        self.now = steps.STARTS[story.start]
+        self.codes = [{name: steps.first_definition(name) for name in steps.NAMES} for _ in range(2)]
+        self._empty()
+        self.oracles = [Oracle(story.look_ahead, story.grace, spread, set(steps.QUEUES))]
+
+    def run(self) -> None:
+        """Tell the story; raises Wrong at the first step after which something is not as promised."""
+        try:
+            for number, step in enumerate(self.story.steps):
+                steps.told["on Postgres"] += 1
+                try:
+                    self.do(step)
+                except Wrong as wrong:
+                    raise Wrong(f"step {number}, {step}, at {self.now}: {wrong}") from None
+        finally:
+            self._look.close()
+
+    # -- One method for each kind of step.
+
+    @singledispatchmethod
+    def do(self, step: Any) -> None:
+        """Do a step to the database and to the oracle, and compare."""
+        raise NotImplementedError(step)
+
+    @do.register
+    def _(self, step: steps.Move) -> None:
+        self.now += step.by
+        self.clock.set(self.now)
+
+    @do.register
+    def _(self, step: steps.Deploy) -> None:
+        steps.edit(self.codes[step.code], step)
+        self.do(steps.Tick(step.code))
+
+    @do.register
+    def _(self, step: steps.Tick) -> None:
+        code = self.codes[step.code]
+        tick = tick_of(code, self.story, rollback=step.rollback)
+        summary = self._attempt(lambda: tick.run(self.client))
+
+        def promise(oracle: Oracle) -> None:
+            counts = oracle.tick(code, self.now, rollback=step.rollback)
+            if summary is None:
+                raise Wrong("the tick must not be refused")
+            if counts.differ(_counts(summary)):
+                raise Wrong(f"counted {summary}, promised {counts}")
+
+        self._each(promise, refused=summary is None)
+
+    @do.register
+    def _(self, step: steps.CutTick) -> None:
+        code = self.codes[step.code]
+        tick = tick_of(code, self.story)
+
+        opened: list[CutConnection] = []
+
+        def connect() -> psycopg.Connection[Any]:
+            conn = CutConnection.connect(self._dsn)
+            if step.each or not opened:
+                conn.trips, conn.before = step.trip, step.before
+            opened.append(conn)
+            return conn
+
+        try:
+            summary = self._attempt(lambda: tick.run(Client(connect)))
+        except psycopg.OperationalError:
+            self._settled()
+            self._fork(lambda oracle: _halves(oracle, code, self.now))
+            return
+        self._settled()
+        self._each(lambda oracle: oracle.tick(code, self.now, rollback=False), refused=summary is None)
+
+    @do.register
+    def _(self, step: steps.Backfill) -> None:
+        code, start = self.codes[step.code], self.now + step.since
+        tick = tick_of(code, self.story)
+        summary = self._attempt(lambda: tick.backfill(self.client, start, start + step.length))
+
+        def promise(oracle: Oracle) -> None:
+            counts = oracle.backfill(code, start, start + step.length, self.now)
+            if summary is not None and counts.differ(_counts(summary)):
+                raise Wrong(f"counted {summary}, promised {counts}")
+
+        self._each(promise, refused=summary is None)
+
+    @do.register
+    def _(self, step: steps.Pause) -> None:
+        count = self._attempt(lambda: self.client.run(lambda: control.pause(NAMESPACE, step.name)))
+
+        def promise(oracle: Oracle) -> None:
+            if (promised := oracle.pause(step.name, self.now)) != count:
+                raise Wrong(f"took back {count} messages, promised {promised}")
+
+        self._each(promise, refused=count is None)
+
+    @do.register
+    def _(self, step: steps.Resume) -> None:
+        done = self._attempt(lambda: self.client.run(lambda: control.resume(NAMESPACE, step.name)) or True)
+        self._each(lambda oracle: oracle.resume(step.name), refused=done is None)
+
+    @do.register
+    def _(self, step: steps.RunNow) -> None:
+        result = self._attempt(lambda: self.client.run(lambda: control.run_now(NAMESPACE, step.name)))
+        if result is None or result.status == "sent":
+            self._each(lambda oracle: oracle.run_now(step.name, self.now), refused=result is None)
+
+    @do.register
+    def _(self, step: steps.Read) -> None:
+        if step.queue not in self._queues:
+            return
+        count = step.count + 1
+        read = self.client.run(
+            lambda: reading.read(step.queue, max_messages=count, visibility_timeout=step.timeout)
+        )
+        ids = [message.msg_id for message in read]
+
+        def promise(oracle: Oracle) -> None:
+            if sorted(ids) != oracle.visible(step.queue, self.now)[:count]:
+                raise Wrong(f"read {ids}, visible are {oracle.visible(step.queue, self.now)}")
+            oracle.read(step.queue, ids, self.now + timedelta(seconds=step.timeout))
+
+        self._each(promise)
+
+    @do.register
+    def _(self, step: steps.Early) -> None:
+        if message := self._pick(step.queue, step.which, lambda each: each.vt > self.now):
+            self._sql("SELECT pgmq.set_vt(%s, %s, 0)", step.queue, message.msg_id)
+            self._each(lambda oracle: oracle.set_vt(step.queue, message.msg_id, self.now))
+
+    @do.register
+    def _(self, step: steps.Ack) -> None:
+        message = self._pick(step.queue, step.which, lambda each: each.read_ct > 0)
+        if message is None:
+            return
+        held = [self._message(message)]
+        if step.how == "release":
+            self.client.run(lambda: reading.set_vt(step.queue, held, 0))
+            self._each(lambda oracle: oracle.set_vt(step.queue, message.msg_id, self.now))
+            return
+        settle = reading.archive if step.how == "archive" else reading.delete
+        self.client.run(lambda: settle(step.queue, held))
+        self._each(lambda oracle: oracle.gone(step.queue, message.msg_id, archived=step.how == "archive"))
+
+    @do.register
+    def _(self, step: steps.Cancel) -> None:
+        message = self._pick(step.queue, step.which, lambda each: each.read_ct == 0 and not each.by_hand)
+        if message is None:
+            return
+        key = f"{NAMESPACE}/{message.name}/{message.slot:%Y-%m-%dT%H:%M:%SZ}"
+        ids = self.client.run(lambda: sending.cancel(step.queue, [key]))
+
+        def promise(oracle: Oracle) -> None:
+            for msg_id in ids:
+                oracle.gone(step.queue, msg_id, archived=True)
+
+        self._each(promise)
+
+    @do.register
+    def _(self, step: steps.Requeue) -> None:
+        if step.queue not in self._queues:
+            return
+        archived = self._sql(f"SELECT msg_id FROM pgmq.a_{step.queue} ORDER BY msg_id")
+        if not archived:
+            return
+        old = archived[step.which % len(archived)]["msg_id"]
+        moved = self.client.run(
+            lambda: consuming.requeue(
+                step.queue,
+                source=None,
+                msg_ids=[old],
+                condition=None,
+                headers_condition=None,
+                limit=1,
+                delay=None,
+            )
+        )
+        self._each(lambda oracle: oracle.requeue(step.queue, old, moved[old], self.now))
+
+    @do.register
+    def _(self, step: steps.Purge) -> None:
+        if step.queue in self._queues:
+            self._sql("SELECT pgmq.purge_queue(%s)", step.queue)
+            self._each(lambda oracle: oracle.purge(step.queue))
+
+    @do.register
+    def _(self, step: steps.Drop) -> None:
+        if step.queue in self._queues:
+            self._sql("SELECT pgmq.drop_queue(%s)", step.queue)
+            self._each(lambda oracle: oracle.drop(step.queue))
+
+    @do.register
+    def _(self, step: steps.Create) -> None:
+        self.do(steps.Drop(step.queue))
+        # Nobody makes a queue twice at the same instant.
+        self.do(steps.Move(timedelta(seconds=1)))
+        self._sql("SELECT pgmq.create(%s)", step.queue)
+        self._each(lambda oracle: oracle.create(step.queue, self.now))
+
+    @do.register
+    def _(self, step: steps.LoseSchema) -> None:
+        self._sql("DROP SCHEMA airflow_pgmq CASCADE")
+        self.client.forget("schema")
+        self.client.ensure_schema()
+        self._each(lambda oracle: oracle.lose_schema())
+
+    # -- The two sides.
+
+    def _attempt(self, work: Callable[[], Any]) -> Any:
+        """What the work gives; None where it was refused."""
+        try:
+            return work()
+        except (InvalidJobs, JobNotFound, QueueNotFound):
+            return None
+
+    def _each(self, promise: Callable[[Oracle], Any], *, refused: bool = False) -> None:
+        """Every oracle that may be right says what must be so now; those that are wrong are left."""
+
+        def branches(oracle: Oracle) -> list[Oracle]:
+            before = oracle.copy() if refused else oracle
+            try:
+                promise(oracle)
+            except Refused as why:
+                if not refused:
+                    raise Wrong(f"must be refused: {why}") from None
+                return [before]
+            if refused:
+                raise Wrong("must not be refused")
+            return [oracle]
+
+        self._fork(branches)
+
+    def _fork(self, branches: Callable[[Oracle], list[Oracle]]) -> None:
+        found = self._messages()
+        right: list[Oracle] = []
+        complaints: list[str] = []
+        for oracle in self.oracles:
+            try:
+                possible = branches(oracle)
+            except Wrong as wrong:
+                complaints.append(str(wrong))
+                continue
+            for each in possible:
+                try:
+                    each.match(found)
+                except Wrong as wrong:
+                    complaints.append(str(wrong))
+                else:
+                    if each not in right:
+                        right.append(each)
+        if not right:
+            raise Wrong("\n or ".join(dict.fromkeys(complaints)))
+        self.oracles = right
+
+    @property
+    def _queues(self) -> set[str]:
+        return self.oracles[0].queues
+
+    def _messages(self) -> list[Actual]:
+        return [
+            _actual(queue, row)
+            for queue in self._queues_there()
+            for row in self._sql(f"SELECT * FROM pgmq.q_{queue} ORDER BY msg_id")
+        ]
+
+    def _queues_there(self) -> list[str]:
+        return [row["queue_name"] for row in self._sql("SELECT queue_name FROM pgmq.meta")]
+
+    def _pick(self, queue: str, which: int, wanted: Callable[[Actual], bool]) -> Actual | None:
+        fitting = [each for each in self._messages() if each.queue == queue and wanted(each)]
+        return fitting[which % len(fitting)] if fitting else None
+
+    def _message(self, each: Actual) -> Message:
+        (row,) = self._sql(f"SELECT * FROM pgmq.q_{each.queue} WHERE msg_id = %s", each.msg_id)
+        known = Message.__dataclass_fields__
+        return Message(**{name: value for name, value in row.items() if name in known})
+
+    def _sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        cursor = self._look.execute(statement, values or None)  # type: ignore[call-overload]
+        return cursor.fetchall() if cursor.description else []
+
+    def _settled(self) -> None:
+        """Wait until the server has noticed that the connection is gone."""
+        others = (
+            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        while self._sql(others):
+            time.sleep(0.001)
+
+    def _empty(self) -> None:
+        self.clock.set(self.now)
+        for queue in set(self._queues_there()) | set(steps.QUEUES):
+            self._sql("SELECT pgmq.drop_queue(%s)", queue)
+            self._sql("SELECT pgmq.create(%s)", queue)
+        tables = self._sql(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'airflow_pgmq' AND tablename <> 'migrations'"
+        )
+        for table in tables:
+            self._sql(f"TRUNCATE airflow_pgmq.{table['tablename']} CASCADE")
+
+
+def _counts(summary: ticker.Summary) -> Counts:
+    return Counts(summary.sent, withdrawn=summary.withdrawn, expired=summary.expired, dropped=summary.dropped)
+
+
+def _halves(oracle: Oracle, code: Mapping[str, Definition], now: datetime) -> list[Oracle]:
+    """What a tick that was cut may have done: nothing, its deploy, and then some of the jobs, or all."""
+    deployed = oracle.copy()
+    try:
+        outdated = deployed.deploy(code, now, Counts(), rollback=False)
+    except Refused:
+        return [oracle]
+    worlds = [oracle, deployed]
+    deployed = deployed.copy()
+    deployed.send_again(outdated, now, Counts())
+    parts = [deployed]
+    for name in sorted(deployed.jobs):
+        if name not in outdated:
+            more = []
+            for part in parts:
+                done = part.copy()
+                done.send_due(name, now, Counts(), ahead=done.look_ahead)
+                more.append(done)
+            parts += more
+    for part in parts:
+        closed = part.copy()
+        closed.close(code, now)
+        worlds += [part, closed]
+    return worlds
+
+
+def _actual(queue: str, row: Mapping[str, Any]) -> Actual:
+    headers = dict(row["headers"])
+    key = headers.pop("dedup_key")
+    name, slot = headers.pop("job"), datetime.fromisoformat(headers.pop("slot").replace("Z", "+00:00"))
+    by_hand = "/now/" in key
+    if headers.pop("namespace") != NAMESPACE:
+        raise Wrong(f"namespace: {row}")
+    if not by_hand and key != f"{NAMESPACE}/{name}/{slot:%Y-%m-%dT%H:%M:%SZ}":
+        raise Wrong(f"key and slot differ: {row}")
+    expires_at = headers.pop("expires_at", None)
+    return Actual(
+        queue,
+        row["msg_id"],
+        name,
+        slot,
+        by_hand,
+        row["vt"].astimezone(UTC),
+        row["read_ct"],
+        row["message"],
+        {name: value for name, value in headers.items() if name != "version"},
+        headers["version"],
+        expires_at and datetime.fromisoformat(expires_at.replace("Z", "+00:00")),
+    )
