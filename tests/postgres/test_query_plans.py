@@ -39,8 +39,8 @@ NOW = datetime(2026, 1, 5, tzinfo=timezone.utc)
 BEFORE = datetime(2025, 12, 31, tzinfo=timezone.utc)
 WINDOW = Window(NOW, NOW + timedelta(minutes=10), timedelta(minutes=5))
 
-#: Nothing is in the archive here, and a database has few triggers, migrations and queues.
-SMALL = {"a_mail", "pg_trigger", "migrations", "meta", "queues", "unlogged_queues"}
+#: Nothing is in the archive here, and a database has few indexes, triggers, migrations and queues.
+SMALL = {"a_mail", "pg_index", "pg_trigger", "migrations", "meta", "queues", "unlogged_queues"}
 
 FILL = f"""
 INSERT INTO pgmq.q_mail (vt, message, headers)
