@@ -374,6 +374,21 @@ RETURNING incarnation;
 INSERT INTO airflow_pgmq.unlogged_queues (queue_name, incarnation) VALUES (%(queue_name)s, %(incarnation)s)
 ON CONFLICT (queue_name) DO UPDATE SET incarnation = excluded.incarnation;
 
+-- in_recovery --
+-- Whether this is a standby, which lets nobody look at unlogged tables.
+SELECT pg_is_in_recovery() AS standby;
+
+-- reborn_queues --
+-- Queues that are not the ones that are known, and those of which that was found out not long ago.
+SELECT known.queue_name, known.reborn_at, mark.incarnation IS NOT NULL AS settled
+FROM airflow_pgmq.queues AS known
+JOIN pg_class AS c ON c.relname = lower('q_' || known.queue_name) AND c.relnamespace = to_regnamespace('pgmq')
+LEFT JOIN LATERAL airflow_pgmq.incarnation_of(known.queue_name, 'pgmq.' || quote_ident(c.relname)) AS mark
+    ON true
+WHERE (mark.incarnation IS NULL OR known.reborn_at > statement_timestamp() - make_interval(secs => %(seconds)s))
+    AND known.queue_name = coalesce(%(queue_name)s, known.queue_name)
+ORDER BY known.queue_name;
+
 -- queue_standings --
 -- For each queue whether it exists, and whether its incarnation is the one that is known.
 SELECT wanted.queue_name, meta.queue_name IS NOT NULL AS exists, mark.incarnation IS NOT NULL AS settled
@@ -787,13 +802,16 @@ DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
 -- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns. It is
 -- known only if a tick went through, and if nobody but ticks wrote the row: a restore is no tick.
 INSERT INTO airflow_pgmq.namespaces AS ns
-    (namespace, owner, version, horizon, ticked_at, version_ticked_at, code, written_by)
-SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, %(code)s, pg_current_xact_id()::xid
+    (namespace, owner, version, horizon, ticked_at, version_ticked_at, opened_at, code, written_by)
+SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, clock.now, %(code)s,
+       pg_current_xact_id()::xid
 FROM (SELECT clock_timestamp() AS now) AS clock
 WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
 ON CONFLICT (namespace) DO UPDATE
-SET code = excluded.code, written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
-RETURNING ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
+-- The clock of now: the other one was read before the wait for the row.
+SET opened_at = clock_timestamp(), went_back = coalesce(clock_timestamp() < ns.opened_at, false), code = excluded.code,
+    written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
+RETURNING ns.went_back, ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
           ns.incarnation,
           (SELECT coalesce(max(incarnation), 0) FROM airflow_pgmq.queues) AS newest_incarnation,
           clock_timestamp() AS now;

@@ -1,0 +1,32 @@
+"""Processes that tick and are killed at any instant: what they leave behind is whole ticks or none."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+import airflow_pgmq
+from tests.fixtures.factories import QUEUE, execute
+from tests.fixtures.postgres import Database
+from tests.model.test_versions import check_every_second_once, is_sending, ticker
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_every_slot_is_sent_once(database: Database, seed: int):
+    execute(database, "SELECT pgmq.create(%s)", [QUEUE])
+    package = Path(airflow_pgmq.__file__).parent
+    chance = random.Random(seed)
+    for _ in range(20):
+        with ticker(package, database.dsn) as running:
+            running.until(is_sending)
+            # Not a wait for an event: the kill is to come at no event.
+            time.sleep(chance.uniform(0, 0.3))
+    with ticker(package, database.dsn) as running:
+        running.until(is_sending, 2)
+
+    check_every_second_once(database)
