@@ -9,9 +9,12 @@ FROM unnest(%(names)s::text[], %(values)s::text[]) AS ours (name, value)
 WHERE pg_backend_pid() = %(backend_pid)s;
 
 -- installed --
--- What is there: PGMQ, and the number of our newest migration (null without our schema).
-SELECT to_regclass('pgmq.meta') IS NOT NULL AS pgmq,
-       to_regclass('airflow_pgmq.migrations') IS NOT NULL AS ours;
+-- What is there: PGMQ, and our schema. By name, a session may still remember that they are not, which another has
+-- installed meanwhile.
+SELECT coalesce(bool_or(nspname = 'pgmq' AND relname = 'meta'), false) AS pgmq,
+       coalesce(bool_or(nspname = 'airflow_pgmq' AND relname = 'migrations'), false) AS ours
+FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relname IN ('meta', 'migrations');
 
 -- schema_version --
 -- The newest migration that was applied.

@@ -321,6 +321,7 @@ def test_only_a_locked_queue_is_unknown(client, database):
     assert (named(found)["length"], named(found, "other")["length"]) == (1, None)
 
 
+@pytest.mark.direct("it connects with options")
 def test_looking_changes_nothing(client, database):
     send(client, "a")
     read(client, 1, visibility_timeout=0)

@@ -113,7 +113,9 @@ def test_work_that_looks_at_no_content_does_not_care(database, consuming):
     statement = "INSERT INTO public.effects SELECT (message ->> 'digits')::numeric FROM messages"
     consumer = Consumer(client_of(database.dsn), policy, together=True, blind=True)
     done = consumer.drain(
-        lambda messages, conn: client.drive(transfers.with_messages("q", statement, None, messages), conn)
+        lambda messages, conn: client.drive(
+            transfers.with_messages("q", statement, None, messages, is_lent=client.is_lent(conn)), conn
+        )
     )
     assert done.acked == 3
     assert execute(database, "SELECT max(digits) = 1e9999 AS stored FROM effects") == [{"stored": True}]
