@@ -40,6 +40,9 @@ test-hostile: $(VENV)/installed ## Run them again where server and database set 
 test-pooler: $(VENV)/installed ## Run them again behind PgBouncer in transaction mode
 	$(BIN)/python $(PYTEST) tests/postgres --profile pooler
 
+test-model: $(VENV)/installed ## Tell stories of periodic jobs to the package and to the model of what it promises
+	$(BIN)/python $(PYTEST) tests/model
+
 test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 	$(BIN)/python $(PYTEST) tests/airflow
 

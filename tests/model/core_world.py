@@ -17,7 +17,8 @@ from airflow_pgmq.core import jobs, outgoing, slots
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.outgoing import Outgoing
 from tests.model import steps
-from tests.model.oracle import Actual, Counts, Definition, Oracle, Refused, Wrong
+from tests.model.facts import Actual, Counts, Definition, Refused, Wrong
+from tests.model.oracle import Oracle
 from tests.model.world import NAMESPACE, job_of, spread
 
 EARLIER = timedelta(microseconds=1)

@@ -13,115 +13,11 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.model.schedules import Schedule, between
+from tests.model.facts import Actual, Counts, Definition, Job, Message, Refused, Taken, Wrong
+from tests.model.schedules import between
 
 SECOND = timedelta(seconds=1)
 SILENT = timedelta(minutes=5)
-
-
-class Wrong(AssertionError):
-    """The queues do not hold what was promised."""
-
-
-class Refused(Exception):
-    """What was asked must be refused, and changes nothing."""
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What a Dag declares of a job."""
-
-    name: str
-    schedule: Schedule
-    queue: str
-    payload: Mapping[str, Any]
-    headers: Mapping[str, Any]
-    version: int
-    ttl: timedelta | None
-    jitter: timedelta
-    overlap: str
-    catch_up: str
-    limit: int
-    max_age: timedelta
-
-    def produces(self) -> Definition:
-        """What decides its messages and slots: without the policies for those it missed."""
-        return replace(self, catch_up="", limit=0, max_age=timedelta(0))
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message in a queue or its archive."""
-
-    definition: Definition
-    slot: datetime
-    vt: datetime
-    #: Sent by hand, next to the job's slots.
-    by_hand: bool = False
-    read_ct: int = 0
-    #: Brought back from the archive: its slot does not speak of it any more.
-    requeued: bool = False
-
-    @property
-    def key(self) -> tuple[str, datetime, bool]:
-        return self.definition.name, self.slot, self.by_hand
-
-
-@dataclass(frozen=True)
-class Actual:
-    """A message as it was found in a queue."""
-
-    queue: str
-    msg_id: int
-    name: str
-    slot: datetime
-    by_hand: bool
-    vt: datetime
-    read_ct: int
-    payload: Any
-    headers: Mapping[str, Any]
-    version: int
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job that was deployed."""
-
-    definition: Definition
-    #: Slots up to here were decided.
-    watermark: datetime
-    paused: bool = False
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A slot that was sent."""
-
-    queue: str
-    visible_at: datetime
-
-
-@dataclass
-class Counts:
-    """What a tick must report. Of a slot that is taken nobody need know what the policy says."""
-
-    sent: int = 0
-    #: Of these any number is sent, too.
-    unknown: int = 0
-    withdrawn: int = 0
-    expired: int = 0
-    dropped: int = 0
-    dropped_at_most: int = 0
-
-    def differ(self, said: Counts) -> bool:
-        """Whether a report is not as promised."""
-        return not (
-            self.sent <= said.sent <= self.sent + self.unknown
-            and said.withdrawn == self.withdrawn
-            and said.expired == self.expired
-            and self.dropped <= said.dropped <= self.dropped_at_most
-        )
 
 
 @dataclass
@@ -145,8 +41,6 @@ class Oracle:
     reborn: dict[str, datetime] = field(default_factory=dict)
     #: Slots whose messages went with their queue.
     again: set[tuple[str, datetime]] = field(default_factory=set)
-    #: Slots of which nobody can know any more whether they were sent.
-    unknown: set[tuple[str, datetime]] = field(default_factory=set)
     #: Up to where complete ticks have looked.
     horizon: datetime | None = None
     #: Slots that our schema has forgotten: until a tick is complete, queues are asked for their messages.
@@ -172,7 +66,6 @@ class Oracle:
 
     def close(self, code: Mapping[str, Definition], now: datetime) -> None:
         """A tick is complete: from now on our schema is trusted."""
-        self.unknown |= self.lost
         self.lost.clear()
         self.horizon = max(self.horizon or now, now + self.look_ahead)
         if _version(code) >= (self.version or 0):
@@ -255,18 +148,15 @@ class Oracle:
 
     def _send(self, definition: Definition, slot: datetime, now: datetime, counts: Counts) -> None:
         key = definition.name, slot
-        if key in self.taken:
-            return
-        if key in self.unknown:
-            counts.unknown += 1
-            return
-        if key in self.lost and self._is_carried(definition, slot):
-            counts.unknown += key in self.unknown
-            return
         visible_at = slot + self.spread(definition.name, slot, definition.jitter)
         assert slot <= visible_at <= slot + definition.jitter
         if definition.ttl is not None and slot + definition.ttl <= max(visible_at, now):
-            counts.expired += 1
+            counts.expired += key not in self.taken
+            counts.expired_at_most += 1
+            return
+        if key in self.taken:
+            return
+        if key in self.lost and self._is_carried(definition, slot):
             return
         counts.sent += 1
         self.taken[key] = Taken(definition.queue, visible_at)
@@ -302,8 +192,6 @@ class Oracle:
         if any(each.queue not in self.queues for each in code.values()):
             raise Refused("a queue is missing")
         counts = Counts()
-        for queue in {each.queue for each in code.values()}:
-            self._forget_incarnation(queue)
         for name, each in code.items():
             if not (name in self.jobs and self.jobs[name].paused):
                 for slot in between(each.schedule, start - SECOND, end - SECOND):
@@ -398,9 +286,8 @@ class Oracle:
         for name, slot in sorted(self.again):
             if name in self.jobs and name not in outdated:
                 each = self.jobs[name]
-                if each.paused:
-                    self.unknown.add((name, slot))
-                elif between(each.definition.schedule, slot - SECOND, slot):
+                is_one = between(each.definition.schedule, slot - SECOND, slot)
+                if is_one and not each.paused:
                     self._send(each.definition, slot, now, counts)
         self.again.clear()
 
@@ -414,19 +301,13 @@ class Oracle:
         self.version = self.version_ticked_at = self.horizon = None
 
     def _is_carried(self, definition: Definition, slot: datetime) -> bool:
-        """Whether a queue still has the message of a slot that our schema forgot: then it is taken again."""
+        """Whether its queue still has the message of a slot that our schema forgot: then it is taken."""
         self.lost.discard((definition.name, slot))
-        found = [at for at, message in self.messages.items() if message.key == (definition.name, slot, False)]
-        for at in found:
-            if at[0] == definition.queue:
-                self.messages[at] = replace(self.messages[at], requeued=False)
-                self.taken[definition.name, slot] = Taken(at[0], self.messages[at].vt)
+        for (queue, _), message in self.messages.items():
+            if queue == definition.queue and message.key == (definition.name, slot, False):
+                self.taken[definition.name, slot] = Taken(queue, message.vt)
                 return True
-        # It was archived or is in another queue: maybe that is seen, maybe not.
-        archived = any(message.key == (definition.name, slot, False) for message in self.archives.values())
-        if found or archived:
-            self.unknown.add((definition.name, slot))
-        return bool(found or archived)
+        return False
 
     # -- Whether it is so.
 
@@ -451,11 +332,6 @@ class Oracle:
             if message.key == (each.name, each.slot, each.by_hand) and message.definition.queue == each.queue:
                 _compare(message, each)
                 return self.new.pop(position)
-        key = (each.name, each.slot)
-        if key in self.unknown and not each.by_hand and each.name in self.jobs:
-            self.unknown.discard(key)
-            self.taken[key] = Taken(each.queue, each.vt)
-            return Message(self.jobs[each.name].definition, each.slot, each.vt, read_ct=each.read_ct)
         raise Wrong(f"nobody asked for {each}")
 
 

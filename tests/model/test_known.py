@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.fixtures.clock import SchemaClock
-from tests.model.oracle import Wrong
+from tests.model.facts import Wrong
 from tests.model.schedules import DAY, HOUR, MINUTE
 from tests.model.steps import (
     FIELDS,

@@ -14,7 +14,7 @@ from airflow_pgmq import control
 from airflow_pgmq.client import Client
 from tests.fixtures.clock import SchemaClock, database_with_clock
 from tests.fixtures.factories import client_of, execute, queued, slot
-from tests.model.oracle import Definition
+from tests.model.facts import Definition
 from tests.model.schedules import SECOND, Every
 from tests.model.steps import QUEUES, STARTS, Story, first_definition
 from tests.model.world import NAMESPACE, tick_of

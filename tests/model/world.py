@@ -20,7 +20,8 @@ from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.statements import consuming, reading, sending
 from tests.fixtures.clock import Clock
 from tests.model import steps
-from tests.model.oracle import Actual, Counts, Definition, Oracle, Refused, Wrong
+from tests.model.facts import Actual, Counts, Definition, Refused, Wrong
+from tests.model.oracle import Oracle
 from tests.model.schedules import UTC
 
 NAMESPACE = "shop"

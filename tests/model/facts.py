@@ -1,0 +1,117 @@
+"""What the promise speaks of: definitions, jobs, slots that are taken, messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.model.schedules import Schedule
+
+#: What is left out is counted up to so many.
+COUNTED = 1000
+
+
+class Wrong(AssertionError):
+    """The queues do not hold what was promised."""
+
+
+class Refused(Exception):
+    """What was asked must be refused, and changes nothing."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a Dag declares of a job."""
+
+    name: str
+    schedule: Schedule
+    queue: str
+    payload: Mapping[str, Any]
+    headers: Mapping[str, Any]
+    version: int
+    ttl: timedelta | None
+    jitter: timedelta
+    overlap: str
+    catch_up: str
+    limit: int
+    max_age: timedelta
+
+    def produces(self) -> Definition:
+        """What decides its messages and slots: without the policies for those it missed."""
+        return replace(self, catch_up="", limit=0, max_age=timedelta(0))
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message in a queue or its archive."""
+
+    definition: Definition
+    slot: datetime
+    vt: datetime
+    #: Sent by hand, next to the job's slots.
+    by_hand: bool = False
+    read_ct: int = 0
+    #: Brought back from the archive: its slot does not speak of it any more.
+    requeued: bool = False
+
+    @property
+    def key(self) -> tuple[str, datetime, bool]:
+        return self.definition.name, self.slot, self.by_hand
+
+
+@dataclass(frozen=True)
+class Actual:
+    """A message as it was found in a queue."""
+
+    queue: str
+    msg_id: int
+    name: str
+    slot: datetime
+    by_hand: bool
+    vt: datetime
+    read_ct: int
+    payload: Any
+    headers: Mapping[str, Any]
+    version: int
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was deployed."""
+
+    definition: Definition
+    #: Slots up to here were decided.
+    watermark: datetime
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A slot that was sent."""
+
+    queue: str
+    visible_at: datetime
+
+
+@dataclass
+class Counts:
+    """What a tick must report. Of a slot that is taken nobody need know what the policy says."""
+
+    sent: int = 0
+    withdrawn: int = 0
+    expired: int = 0
+    expired_at_most: int = 0
+    dropped: int = 0
+    dropped_at_most: int = 0
+
+    def differ(self, said: Counts) -> bool:
+        """Whether a report is not as promised."""
+        return not (
+            said.sent == self.sent
+            and said.withdrawn == self.withdrawn
+            and self.expired <= said.expired <= self.expired_at_most
+            and min(self.dropped, COUNTED) <= said.dropped <= self.dropped_at_most
+        )
