@@ -64,7 +64,8 @@ async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = No
             autocommit=True, **{**DEFAULTS, "connect_timeout": 5, **arguments}
         )
     try:
-        is_set = await aexecute(_settings(conn, limits), conn)
+        async with sessions.AsyncTransaction(conn) if sessions.is_standby(conn) else nullcontext():
+            is_set = await aexecute(_settings(conn, limits), conn)
     except BaseException:
         await conn.close()
         raise
@@ -222,7 +223,9 @@ def _set_up(conn: Connection) -> bool:
     session = sessions.of(conn)
     assert session is not None
     if session.is_set is None:
-        is_set = execute(_settings(conn, session.limits), conn)
+        # Where SERIALIZABLE is the default, a standby refuses what begins without saying otherwise.
+        with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
+            is_set = execute(_settings(conn, session.limits), conn)
         sessions.keep(conn, session := sessions.Session(session.limits, is_set))
     return bool(session.is_set)
 

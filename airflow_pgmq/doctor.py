@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from airflow_pgmq import client as clients
 from airflow_pgmq import culprits, sampling
 from airflow_pgmq.client import Client, Connection, drive
-from airflow_pgmq.core import findings, names, policies, rights, shape, surroundings
+from airflow_pgmq.core import findings, names, policies, problems, rights, shape, surroundings
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.counting import Table
 from airflow_pgmq.core.messages import Row
@@ -17,7 +17,7 @@ from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.errors import Unanswered
 from airflow_pgmq.sql import migrations
 from airflow_pgmq.statements import doctor as asking
-from airflow_pgmq.statements import overview, periodic, watching
+from airflow_pgmq.statements import incarnations, overview, periodic, watching
 from airflow_pgmq.statements.doctor import Standing
 from airflow_pgmq.statements.overview import Catalogue
 
@@ -76,7 +76,8 @@ def _examine_queues(client: Client, conn: Connection, standing: Standing, patien
     # A standby refuses LISTEN, and nobody waits there.
     passes = None if standing.server["standby"] else _notifications_pass(client, patience)
     found = findings.notify(_waited_for(tables), passes)
-    may_look_at_ours = bool(standing.server["migration"]) and not any(s == "airflow_pgmq" for s, _ in barred)
+    is_ours_current = (standing.server["migration"] or 0) >= max(migrations())
+    may_look_at_ours = is_ours_current and not any(s == "airflow_pgmq" for s, _ in barred)
     unguarded: list[Row] = []
     if known is not None:
         found += _odd(client, conn, known)
@@ -86,6 +87,7 @@ def _examine_queues(client: Client, conn: Connection, standing: Standing, patien
     invalid = drive(asking.invalid_indexes(), conn)
     found += findings.indexes(invalid, unguarded)
     if may_look_at_ours:
+        found += [problems.reborn(row) for row in drive(incarnations.reborn(), conn).values()]
         jobs = drive(periodic.list_jobs(None), conn)
         found += findings.ticks(jobs, standing.server["now"])
     return found

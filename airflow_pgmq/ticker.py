@@ -7,9 +7,9 @@ deployments take turns.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,9 +18,10 @@ from airflow_pgmq import sampling
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import jobs, slots
 from airflow_pgmq.core.batch import chunks
-from airflow_pgmq.core.jobs import PeriodicJob, Stored
+from airflow_pgmq.core.jobs import Deploy, PeriodicJob, Stored
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.outgoing import Outgoing, by_queue, outgoing
+from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.errors import InvalidJobs, PgmqError
 from airflow_pgmq.statements import Flow, incarnations, periodic, queues, sending
 from airflow_pgmq.statements.sending import Claim
@@ -32,61 +33,6 @@ SLOTS_PER_ROUND = 5000
 PRUNED_PAGES = 128
 #: A namespace whose owner has been silent for so long may be taken over, for example after a rename.
 SILENT = timedelta(minutes=5)
-
-
-@dataclass
-class Summary:
-    """What a tick did."""
-
-    jobs: int = 0
-    slots: int = 0
-    sent: int = 0
-    duplicates: int = 0
-    #: Messages taken back because their job left the code or changed.
-    withdrawn: int = 0
-    #: Sent after the instant at which they should have become visible.
-    late: int = 0
-    #: Seconds by which the latest of these was late.
-    lateness: float = 0.0
-    #: Slots left out by a job's catch-up or overlap policy.
-    dropped: int = 0
-    #: Slots left out because their time to live would be over before anybody could see them.
-    expired: int = 0
-    #: Jobs left to a newer version of this code, those that only it knows among them.
-    outdated: int = 0
-    #: `sent` and `duplicates`, each by queue.
-    by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def add(self, more: Summary) -> None:
-        """Add the counts of a round."""
-        lateness = max(self.lateness, more.lateness)
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
-        self.lateness = lateness
-
-    def count(self, items: Sequence[Outgoing], claims: Mapping[str, Claim], now: datetime) -> None:
-        """Count what became of slots; those without a claim had expired."""
-        self.slots += len(items)
-        for item in items:
-            if item.key not in claims:
-                self.expired += 1
-                continue
-            queue_name = item.job.queue_name
-            if claims[item.key][0] != "sent":
-                self.duplicates += 1
-                self.by_queue[queue_name, "duplicates"] += 1
-                continue
-            self.sent += 1
-            self.by_queue[queue_name, "sent"] += 1
-            if item.visible_at < now:
-                self.late += 1
-                self.lateness = max(self.lateness, (now - item.visible_at).total_seconds())
-
-    def as_dict(self) -> dict[str, Any]:
-        """The counts, for XCom."""
-        counts = asdict(replace(self, lateness=round(self.lateness, 3)))
-        del counts["by_queue"]
-        return counts
 
 
 @dataclass(frozen=True)
@@ -208,21 +154,9 @@ class Tick:
         change = jobs.deploy(
             self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
         )
-        changed, redefined, old = yield from self._compare(change.changed)
-        behind = yield from self._finish(counts, known, old, replace(window, horizon=until or now), stored)
-        if behind:
-            return counts, _Behind(until or now)
-        if until is not None:
-            # What came due meanwhile is little.
-            yield from self._finish(counts, known, old, replace(window, horizon=now), stored, bounded=False)
-        yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
-        begun = [*change.added, *changed]
-        for positions in chunks(range(len(begun)), JOBS_PER_ROUND):
-            yield periodic.upsert_jobs(self.namespace, [begun[position] for position in positions], now)
-        if redefined:
-            yield periodic.redefine_jobs(self.namespace, redefined)
-        if change.removed:
-            yield periodic.remove_jobs(self.namespace, change.removed)
+        behind = yield from self._change(counts, stored, known, change, until)
+        if behind is not None:
+            return counts, behind
         if self.version < stored["version"] and not rollback:
             return counts, _Deployed(window.horizon, stored["fingerprint"], change.outdated)
         if change.outdated:
@@ -231,26 +165,60 @@ class Tick:
         yield periodic.deploy_namespace(self.namespace, self.owner, self.version, fingerprint)
         return counts, _Deployed(window.horizon, fingerprint, change.outdated)
 
+    def _change(
+        self,
+        counts: Summary,
+        stored: Row,
+        known: Mapping[str, Stored],
+        change: Deploy,
+        until: datetime | None,
+    ) -> Flow[_Behind | None]:
+        """Let old definitions finish, take back what new ones send otherwise, and begin those."""
+        now = stored["now"]
+        definitions: dict[str, Any] = {}
+        if change.changed:
+            names = [job.name for job in change.changed]
+            definitions = yield periodic.stored_definitions(self.namespace, names)
+        old = self._unfinished(known, definitions, now)
+        window = slots.Window(now, until or now, self.grace)
+        if (yield from self._finish(counts, known, old, window, stored)):
+            return _Behind(window.horizon)
+        window = replace(window, horizon=now)
+        if until is not None:
+            # What came due meanwhile is little.
+            yield from self._finish(counts, known, old, window, stored, bounded=False)
+        counts.dropped += _missed_in_pauses(known, old, window)
+        # Where only policies change, messages stay.
+        redefined = [job for job in change.changed if job.sends_as(definitions[job.name])]
+        same = {job.name for job in redefined}
+        changed = [job for job in change.changed if job.name not in same]
+        yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
+        begun = [*change.added, *changed]
+        for positions in chunks(range(len(begun)), JOBS_PER_ROUND):
+            yield periodic.upsert_jobs(self.namespace, [begun[position] for position in positions], now)
+        if redefined:
+            yield periodic.redefine_jobs(self.namespace, redefined)
+        if change.removed:
+            yield periodic.remove_jobs(self.namespace, change.removed)
+        return None
+
     def _catch_up_with_the_world(self, stored: Row, window: slots.Window) -> Flow[None]:
         """A clock that went back, and queues that were lost."""
-        if stored["horizon"] > window.horizon:
+        if stored["went_back"]:
             yield periodic.turn_back(self.namespace, window)
         if stored["newest_incarnation"] > stored["incarnation"]:
             yield periodic.note_lost(self.namespace, stored["newest_incarnation"])
 
-    def _compare(
-        self, differing: Sequence[PeriodicJob]
-    ) -> Flow[tuple[list[PeriodicJob], list[PeriodicJob], dict[str, PeriodicJob]]]:
-        """Jobs whose messages change, jobs of which only policies do, and how all of these were deployed."""
-        definitions: dict[str, Any] = {}
-        if differing:
-            names = [job.name for job in differing]
-            definitions = yield periodic.stored_definitions(self.namespace, names)
-        stored = {job.name: jobs.stored_job(job.name, definitions[job.name], job) for job in differing}
-        old = {name: job for name, job in stored.items() if job is not None}
-        redefined = [job for job in differing if job.name in old and old[job.name].sends_as(job)]
-        same = {job.name for job in redefined}
-        return [job for job in differing if job.name not in same], redefined, old
+    def _unfinished(
+        self, known: Mapping[str, Stored], definitions: Mapping[str, Any], now: datetime
+    ) -> dict[str, PeriodicJob]:
+        """Jobs as they were deployed, of which something is due."""
+        late = {
+            name: jobs.stored_job(name, definition, self.by_name[name])
+            for name, definition in definitions.items()
+            if (at := known[name].next_slot) is not None and at <= now
+        }
+        return {name: job for name, job in late.items() if job is not None}
 
     def _finish(
         self,
@@ -262,20 +230,8 @@ class Tick:
         *,
         bounded: bool = True,
     ) -> Flow[bool]:
-        """Let old definitions send what was due while they were in force; whether there is more.
-
-        A paused job sends nothing: what it missed is dropped with its definition.
-        """
-        late = {
-            name: job
-            for name, job in old.items()
-            if (at := known[name].next_slot) is not None and at <= window.horizon
-        }
-        for name, job in late.items():
-            if known[name].paused:
-                due = slots.due(job, known[name].watermark, known[name].next_slot, window)
-                counts.dropped += due.dropped + len(due.slots)
-        going = {name: job for name, job in late.items() if not known[name].paused}
+        """Let old definitions send what was due while they were in force; whether there is more."""
+        going = {name: job for name, job in old.items() if not known[name].paused}
         if not going:
             return False
         missing = set((yield queues.missing({job.queue_name for job in going.values()})))
@@ -427,3 +383,12 @@ def _state(job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict
         "next_slot": due.next_slot,
         "last_slot": max(wanted, default=None),
     }
+
+
+def _missed_in_pauses(
+    known: Mapping[str, Stored], old: Mapping[str, PeriodicJob], window: slots.Window
+) -> int:
+    """Slots of paused jobs that are dropped with their definition."""
+    paused = [(known[name], job) for name, job in old.items() if known[name].paused]
+    found = [slots.due(job, stored.watermark, stored.next_slot, window) for stored, job in paused]
+    return sum(due.dropped + len(due.slots) for due in found)

@@ -91,6 +91,7 @@ _QUEUES = (
         "Show messages without reading them",
         ARG_QUEUE,
         Arg(("--archive",), help="Those of the archive", action="store_true"),
+        Arg(("--unredacted",), help="With the values of [pgmq] redact_keys", action="store_true"),
         Arg(("--dedup-key",), help="Only with this dedup key"),
         Arg(("--job",), help="Only of this periodic job"),
         Arg(("--msg-id",), help="Only this message", type=int),

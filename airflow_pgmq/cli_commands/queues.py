@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_pgmq import overview
+from airflow_pgmq import overview, settings
 from airflow_pgmq.cli_commands.session import changes, confirm, fail, hook, looks, note, say, show, tabular
 from airflow_pgmq.errors import QueueNotFound
 
@@ -56,7 +56,7 @@ def queues(args: Namespace) -> None:
 
 @looks
 def peek(args: Namespace) -> None:
-    """Show messages as they lie there, whole: who runs commands has the connection itself."""
+    """Show messages as they lie there, without the values of `redact_keys` unless asked for."""
     search = overview.Search(
         queue_name=args.queue_name,
         where="archive" if args.archive else "queue",
@@ -67,7 +67,8 @@ def peek(args: Namespace) -> None:
         limit=args.limit,
         peek=True,
     )
-    found = overview.messages(hook(args).client, search)
+    keys = frozenset() if args.unredacted else settings.redact_keys()
+    found = overview.messages(hook(args).client, search, keys=keys)
     rows = found["messages"]
     show(args, [{name: row[name] for name in MESSAGE_COLUMNS} for row in rows] if tabular(args) else rows)
     if found["next_after"] is not None:

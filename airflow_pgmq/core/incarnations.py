@@ -6,7 +6,12 @@ unlogged one. Its ids start again then, its messages are gone, and nothing that 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow_pgmq.core.messages import Row
+
+#: For so long, people are told that a queue was lost and made again.
+NEWS = timedelta(days=1)
 
 
 def is_settled(mark: Row) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
+from airflow_pgmq.core.messages import Row
+
 Severity: TypeAlias = Literal["error", "warning"]
 Failure: TypeAlias = Literal["locked", "slow", "unreadable"]
 
@@ -95,6 +97,27 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
             f"{facts.dead_letter_queue}.",
             "Read their reasons, mend the cause, then requeue or delete them.",
         )
+
+
+def reborn(row: Row) -> Problem:
+    """What people should know of a queue that is another one."""
+    name = row["queue_name"]
+    if row["settled"]:
+        return Problem(
+            "reborn_queue",
+            "warning",
+            f"Queue {name} was lost and made again, or a crash emptied it, at "
+            f"{row['reborn_at']:%Y-%m-%d %H:%M} UTC. Its dedup keys are free since, and slots that were to "
+            "come were sent again.",
+            "If that was not meant, docs/backup.md says what can be brought back.",
+        )
+    return Problem(
+        "unknown_queue",
+        "warning",
+        f"Queue {name} is not the one that was known: it was dropped and made again, restored, or emptied by "
+        "a crash.",
+        "The next tick or keyed send finds out which, and sends slots again that were lost: docs/backup.md.",
+    )
 
 
 def hidden(what: Sequence[str], role: str) -> Problem:

@@ -78,6 +78,8 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "periodic_jobs", "SELECT"),
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT"),
         ("table", "airflow_pgmq", "slots", "SELECT"),
+        ("table", "airflow_pgmq", "queues", "SELECT"),
+        ("table", "airflow_pgmq", "unlogged_queues", "SELECT"),
     ),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -41,33 +40,41 @@ class Due:
 
 
 def due(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, window: Window) -> Due:
-    """Slots in (watermark, horizon] that the job's policies let through, and the first slot after."""
+    """Slots in (watermark, horizon] that the job's policies let through, and the first slot after.
+
+    Missed slots are found from the newest back: after a long outage most of them are left out, and a tick
+    must not go through them all inside its transaction.
+    """
     horizon = min(window.now, window.horizon) if job.overlap == "skip" else window.horizon
     known = max(watermark, next_slot - _TICK) if next_slot else watermark
-    slots: deque[datetime] = deque()
-    late = 0
+    overdue = min(window.now - window.grace, horizon)
+    slots: list[datetime] = []
     following = None
-    floor = _floor(job, known, window)
-    dropped = _count(job, known, floor)
-    for slot in _from(job, floor):
+    for slot in _from(job, max(known, overdue)):
         if slot > horizon:
             following = slot
             break
         slots.append(slot)
-        if slot <= window.now:
-            late += 1
-            if late > job.catch_up_limit and slots[0] <= window.now - window.grace:
-                slots.popleft()
-                dropped += 1
-    if job.catch_up == "last" and not (slots and slots[0] <= window.now):
-        missed = _last(job, max(known, window.now - job.catch_up_max_age), window.now - window.grace)
-        if missed:
-            slots.appendleft(missed)
-            dropped -= dropped > 0
+    missed: list[datetime] = []
+    dropped = 0
+    if overdue > known:
+        allowed = _allowed(job, late=sum(slot <= window.now for slot in slots))
+        age = min(overdue - known, overdue - (window.now - job.catch_up_max_age))
+        if allowed and age > timedelta(0):
+            missed = before(job, overdue, allowed, age)
+        dropped = _count(job, known, missed[0] - _TICK if missed else overdue)
+    slots = missed + slots
     if job.overlap == "skip" and len(slots) > 1:
         dropped += len(slots) - 1
-        slots = deque([slots[-1]])
-    return Due(list(slots), max(horizon, watermark), following, dropped)
+        slots = [slots[-1]]
+    return Due(slots, max(horizon, watermark), following, dropped)
+
+
+def _allowed(job: PeriodicJob, late: int) -> int:
+    """How many missed slots the catch-up policy lets through, beside those that are only a little late."""
+    if job.catch_up == "all":
+        return max(0, job.catch_up_limit - late)
+    return 1 if job.catch_up == "last" and not late else 0
 
 
 def _count(job: PeriodicJob, after: datetime, until: datetime) -> int:
@@ -99,25 +106,12 @@ def before(job: PeriodicJob, until: datetime, count: int, furthest: timedelta) -
     return list(found)[::-1]
 
 
-def _floor(job: PeriodicJob, known: datetime, window: Window) -> datetime:
-    """Slots up to here are not looked at again, by the catch-up policy."""
-    age = job.catch_up_max_age if job.catch_up == "all" else window.grace
-    return max(known, window.now - max(age, window.grace))
-
-
 def _from(job: PeriodicJob, after: datetime) -> Iterator[datetime]:
     start, end = job.instant(job.start), job.instant(job.end)
     for slot in job.slots.after(max(after, start - _TICK) if start else after):
         if end and slot >= end:
             return
         yield slot
-
-
-def _last(job: PeriodicJob, after: datetime, until: datetime) -> datetime | None:
-    start, end = job.instant(job.start), job.instant(job.end)
-    return job.slots.last(
-        max(after, start - _TICK) if start else after, min(until, end - _TICK) if end else until
-    )
 
 
 def text(slot: datetime) -> str:

@@ -21,8 +21,9 @@ KEEPALIVES = {
     "tcp_user_timeout": 10_000,
 }
 
-#: How a connection is opened where nothing else is said; unlike `options`, a pooler takes it.
-DEFAULTS = {**KEEPALIVES, "client_encoding": "UTF8"}
+#: How a connection is opened where nothing else is said; unlike `options`, a pooler takes it. The driver must
+#: prepare nothing by itself, such as a user's statement that is run often: a pooler's next session lacks it.
+DEFAULTS = {**KEEPALIVES, "client_encoding": "UTF8", "prepare_threshold": None}
 
 
 def connect(arguments: Mapping[str, Any]) -> Connection:

@@ -28,11 +28,15 @@ def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[An
         if (known := _of_the_session(exc, conn) or _known(statement, exc)) is not None:
             raise known from exc
         raise
+    except UnicodeEncodeError as exc:
+        raise errors.InvalidMessage(f"{_NO_TEXT}: half of a surrogate pair.") from exc
 
 
 def _of_the_session(exc: psycopg.Error, conn: psycopg.BaseConnection[Any]) -> errors.PgmqError | None:
     """What a session of ours, or the database's encoding, does not let pass."""
     text = (exc.diag.message_primary or str(exc)).strip()
+    if isinstance(exc, psycopg.DataError) and exc.sqlstate is None:
+        return errors.InvalidMessage(f"{_NO_TEXT}: {faults.sentence(text)}")
     if isinstance(exc, (pg.UntranslatableCharacter, pg.CharacterNotInRepertoire)):
         return errors.InvalidMessage(f"This database cannot store the text, so nothing was done: {text}.")
     return errors.limit_reached(exc.sqlstate, text) if sessions.of(conn) is not None else None
@@ -50,6 +54,10 @@ def connecting() -> Iterator[None]:
         mend = faults.refused(str(exc), lacks_password=lacks_password)
         words = f"Could not connect: {faults.sentence(str(exc))}"
         raise _as_both(errors.NotConnected, exc, words, mend) from exc
+
+
+#: Of what the driver itself refuses to send.
+_NO_TEXT = "A name, key or text was given that Postgres cannot hold, so nothing was done"
 
 
 def words(exc: Exception) -> str:
@@ -130,7 +138,7 @@ _RAISED_BY_PGMQ = {
     "bind_topic": errors.InvalidName,
     "unbind_topic": errors.InvalidName,
     "send_topic": errors.InvalidName,
-    "create_partitioned": errors.FeatureMissing,
+    "create_queue": errors.FeatureMissing,
 }
 
 #: A table, schema, function or column that is not there.
@@ -161,6 +169,8 @@ def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError 
 
 def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> errors.PgmqError:
     """The error that is true of this database: without PGMQ, no queue of it is there either."""
+    if isinstance(exc, errors.NotInstalled) and exc.__cause__ is None:
+        return exc  # of the installer itself, which knows why
     if found is not None and not found["pgmq"]:
         return errors.NotInstalled(f"PGMQ is not in this database: {faults.INSTALL}")
     return exc

@@ -10,7 +10,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from airflow_pgmq import watch
+from airflow_pgmq import settings, watch
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.watch import Visible, Watcher
 
@@ -54,7 +54,7 @@ class WaitingVerbs(ConnectionBase):
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
 
         async def waiting() -> Visible:
-            watcher = Watcher(arguments, name=self.pgmq_conn_id)
+            watcher = Watcher(arguments, name=self.pgmq_conn_id, limits=settings.limits())
             try:
                 return await asyncio.wait_for(
                     watcher.wait(
@@ -77,7 +77,9 @@ class WaitingVerbs(ConnectionBase):
 
     async def watcher(self) -> Watcher:
         """The running loop's watcher of this connection, shared by all who ask for it."""
-        return watch.shared(self.pgmq_conn_id, await self._lookup(), self._arguments_off_the_loop)
+        return watch.shared(
+            self.pgmq_conn_id, await self._lookup(), self._arguments_off_the_loop, settings.limits()
+        )
 
     async def _lookup(self) -> dict[str, Any]:
         for loop in [each for each in _lookups if each.is_closed()]:

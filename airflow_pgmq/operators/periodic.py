@@ -18,7 +18,7 @@ from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_pgmq.ticker import Summary
+    from airflow_pgmq.core.summary import Summary
 
 
 class PgmqPeriodicOperator(PgmqOperator):

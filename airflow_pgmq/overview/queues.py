@@ -14,7 +14,7 @@ from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.overview import installed
-from airflow_pgmq.statements import maintenance
+from airflow_pgmq.statements import incarnations, maintenance
 from airflow_pgmq.statements import overview as statements
 
 MINUTES = 60
@@ -39,6 +39,7 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
         samples = client.run(statements.recent_samples, current) if ours else {}
         newest = client.run(maintenance.newest_sample, current) if ours else None
         jobs = client.run(statements.jobs_by_queue, current) if ours else {}
+        reborn = client.run(incarnations.reborn, current) if ours else {}
     wrong = list(shape.unusable(known.unusable))
     if known.hidden:
         wrong.append(problems.hidden(known.hidden, known.role))
@@ -48,7 +49,7 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
     return {
         "at": known.now,
         "queues": [
-            _queue(_Known(table, known.role, found[name]), counted, samples.get(name), jobs)
+            _queue(_known(table, known.role, found[name], reborn), counted, samples.get(name), jobs)
             for table in known.tables
             for name in [table.queue_name]
         ],
@@ -77,12 +78,14 @@ def queue(
         samples: dict[str, Row] = {}
         jobs: Mapping[str, int] = {}
         past: list[Row] = []
+        reborn: Mapping[str, Row] = {}
         if client.run(installed.is_current, current):
             samples = client.run(lambda: statements.recent_samples(queue_name), current)
             jobs = client.run(statements.jobs_by_queue, current)
             past = client.run(lambda: statements.history(queue_name, span=span, step=step), current)
+            reborn = client.run(lambda: incarnations.reborn(queue_name), current)
     (table,) = known.tables
-    own = _Known(table, known.role, shape.problems(known.tables)[queue_name])
+    own = _known(table, known.role, shape.problems(known.tables)[queue_name], reborn)
     found = _queue(own, counted, samples.get(queue_name), jobs)
     return {**found, "at": known.now, "history": _history(past, known.now, span, step)}
 
@@ -93,6 +96,11 @@ class _Known(NamedTuple):
     table: Table
     role: str
     problems: Sequence[Problem]
+
+
+def _known(table: Table, role: str, found: Sequence[Problem], reborn: Mapping[str, Row]) -> _Known:
+    row = reborn.get(table.queue_name)
+    return _Known(table, role, found if row is None else [*found, problems.reborn(row)])
 
 
 def _queue(

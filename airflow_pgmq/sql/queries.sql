@@ -9,9 +9,12 @@ FROM unnest(%(names)s::text[], %(values)s::text[]) AS ours (name, value)
 WHERE pg_backend_pid() = %(backend_pid)s;
 
 -- installed --
--- What is there: PGMQ, and the number of our newest migration (null without our schema).
-SELECT to_regclass('pgmq.meta') IS NOT NULL AS pgmq,
-       to_regclass('airflow_pgmq.migrations') IS NOT NULL AS ours;
+-- What is there: PGMQ, and our schema. By name, a session may still remember that they are not, which another has
+-- installed meanwhile.
+SELECT coalesce(bool_or(nspname = 'pgmq' AND relname = 'meta'), false) AS pgmq,
+       coalesce(bool_or(nspname = 'airflow_pgmq' AND relname = 'migrations'), false) AS ours
+FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relname IN ('meta', 'migrations');
 
 -- schema_version --
 -- The newest migration that was applied.
@@ -370,6 +373,21 @@ RETURNING incarnation;
 -- What empties an unlogged queue forgets this.
 INSERT INTO airflow_pgmq.unlogged_queues (queue_name, incarnation) VALUES (%(queue_name)s, %(incarnation)s)
 ON CONFLICT (queue_name) DO UPDATE SET incarnation = excluded.incarnation;
+
+-- in_recovery --
+-- Whether this is a standby, which lets nobody look at unlogged tables.
+SELECT pg_is_in_recovery() AS standby;
+
+-- reborn_queues --
+-- Queues that are not the ones that are known, and those of which that was found out not long ago.
+SELECT known.queue_name, known.reborn_at, mark.incarnation IS NOT NULL AS settled
+FROM airflow_pgmq.queues AS known
+JOIN pg_class AS c ON c.relname = lower('q_' || known.queue_name) AND c.relnamespace = to_regnamespace('pgmq')
+LEFT JOIN LATERAL airflow_pgmq.incarnation_of(known.queue_name, 'pgmq.' || quote_ident(c.relname)) AS mark
+    ON true
+WHERE (mark.incarnation IS NULL OR known.reborn_at > statement_timestamp() - make_interval(secs => %(seconds)s))
+    AND known.queue_name = coalesce(%(queue_name)s, known.queue_name)
+ORDER BY known.queue_name;
 
 -- queue_standings --
 -- For each queue whether it exists, and whether its incarnation is the one that is known.
@@ -784,13 +802,16 @@ DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
 -- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns. It is
 -- known only if a tick went through, and if nobody but ticks wrote the row: a restore is no tick.
 INSERT INTO airflow_pgmq.namespaces AS ns
-    (namespace, owner, version, horizon, ticked_at, version_ticked_at, code, written_by)
-SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, %(code)s, pg_current_xact_id()::xid
+    (namespace, owner, version, horizon, ticked_at, version_ticked_at, opened_at, code, written_by)
+SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, clock.now, %(code)s,
+       pg_current_xact_id()::xid
 FROM (SELECT clock_timestamp() AS now) AS clock
 WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
 ON CONFLICT (namespace) DO UPDATE
-SET code = excluded.code, written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
-RETURNING ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
+-- The clock of now: the other one was read before the wait for the row.
+SET opened_at = clock_timestamp(), went_back = coalesce(clock_timestamp() < ns.opened_at, false), code = excluded.code,
+    written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
+RETURNING ns.went_back, ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
           ns.incarnation,
           (SELECT coalesce(max(incarnation), 0) FROM airflow_pgmq.queues) AS newest_incarnation,
           clock_timestamp() AS now;
@@ -1092,7 +1113,7 @@ SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent
        (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key, EXISTS (SELECT FROM mark) AS settled;
 
 -- send_query_queued --
--- The same with keys that must not be in the queue now.
+-- The same with keys that must not be in the queue now. `unsent` are those that were free and yet not sent.
 WITH input AS MATERIALIZED (
     SELECT position, doc ->> 'dedup_key' AS key, doc
     FROM (SELECT row_number() OVER () AS position, to_jsonb(origin) AS doc FROM ({source}) AS origin) AS origins
@@ -1120,10 +1141,21 @@ WITH input AS MATERIALIZED (
                   || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
     FROM fresh ORDER BY key COLLATE "C"
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
-    RETURNING 1
+    RETURNING msg_id
 )
 SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent,
-       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key;
+       (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key,
+       CASE WHEN (SELECT count(*) FROM sent) < (SELECT count(*) FROM fresh) THEN (
+           SELECT array_agg(key) FROM fresh WHERE msg_id <> ALL (ARRAY(SELECT msg_id FROM sent))
+       ) END AS unsent;
+
+-- not_queued --
+-- How many of these keys no message in the queue has, as far as this role sees.
+SELECT count(*) AS missing FROM unnest(%(keys)s::text[]) AS asked (key)
+WHERE NOT EXISTS (
+    SELECT FROM {table} AS waiting
+    WHERE waiting.headers ->> 'dedup_key' = asked.key COLLATE "default" AND waiting.headers ? 'dedup_key'
+);
 
 -- to_table --
 -- Messages as rows of a table, columns by name.

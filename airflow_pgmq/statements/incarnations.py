@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from airflow_pgmq.core import incarnations, names
 from airflow_pgmq.core.messages import Row
@@ -20,6 +20,18 @@ def standings(queue_names: Iterable[str]) -> Statement[list[Row]]:
     asked = sorted(set(queue_names))
     params = {"queue_names": asked, "relations": [relation(each) for each in asked]}
     return Statement("queue_standings", params, decode=list)
+
+
+def reborn(queue_name: str | None = None) -> Flow[Mapping[str, Row]]:
+    """By name, queues that are not the known ones (`settled`), or were found to be others (`reborn_at`).
+
+    A standby has nothing to say of that: what made them others came to it from elsewhere.
+    """
+    if (yield Statement("in_recovery", decode=scalar("standby"))):
+        return {}
+    params = {"queue_name": queue_name, "seconds": incarnations.NEWS.total_seconds()}
+    found = yield Statement("reborn_queues", params, decode=list)
+    return {row["queue_name"]: row for row in found}
 
 
 def settle(queue_name: str) -> Flow[None]:

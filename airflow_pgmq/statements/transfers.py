@@ -10,7 +10,7 @@ from airflow_pgmq.core import names, payload, query
 from airflow_pgmq.core.messages import Message, Row
 from airflow_pgmq.errors import DuplicateMessage, InvalidName, InvalidQuery, NotSent
 from airflow_pgmq.sql import code
-from airflow_pgmq.statements import Flow, Statement, incarnations, nothing
+from airflow_pgmq.statements import Flow, Statement, incarnations, nothing, on_queue, scalar
 
 QueryScope: TypeAlias = Literal["once", "queued", "none"]
 OnConflict: TypeAlias = Literal["error", "skip"]
@@ -52,12 +52,20 @@ def send(
             f"A dedup key of the query has {row['longest_key']} characters, "
             f"the limit is {names.MAX_KEY_LENGTH}."
         )
-    if row["sent"] < row.get("expected", 0):
-        raise NotSent(queue_name, row["expected"] - row["sent"])
+    yield from _check_stored(queue_name, row)
     duplicates = row["rows"] - row["sent"]
     if fail_on_duplicate and duplicates:
         raise DuplicateMessage(queue_name, [f"{duplicates} of the query's rows"])
     return {"sent": row["sent"], "duplicates": duplicates}
+
+
+def _check_stored(queue_name: str, row: Row) -> Flow[None]:
+    """A row that was free and not sent lost a race, or a trigger swallowed it."""
+    missing = row.get("expected", 0) - row["sent"]
+    if unsent := row.get("unsent"):
+        missing = yield on_queue("not_queued", queue_name, scalar("missing"), keys=unsent)
+    if missing > 0:
+        raise NotSent(queue_name, missing)
 
 
 def to_table(

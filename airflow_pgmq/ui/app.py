@@ -9,7 +9,8 @@ from airflow_pgmq.ui import api_actions, api_jobs, api_messages, api_queues, ask
 from airflow_pgmq.ui.headers import Surrounding
 
 # No OpenAPI: its pages would be routes without a guard, with inline scripts.
-app = FastAPI(title="PGMQ", openapi_url=None, docs_url=None, redoc_url=None)
+# No redirects but ours: Starlette's lead to whatever host the request names.
+app = FastAPI(title="PGMQ", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 app.add_middleware(Surrounding)
 app.add_exception_handler(RequestValidationError, asking.refuse)
 for _part in (api_queues, api_messages, api_jobs, api_actions):

@@ -121,7 +121,8 @@ def _shell(request: Request, view: str, title: str, status: int = 200) -> Respon
 
 
 def _path(request: Request) -> str:
-    inside: str = request.url.path
+    # Not of its URL, which is quoted already.
+    inside: str = request.scope["path"]
     return inside.removeprefix(request.scope["root_path"]).removeprefix("/ui/")
 
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.watch.demand import Visible
 from airflow_pgmq.watch.watcher import Watcher
 
@@ -23,6 +24,7 @@ def shared(
     key: Hashable,
     arguments: Mapping[str, Any],
     refresh: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+    limits: Limits | None = None,
 ) -> Watcher:
     """The running loop's watcher of a database; call it on the loop, each time anew.
 
@@ -31,6 +33,7 @@ def shared(
     :param key: what the arguments were made of, an Airflow connection id; for the log
     :param arguments: libpq's arguments
     :param refresh: makes them anew, before a reconnect
+    :param limits: of its transactions
     """
     for loop in [each for each in _watchers if each.is_closed()]:
         del _watchers[loop]
@@ -38,6 +41,6 @@ def shared(
     target = tuple(sorted((name, str(value)) for name, value in arguments.items() if name != "password"))
     watcher = watchers.get((key, target))
     if watcher is None:
-        watcher = watchers[key, target] = Watcher(arguments, name=str(key), refresh=refresh)
+        watcher = watchers[key, target] = Watcher(arguments, name=str(key), refresh=refresh, limits=limits)
     watcher.link.arguments = arguments
     return watcher

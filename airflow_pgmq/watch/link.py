@@ -32,8 +32,15 @@ Refresh = Callable[[], Awaitable[Mapping[str, Any]]]
 class Link:
     """Opens connections for a watcher and remembers which of its parts are without one."""
 
-    def __init__(self, arguments: Mapping[str, Any], name: str, refresh: Refresh | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        name: str,
+        refresh: Refresh | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self.arguments = arguments
+        self._limits = limits
         self.name = name
         self._refresh = refresh
         self._opening: set[asyncio.Task[AsyncConnection]] = set()

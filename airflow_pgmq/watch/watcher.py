@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.errors import InvalidMessage, PgmqError
 from airflow_pgmq.statements import Work, watching
 from airflow_pgmq.statements.watching import Ask
@@ -40,8 +41,9 @@ class Watcher:
         name: str = "pgmq",
         refresh: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
         linger: float = LINGER,
+        limits: Limits | None = None,
     ) -> None:
-        self.link = Link(arguments, name, refresh)
+        self.link = Link(arguments, name, refresh, limits)
         self._linger = linger
         self._demand = Demand()
         self._channels: dict[str, str] = {}

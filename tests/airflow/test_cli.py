@@ -305,3 +305,16 @@ def test_the_page_lists_every_command_and_every_finding() -> None:
     found = set(re.findall(r'Problem\(\s*"(\w+)"', code)) - PAGES_OWN
     rows = re.findall(r"^\| (`.+?) \|", findings, re.M)
     assert set(re.findall(r"`(\w+)`", "\n".join(rows))) == found
+
+
+def test_peek_hides_what_the_page_hides_unless_asked(run: Run, database: Database) -> None:
+    run("init", "orders", "orders_dlq")
+    hook = PgmqHook(connection=connection_of(database))
+    hook.send("orders", {"a": [{"Password": "hunter2"}]}, headers={"token": "t0ken"})
+    hook.dead_letter("orders", hook.read("orders"), "no hunter2")
+
+    for output in ("json", "table"):
+        said = str(run("peek", "orders_dlq", "-o", output))
+        assert "hunter2" not in said
+        assert "t0ken" not in said
+        assert "hunter2" in str(run("peek", "orders_dlq", "--unredacted", "-o", output))

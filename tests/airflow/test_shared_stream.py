@@ -289,6 +289,19 @@ def test_what_was_read_too_often_goes_to_the_dead_letters(database, hook):
     run(scenario)
 
 
+def test_what_no_watcher_wants_is_not_worn_by_it(database, hook):
+    async def scenario(runner: Runner) -> None:
+        hook.send("q", {"n": 1})
+        runner.start("none", watching(condition={"n": 2}, max_reads=2, unmatched_delay=0))
+        await until(lambda: queued(database)[0]["read_ct"] > 3)
+
+    run(scenario)
+    # The last read may have been cut off in the middle.
+    [row] = execute(database, "SELECT read_ct, (headers ->> 'untried')::int AS untried FROM pgmq.q_q")
+    assert row["read_ct"] - row["untried"] <= 1
+    assert execute(database, "SELECT to_regclass('pgmq.q_q_dlq') AS dead") == [{"dead": None}]
+
+
 def test_expired_messages_are_archived_unseen(database, hook):
     async def scenario(runner: Runner) -> None:
         hook.send("q", {"n": 1}, headers={"expires_at": "2020-01-01T00:00:00Z"})

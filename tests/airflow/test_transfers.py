@@ -286,7 +286,7 @@ def test_behind_a_pooler_nothing_stays_in_the_session(
 ) -> None:
     hook.send_batch("q", [{"id": n} for n in range(5)])
     arguments = PgmqHook.connection_arguments
-    with running_pooler(database, tmp_path, "transaction") as port:
+    with running_pooler(database.server, tmp_path, "transaction") as port:
         through = {"host": "127.0.0.1", "port": port}
         monkeypatch.setattr(PgmqHook, "connection_arguments", lambda self: {**arguments(self), **through})
         operator = PgmqToSqlOperator(

@@ -92,6 +92,29 @@ def test_passwords_are_redacted_by_default(boss, hook):
     assert found["message"] == {"Password": "***"}
 
 
+def test_a_dead_letters_reason_does_not_quote_what_is_redacted(boss, hook):
+    """Exceptions quote values, and the reason of a dead letter is an exception's text."""
+    message = {"user": "me", "login": {"password": "hunter2"}}
+    hook.send("mail", message, headers={"token": "t0ken", "source": {"dag_id": "shop"}})
+    hook.dead_letter("mail", hook.read("mail"), "ValueError: 'hunter2' of me, by t0ken; api_key=abc")
+    for path in ("queues/mail_dlq/messages", "sent?dag_id=shop"):
+        answer = boss.get(f"{API}/{path}")
+        (found,) = answer.json()["messages"]
+        told = "ValueError: '***' of me, by ***; api_key=***"
+        assert found["dead_letter"]["reason"] == found["headers"]["dead_letter"]["reason"] == told
+        assert not [each for each in ("hunter2", "t0ken", "abc") if each in answer.text]
+
+
+def test_the_reason_of_a_large_message_is_told_where_the_message_is(boss, hook):
+    hook.send("mail", {"password": "hunter2", "x": "x" * 20_000})
+    hook.dead_letter("mail", hook.read("mail"), "no hunter2")
+    (listed,) = boss.get(f"{API}/queues/mail_dlq/messages").json()["messages"]
+    (alone,) = boss.get(f"{API}/queues/mail_dlq/messages?msg_id={listed['msg_id']}").json()["messages"]
+
+    assert listed["dead_letter"]["reason"] == "***"
+    assert alone["dead_letter"]["reason"] == "no ***"
+
+
 def test_sent(boss, hook):
     source = {"dag_id": "shop", "run_id": "r/1", "task_id": "t", "map_index": 3}
     hook.send("mail", 1, headers={"source": source})
@@ -144,9 +167,9 @@ def test_dead_letters_come_back_to_where_they_came_from(boss, hook, audit_log):
 
     assert (first.json(), rest.json()) == ({"changed": 2, "left": 0}, {"changed": 4, "left": 0})
     assert hook.metrics("mail").queue_length == hook.metrics("other").queue_length == 3
-    assert [(event, user, details["changed"]) for event, user, details in audit_log()] == [
-        ("pgmq_requeue", "boss", 2),
-        ("pgmq_requeue", "boss", 4),
+    assert [(event, user, details["msg_ids"]) for event, user, details in audit_log()] == [
+        ("pgmq_requeue", "boss", "1, 4"),
+        ("pgmq_requeue", "boss", "2-3, 5-6"),
     ]
 
 
@@ -209,7 +232,22 @@ def test_release_and_delete(boss, hook, audit_log):
     assert act(boss, "pgmq_default/queues/mail/delete", {"msg_ids": [2]}).json() == {"changed": 1}
     assert [message.message for message in hook.read("mail", max_messages=3)] == ["held"]
     assert hook.metrics("mail").queue_length == 2
+    assert [details["msg_ids"] for _, _, details in audit_log()] == ["1", "2"]
     assert "held" not in str(audit_log())
+
+
+def test_the_audit_log_names_a_thousand_messages_in_short(boss, hook, audit_log):
+    hook.send_batch("mail", range(1500))
+    even = list(range(2, 1001, 2))
+    act(boss, "pgmq_default/queues/mail/delete", {"msg_ids": even})
+    act(boss, "pgmq_default/queues/mail/delete", {"msg_ids": list(range(1001, 1501))})
+    scattered, run = [details["msg_ids"] for _, _, details in audit_log()]
+
+    assert scattered.startswith("2, 4, 6")
+    assert len(scattered) < 2100
+    shown, _, left = scattered.rpartition(" and ")
+    assert len(shown.split(", ")) + int(left.split()[0]) == len(even)
+    assert run == "1001-1500"
 
 
 def test_purge_wants_the_name_typed(boss, hook, audit_log):

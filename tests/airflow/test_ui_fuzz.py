@@ -184,6 +184,10 @@ names = st.fixed_dictionaries(
         "name": texts,
     }
 ).map(lambda found: {name: value.encode(errors="replace").decode() or "x" for name, value in found.items()})
+PARAMETERS = [
+    *("connection_id", "range", "where", "dedup_key", "job", "msg_id", "after", "limit"),
+    *("dag_id", "run_id", "task_id", "map_index"),
+]
 queries = st.dictionaries(
     st.sampled_from(
         [

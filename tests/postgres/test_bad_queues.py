@@ -18,6 +18,8 @@ from tests.fixtures.postgres import Database, new_database, prepare_template
 if TYPE_CHECKING:
     from airflow_pgmq.local import LocalPostgres
 
+pytestmark = pytest.mark.direct("the doctor says that notifications do not pass a pooler")
+
 BAD = "bad"
 EXPIRED = '{"expires_at": "2026-01-01T00:00:00Z", "source": {"dag_id": "shop"}}'
 

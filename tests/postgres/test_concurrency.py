@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
 import pytest
 
 from airflow_pgmq import sender
-from tests.fixtures.factories import client_of, execute, keys_in, queued, send, statuses
+from tests.fixtures.factories import client_of, execute, keys_in, queued, read_committed, send, statuses
 from tests.postgres.processes import at_once, send_shuffled
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
@@ -43,9 +42,7 @@ def test_transactions_with_one_batch_each_in_opposite_orders(database, client, s
     send(client, *keys[:1000], scope=scope)
 
     def transaction(own_keys):
-        with database.connect() as connection:
-            # Where it is SERIALIZABLE by default, Postgres asks one of the two to do it again.
-            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        with read_committed(database) as connection:
             return send(
                 client_of(database.dsn), *own_keys, scope=scope, on_duplicate=on_duplicate, conn=connection
             )

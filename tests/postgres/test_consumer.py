@@ -18,7 +18,7 @@ from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.statements import consuming, reading
-from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
+from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, read_committed, send
 from tests.fixtures.postgres import Database
 
 
@@ -539,7 +539,7 @@ def test_a_block_in_the_callers_transaction(client: Client, database: Database, 
 
 def test_a_block_that_was_overtaken_says_so(client: Client, database: Database, effects: Any) -> None:
     send(client, "a")
-    with database.connect() as conn:
+    with read_committed(database) as conn:
         block = consumer(client, together=True).batch(conn)
         store(block.__enter__(), conn)
         steal(client)

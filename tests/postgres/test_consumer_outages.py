@@ -32,13 +32,15 @@ def proxy(database: Database, client: Client) -> Iterator[Proxy]:
 
 @pytest.fixture
 def effects(database: Database) -> Any:
-    execute(database, "CREATE TABLE effects (message jsonb)")
-    return lambda: [row["message"] for row in execute(database, "SELECT message FROM effects ORDER BY 1")]
+    execute(database, "CREATE TABLE public.effects (message jsonb)")
+    return lambda: [
+        row["message"] for row in execute(database, "SELECT message FROM public.effects ORDER BY 1")
+    ]
 
 
 def store(messages: list[Message], conn: Any) -> None:
     for message in messages:
-        conn.execute("INSERT INTO effects VALUES (%s)", [psycopg.types.json.Jsonb(message.message)])
+        conn.execute("INSERT INTO public.effects VALUES (%s)", [psycopg.types.json.Jsonb(message.message)])
 
 
 def drain(client: Client, work: Any, *, together: bool = False, **fields: Any) -> Summary:
@@ -278,10 +280,22 @@ def test_savepoints_of_the_work_are_its_own(client: Client, database: Database, 
 # Lost races, and batches that fail at the end.
 
 
+def lose_races(database: Database, sqlstate: str) -> None:
+    """The first three acks fail, as the victim of a race does."""
+    execute(
+        database,
+        "CREATE SEQUENCE public.losses;"
+        " CREATE FUNCTION public.lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('public.losses') < 4 THEN RAISE 'lost' USING ERRCODE = TG_ARGV[0]; END IF;"
+        " RETURN NEW; END $$; CREATE TRIGGER lose BEFORE INSERT ON pgmq.a_mail"
+        f" FOR EACH ROW EXECUTE FUNCTION public.lose('{sqlstate}')",
+    )
+
+
 def test_a_batch_that_fails_at_commit_keeps_its_heartbeat(client: Client, database: Database) -> None:
     execute(
         database,
-        "CREATE TABLE effects (message jsonb, CONSTRAINT one UNIQUE (message) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TABLE public.effects (message jsonb UNIQUE DEFERRABLE INITIALLY DEFERRED)",
     )
     send(client, "a", "b", "c", messages=[1, 1, 2])
     beats: list[bool] = []
@@ -301,14 +315,8 @@ def test_a_batch_that_fails_at_commit_keeps_its_heartbeat(client: Client, databa
 
 
 def test_a_settlement_that_loses_a_race_is_made_again(client: Client, database: Database) -> None:
-    """The n-th ack fails as a deadlock's victim does."""
     send(client, "a", "b")
-    execute(
-        database,
-        "CREATE SEQUENCE losses; CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF nextval('losses') < 4 THEN RAISE 'lost' USING ERRCODE = TG_ARGV[0]; END IF; RETURN NEW; END $$;"
-        " CREATE TRIGGER lose BEFORE INSERT ON pgmq.a_mail FOR EACH ROW EXECUTE FUNCTION lose('40P01')",
-    )
+    lose_races(database, "40P01")
     assert counts(drain(client, lambda messages, conn: None)) == {"read": 2, "acked": 2, "batches": 2}
 
 
@@ -316,12 +324,7 @@ def test_transactional_work_that_loses_a_race_is_done_again(
     client: Client, database: Database, effects: Any
 ) -> None:
     send(client, "a")
-    execute(
-        database,
-        "CREATE SEQUENCE losses; CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF nextval('losses') < 4 THEN RAISE 'lost' USING ERRCODE = TG_ARGV[0]; END IF; RETURN NEW; END $$;"
-        " CREATE TRIGGER lose BEFORE INSERT ON pgmq.a_mail FOR EACH ROW EXECUTE FUNCTION lose('40001')",
-    )
+    lose_races(database, "40001")
     assert counts(drain(client, store, transactional=True)) == {"read": 1, "acked": 1, "batches": 1}
     assert effects() == ["a"]
 
@@ -330,8 +333,9 @@ def test_an_ack_that_cannot_be_made_is_no_failure_of_the_work(client: Client, da
     send(client, "a", "b")
     execute(
         database,
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room'; END $$;"
-        " CREATE TRIGGER refuse BEFORE INSERT ON pgmq.a_mail FOR EACH ROW EXECUTE FUNCTION refuse()",
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE 'no room'; END $$; CREATE TRIGGER refuse BEFORE INSERT ON pgmq.a_mail"
+        " FOR EACH ROW EXECUTE FUNCTION public.refuse()",
     )
     with pytest.raises(psycopg.Error, match="no room"):
         drain(client, lambda messages, conn: None, batch_size=2)

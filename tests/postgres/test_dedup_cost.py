@@ -31,6 +31,7 @@ def complaints(log, start):
     return [line for line in lines if "checkpoint" not in line]
 
 
+@pytest.mark.direct("it asks what this session has written")
 @pytest.mark.parametrize("scope", ["once", "queued"])
 def test_duplicates_burn_no_id_and_write_nothing(database, client, scope):
     send(client, *KEYS, scope=scope)

@@ -157,7 +157,10 @@ def test_by_default_others_go_on_within_fifteen_seconds(database, client):
 
 
 def test_a_callers_transaction_has_no_limit(database, client):
+    # The first key of a queue takes more than one statement.
+    send(client, "first")
     with frozen(database, send_with_transaction) as process:
+        wait_until(lambda: backends(database, "state = 'idle in transaction'"), "it has written")
         with database.connect() as other:
             other.execute("SET lock_timeout = '1s'")
             other.commit()

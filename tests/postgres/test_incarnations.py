@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_pgmq import control
-from airflow_pgmq.statements import queues, sending, transfers
+from airflow_pgmq import control, doctor, overview
+from airflow_pgmq.statements import incarnations, queues, sending, transfers
 from tests.fixtures.factories import (
     NAMESPACE,
     client_of,
@@ -351,3 +351,36 @@ def test_hours_are_full_again(database, client):
     tick(job()).run(client)
 
     assert slots_in(database) == hours(start, state(database)["horizon"])
+
+
+# What people are told.
+
+
+def codes(found):
+    return [each["code"] if isinstance(each, dict) else each.code for each in found]
+
+
+def test_page_and_doctor_say_that_a_queue_is_another_one(database, client):
+    tick(job()).run(client)
+    quiet = {"unknown_queue", "reborn_queue"}
+    assert not quiet & {*codes(doctor.examine(client)), *codes(overview.queue(client, "mail")["problems"])}
+    made_again(database)
+
+    for expected in ("unknown_queue", "reborn_queue"):
+        (row,) = overview.queues(client)["queues"]
+        assert expected in codes(doctor.examine(client))
+        assert expected in codes(row["problems"])
+        assert expected in codes(overview.queue(client, "mail")["problems"])
+        tick(job()).run(client)
+
+    execute(database, "UPDATE airflow_pgmq.queues SET reborn_at = reborn_at - interval '2 days'")
+    assert not quiet & {*codes(doctor.examine(client)), *codes(overview.queue(client, "mail")["problems"])}
+
+
+def test_a_queue_of_an_odd_name_is_recognised(database, client):
+    execute(database, """SELECT pgmq.create('Odd"Name')""")
+    first = client.run(lambda: sending.keyed('Odd"Name', batch("a"), **ONCE))
+    again = client.run(lambda: sending.keyed('Odd"Name', batch("a"), **ONCE))
+
+    assert statuses([*first, *again]) == ["sent", "duplicate"]
+    assert client.run(incarnations.reborn) == {}

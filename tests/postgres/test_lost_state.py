@@ -241,6 +241,7 @@ def test_a_backup_that_leaves_a_queue_out_frees_its_keys_and_slots(database, cli
     assert statuses(send(client_of(copy.dsn), "a")) == ["sent"]
 
 
+@pytest.mark.direct("nobody may be connected to a template")
 def test_a_copy_by_template_goes_on(database, client, postgres_server):
     tick(job()).run(client)
     with new_database(postgres_server, database.name) as copied:

@@ -89,14 +89,16 @@ def send_query(client, scope):
     )
 
 
-def test_a_trigger_that_swallows_rows_of_a_query(database, client):
+@pytest.mark.parametrize("scope", ["once", "queued"])
+def test_a_trigger_that_swallows_rows_of_a_query(database, client, scope):
     swallow(database, "NEW.message = ''2''")
     with pytest.raises(NotSent, match="1 message"):
-        send_query(client, "once")
+        send_query(client, scope)
     assert queued(database) == []
 
     recover(database)
-    assert send_query(client, "once") == {"sent": 3, "duplicates": 0}
+    assert send_query(client, scope) == {"sent": 3, "duplicates": 0}
+    assert send_query(client, scope) == {"sent": 0, "duplicates": 3}
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ def test_rolled_back_messages_are_not_announced(database, announced):
     assert heard(database, work) == []
 
 
+@pytest.mark.direct("the official client listens")
 def test_official_client_hears(database, announced):
     class Heard(Exception):
         pass

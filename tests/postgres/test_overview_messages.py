@@ -7,6 +7,7 @@ import json
 import pytest
 
 from airflow_pgmq import overview
+from airflow_pgmq.core import visible
 from airflow_pgmq.errors import InvalidName, QueueNotFound
 from airflow_pgmq.overview import Search
 from airflow_pgmq.statements import consuming, showing
@@ -157,15 +158,15 @@ def test_keys_are_redacted(client, database):
     assert found["redacted"]
 
 
-def test_why_a_letter_is_dead_is_for_who_may_read_it(client, database):
+def test_a_letter_says_where_it_comes_from_and_why_it_died(client, database):
     execute(database, "SELECT pgmq.create('mail_dlq')")
     send(client, "a")
     client.run(lambda: consuming.dead_letter("mail", "mail_dlq", read(client, 1), "no 'secret' here"))
-    (mine,) = search(client, queue_name="mail_dlq")["messages"]
-    (theirs,) = search(client, queue_name="mail_dlq", peek=False)["messages"]
+    (found,) = search(client, queue_name="mail_dlq")["messages"]
 
-    assert mine["dead_letter"]["reason"] == "no 'secret' here"
-    assert (theirs["dead_letter"]["reason"], theirs["dead_letter"]["queue"]) == (None, "mail")
+    assert (found["dead_letter"]["reason"], found["dead_letter"]["queue"]) == ("no 'secret' here", "mail")
+    # Others see none of it.
+    assert "dead_letter" not in visible.public({"messages": [found]}, visible.MESSAGES)["messages"][0]
 
 
 def test_headers_of_other_clients_may_be_anything(client, database):

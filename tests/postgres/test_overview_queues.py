@@ -45,7 +45,7 @@ def seen_in_their_minute(client, database, **samples):
         newest = (
             "SELECT max(sampled_at) = date_trunc('minute', now()) AS current FROM airflow_pgmq.queue_samples"
         )
-        if execute(database, newest) == [{"now": True}]:
+        if execute(database, newest) == [{"current": True}]:
             return found
 
 
@@ -321,6 +321,7 @@ def test_only_a_locked_queue_is_unknown(client, database):
     assert (named(found)["length"], named(found, "other")["length"]) == (1, None)
 
 
+@pytest.mark.direct("it connects with options")
 def test_looking_changes_nothing(client, database):
     send(client, "a")
     read(client, 1, visibility_timeout=0)

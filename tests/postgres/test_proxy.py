@@ -20,14 +20,14 @@ def test_a_cut_before_or_after_the_commit_reached_the_server(
     execute(database, "CREATE TABLE written (n integer)")
     with running_proxy(database) as proxy:
         conn = psycopg.connect(proxy.dsn)
-        conn.execute("INSERT INTO written VALUES (1)")
+        conn.execute("INSERT INTO public.written VALUES (1)")
         getattr(proxy, f"cut_{when}")(b"COMMIT")
         with pytest.raises(psycopg.OperationalError):
             conn.commit()
         assert conn.closed
         # The next one passes.
         with psycopg.connect(proxy.dsn) as other:
-            assert other.execute("SELECT count(*) FROM written").fetchone() == (rows,)
+            assert other.execute("SELECT count(*) FROM public.written").fetchone() == (rows,)
         assert proxy.opened == 2
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.client import compose
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outgoing import outgoing
 from airflow_pgmq.core.slots import Window
+from airflow_pgmq.driver.composing import compose
 from airflow_pgmq.statements import (
     Flow,
     Statement,
@@ -39,8 +39,8 @@ NOW = datetime(2026, 1, 5, tzinfo=timezone.utc)
 BEFORE = datetime(2025, 12, 31, tzinfo=timezone.utc)
 WINDOW = Window(NOW, NOW + timedelta(minutes=10), timedelta(minutes=5))
 
-#: Nothing is in the archive here, and a database has few triggers, migrations and queues.
-SMALL = {"a_mail", "pg_trigger", "migrations", "meta", "queues", "unlogged_queues"}
+#: Nothing is in the archive here, and a database has few indexes, triggers, migrations and queues.
+SMALL = {"a_mail", "pg_index", "pg_trigger", "migrations", "meta", "queues", "unlogged_queues"}
 
 FILL = f"""
 INSERT INTO pgmq.q_mail (vt, message, headers)

@@ -9,7 +9,7 @@ import pytest
 from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.statements import reading
-from tests.fixtures.factories import execute, queued, read, send
+from tests.fixtures.factories import execute, queued, read, read_committed, send
 
 
 def acks(client, verb, messages, *more):
@@ -96,7 +96,7 @@ def test_messages_of_every_json_type_are_read(client):
 
 def test_two_readers_get_different_messages(database, client):
     send(client, *"abcd")
-    with database.connect() as first, database.connect() as second:
+    with read_committed(database) as first, read_committed(database) as second:
         mine = read(client, 2, conn=first)
         theirs = read(client, 2, conn=second, headers_condition={})
 

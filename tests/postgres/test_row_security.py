@@ -114,6 +114,7 @@ def mend(database: Database, problem: Problem) -> None:
             execute(database, line)
 
 
+@pytest.mark.direct("the doctor says that notifications do not pass a pooler")
 def test_the_doctor_finds_it_and_its_mend_mends(secured: Role, database: Database) -> None:
     grant_all(secured)
     found = [each for each in doctor.examine(secured.client) if each.code == "row_security"]
@@ -132,6 +133,7 @@ def test_the_owner_is_not_kept_from_anything(client: Client, database: Database)
     assert "row_security" not in _codes(overview.queues(client))
 
 
+@pytest.mark.direct("the doctor says that notifications do not pass a pooler")
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -244,6 +244,7 @@ def test_the_order_of_keys_is_no_change(database, client):
 # A clock that was ahead.
 
 
+@pytest.mark.direct("the clock is moved for sessions that begin")
 def test_a_clock_that_was_ahead_leaves_no_slot_out(database, client):
     """A day ahead for a tick: of 1440 slots 1000 were sent, the others are sent in time."""
     one = job(cron="* * * * *", catch_up_max_age=timedelta(days=2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 from airflow_pgmq import doctor
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_pgmq.core.problems import Problem
     from airflow_pgmq.local import LocalPostgres
     from tests.fixtures.postgres import Database
+
+pytestmark = pytest.mark.own_session("each test sets up sessions itself")
 
 HARMFUL = {
     "statement_timeout": "'2s'",
@@ -50,7 +51,7 @@ def owner(database: Database) -> Iterator[str]:
 @pytest.fixture
 def theirs(database: Database, owner: str) -> Client:
     """A client of that role, in whose database nothing is wrong."""
-    client = Client(lambda: psycopg.connect(database.dsn, user=owner))
+    client = client_of(database.dsn, user=owner)
     make_queue(client, QUEUE)
     assert doctor.examine(client) == []
     return client

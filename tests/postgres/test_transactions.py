@@ -9,7 +9,7 @@ from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.statements import Statement
-from tests.fixtures.factories import execute, keys_in, queued, read, send, statuses
+from tests.fixtures.factories import execute, keys_in, queued, read, read_committed, send, statuses
 
 IDLE = psycopg.pq.TransactionStatus.IDLE
 each_scope = pytest.mark.parametrize("scope", ["once", "queued"])
@@ -110,7 +110,7 @@ def test_sender_waits_for_an_open_transaction_with_the_key(database, client, sco
     """Committed: a duplicate. Rolled back: the waiting one sends."""
     send(client, "other", scope=scope)
     for outcome, expected in (("commit", "duplicate"), ("rollback", "sent")):
-        with database.connect() as first, database.connect() as second:
+        with read_committed(database) as first, read_committed(database) as second:
             send(client, outcome, scope=scope, conn=first)
             second.execute("SET lock_timeout = '100ms'")
             second.commit()

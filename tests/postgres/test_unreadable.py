@@ -111,9 +111,16 @@ def test_work_that_looks_at_no_content_does_not_care(database, consuming):
     execute(database, "CREATE TABLE effects (digits numeric)")
     policy = Policy(queue_name="q", batch_size=3, transactional=True)
     statement = "INSERT INTO public.effects SELECT (message ->> 'digits')::numeric FROM messages"
-    consumer = Consumer(client_of(database.dsn), policy, together=True, blind=True)
+
+    def prepare(conn):
+        if not client.is_lent(conn):
+            client.drive(transfers.make_batch(), conn)
+
+    consumer = Consumer(client_of(database.dsn), policy, together=True, blind=True, prepare=prepare)
     done = consumer.drain(
-        lambda messages, conn: client.drive(transfers.with_messages("q", statement, None, messages), conn)
+        lambda messages, conn: client.drive(
+            transfers.with_messages("q", statement, None, messages, is_lent=client.is_lent(conn)), conn
+        )
     )
     assert done.acked == 3
     assert execute(database, "SELECT max(digits) = 1e9999 AS stored FROM effects") == [{"stored": True}]

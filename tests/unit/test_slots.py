@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.schedule import Schedule
 from airflow_pgmq.core.slots import Window
 from tests.unit.support import python, utc
 
@@ -113,6 +114,36 @@ def test_catch_up_all_sends_the_newest_of_too_many_and_counts_the_others():
     found = due(job, "2026-06-01 11:00", window(ahead=2))
     assert clock(found) == each_minute("11:51", "12:02")
     assert found.dropped == 50
+
+
+def test_a_tick_does_not_go_through_all_that_a_long_outage_missed(monkeypatch):
+    """It holds a lock meanwhile, and would lose its transaction again and again."""
+    steps = 0
+
+    def counted(walk):
+        def walked(self, instant):
+            nonlocal steps
+            for slot in walk(self, instant):
+                steps += 1
+                yield slot
+
+        return walked
+
+    for name in ("after", "until"):
+        monkeypatch.setattr(Schedule, name, counted(getattr(Schedule, name)))
+    job = PeriodicJob(
+        name="a",
+        cron="* * * * * *",
+        queue_name="mail",
+        catch_up_max_age=timedelta(days=90),
+        catch_up_limit=100,
+    )
+    found = slots.due(job, NOW - timedelta(days=90), None, window(grace=1))
+
+    assert found.slots[-1] == NOW
+    assert len(found.slots) == 100
+    assert found.dropped == slots.COUNTED
+    assert steps < 100 + slots.COUNTED + 10
 
 
 def test_catch_up_none_sends_no_missed_slot():

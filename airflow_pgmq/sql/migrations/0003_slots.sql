@@ -134,6 +134,9 @@ ALTER TABLE airflow_pgmq.namespaces
     -- False until a tick has gone through: of a namespace that is new, or restored from a backup, the queue may
     -- know more than this schema, and is asked before anything is sent.
     ADD COLUMN known boolean NOT NULL DEFAULT false,
+    -- The clock at the last tick's begin, and whether it stood later at the one before.
+    ADD COLUMN opened_at timestamptz,
+    ADD COLUMN went_back boolean NOT NULL DEFAULT false,
     -- The transaction that wrote the row. A row that another one has written was restored.
     ADD COLUMN written_by xid,
     -- The newest incarnation of any queue that this namespace has heard of.

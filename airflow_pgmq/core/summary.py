@@ -1,0 +1,69 @@
+"""What a tick did, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from typing import Any
+
+from airflow_pgmq.core.messages import Status
+from airflow_pgmq.core.outgoing import Outgoing
+
+
+@dataclass
+class Summary:
+    """What a tick did."""
+
+    jobs: int = 0
+    slots: int = 0
+    sent: int = 0
+    duplicates: int = 0
+    #: Messages taken back because their job left the code or changed.
+    withdrawn: int = 0
+    #: Sent after the instant at which they should have become visible.
+    late: int = 0
+    #: Seconds by which the latest of these was late.
+    lateness: float = 0.0
+    #: Slots left out by a job's catch-up or overlap policy.
+    dropped: int = 0
+    #: Slots left out because their time to live would be over before anybody could see them.
+    expired: int = 0
+    #: Jobs left to a newer version of this code, those that only it knows among them.
+    outdated: int = 0
+    #: `sent` and `duplicates`, each by queue.
+    by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, more: Summary) -> None:
+        """Add the counts of a round."""
+        lateness = max(self.lateness, more.lateness)
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
+        self.lateness = lateness
+
+    def count(
+        self, items: Sequence[Outgoing], claims: Mapping[str, tuple[Status, int, datetime]], now: datetime
+    ) -> None:
+        """Count what became of slots; those without a claim had expired."""
+        self.slots += len(items)
+        for item in items:
+            if item.key not in claims:
+                self.expired += 1
+                continue
+            queue_name = item.job.queue_name
+            if claims[item.key][0] != "sent":
+                self.duplicates += 1
+                self.by_queue[queue_name, "duplicates"] += 1
+                continue
+            self.sent += 1
+            self.by_queue[queue_name, "sent"] += 1
+            if item.visible_at < now:
+                self.late += 1
+                self.lateness = max(self.lateness, (now - item.visible_at).total_seconds())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts, for XCom."""
+        counts = asdict(replace(self, lateness=round(self.lateness, 3)))
+        del counts["by_queue"]
+        return counts
