@@ -37,8 +37,8 @@ class Oracle:
     archives: dict[tuple[str, int], Message] = field(default_factory=dict)
     #: Sent, but not yet found.
     new: list[Message] = field(default_factory=list)
-    #: Queues that were made again, and nothing was sent since.
-    reborn: dict[str, datetime] = field(default_factory=dict)
+    #: Queues that were made again, which no tick has noticed, and what they had not shown.
+    reborn: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
     #: Slots whose messages went with their queue.
     again: set[tuple[str, datetime]] = field(default_factory=set)
     #: Up to where complete ticks have looked.
@@ -270,16 +270,16 @@ class Oracle:
     def create(self, queue: str, now: datetime) -> None:
         """Others make a queue, maybe again: what it had not shown yet is to be sent again."""
         self.queues.add(queue)
-        self.reborn[queue] = now
+        self.reborn[queue] = {
+            slot for slot, taken in self.taken.items() if taken.queue == queue and taken.visible_at > now
+        }
 
     def _forget_incarnation(self, queue: str) -> None:
         """What a queue had not shown when it was made again is free, and to be sent again."""
-        if queue in self.queues and queue in self.reborn:
-            since = self.reborn.pop(queue)
-            for slot, taken in list(self.taken.items()):
-                if taken.queue == queue and taken.visible_at > since:
-                    del self.taken[slot]
-                    self.again.add(slot)
+        if queue in self.queues:
+            for slot in self.reborn.pop(queue, ()):
+                del self.taken[slot]
+                self.again.add(slot)
 
     def send_again(self, outdated: set[str], now: datetime, counts: Counts) -> None:
         """Send what went with its queue, if its job still has that slot, whatever it says of missed slots."""
