@@ -101,9 +101,10 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
     if isinstance(exc, pg.InsufficientPrivilege):
         return _denied(statement, text)
     if statement.fragments and state.startswith("42") and "pgmq." not in text:
+        hint = " It must be one statement, without a semicolon inside." if state == "42601" else ""
+        query = next(iter(statement.fragments.values())).strip()
         return errors.InvalidQuery(
-            f"{text}. It must be one statement, without a semicolon inside: "
-            + next(iter(statement.fragments.values())).strip()
+            f"Postgres refuses the query: {faults.sentence(text)}{hint} It was: {query}"
         )
     if isinstance(exc, _MISSING):
         return _missing(statement, exc)

@@ -28,6 +28,8 @@ JOBS = [
     ),
     PeriodicJob(name="ten_seconds", cron="* * * * * */10", queue_name="q"),
 ]
+#: For backfills: what would be sent expired is not sent.
+LASTING = [replace(job, ttl=None) for job in JOBS]
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_a_tick_and_its_repetition(hook: PgmqHook, run_dag: Callable[..., Finish
 
 def test_a_backfill_run_enqueues_its_interval_once(hook: PgmqHook) -> None:
     end = datetime(2026, 11, 20, 12, 10, tzinfo=timezone.utc)
-    operator = PgmqPeriodicOperator(task_id="tick", jobs=JOBS[:1], namespace="past")
+    operator = PgmqPeriodicOperator(task_id="tick", jobs=LASTING[:1], namespace="past")
     result = operator.execute(backfill_context(end - timedelta(minutes=5), end))
     assert (result["sent"], result["late"]) == (5, 5)
     assert [message["slot"] for message in queued(hook)] == [
@@ -75,9 +77,17 @@ def test_a_backfill_run_enqueues_its_interval_once(hook: PgmqHook) -> None:
     assert hook.list_jobs("past") == []
 
 
+def test_a_backfill_counts_what_has_expired(hook: PgmqHook) -> None:
+    end = datetime(2026, 11, 20, 12, 10, tzinfo=timezone.utc)
+    operator = PgmqPeriodicOperator(task_id="tick", jobs=JOBS[:1], namespace="past")
+    result = operator.execute(backfill_context(end - timedelta(minutes=5), end))
+    assert (result["slots"], result["sent"], result["expired"]) == (5, 0, 5)
+    assert queued(hook) == []
+
+
 def test_a_backfill_of_a_plain_cron_covers_the_time_since_the_run_before(hook: PgmqHook) -> None:
     at = datetime(2026, 11, 20, 12, 10, tzinfo=timezone.utc)
-    operator = PgmqPeriodicOperator(task_id="tick", jobs=JOBS, namespace="past")
+    operator = PgmqPeriodicOperator(task_id="tick", jobs=LASTING, namespace="past")
     assert operator.execute(backfill_context(at, at, schedule="* * * * *"))["sent"] == 1 + 6
 
 
@@ -90,7 +100,7 @@ def test_a_backfill_of_a_plain_cron_covers_the_whole_hour_of_the_dags_own_zone(
 ) -> None:
     """An hour of these zones starts within an hour of UTC."""
     at = datetime.fromisoformat(f"2026-11-20T{hour}:00+00:00")
-    operator = PgmqPeriodicOperator(task_id="tick", jobs=JOBS[:1], namespace="past")
+    operator = PgmqPeriodicOperator(task_id="tick", jobs=LASTING[:1], namespace="past")
     assert operator.execute(backfill_context(at, at, schedule="0 * * * *", zone=zone))["sent"] == 60
 
 
@@ -189,9 +199,9 @@ def test_missing_queues_are_named_with_their_jobs_before_anything_is_sent(hook: 
 
 
 def test_two_tasks_must_not_tick_one_namespace(hook: PgmqHook) -> None:
-    PgmqPeriodicOperator(task_id="one", jobs=JOBS, namespace="n").execute(scheduled_context())
+    PgmqPeriodicOperator(task_id="one", jobs=LASTING, namespace="n").execute(scheduled_context())
     with pytest.raises(PgmqError, match="another namespace="):
-        PgmqPeriodicOperator(task_id="two", jobs=JOBS, namespace="n").execute(scheduled_context())
+        PgmqPeriodicOperator(task_id="two", jobs=LASTING, namespace="n").execute(scheduled_context())
 
 
 def scheduled_context() -> Any:

@@ -165,6 +165,10 @@ OTHERS: dict[str, Callable[[Site], Any]] = {
 }
 
 
+#: What the server counts by itself, and tells when it comes to it.
+LAGGING = {"archived"}
+
+
 def assert_same(one: Any, other: Any, where: str = "answer") -> None:
     """Both are the same, but for the time that lies between them; times are UTC."""
     if dataclasses.is_dataclass(one) and not isinstance(one, type):
@@ -172,7 +176,7 @@ def assert_same(one: Any, other: Any, where: str = "answer") -> None:
         one, other = dataclasses.asdict(one), dataclasses.asdict(other)
     if isinstance(one, Mapping):
         assert list(one) == list(other), where
-        for key in one:
+        for key in one.keys() - LAGGING:
             assert_same(one[key], other[key], f"{where}.{key}")
     elif isinstance(one, (list, tuple)):
         assert len(one) == len(other), where
