@@ -136,9 +136,9 @@ class PeriodicJob:
         """Whether the stored job's messages and slots are the same, whatever becomes of missed ones."""
         policies = {*_POLICIES, "catch_up_max_age"}
         own = json.loads(self.definition_json)
-        return {
-            name for name in own.keys() | definition.keys() if own.get(name) != definition.get(name)
-        } <= policies
+        # Before migration 3 seconds were last, and nothing said so.
+        stored = {"seconds": "last", **definition}
+        return {name for name in own.keys() | stored.keys() if own.get(name) != stored.get(name)} <= policies
 
     @cached_property
     def slots(self) -> schedule.Schedule:
