@@ -187,11 +187,13 @@ class Tick:
         if until is not None:
             # What came due meanwhile is little.
             yield from self._finish(counts, known, old, window, stored, bounded=False)
-        counts.dropped += _missed_in_pauses(known, old, window)
         # Where only policies change, messages stay.
         redefined = [job for job in change.changed if job.sends_as(definitions[job.name])]
         same = {job.name for job in redefined}
         changed = [job for job in change.changed if job.name not in same]
+        counts.dropped += _missed_in_pauses(
+            known, {name: job for name, job in old.items() if name not in same}, window
+        )
         yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
         begun = [*change.added, *changed]
         for positions in chunks(range(len(begun)), JOBS_PER_ROUND):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -17,6 +17,7 @@ from airflow.cli import cli_parser
 
 import airflow_pgmq.core
 from airflow_pgmq.cli_commands.definition import get_commands
+from airflow_pgmq.core import problems
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.local import LocalPostgres
 from tests.fixtures.factories import client_of, execute, job, tick
@@ -301,8 +302,8 @@ def test_the_page_lists_every_command_and_every_finding() -> None:
     listed = set(re.findall(r"`([a-z-]+)[^`]*`", "\n".join(re.findall(r"^\| (`.+?) \|", commands, re.M))))
     assert {command.name for group in get_commands() for command in group.subcommands} <= listed
     core = Path(airflow_pgmq.core.__file__).parent
-    code = "".join((core / name).read_text() for name in ("findings.py", "rights.py", "problems.py"))
-    found = set(re.findall(r'Problem\(\s*"(\w+)"', code)) - PAGES_OWN
+    code = "".join(module.read_text() for module in core.glob("*.py"))
+    found = {*re.findall(r'Problem\(\s*"(\w+)"', code), *get_args(problems.Failure)} - PAGES_OWN
     rows = re.findall(r"^\| (`.+?) \|", findings, re.M)
     assert set(re.findall(r"`(\w+)`", "\n".join(rows))) == found
 

@@ -160,7 +160,7 @@ class CoreWorld:
             raise Wrong(f"not read as it was stored: {state.job}")
         if not state.paused:
             self._advance(job.name, self.now, counts)
-        if job.sends_as(_definition(state.job)):
+        if job.sends_as(json.loads(old.definition_json)):
             self.states[job.name] = replace(self.states[job.name], job=job)
             return
         if state.paused:
