@@ -351,6 +351,14 @@ SELECT EXISTS (
     WHERE queue_name = %(queue_name)s AND incarnation = %(incarnation)s AND msg_id > %(last_id)s
 ) AS later;
 
+-- pass_archive --
+-- Let the ids of a queue that was made again begin after those of its archive, which a crash does not empty:
+-- an archive has one message of each id, so acks would fail. Where the role may.
+SELECT setval(%(sequence)s::regclass, highest)
+FROM (SELECT max(msg_id) AS highest FROM {archive}) AS archived
+WHERE highest > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0)
+    AND has_sequence_privilege(%(sequence)s, 'UPDATE');
+
 -- keep_mark --
 -- From now on, this is the queue that the ledger and the slots speak of. Reborn when: at its new creation, or
 -- where that tells nothing, now.
@@ -986,6 +994,10 @@ FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
 -- is_table --
 -- Whether there is such a table.
 SELECT to_regclass(%(relation)s) IS NOT NULL AS found;
+
+-- is_readable --
+-- Whether there is such a table, and the role may read it.
+SELECT coalesce(has_table_privilege(to_regclass(%(relation)s), 'SELECT'), false) AS found;
 
 -- carried_by_archive --
 -- The same for what was archived since some instant.

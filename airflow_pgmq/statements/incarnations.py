@@ -58,6 +58,15 @@ def settle(queue_name: str) -> Flow[None]:
         incarnation=mark["incarnation"],
     )
     yield on_queue("keep_witness", queue_name, incarnation=incarnation)
+    if reborn:
+        yield from _pass_archive(queue_name)
+
+
+def _pass_archive(queue_name: str) -> Flow[None]:
+    archive = names.table(queue_name, "a")
+    if (yield Statement("is_readable", {"relation": names.quoted(*archive)}, decode=scalar("found"))):
+        params = {"sequence": names.sequence(queue_name)}
+        yield Statement("pass_archive", params, {"archive": archive}, queue_name=queue_name)
 
 
 def _is_reborn(queue_name: str, mark: Row) -> Flow[bool]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from airflow_pgmq import control, doctor, overview
-from airflow_pgmq.statements import incarnations, queues, sending, transfers
+from airflow_pgmq.statements import incarnations, queues, reading, sending, transfers
 from tests.fixtures.factories import (
     NAMESPACE,
     client_of,
@@ -296,6 +296,20 @@ def test_a_crash_frees_what_an_unlogged_queue_held_and_nothing_else(crashing):
     assert queued(crashing)[: len(kept)] == kept
     assert statuses(send(client, "a")) == ["duplicate"]
     assert statuses(client.run(lambda: sending.keyed("light", batch("a"), **ONCE))) == ["sent"]
+
+
+@pytest.mark.slow
+def test_after_a_crash_ids_begin_after_those_of_the_archive(crashing):
+    """It is not emptied, and takes each id once: an ack would fail for ever."""
+    client = client_of(crashing.dsn)
+    client.run(lambda: sending.keyed("light", batch("a", "b"), **ONCE))
+    client.run(lambda: reading.archive("light", [1, 2]))
+
+    crashing.server.restart("immediate")
+    (sent,) = client.run(lambda: sending.keyed("light", batch("c"), **ONCE))
+
+    assert sent.msg_id == 3
+    assert client.run(lambda: reading.archive("light", [3])) == [3]
 
 
 @pytest.mark.slow

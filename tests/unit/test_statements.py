@@ -321,10 +321,12 @@ def test_a_queue_that_somebody_else_has_recognised_meanwhile_is_left_as_it_is(kn
 def test_an_incarnation_is_new_or_moved(fields, later, reborn):
     answers: list[Rows] = [[], [{**MARK, **fields}]]
     answers += [[{"later": later}]] if later is not None else []
-    played = Played(incarnations.settle("mail"), *answers, [{"incarnation": 9}], [])
-    (kept,) = [statement for statement in played.ran if statement.name == "keep_mark"]
-    assert kept.params["reborn"] is reborn
-    assert played.ran[-1].params["incarnation"] == 9
+    archive: list[Rows] = [[{"found": True}], []] if reborn else []
+    played = Played(incarnations.settle("mail"), *answers, [{"incarnation": 9}], [], *archive)
+    ran = {statement.name: statement for statement in played.ran}
+    assert ran["keep_mark"].params["reborn"] is reborn
+    assert ran["keep_witness"].params["incarnation"] == 9
+    assert ("pass_archive" in ran) is reborn
     for statement in played.ran:
         assert_fits(statement)
 
