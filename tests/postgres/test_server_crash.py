@@ -31,6 +31,11 @@ class Worker(Client):
         self.at_work.set()
         return super().attempt(make, own)
 
+    def open(self, limits=None):
+        """Only what takes the place of a lost connection is opened so: the client persists by itself."""
+        self.failures += 1
+        return super().open(limits)
+
     def persist(self, work):
         """Until it succeeds, as Airflow's retries do."""
         while True:
@@ -63,6 +68,7 @@ def worker(own_database):
     return Worker(own_database.dsn)
 
 
+@pytest.mark.direct("a pooler may hide a crash between two transactions")
 def test_ticks_that_are_run_again_send_each_slot_once(own_database, worker, monkeypatch):
     monkeypatch.setattr("airflow_pgmq.ticker.JOBS_PER_ROUND", 5)
     jobs = [job(f"job{n}", cron="* * * * * *") for n in range(100)]
@@ -83,6 +89,7 @@ def test_ticks_that_are_run_again_send_each_slot_once(own_database, worker, monk
     assert all(slots_in(own_database, each.name) == expected for each in jobs)
 
 
+@pytest.mark.direct("a pooler may hide a crash between two transactions")
 @pytest.mark.parametrize("scope", ["once", "queued"])
 def test_batches_that_are_sent_again_are_sent_once(own_database, worker, scope):
     batches = []
