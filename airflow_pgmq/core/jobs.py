@@ -117,7 +117,6 @@ class PeriodicJob:
             "cron": self.cron,
             "seconds": self.seconds or "last",
             "timezone": self.timezone,
-            "headers": dict(self.headers or {}),
             "version": self.version,
             "overlap": self.overlap,
             "catch_up": self.catch_up,
@@ -129,8 +128,10 @@ class PeriodicJob:
             "end": self.end.isoformat() if self.end else None,
             "group": self.group,
         }
-        text = payload.canonical(extras, what="definition")
-        return f'{text[:-1]},"message":{self.message_json}}}'
+        # Their order is as written; to sort them would cost every tick a tenth.
+        text = payload.dumps(extras, what="definition", max_bytes=None)
+        headers = payload.canonical(dict(self.headers), what="headers") if self.headers else "{}"
+        return f'{text[:-1]},"headers":{headers},"message":{self.message_json}}}'
 
     def sends_as(self, definition: Mapping[str, Any]) -> bool:
         """Whether the stored job's messages and slots are the same, whatever becomes of missed ones."""
