@@ -41,7 +41,8 @@ class Unreadable:
 def loads(text: str | bytes) -> Any:
     """Read JSON from Postgres, all but thousands of levels and numbers of thousands of digits."""
     try:
-        return json.loads(text)
+        # Of bytes, json would first look what encoding they are in.
+        return json.loads(text if isinstance(text, str) else str(text, "utf-8"))
     except (ValueError, RecursionError) as exc:
         return Unreadable(f"{type(exc).__name__} in JSON of {len(text):,} bytes: {exc}")
 
