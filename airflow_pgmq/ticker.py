@@ -123,8 +123,7 @@ class Tick:
 
     def _check_queues(self) -> Flow[None]:
         """See that the queues are there, and recognise those that were lost and made again."""
-        found = yield incarnations.standings(job.queue_name for job in self.jobs)
-        missing = {row["queue_name"] for row in found if not row["exists"]}
+        missing = yield from incarnations.recognise(job.queue_name for job in self.jobs)
         if missing:
             raise InvalidJobs(
                 {
@@ -135,9 +134,6 @@ class Tick:
                     if job.queue_name in missing
                 }
             )
-        for row in found:
-            if not row["settled"]:
-                yield from incarnations.settle(row["queue_name"])
 
     def _deploy(self, until: datetime | None = None) -> Flow[tuple[Summary, _Deployed | _Behind]]:
         counts = Summary()

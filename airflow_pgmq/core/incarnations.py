@@ -14,21 +14,16 @@ from airflow_pgmq.core.messages import Row
 NEWS = timedelta(days=1)
 
 
-def is_settled(mark: Row) -> bool:
-    """Whether the queue is, without a doubt, the one that is known."""
+def is_same(mark: Row) -> bool:
+    """Whether it is, without a doubt, the known one, whose mark a crash has taken: a crash does not empty it."""
     return bool(
-        mark["same_creation"]
-        and mark["same_relation"]
-        and mark["was_unlogged"] == mark["unlogged"]
-        and (mark["alive"] or not mark["unlogged"])
+        mark["same_creation"] and mark["same_relation"] and not mark["unlogged"] and not mark["was_unlogged"]
     )
 
 
 def may_have_moved(mark: Row) -> bool:
     """Whether it may be the same queue in another table, as after a restore: then its ids have gone on.
 
-    A queue that was unlogged and has lost its witness was emptied, whatever else is the same.
+    What has emptied the marks has emptied every unlogged queue, whatever else is the same.
     """
-    return bool(
-        (mark["same_creation"] or mark["same_relation"]) and (mark["alive"] or not mark["was_unlogged"])
-    )
+    return bool((mark["same_creation"] or mark["same_relation"]) and (mark["alive"] or not mark["unlogged"]))

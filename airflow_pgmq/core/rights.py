@@ -17,7 +17,7 @@ _READ_OURS = (
 #: To see whether a queue is still the one that ledger and slots speak of, and to note that it is another.
 _RECOGNISE = (
     ("table", "airflow_pgmq", "queues", "SELECT, INSERT, UPDATE"),
-    ("table", "airflow_pgmq", "unlogged_queues", "SELECT, INSERT, UPDATE"),
+    ("table", "airflow_pgmq", "queue_marks", "SELECT, INSERT, UPDATE"),
     ("sequence", "airflow_pgmq", "incarnations", "USAGE"),
 )
 _USE_PGMQ = ("schema", "pgmq", "pgmq", "USAGE")
@@ -79,7 +79,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT"),
         ("table", "airflow_pgmq", "slots", "SELECT"),
         ("table", "airflow_pgmq", "queues", "SELECT"),
-        ("table", "airflow_pgmq", "unlogged_queues", "SELECT"),
+        ("table", "airflow_pgmq", "queue_marks", "SELECT"),
     ),
 }
 

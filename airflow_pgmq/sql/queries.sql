@@ -176,11 +176,11 @@ RETURNING msg_id;
 -- index look-up and burn no id. Claims are made in key order (no deadlock), ids given in the call's order.
 -- A key without an answer lost a race that this snapshot cannot see: ask again. Answers are arrays, because
 -- a row for each message costs the driver twice as much. Nothing is done, and `unsettled` is the answer,
--- where the ledger speaks of another incarnation of the queue. `stored` is how many were really inserted: a
+-- where the ledger speaks of another incarnation of the queue, or this code is too old. `stored` is how many were really inserted: a
 -- trigger can swallow them.
 WITH mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
-    WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
+    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
 ), input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers, mark.incarnation,
            coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
@@ -233,7 +233,7 @@ SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 -- keys that were free.
 WITH mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
-    WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
+    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
 ), asked AS MATERIALIZED (
     SELECT string_to_array(%(lines)s::text, E'\n') AS keys, incarnation FROM mark
 ), taken AS MATERIALIZED (
@@ -281,7 +281,7 @@ SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 -- was sent to, it is sent once. Its clock is the transaction's. A slot whose message was lost is free.
 WITH mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
-    WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
+    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
 ), input AS MATERIALIZED (
     SELECT i.position, i.name COLLATE "C" AS name, i.slot, i.message, i.headers, i.vt, mark.incarnation,
            taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
@@ -328,17 +328,21 @@ SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 SELECT pg_advisory_xact_lock(hashtext('airflow_pgmq.queue_' || %(queue_name)s));
 
 -- queue_mark --
--- What is there of a queue, and by what it was known: no row, no queue.
-SELECT c.oid::bigint AS relation, c.relpersistence = 'u' AS unlogged,
+-- What is there of a queue, and by what it was known: no row, no queue. It is settled if a claim would find it so.
+SELECT c.relpersistence = 'u' AS unlogged,
        coalesce(pg_sequence_last_value(to_regclass(%(sequence)s)), 0) AS last_id,
-       known.incarnation, known.unlogged AS was_unlogged, alive.queue_name IS NOT NULL AS alive,
+       known.incarnation, known.unlogged AS was_unlogged, mark.queue_name IS NOT NULL AS alive,
        known.relation = c.oid AS same_relation,
-       known.created_at = coalesce(meta.created_at, '-infinity') AS same_creation
+       known.created_at = coalesce(meta.created_at, '-infinity') AS same_creation,
+       EXISTS (
+           SELECT FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text) AS found
+           WHERE found.incarnation = known.incarnation
+       ) AS settled
 FROM pg_class AS c
 LEFT JOIN pgmq.meta ON meta.queue_name = %(queue_name)s
 LEFT JOIN airflow_pgmq.queues AS known ON known.queue_name = %(queue_name)s
-LEFT JOIN airflow_pgmq.unlogged_queues AS alive
-    ON alive.queue_name = %(queue_name)s AND alive.incarnation = known.incarnation
+LEFT JOIN airflow_pgmq.queue_marks AS mark
+    ON mark.queue_name = %(queue_name)s AND mark.incarnation = known.incarnation
 WHERE c.oid = to_regclass(%(relation)s);
 
 -- knows_later_ids --
@@ -362,38 +366,45 @@ WHERE highest > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0)
 -- keep_mark --
 -- From now on, this is the queue that the ledger and the slots speak of. Reborn when: at its new creation, or
 -- where that tells nothing, now.
-INSERT INTO airflow_pgmq.queues AS known (queue_name, created_at, relation, unlogged, incarnation)
-SELECT %(queue_name)s, coalesce(meta.created_at, '-infinity'), c.oid, c.relpersistence = 'u',
-       CASE WHEN %(reborn)s THEN nextval('airflow_pgmq.incarnations') ELSE coalesce(%(incarnation)s::bigint, 0) END
-FROM pg_class AS c
-LEFT JOIN pgmq.meta ON meta.queue_name = %(queue_name)s
-WHERE c.oid = to_regclass(%(relation)s)
+WITH kept AS (
+    INSERT INTO airflow_pgmq.queues AS known (queue_name, created_at, relation, unlogged, incarnation)
+    SELECT %(queue_name)s, coalesce(meta.created_at, '-infinity'), c.oid, c.relpersistence = 'u',
+           CASE WHEN %(reborn)s THEN nextval('airflow_pgmq.incarnations')
+                ELSE coalesce(%(incarnation)s::bigint, 0) END
+    FROM pg_class AS c
+    LEFT JOIN pgmq.meta ON meta.queue_name = %(queue_name)s
+    WHERE c.oid = to_regclass(%(relation)s)
+    ON CONFLICT (queue_name) DO UPDATE
+    SET created_at = excluded.created_at, relation = excluded.relation, unlogged = excluded.unlogged,
+        incarnation = excluded.incarnation,
+        reborn_at = CASE WHEN NOT %(reborn)s THEN known.reborn_at
+                         WHEN known.created_at <> excluded.created_at AND isfinite(excluded.created_at)
+                             THEN excluded.created_at
+                         ELSE clock_timestamp() END
+    RETURNING queue_name, created_at, relation, incarnation
+)
+INSERT INTO airflow_pgmq.queue_marks (queue_name, created_at, relation, incarnation) SELECT * FROM kept
 ON CONFLICT (queue_name) DO UPDATE
-SET created_at = excluded.created_at, relation = excluded.relation, unlogged = excluded.unlogged,
-    incarnation = excluded.incarnation,
-    reborn_at = CASE WHEN NOT %(reborn)s THEN known.reborn_at
-                     WHEN known.created_at <> excluded.created_at AND isfinite(excluded.created_at)
-                         THEN excluded.created_at
-                     ELSE clock_timestamp() END
-RETURNING incarnation;
-
--- keep_witness --
--- What empties an unlogged queue forgets this.
-INSERT INTO airflow_pgmq.unlogged_queues (queue_name, incarnation) VALUES (%(queue_name)s, %(incarnation)s)
-ON CONFLICT (queue_name) DO UPDATE SET incarnation = excluded.incarnation;
+SET created_at = excluded.created_at, relation = excluded.relation, incarnation = excluded.incarnation;
 
 -- in_recovery --
 -- Whether this is a standby, which lets nobody look at unlogged tables.
 SELECT pg_is_in_recovery() AS standby;
 
 -- reborn_queues --
--- Queues that are not the ones that are known, and those of which that was found out not long ago.
-SELECT known.queue_name, known.reborn_at, mark.incarnation IS NOT NULL AS settled
+-- Queues that are not the ones that are known, and those of which that was found out not long ago. A crash
+-- empties marks and unlogged queues; others are the same as before.
+SELECT known.queue_name, known.reborn_at, same.settled
 FROM airflow_pgmq.queues AS known
 JOIN pg_class AS c ON c.relname = lower('q_' || known.queue_name) AND c.relnamespace = to_regnamespace('pgmq')
-LEFT JOIN LATERAL airflow_pgmq.incarnation_of(known.queue_name, 'pgmq.' || quote_ident(c.relname)) AS mark
-    ON true
-WHERE (mark.incarnation IS NULL OR known.reborn_at > statement_timestamp() - make_interval(secs => %(seconds)s))
+LEFT JOIN pgmq.meta ON meta.queue_name = known.queue_name
+LEFT JOIN airflow_pgmq.queue_marks AS mark
+    ON mark.queue_name = known.queue_name AND mark.incarnation = known.incarnation
+CROSS JOIN LATERAL (
+    SELECT known.relation = c.oid AND known.created_at = coalesce(meta.created_at, '-infinity')
+        AND (mark.queue_name IS NOT NULL OR c.relpersistence <> 'u') AS settled
+) AS same
+WHERE (NOT same.settled OR known.reborn_at > statement_timestamp() - make_interval(secs => %(seconds)s))
     AND known.queue_name = coalesce(%(queue_name)s, known.queue_name)
 ORDER BY known.queue_name;
 
@@ -1068,8 +1079,7 @@ SELECT count(*) AS rows, count(*) AS sent, 0 AS longest_key FROM sent;
 -- Only sorts and look-ups, no joins: a query whose rows are estimated badly would get nested loops.
 WITH mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(pgmq_queue)s::text, %(pgmq_relation)s::text)
-    WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(pgmq_code)s
-        OR airflow_pgmq.refuse(%(pgmq_code)s)
+    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(pgmq_code)s)
 ), input AS MATERIALIZED (
     SELECT position, doc ->> 'dedup_key' COLLATE "C" AS key, doc
     FROM (

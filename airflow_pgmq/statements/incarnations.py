@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from airflow_pgmq.core import incarnations, names
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import QueueNotFound
+from airflow_pgmq.sql import code
 from airflow_pgmq.statements import Flow, Statement, first, on_queue, scalar
 
 
@@ -15,11 +16,15 @@ def relation(queue_name: str) -> str:
     return names.quoted(*names.table(queue_name))
 
 
-def standings(queue_names: Iterable[str]) -> Statement[list[Row]]:
-    """For each queue whether it `exists`, and whether it is `settled`."""
+def recognise(queue_names: Iterable[str]) -> Flow[list[str]]:
+    """Settle those that are there and not the known ones; the names of those that are missing."""
     asked = sorted(set(queue_names))
     params = {"queue_names": asked, "relations": [relation(each) for each in asked]}
-    return Statement("queue_standings", params, decode=list)
+    found = yield Statement("queue_standings", params, decode=list)
+    for row in found:
+        if row["exists"] and not row["settled"]:
+            yield from settle(row["queue_name"])
+    return [row["queue_name"] for row in found if not row["exists"]]
 
 
 def reborn(queue_name: str | None = None) -> Flow[Mapping[str, Row]]:
@@ -39,25 +44,26 @@ def settle(queue_name: str) -> Flow[None]:
 
     One that is seen for the first time begins with incarnation 0. A new incarnation frees every key, and
     every slot that was to become visible later: they stay, but their number is no longer the queue's.
+
+    :raises CodeTooOld: by the schema's word
     """
+    yield Statement("admitted", {"code": code()})
     yield on_queue("mark_lock", queue_name)
     mark: Row | None = yield on_queue(
         "queue_mark", queue_name, first, relation=relation(queue_name), sequence=names.sequence(queue_name)
     )
     if mark is None:
         raise QueueNotFound(queue_name)
-    if incarnations.is_settled(mark):
+    if mark["settled"]:
         return
     reborn = mark["incarnation"] is not None and (yield from _is_reborn(queue_name, mark))
-    incarnation = yield on_queue(
+    yield on_queue(
         "keep_mark",
         queue_name,
-        scalar("incarnation"),
         relation=relation(queue_name),
         reborn=reborn,
         incarnation=mark["incarnation"],
     )
-    yield on_queue("keep_witness", queue_name, incarnation=incarnation)
     if reborn:
         yield from _pass_archive(queue_name)
 
@@ -70,6 +76,8 @@ def _pass_archive(queue_name: str) -> Flow[None]:
 
 
 def _is_reborn(queue_name: str, mark: Row) -> Flow[bool]:
+    if incarnations.is_same(mark):
+        return False
     if not incarnations.may_have_moved(mark):
         return True
     later: bool = yield on_queue(

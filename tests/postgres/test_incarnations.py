@@ -101,7 +101,7 @@ def test_our_own_drop_frees_keys_too(database, client):
 
 
 def test_a_query_is_the_first_to_send_to_a_queue(database, client):
-    execute(database, "TRUNCATE airflow_pgmq.queues")
+    execute(database, "TRUNCATE airflow_pgmq.queues, airflow_pgmq.queue_marks")
 
     assert send_query(client, "q") == {"sent": 1, "duplicates": 0}
 
@@ -289,6 +289,7 @@ def test_a_crash_frees_what_an_unlogged_queue_held_and_nothing_else(crashing):
 
     crashing.server.restart("immediate")
     assert queued(crashing, "light") == []
+    assert client.run(incarnations.reborn).keys() == {"light"}
     summary = tick(*jobs).run(client)
 
     assert summary.sent in (10, 11, 12)

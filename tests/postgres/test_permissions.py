@@ -26,6 +26,11 @@ SECTIONS = {
 GRANT = re.compile(r"GRANT (?P<privileges>[A-Z, ]+) ON (?P<what>.+) TO app;")
 
 
+def lose(database, lost):
+    for table in ("queues", "queue_marks"):
+        execute(database, f"UPDATE airflow_pgmq.{table} SET {lost}")
+
+
 def do_send(client):
     key = str(datetime.now(timezone.utc))
     sender.send(client, "mail", prepare([1]))
@@ -33,7 +38,7 @@ def do_send(client):
     send(client, key, on_duplicate="replace")
     # As if others had restored the queue, and made it again.
     for lost in ("relation = 0", "relation = 0, created_at = 'epoch'"):
-        execute(client.database, f"UPDATE airflow_pgmq.queues SET {lost}")
+        lose(client.database, lost)
         send(client, key + lost)
     send(client, key + "queued", scope="queued")
     # Enough of them for the ledger to be pruned, which a sender need not be allowed to do.
@@ -95,7 +100,7 @@ def do_requeue(client):
 
 
 def do_periodic(client):
-    execute(client.database, "UPDATE airflow_pgmq.queues SET relation = 0, created_at = 'epoch'")
+    lose(client.database, "relation = 0, created_at = 'epoch'")
     tick(job(), job("other")).run(client)
     tick(job(message="new")).run(client)
     now = datetime.now(timezone.utc)

@@ -40,7 +40,7 @@ BEFORE = datetime(2025, 12, 31, tzinfo=timezone.utc)
 WINDOW = Window(NOW, NOW + timedelta(minutes=10), timedelta(minutes=5))
 
 #: Nothing is in the archive here, and a database has few indexes, triggers, migrations and queues.
-SMALL = {"a_mail", "pg_index", "pg_trigger", "migrations", "meta", "queues", "unlogged_queues"}
+SMALL = {"a_mail", "pg_index", "pg_trigger", "migrations", "meta", "queues", "queue_marks"}
 
 FILL = f"""
 INSERT INTO pgmq.q_mail (vt, message, headers)

@@ -136,7 +136,7 @@ STATEMENTS = [
     periodic.redefine_jobs("reports", [JOB]),
     periodic.advance_jobs("reports", NOON, [{"name": "report"}]),
     periodic.note_repeats("reports", [("report", NOON)]),
-    incarnations.standings(["mail"]),
+    next(incarnations.recognise(["mail"])),
     sending.prune_slots(128),
     periodic.remove_jobs("reports", ["report"]),
     periodic.remove_namespace("reports"),
@@ -263,7 +263,7 @@ def test_a_claim_that_is_never_answered_ends():
 
 UNSETTLED: Rows = [{"status": "unsettled", "first_at": None, "keys": None, "msg_ids": None}]
 MARK = {
-    "relation": 1,
+    "settled": False,
     "unlogged": False,
     "last_id": 7,
     "incarnation": 3,
@@ -273,29 +273,41 @@ MARK = {
     "same_creation": True,
 }
 UNLOGGED = {"unlogged": True, "was_unlogged": True}
+ADMITTED: Rows = [{"admitted": True}]
+SETTLED: Rows = [{"queue_name": "mail", "exists": True, "settled": True}]
 
 
 def test_a_queue_that_is_not_the_known_one_is_recognised_first_and_the_keys_are_claimed_then():
     mark = [{**MARK, "incarnation": None, "same_relation": None, "same_creation": None}]
     played = Played(
-        keyed(prepare([1], dedup_keys=["a"])), UNSETTLED, [], mark, [{"incarnation": 0}], [], [sent("a", 1)]
+        keyed(prepare([1], dedup_keys=["a"])), UNSETTLED, ADMITTED, [], mark, [], [sent("a", 1)]
     )
-    assert played.names == [
-        "send_once",
-        "mark_lock",
-        "queue_mark",
-        "keep_mark",
-        "keep_witness",
-        "send_once",
-    ]
+    assert played.names == ["send_once", "admitted", "mark_lock", "queue_mark", "keep_mark", "send_once"]
     for statement in played.ran:
         assert_fits(statement)
-    assert played.ran[3].params["reborn"] is False
+    assert played.ran[4].params["reborn"] is False
+
+
+@pytest.mark.parametrize("standing", ["unknown", "settled", "missing"])
+def test_many_keys_are_not_sent_before_their_queue_is_recognised(standing):
+    """What a claim brings to a queue that is not the known one is read for nothing."""
+    keys = [f"k{n}" for n in range(sending.MANY)]
+    found = [{"queue_name": "mail", "exists": standing != "missing", "settled": standing == "settled"}]
+    mark = [{**MARK, "incarnation": None, "same_relation": None, "same_creation": None}]
+    recognised: list[Rows] = [ADMITTED, [], mark, []] if standing == "unknown" else []
+    answer = [{**sent("", 0), "keys": keys, "msg_ids": range(len(keys)), "stored": len(keys)}]
+
+    played = Played(keyed(prepare([1] * len(keys), dedup_keys=keys)), found, *recognised, answer)
+
+    assert played.names[0] == "queue_standings"
+    assert played.names[-1] == "send_once"
+    assert ("keep_mark" in played.names) is (standing == "unknown")
 
 
 @pytest.mark.parametrize("known", [MARK, {**MARK, **UNLOGGED}])
 def test_a_queue_that_somebody_else_has_recognised_meanwhile_is_left_as_it_is(known):
-    assert Played(incarnations.settle("mail"), [], [known]).names == ["mark_lock", "queue_mark"]
+    played = Played(incarnations.settle("mail"), ADMITTED, [], [{**known, "settled": True}])
+    assert played.names == ["admitted", "mark_lock", "queue_mark"]
 
 
 @pytest.mark.parametrize(
@@ -308,24 +320,24 @@ def test_a_queue_that_somebody_else_has_recognised_meanwhile_is_left_as_it_is(kn
         ({"same_relation": False, "same_creation": False}, None, True),
         # Its row in PGMQ's meta was made again, and its table was not.
         ({"same_creation": False}, False, False),
-        # Crashed.
+        # A crash takes the mark, and empties unlogged queues.
+        ({"alive": False}, None, False),
         ({**UNLOGGED, "alive": False}, None, True),
-        # Made logged or unlogged by hand.
+        # Made logged or unlogged by hand before, or after.
         ({"unlogged": True}, False, False),
         ({"was_unlogged": True}, False, False),
-        ({"was_unlogged": True, "alive": False}, None, True),
-        # Logged when it was last seen, so a crash between would not have emptied it.
-        ({"unlogged": True, "alive": False}, False, False),
+        ({"unlogged": True, "alive": False}, None, True),
+        ({"was_unlogged": True, "alive": False}, False, False),
+        ({"was_unlogged": True, "alive": False}, True, True),
     ],
 )
 def test_an_incarnation_is_new_or_moved(fields, later, reborn):
     answers: list[Rows] = [[], [{**MARK, **fields}]]
     answers += [[{"later": later}]] if later is not None else []
     archive: list[Rows] = [[{"found": True}], []] if reborn else []
-    played = Played(incarnations.settle("mail"), *answers, [{"incarnation": 9}], [], *archive)
+    played = Played(incarnations.settle("mail"), ADMITTED, *answers, [], *archive)
     ran = {statement.name: statement for statement in played.ran}
     assert ran["keep_mark"].params["reborn"] is reborn
-    assert ran["keep_witness"].params["incarnation"] == 9
     assert ("pass_archive" in ran) is reborn
     for statement in played.ran:
         assert_fits(statement)
@@ -333,7 +345,7 @@ def test_an_incarnation_is_new_or_moved(fields, later, reborn):
 
 def test_a_queue_that_is_not_there_cannot_be_recognised():
     with pytest.raises(QueueNotFound, match="'mail'"):
-        Played(incarnations.settle("mail"), [], [])
+        Played(incarnations.settle("mail"), ADMITTED, [], [])
 
 
 def test_optimism_ends_with_the_first_answer():
@@ -409,8 +421,9 @@ def test_many_keys_are_claimed_in_chunks_in_key_order_over_all_of_them():
     def send_all(statement: Statement[Any]) -> Rows:
         return [sent(key, next(ids)) for key in statement.params["keys"]]
 
-    played = Played(keyed(prepare(list(range(count)), dedup_keys=keys)), send_all, send_all, send_all)
-    claimed = [statement.params["keys"] for statement in played.ran]
+    batch = prepare(list(range(count)), dedup_keys=keys)
+    played = Played(keyed(batch), SETTLED, send_all, send_all, send_all)
+    claimed = [statement.params["keys"] for statement in played.ran[1:]]
     assert [len(part) for part in claimed] == [batches.CHUNK, batches.CHUNK, 1]
     assert [key for part in claimed for key in part] == sorted(keys)
     assert [each.dedup_key for each in played.result] == keys
@@ -778,8 +791,9 @@ def test_what_a_queue_or_its_archive_carries_is_adopted(archive):
     carried = [{"key": items[1].key, "msg_id": 5, "first_at": EARLIER}]
     flow = periodic.adopt("reports", "mail", items, since=EARLIER, now=NOON, window=WINDOW)
     asked = [carried] if archive else []
-    played = Played(flow, [], [MARK], [{"found": archive}], *asked, [], *([[]] if archive else []))
-    assert played.names[3:] == (
+    known = [{**MARK, "settled": True}]
+    played = Played(flow, ADMITTED, [], known, [{"found": archive}], *asked, [], *([[]] if archive else []))
+    assert played.names[4:] == (
         ["carried_by_archive", "carried_by_queue", "adopt_slots"] if archive else ["carried_by_queue"]
     )
     if archive:

@@ -29,9 +29,12 @@ CREATE TABLE airflow_pgmq.queues (
 
 CREATE SEQUENCE airflow_pgmq.incarnations;
 
--- Whatever empties an unlogged queue empties this too: a crash, a base backup, a promoted standby.
-CREATE UNLOGGED TABLE airflow_pgmq.unlogged_queues (
+-- Where to look for it, which is all that a claim does. Whatever empties an unlogged queue empties this too: a
+-- crash, a base backup, a promoted standby; then each queue is recognised anew.
+CREATE UNLOGGED TABLE airflow_pgmq.queue_marks (
     queue_name text COLLATE "C" PRIMARY KEY,
+    created_at timestamptz NOT NULL,
+    relation oid NOT NULL,
     incarnation bigint NOT NULL
 );
 
@@ -39,18 +42,12 @@ CREATE UNLOGGED TABLE airflow_pgmq.unlogged_queues (
 -- one query, because Postgres puts its text into the statement that asks.
 CREATE FUNCTION airflow_pgmq.incarnation_of(queue text, relation_name text) RETURNS TABLE (incarnation bigint)
 LANGUAGE sql STABLE AS $$
-    SELECT known.incarnation
-    FROM airflow_pgmq.queues AS known
-    JOIN pg_catalog.pg_class AS c ON c.oid = known.relation
+    SELECT mark.incarnation
+    FROM airflow_pgmq.queue_marks AS mark
     LEFT JOIN pgmq.meta ON meta.queue_name = queue
-    WHERE known.queue_name = queue
-        AND known.relation = pg_catalog.to_regclass(relation_name)
-        AND known.created_at = coalesce(meta.created_at, '-infinity')
-        AND known.unlogged = (c.relpersistence = 'u')
-        AND (NOT known.unlogged OR EXISTS (
-            SELECT FROM airflow_pgmq.unlogged_queues AS alive
-            WHERE alive.queue_name = queue AND alive.incarnation = known.incarnation
-        ))
+    WHERE mark.queue_name = queue
+        AND mark.relation = pg_catalog.to_regclass(relation_name)
+        AND mark.created_at = coalesce(meta.created_at, '-infinity')
 $$;
 
 INSERT INTO airflow_pgmq.queues (queue_name, created_at, relation, unlogged, incarnation)
@@ -59,8 +56,8 @@ FROM pgmq.meta
 JOIN pg_catalog.pg_class AS c ON c.relname = lower('q_' || meta.queue_name)
     AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'pgmq');
 
-INSERT INTO airflow_pgmq.unlogged_queues (queue_name, incarnation)
-SELECT queue_name, incarnation FROM airflow_pgmq.queues WHERE unlogged;
+INSERT INTO airflow_pgmq.queue_marks (queue_name, created_at, relation, incarnation)
+SELECT queue_name, created_at, relation, incarnation FROM airflow_pgmq.queues;
 
 -- A key is taken in one incarnation of its queue. Code of migration 2 does not ask whether it may use the schema,
 -- and is known by what it does not write: then the default speaks. A trigger would cost each insert a quarter.
