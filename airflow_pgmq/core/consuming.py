@@ -74,7 +74,8 @@ class Policy:
 
     def is_expired(self, message: Message) -> bool:
         """Whether it was past its `expires_at` when it was read, by the database's clock."""
-        return message.is_expired(message.vt - timedelta(seconds=self.visibility_timeout))
+        at = message.expires_at
+        return at is not None and at <= message.vt - timedelta(seconds=self.visibility_timeout)
 
     def delay(self, message: Message) -> float:
         """Seconds until a failed message is visible again."""

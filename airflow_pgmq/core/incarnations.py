@@ -15,7 +15,7 @@ NEWS = timedelta(days=1)
 
 
 def is_same(mark: Row) -> bool:
-    """Whether it is, without a doubt, the known one, whose mark a crash has taken: a crash does not empty it."""
+    """Whether it is, without a doubt, the known one: what has taken its mark does not empty it."""
     return bool(
         mark["same_creation"] and mark["same_relation"] and not mark["unlogged"] and not mark["was_unlogged"]
     )

@@ -66,6 +66,8 @@ class Message:
     @staticmethod
     def expiry(header: object) -> datetime | None:
         """The instant that a header `expires_at` means; None if it is none."""
+        if header is None:
+            return None
         try:
             at = datetime.fromisoformat(str(header).replace("Z", "+00:00"))
         except ValueError:

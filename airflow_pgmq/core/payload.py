@@ -26,6 +26,7 @@ def _encoder(*, sort_keys: bool = False) -> Callable[[Any], str]:
     return lambda value: "".join(parts(value, 0))
 
 
+_decode = json.JSONDecoder().raw_decode
 _encode = _encoder()
 _encode_sorted = _encoder(sort_keys=True)
 
@@ -41,8 +42,10 @@ class Unreadable:
 def loads(text: str | bytes) -> Any:
     """Read JSON from Postgres, all but thousands of levels and numbers of thousands of digits."""
     try:
-        # Of bytes, json would first look what encoding they are in.
-        return json.loads(text if isinstance(text, str) else str(text, "utf-8"))
+        text = text if isinstance(text, str) else str(text, "utf-8")
+        # Half the time of json.loads, which looks for an encoding, and for space that Postgres leaves out.
+        value, end = _decode(text)
+        return value if end == len(text) else json.loads(text)
     except (ValueError, RecursionError) as exc:
         return Unreadable(f"{type(exc).__name__} in JSON of {len(text):,} bytes: {exc}")
 

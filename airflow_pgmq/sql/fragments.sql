@@ -9,7 +9,7 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 -- Whether nobody else has read the message since, and it is no other that got its id in a queue that was made
 -- again. A time before or after all of Python's is its first or its last one there.
 ((fence.read_ct IS NULL OR held.read_ct = fence.read_ct)
-    AND (fence.enqueued_at IS NULL
+    AND (fence.enqueued_at IS NULL OR fence.enqueued_at = held.enqueued_at
          OR greatest(least(fence.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')
             = greatest(least(held.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')))
 

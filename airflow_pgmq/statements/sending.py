@@ -21,8 +21,8 @@ OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
 #: How often a claim without an answer is made again. Once is usual; more often, somebody else sends the same
 #: keys and rolls back at the same moments, or what is sent is not seen.
 CLAIMS = 10
-#: From so many keys on, the queue is recognised before they are sent there: a claim that finds another one was
-#: for nothing, and takes as long as one that is good.
+#: From so many keys on, the queue is recognised before they are sent there: a claim that finds another one
+#: was for nothing, and takes as long as one that is good.
 MANY = 500
 
 #: What the database says of a key: whether it was free, the message that has it, and since when.

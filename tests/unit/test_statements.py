@@ -279,9 +279,7 @@ SETTLED: Rows = [{"queue_name": "mail", "exists": True, "settled": True}]
 
 def test_a_queue_that_is_not_the_known_one_is_recognised_first_and_the_keys_are_claimed_then():
     mark = [{**MARK, "incarnation": None, "same_relation": None, "same_creation": None}]
-    played = Played(
-        keyed(prepare([1], dedup_keys=["a"])), UNSETTLED, ADMITTED, [], mark, [], [sent("a", 1)]
-    )
+    played = Played(keyed(prepare([1], dedup_keys=["a"])), UNSETTLED, ADMITTED, [], mark, [], [sent("a", 1)])
     assert played.names == ["send_once", "admitted", "mark_lock", "queue_mark", "keep_mark", "send_once"]
     for statement in played.ran:
         assert_fits(statement)
