@@ -29,6 +29,8 @@ from airflow_pgmq.statements.sending import Claim
 #: Jobs and slots of one round: bounds its transaction and its memory.
 JOBS_PER_ROUND = 1000
 SLOTS_PER_ROUND = 5000
+#: Slots that are computed in one round, most of them left out after an outage: a tenth of a second.
+LOOKED_AT_PER_ROUND = 20_000
 #: Pages of ledger and slots that a tick looks through for expired rows: 1 MB of each, about 10,000 rows.
 PRUNED_PAGES = 128
 #: A namespace whose owner has been silent for so long may be taken over, for example after a rename.
@@ -206,6 +208,8 @@ class Tick:
             yield periodic.turn_back(self.namespace, window)
         if stored["newest_incarnation"] > stored["incarnation"]:
             yield periodic.note_lost(self.namespace, stored["newest_incarnation"])
+        if stored["restored"]:
+            yield from periodic.doubt(self.namespace, window.now)
 
     def _unfinished(
         self, known: Mapping[str, Stored], definitions: Mapping[str, Any], now: datetime
@@ -246,8 +250,8 @@ class Tick:
     ) -> Flow[None]:
         """What nobody has seen: all of a job that is gone, what a changed one has yet to begin."""
         # Jitter can hold the message of a past slot back.
-        for names, after in ((removed, now - jobs.MAX_JITTER), (changed, now)):
-            withdrawn = yield from periodic.withdraw(self.namespace, names, after=after, now=now)
+        for names, after, again in ((removed, now - jobs.MAX_JITTER, False), (changed, now, True)):
+            withdrawn = yield from periodic.withdraw(self.namespace, names, after=after, now=now, again=again)
             counts.withdrawn += sum(count for count, _ in withdrawn.values())
 
     def _check_owner(self, stored: Row) -> None:
@@ -266,34 +270,12 @@ class Tick:
             return counts, False
         window = slots.Window(stored["now"], deployed.horizon, self.grace)
         going = {name: job for name, job in self.by_name.items() if name not in deployed.outdated}
-        more = yield from self._send_again(counts, going, window, is_known=stored["known"])
-        if not more:
-            more = yield from self._advance(
-                counts, going, window, is_known=stored["known"], without=sorted(deployed.outdated)
-            )
+        more = yield from self._advance(
+            counts, going, window, is_known=stored["known"], without=sorted(deployed.outdated)
+        )
         if not more:
             yield periodic.close_tick(self.namespace, self.owner, self.version, window)
         return counts, more
-
-    def _send_again(
-        self, counts: Summary, going: Mapping[str, PeriodicJob], window: slots.Window, *, is_known: bool
-    ) -> Flow[bool]:
-        """Send slots whose messages went with their queue, and forget those that no job has any more."""
-        lost = [
-            (row["name"], row["slot"]) for row in (yield periodic.lost_slots(self.namespace, SLOTS_PER_ROUND))
-        ]
-        if not lost:
-            return False
-        paused = {job.name for job in (yield periodic.stored_jobs(self.namespace)) if job.paused}
-        items = [
-            outgoing(going[name], slot, self.namespace, self.source)
-            for name, slot in lost
-            if name in going and name not in paused and slots.has(going[name], slot)
-        ]
-        claims = yield from self._send(items, window.now, is_known=is_known)
-        counts.count(items, claims, window.now)
-        yield periodic.free_slots(self.namespace, lost)
-        return True
 
     def _advance(
         self,
@@ -306,15 +288,17 @@ class Tick:
         without: Sequence[str] = (),
         bounded: bool = True,
     ) -> Flow[bool]:
-        """Send what is due of these jobs and move their watermarks; whether there is more."""
+        """Send what is due of these jobs, or to be sent again, and move their watermarks; whether there is more."""
         limit = JOBS_PER_ROUND if bounded else None
         rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
         busy = yield from self._busy(rows)
         items: list[Outgoing] = []
         states: list[dict[str, Any]] = []
+        opened: list[tuple[str, datetime]] = []
+        looked_at = 0
         for row in rows:
             job = going[row["name"]]
-            due = slots.due(job, row["watermark"], row["next_slot"], window)
+            due = slots.due(job, row["watermark"], row["next_slot"], window, row["opened"])
             counts.dropped += due.dropped
             wanted = due.slots
             if job.name in busy:
@@ -322,11 +306,16 @@ class Tick:
                 wanted = []
             items += [outgoing(job, slot, self.namespace, self.source) for slot in wanted]
             states.append(_state(job, due, wanted))
-            if bounded and len(items) >= SLOTS_PER_ROUND:
+            opened += [(job.name, slot) for slot in row["opened"]]
+            is_known = is_known and not row["lost"]
+            looked_at += due.looked_at
+            if bounded and (len(items) >= SLOTS_PER_ROUND or looked_at >= LOOKED_AT_PER_ROUND):
                 break
         claims = yield from self._send(items, window.now, is_known=is_known)
         if states:
             yield periodic.advance_jobs(self.namespace, window.now, states)
+        if opened:
+            yield periodic.free_slots(self.namespace, opened)
         counts.count(items, claims, window.now)
         return bounded and (len(states) < len(rows) or len(rows) == JOBS_PER_ROUND)
 
@@ -355,13 +344,10 @@ class Tick:
         :param is_known: whether all that was ever sent is known; otherwise the queue is asked first
         """
         claims: dict[str, Claim] = {}
-        for queue_name, queued in by_queue(item for item in items if not item.is_expired(now)).items():
-            if not is_known:
-                # Nothing was archived before it was enqueued.
-                since = min(now, *(item.slot for item in queued)) - self.look_ahead
-                yield from periodic.adopt(
-                    self.namespace, queue_name, queued, since=since, now=now, window=self.dedup_window
-                )
+        wanted = [item for item in items if not item.is_expired(now)]
+        if wanted and not is_known:
+            yield from self._adopt(wanted, now)
+        for queue_name, queued in by_queue(wanted).items():
             claims |= yield from periodic.send(
                 self.namespace, queue_name, queued, now=now, window=self.dedup_window
             )
@@ -372,6 +358,18 @@ class Tick:
         if again:
             yield periodic.note_repeats(self.namespace, again)
         return claims
+
+
+    def _adopt(self, wanted: Sequence[Outgoing], now: datetime) -> Flow[None]:
+        """Look for them in every queue that the namespace's jobs send to, or did when they were stored."""
+        stored = yield periodic.stored_jobs(self.namespace)
+        named = {job.queue_name for job in [*self.jobs, *stored, *(item.job for item in wanted)]}
+        # Nothing was archived before it was enqueued.
+        since = min(now, *(item.slot for item in wanted)) - self.look_ahead
+        for queue_name in sorted(named - set((yield queues.missing(named)))):
+            yield from periodic.adopt(
+                self.namespace, queue_name, wanted, since=since, now=now, window=self.dedup_window
+            )
 
 
 def _state(job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:
@@ -386,7 +384,9 @@ def _state(job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict
 def _missed_in_pauses(
     known: Mapping[str, Stored], old: Mapping[str, PeriodicJob], window: slots.Window
 ) -> int:
-    """Slots of paused jobs that are dropped with their definition."""
-    paused = [(known[name], job) for name, job in old.items() if known[name].paused]
-    found = [slots.due(job, stored.watermark, stored.next_slot, window) for stored, job in paused]
-    return sum(due.dropped + len(due.slots) for due in found)
+    """Slots of paused jobs that are dropped with their definition, as far as they are counted."""
+    total = 0
+    for name, job in old.items():
+        if known[name].paused and total < LOOKED_AT_PER_ROUND:
+            total += slots.missed(job, known[name].watermark, known[name].next_slot, window.now)
+    return total

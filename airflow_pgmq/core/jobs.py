@@ -161,7 +161,8 @@ class PeriodicJob:
         own = json.loads(self.definition_json)
         # Before migration 3 seconds were last, and nothing said so.
         stored = {"seconds": "last", **definition}
-        return {name for name in own.keys() | stored.keys() if own.get(name) != stored.get(name)} <= policies
+        names = own.keys() | stored.keys()
+        return {name for name in names if not payload.is_same(own.get(name), stored.get(name))} <= policies
 
     @cached_property
     def slots(self) -> schedule.Schedule:

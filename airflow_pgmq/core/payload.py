@@ -77,6 +77,15 @@ def canonical(value: Any, *, what: str = "message") -> str:
         return _encode_sorted(json.loads(dumps(value, what=what, max_bytes=None)))
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: to Python, so would be 1 and true."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
 def dumps_all(values: Sequence[Any], *, max_bytes: int | None = DEFAULT_MAX_BYTES) -> list[str]:
     """Serialize many messages: checked together, and one by one only where something is wrong."""
     try:

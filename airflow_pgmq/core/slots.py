@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import islice, takewhile
@@ -38,12 +38,26 @@ class Due:
     #: Slots that the catch-up or overlap policy leaves out, as far as they were counted.
     dropped: int = 0
 
+    @property
+    def looked_at(self) -> int:
+        """How many slots were computed, which is what it cost."""
+        return len(self.slots) + self.dropped
 
-def due(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, window: Window) -> Due:
+
+def due(
+    job: PeriodicJob,
+    watermark: datetime,
+    next_slot: datetime | None,
+    window: Window,
+    opened: Sequence[datetime] = (),
+) -> Due:
     """Slots in (watermark, horizon] that the job's policies let through, and the first slot after.
 
     Missed slots are found from the newest back: after a long outage most of them are left out, and a tick
     must not go through them all inside its transaction.
+
+    :param opened: slots up to the horizon whose messages were taken back, or lost with their queue. Those
+        that the job still has are sent whatever its policy says of missed ones, up to `catch_up_max_age`
     """
     horizon = min(window.now, window.horizon) if job.overlap == "skip" else window.horizon
     known = max(watermark, next_slot - _TICK) if next_slot else watermark
@@ -55,19 +69,37 @@ def due(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, windo
             following = slot
             break
         slots.append(slot)
-    missed: list[datetime] = []
+    late: list[datetime] = []
     dropped = 0
+    again, too_old = _opened(job, opened, window)
     if overdue > known:
         allowed = _allowed(job, late=sum(slot <= window.now for slot in slots))
         age = min(overdue - known, overdue - (window.now - job.catch_up_max_age))
         if allowed and age > timedelta(0):
-            missed = before(job, overdue, allowed, age)
-        dropped = _count(job, known, missed[0] - _TICK if missed else overdue)
-    slots = missed + slots
+            late = before(job, overdue, allowed, age)
+        until = late[0] - _TICK if late else overdue
+        dropped = max(0, _count(job, known, until) - sum(known < slot <= until for slot in again + too_old))
+    dropped += len(too_old)
+    slots = sorted({*again, *late, *slots}) if again else late + slots
     if job.overlap == "skip" and len(slots) > 1:
         dropped += len(slots) - 1
         slots = [slots[-1]]
     return Due(slots, max(horizon, watermark), following, dropped)
+
+
+def missed(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, now: datetime) -> int:
+    """How many slots passed unsent, as far as they are counted."""
+    known = max(watermark, next_slot - _TICK) if next_slot else watermark
+    return _count(job, known, now)
+
+
+def _opened(
+    job: PeriodicJob, opened: Sequence[datetime], window: Window
+) -> tuple[list[datetime], list[datetime]]:
+    """Of the slots that are to be sent again and that the job still has: those to send, and the too old."""
+    still = [slot for slot in opened if has(job, slot)]
+    oldest = window.now - job.catch_up_max_age
+    return [slot for slot in still if slot > oldest], [slot for slot in still if slot <= oldest]
 
 
 def _allowed(job: PeriodicJob, late: int) -> int:

@@ -301,7 +301,7 @@ WITH mark AS MATERIALIZED (
     INSERT INTO airflow_pgmq.slots AS taken
         (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
     SELECT %(namespace)s, name, slot, %(queue_name)s, incarnation, msg_id, vt, %(now)s,
-           greatest(slot, %(now)s) + %(window)s::interval
+           greatest(vt, %(now)s) + %(window)s::interval
     FROM fresh ORDER BY name, slot
     ON CONFLICT (namespace, name, slot) DO UPDATE
         SET queue_name = excluded.queue_name, incarnation = excluded.incarnation, msg_id = excluded.msg_id,
@@ -809,9 +809,9 @@ DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
         AND NOT EXISTS (
             SELECT FROM airflow_pgmq.periodic_jobs AS job
             WHERE job.namespace = old.namespace AND job.name = old.name AND job.overlap_skip
-                AND old.slot = (
+                AND old.slot >= (
                     SELECT max(slot) FROM airflow_pgmq.slots AS sent
-                    WHERE sent.namespace = old.namespace AND sent.name = old.name
+                    WHERE sent.namespace = old.namespace AND sent.name = old.name AND slot <= statement_timestamp()
                 )
         )
     FOR UPDATE SKIP LOCKED
@@ -820,6 +820,9 @@ DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
 -- open_namespace --
 -- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns. It is
 -- known only if a tick went through, and if nobody but ticks wrote the row: a restore is no tick.
+WITH before AS (
+    SELECT known AND xmin <> written_by AS restored FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s
+)
 INSERT INTO airflow_pgmq.namespaces AS ns
     (namespace, owner, version, horizon, ticked_at, version_ticked_at, opened_at, code, written_by)
 SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, clock.now, %(code)s,
@@ -831,14 +834,14 @@ ON CONFLICT (namespace) DO UPDATE
 SET opened_at = clock_timestamp(), went_back = coalesce(clock_timestamp() < ns.opened_at, false), code = excluded.code,
     written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
 RETURNING ns.went_back, ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
-          ns.incarnation,
+          ns.incarnation, coalesce((SELECT restored FROM before), false) AS restored,
           (SELECT coalesce(max(incarnation), 0) FROM airflow_pgmq.queues) AS newest_incarnation,
           clock_timestamp() AS now;
 
 -- lock_namespace --
 -- Wait for a tick that is running; no row if the namespace is unknown. The clock is read after the wait.
 WITH locked AS MATERIALIZED (
-    SELECT ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.known
+    SELECT ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.known AND ns.xmin = ns.written_by AS known
     FROM airflow_pgmq.namespaces AS ns WHERE namespace = %(namespace)s FOR UPDATE
 )
 SELECT locked.*, clock_timestamp() AS now FROM locked
@@ -859,7 +862,8 @@ WHERE namespace = %(namespace)s;
 -- that was paused since, only its next slot still tells how far it was.
 WITH jobs AS (
     UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
-    WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond') > %(horizon)s
+    WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond')
+        > CASE WHEN overlap_skip THEN %(now)s::timestamptz ELSE %(horizon)s END
 )
 UPDATE airflow_pgmq.namespaces SET horizon = %(now)s
 WHERE namespace = %(namespace)s;
@@ -875,10 +879,21 @@ WITH lost AS (
 UPDATE airflow_pgmq.namespaces SET incarnation = %(newest)s
 WHERE namespace = %(namespace)s;
 
--- lost_slots --
--- Slots whose message was lost; the order is that of their index.
-SELECT name, slot FROM airflow_pgmq.slots
-WHERE namespace = %(namespace)s AND msg_id IS NULL ORDER BY name, slot LIMIT %(limit)s;
+-- awaited_from --
+-- Queues that exist, and from which slots are to become visible.
+SELECT DISTINCT sent.queue_name FROM airflow_pgmq.slots AS sent
+JOIN pgmq.meta ON meta.queue_name = sent.queue_name
+WHERE sent.namespace = %(namespace)s AND sent.msg_id IS NOT NULL AND sent.visible_at > %(now)s;
+
+-- doubt_slots --
+-- What is not in the queue although it is said to wait there is to be sent again.
+UPDATE airflow_pgmq.slots AS slot SET msg_id = NULL
+WHERE slot.namespace = %(namespace)s AND slot.queue_name = %(queue_name)s AND slot.visible_at > %(now)s
+    AND NOT EXISTS (
+        SELECT FROM {table} AS waiting
+        WHERE waiting.msg_id = slot.msg_id AND waiting.headers ->> 'dedup_key' = slot.namespace || '/' || slot.name || '/'
+            || to_char(slot.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    );
 
 -- free_slots --
 -- Slots of which no message was sent after all.
@@ -904,18 +919,40 @@ SELECT name, definition FROM airflow_pgmq.periodic_jobs
 WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
 
 -- due_jobs --
--- Jobs with a slot up to the horizon, those longest due first. Overlap-free jobs look no further than now,
--- and at their newest message, which may still be queued.
+-- Jobs with a slot up to the horizon, those longest due first, and jobs with slots that are to be sent again.
+-- Overlap-free jobs look no further than now, and at their newest message, which may still be queued.
+WITH opened AS MATERIALIZED (
+    SELECT open.name, array_agg(open.slot ORDER BY open.slot) AS slots,
+           bool_or(known.incarnation IS DISTINCT FROM open.incarnation) AS lost
+    FROM airflow_pgmq.slots AS open
+    JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = open.namespace AND job.name = open.name
+    LEFT JOIN airflow_pgmq.queues AS known ON known.queue_name = open.queue_name
+    WHERE open.namespace = %(namespace)s AND open.msg_id IS NULL AND NOT job.paused
+        AND open.slot <= CASE WHEN job.overlap_skip THEN %(now)s::timestamptz ELSE %(horizon)s END
+        AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
+    GROUP BY open.name
+), due AS (
+    SELECT job.name, job.watermark, job.next_slot, job.overlap_skip
+    FROM airflow_pgmq.periodic_jobs AS job
+    WHERE job.namespace = %(namespace)s AND NOT job.paused AND job.next_slot <= %(horizon)s
+        AND (NOT job.overlap_skip OR job.next_slot <= %(now)s)
+        AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
+    ORDER BY job.next_slot, job.name LIMIT %(limit)s
+), wanted AS (
+    SELECT * FROM due
+    UNION
+    SELECT job.name, job.watermark, job.next_slot, job.overlap_skip
+    FROM opened JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = %(namespace)s AND job.name = opened.name
+)
 SELECT job.name, job.watermark, job.next_slot, last.queue_name AS last_queue, last.msg_id AS last_msg_id,
-       last.slot AS last_slot
-FROM airflow_pgmq.periodic_jobs AS job
+       last.slot AS last_slot, coalesce(opened.slots, '{{}}') AS opened, coalesce(opened.lost, false) AS lost
+FROM wanted AS job
+LEFT JOIN opened USING (name)
 LEFT JOIN LATERAL (
+    -- Where the clock went back, later ones were sent before.
     SELECT queue_name, msg_id, slot FROM airflow_pgmq.slots
-    WHERE namespace = %(namespace)s AND name = job.name ORDER BY slot DESC LIMIT 1
+    WHERE namespace = %(namespace)s AND name = job.name AND slot <= %(now)s ORDER BY slot DESC LIMIT 1
 ) AS last ON job.overlap_skip
-WHERE job.namespace = %(namespace)s AND NOT job.paused AND job.next_slot <= %(horizon)s
-    AND (NOT job.overlap_skip OR job.next_slot <= %(now)s)
-    AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
 ORDER BY job.next_slot, job.name LIMIT %(limit)s;
 
 -- upsert_jobs --
@@ -950,11 +987,18 @@ FROM unnest(%(names)b::text[], %(watermarks)b::timestamptz[], %(next_slots)b::ti
 WHERE job.namespace = %(namespace)s AND job.name = done.name;
 
 -- remove_jobs --
--- Forget jobs that left the code.
+-- Forget jobs that left the code, and what was to be sent again.
+WITH freed AS (
+    DELETE FROM airflow_pgmq.slots
+    WHERE namespace = %(namespace)s AND msg_id IS NULL AND name = ANY (%(names)s::text[])
+)
 DELETE FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
 
 -- remove_namespace --
--- Forget a namespace with all its jobs.
+-- Forget a namespace with all its jobs, and what was to be sent again.
+WITH freed AS (
+    DELETE FROM airflow_pgmq.slots WHERE namespace = %(namespace)s AND msg_id IS NULL
+)
 DELETE FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s;
 
 -- sent_to --
@@ -969,8 +1013,8 @@ CROSS JOIN LATERAL (
 WHERE EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = sent.queue_name);
 
 -- withdraw --
--- Take back messages of jobs that nobody could have seen yet, and free their slots. A row that a reader
--- holds is left to it, its slot stays taken.
+-- Take back messages of jobs that nobody could have seen yet; their slots are free, or open: to be sent again.
+-- A row that a reader holds is left to it, its slot stays taken.
 WITH pending AS MATERIALIZED (
     SELECT sent.name, sent.slot, sent.msg_id, sent.place,
            %(namespace)s || '/' || sent.name || '/'
@@ -993,7 +1037,9 @@ WITH pending AS MATERIALIZED (
 ), removed AS (
     DELETE FROM {table} WHERE msg_id = ANY (ARRAY(SELECT msg_id FROM unseen))
 ), freed AS (
-    DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(SELECT place FROM unseen))
+    DELETE FROM airflow_pgmq.slots WHERE NOT %(again)s AND ctid = ANY (ARRAY(SELECT place FROM unseen))
+), opened AS (
+    UPDATE airflow_pgmq.slots SET msg_id = NULL WHERE %(again)s AND ctid = ANY (ARRAY(SELECT place FROM unseen))
 )
 SELECT name, count(*) AS withdrawn, min(slot) AS first_slot FROM unseen GROUP BY name;
 
@@ -1017,15 +1063,18 @@ FROM {archive} WHERE archived_at >= %(since)s AND headers ->> 'dedup_key' = ANY 
 
 -- adopt_slots --
 -- Note as sent what a queue carried although this schema did not know of it.
-INSERT INTO airflow_pgmq.slots
+INSERT INTO airflow_pgmq.slots AS own
     (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
 SELECT %(namespace)s, i.name, i.slot, %(queue_name)s, mark.incarnation, i.msg_id, i.visible_at, i.first_at,
-       greatest(i.slot, %(now)s) + %(window)s::interval
+       greatest(i.visible_at, %(now)s) + %(window)s::interval
 FROM unnest(%(names)b::text[], %(slots)b::timestamptz[], %(instants)b::timestamptz[], %(msg_ids)b::bigint[],
             %(first_ats)b::timestamptz[]) AS i (name, slot, visible_at, msg_id, first_at)
 CROSS JOIN airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text) AS mark
 ORDER BY i.name, i.slot
-ON CONFLICT DO NOTHING;
+ON CONFLICT (namespace, name, slot) DO UPDATE
+SET queue_name = excluded.queue_name, incarnation = excluded.incarnation, msg_id = excluded.msg_id,
+    visible_at = excluded.visible_at, first_at = excluded.first_at, expires_at = excluded.expires_at
+WHERE own.msg_id IS NULL;
 
 -- still_queued --
 -- Which of the jobs' last messages are still in the queue.

@@ -58,13 +58,15 @@ def note_lost(namespace: str, newest: int) -> Statement[None]:
     return Statement("note_lost", {"namespace": namespace, "newest": newest})
 
 
-def lost_slots(namespace: str, limit: int) -> Statement[list[Row]]:
-    """Slots that are to be sent again."""
-    return Statement("lost_slots", {"namespace": namespace, "limit": limit}, decode=list)
+def doubt(namespace: str, now: datetime) -> Flow[None]:
+    """Look whether the messages that are said to wait are there, in whatever queue; the others are lost."""
+    params = {"namespace": namespace, "now": now}
+    for queue_name in (yield Statement("awaited_from", params, decode=column("queue_name"))):
+        yield on_queue("doubt_slots", queue_name, namespace=namespace, now=now)
 
 
 def free_slots(namespace: str, freed: Sequence[tuple[str, datetime]]) -> Statement[None]:
-    """Forget slots that were to be sent again, but of which nothing is sent."""
+    """Forget those of these slots that were to be sent again, but of which nothing was sent."""
     return Statement("free_slots", {"namespace": namespace, **_columns(freed)})
 
 
@@ -203,7 +205,7 @@ def adopt(
     now: datetime,
     window: timedelta,
 ) -> Flow[None]:
-    """Note as sent those slots whose messages the queue carries, or its archive since some instant."""
+    """Note as sent those slots whose messages this queue carries, or its archive since some instant."""
     by_key = {item.key: item for item in items}
     yield from incarnations.settle(queue_name)
     found: dict[str, Row] = {}
@@ -234,18 +236,20 @@ def adopt(
 
 
 def withdraw(
-    namespace: str, job_names: Sequence[str], *, after: datetime, now: datetime
+    namespace: str, job_names: Sequence[str], *, after: datetime, now: datetime, again: bool = False
 ) -> Flow[dict[str, tuple[int, datetime]]]:
     """Take back unseen messages of these jobs for slots after some instant, from whatever queue.
 
     By job, how many that were and the first slot that is open again.
+
+    :param again: the slots are to be sent again by the next round
     """
     found: dict[str, tuple[int, datetime]] = {}
     if not job_names:
         return found
     params = {"namespace": namespace, "names": list(job_names), "after": after}
     for queue_name in sorted((yield Statement("sent_to", params, decode=column("queue_name")))):
-        for row in (yield on_queue("withdraw", queue_name, list, **params, now=now)):
+        for row in (yield on_queue("withdraw", queue_name, list, **params, now=now, again=again)):
             count, first_slot = found.get(row["name"], (0, row["first_slot"]))
             found[row["name"]] = (count + row["withdrawn"], min(first_slot, row["first_slot"]))
     return found

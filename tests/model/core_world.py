@@ -59,6 +59,8 @@ class CoreWorld:
         self.sent: dict[tuple[str, datetime], int] = {}
         self.messages: dict[int, Outgoing] = {}
         self.ids = 0
+        #: Slots that deploys took back and that are to be sent again.
+        self.opened: set[tuple[str, datetime]] = set()
 
     def run(self) -> None:
         """Tell the story; raises Wrong at the first step after which something is not as promised."""
@@ -135,6 +137,7 @@ class CoreWorld:
         for name in change.removed:
             counts.withdrawn += len(self._take_back(name, self.now - jobs.MAX_JITTER))
             del self.states[name]
+            self.opened = {(of, slot) for of, slot in self.opened if of != name}
         for job in change.added:
             self.states[job.name] = State(job, self.now, self.now)
         if version >= self.version or rollback:
@@ -149,7 +152,8 @@ class CoreWorld:
     def _turn_back(self, horizon: datetime) -> None:
         if self.horizon > horizon:
             for name, state in self.states.items():
-                if max(state.watermark, (state.next_slot or state.watermark) - EARLIER) > horizon:
+                furthest = self.now if state.job.overlap == "skip" else horizon
+                if max(state.watermark, (state.next_slot or state.watermark) - EARLIER) > furthest:
                     self.states[name] = replace(state, watermark=self.now, next_slot=self.now)
             self.horizon = self.now
 
@@ -164,9 +168,10 @@ class CoreWorld:
             self.states[job.name] = replace(self.states[job.name], job=job)
             return
         if state.paused:
-            due = slots.due(old, state.watermark, state.next_slot, self._window(self.now))
-            counts.dropped += due.dropped + len(due.slots)
-        counts.withdrawn += len(self._take_back(job.name, self.now))
+            counts.dropped += slots.missed(old, state.watermark, state.next_slot, self.now)
+        taken_back = self._take_back(job.name, self.now)
+        counts.withdrawn += len(taken_back)
+        self.opened |= {(job.name, slot) for slot in taken_back}
         self.states[job.name] = State(job, self.now, self.now, state.paused)
 
     def _window(self, horizon: datetime) -> slots.Window:
@@ -174,13 +179,14 @@ class CoreWorld:
 
     def _advance(self, name: str, horizon: datetime, counts: Counts) -> None:
         state = self.states[name]
-        if state.paused or state.next_slot is None or state.next_slot > horizon:
+        furthest = self.now if state.job.overlap == "skip" else horizon
+        opened = sorted(slot for of, slot in self.opened if of == name and slot <= furthest)
+        if state.paused or not (opened or (state.next_slot is not None and state.next_slot <= furthest)):
             return
-        if state.job.overlap == "skip" and state.next_slot > self.now:
-            return
-        due = slots.due(state.job, state.watermark, state.next_slot, self._window(horizon))
+        self.opened -= {(name, slot) for slot in opened}
+        due = slots.due(state.job, state.watermark, state.next_slot, self._window(horizon), opened)
         wanted = due.slots
-        newest = max((slot for of, slot in self.sent if of == name), default=None)
+        newest = max((slot for of, slot in self.sent if of == name and slot <= self.now), default=None)
         if state.job.overlap == "skip" and newest is not None and self.sent[name, newest] in self.messages:
             counts.dropped += len(wanted)
             wanted = []

@@ -39,7 +39,7 @@ class Oracle:
     new: list[Message] = field(default_factory=list)
     #: Queues that were made again, which no tick has noticed, and what they had not shown.
     reborn: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
-    #: Slots whose messages went with their queue.
+    #: Slots whose messages were taken back by a deploy, or went with their queue.
     again: set[tuple[str, datetime]] = field(default_factory=set)
     #: Up to where complete ticks have looked.
     horizon: datetime | None = None
@@ -57,7 +57,6 @@ class Oracle:
         """Deploy what changed, then send what is due."""
         counts = Counts()
         outdated = self.deploy(code, now, counts, rollback=rollback)
-        self.send_again(outdated, now, counts)
         for name in sorted(self.jobs):
             if name not in outdated:
                 self.send_due(name, now, counts, ahead=self.look_ahead)
@@ -95,6 +94,7 @@ class Oracle:
         for name in self.jobs.keys() - code.keys():
             counts.withdrawn += len(self._take_back(name, now))
             del self.jobs[name]
+            self.again = {(of, slot) for of, slot in self.again if of != name}
         for name, definition in code.items():
             if name not in same | older:
                 self._define(definition, now, counts)
@@ -106,7 +106,8 @@ class Oracle:
             return
         self.horizon = now
         for name, job in self.jobs.items():
-            if job.watermark > now + self.look_ahead:
+            # Where messages must not overlap, no tick looks ahead at all.
+            if job.watermark > (now if job.definition.overlap == "skip" else now + self.look_ahead):
                 self._change(name, watermark=now)
 
     def _define(self, definition: Definition, now: datetime, counts: Counts) -> None:
@@ -125,7 +126,9 @@ class Oracle:
             counts.dropped += sum((name, slot) not in self.taken for slot in missed)
             counts.dropped_at_most += len(missed)
         if old is not None:
-            counts.withdrawn += len(self._take_back(name, now, after=now))
+            taken_back = self._take_back(name, now, after=now)
+            counts.withdrawn += len(taken_back)
+            self.again |= {(name, slot) for slot in taken_back}
         self.jobs[name] = Job(definition, now, old is not None and old.paused)
 
     def send_due(self, name: str, now: datetime, counts: Counts, *, ahead: timedelta) -> None:
@@ -137,8 +140,14 @@ class Oracle:
         horizon = now if each.overlap == "skip" else now + ahead
         slots = between(each.schedule, job.watermark, horizon)
         chosen = [*_caught_up(each, slots, now, self.grace), *(slot for slot in slots if slot > now)]
+        # What was taken back, or lost with its queue, is sent again, whatever the job does with missed slots.
+        opened = {slot for of, slot in self.again if of == name and slot <= horizon}
+        self.again -= {(name, slot) for slot in opened}
+        opened = {slot for slot in opened if between(each.schedule, slot - SECOND, slot)}
+        slots = sorted({*slots, *opened})
+        chosen = sorted({*chosen, *(slot for slot in opened if slot > now - each.max_age)})
         if each.overlap == "skip":
-            chosen = [] if self._busy(name) else chosen[-1:]
+            chosen = [] if self._busy(name, now) else chosen[-1:]
         left_out = [slot for slot in slots if slot not in chosen]
         counts.dropped += sum((name, slot) not in self.taken for slot in left_out)
         counts.dropped_at_most += len(left_out)
@@ -162,9 +171,9 @@ class Oracle:
         self.taken[key] = Taken(definition.queue, visible_at)
         self.new.append(Message(definition, slot, visible_at))
 
-    def _busy(self, name: str) -> bool:
+    def _busy(self, name: str, now: datetime) -> bool:
         """Whether the message of the job's newest slot is still in its queue."""
-        slot = max((slot for of, slot in self.taken if of == name), default=None)
+        slot = max((slot for of, slot in self.taken if of == name and slot <= now), default=None)
         return slot is not None and self._find(name, slot) is not None
 
     def _find(self, name: str, slot: datetime) -> tuple[str, int] | None:
@@ -280,16 +289,6 @@ class Oracle:
             for slot in self.reborn.pop(queue, ()):
                 del self.taken[slot]
                 self.again.add(slot)
-
-    def send_again(self, outdated: set[str], now: datetime, counts: Counts) -> None:
-        """Send what went with its queue, if its job still has that slot, whatever it says of missed slots."""
-        for name, slot in sorted(self.again):
-            if name in self.jobs and name not in outdated:
-                each = self.jobs[name]
-                is_one = between(each.definition.schedule, slot - SECOND, slot)
-                if is_one and not each.paused:
-                    self._send(each.definition, slot, now, counts)
-        self.again.clear()
 
     def lose_schema(self) -> None:
         """Our schema is dropped: all that is known is what the queues hold."""

@@ -12,11 +12,13 @@ from tests.model.schedules import DAY, HOUR, MINUTE
 from tests.model.steps import (
     FIELDS,
     SCHEDULES,
+    Ack,
     Backfill,
     Cancel,
     Create,
     CutTick,
     Deploy,
+    Drop,
     Early,
     LoseSchema,
     Move,
@@ -97,6 +99,22 @@ STORIES = {
         *[Tick(), Move(5 * MINUTE)] * 5,
         Tick(),
     ),
+    # A message for tomorrow is no reason to leave today's out.
+    "the clock ahead and back, without overlap": story(
+        deploy(schedule=every(60), overlap="skip"),
+        Move(MINUTE),
+        Tick(),
+        *(Read("mail", 5, 60), Ack("mail", 0, "delete")),
+        Move(DAY),
+        Tick(),
+        Move(-DAY),
+        *[Move(MINUTE), Tick()] * 5,
+    ),
+    "the clock ahead by less than is looked ahead, without overlap": story(
+        deploy(schedule=every(60), overlap="skip"),
+        *(Move(9 * MINUTE), Tick(), Read("mail", 5, 60), Ack("mail", 0, "delete"), Move(-9 * MINUTE)),
+        *[Move(MINUTE), Tick(), Read("mail", 5, 60), Ack("mail", 0, "delete")] * 8,
+    ),
     "the clock back": story(Tick(), Move(-HOUR), Tick(), Move(5 * MINUTE), Tick()),
     "the clock back, and a pause": story(
         deploy(schedule=every(60)),
@@ -140,6 +158,18 @@ STORIES = {
     "a queue made again while paused": story(Tick(), Pause("a"), Create("mail"), Resume("a"), Tick()),
     "a queue made again that had shown messages": story(
         Tick(), Move(5 * MINUTE), Read("mail", 1, 60), Create("mail"), Tick()
+    ),
+    "a queue made again, and older code is first to see it": story(
+        deploy(version=1), Tick(1, rollback=False), Create("mail"), Tick(1, rollback=False), Tick()
+    ),
+    "a queue made again, then a pause": story(
+        Tick(), Create("mail"), Pause("a"), Tick(), Resume("a"), Tick(), Move(5 * MINUTE), Tick()
+    ),
+    "a queue that is missing while its job is paused": story(
+        deploy("b", queue="post"), Drop("mail"), Pause("a"), Create("mail"), Tick(), Resume("a"), Tick()
+    ),
+    "a queue made again, and nobody ticks for days": story(
+        deploy(schedule=every(60), catch_up="none"), Create("mail"), Move(3 * DAY), Tick()
     ),
     "our schema lost": story(Tick(), LoseSchema(), Tick()),
     "our schema lost, and messages were shown early": story(

@@ -411,9 +411,7 @@ def _halves(oracle: Oracle, code: Mapping[str, Definition], now: datetime) -> li
     except Refused:
         return [oracle]
     worlds = [oracle, deployed]
-    deployed = deployed.copy()
-    deployed.send_again(outdated, now, Counts())
-    parts = [deployed]
+    parts = [deployed.copy()]
     for name in sorted(deployed.jobs):
         if name not in outdated:
             more = []

@@ -223,8 +223,8 @@ def test_many_lost_slots_are_sent_again_in_rounds(database, client, monkeypatch)
     assert tick(*map(job, names)).run(client).sent in (50, 55)
 
 
-def test_a_paused_or_removed_job_sends_nothing_again(database, client):
-    """Of a paused job are left only messages that were released early; then their slots are free."""
+def test_a_removed_job_sends_nothing_again_and_a_paused_one_once_it_is_resumed(database, client):
+    """Of a paused job are left only messages that were released early."""
     tick(job("stays"), job("paused"), job("leaves")).run(client)
     execute(database, "UPDATE pgmq.q_mail SET read_ct = 1")
     client.run(lambda: control.pause(NAMESPACE, "paused"))
@@ -233,8 +233,12 @@ def test_a_paused_or_removed_job_sends_nothing_again(database, client):
     tick(job("stays"), job("paused")).run(client)
 
     assert {row["headers"]["job"] for row in queued(database)} == {"stays"}
-    left = execute(database, "SELECT name FROM airflow_pgmq.slots WHERE msg_id IS NULL")
-    assert left == []
+    left = execute(database, "SELECT DISTINCT name FROM airflow_pgmq.slots WHERE msg_id IS NULL")
+    assert left == [{"name": "paused"}]
+
+    client.run(lambda: control.resume(NAMESPACE, "paused"))
+    tick(job("stays"), job("paused")).run(client)
+    assert slots_in(database, "paused") == slots_in(database, "stays")
 
 
 def test_a_job_that_changes_at_the_same_time_sends_its_new_slots(database, client):

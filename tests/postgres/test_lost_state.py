@@ -8,10 +8,12 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from airflow_pgmq import control
 from airflow_pgmq.client import Client
-from airflow_pgmq.statements import reading
+from airflow_pgmq.statements import reading, sending
 from tests.fixtures.dumps import dump, restore
 from tests.fixtures.factories import (
+    NAMESPACE,
     client_of,
     execute,
     go_back,
@@ -182,6 +184,111 @@ def test_missed_slots_are_looked_up_in_the_archive(database, client):
     tick(one, look_ahead=0).run(renewed(database))
 
     assert set(sent(database).values()) == {1}
+
+
+def restored(database, old):
+    lose_schema(database)
+    restore(database, old)
+    return renewed(database)
+
+
+def test_a_backfill_before_the_first_tick_looks_into_the_queue(database, client):
+    tick(job(), look_ahead=2).run(client)
+    start = state(database)["watermark"]
+    old = dump(database, OURS)
+    tick(job(), look_ahead=6).run(client)
+
+    tick(job(), look_ahead=6).backfill(restored(database, old), start, start + timedelta(hours=6))
+
+    assert set(sent(database).values()) == {1}
+
+
+def test_what_was_taken_back_by_a_pause_since_is_sent(database, client):
+    tick(job()).run(client)
+    before = sent(database)
+    old = dump(database, OURS)
+    client.run(lambda: control.pause(NAMESPACE, "job"))
+    assert not sent(database)
+
+    tick(job()).run(restored(database, old))
+
+    assert sent(database) >= before
+    assert set(sent(database).values()) == {1}
+
+
+def test_what_a_deploy_took_back_since_is_sent_by_the_code_that_is_restored_too(database, client):
+    tick(job(), job("other")).run(client)
+    before = sent(database)
+    old = dump(database, OURS)
+    tick(job("other")).run(client)
+
+    tick(job(), job("other")).run(restored(database, old))
+
+    assert sent(database) >= before
+    assert set(sent(database).values()) == {2}
+
+
+def test_a_queue_that_was_changed_since_is_asked_too(database, client):
+    execute(database, "SELECT pgmq.create('post')")
+    tick(job()).run(client)
+    old = dump(database, OURS)
+    for _ in range(2):
+        tick(job(queue_name="post")).run(client)
+        go_back(database, hours=3)
+    tick(job(queue_name="post")).run(client)
+
+    tick(job(queue_name="post")).run(restored(database, old))
+
+    every = Counter(keys_in(database)) + Counter(keys_in(database, "post"))
+    assert set(every.values()) == {1}
+
+
+def test_what_was_sent_again_to_a_queue_that_was_made_again_is_found(database, client):
+    tick(job()).run(client)
+    old = dump(database, OURS)
+    execute(database, "SELECT pgmq.drop_queue('mail'); SELECT pgmq.create('mail')")
+    tick(job()).run(client)
+
+    tick(job()).run(restored(database, old))
+
+    assert set(sent(database).values()) == {1}
+
+
+def test_a_queue_that_was_restored_alone_is_asked_what_it_holds(database, client):
+    """Its sequence begins where the dump left it, so it counts as another one."""
+    tick(job()).run(client)
+    old = dump(database, "--table=pgmq.q_mail")
+    send(client, "later")
+    execute(database, "DROP TABLE pgmq.q_mail")
+    restore(database, old)
+
+    tick(job()).run(client)
+
+    assert set(sent(database).values()) == {1}
+
+
+def test_an_unlogged_queue_that_was_not_emptied_is_asked_what_it_holds(database, client):
+    execute(database, "SELECT pgmq.create_unlogged('light')")
+    tick(job(queue_name="light")).run(client)
+    old = dump(database, OURS, "--no-unlogged-table-data")
+
+    tick(job(queue_name="light")).run(restored(database, old))
+
+    assert set(Counter(keys_in(database, "light")).values()) == {1}
+
+
+def test_a_slot_that_was_cancelled_in_an_unlogged_queue_stays_so_after_a_crash(database, client):
+    execute(database, "SELECT pgmq.create_unlogged('light')")
+    tick(job(queue_name="light")).run(client)
+    cancelled = keys_in(database, "light")[3]
+    client.run(lambda: sending.cancel("light", [cancelled]))
+    # As a crash does.
+    execute(database, "TRUNCATE pgmq.q_light RESTART IDENTITY; TRUNCATE airflow_pgmq.queue_marks")
+
+    tick(job(queue_name="light")).run(client)
+
+    assert len(keys_in(database, "light")) in (9, 10)
+    assert cancelled not in keys_in(database, "light")
 
 
 # Whole databases.

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
+import psycopg
+import pytest
+
+from airflow_pgmq.client import Client
 from tests.fixtures.factories import (
     execute,
     go_back,
@@ -260,3 +264,45 @@ def test_deploy_of_ten_thousand_jobs(database, client):
 
     assert (summary.withdrawn, summary.sent) == (5_000, 0)
     assert len(queued(database)) == 5_000
+
+
+class Killed(Client):
+    """Dies after the check of the queues and the deploy."""
+
+    transactions = 0
+
+    def attempt(self, make, own):
+        if self.transactions == 2:
+            raise KeyboardInterrupt
+        self.transactions += 1
+        return super().attempt(make, own)
+
+
+def test_what_a_deploy_took_back_before_it_died_is_sent_whatever_the_policy(database, client):
+    one, other = (job(message=text, catch_up="none") for text in ("old", "new"))
+    tick(one, grace=0).run(client)
+    before = [at - timedelta(hours=3) for at in slots_in(database)]
+    with pytest.raises(KeyboardInterrupt):
+        tick(other, grace=0).run(Killed(lambda: psycopg.connect(database.dsn)))
+    assert queued(database) == []
+    go_back(database, hours=3)
+    execute(database, "UPDATE airflow_pgmq.slots SET slot = slot - interval '3 hours'")
+
+    summary = tick(other, grace=0).run(client)
+
+    assert set(before) <= set(slots_in(database))
+    assert (summary.dropped, summary.late) == (0, 3)
+
+
+def test_slots_of_a_job_that_jitter_holds_back_beyond_its_window_are_taken_back(database, client):
+    """The window of a slot begins when its message becomes visible."""
+    held = job("held", jitter=timedelta(days=1))
+    options = {"dedup_window": timedelta(hours=1), "look_ahead": 0}
+    tick(held, job("stays"), **options).run(client)
+    go_back(database, hours=20)
+    tick(held, job("stays"), **options).run(client)
+
+    assert tick(job("stays"), **options).run(client).withdrawn > 0
+
+    left = "SELECT FROM pgmq.q_mail WHERE headers ->> 'job' = 'held' AND vt > now()"
+    assert execute(database, left) == []

@@ -231,6 +231,15 @@ def test_a_fingerprint_changes_with_messages_and_slots(field):
     assert not GOOD.sends_as(json.loads(other.definition_json))
 
 
+@pytest.mark.parametrize(
+    ("message", "other"), [({"a": 1}, {"a": True}), ([0], [False]), ({"a": {"b": 0}}, {"a": {"b": None}})]
+)
+def test_a_value_that_python_takes_for_the_same_is_a_change(message, other):
+    one, another = replace(GOOD, message=message), replace(GOOD, message=other)
+    assert not one.sends_as(json.loads(another.definition_json))
+    assert one.sends_as(json.loads(one.definition_json))
+
+
 @pytest.mark.parametrize("field", POLICIES)
 def test_a_job_of_other_policies_sends_the_same(field):
     other = replace(GOOD, **{field: POLICIES[field]})

@@ -125,7 +125,7 @@ STATEMENTS = [
     periodic.deploy_namespace("reports", "dag.task", 1, "f"),
     periodic.turn_back("reports", TICK),
     periodic.note_lost("reports", 3),
-    periodic.lost_slots("reports", 10),
+    next(periodic.doubt("reports", NOON)),
     periodic.free_slots("reports", [("report", NOON)]),
     periodic.close_tick("reports", "dag.task", 0, TICK),
     periodic.clock(),
