@@ -124,8 +124,13 @@ class Tick:
         return counts
 
     def _check_queues(self) -> Flow[None]:
-        """See that the queues are there, and recognise those that were lost and made again."""
-        missing = yield from incarnations.recognise(job.queue_name for job in self.jobs)
+        """See that the queues are there, and recognise those that were lost and made again.
+
+        Those that jobs were sent to until now are recognised, too: a deploy may take them elsewhere.
+        """
+        stored = yield periodic.stored_queues(self.namespace)
+        wanted = {job.queue_name for job in self.jobs}
+        missing = wanted.intersection((yield from incarnations.recognise(wanted.union(stored))))
         if missing:
             raise InvalidJobs(
                 {

@@ -913,6 +913,10 @@ WHERE namespace = %(namespace)s;
 SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
 
+-- stored_queues --
+-- Where the jobs of a namespace send to.
+SELECT DISTINCT queue_name FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
+
 -- stored_definitions --
 -- How some of them were deployed.
 SELECT name, definition FROM airflow_pgmq.periodic_jobs

@@ -81,6 +81,11 @@ def stored_jobs(namespace: str) -> Statement[list[Stored]]:
     return Statement("stored_jobs", {"namespace": namespace}, decode=many(lambda row: Stored(**row)))
 
 
+def stored_queues(namespace: str) -> Statement[list[str]]:
+    """The queues that its jobs send to."""
+    return Statement("stored_queues", {"namespace": namespace}, decode=column("queue_name"))
+
+
 def stored_definitions(namespace: str, job_names: Sequence[str]) -> Statement[dict[str, Any]]:
     """How jobs were deployed, by name."""
     return Statement(

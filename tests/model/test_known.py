@@ -155,6 +155,9 @@ STORIES = {
         deploy(schedule=every(60), catch_up="none"), Create("mail"), Move(HOUR), Tick()
     ),
     "a queue made again and a deploy": story(Tick(), Create("mail"), deploy(queue="post")),
+    "the only queue of a job made again and a deploy": story(
+        deploy(queue="post"), Move(5 * MINUTE), Tick(), Create("post"), deploy(queue="mail")
+    ),
     "a queue made again while paused": story(Tick(), Pause("a"), Create("mail"), Resume("a"), Tick()),
     "a queue made again that had shown messages": story(
         Tick(), Move(5 * MINUTE), Read("mail", 1, 60), Create("mail"), Tick()

@@ -130,6 +130,7 @@ STATEMENTS = [
     periodic.close_tick("reports", "dag.task", 0, TICK),
     periodic.clock(),
     periodic.stored_jobs("reports"),
+    periodic.stored_queues("reports"),
     periodic.stored_definitions("reports", ["report"]),
     periodic.due_jobs("reports", TICK, limit=10),
     periodic.upsert_jobs("reports", [JOB], NOON),
