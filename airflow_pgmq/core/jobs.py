@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
@@ -329,6 +329,11 @@ class Deploy:
     removed: tuple[str, ...] = ()
     #: Jobs whose stored definition is newer than ours, or that only newer code knows: left alone.
     outdated: frozenset[str] = frozenset()
+
+    def leaving(self, held: Set[str]) -> Deploy:
+        """The same, but these jobs stay as they are."""
+        added = tuple(job for job in self.added if job.name not in held)
+        return replace(self, added=added, changed=tuple(job for job in self.changed if job.name not in held))
 
 
 def deploy(

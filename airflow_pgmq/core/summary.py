@@ -34,11 +34,16 @@ class Summary:
     outdated: int = 0
     #: `sent` and `duplicates`, each by queue.
     by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: Jobs of queues that are missing or do not take messages, and why; the others went on without them.
+    failed: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, more: Summary) -> None:
         """Add the counts of a round."""
         lateness = max(self.lateness, more.lateness)
         for each in fields(self):
+            if each.name == "failed":
+                self.failed |= more.failed
+                continue
             setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
         self.lateness = lateness
 
@@ -65,5 +70,5 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
         counts = asdict(replace(self, lateness=round(self.lateness, 3)))
-        del counts["by_queue"]
+        del counts["by_queue"], counts["failed"]
         return counts

@@ -11,7 +11,7 @@ from airflow_pgmq import settings
 from airflow_pgmq.core import intervals, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.errors import PgmqWarning
+from airflow_pgmq.errors import InvalidJobs, PgmqWarning
 from airflow_pgmq.links import PgmqJobsLink, PgmqMessagesLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
 
@@ -42,7 +42,8 @@ class PgmqPeriodicOperator(PgmqOperator):
     :param dedup_window: how long a sent slot is remembered, from the slot on; backfills further back than
         this would send again
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises InvalidJobs: something is wrong with jobs, each named; queues are checked before anything is sent
+    :raises InvalidJobs: something is wrong with jobs, each named; at a tick, after the others were sent:
+        queues that are missing or do not take messages
     :raises PgmqError: another task ticks the same namespace
     """
 
@@ -109,6 +110,8 @@ class PgmqPeriodicOperator(PgmqOperator):
         for (queue_name, what), count in summary.by_queue.items():
             metrics.sent(queue_name, **{what: count})
         self._report(tick.namespace, summary)
+        if summary.failed:
+            raise InvalidJobs(summary.failed)
         return summary.as_dict()
 
     def queues_written(self) -> Sequence[str]:

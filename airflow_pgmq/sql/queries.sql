@@ -903,7 +903,7 @@ WHERE freed.namespace = %(namespace)s AND freed.name = free.name AND freed.slot 
 -- close_tick --
 -- Everything up to the horizon is done.
 UPDATE airflow_pgmq.namespaces
-SET horizon = greatest(horizon, %(horizon)s), ticked_at = %(now)s, owner = %(owner)s, known = true,
+SET horizon = greatest(horizon, %(horizon)s), ticked_at = %(now)s, owner = %(owner)s, known = %(is_known)s,
     version_ticked_at = CASE WHEN %(version)s >= version THEN %(now)s ELSE version_ticked_at END,
     written_by = pg_current_xact_id()::xid
 WHERE namespace = %(namespace)s;
@@ -1052,9 +1052,11 @@ SELECT name, count(*) AS withdrawn, min(slot) AS first_slot FROM unseen GROUP BY
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
 FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
 
--- is_table --
--- Whether there is such a table.
-SELECT to_regclass(%(relation)s) IS NOT NULL AS found;
+-- has_headers --
+-- Whether there is such a table with headers: without them, it holds no message of ours.
+SELECT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass(%(relation)s) AND attname = 'headers' AND NOT attisdropped
+) AS found;
 
 -- is_readable --
 -- Whether there is such a table, and the role may read it.

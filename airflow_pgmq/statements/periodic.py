@@ -70,9 +70,14 @@ def free_slots(namespace: str, freed: Sequence[tuple[str, datetime]]) -> Stateme
     return Statement("free_slots", {"namespace": namespace, **_columns(freed)})
 
 
-def close_tick(namespace: str, owner: str, version: int, window: slots.Window) -> Statement[None]:
-    """Note that all is done up to the horizon, and by which version."""
-    params = {"namespace": namespace, "owner": owner, "version": version}
+def close_tick(
+    namespace: str, owner: str, version: int, window: slots.Window, *, is_known: bool
+) -> Statement[None]:
+    """Note that all is done up to the horizon, and by which version.
+
+    :param is_known: whether all that was ever sent is known now
+    """
+    params = {"namespace": namespace, "owner": owner, "version": version, "is_known": is_known}
     return Statement("close_tick", {**params, "now": window.now, "horizon": window.horizon})
 
 
@@ -215,14 +220,13 @@ def adopt(
     yield from incarnations.settle(queue_name)
     found: dict[str, Row] = {}
     archive = names.table(queue_name, "a")
-    if (yield Statement("is_table", {"relation": names.quoted(*archive)}, decode=scalar("found"))):
+    if (yield _has_headers(archive)):
         params = {"keys": list(by_key), "since": since, "now": now}
         archived = yield Statement("carried_by_archive", params, {"archive": archive}, list, queue_name)
         found |= {row["key"]: row for row in archived}
-    found |= {
-        row["key"]: row
-        for row in (yield on_queue("carried_by_queue", queue_name, list, keys=list(by_key), now=now))
-    }
+    if (yield _has_headers(names.table(queue_name))):
+        carried_by = yield on_queue("carried_by_queue", queue_name, list, keys=list(by_key), now=now)
+        found |= {row["key"]: row for row in carried_by}
     if found:
         carried = [(by_key[key], row) for key, row in found.items()]
         yield on_queue(
@@ -238,6 +242,10 @@ def adopt(
             now=now,
             window=window,
         )
+
+
+def _has_headers(table: tuple[str, str]) -> Statement[bool]:
+    return Statement("has_headers", {"relation": names.quoted(*table)}, decode=scalar("found"))
 
 
 def withdraw(

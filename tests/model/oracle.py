@@ -64,8 +64,9 @@ class Oracle:
         return counts
 
     def close(self, code: Mapping[str, Definition], now: datetime) -> None:
-        """A tick is complete: from now on our schema is trusted."""
-        self.lost.clear()
+        """A tick is complete: from now on our schema is trusted, unless a queue could not be asked."""
+        if all(each.queue in self.queues for each in code.values()):
+            self.lost.clear()
         self.horizon = max(self.horizon or now, now + self.look_ahead)
         if _version(code) >= (self.version or 0):
             self.version_ticked_at = now
@@ -73,9 +74,8 @@ class Oracle:
     def deploy(
         self, code: Mapping[str, Definition], now: datetime, counts: Counts, *, rollback: bool
     ) -> set[str]:
-        """Bring the jobs in line with the code; which of them are left to newer code."""
-        if any(each.queue not in self.queues for each in code.values()):
-            raise Refused("a queue is missing")
+        """Bring the jobs in line with the code; which are left to newer code, or to their queue's return."""
+        held = {name for name, each in code.items() if each.queue not in self.queues}
         version = _version(code)
         if self.version is None or self.version_ticked_at is None:
             self.version, self.version_ticked_at = version, now
@@ -87,7 +87,7 @@ class Oracle:
         self._turn_back(now)
         same = {name for name, job in self.jobs.items() if job.definition == code.get(name)}
         if version < self.version and not rollback:
-            return (code.keys() | self.jobs.keys()) - same
+            return ((code.keys() | self.jobs.keys()) - same) | held
         self.version = version
         older = {n for n in code if n in self.jobs and code[n].version < self.jobs[n].definition.version}
         older = set() if rollback else older - same
@@ -96,9 +96,9 @@ class Oracle:
             del self.jobs[name]
             self.again = {(of, slot) for of, slot in self.again if of != name}
         for name, definition in code.items():
-            if name not in same | older:
+            if name not in same | older | held:
                 self._define(definition, now, counts)
-        return older
+        return older | held
 
     def _turn_back(self, now: datetime) -> None:
         """Where the clock went back, what lies further ahead than a tick looks is open again."""

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from airflow_pgmq import sender, ticker
+from airflow_pgmq import rounds, sender
 from airflow_pgmq.client import Client
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.limits import Limits
@@ -54,7 +54,7 @@ def send_shuffled(dsn: str, seed: int, count: int, options: dict[str, Any]) -> C
 
 def run_ticks(dsn: str, ticks: Sequence[Tick], started: Any = None) -> int:
     """Tick after tick, in rounds of a few jobs; how many messages that sent. Says when it begins."""
-    ticker.JOBS_PER_ROUND = 10
+    rounds.JOBS = 10
     client = client_of(dsn)
     if started is not None:
         started.send(None)

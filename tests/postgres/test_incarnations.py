@@ -215,7 +215,7 @@ def test_other_queues_are_left_alone(database, client):
 
 
 def test_many_lost_slots_are_sent_again_in_rounds(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.ticker.SLOTS_PER_ROUND", 7)
+    monkeypatch.setattr("airflow_pgmq.rounds.SLOTS", 7)
     names = [f"job{n}" for n in range(5)]
     tick(*map(job, names)).run(client)
     made_again(database)

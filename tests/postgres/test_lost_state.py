@@ -95,7 +95,7 @@ def test_the_queue_is_asked_only_once(database, client):
 
 
 def test_a_tick_that_ended_early_does_not_make_it_known(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.ticker.JOBS_PER_ROUND", 1)
+    monkeypatch.setattr("airflow_pgmq.rounds.JOBS", 1)
     both = tick(job("a"), job("b"))
     both.run(client)
     lose_schema(database)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
 import pytest
@@ -165,8 +165,8 @@ def test_job_that_ended_has_no_next_slot(database, client):
 
 
 def test_many_jobs_and_slots_are_sent_in_rounds(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.ticker.JOBS_PER_ROUND", 7)
-    monkeypatch.setattr("airflow_pgmq.ticker.SLOTS_PER_ROUND", 30)
+    monkeypatch.setattr("airflow_pgmq.rounds.JOBS", 7)
+    monkeypatch.setattr("airflow_pgmq.rounds.SLOTS", 30)
     jobs = [job(f"job{n}") for n in range(23)]
 
     summary = tick(*jobs).run(client)
@@ -224,14 +224,71 @@ def test_expired_ledger_rows_are_pruned(database, client):
     assert [row["dedup_key"] for row in left] == ["new"]
 
 
-def test_missing_queues_are_reported_for_all_jobs_before_anything_is_sent(database, client):
-    with pytest.raises(InvalidJobs) as failure:
-        tick(job(), job("lost", queue_name="nowhere"), job("gone", queue_name="away")).run(client)
+def test_jobs_of_missing_queues_are_named_and_the_others_sent(database, client):
+    jobs = job(), job("lost", queue_name="nowhere"), job("gone", queue_name="away")
 
-    assert failure.value.problems.keys() == {"lost", "gone"}
-    assert "'nowhere' does not exist" in failure.value.problems["lost"][0]
+    for sent in (10, 0):
+        summary = tick(*jobs).run(client)
+        assert summary.failed.keys() == {"lost", "gone"}
+        assert "'nowhere' does not exist" in summary.failed["lost"][0]
+        assert summary.sent - sent in (0, 1)
+
+    execute(database, "SELECT pgmq.create('nowhere'), pgmq.create('away')")
+    summary = tick(*jobs).run(client)
+    assert summary.failed == {}
+    assert len(slots_in(database, "lost", "nowhere")) == len(slots_in(database, "gone", "away")) == 10
+
+
+def test_a_job_whose_queue_is_lost_catches_up_when_it_is_there_again(database, client):
+    execute(database, "SELECT pgmq.create('post')")
+    both = job(), job("letter", queue_name="post")
+    tick(*both).run(client)
+    execute(database, "SELECT pgmq.drop_queue('post')")
+    go_back(database, hours=3)
+
+    assert tick(*both).run(client).failed.keys() == {"letter"}
+
+    execute(database, "SELECT pgmq.create('post')")
+    assert tick(*both).run(client).failed == {}
+    # What was visible before the queue was dropped counts as delivered.
+    assert slots_in(database, "letter", "post") == slots_in(database)
+
+
+def test_a_backfill_sends_nothing_where_a_queue_is_missing(database, client):
+    now = datetime.now(timezone.utc)
+    with pytest.raises(InvalidJobs, match="lost: queue 'nowhere' does not exist"):
+        tick(job(), job("lost", queue_name="nowhere")).backfill(client, now - timedelta(hours=3), now)
+
     assert queued(database) == []
-    assert execute(database, "SELECT namespace FROM airflow_pgmq.namespaces") == []
+
+
+REFUSE = (
+    "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {} END $$",
+    "CREATE TRIGGER refuse BEFORE INSERT ON pgmq.q_post FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+)
+#: What makes a queue refuse or swallow messages.
+DAMAGES = {
+    "no headers": ["ALTER TABLE pgmq.q_post DROP COLUMN headers"],
+    "a view": ["ALTER TABLE pgmq.q_post RENAME TO other", "CREATE VIEW pgmq.q_post AS SELECT 1 AS msg_id"],
+    "a trigger that refuses": [REFUSE[0].format("RAISE 'no';"), REFUSE[1]],
+    "a trigger that swallows": [REFUSE[0].format("RETURN NULL;"), REFUSE[1]],
+    "another unique index": ["CREATE UNIQUE INDEX ON pgmq.q_post ((headers ->> 'job'))"],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_queue_that_takes_no_messages_holds_up_its_own_jobs_only(database, client, damage):
+    execute(database, "SELECT pgmq.create('post')")
+    for statement in DAMAGES[damage]:
+        execute(database, statement)
+    jobs = job("before"), job("letter", queue_name="post"), job("later")
+
+    for _ in range(2):
+        summary = tick(*jobs).run(client)
+        assert summary.failed.keys() == {"letter"}
+        assert "queue 'post' does not take its messages" in summary.failed["letter"][0]
+
+    assert len(slots_in(database, "before")) == len(slots_in(database, "later")) == 10
 
 
 def test_schema_is_made_by_the_first_tick(database, client):

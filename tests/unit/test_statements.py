@@ -127,7 +127,7 @@ STATEMENTS = [
     periodic.note_lost("reports", 3),
     next(periodic.doubt("reports", NOON)),
     periodic.free_slots("reports", [("report", NOON)]),
-    periodic.close_tick("reports", "dag.task", 0, TICK),
+    periodic.close_tick("reports", "dag.task", 0, TICK, is_known=True),
     periodic.clock(),
     periodic.stored_jobs("reports"),
     periodic.stored_queues("reports"),
@@ -791,9 +791,13 @@ def test_what_a_queue_or_its_archive_carries_is_adopted(archive):
     flow = periodic.adopt("reports", "mail", items, since=EARLIER, now=NOON, window=WINDOW)
     asked = [carried] if archive else []
     known = [{**MARK, "settled": True}]
-    played = Played(flow, ADMITTED, [], known, [{"found": archive}], *asked, [], *([[]] if archive else []))
+    there: Rows = [{"found": True}]
+    adopted: list[Rows] = [[]] if archive else []
+    played = Played(flow, ADMITTED, [], known, [{"found": archive}], *asked, there, [], *adopted)
     assert played.names[4:] == (
-        ["carried_by_archive", "carried_by_queue", "adopt_slots"] if archive else ["carried_by_queue"]
+        ["carried_by_archive", "has_headers", "carried_by_queue", "adopt_slots"]
+        if archive
+        else ["has_headers", "carried_by_queue"]
     )
     if archive:
         assert played.ran[-1].params["slots"] == [items[1].slot]
