@@ -18,7 +18,7 @@ def pause(namespace: str, name: str) -> Flow[int]:
     now, _ = yield from _locked(namespace, name)
     withdrawn = yield from periodic.withdraw(namespace, [name], after=now - jobs.MAX_JITTER, now=now)
     count, first_slot = withdrawn.get(name, (0, None))
-    yield periodic.pause(namespace, name, first_slot, now)
+    yield periodic.pause(namespace, name, first_slot)
     return count
 
 

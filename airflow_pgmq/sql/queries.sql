@@ -1094,10 +1094,10 @@ SELECT definition, queue_name, paused, watermark, next_slot
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- pause_job --
--- Stop a job; its slots from now on are open again, and those before now that jitter held back.
+-- Stop a job; slots whose messages were taken back are open again.
 UPDATE airflow_pgmq.periodic_jobs
 SET paused = true, next_slot = least(next_slot, %(first_slot)s::timestamptz),
-    watermark = least(watermark, %(now)s, %(first_slot)s::timestamptz - interval '1 microsecond')
+    watermark = least(watermark, %(first_slot)s::timestamptz - interval '1 microsecond')
 WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- resume_job --

@@ -280,10 +280,9 @@ def definition(namespace: str, name: str) -> Statement[Row | None]:
     return Statement("job_definition", {"namespace": namespace, "name": name}, decode=first)
 
 
-def pause(namespace: str, name: str, first_slot: datetime | None, now: datetime) -> Statement[None]:
+def pause(namespace: str, name: str, first_slot: datetime | None) -> Statement[None]:
     """Mark the job as paused; `first_slot` is the first one that was withdrawn."""
-    params = {"namespace": namespace, "name": name, "first_slot": first_slot, "now": now}
-    return Statement("pause_job", params)
+    return Statement("pause_job", {"namespace": namespace, "name": name, "first_slot": first_slot})
 
 
 def resume(namespace: str, name: str) -> Statement[None]:

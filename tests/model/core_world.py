@@ -109,7 +109,7 @@ class CoreWorld:
             return
         withdrawn = self._take_back(step.name, self.now - jobs.MAX_JITTER)
         state = self.states[step.name]
-        back = min(self.now, *(slot - EARLIER for slot in withdrawn), state.watermark)
+        back = min([state.watermark, *(slot - EARLIER for slot in withdrawn)])
         following = min((slot for slot in (*withdrawn, state.next_slot) if slot), default=None)
         self.states[step.name] = replace(state, watermark=back, next_slot=following, paused=True)
         self._same(Counts(withdrawn=len(withdrawn)), Counts(withdrawn=promised))

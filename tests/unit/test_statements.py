@@ -143,7 +143,7 @@ STATEMENTS = [
     periodic.remove_namespace("reports"),
     periodic.still_queued("mail", {1: "k"}),
     periodic.definition("reports", "report"),
-    periodic.pause("reports", "report", None, NOON),
+    periodic.pause("reports", "report", None),
     periodic.resume("reports", "report"),
     periodic.list_jobs(None),
 ]
