@@ -217,10 +217,12 @@ class Tick:
         """Let old definitions finish, take back what new ones send otherwise, and begin those."""
         now = stored["now"]
         definitions: dict[str, Any] = {}
+        opened: set[str] = set()
         if change.changed:
             names = [job.name for job in change.changed]
             definitions = yield periodic.stored_definitions(self.namespace, names)
-        old = self._unfinished(known, definitions, now)
+            opened = set((yield periodic.opened_jobs(self.namespace, now)))
+        old = self._unfinished(known, definitions, opened, now)
         window = slots.Window(now, until or now, self.grace)
         if (yield from self._finish(counts, known, old, window, stored)):
             return _Behind(window.horizon)
@@ -255,13 +257,13 @@ class Tick:
             yield from periodic.doubt(self.namespace, window.now)
 
     def _unfinished(
-        self, known: Mapping[str, Stored], definitions: Mapping[str, Any], now: datetime
+        self, known: Mapping[str, Stored], definitions: Mapping[str, Any], opened: set[str], now: datetime
     ) -> dict[str, PeriodicJob]:
-        """Jobs as they were deployed, of which something is due."""
+        """Jobs as they were deployed, of which something is due, or was and is to be sent again."""
         late = {
             name: jobs.stored_job(name, definition, self.by_name[name])
             for name, definition in definitions.items()
-            if (at := known[name].next_slot) is not None and at <= now
+            if name in opened or ((at := known[name].next_slot) is not None and at <= now)
         }
         return {name: job for name, job in late.items() if job is not None}
 

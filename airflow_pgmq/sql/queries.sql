@@ -895,6 +895,11 @@ WHERE slot.namespace = %(namespace)s AND slot.queue_name = %(queue_name)s AND sl
             || to_char(slot.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
     );
 
+-- opened_jobs --
+-- Jobs with slots that are to be sent again.
+SELECT DISTINCT name FROM airflow_pgmq.slots
+WHERE namespace = %(namespace)s AND msg_id IS NULL AND slot <= %(until)s;
+
 -- free_slots --
 -- Slots of which no message was sent after all.
 DELETE FROM airflow_pgmq.slots AS freed USING unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS free (name, slot)

@@ -65,6 +65,12 @@ def doubt(namespace: str, now: datetime) -> Flow[None]:
         yield on_queue("doubt_slots", queue_name, namespace=namespace, now=now)
 
 
+def opened_jobs(namespace: str, until: datetime) -> Statement[list[str]]:
+    """Jobs with slots up to some instant that are to be sent again."""
+    params = {"namespace": namespace, "until": until}
+    return Statement("opened_jobs", params, decode=column("name"))
+
+
 def free_slots(namespace: str, freed: Sequence[tuple[str, datetime]]) -> Statement[None]:
     """Forget those of these slots that were to be sent again, but of which nothing was sent."""
     return Statement("free_slots", {"namespace": namespace, **_columns(freed)})

@@ -158,6 +158,9 @@ STORIES = {
     "the only queue of a job made again and a deploy": story(
         deploy(queue="post"), Move(5 * MINUTE), Tick(), Create("post"), deploy(queue="mail")
     ),
+    "a queue made again, and a deploy once its slots are past": story(
+        Tick(), Create("mail"), Move(5 * MINUTE), deploy(payload=ANOTHER)
+    ),
     "a queue made again while paused": story(Tick(), Pause("a"), Create("mail"), Resume("a"), Tick()),
     "a queue made again that had shown messages": story(
         Tick(), Move(5 * MINUTE), Read("mail", 1, 60), Create("mail"), Tick()

@@ -126,6 +126,7 @@ STATEMENTS = [
     periodic.turn_back("reports", TICK),
     periodic.note_lost("reports", 3),
     next(periodic.doubt("reports", NOON)),
+    periodic.opened_jobs("reports", NOON),
     periodic.free_slots("reports", [("report", NOON)]),
     periodic.close_tick("reports", "dag.task", 0, TICK, is_known=True),
     periodic.clock(),
