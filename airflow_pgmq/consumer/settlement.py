@@ -109,9 +109,9 @@ class Settlement:
 
     def drop_lost(self, messages: Sequence[Message]) -> list[Message]:
         """Those that are still ours, as far as the heartbeat knows."""
-        lost = [message for message in messages if message.msg_id in self.heartbeat.lost]
+        lost = [message for message in messages if message.fence in self.heartbeat.lost]
         self.finish(lost, [], "acked")
-        return [message for message in messages if message.msg_id not in self.heartbeat.lost]
+        return [message for message in messages if message.fence not in self.heartbeat.lost]
 
     def release(self, messages: Sequence[Message]) -> None:
         """Give messages back at once; those that nobody has tried do not lose a try by it."""

@@ -13,6 +13,9 @@ from airflow_pgmq.errors import InvalidMessage
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
 
+#: What a message must still be to be ours: id, `read_ct` and `enqueued_at`; None: whatever it is.
+Fence: TypeAlias = "tuple[int, int | None, datetime | None]"
+
 #: The header that counts the reads whose readers gave the message back untried. `read_ct` never goes down: an
 #: old reader's fence would match again.
 UNTRIED = "untried"
@@ -46,6 +49,11 @@ class Message:
             # PGMQ lets other clients store any JSON there.
             headers if isinstance(headers, Mapping) else {},
         )
+
+    @property
+    def fence(self) -> Fence:
+        """Which reading of which message this is: another one is somebody else's."""
+        return self.msg_id, self.read_ct, self.enqueued_at
 
     @property
     def tries(self) -> int:
@@ -189,9 +197,9 @@ def fences(messages: Reference | Iterable[Reference]) -> Fences:
     return Fences([one[0] for one in each], [one[1] for one in each], [one[2] for one in each])
 
 
-def _fence(message: Reference) -> tuple[int, int | None, datetime | None]:
+def _fence(message: Reference) -> Fence:
     if isinstance(message, Message):
-        return message.msg_id, message.read_ct, message.enqueued_at
+        return message.fence
     if isinstance(message, Mapping):
         return int(message["msg_id"]), message.get("read_ct"), _instant(message.get("enqueued_at"))
     return int(message), None, None

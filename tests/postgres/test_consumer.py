@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import count
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from airflow_pgmq.client import Client
 from airflow_pgmq.consumer import Consumer
+from airflow_pgmq.consumer.heartbeat import Heartbeat
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
 from airflow_pgmq.messages import Message, Outcome
@@ -420,7 +423,7 @@ def test_the_heartbeat_leaves_to_others_what_is_theirs(client: Client, database:
     def work(messages: list[Message], conn: Any) -> None:
         seen.extend(payloads(messages))
         stolen.extend(steal(client))
-        assert wait_for(lambda: working._held.heartbeat.lost == {1, 2})
+        assert wait_for(lambda: {each[0] for each in working._held.heartbeat.lost} == {1, 2})
 
     working = consumer(client, visibility_timeout=1, batch_size=2, max_batches=1)
     assert counts(working.drain(work)) == {"read": 2, "lost": 2, "batches": 1}
@@ -429,6 +432,40 @@ def test_the_heartbeat_leaves_to_others_what_is_theirs(client: Client, database:
     assert [(row["read_ct"], row["vt"]) for row in queued(database)] == [
         (each.read_ct, each.vt) for each in stolen
     ]
+
+
+def test_a_message_that_was_lost_and_is_read_again_is_ours_again(client: Client, database: Database) -> None:
+    send(client, "slow", "next")
+    seen: list[Any] = []
+
+    def work(messages: list[Message], conn: Any) -> None:
+        seen.extend((message.message, message.read_ct) for message in messages)
+        if seen == [("slow", 1)]:
+            (first, _) = steal(client)
+            assert wait_for(lambda: working._held.heartbeat.lost)
+            client.run(lambda: consuming.release_each(QUEUE, [first], [0], [True]))
+
+    working = consumer(client, visibility_timeout=1, max_reads=3)
+    assert counts(working.drain(work)) == {"read": 2, "acked": 1, "lost": 1, "batches": 2}
+    assert seen == [("slow", 1), ("slow", 3)]
+
+
+def test_a_beat_speaks_of_what_was_held_when_it_began(client: Client, database: Database) -> None:
+    send(client, "a", "b")
+    (old,) = read(client, 1)
+    with Heartbeat(client, QUEUE, 60, logging.getLogger()) as heartbeat:
+        heartbeat.hold([old])
+        (other,) = read(client, 1)
+
+        def run(make: Any) -> list[int]:
+            new = replace(old, read_ct=2)
+            heartbeat.hold([new, other])
+            return []
+
+        heartbeat._line.run = run  # type: ignore[assignment, method-assign]
+        heartbeat._beat()
+        assert heartbeat.lost == set()
+        assert sorted(heartbeat._held) == [1, 2]
 
 
 def test_the_heartbeat_survives_its_connection(client: Client, database: Database) -> None:
