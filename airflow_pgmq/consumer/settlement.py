@@ -38,6 +38,9 @@ class Settlement:
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.
         self.tried: set[int] = set()
+        #: Why the acks of the last transactional work were refused: they were lost, or the role may not ack. The
+        #: work may raise errors of the same kinds, about other queues.
+        self.refusal: MessageLost | PermissionDenied | None = None
 
     def take(self, messages: Sequence[Message]) -> None:
         """These were read just now."""
@@ -74,7 +77,11 @@ class Settlement:
         self._prepare_for(decided)
         self.heartbeat.let_go([message for message, _ in decided])
         work = consuming.settle(self.policy, decided)
-        self._raise_lost(decided, settle_work(work, conn, self.client.limits))
+        try:
+            self._raise_lost(decided, settle_work(work, conn, self.client.limits))
+        except (MessageLost, PermissionDenied) as exc:
+            self.refusal = exc
+            raise
 
     def settle_within(self, decided: Sequence[Decided], conn: Connection) -> None:
         """The same inside a caller's transaction."""

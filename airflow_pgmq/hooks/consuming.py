@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_pgmq import metrics
 from airflow_pgmq.client import Connection
+from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.consumer import Consumer, Line
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, whole_seconds
@@ -69,7 +70,7 @@ class ConsumingVerbs(ConnectionBase):
             max_backoff=max_backoff,
             ack=ack,
         )
-        consumer = Consumer(self.client, policy, together=True)
+        consumer = Consumer(self.client, policy, together=True, skip_on=(AirflowSkipException,))
         try:
             with consumer.batch(conn) as messages:
                 yield messages

@@ -266,13 +266,16 @@ def test_outcomes_of_a_batch(client: Client, database: Database) -> None:
 
 
 @pytest.mark.parametrize("wrong", [1, "done", True, ["ack"], {99: "ack"}])
-def test_what_is_no_outcome_ends_the_drain_and_gives_everything_back(
+def test_what_is_no_outcome_ends_the_drain_and_is_a_failure(
     client: Client, database: Database, wrong: Any
 ) -> None:
-    send(client, "a", "b")
+    send(client, "a", "b", "c")
+    draining = consumer(client, together=True, batch_size=2)
     with pytest.raises(InvalidOutcome):
-        drain(client, lambda messages, conn: wrong, together=True, batch_size=2)
-    assert visible(database) == 2
+        draining.drain(lambda messages, conn: wrong)
+    assert counts(draining.summary) == {"read": 2, "retried": 2, "failed": 2, "batches": 1}
+    # What is behind them is next.
+    assert visible(database) == 1
 
 
 def visible(database: Database) -> int:
@@ -559,6 +562,35 @@ def test_a_block_that_is_interrupted_gives_back_at_once(client: Client, database
     with pytest.raises(KeyboardInterrupt), consumer(client, together=True).batch():
         raise KeyboardInterrupt
     assert visible(database) == 1
+
+
+def test_a_block_that_skips_burns_no_try(client: Client, database: Database) -> None:
+    send(client, "a")
+    policy = Policy(queue_name=QUEUE)
+    with (
+        pytest.raises(Skip),
+        Consumer(client, policy, together=True, skip_on=(Skip,)).batch(),
+    ):
+        raise Skip
+    assert [row["headers"]["untried"] for row in queued(database)] == [1]
+    assert visible(database) == 1
+
+
+class Skip(Exception):
+    pass
+
+
+def test_a_block_that_swallows_an_sql_error_has_failed(client: Client, database: Database) -> None:
+    send(client, "a")
+    for tried in (1, 2):
+        with database.connect() as conn, pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            with consumer(client, together=True, max_reads=2, backoff=0).batch(conn) as messages:
+                assert messages[0].tries == tried
+                with suppress(psycopg.Error):
+                    conn.execute("SELECT 1 / 0")
+            conn.rollback()
+    assert queued(database) == []
+    assert len(dead_letters(database)) == 1
 
 
 def test_a_block_in_the_callers_transaction(client: Client, database: Database, effects: Any) -> None:
