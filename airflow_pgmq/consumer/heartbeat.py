@@ -23,8 +23,8 @@ class Heartbeat:
     """Renews the visibility timeout of what is held, several times before it runs out.
 
     A message that somebody else has read meanwhile is fenced off: it is never renewed, and that reading of
-    it is in `lost`; read anew, it is ours again. A thread cannot beat while the whole process is frozen, or C code keeps the interpreter's lock;
-    then the timeout runs out, and the late ack is refused.
+    it is in `lost`; read anew, it is ours again. A thread cannot beat while the whole process is frozen, or
+    C code keeps the interpreter's lock; then the timeout runs out, and the late ack is refused.
     """
 
     def __init__(self, client: Client, queue_name: str, visibility_timeout: int, log: Log) -> None:

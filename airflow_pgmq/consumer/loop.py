@@ -17,7 +17,13 @@ from airflow_pgmq.core import outcomes
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
-from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, TransactionEnded
+from airflow_pgmq.errors import (
+    ArchiveRefused,
+    InvalidOutcome,
+    MessageLost,
+    PermissionDenied,
+    TransactionEnded,
+)
 
 #: Gets messages and, for transactional work, the connection; returns outcomes.
 Work = Callable[[list[Message], Connection | None], Any]
@@ -198,6 +204,9 @@ class Consumer:
                 return decided
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
+                    raise
+            except ArchiveRefused as exc:
+                if attempt == ATTEMPTS - 1 or not self._held.make_way(exc):
                     raise
             except OUTAGES:
                 if decided is None or not self._held.stands(decided):

@@ -11,8 +11,8 @@ from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided
-from airflow_pgmq.errors import MessageLost, PermissionDenied
-from airflow_pgmq.statements import Work, consuming
+from airflow_pgmq.errors import ArchiveRefused, MessageLost, PermissionDenied
+from airflow_pgmq.statements import Work, consuming, reading
 
 _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
 
@@ -38,8 +38,8 @@ class Settlement:
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.
         self.tried: set[int] = set()
-        #: Why the acks of the last transactional work were refused: they were lost, or the role may not ack. The
-        #: work may raise errors of the same kinds, about other queues.
+        #: Why the acks of transactional work were refused: they were lost, or the role may not ack. The work
+        #: may raise errors of the same kinds, about other queues.
         self.refusal: MessageLost | PermissionDenied | None = None
 
     def take(self, messages: Sequence[Message]) -> None:
@@ -92,6 +92,10 @@ class Settlement:
     def stands(self, decided: Sequence[Decided]) -> bool:
         """Whether the transaction of the work was committed, although nobody told."""
         return self.line.run(lambda again: consuming.stands(self.policy, decided))
+
+    def make_way(self, refused: ArchiveRefused) -> bool:
+        """Make way in the archive for what is to be acked; false if it has no such ids."""
+        return self.line.run(lambda again: reading.make_way(refused.queue_name, refused.msg_ids))
 
     def count(self, decided: Sequence[Decided], done: list[int]) -> list[int]:
         """Note what was settled; the ids that were not ours any more."""

@@ -360,8 +360,8 @@ SELECT EXISTS (
 -- an archive has one message of each id, so acks would fail. Where the role may.
 SELECT setval(%(sequence)s::regclass, highest)
 FROM (SELECT max(msg_id) AS highest FROM {archive}) AS archived
-WHERE highest > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0)
-    AND has_sequence_privilege(%(sequence)s, 'UPDATE');
+WHERE CASE WHEN has_sequence_privilege(%(sequence)s, 'UPDATE')
+           THEN highest > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0) END;
 
 -- keep_mark --
 -- From now on, this is the queue that the ledger and the slots speak of. Reborn when: at its new creation, or
@@ -609,6 +609,21 @@ SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
     WHERE <<is_ours>> FOR UPDATE OF held
 )) AS done (msg_id);
+
+-- make_way --
+-- Give archived messages whose ids the queue has again other ones, below zero, which no sequence gives: those of
+-- the queue can be archived then. How many there were.
+WITH moved AS (
+    UPDATE {archive} AS old SET msg_id = least((SELECT min(msg_id) FROM {archive}), 0) - twice.position
+    FROM (
+        SELECT msg_id, row_number() OVER () AS position
+        FROM {table} JOIN {archive} USING (msg_id)
+        WHERE %(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[])
+    ) AS twice
+    WHERE old.msg_id = twice.msg_id
+    RETURNING old.msg_id
+)
+SELECT count(*) AS moved FROM moved;
 
 -- delete --
 -- Delete messages that nobody else has read since.

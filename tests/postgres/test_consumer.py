@@ -583,11 +583,13 @@ class Skip(Exception):
 def test_a_block_that_swallows_an_sql_error_has_failed(client: Client, database: Database) -> None:
     send(client, "a")
     for tried in (1, 2):
-        with database.connect() as conn, pytest.raises(psycopg.errors.InFailedSqlTransaction):
-            with consumer(client, together=True, max_reads=2, backoff=0).batch(conn) as messages:
-                assert messages[0].tries == tried
-                with suppress(psycopg.Error):
-                    conn.execute("SELECT 1 / 0")
+        with database.connect() as conn:
+            block = consumer(client, together=True, max_reads=2, backoff=0).batch(conn)
+            assert block.__enter__()[0].tries == tried
+            with suppress(psycopg.Error):
+                conn.execute("SELECT 1 / 0")
+            with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+                block.__exit__(None, None, None)
             conn.rollback()
     assert queued(database) == []
     assert len(dead_letters(database)) == 1

@@ -148,9 +148,11 @@ def test_an_ack_that_is_not_allowed_is_no_failure_of_the_work(client: Client, da
     for transactional in (False, True):
         with pytest.raises(PermissionDenied):
             drain(client, lambda messages, conn: None, transactional=transactional)
-    with database.connect() as conn, pytest.raises(PermissionDenied):
-        with Consumer(client, Policy(queue_name=QUEUE), together=True).batch(conn):
-            pass
+    with database.connect() as conn:
+        block = Consumer(client, Policy(queue_name=QUEUE), together=True).batch(conn)
+        block.__enter__()
+        with pytest.raises(PermissionDenied):
+            block.__exit__(None, None, None)
         conn.rollback()
     assert standing(database) == [(3, 3)]
 
