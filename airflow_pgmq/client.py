@@ -231,7 +231,10 @@ class Client:
 
 
 def _set_up(conn: Connection) -> bool:
-    """Give a session of ours its settings, if that was not tried before; whether it has them."""
+    """Give a session of ours its settings, if that was not tried before; whether it has them.
+
+    The encoding may be another one since: a user's work ran in it.
+    """
     session = sessions.of(conn)
     assert session is not None
     if session.is_set is None:
@@ -239,7 +242,7 @@ def _set_up(conn: Connection) -> bool:
         with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
             is_set = execute(_settings(conn, session.limits), conn)
         sessions.keep(conn, session := sessions.Session(session.limits, is_set))
-    return bool(session.is_set)
+    return bool(session.is_set) and sessions.is_encoded(conn)
 
 
 def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
