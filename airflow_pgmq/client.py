@@ -27,6 +27,7 @@ from airflow_pgmq.driver.values import AsyncCursor, Cursor
 from airflow_pgmq.driver.work import begin_work as begin_work
 from airflow_pgmq.driver.work import end_work as end_work
 from airflow_pgmq.driver.work import ending, whole_work
+from airflow_pgmq.driver.work import keeps_snapshot as keeps_snapshot
 from airflow_pgmq.driver.work import work_transaction as work_transaction
 from airflow_pgmq.statements import Statement, Work, reading, schema
 from airflow_pgmq.statements.sessions import make_ours

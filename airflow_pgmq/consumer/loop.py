@@ -94,6 +94,8 @@ class Consumer:
                 pass
             messages = found or []
             is_whole = conn is not None and begin_work(conn)
+            if conn is not None and is_whole and messages:
+                self._held.come_within(messages, conn)
             self._held.begin(messages)
             try:
                 yield messages

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from airflow_pgmq.client import Client, Connection, settle_work
+from airflow_pgmq.client import Client, Connection, keeps_snapshot, settle_work
 from airflow_pgmq.consumer.heartbeat import Heartbeat, Log
 from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided
-from airflow_pgmq.errors import ArchiveRefused, MessageLost, PermissionDenied
+from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied
 from airflow_pgmq.statements import Work, consuming, reading
 
 _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
@@ -82,6 +82,23 @@ class Settlement:
         except (MessageLost, PermissionDenied) as exc:
             self.refusal = exc
             raise
+
+    def come_within(self, messages: Sequence[Message], conn: Connection) -> None:
+        """See that a caller's transaction can ack these.
+
+        One that keeps a snapshot can change no row that others have changed since, our own heartbeat neither.
+        """
+        if not keeps_snapshot(conn):
+            return
+        self.heartbeat.let_go(messages)
+        ids = [message.msg_id for message in messages]
+        seen = self.client.run(lambda: reading.by_id(self.policy.queue_name, ids), conn)
+        if {each.fence for each in seen} != {message.fence for message in messages}:
+            raise BrokenOff(
+                "The transaction keeps a snapshot that is older than the reading of these messages, so it could "
+                "not ack them, and nothing was worked on.",
+                "In REPEATABLE READ and SERIALIZABLE, begin with `consume`, before the first query.",
+            )
 
     def settle_within(self, decided: Sequence[Decided], conn: Connection) -> None:
         """The same inside a caller's transaction."""

@@ -9,10 +9,12 @@ from functools import lru_cache
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver import sessions
+from airflow_pgmq.driver.values import Cursor
 
 #: A savepoint that stands from the begin of the work to its end. If it is gone, so is the transaction.
 _WORK = "airflow_pgmq_work"
@@ -29,6 +31,14 @@ def begin_work(conn: sessions.Connection) -> bool:
         return False
     conn.execute(_SAVEPOINT, prepare=False)
     return True
+
+
+def keeps_snapshot(conn: sessions.Connection) -> bool:
+    """Whether a caller's transaction sees rows as they were at its first query, and can change no newer ones."""
+    with Cursor(conn, row_factory=tuple_row) as cursor:
+        # Unlike a SELECT, this is no first query.
+        found = cursor.execute("SHOW transaction_isolation", prepare=False).fetchone()
+    return found is not None and found[0] in ("repeatable read", "serializable")
 
 
 def end_work(conn: sessions.Connection) -> None:

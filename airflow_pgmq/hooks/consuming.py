@@ -55,7 +55,8 @@ class ConsumingVerbs(ConnectionBase):
         :param max_backoff: the most seconds
         :param ack: `archive` or `delete`
         :param conn: ack in this connection's transaction, next to what the block writes with it: both are
-            committed, or neither. Commit after the block
+            committed, or neither. Commit after the block. In REPEATABLE READ and SERIALIZABLE there is no
+            heartbeat, and the block comes before the first query
         :raises MessageLost: somebody else has read a message meanwhile; with `conn`, roll back
         """
         policy = Policy(

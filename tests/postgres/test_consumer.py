@@ -18,7 +18,7 @@ from airflow_pgmq.client import Client
 from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.consumer.heartbeat import Heartbeat
 from airflow_pgmq.core.consuming import Policy, Summary
-from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
+from airflow_pgmq.errors import BrokenOff, InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.statements import consuming, reading
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, read_committed, send
@@ -606,6 +606,39 @@ def test_a_block_in_the_callers_transaction(client: Client, database: Database, 
     with database.connect() as conn, consumer(client, together=True).batch(conn) as messages:
         store(messages, conn)
     assert effects() == archived(database) == ["a"]
+
+
+STRICT = [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE]
+
+
+@pytest.mark.parametrize("isolation", STRICT)
+def test_a_block_in_a_transaction_that_keeps_its_snapshot_can_ack(
+    client: Client, database: Database, effects: Any, isolation: Any
+) -> None:
+    send(client, "a")
+    with database.connect() as conn:
+        conn.isolation_level = isolation
+        with consumer(client, together=True, visibility_timeout=1).batch(conn) as messages:
+            store(messages, conn)
+            # Beats would have changed the row meanwhile.
+            execute(database, "SELECT pg_sleep(0.8)")
+    assert effects() == archived(database) == ["a"]
+
+
+@pytest.mark.parametrize("isolation", STRICT)
+def test_a_block_in_a_transaction_whose_snapshot_is_older_is_told_before_its_work(
+    client: Client, database: Database, isolation: Any
+) -> None:
+    send(client, "a")
+    with database.connect() as conn:
+        conn.isolation_level = isolation
+        conn.execute("SELECT count(*) FROM pgmq.q_mail")
+        block = consumer(client, together=True).batch(conn)
+        with pytest.raises(BrokenOff, match="before the first query"):
+            block.__enter__()
+        conn.rollback()
+    assert [row["headers"]["untried"] for row in queued(database)] == [1]
+    assert visible(database) == 1
 
 
 def test_a_block_that_was_overtaken_says_so(client: Client, database: Database, effects: Any) -> None:
