@@ -95,8 +95,8 @@ class Settlement:
         seen = self.client.run(lambda: reading.by_id(self.policy.queue_name, ids), conn)
         if {each.fence for each in seen} != {message.fence for message in messages}:
             raise BrokenOff(
-                "The transaction keeps a snapshot that is older than the reading of these messages, so it could "
-                "not ack them, and nothing was worked on.",
+                "The transaction keeps a snapshot from before these messages were read, so it could not ack "
+                "them, and nothing was worked on.",
                 "In REPEATABLE READ and SERIALIZABLE, begin with `consume`, before the first query.",
             )
 

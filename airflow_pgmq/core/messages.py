@@ -61,10 +61,7 @@ class Message:
 
         They are counted in the header `untried`. One that says more than there were is not believed.
         """
-        untried = self.headers.get(UNTRIED)
-        if not isinstance(untried, (int, float)) or isinstance(untried, bool):
-            return self.read_ct
-        return self.read_ct - int(untried) if 0 <= untried <= self.read_ct - 1 else self.read_ct
+        return self.read_ct - _untried(self.read_ct, self.headers)
 
     @property
     def expires_at(self) -> datetime | None:
@@ -195,6 +192,26 @@ def fences(messages: Reference | Iterable[Reference]) -> Fences:
     """
     each = [_fence(message) for message in references(messages)]
     return Fences([one[0] for one in each], [one[1] for one in each], [one[2] for one in each])
+
+
+def untried_again(message: Reference) -> int:
+    """What the header `untried` says when this read, too, gives the message back so; 0: one more than now.
+
+    The same however often that is said of one read: an answer may be lost, or a task run again. Of a bare id
+    nobody knows which read is meant.
+    """
+    if isinstance(message, Message):
+        return _untried(message.read_ct, message.headers) + 1
+    if isinstance(message, Mapping) and message.get("read_ct") is not None and "headers" in message:
+        return _untried(int(message["read_ct"]), message["headers"]) + 1
+    return 0
+
+
+def _untried(read_ct: int, headers: Any) -> int:
+    untried = headers.get(UNTRIED) if isinstance(headers, Mapping) else None
+    if not isinstance(untried, (int, float)) or isinstance(untried, bool):
+        return 0
+    return int(untried) if 0 <= untried <= read_ct - 1 else 0
 
 
 def _fence(message: Reference) -> Fence:

@@ -34,7 +34,7 @@ def begin_work(conn: sessions.Connection) -> bool:
 
 
 def keeps_snapshot(conn: sessions.Connection) -> bool:
-    """Whether a caller's transaction sees rows as they were at its first query, and can change no newer ones."""
+    """Whether a caller's transaction sees rows as they were at its first query, and changes no newer ones."""
     with Cursor(conn, row_factory=tuple_row) as cursor:
         # Unlike a SELECT, this is no first query.
         found = cursor.execute("SHOW transaction_isolation", prepare=False).fetchone()

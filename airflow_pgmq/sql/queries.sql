@@ -647,16 +647,17 @@ RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, ''
 
 -- release_each --
 -- Give back messages, each after a delay of its own, if nobody else has read them since. Of those that nobody
--- has tried, the header `untried` counts it. An earlier time than the timeout's is announced to waiters.
+-- has tried, the header `untried` counts it; its reader says how many there are then (0: one more), so that a read
+-- counts once. An earlier time than the timeout's is announced to waiters.
 UPDATE {table} AS held
 SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds)),
-    headers = CASE WHEN was.untried AND coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
+    headers = CASE WHEN was.untried IS NOT NULL AND coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
                    THEN coalesce(nullif(held.headers, 'null'), '{{}}') || jsonb_build_object(
-                       'untried', least(held.read_ct - <<tries>> + 1, held.read_ct))
+                       'untried', coalesce(nullif(was.untried, 0), least(held.read_ct - <<tries>> + 1, held.read_ct)))
                    ELSE held.headers END
 FROM (
     SELECT msg_id, held.vt, fence.seconds, fence.instant, fence.untried FROM {table} AS held
-    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::boolean[]))
+    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::integer[]))
          AS fence (msg_id, read_ct, enqueued_at, seconds, instant, untried) USING (msg_id)
     WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was

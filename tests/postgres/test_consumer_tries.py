@@ -198,6 +198,20 @@ def test_headers_are_kept_and_made_where_there_are_none(
     assert row["headers"] == {**(json.loads(headers or "{}") or {}), "untried": 1}
 
 
+@pytest.mark.parametrize("carry", [list, lambda messages: [message.as_dict() for message in messages]])
+def test_a_read_that_is_given_back_twice_counts_once(client: Client, database: Database, carry: Any) -> None:
+    send(client, "a")
+    give_back(client, untried=False)
+    for untried in (1, 2):
+        held = carry(read(client))
+        for _ in range(3):
+            assert client.run(lambda held=held: consuming.release_each(QUEUE, held, [0], [True])) == [1]
+        assert standing(database) == [(untried + 1, untried)]
+    # Of a bare id, nobody knows which read is meant.
+    client.run(lambda: consuming.release_each(QUEUE, [1], [0], [True]))
+    assert standing(database) == [(3, 3)]
+
+
 def test_what_cannot_carry_a_number_is_left_as_it_is(client: Client, database: Database) -> None:
     execute(database, "INSERT INTO pgmq.q_mail (vt, message, headers) VALUES (now(), '1', '[1]')")
     give_back(client)
