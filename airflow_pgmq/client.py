@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -26,8 +27,9 @@ from airflow_pgmq.driver.values import AsyncCursor, Cursor
 from airflow_pgmq.driver.work import begin_work as begin_work
 from airflow_pgmq.driver.work import end_work as end_work
 from airflow_pgmq.driver.work import ending, whole_work
+from airflow_pgmq.driver.work import keeps_snapshot as keeps_snapshot
 from airflow_pgmq.driver.work import work_transaction as work_transaction
-from airflow_pgmq.statements import Statement, Work, schema
+from airflow_pgmq.statements import Statement, Work, reading, schema
 from airflow_pgmq.statements.sessions import make_ours
 
 T = TypeVar("T")
@@ -162,8 +164,12 @@ class Client:
                 return self.attempt(make, own)
         if self.begins(conn):
             return self.attempt(make, conn)
-        with _asked_again(conn), translated(None, conn), sessions.joined(conn):
-            return drive(make(), conn)
+        try:
+            return _join(make, conn)
+        except errors.ArchiveRefused as exc:
+            if not _join(partial(reading.make_way, exc.queue_name, exc.msg_ids), conn):
+                raise
+            return _join(make, conn)
 
     def begins(self, conn: Connection) -> bool:
         """Whether a transaction of our own would begin there; what is set in it ends with it."""
@@ -184,12 +190,19 @@ class Client:
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
                     raise
+            except errors.ArchiveRefused as exc:
+                if attempt == ATTEMPTS - 1 or not self.make_way(exc, conn):
+                    raise
             except (DriverError, errors.LimitReached) as exc:
                 if attempt == ATTEMPTS - 1 or not transaction.is_undone or not self._reconnect(own, exc):
                     raise
             # Not a wait for an event: racers that lost together must not come back together.
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
+
+    def make_way(self, refused: errors.ArchiveRefused, own: Connection) -> bool:
+        """Make way in an archive that has the ids of messages already; false if that was not the reason."""
+        return self.attempt(lambda: reading.make_way(refused.queue_name, refused.msg_ids), own)
 
     def _reconnect(self, own: Connection, exc: Exception) -> bool:
         """Let another connection serve in the place of one that we lent and that is lost."""
@@ -219,7 +232,10 @@ class Client:
 
 
 def _set_up(conn: Connection) -> bool:
-    """Give a session of ours its settings, if that was not tried before; whether it has them."""
+    """Give a session of ours its settings, if that was not tried before; whether it has them.
+
+    The encoding may be another one since: a user's work ran in it.
+    """
     session = sessions.of(conn)
     assert session is not None
     if session.is_set is None:
@@ -227,7 +243,7 @@ def _set_up(conn: Connection) -> bool:
         with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
             is_set = execute(_settings(conn, session.limits), conn)
         sessions.keep(conn, session := sessions.Session(session.limits, is_set))
-    return bool(session.is_set)
+    return bool(session.is_set) and sessions.is_encoded(conn)
 
 
 def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
@@ -250,6 +266,12 @@ def _asked_again(conn: Connection) -> Iterator[None]:
         with suppress(errors.PgmqError, psycopg.Error):
             found = execute(INSTALLED, conn)
         raise what_is_missing(exc, found) from exc.__cause__
+
+
+def _join(make: Callable[[], Work[T]], conn: Connection) -> T:
+    """Run inside a caller's transaction."""
+    with _asked_again(conn), translated(None, conn), sessions.joined(conn):
+        return drive(make(), conn)
 
 
 def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
@@ -322,6 +344,10 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
             raise what_is_missing(exc, found) from exc.__cause__
         except RETRYABLE:
             if attempt == ATTEMPTS - 1 or not (callable(work) or isinstance(work, Statement)):
+                raise
+        except errors.ArchiveRefused as exc:
+            again = partial(reading.make_way, exc.queue_name, exc.msg_ids)
+            if attempt == ATTEMPTS - 1 or not isinstance(work, Statement) or not await arun(again, conn):
                 raise
         await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
     raise AssertionError("unreachable")

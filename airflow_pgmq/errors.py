@@ -22,6 +22,7 @@ PgmqError
 ├── FeatureMissing       this PGMQ is older than what was asked of it
 ├── GuardMissing         the unique index behind `dedup_scope="queued"` is missing or cannot be made
 ├── PermissionDenied     the role lacks a right
+├── ArchiveRefused       the archive has a message of that id, or a unique index of its own, so an ack failed
 ├── LostRace             another transaction took a key at the same moment; the sender runs again by itself
 └── JobNotFound          no periodic job of that name in the namespace
 
@@ -247,6 +248,19 @@ def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
             "Do less at once, or raise the limit in Airflow's configuration.",
         )
     return None
+
+
+class ArchiveRefused(PgmqError):
+    """A unique index of the archive refused messages; where it is the ids', way is made by itself."""
+
+    def __init__(self, queue_name: str, msg_ids: Sequence[int] | None, index: str, text: str) -> None:
+        self.queue_name = queue_name
+        #: Which ones the statement was about; None: it did not know their ids.
+        self.msg_ids = msg_ids
+        super().__init__(
+            f"The unique index {index!r} on the archive of queue {queue_name!r} refused a message ({text}), "
+            "so nothing was archived. Drop the index, or ack with delete."
+        )
 
 
 class LostRace(PgmqError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from types import TracebackType
 from typing import Any, TypeAlias
 
 from airflow_pgmq.client import Client
 from airflow_pgmq.consumer.line import Line
-from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.messages import Fence, Message
 from airflow_pgmq.statements import reading
 
 #: A `logging.Logger`, or Airflow's logger of a task, which is none.
@@ -22,21 +22,23 @@ BEATS = 4
 class Heartbeat:
     """Renews the visibility timeout of what is held, several times before it runs out.
 
-    A message that somebody else has read meanwhile is fenced off: it is never renewed, and is
-    in `lost`. A thread cannot beat while the whole process is frozen, or C code keeps the interpreter's lock;
-    then the timeout runs out, and the late ack is refused.
+    A message that somebody else has read meanwhile is fenced off: it is never renewed, and that reading of
+    it is in `lost`; read anew, it is ours again. A thread cannot beat while the whole process is frozen, or
+    C code keeps the interpreter's lock; then the timeout runs out, and the late ack is refused.
     """
 
     def __init__(self, client: Client, queue_name: str, visibility_timeout: int, log: Log) -> None:
         self.queue_name = queue_name
         self.visibility_timeout = visibility_timeout
-        self.lost: set[int] = set()
+        self.lost: set[Fence] = set()
         # No patience: the next beat is its next attempt.
         self._line = Line(client, patience=0)
         self._log = log
         self._held: dict[int, Message] = {}
         # Held during a beat, so that an ack never meets the beat of its own message: they could deadlock.
         self._beating = threading.Lock()
+        # Two threads replace `_held` by what they make of it.
+        self._changing = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pgmq-heartbeat", daemon=True)
 
@@ -53,14 +55,16 @@ class Heartbeat:
 
     def hold(self, messages: Iterable[Message]) -> None:
         """Renew these from now on, next to those that are held."""
-        self._held = {**self._held, **{message.msg_id: message for message in messages}}
+        with self._changing:
+            ours = {message.msg_id: message for message in messages if message.fence not in self.lost}
+            self._held = {**self._held, **ours}
 
     def let_go(self, messages: Sequence[Message]) -> None:
         """Renew these no more: when this returns, no beat of theirs is on its way."""
         quiet = self._beating.acquire(timeout=self._interval)
         try:
-            gone = {message.msg_id for message in messages}
-            self._held = {msg_id: each for msg_id, each in self._held.items() if msg_id not in gone}
+            with self._changing:
+                self._forget({message.msg_id for message in messages})
         finally:
             if quiet:
                 self._beating.release()
@@ -94,8 +98,13 @@ class Heartbeat:
         ours = self._line.run(
             lambda again: reading.set_vt(self.queue_name, messages, self.visibility_timeout)
         )
-        lost = held.keys() - set(ours)
+        with self._changing:
+            # What was let go of or read anew during the beat is not what this beat speaks of.
+            lost = {each for each in held.keys() - set(ours) if self._held.get(each) is held[each]}
+            self.lost |= {held[each].fence for each in lost}
+            self._forget(lost)
         if lost:
             self._log.warning("Queue %s: somebody else has read %s meanwhile", self.queue_name, sorted(lost))
-            self.lost |= lost
-            self._held = {msg_id: each for msg_id, each in self._held.items() if msg_id not in lost}
+
+    def _forget(self, gone: Set[int]) -> None:
+        self._held = {msg_id: each for msg_id, each in self._held.items() if msg_id not in gone}

@@ -17,7 +17,13 @@ from airflow_pgmq.core import outcomes
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
-from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, TransactionEnded
+from airflow_pgmq.errors import (
+    ArchiveRefused,
+    InvalidOutcome,
+    MessageLost,
+    PermissionDenied,
+    TransactionEnded,
+)
 
 #: Gets messages and, for transactional work, the connection; returns outcomes.
 Work = Callable[[list[Message], Connection | None], Any]
@@ -50,14 +56,8 @@ class Consumer:
         self.together = together
         #: Exceptions of the work that end the drain instead of failing a message, which has been tried.
         self.stop_on = stop_on
-        #: Those that say nothing of the message: it is given back untried. An ack that the role may not do is
-        #: one: the work would be done again and again, and buried in the end.
-        self.skip_on: tuple[type[BaseException], ...] = (
-            *skip_on,
-            InvalidOutcome,
-            PermissionDenied,
-            TransactionEnded,
-        )
+        #: Those that say nothing of the message: it is given back untried.
+        self.skip_on = skip_on
         self.log = log or logging.getLogger(__name__)
         self.summary = Summary()
         self._clock = clock
@@ -94,22 +94,33 @@ class Consumer:
                 pass
             messages = found or []
             is_whole = conn is not None and begin_work(conn)
+            if conn is not None and is_whole and messages:
+                self._held.come_within(messages, conn)
             self._held.begin(messages)
             try:
                 yield messages
+                if conn is not None and is_whole:
+                    # A transaction that an error of the block has aborted, or that is over, is its failure.
+                    end_work(conn)
+            except self.skip_on:
+                self._held.tried.clear()
+                raise
             except Exception as exc:
                 self._held.settle(self._failed(messages, exc))
                 raise
-            self._held.tried.clear()
             if not messages:
                 return
             decided = [(message, Outcome.ack()) for message in messages]
             if conn is not None:
-                if is_whole:
-                    end_work(conn)
-                self._held.settle_within(decided, conn)
+                try:
+                    self._held.settle_within(decided, conn)
+                except (MessageLost, PermissionDenied):
+                    self._held.tried.clear()
+                    raise
                 self._held.unfinished.clear()
-            elif lost := self._held.settle(decided):
+                return
+            self._held.tried.clear()
+            if lost := self._held.settle(decided):
                 raise MessageLost(self.policy.queue_name, lost)
 
     @contextmanager
@@ -145,14 +156,22 @@ class Consumer:
             raise
         except self.stop_on:
             raise
-        except MessageLost as exc:
+        except (InvalidOutcome, TransactionEnded) as exc:
+            # The function is at fault, so the drain ends; later what is behind these has its turn.
+            self._held.settle(self._failed(live, exc))
+            raise
+        except Exception as exc:
+            if exc is not self._held.refusal:
+                self._fail(live, exc, work)
+                return
+            # It says nothing of the work, which was rolled back.
+            self._held.tried.clear()
+            if not isinstance(exc, MessageLost):
+                raise
             self.log.warning("%s Their work was rolled back.", exc)
             lost = set(exc.msg_ids)
-            self._held.tried.clear()
             self._held.finish([message for message in live if message.msg_id in lost], [], "acked")
             self._held.release([message for message in live if message.msg_id not in lost])
-        except Exception as exc:
-            self._fail(live, exc, work)
         else:
             self._failures_in_a_row = 0
             # An ack that fails says nothing of the work, and ends the drain.
@@ -187,6 +206,9 @@ class Consumer:
                 return decided
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
+                    raise
+            except ArchiveRefused as exc:
+                if attempt == ATTEMPTS - 1 or not self._held.make_way(exc):
                     raise
             except OUTAGES:
                 if decided is None or not self._held.stands(decided):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from airflow_pgmq.client import Client, Connection, settle_work
+from airflow_pgmq.client import Client, Connection, keeps_snapshot, settle_work
 from airflow_pgmq.consumer.heartbeat import Heartbeat, Log
 from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided
-from airflow_pgmq.errors import MessageLost, PermissionDenied
-from airflow_pgmq.statements import Work, consuming
+from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied
+from airflow_pgmq.statements import Work, consuming, reading
 
 _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
 
@@ -38,6 +38,9 @@ class Settlement:
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.
         self.tried: set[int] = set()
+        #: Why the acks of transactional work were refused: they were lost, or the role may not ack. The work
+        #: may raise errors of the same kinds, about other queues.
+        self.refusal: MessageLost | PermissionDenied | None = None
 
     def take(self, messages: Sequence[Message]) -> None:
         """These were read just now."""
@@ -74,7 +77,28 @@ class Settlement:
         self._prepare_for(decided)
         self.heartbeat.let_go([message for message, _ in decided])
         work = consuming.settle(self.policy, decided)
-        self._raise_lost(decided, settle_work(work, conn, self.client.limits))
+        try:
+            self._raise_lost(decided, settle_work(work, conn, self.client.limits))
+        except (MessageLost, PermissionDenied) as exc:
+            self.refusal = exc
+            raise
+
+    def come_within(self, messages: Sequence[Message], conn: Connection) -> None:
+        """See that a caller's transaction can ack these.
+
+        One that keeps a snapshot can change no row that others have changed since, our own heartbeat neither.
+        """
+        if not keeps_snapshot(conn):
+            return
+        self.heartbeat.let_go(messages)
+        ids = [message.msg_id for message in messages]
+        seen = self.client.run(lambda: reading.by_id(self.policy.queue_name, ids), conn)
+        if {each.fence for each in seen} != {message.fence for message in messages}:
+            raise BrokenOff(
+                "The transaction keeps a snapshot from before these messages were read, so it could not ack "
+                "them, and nothing was worked on.",
+                "In REPEATABLE READ and SERIALIZABLE, begin with `consume`, before the first query.",
+            )
 
     def settle_within(self, decided: Sequence[Decided], conn: Connection) -> None:
         """The same inside a caller's transaction."""
@@ -85,6 +109,10 @@ class Settlement:
     def stands(self, decided: Sequence[Decided]) -> bool:
         """Whether the transaction of the work was committed, although nobody told."""
         return self.line.run(lambda again: consuming.stands(self.policy, decided))
+
+    def make_way(self, refused: ArchiveRefused) -> bool:
+        """Make way in the archive for what is to be acked; false if it has no such ids."""
+        return self.line.run(lambda again: reading.make_way(refused.queue_name, refused.msg_ids))
 
     def count(self, decided: Sequence[Decided], done: list[int]) -> list[int]:
         """Note what was settled; the ids that were not ours any more."""
@@ -109,9 +137,9 @@ class Settlement:
 
     def drop_lost(self, messages: Sequence[Message]) -> list[Message]:
         """Those that are still ours, as far as the heartbeat knows."""
-        lost = [message for message in messages if message.msg_id in self.heartbeat.lost]
+        lost = [message for message in messages if message.fence in self.heartbeat.lost]
         self.finish(lost, [], "acked")
-        return [message for message in messages if message.msg_id not in self.heartbeat.lost]
+        return [message for message in messages if message.fence not in self.heartbeat.lost]
 
     def release(self, messages: Sequence[Message]) -> None:
         """Give messages back at once; those that nobody has tried do not lose a try by it."""

@@ -29,6 +29,15 @@ class Limits:
             settings["transaction_timeout"] = self.transaction
         return {name: round(1000 * seconds) for name, seconds in settings.items()}
 
+    def session(self, server_version: int) -> dict[str, int | str]:
+        """What a session of ours says, so that single statements in it are transactions of ours."""
+        return {
+            **self.settings(server_version),
+            "idle_session_timeout": 0,
+            "default_transaction_isolation": "read committed",
+            "default_transaction_read_only": "off",
+        }
+
 
 #: For a transaction around a user's code, which takes the time that it takes.
 UNLIMITED = Limits(0, 0, 0)

@@ -13,6 +13,9 @@ from airflow_pgmq.errors import InvalidMessage
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
 
+#: What a message must still be to be ours: id, `read_ct` and `enqueued_at`; None: whatever it is.
+Fence: TypeAlias = "tuple[int, int | None, datetime | None]"
+
 #: The header that counts the reads whose readers gave the message back untried. `read_ct` never goes down: an
 #: old reader's fence would match again.
 UNTRIED = "untried"
@@ -48,15 +51,17 @@ class Message:
         )
 
     @property
+    def fence(self) -> Fence:
+        """Which reading of which message this is: another one is somebody else's."""
+        return self.msg_id, self.read_ct, self.enqueued_at
+
+    @property
     def tries(self) -> int:
         """How often somebody tried to work on it, this time included: reads that gave it back untried aside.
 
         They are counted in the header `untried`. One that says more than there were is not believed.
         """
-        untried = self.headers.get(UNTRIED)
-        if not isinstance(untried, (int, float)) or isinstance(untried, bool):
-            return self.read_ct
-        return self.read_ct - int(untried) if 0 <= untried <= self.read_ct - 1 else self.read_ct
+        return self.read_ct - _untried(self.read_ct, self.headers)
 
     @property
     def expires_at(self) -> datetime | None:
@@ -189,9 +194,29 @@ def fences(messages: Reference | Iterable[Reference]) -> Fences:
     return Fences([one[0] for one in each], [one[1] for one in each], [one[2] for one in each])
 
 
-def _fence(message: Reference) -> tuple[int, int | None, datetime | None]:
+def untried_again(message: Reference) -> int:
+    """What the header `untried` says when this read, too, gives the message back so; 0: one more than now.
+
+    The same however often that is said of one read: an answer may be lost, or a task run again. Of a bare id
+    nobody knows which read is meant.
+    """
     if isinstance(message, Message):
-        return message.msg_id, message.read_ct, message.enqueued_at
+        return _untried(message.read_ct, message.headers) + 1
+    if isinstance(message, Mapping) and message.get("read_ct") is not None and "headers" in message:
+        return _untried(int(message["read_ct"]), message["headers"]) + 1
+    return 0
+
+
+def _untried(read_ct: int, headers: Any) -> int:
+    untried = headers.get(UNTRIED) if isinstance(headers, Mapping) else None
+    if not isinstance(untried, (int, float)) or isinstance(untried, bool):
+        return 0
+    return int(untried) if 0 <= untried <= read_ct - 1 else 0
+
+
+def _fence(message: Reference) -> Fence:
+    if isinstance(message, Message):
+        return message.fence
     if isinstance(message, Mapping):
         return int(message["msg_id"]), message.get("read_ct"), _instant(message.get("enqueued_at"))
     return int(message), None, None

@@ -97,6 +97,12 @@ def set_local(name: str, value: int | str) -> sql.Composed:
     return sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
 
 
+def set_encoding(conn: AnyConnection, *, is_local: bool) -> sql.Composed:
+    """Let text travel as ours, until the transaction or the session ends."""
+    command = sql.SQL("SET LOCAL client_encoding = {}" if is_local else "SET client_encoding = {}")
+    return command.format(sql.Literal(encoding(conn)))
+
+
 def encoding(conn: AnyConnection) -> str:
     """How text must travel. To SQL_ASCII it goes, and comes, as it is: as UTF-8 it would be checked."""
     return "SQL_ASCII" if conn.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII" else "UTF8"

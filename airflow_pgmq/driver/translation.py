@@ -115,14 +115,7 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
             f"Queue {statement.queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing "
             f"was sent. PgmqHook().guard_queue({statement.queue_name!r}) makes it."
         )
-    if isinstance(exc, pg.UniqueViolation) and statement.name in (
-        "send_new",
-        "send_once",
-        "send_query_once",
-        "create_guard",
-    ):
-        return _unique(statement, exc)
-    return None
+    return _unique(statement, exc) if isinstance(exc, pg.UniqueViolation) else None
 
 
 def _denied(statement: Statement[Any], text: str) -> errors.PgmqError:
@@ -177,8 +170,11 @@ def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> e
     return exc
 
 
-def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqError:
+def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqError | None:
     detail = exc.diag.message_detail or ""
+    if statement.name in ("archive", "cancel"):
+        index, text = exc.diag.constraint_name or "", exc.diag.message_primary or ""
+        return errors.ArchiveRefused(statement.queue_name or "", statement.params.get("msg_ids"), index, text)
     if statement.name == "create_guard":
         return errors.GuardMissing(
             f"Queue {statement.queue_name!r} holds messages with the same dedup key ({detail}), so the "
@@ -186,6 +182,8 @@ def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqEr
         )
     if statement.name == "send_new" and exc.diag.table_name == "dedup_ledger":
         return errors.LostRace(detail)
+    if statement.name not in ("send_new", "send_once", "send_query_once"):
+        return None
     why = (detail or str(exc)).rstrip(".")
     refused = (
         f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "

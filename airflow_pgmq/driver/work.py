@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.driver import sessions
+from airflow_pgmq.driver.values import Cursor
 
 #: A savepoint that stands from the begin of the work to its end. If it is gone, so is the transaction.
 _WORK = "airflow_pgmq_work"
@@ -28,6 +31,14 @@ def begin_work(conn: sessions.Connection) -> bool:
         return False
     conn.execute(_SAVEPOINT, prepare=False)
     return True
+
+
+def keeps_snapshot(conn: sessions.Connection) -> bool:
+    """Whether a caller's transaction sees rows as they were at its first query, and changes no newer ones."""
+    with Cursor(conn, row_factory=tuple_row) as cursor:
+        # Unlike a SELECT, this is no first query.
+        found = cursor.execute("SHOW transaction_isolation", prepare=False).fetchone()
+    return found is not None and found[0] in ("repeatable read", "serializable")
 
 
 def end_work(conn: sessions.Connection) -> None:
@@ -53,11 +64,34 @@ def work_transaction(conn: sessions.Connection) -> Iterator[None]:
         yield
 
 
-def ending(conn: sessions.Connection, limits: Limits) -> list[sql.SQL | sql.Composed]:
-    """What goes ahead of the statements that settle the work: from here on, others may not have to wait."""
-    settings = limits.settings(conn.info.server_version)
-    names = ("lock_timeout", "idle_in_transaction_session_timeout")
-    return [_RELEASE, *(sessions.set_local(name, settings[name]) for name in names)]
+def ending(conn: sessions.Connection, limits: Limits) -> list[bytes]:
+    """What goes ahead of the statements that settle the work: from here on, others may not have to wait.
+
+    Role and session are ours again, whatever the work has SET; an aborted work takes that along by itself.
+    """
+    session = sessions.of(conn)
+    is_ours = session is not None and bool(session.is_set)
+    if not sessions.is_encoded(conn):
+        # By itself, because the driver has to know before it writes the next text.
+        conn.execute(sessions.set_encoding(conn, is_local=not is_ours), prepare=False)
+    own = session.limits if is_ours and session is not None else None
+    return _ending(own, limits, conn.info.server_version)
+
+
+@lru_cache
+def _ending(own: Limits | None, limits: Limits, server_version: int) -> list[bytes]:
+    now = limits.settings(server_version)
+    settings = [
+        *((name, value, False) for name, value in (own.session(server_version) if own else {}).items()),
+        *((name, now[name], True) for name in ("lock_timeout", "idle_in_transaction_session_timeout")),
+    ]
+    said = sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, {})").format(name, str(value), is_local)
+            for name, value, is_local in settings
+        )
+    )
+    return [_RELEASE.as_bytes(None), b"RESET ROLE", said.as_bytes(None)]
 
 
 @contextmanager

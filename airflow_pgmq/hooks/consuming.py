@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_pgmq import metrics
 from airflow_pgmq.client import Connection
+from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.consumer import Consumer, Line
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, whole_seconds
@@ -54,7 +55,8 @@ class ConsumingVerbs(ConnectionBase):
         :param max_backoff: the most seconds
         :param ack: `archive` or `delete`
         :param conn: ack in this connection's transaction, next to what the block writes with it: both are
-            committed, or neither. Commit after the block
+            committed, or neither. Commit after the block. In REPEATABLE READ and SERIALIZABLE there is no
+            heartbeat, and the block comes before the first query
         :raises MessageLost: somebody else has read a message meanwhile; with `conn`, roll back
         """
         policy = Policy(
@@ -69,7 +71,7 @@ class ConsumingVerbs(ConnectionBase):
             max_backoff=max_backoff,
             ack=ack,
         )
-        consumer = Consumer(self.client, policy, together=True)
+        consumer = Consumer(self.client, policy, together=True, skip_on=(AirflowSkipException,))
         try:
             with consumer.batch(conn) as messages:
                 yield messages

@@ -360,8 +360,8 @@ SELECT EXISTS (
 -- an archive has one message of each id, so acks would fail. Where the role may.
 SELECT setval(%(sequence)s::regclass, highest)
 FROM (SELECT max(msg_id) AS highest FROM {archive}) AS archived
-WHERE highest > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0)
-    AND has_sequence_privilege(%(sequence)s, 'UPDATE');
+WHERE CASE WHEN has_sequence_privilege(%(sequence)s, 'UPDATE')
+           THEN highest > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0) END;
 
 -- keep_mark --
 -- From now on, this is the queue that the ledger and the slots speak of. Reborn when: at its new creation, or
@@ -610,6 +610,21 @@ SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     WHERE <<is_ours>> FOR UPDATE OF held
 )) AS done (msg_id);
 
+-- make_way --
+-- Give archived messages whose ids the queue has again other ones, below zero, which no sequence gives: those of
+-- the queue can be archived then. How many there were.
+WITH moved AS (
+    UPDATE {archive} AS old SET msg_id = least((SELECT min(msg_id) FROM {archive}), 0) - twice.position
+    FROM (
+        SELECT msg_id, row_number() OVER () AS position
+        FROM {table} JOIN {archive} USING (msg_id)
+        WHERE %(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[])
+    ) AS twice
+    WHERE old.msg_id = twice.msg_id
+    RETURNING old.msg_id
+)
+SELECT count(*) AS moved FROM moved;
+
 -- delete --
 -- Delete messages that nobody else has read since.
 SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
@@ -632,16 +647,17 @@ RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, ''
 
 -- release_each --
 -- Give back messages, each after a delay of its own, if nobody else has read them since. Of those that nobody
--- has tried, the header `untried` counts it. An earlier time than the timeout's is announced to waiters.
+-- has tried, the header `untried` counts it; its reader says how many there are then (0: one more), so that a read
+-- counts once. An earlier time than the timeout's is announced to waiters.
 UPDATE {table} AS held
 SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds)),
-    headers = CASE WHEN was.untried AND coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
+    headers = CASE WHEN was.untried IS NOT NULL AND coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
                    THEN coalesce(nullif(held.headers, 'null'), '{{}}') || jsonb_build_object(
-                       'untried', least(held.read_ct - <<tries>> + 1, held.read_ct))
+                       'untried', coalesce(nullif(was.untried, 0), least(held.read_ct - <<tries>> + 1, held.read_ct)))
                    ELSE held.headers END
 FROM (
     SELECT msg_id, held.vt, fence.seconds, fence.instant, fence.untried FROM {table} AS held
-    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::boolean[]))
+    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::integer[]))
          AS fence (msg_id, read_ct, enqueued_at, seconds, instant, untried) USING (msg_id)
     WHERE <<is_ours>> FOR UPDATE OF held
 ) AS was

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consuming import Policy
-from airflow_pgmq.core.messages import Message, Remark, Row, fences
+from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.errors import InvalidMessage, InvalidName, PermissionDenied, QueueNotFound
 from airflow_pgmq.statements import Flow, Statement, Work, column, on_queue, queues, reading
@@ -121,15 +121,17 @@ def release_each(
 ) -> Statement[list[int]]:
     """Give messages back, each after a delay of its own; those that nobody has tried lose no try by it."""
     at = [parse_delay(delay) for delay in delays]
+    held = references(messages)
+    flags = [False] * len(held) if untried is None else untried
     return on_queue(
         "release_each",
         queue_name,
         column("msg_id"),
         channel=names.channel(queue_name),
-        **fences(messages)._asdict(),
+        **fences(held)._asdict(),
         seconds=[0.0 if isinstance(each, datetime) else each for each in at],
         instants=[each if isinstance(each, datetime) else None for each in at],
-        untried=[False] * len(at) if untried is None else list(untried),
+        untried=[untried_again(each) if flag else None for each, flag in zip(held, flags, strict=True)],
     )
 
 

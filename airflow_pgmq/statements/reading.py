@@ -82,6 +82,21 @@ def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
     return _ack("archive", queue_name, messages)
 
 
+def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
+    """Make way for messages whose ids the archive has already; false if it has none of them.
+
+    Ids begin again where a crash empties an unlogged queue, whose archive is logged; a restore of the queue
+    alone may bring back what is archived.
+    """
+    yield on_queue("mark_lock", queue_name)
+    tables = {"table": names.table(queue_name), "archive": names.table(queue_name, "a")}
+    moved: int = yield Statement("make_way", {"msg_ids": msg_ids}, tables, scalar("moved"), queue_name)
+    if moved:
+        params = {"sequence": names.sequence(queue_name)}
+        yield Statement("pass_archive", params, {"archive": tables["archive"]}, queue_name=queue_name)
+    return bool(moved)
+
+
 def delete(queue_name: str, messages: Messages) -> Statement[list[int]]:
     """Delete messages; the ids that were ours."""
     return _ack("delete", queue_name, messages)

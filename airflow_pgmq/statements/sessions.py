@@ -11,13 +11,7 @@ def make_ours(backend_pid: int, limits: Limits, server_version: int, encoding: s
 
     A pooler answers with a process id of its own making, and what is set would leak to its other clients.
     """
-    settings: dict[str, int | str] = {
-        **limits.settings(server_version),
-        "idle_session_timeout": 0,
-        "default_transaction_isolation": "read committed",
-        "default_transaction_read_only": "off",
-        "client_encoding": encoding,
-    }
+    settings = {**limits.session(server_version), "client_encoding": encoding}
     params = {
         "backend_pid": backend_pid,
         "names": list(settings),

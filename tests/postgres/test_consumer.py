@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import count
 from typing import Any
@@ -14,8 +16,9 @@ import pytest
 
 from airflow_pgmq.client import Client
 from airflow_pgmq.consumer import Consumer
+from airflow_pgmq.consumer.heartbeat import Heartbeat
 from airflow_pgmq.core.consuming import Policy, Summary
-from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
+from airflow_pgmq.errors import BrokenOff, InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.statements import consuming, reading
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, read_committed, send
@@ -263,13 +266,16 @@ def test_outcomes_of_a_batch(client: Client, database: Database) -> None:
 
 
 @pytest.mark.parametrize("wrong", [1, "done", True, ["ack"], {99: "ack"}])
-def test_what_is_no_outcome_ends_the_drain_and_gives_everything_back(
+def test_what_is_no_outcome_ends_the_drain_and_is_a_failure(
     client: Client, database: Database, wrong: Any
 ) -> None:
-    send(client, "a", "b")
+    send(client, "a", "b", "c")
+    draining = consumer(client, together=True, batch_size=2)
     with pytest.raises(InvalidOutcome):
-        drain(client, lambda messages, conn: wrong, together=True, batch_size=2)
-    assert visible(database) == 2
+        draining.drain(lambda messages, conn: wrong)
+    assert counts(draining.summary) == {"read": 2, "retried": 2, "failed": 2, "batches": 1}
+    # What is behind them is next.
+    assert visible(database) == 1
 
 
 def visible(database: Database) -> int:
@@ -420,7 +426,7 @@ def test_the_heartbeat_leaves_to_others_what_is_theirs(client: Client, database:
     def work(messages: list[Message], conn: Any) -> None:
         seen.extend(payloads(messages))
         stolen.extend(steal(client))
-        assert wait_for(lambda: working._held.heartbeat.lost == {1, 2})
+        assert wait_for(lambda: {each[0] for each in working._held.heartbeat.lost} == {1, 2})
 
     working = consumer(client, visibility_timeout=1, batch_size=2, max_batches=1)
     assert counts(working.drain(work)) == {"read": 2, "lost": 2, "batches": 1}
@@ -429,6 +435,40 @@ def test_the_heartbeat_leaves_to_others_what_is_theirs(client: Client, database:
     assert [(row["read_ct"], row["vt"]) for row in queued(database)] == [
         (each.read_ct, each.vt) for each in stolen
     ]
+
+
+def test_a_message_that_was_lost_and_is_read_again_is_ours_again(client: Client, database: Database) -> None:
+    send(client, "slow", "next")
+    seen: list[Any] = []
+
+    def work(messages: list[Message], conn: Any) -> None:
+        seen.extend((message.message, message.read_ct) for message in messages)
+        if seen == [("slow", 1)]:
+            (first, _) = steal(client)
+            assert wait_for(lambda: working._held.heartbeat.lost)
+            client.run(lambda: consuming.release_each(QUEUE, [first], [0], [True]))
+
+    working = consumer(client, visibility_timeout=1, max_reads=3)
+    assert counts(working.drain(work)) == {"read": 2, "acked": 1, "lost": 1, "batches": 2}
+    assert seen == [("slow", 1), ("slow", 3)]
+
+
+def test_a_beat_speaks_of_what_was_held_when_it_began(client: Client, database: Database) -> None:
+    send(client, "a", "b")
+    (old,) = read(client, 1)
+    with Heartbeat(client, QUEUE, 60, logging.getLogger()) as heartbeat:
+        heartbeat.hold([old])
+        (other,) = read(client, 1)
+
+        def run(make: Any) -> list[int]:
+            new = replace(old, read_ct=2)
+            heartbeat.hold([new, other])
+            return []
+
+        heartbeat._line.run = run  # type: ignore[assignment, method-assign]
+        heartbeat._beat()
+        assert heartbeat.lost == set()
+        assert sorted(heartbeat._held) == [1, 2]
 
 
 def test_the_heartbeat_survives_its_connection(client: Client, database: Database) -> None:
@@ -524,6 +564,37 @@ def test_a_block_that_is_interrupted_gives_back_at_once(client: Client, database
     assert visible(database) == 1
 
 
+def test_a_block_that_skips_burns_no_try(client: Client, database: Database) -> None:
+    send(client, "a")
+    policy = Policy(queue_name=QUEUE)
+    with (
+        pytest.raises(Skip),
+        Consumer(client, policy, together=True, skip_on=(Skip,)).batch(),
+    ):
+        raise Skip
+    assert [row["headers"]["untried"] for row in queued(database)] == [1]
+    assert visible(database) == 1
+
+
+class Skip(Exception):
+    pass
+
+
+def test_a_block_that_swallows_an_sql_error_has_failed(client: Client, database: Database) -> None:
+    send(client, "a")
+    for tried in (1, 2):
+        with database.connect() as conn:
+            block = consumer(client, together=True, max_reads=2, backoff=0).batch(conn)
+            assert block.__enter__()[0].tries == tried
+            with suppress(psycopg.Error):
+                conn.execute("SELECT 1 / 0")
+            with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+                block.__exit__(None, None, None)
+            conn.rollback()
+    assert queued(database) == []
+    assert len(dead_letters(database)) == 1
+
+
 def test_a_block_in_the_callers_transaction(client: Client, database: Database, effects: Any) -> None:
     send(client, "a")
     with database.connect() as conn:
@@ -535,6 +606,39 @@ def test_a_block_in_the_callers_transaction(client: Client, database: Database, 
     with database.connect() as conn, consumer(client, together=True).batch(conn) as messages:
         store(messages, conn)
     assert effects() == archived(database) == ["a"]
+
+
+STRICT = [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE]
+
+
+@pytest.mark.parametrize("isolation", STRICT)
+def test_a_block_in_a_transaction_that_keeps_its_snapshot_can_ack(
+    client: Client, database: Database, effects: Any, isolation: Any
+) -> None:
+    send(client, "a")
+    with database.connect() as conn:
+        conn.isolation_level = isolation
+        with consumer(client, together=True, visibility_timeout=1).batch(conn) as messages:
+            store(messages, conn)
+            # Beats would have changed the row meanwhile.
+            execute(database, "SELECT pg_sleep(0.8)")
+    assert effects() == archived(database) == ["a"]
+
+
+@pytest.mark.parametrize("isolation", STRICT)
+def test_a_block_in_a_transaction_whose_snapshot_is_older_is_told_before_its_work(
+    client: Client, database: Database, isolation: Any
+) -> None:
+    send(client, "a")
+    with database.connect() as conn:
+        conn.isolation_level = isolation
+        conn.execute("SELECT count(*) FROM pgmq.q_mail")
+        block = consumer(client, together=True).batch(conn)
+        with pytest.raises(BrokenOff, match="before the first query"):
+            block.__enter__()
+        conn.rollback()
+    assert [row["headers"]["untried"] for row in queued(database)] == [1]
+    assert visible(database) == 1
 
 
 def test_a_block_that_was_overtaken_says_so(client: Client, database: Database, effects: Any) -> None:

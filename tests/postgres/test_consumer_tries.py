@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_pgmq.client import Client, drive
 from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.consuming import Policy, Summary
-from airflow_pgmq.errors import InvalidOutcome
+from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, TransactionEnded
 from airflow_pgmq.messages import Message
 from airflow_pgmq.statements import consuming
 from tests.fixtures.factories import QUEUE, execute, queued, read, send
@@ -98,11 +98,62 @@ def test_what_failures_in_a_row_give_back_is_untried(client: Client, database: D
     assert standing(database) == [(1, None), (2, 1), (3, 2), (4, 3)]
 
 
-def test_an_answer_that_is_no_outcome_is_nobodys_failure(client: Client, database: Database) -> None:
+@pytest.mark.parametrize("how", ["no outcome", "COMMIT", "ROLLBACK"])
+def test_what_the_function_did_wrong_is_a_failure_and_holds_nobody_up(
+    client: Client, database: Database, how: str
+) -> None:
+    send(client, "bad", "good")
+
+    def work(messages: list[Message], conn: Any) -> Any:
+        if messages[0].message == "good":
+            return None
+        return "done" if how == "no outcome" else conn.execute(how) and None
+
+    for _ in range(2):
+        execute(database, "UPDATE pgmq.q_mail SET vt = now()")
+        with pytest.raises((InvalidOutcome, TransactionEnded)):
+            drain(client, work, max_reads=2, transactional=True)
+        # What is behind it is next.
+        drain(client, work, transactional=True)
+    assert queued(database) == []
+    assert [row["message"] for row in queued(database, "mail_dlq")] == ["bad"]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("exception", [PermissionDenied("other"), MessageLost("other", [1, 999])])
+def test_the_works_own_errors_are_failures_like_any(
+    client: Client, database: Database, transactional: bool, exception: Exception
+) -> None:
+    send(client, "bad", "good")
+
+    def work(messages: list[Message], conn: Any) -> None:
+        if messages[0].message == "bad":
+            raise exception
+
+    summary = drain(client, work, max_reads=2, backoff=0, transactional=transactional)
+    assert (summary.retried, summary.dead, summary.acked, summary.lost) == (1, 1, 1, 0)
+
+
+def test_an_ack_that_is_not_allowed_is_no_failure_of_the_work(client: Client, database: Database) -> None:
     send(client, "a")
-    for _ in range(3):
-        with pytest.raises(InvalidOutcome):
-            drain(client, lambda messages, conn: "done", max_reads=2)
+    execute(
+        database,
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'no' USING ERRCODE = 'insufficient_privilege'; END $$",
+    )
+    execute(
+        database,
+        "CREATE TRIGGER refuse BEFORE INSERT ON pgmq.a_mail FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+    )
+    for transactional in (False, True):
+        with pytest.raises(PermissionDenied):
+            drain(client, lambda messages, conn: None, transactional=transactional)
+    with database.connect() as conn:
+        block = Consumer(client, Policy(queue_name=QUEUE), together=True).batch(conn)
+        block.__enter__()
+        with pytest.raises(PermissionDenied):
+            block.__exit__(None, None, None)
+        conn.rollback()
     assert standing(database) == [(3, 3)]
 
 
@@ -145,6 +196,20 @@ def test_headers_are_kept_and_made_where_there_are_none(
     give_back(client)
     (row,) = queued(database)
     assert row["headers"] == {**(json.loads(headers or "{}") or {}), "untried": 1}
+
+
+@pytest.mark.parametrize("carry", [list, lambda messages: [message.as_dict() for message in messages]])
+def test_a_read_that_is_given_back_twice_counts_once(client: Client, database: Database, carry: Any) -> None:
+    send(client, "a")
+    give_back(client, untried=False)
+    for untried in (1, 2):
+        held = carry(read(client))
+        for _ in range(3):
+            assert client.run(lambda held=held: consuming.release_each(QUEUE, held, [0], [True])) == [1]
+        assert standing(database) == [(untried + 1, untried)]
+    # Of a bare id, nobody knows which read is meant.
+    client.run(lambda: consuming.release_each(QUEUE, [1], [0], [True]))
+    assert standing(database) == [(3, 3)]
 
 
 def test_what_cannot_carry_a_number_is_left_as_it_is(client: Client, database: Database) -> None:
