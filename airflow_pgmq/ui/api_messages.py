@@ -17,7 +17,7 @@ from airflow_pgmq.ui.auth import AskerDep
 
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.READ)
 
-MsgId = Annotated[int | None, Query(ge=0, le=LAST_ID)]
+MsgId = Annotated[int | None, Query(ge=-LAST_ID, le=LAST_ID)]
 
 
 @router.get("/queues/{queue_name}/messages")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -19,14 +20,16 @@ M = TypeVar("M", bound=BaseModel)
 AT_MOST = 1000
 #: Bytes of a body: so many ids need 20 KB.
 LARGEST = 64 * 1024
+#: Below zero are those of archived messages that made way for others.
 LAST_ID = 2**63 - 1
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 #: What is expected of each parameter: pydantic's words are for programmers, and quote what was given.
 EXPECTED = {
     "query.range": "range is hour, day or week.",
     "query.where": "where is queue or archive.",
-    "query.msg_id": f"A message id is a whole number from 0 to {LAST_ID}.",
-    "query.after": f"after is the id of a message, a whole number from 0 to {LAST_ID}.",
+    "query.msg_id": "A message id is a whole number of up to 64 bits.",
+    "query.after": "after is the id of a message, a whole number of up to 64 bits.",
     "query.limit": "limit is a whole number from 1 to 200.",
     "query.dag_id": "Say which Dag, by dag_id: a text of up to 250 characters, without NUL.",
     "query.run_id": "run_id is a text of up to 250 characters, without NUL.",
@@ -35,7 +38,7 @@ EXPECTED = {
     "query.dedup_key": "A dedup key is a text of up to 255 characters, without NUL.",
     "query.job": "A job is looked for by its name, or namespace/name: up to 255 characters, without NUL.",
     "query.connection_id": "connection_id is a text of up to 250 characters, without NUL.",
-    "body.msg_ids": f"msg_ids is a list of 1 to {AT_MOST} ids: whole numbers from 0 to {LAST_ID}.",
+    "body.msg_ids": f"msg_ids is a list of 1 to {AT_MOST} ids: whole numbers of up to 64 bits.",
     "body.limit": f"limit is a whole number from 1 to {AT_MOST}.",
     "body.where": "where is queue or archive.",
     "body.confirm": "Type the queue's name to purge it.",
@@ -50,7 +53,7 @@ def _without_nul(text: str) -> str:
 
 def _whole(value: object) -> object:
     """Ids that a browser cannot keep as numbers come as texts; true and 1.0 are no ids."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value)
     if type(value) is not int:
         raise ValueError("no whole number")
@@ -60,7 +63,9 @@ def _whole(value: object) -> object:
 Name = Annotated[str, Field(max_length=250), AfterValidator(_without_nul)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(_without_nul)]
 Whole = Annotated[int, BeforeValidator(_whole)]
-Ids = Annotated[list[Annotated[Whole, Field(ge=0, le=LAST_ID)]], Field(min_length=1, max_length=AT_MOST)]
+Ids = Annotated[
+    list[Annotated[Whole, Field(ge=-LAST_ID, le=LAST_ID)]], Field(min_length=1, max_length=AT_MOST)
+]
 
 
 def body_of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
