@@ -69,6 +69,8 @@ _DAY = _Field("day of month", 2, 1, 31)
 _MONTH = _Field("month", 3, 1, 12)
 _WEEKDAY = _Field("weekday", 4, 0, 6)
 _SECOND = _Field("second", 5, 0, 59)
+#: As `_split` gives them.
+_IN_ORDER = (_SECOND, _MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ def _of_nickname(name: str) -> str:
 
 def _restricts(text: str, everything: bool, other: str) -> bool:
     """Whether a day field counts as given; as in croniter, `0-6` does not beside a field such as `*/2`."""
-    return text not in ("*", "?") and not (everything and "*" in other)
+    return text not in ("*", "*/1", "?") and not (everything and "*" in other)
 
 
 def _dates(text: str, hash_id: bytes | None) -> frozenset[int]:
@@ -276,11 +278,28 @@ def problem(cron: str, hash_id: str | None = None, seconds: Order | None = None)
     return None
 
 
-def ambiguity(cron: str, hash_id: str | None = None, seconds: Order | None = None) -> str | None:
-    """What to say of a six-field expression that looks as if its seconds came first, or None.
+def _beyond(cron: str, seconds: Order | None) -> str | None:
+    """What to say of a step longer than its field, or None: `*/90` minutes is each hour.
 
-    That is: both orders are valid, its last field could be a weekday, and its first field is not `*`.
+    No problem: jobs that were stored with one keep their slots, through the deploy that corrects it, too.
     """
+    for field, text in zip(_IN_ORDER, _split(cron, seconds), strict=True):
+        if any(int(step) > field.size for step in re.findall("/([0-9]+)", text)):
+            return (
+                f"cron {cron!r}: {text!r} steps beyond {field}, so it matches where it begins and nowhere "
+                "else: write that value, or for longer intervals a coarser field"
+            )
+    return None
+
+
+def ambiguity(cron: str, hash_id: str | None = None, seconds: Order | None = None) -> str | None:
+    """What to say of an expression that may not mean what was meant, or None.
+
+    That is one with a step beyond its field, and one of six fields that looks as if its seconds came first:
+    both orders are valid, its last field could be a weekday, and its first field is not `*`.
+    """
+    if problem(cron, hash_id, seconds) is None and (beyond := _beyond(cron, seconds)) is not None:
+        return beyond
     fields = cron.lower().split()
     if seconds is not None or len(fields) != 6 or fields[0] == "*":
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -138,6 +139,9 @@ _RAISED_BY_PGMQ = {
 #: A table, schema, function or column that is not there.
 _MISSING = (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction, pg.UndefinedColumn)
 
+#: Columns that only PGMQ's tables have, none of ours.
+_OF_A_QUEUE = re.compile(r"\b(headers|archived_at|read_ct|vt)\b")
+
 
 def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | None:
     """What seems to be missing; `what_is_missing` asks, once the transaction is over.
@@ -145,6 +149,12 @@ def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError 
     Names are the same in every language, and of the words nothing else is read.
     """
     text = exc.diag.message_primary or ""
+    if isinstance(exc, pg.UndefinedColumn) and statement.queue_name and _OF_A_QUEUE.search(text):
+        return errors.FeatureMissing(
+            f"A table of queue {statement.queue_name!r} is not as PGMQ makes it ({text}). `airflow pgmq "
+            "doctor` names what it lacks, with the SQL; where all queues lack it, PGMQ is too old: "
+            "docs/upgrading.md has a newer one."
+        )
     if isinstance(exc, pg.UndefinedColumn) and "airflow_pgmq." in statement.sql:
         return errors.NotInstalled(
             f"The schema airflow_pgmq, or PGMQ, is older than this package ({text}): {faults.INSTALL} "

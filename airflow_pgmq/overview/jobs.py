@@ -63,6 +63,8 @@ def _id(row: Row) -> tuple[str, str]:
 
 def _declared(row: Row) -> PeriodicJob | None:
     """The job as it was deployed; None if newer code stored what this one cannot read."""
+    if not isinstance(row["definition"], Mapping):
+        return None
     try:
         declared = PeriodicJob.from_definition(row["name"], row["definition"])
         return None if declared.problems(max_bytes=None) else declared
@@ -106,7 +108,9 @@ def _job(
     with_strip: bool,
 ) -> dict[str, Any]:
     dag_id, task_id = split_owner(row["owner"])
-    definition: dict[str, Any] = defaultdict(lambda: None, row["definition"])
+    definition: dict[str, Any] = defaultdict(lambda: None)
+    if isinstance(row["definition"], Mapping):
+        definition.update(row["definition"])
     now = row["now"]
     wrong = problems.of_job(
         paused=row["paused"], next_slot=row["next_slot"], ticked_at=row["ticked_at"], now=now
@@ -119,7 +123,7 @@ def _job(
         "namespace": row["namespace"],
         "name": row["name"],
         "cron": definition["cron"],
-        "words": words.of_cron(str(definition["cron"]), definition["seconds"] or "last"),
+        "words": words.of_cron(str(definition["cron"] or ""), definition["seconds"] or "last"),
         "timezone": definition["timezone"],
         "queue_name": row["queue_name"],
         "version": row["version"],

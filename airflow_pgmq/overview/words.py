@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 #: croniter knows these, and the library does not.
@@ -22,6 +23,8 @@ def of_cron(cron: str, seconds: str = "last") -> str:
     """The expression in English; as it is where there are no words for it, as for hashed fields."""
     if (nickname := _NICKNAMES.get(cron.strip().lower())) is not None:
         return nickname
+    if _is_misread(cron.split(), seconds):
+        return cron
     # A dependency of Airflow itself, and 40 ms to import.
     try:
         from cron_descriptor import Options, get_description
@@ -39,3 +42,17 @@ def of_cron(cron: str, seconds: str = "last") -> str:
     except Exception:  # its errors share no base, and words are only a convenience
         return cron
     return str(words) or cron
+
+
+def _is_misread(fields: list[str], seconds: str) -> bool:
+    """Whether the library's words would tell other times than ours: no words are better than wrong ones."""
+    days = fields[3:6:2] if seconds == "first" and len(fields) == 6 else fields[2:5:2]
+    if any(re.search("#|^l[0-7]|[0-7]l", day.lower()) or day == "*/1" for day in days):
+        return True
+    if all(day not in ("*", "?") for day in days):
+        return True
+    # A step after a single value, or one that leaves a single value.
+    return any(
+        re.search("(^|,)[0-9]+/", field) or any(int(step) > 30 for step in re.findall("/([0-9]+)", field))
+        for field in fields
+    )

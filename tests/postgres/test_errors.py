@@ -9,7 +9,14 @@ import pytest
 from airflow_pgmq import sender
 from airflow_pgmq.client import Client
 from airflow_pgmq.core.batch import prepare
-from airflow_pgmq.errors import InvalidMessage, InvalidName, NotInstalled, PermissionDenied, QueueNotFound
+from airflow_pgmq.errors import (
+    FeatureMissing,
+    InvalidMessage,
+    InvalidName,
+    NotInstalled,
+    PermissionDenied,
+    QueueNotFound,
+)
 from airflow_pgmq.statements import overview, queues, reading, sending
 from tests.fixtures.factories import client_of, execute, job, send, tick
 
@@ -53,6 +60,18 @@ ANYWHERE = {
 def test_missing_queue_is_named(client, verb):
     with pytest.raises(QueueNotFound, match=r"'nowhere' does not exist.*create_queue"):
         ON_A_QUEUE[verb](client)
+
+
+@pytest.mark.parametrize("keys", [{}, {"dedup_keys": ["a"]}], ids=["plain", "once"])
+def test_a_queue_without_headers_is_named_and_not_the_schema(client, database, keys):
+    client.run(
+        lambda: queues.create(
+            "bare", unlogged=False, partition_interval=None, retention_interval="1", notify=False
+        )
+    )
+    execute(database, "ALTER TABLE pgmq.q_bare DROP COLUMN headers")
+    with pytest.raises(FeatureMissing, match=r"queue 'bare' is not as PGMQ makes it .*headers.*doctor"):
+        sender.send(client, "bare", prepare([1], **keys))
 
 
 @pytest.mark.parametrize("verb", ANYWHERE)

@@ -189,6 +189,16 @@ def test_a_definition_of_newer_code_is_shown_as_far_as_it_can_be(client, databas
     assert (found["next_slots"], found["slots"]) == ([], [])
 
 
+@pytest.mark.parametrize("definition", ["null", "5", '"x"', "[]"])
+def test_an_unreadable_definition_spoils_its_own_row_only(client, database, definition):
+    tick(job("bad"), job("good")).run(client)
+    execute(database, f"UPDATE airflow_pgmq.periodic_jobs SET definition = '{definition}' WHERE name = 'bad'")
+    bad, good = overview.jobs(client)["jobs"]
+
+    assert (bad["cron"], bad["words"], bad["next_slots"]) == (None, "", [])
+    assert good["next_slots"]
+
+
 def test_unknown_jobs(client):
     with pytest.raises(JobNotFound):
         overview.job(client, "shop", "job")

@@ -328,3 +328,24 @@ def test_a_cron_that_makes_sense_with_its_seconds_first_only_is_told_how_to_say_
     assert problem(cron, seconds="first") is None
     assert "seconds=" not in problem("60 0 6 * * MON-FRI")
     assert "seconds=" not in problem(cron, seconds="last")
+
+
+@pytest.mark.parametrize(
+    "cron", ["*/90 * * * *", "0 */25 * * *", "0 0 */32 * *", "* * * * * */61", "H/90 * * * *"]
+)
+def test_a_step_beyond_its_field_is_told_and_keeps_the_slots_of_what_was_stored(cron):
+    assert "steps beyond" in (ambiguity(cron, "report") or "")
+    assert problem(cron, "report") is None
+
+
+@pytest.mark.parametrize("cron", ["*/60 * * * *", "0 */24 * * *", "0 0 */31 * *"])
+def test_a_step_of_the_whole_field_says_what_it_does(cron):
+    assert ambiguity(cron) is None
+
+
+@pytest.mark.parametrize(("cron", "same"), [("0 0 1 * */1", "0 0 1 * *"), ("0 0 */1 * 1", "0 0 * * 1")])
+def test_every_first_value_of_a_day_field_is_a_star(cron, same):
+    slots, expected = (
+        list(islice(Schedule(each, "UTC").after(utc("2026-06-03 10:30")), 5)) for each in (cron, same)
+    )
+    assert slots == expected

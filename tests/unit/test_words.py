@@ -17,6 +17,12 @@ pytest.importorskip("cron_descriptor")
         ("@HOURLY", "Every hour"),
         ("@quarterly", "Every three months"),
         # No words for these.
+        ("0 0 1 * */1", "0 0 1 * */1"),
+        ("*/100 * * * *", "*/100 * * * *"),
+        ("59/15 * * * *", "59/15 * * * *"),
+        ("0 0 * * mon-fri#1", "0 0 * * mon-fri#1"),
+        ("0 0 1,15 * L5", "0 0 1,15 * L5"),
+        ("0 0 1 * 1#1", "0 0 1 * 1#1"),
         ("H H * * *", "H H * * *"),
         ("nonsense", "nonsense"),
         ("", ""),
