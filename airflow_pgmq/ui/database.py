@@ -92,7 +92,9 @@ def _told(asker: Asker, timeout: int, work: Callable[[], T]) -> T:
     except (errors.QueueNotFound, errors.JobNotFound) as exc:
         raise HTTPException(404, str(exc)) from exc
     except (errors.InvalidName, errors.InvalidMessage) as exc:
-        raise HTTPException(422, str(exc)) from exc
+        # Where Postgres refused, its words may quote what is stored.
+        hidden = isinstance(exc.__cause__, DriverError) and not asker.may_peek()
+        raise HTTPException(422, _without_words(exc) if hidden else str(exc)) from exc
     except (errors.PgmqError, DriverError) as exc:
         if isinstance(exc, errors.LimitReached):  # the page has limits of its own
             text = f"the database took longer than {timeout} s to answer"

@@ -48,7 +48,7 @@ class DayField:
 
     @property
     def open(self) -> bool:
-        return self.text in ("*", "?")
+        return self.text in ("*", "*/1", "?")
 
 
 @dataclass(frozen=True)
