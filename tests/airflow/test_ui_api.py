@@ -291,7 +291,7 @@ def test_bad_input_changes_nothing(boss, hook, audit_log, path, body):
         ("queues/mail?range=year", 422),
         ("queues/mail/messages?limit=201", 422),
         ("queues/mail/messages?dedup_key=%00", 422),
-        ("queues/mail/messages?msg_id=-1", 422),
+        ("queues/mail/messages?msg_id=-9223372036854775808", 422),
         ("queues/mail/messages?where=elsewhere", 422),
         ("queues/none", 404),
         ("queues/none/messages", 404),
