@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.pq.misc import PGnotify
 from psycopg.rows import dict_row
 
 from airflow_pgmq import errors
@@ -35,6 +36,9 @@ from airflow_pgmq.statements.sessions import make_ours
 T = TypeVar("T")
 Connection = sessions.Connection
 AsyncConnection = psycopg.AsyncConnection[Any]
+
+#: As libpq has it, in bytes.
+Notification = PGnotify
 
 OperationalError = psycopg.OperationalError
 DriverError = psycopg.Error

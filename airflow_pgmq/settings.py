@@ -20,12 +20,21 @@ def max_message_bytes() -> int:
     return int(conf.getint("pgmq", "max_message_bytes", fallback=DEFAULT_MAX_BYTES))
 
 
+#: Seconds: what Postgres can hold, in whole milliseconds.
+SHORTEST, LONGEST = 0.001, 2_000_000
+
+
 def limits() -> Limits:
     """`[pgmq] lock_timeout` and so on: how long our transactions may hold others up."""
     from airflow.configuration import conf
 
     def seconds(option: str, fallback: float) -> float:
-        return float(conf.getfloat("pgmq", option, fallback=fallback))
+        value = float(conf.getfloat("pgmq", option, fallback=fallback))
+        if value != 0 and not SHORTEST <= value <= LONGEST:
+            raise ValueError(
+                f"[pgmq] {option} is {value}: give seconds from {SHORTEST} to {LONGEST}, or 0 for no limit."
+            )
+        return value
 
     default = Limits()
     return Limits(

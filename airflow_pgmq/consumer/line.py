@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from airflow_pgmq.client import OUTAGES, Client, Connection, work_transaction
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.errors import LimitReached
 from airflow_pgmq.statements import Work
 
 T = TypeVar("T")
@@ -68,11 +69,13 @@ class Line:
             try:
                 conn = self._connection()
                 return self._client.attempt(partial(make, was_sent), conn)
-            except OUTAGES:
+            except OUTAGES as exc:
                 now = time.monotonic()
                 if (conn is None and not was_sent) or (give_up and now >= give_up):
                     raise
-                was_sent, give_up = True, give_up or now + self._patience
+                # What a limit has ended was not done.
+                was_sent = was_sent or not isinstance(exc, LimitReached)
+                give_up = give_up or now + self._patience
                 self.close()
             meanwhile()
             time.sleep(pause)

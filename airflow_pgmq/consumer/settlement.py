@@ -8,7 +8,6 @@ from airflow_pgmq.client import Client, Connection, keeps_snapshot, settle_work
 from airflow_pgmq.consumer.heartbeat import Heartbeat, Log
 from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.core.consuming import Policy, Summary
-from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied
@@ -33,7 +32,7 @@ class Settlement:
         self.summary = summary
         self.log = log
         #: The connection that reads, works and settles.
-        self.line = Line(client, limits=UNLIMITED if policy.transactional else None, prepare=prepare)
+        self.line = Line(client, prepare=prepare)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: How statements and what they find are read: with others, PGMQ's own functions are no SQL, a NULL in an
+#: array is a text, and policies of row level security are errors.
+READING = {"standard_conforming_strings": "on", "array_nulls": "on", "row_security": "on"}
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -36,6 +40,7 @@ class Limits:
             "idle_session_timeout": 0,
             "default_transaction_isolation": "read committed",
             "default_transaction_read_only": "off",
+            **READING,
         }
 
 

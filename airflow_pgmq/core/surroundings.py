@@ -24,6 +24,8 @@ _HARM = {
     "lock_timeout": "sends of a key that another transaction holds fail",
     "default_transaction_read_only": "nothing can be sent or acked in it",
 }
+#: Behind a pooler, our transactions set their own, and its sessions are its own.
+_POOLED = {"idle_session_timeout": ", or behind a pooler"}
 #: What a doctor asks for.
 NAMES = list(_HARM)
 
@@ -43,7 +45,7 @@ def problems(role: str, database: str, settings: Iterable[Row]) -> Iterator[Prob
             "session_setting",
             "warning",
             f"{name} is {shown} {_where(role, database, row)}. Our own connections set their own; on one of "
-            f"yours (`conn=`), or behind a pooler, {_HARM[name]}.",
+            f"yours (`conn=`){_POOLED.get(name, '')}, {_HARM[name]}.",
             _mend(role, database, row),
         )
 

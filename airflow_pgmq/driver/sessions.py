@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.core.limits import READING, Limits
 from airflow_pgmq.driver.values import AsyncCursor, Cursor
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -75,7 +75,7 @@ def local_settings(conn: AnyConnection) -> list[sql.Composed]:
     session = of(conn)
     settings: Mapping[str, int | str] = {}
     if session is not None and not session.is_set:
-        settings = session.limits.settings(conn.info.server_version)
+        settings = {**session.limits.settings(conn.info.server_version), **READING}
     if not is_encoded(conn):
         settings = {**settings, "client_encoding": encoding(conn)}
     return [set_local(name, value) for name, value in settings.items()]

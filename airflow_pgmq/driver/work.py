@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from airflow_pgmq import errors
-from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.core.limits import UNLIMITED, Limits
 from airflow_pgmq.driver import sessions
 from airflow_pgmq.driver.values import Cursor
 
@@ -52,7 +52,7 @@ def end_work(conn: sessions.Connection) -> None:
 
 @contextmanager
 def work_transaction(conn: sessions.Connection) -> Iterator[None]:
-    """A transaction of a connection of ours around a user's work, begun in one round trip."""
+    """A transaction of a connection of ours around a user's work, begun in one round trip, without limits."""
     with ExitStack() as stack:
         if not sessions.is_standby(conn):
             conn.read_only = False
@@ -61,6 +61,7 @@ def work_transaction(conn: sessions.Connection) -> Iterator[None]:
             stack.enter_context(psycopg.Transaction(conn, _WORK))
             for command in sessions.local_settings(conn):
                 conn.execute(command, prepare=False)
+            conn.execute(_unlimited(conn.info.server_version), prepare=False)
         yield
 
 
@@ -85,13 +86,23 @@ def _ending(own: Limits | None, limits: Limits, server_version: int) -> list[byt
         *((name, value, False) for name, value in (own.session(server_version) if own else {}).items()),
         *((name, now[name], True) for name in ("lock_timeout", "idle_in_transaction_session_timeout")),
     ]
+    return [_RELEASE.as_bytes(None), b"RESET ROLE", _said(settings)]
+
+
+@lru_cache
+def _unlimited(server_version: int) -> bytes:
+    return _said([(name, value, True) for name, value in UNLIMITED.settings(server_version).items()])
+
+
+def _said(settings: Iterable[tuple[str, int | str, bool]]) -> bytes:
+    """Settings in one statement; the last of three: for the transaction alone."""
     said = sql.SQL("SELECT {}").format(
         sql.SQL(", ").join(
             sql.SQL("set_config({}, {}, {})").format(name, str(value), is_local)
             for name, value, is_local in settings
         )
     )
-    return [_RELEASE.as_bytes(None), b"RESET ROLE", said.as_bytes(None)]
+    return said.as_bytes(None)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from airflow_pgmq.client import AsyncConnection, OperationalError, aexecute
+from airflow_pgmq.client import AsyncConnection, Notification, OperationalError, aexecute
 from airflow_pgmq.statements import Statement
 
 T = TypeVar("T")
@@ -30,8 +30,9 @@ class Ear:
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._fileno = conn.fileno()
-        # Those that arrive with the answer to a statement.
-        conn.add_notify_handler(lambda notification: heard(notification.channel, notification.payload))
+        # Those that arrive with the answer to a statement. psycopg's own handler fails on what is not in the
+        # connection's encoding, which anybody may send.
+        conn.pgconn.notify_handler = self._notified
         self._loop.add_reader(self._fileno, self._read)
 
     async def run(self, statement: Statement[T]) -> T:
@@ -62,8 +63,12 @@ class Ear:
 
     def _drain(self) -> None:
         while notification := self.conn.pgconn.notifies():
-            encoding = self.conn.info.encoding
-            self._heard(notification.relname.decode(encoding), notification.extra.decode(encoding))
+            self._notified(notification)
+
+    def _notified(self, notification: Notification) -> None:
+        self._heard(
+            notification.relname.decode("utf-8", "replace"), notification.extra.decode("utf-8", "replace")
+        )
 
 
 def sever(conn: AsyncConnection) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -23,8 +24,10 @@ GOOD_AFTER = 10.0
 #: How long the end waits for connections that are being opened; a server that is there needs much less.
 SETTLING_TIME = 1.0
 
-#: Less than the readers' patience: who looks at many queues must not stand in line for one.
-LIMITS = Limits(lock=2)
+#: Seconds that a lock is waited for: who looks at many queues must not stand in line for one.
+LOCK_WAIT = 2
+#: Seconds for one statement: as long as readers have patience, or the server would go on without them.
+STATEMENT = 30
 
 Refresh = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -40,7 +43,9 @@ class Link:
         limits: Limits | None = None,
     ) -> None:
         self.arguments = arguments
-        self._limits = limits
+        limits = limits or Limits()
+        lock = min(limits.lock or LOCK_WAIT, LOCK_WAIT)
+        self._limits = replace(limits, lock=lock, statement=min(limits.transaction or STATEMENT, STATEMENT))
         self.name = name
         self._refresh = refresh
         self._opening: set[asyncio.Task[AsyncConnection]] = set()
@@ -54,7 +59,7 @@ class Link:
                 self.arguments = await self._refresh()
             except Exception as exc:
                 log.debug("%s: the connection could not be looked up again: %s", self.name, exc)
-        opening = asyncio.create_task(connect_async(self.arguments, LIMITS))
+        opening = asyncio.create_task(connect_async(self.arguments, self._limits))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
         try:

@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk import Connection
 from packaging.version import Version
 
+from airflow_pgmq import settings
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.provider_info import get_provider_info
@@ -135,3 +136,10 @@ def test_dag_files_do_not_load_the_driver() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e9", "0.0001"])
+def test_a_limit_that_postgres_cannot_have_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("AIRFLOW__PGMQ__LOCK_TIMEOUT", value)
+    with pytest.raises(ValueError, match=r"\[pgmq\] lock_timeout is .*: give seconds from 0.001 to"):
+        settings.limits()

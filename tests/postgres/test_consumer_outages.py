@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 from airflow_pgmq.client import Client
-from airflow_pgmq.consumer import Consumer
+from airflow_pgmq.consumer import Consumer, Line
 from airflow_pgmq.core.consuming import Policy, Summary
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.errors import MessageLost, PgmqError, TransactionEnded
 from airflow_pgmq.messages import Message, Outcome
-from airflow_pgmq.statements import consuming
+from airflow_pgmq.statements import consuming, reading
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
 from tests.fixtures.postgres import Database
 from tests.fixtures.proxy import Proxy, running_proxy
@@ -341,3 +342,21 @@ def test_an_ack_that_cannot_be_made_is_no_failure_of_the_work(client: Client, da
         drain(client, lambda messages, conn: None, batch_size=2)
     assert [row["headers"]["untried"] for row in queued(database)] == [1, 1]
     assert issubclass(TransactionEnded, PgmqError)
+
+
+def test_what_only_waited_for_a_lock_was_not_done_by_us(database: Database, client: Client) -> None:
+    """Somebody else deletes the message meanwhile: then it was lost, and is no ack of ours."""
+    hasty = Client(lambda: psycopg.connect(database.dsn), Limits(lock=0.2))
+    send(client, "a")
+    (message,) = read(client)
+    told: list[bool] = []
+
+    def delete(again: bool) -> Any:
+        told.append(again)
+        return reading.acked(QUEUE, [message], "delete", again=again)
+
+    with database.connect() as other, Line(hasty) as line:
+        other.execute("DELETE FROM pgmq.q_mail")
+        assert line.run(delete, meanwhile=other.commit) == []
+
+    assert told == [False, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,12 +12,14 @@ import pytest
 
 from airflow_pgmq import maintenance, overview
 from airflow_pgmq.consumer import Consumer
+from airflow_pgmq.core import names
 from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.statements.showing import Search
 from tests.fixtures.factories import QUEUE, execute, job, keys_in, queued, slots_in, statuses, tick
 from tests.fixtures.postgres import narrow_database
+from tests.postgres.watching import waiting, watcher_of
 
 if TYPE_CHECKING:
     from airflow_pgmq.hooks import PgmqHook
@@ -238,3 +241,18 @@ def test_page_and_maintenance_bear_it(hook: PgmqHook, database: Database) -> Non
 
 def queued_ids(database: Database, queue_name: str) -> list[int]:
     return [row["msg_id"] for row in execute(database, f"SELECT msg_id FROM pgmq.q_{queue_name} ORDER BY 1")]
+
+
+@pytest.mark.direct("notifications do not pass a pooler")
+@in_any_bytes
+def test_a_notification_that_is_no_text_disturbs_no_waiter(hook: PgmqHook, database: Database) -> None:
+    async def run() -> list[Any]:
+        async with watcher_of(database) as watcher:
+            task = await waiting(watcher, QUEUE)
+            for _ in range(3):
+                execute(database, "SELECT pg_notify(%s, chr(233))", [names.channel(QUEUE)])
+                execute(database, "SELECT pg_notify(chr(233), '')")
+            hook.send(QUEUE, 1)
+            return await asyncio.wait_for(task, 20)
+
+    assert asyncio.run(run())

@@ -14,7 +14,7 @@ from airflow_pgmq import errors
 from airflow_pgmq.client import Client
 from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.payload import Unreadable
-from airflow_pgmq.statements import Statement, first, queues, reading
+from airflow_pgmq.statements import Statement, first, queues, reading, scalar
 from tests.fixtures.factories import QUEUE, execute, job, keys_in, queued, read, send, slots_in, state, tick
 from tests.fixtures.pooler import running_pooler
 from tests.fixtures.postgres import Database, prepare_template
@@ -103,6 +103,19 @@ def test_our_own_sessions_write_where_reading_is_the_default(database, client):
 
     assert [result.status for result in results] == ["sent", "sent"]
     assert client.run(lambda: reading.archive(QUEUE, read(client))) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["standard_conforming_strings", "array_nulls", "row_security"])
+@pytest.mark.filterwarnings("ignore")
+def test_our_own_sessions_read_sql_as_it_was_written(database, client, name):
+    for_all(database, {name: "off"})
+    shown = Statement("setting", script=f"SELECT current_setting('{name}') AS value", decode=scalar("value"))
+
+    assert client.run(lambda: shown) == client.run(lambda: one_by_one(shown)) == "on"
+    options = {"unlogged": False, "partition_interval": None, "retention_interval": "", "notify": True}
+    assert client.run(lambda: queues.create("more", **options))
+    use(client, database)
+    assert client.run(lambda: reading.archive(QUEUE, [3])) == [3]
 
 
 def test_nobody_else_limits_our_sessions(database, client):

@@ -422,11 +422,26 @@ def test_two_at_a_time(database: Database, client: Client) -> None:
     watch(database, scenario)
 
 
+def test_a_watcher_has_the_limits_that_it_is_given_and_waits_for_locks_no_longer_than_its_readers(
+    database: Database,
+) -> None:
+    names = ("lock_timeout", "idle_in_transaction_session_timeout", "statement_timeout")
+    script = f"SELECT {', '.join(f'current_setting({name!r}) AS {name}' for name in names)}"
+    shown = Statement("limits", script=script, decode=lambda rows: list(rows[0].values()))
+
+    async def of(limits: Limits | None) -> list[str]:
+        async with watcher_of(database, limits=limits) as watcher:
+            return await watcher.run(shown)
+
+    assert asyncio.run(of(Limits(1, 4, 5))) == ["1s", "4s", "5s"]
+    assert asyncio.run(of(None)) == ["2s", "10s", "30s"]
+
+
 def test_a_locked_queue_holds_up_nobody_who_waits_at_another(
     database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even once for each look; and its own waiters are served when it is free."""
-    monkeypatch.setattr("airflow_pgmq.watch.link.LIMITS", Limits(lock=0.2))
+    monkeypatch.setattr("airflow_pgmq.watch.link.LOCK_WAIT", 0.2)
     make_queue(client, "held")
 
     async def run() -> None:

@@ -93,3 +93,19 @@ def test_what_holds_until_the_commit_holds_until_then(client: Client, database: 
 
     Consumer(client, Policy(queue_name=QUEUE, transactional=True), together=False).drain(work)
     assert seen[1:] == ["mine"]
+
+
+def test_only_the_work_itself_is_without_limits(client: Client) -> None:
+    """What is read, given back or buried for it holds others up like any transaction of ours."""
+    send(client, "a")
+    names = ("lock_timeout", "idle_in_transaction_session_timeout", "statement_timeout")
+    found = []
+
+    def note(conn: Any) -> None:
+        found.append([conn.execute(f"SHOW {name}").fetchone()[0] for name in names])
+
+    consumer = Consumer(
+        client, Policy(queue_name=QUEUE, batch_size=1, transactional=True), together=True, prepare=note
+    )
+    assert consumer.drain(lambda messages, conn: note(conn)).acked == 1
+    assert found == [["30s", "10s", "30min"], ["0", "0", "0"]]

@@ -98,7 +98,7 @@ WITH moved AS MATERIALIZED (
             AND dedup_key < (job.namespace || '/' || job.name || '0') COLLATE "C"
         OFFSET 0
     ) AS taken
-    WHERE taken.slot ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$'
+    WHERE taken.slot ~ '^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}Z$'
 ), kept AS (
     INSERT INTO airflow_pgmq.slots
         (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at, repeats)
