@@ -78,7 +78,7 @@ def due(
         if allowed and age > timedelta(0):
             late = before(job, overdue, allowed, age)
         until = late[0] - _TICK if late else overdue
-        dropped = max(0, _count(job, known, until) - sum(known < slot <= until for slot in again + too_old))
+        dropped = _count(job, known, until, besides=sum(known < slot <= until for slot in again + too_old))
     dropped += len(too_old)
     slots = sorted({*again, *late, *slots}) if again else late + slots
     if job.overlap == "skip" and len(slots) > 1:
@@ -109,11 +109,12 @@ def _allowed(job: PeriodicJob, late: int) -> int:
     return 1 if job.catch_up == "last" and not late else 0
 
 
-def _count(job: PeriodicJob, after: datetime, until: datetime) -> int:
-    """How many slots there are in (after, until], as far as they are counted."""
+def _count(job: PeriodicJob, after: datetime, until: datetime, *, besides: int = 0) -> int:
+    """How many slots there are in (after, until] besides so many of them, as far as they are counted."""
     if until <= after:
         return 0
-    return sum(1 for _ in islice(takewhile(lambda slot: slot <= until, _from(job, after)), COUNTED))
+    found = takewhile(lambda slot: slot <= until, _from(job, after))
+    return sum(1 for _ in islice(found, COUNTED + besides)) - besides
 
 
 def between(job: PeriodicJob, start: datetime, end: datetime) -> Iterator[datetime]:
