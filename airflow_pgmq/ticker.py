@@ -22,7 +22,7 @@ from airflow_pgmq.core.jobs import Deploy, PeriodicJob, Stored
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.outgoing import Outgoing, outgoing
 from airflow_pgmq.core.summary import Summary
-from airflow_pgmq.errors import InvalidJobs, PgmqError
+from airflow_pgmq.errors import CodeTooOld, InvalidJobs, NotInstalled, PgmqError
 from airflow_pgmq.rounds import Rounds
 from airflow_pgmq.statements import Flow, incarnations, periodic, queues, sending
 
@@ -337,6 +337,8 @@ def _missed_in_pauses(
 
 def _is_of_a_queue(exc: Exception) -> bool:
     """Whether other queues need not suffer from it: a lock may be, the end of the connection is not."""
-    if isinstance(exc, OUTAGES) and not isinstance(exc, LockNotAvailable):
+    if isinstance(exc, LockNotAvailable):
+        return True
+    if isinstance(exc, (*OUTAGES, CodeTooOld, NotInstalled)):
         return False
     return culprits.is_of_a_queue(exc)

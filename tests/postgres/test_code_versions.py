@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from airflow_pgmq import control
+from airflow_pgmq.client import Client
 from airflow_pgmq.errors import CodeTooOld
 from airflow_pgmq.sql import code
 from airflow_pgmq.statements import schema, transfers
@@ -59,16 +60,20 @@ WORK = {
 }
 
 
-@pytest.fixture
-def newer(database, client):
-    """A client that has used the schema, which newer code then upgrades."""
-    tick(job()).run(client)
-    send(client, "known")
+def upgrade(database):
     execute(
         database,
         f"ALTER TABLE airflow_pgmq.migrations ALTER oldest_code SET DEFAULT {code() + 1};"
         f"INSERT INTO airflow_pgmq.migrations (number) VALUES ({code() + 1})",
     )
+
+
+@pytest.fixture
+def newer(database, client):
+    """A client that has used the schema, which newer code then upgrades."""
+    tick(job()).run(client)
+    send(client, "known")
+    upgrade(database)
     return client
 
 
@@ -80,6 +85,25 @@ def test_a_running_process_of_older_code_does_nothing(database, newer, work):
         WORK[work](newer)
 
     assert queued(database) == before
+
+
+def test_a_tick_is_told_whose_schema_is_upgraded_between_its_transactions(database, client):
+    """It is no fault of the queues."""
+
+    class Overtaken(Client):
+        transactions = 0
+
+        def attempt(self, make, own):
+            self.transactions += 1
+            # After the check of the queues and the deploy.
+            if self.transactions == 3:
+                upgrade(database)
+            return super().attempt(make, own)
+
+    with pytest.raises(CodeTooOld):
+        tick(job()).run(Overtaken(lambda: psycopg.connect(database.dsn)))
+
+    assert queued(database) == []
 
 
 def test_a_new_process_of_older_code_is_told_at_once(database, newer):
