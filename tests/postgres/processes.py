@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -52,11 +53,33 @@ def send_shuffled(dsn: str, seed: int, count: int, options: dict[str, Any]) -> C
     return Counter(result.status for result in send(client_of(dsn), *keys, **options))
 
 
-def run_ticks(dsn: str, ticks: Sequence[Tick], started: Any = None) -> int:
-    """Tick after tick, in rounds of a few jobs; how many messages that sent. Says when it begins."""
+class _Halting(Client):
+    """One that says when so many transactions have ended, and then waits to be killed."""
+
+    def __init__(self, dsn: str, transactions: int, halted: Any) -> None:
+        super().__init__(client_of(dsn).open)
+        self._left = transactions
+        self._halted = halted
+
+    def attempt(self, make: Callable[[], Any], own: Any) -> Any:
+        """Run as ever, and halt after the last."""
+        result = super().attempt(make, own)
+        self._left -= 1
+        if not self._left:
+            self._halted.send(None)
+            signal.pause()
+        return result
+
+
+def run_ticks(dsn: str, ticks: Sequence[Tick], started: Any = None, halt_after: int | None = None) -> int:
+    """Tick after tick, in rounds of a few jobs; how many messages that sent.
+
+    :param started: is told that it begins, or that it halts
+    :param halt_after: halt after so many transactions
+    """
     rounds.JOBS = 10
-    client = client_of(dsn)
-    if started is not None:
+    client = client_of(dsn) if halt_after is None else _Halting(dsn, halt_after, started)
+    if started is not None and halt_after is None:
         started.send(None)
     return sum(each.run(client).sent for each in ticks)
 

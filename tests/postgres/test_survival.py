@@ -18,10 +18,12 @@ KILLS = 50
 JOBS = 150
 
 
-def run_for(dsn, one, longest=None):
-    """Run a tick in a process that is killed after `longest` seconds; how long it took, None if killed."""
+def run_for(dsn, one, longest=None, halt_after=None):
+    """Run a tick in a process that is killed after `longest` seconds, or when so many of its transactions
+    have ended; how long it took, None if killed.
+    """
     started, child = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=run_ticks, args=(dsn, [one], child))
+    process = CONTEXT.Process(target=run_ticks, args=(dsn, [one], child, halt_after))
     process.start()
     started.recv()
     begun = monotonic()
@@ -47,13 +49,18 @@ def test_killed_ticks_lose_and_repeat_nothing(database, client):
     interrupted = partial = 0
     for kill in range(KILLS):
         version = 1 + kill // 2
-        interrupted += run_for(database.dsn, deployed(version), random.uniform(0, longest)) is None
+        # The first of a version falls among its rounds, which must not be left to chance; the other anywhere.
+        if kill % 2:
+            how = {"longest": random.uniform(0, longest)}
+        else:
+            how = {"halt_after": random.randint(4, 16), "longest": 0}
+        interrupted += run_for(database.dsn, deployed(version), **how) is None
         sent = sum(row["headers"]["version"] == version for row in queued(database))
         partial += 0 < sent < 10 * JOBS
     deployed(version).run(client)
 
-    assert interrupted >= KILLS // 3
-    assert partial >= 5
+    assert interrupted > KILLS // 2
+    assert partial >= KILLS // 4
     slots = defaultdict(list)
     for row in queued(database):
         slots[row["headers"]["job"]].append(slot(row["headers"]))
