@@ -61,6 +61,13 @@ class Deploys:
         """Whose jobs they are."""
         return self.rounds.namespace
 
+    def queues_of_jobs(self) -> Flow[dict[str, tuple[str, ...]]]:
+        """By job, stored or declared, the queues that its deploy has to do with."""
+        found = {job.name: {job.queue_name} for job in self.by_name.values()}
+        for job in (yield periodic.stored_jobs(self.namespace)):
+            found.setdefault(job.name, set()).add(job.queue_name)
+        return {name: tuple(sorted(queue_names)) for name, queue_names in found.items()}
+
     def deploy(
         self, held: frozenset[str], until: datetime | None = None
     ) -> Flow[tuple[Summary, Deployed | Behind]]:

@@ -21,7 +21,7 @@ from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.outgoing import Outgoing, outgoing
 from airflow_pgmq.core.summary import Summary
-from airflow_pgmq.deploys import Behind, Deployed, Deploys
+from airflow_pgmq.deploys import Deployed, Deploys
 from airflow_pgmq.errors import CodeTooOld, InvalidJobs, NotInstalled, PgmqError
 from airflow_pgmq.rounds import Rounds
 from airflow_pgmq.statements import Flow, incarnations, periodic, sending
@@ -78,12 +78,7 @@ class Tick:
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             summary.failed = client.attempt(self._check_queues, conn)
-            held = frozenset(summary.failed)
-            counts, deployed = client.attempt(partial(self.deploys.deploy, held), conn)
-            while isinstance(deployed, Behind):
-                summary.add(counts)
-                counts, deployed = client.attempt(partial(self.deploys.deploy, held, deployed.until), conn)
-            summary.add(counts)
+            deployed = self._deploy(client, conn, summary)
             summary.outdated = len(deployed.outdated)
             try:
                 self._go_round(client, conn, deployed, summary)
@@ -115,6 +110,45 @@ class Tick:
                 part = [items[position] for position in positions]
                 summary.add(client.attempt(partial(self._fill, part), conn))
         return summary
+
+    def _deploy(self, client: Client, conn: Connection, summary: Summary) -> Deployed:
+        try:
+            return self._deploy_others(client, conn, frozenset(summary.failed), summary)
+        except (PgmqError, DriverError) as exc:
+            if not _is_of_a_queue(exc):
+                raise
+            summary.failed |= self._deploy_apart(client, conn, summary)
+            return self._deploy_others(client, conn, frozenset(summary.failed), summary)
+
+    def _deploy_others(
+        self, client: Client, conn: Connection, held: frozenset[str], summary: Summary
+    ) -> Deployed:
+        """Deploy all jobs but those that are held."""
+        until = None
+        while True:
+            counts, deployed = client.attempt(partial(self.deploys.deploy, held, until), conn)
+            summary.add(counts)
+            if isinstance(deployed, Deployed):
+                return deployed
+            until = deployed.until
+
+    def _deploy_apart(self, client: Client, conn: Connection, summary: Summary) -> dict[str, list[str]]:
+        """Deploy what shares its queues, the old and the new one, by itself; what cannot be, and why not."""
+        names = defaultdict(set)
+        for name, queue_names in client.attempt(self.deploys.queues_of_jobs, conn).items():
+            if name not in summary.failed:
+                names[queue_names].add(name)
+        everything = frozenset().union(*names.values(), summary.failed)
+        failed: dict[str, list[str]] = {}
+        for queue_names, own in sorted(names.items()):
+            try:
+                self._deploy_others(client, conn, everything - own, summary)
+            except (PgmqError, DriverError) as exc:
+                if not _is_of_a_queue(exc):
+                    raise
+                text = f"queue {' or '.join(map(repr, queue_names))} hinders its deploy: {exc}"
+                failed |= {name: [text] for name in own}
+        return failed
 
     def _go_round(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> None:
         more = True

@@ -332,8 +332,12 @@ class Deploy:
 
     def leaving(self, held: Set[str]) -> Deploy:
         """The same, but these jobs stay as they are."""
-        added = tuple(job for job in self.added if job.name not in held)
-        return replace(self, added=added, changed=tuple(job for job in self.changed if job.name not in held))
+        return replace(
+            self,
+            added=tuple(job for job in self.added if job.name not in held),
+            changed=tuple(job for job in self.changed if job.name not in held),
+            removed=tuple(name for name in self.removed if name not in held),
+        )
 
 
 def deploy(
