@@ -52,7 +52,6 @@ OUTAGES = (psycopg.OperationalError, pg.ReadOnlySqlTransaction, errors.LimitReac
 
 #: Errors that may mean that PGMQ as a whole is missing.
 NOT_THERE = (errors.QueueNotFound, errors.FeatureMissing, errors.NotInstalled)
-INSTALLED: Statement[Mapping[str, Any]] = Statement("installed", decode=lambda rows: rows[0])
 
 #: Lost races that Postgres asks to be run again.
 RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
@@ -259,6 +258,10 @@ def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
         return drive(work, conn, before=ending(conn, limits))
 
 
+def _queue_of(exc: errors.PgmqError) -> str | None:
+    return exc.queue_name if isinstance(exc, errors.QueueNotFound) else None
+
+
 @contextmanager
 def _asked_again(conn: Connection) -> Iterator[None]:
     """Around a transaction: what is missing is looked up after it, where Postgres answers again."""
@@ -268,7 +271,7 @@ def _asked_again(conn: Connection) -> Iterator[None]:
         found = None
         # The connection may be gone, too, or the role may not look.
         with suppress(errors.PgmqError, psycopg.Error):
-            found = execute(INSTALLED, conn)
+            found = execute(schema.installed(_queue_of(exc)), conn)
         raise what_is_missing(exc, found) from exc.__cause__
 
 
@@ -344,7 +347,7 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
         except NOT_THERE as exc:
             found = None
             with suppress(errors.PgmqError, psycopg.Error):
-                found = await aexecute(INSTALLED, conn)
+                found = await aexecute(schema.installed(_queue_of(exc)), conn)
             raise what_is_missing(exc, found) from exc.__cause__
         except RETRYABLE:
             if attempt == ATTEMPTS - 1 or not (callable(work) or isinstance(work, Statement)):

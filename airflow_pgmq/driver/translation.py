@@ -177,6 +177,11 @@ def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> e
         return exc  # of the installer itself, which knows why
     if found is not None and not found["pgmq"]:
         return errors.NotInstalled(f"PGMQ is not in this database: {faults.INSTALL}")
+    if isinstance(exc, errors.QueueNotFound) and found is not None and found["queue"]:
+        return errors.FeatureMissing(
+            f"Queue {exc.queue_name!r} has no archive ({faults.sentence(str(exc.__cause__))}) "
+            "`airflow pgmq doctor` names what it lacks, with the SQL."
+        )
     return exc
 
 

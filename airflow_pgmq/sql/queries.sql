@@ -9,12 +9,13 @@ FROM unnest(%(names)s::text[], %(values)s::text[]) AS ours (name, value)
 WHERE pg_backend_pid() = %(backend_pid)s;
 
 -- installed --
--- What is there: PGMQ, and our schema. By name, a session may still remember that they are not, which another has
--- installed meanwhile.
+-- What is there: PGMQ, our schema, and the table of a queue. By name, a session may still remember that they are not,
+-- which another has installed meanwhile.
 SELECT coalesce(bool_or(nspname = 'pgmq' AND relname = 'meta'), false) AS pgmq,
-       coalesce(bool_or(nspname = 'airflow_pgmq' AND relname = 'migrations'), false) AS ours
+       coalesce(bool_or(nspname = 'airflow_pgmq' AND relname = 'migrations'), false) AS ours,
+       coalesce(bool_or(nspname = 'pgmq' AND relname = %(table)s), false) AS queue
 FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
-WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relname IN ('meta', 'migrations');
+WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relname IN ('meta', 'migrations', %(table)s);
 
 -- schema_version --
 -- The newest migration that was applied.
@@ -1577,13 +1578,14 @@ SELECT %(queue_name)s AS queue_name WHERE EXISTS (
 
 -- messages_of_queue --
 -- Messages by id, of those that are looked through; payloads up to a size. Reads nothing.
-SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
-       least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt, NULL::timestamptz AS archived_at,
+SELECT msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
+       least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt, NULL::timestamptz AS archived_at,
        CASE WHEN NOT headers_large THEN headers END AS headers,
        CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
        message_large OR headers_large AS too_large, statement_timestamp() AS now
 FROM (
-    SELECT * FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id LIMIT %(scanned)s
+    SELECT msg_id, read_ct, enqueued_at, vt, headers, message
+    FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id LIMIT %(scanned)s
 ) AS part
 CROSS JOIN LATERAL (
     -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
@@ -1600,14 +1602,15 @@ ORDER BY msg_id LIMIT %(limit)s;
 
 -- messages_of_archive --
 -- The same of a queue's archive, whose newest come first.
-SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
-       least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt,
-       least(greatest(archived_at, 'epoch'), '9999-01-01Z') AS archived_at,
+SELECT msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
+       least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt,
+       least(greatest(archived_at::timestamptz, 'epoch'), '9999-01-01Z') AS archived_at,
        CASE WHEN NOT headers_large THEN headers END AS headers,
        CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
        message_large OR headers_large AS too_large, statement_timestamp() AS now
 FROM (
-    SELECT * FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC LIMIT %(scanned)s
+    SELECT msg_id, read_ct, enqueued_at, vt, headers, message, archived_at
+    FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC LIMIT %(scanned)s
 ) AS part
 CROSS JOIN LATERAL (
     -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
@@ -1641,12 +1644,15 @@ WHERE namespace = %(namespace)s AND name = %(name)s AND slot = %(slot)s::timesta
 -- sent_by --
 -- The newest messages of a queue that a Dag, run or task has sent.
 SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
-    SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
-           least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt, NULL::timestamptz AS archived_at,
+    SELECT msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
+           least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt, NULL::timestamptz AS archived_at,
            CASE WHEN NOT headers_large THEN headers END AS headers,
            CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
            message_large OR headers_large AS too_large
-    FROM (SELECT * FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s) AS newest
+    FROM (
+        SELECT msg_id, read_ct, enqueued_at, vt, headers, message
+        FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s
+    ) AS newest
     CROSS JOIN LATERAL (
         -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
         SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
@@ -1662,13 +1668,16 @@ SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now
 -- sent_by_archived --
 -- The same of an archive.
 SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
-    SELECT msg_id, read_ct, least(greatest(enqueued_at, 'epoch'), '9999-01-01Z') AS enqueued_at,
-           least(greatest(vt, 'epoch'), '9999-01-01Z') AS vt,
-           least(greatest(archived_at, 'epoch'), '9999-01-01Z') AS archived_at,
+    SELECT msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
+           least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt,
+           least(greatest(archived_at::timestamptz, 'epoch'), '9999-01-01Z') AS archived_at,
            CASE WHEN NOT headers_large THEN headers END AS headers,
            CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
            message_large OR headers_large AS too_large
-    FROM (SELECT * FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s) AS newest
+    FROM (
+        SELECT msg_id, read_ct, enqueued_at, vt, headers, message, archived_at
+        FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s
+    ) AS newest
     CROSS JOIN LATERAL (
         -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
         SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airflow_pgmq.core import names
+from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import FeatureMissing, NotInstalled, PermissionDenied
 from airflow_pgmq.sql import code, migrations
 from airflow_pgmq.statements import Flow, Statement, first, scalar
 
 
+def installed(queue_name: str | None = None) -> Statement[Row]:
+    """What is there: `pgmq`, `ours` and the table of a queue."""
+    table = None if queue_name is None else names.table(queue_name)[1]
+    return Statement("installed", {"table": table}, decode=lambda rows: rows[0])
+
+
 def known() -> Flow[int | None]:
     """The newest migration in the database; 0 without our schema, None where its rows are hidden."""
-    found = yield Statement("installed", decode=first)
+    found = yield installed()
     if not found["ours"]:
         return 0
     number: int | None = yield Statement("schema_version", decode=scalar("number"))
@@ -58,7 +66,7 @@ def install(script: Callable[[], str | None]) -> Flow[list[str]]:
 
 
 def _install_pgmq(script: Callable[[], str | None]) -> Flow[list[str]]:
-    found = yield Statement("installed", decode=first)
+    found = yield installed()
     done: list[str] = []
     if not found["pgmq"]:
         extension = yield Statement("pgmq_extension", decode=first)

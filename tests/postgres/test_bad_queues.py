@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from airflow_pgmq import doctor, maintenance, metrics, overview, sampling
-from airflow_pgmq.client import Client
+from airflow_pgmq.client import Client, arun, connect_async
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.errors import FeatureMissing, QueueNotFound
 from airflow_pgmq.statements import overview as statements
 from airflow_pgmq.statements import queues as queue_statements
+from airflow_pgmq.statements import reading
+from airflow_pgmq.statements.showing import Search
 from tests.fixtures.factories import QUEUE, client_of, execute, read, send
 from tests.fixtures.postgres import Database, new_database, prepare_template
 
@@ -374,3 +378,46 @@ def test_other_work_goes_on(two: Client, database: Database) -> None:
     execute(database, "DROP TABLE pgmq.q_bad, pgmq.a_bad")
     send(two, "a")
     assert [each.msg_id for each in read(two)] == [1, 3]
+
+
+@pytest.mark.parametrize("where", ["queue", "archive"])
+def test_what_columns_a_table_has_besides_is_not_looked_at(
+    two: Client, database: Database, where: Literal["queue", "archive"]
+) -> None:
+    table = f"pgmq.{where[0]}_bad"
+    execute(database, f"ALTER TABLE {table} ADD headers_large int, ADD message_large int, ADD now int")
+    (sent,) = [
+        each
+        for each in overview.sent(two, {"dag_id": "shop"}, peek=True)["messages"]
+        if each["queue_name"] == BAD and (each["archived_at"] is not None) == (where == "archive")
+    ]
+
+    execute(database, f"ALTER TABLE {table} ALTER COLUMN vt TYPE timestamp")
+    found = overview.messages(two, Search(queue_name=BAD, where=where, peek=True))["messages"]
+
+    assert [each["message"] for each in found] == [sent["message"]] == [1 if where == "queue" else 2]
+    assert found[0]["vt"].tzinfo is not None
+
+
+def test_a_queue_without_its_archive_is_no_missing_queue(two: Client, database: Database) -> None:
+    """Advice to make it again would be wrong: it is there, and holds messages."""
+    execute(database, "DROP TABLE pgmq.a_bad")
+    search = Search(queue_name=BAD, where="archive")
+    with pytest.raises(FeatureMissing, match=r'no archive.*"pgmq\.a_bad".*airflow pgmq doctor'):
+        overview.messages(two, search)
+    with pytest.raises(FeatureMissing, match="no archive"):
+        two.run(lambda: reading.archive(BAD, [1]))
+    with pytest.raises(FeatureMissing, match="no archive"):
+        asyncio.run(archive_on_a_loop(database))
+
+    execute(database, "DROP TABLE pgmq.q_bad")
+    with pytest.raises(QueueNotFound):
+        overview.messages(two, search)
+
+
+async def archive_on_a_loop(database: Database) -> None:
+    conn = await connect_async({"conninfo": database.dsn})
+    try:
+        await arun(lambda: reading.archive(BAD, [1]), conn)
+    finally:
+        await conn.close()
