@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from airflow_pgmq.client import Client, Connection, keeps_snapshot, settle_work
+from airflow_pgmq.client import OUTAGES, Client, Connection, DriverError, keeps_snapshot, settle_work
 from airflow_pgmq.consumer.heartbeat import Heartbeat, Log
 from airflow_pgmq.consumer.line import Line
 from airflow_pgmq.core.consuming import Policy, Summary
@@ -37,6 +37,8 @@ class Settlement:
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.
         self.tried: set[int] = set()
+        #: Those whose outcome the database refuses, by something that others put there.
+        self.refused: set[int] = set()
         #: Why the acks of transactional work were refused: they were lost, or the role may not ack. The work
         #: may raise errors of the same kinds, about other queues.
         self.refusal: MessageLost | PermissionDenied | None = None
@@ -47,6 +49,7 @@ class Settlement:
         self.summary.read += len(messages)
         self.unfinished = {message.msg_id: message for message in messages}
         self.tried.clear()
+        self.refused.clear()
 
     def begin(self, messages: Sequence[Message]) -> None:
         """The work on these begins: given back from here on, they have been tried."""
@@ -61,7 +64,31 @@ class Settlement:
             raise consuming.not_allowed(self.policy, exc) from exc
 
     def settle(self, decided: Sequence[Decided]) -> list[int]:
-        """Let every outcome come true, in one transaction of our own; the ids that were not ours any more."""
+        """Let every outcome come true, in one transaction of our own; the ids that were not ours any more.
+
+        What is refused, for example by a unique index of somebody's on the archive, must not undo the others,
+        and comes back behind them.
+        """
+        try:
+            return self._settle(decided)
+        except OUTAGES:
+            raise
+        except (ArchiveRefused, DriverError) as exc:
+            refused = exc
+        if len(decided) == 1:
+            self.refused.add(decided[0][0].msg_id)
+            raise refused
+        for each in decided:
+            try:
+                self.settle([each])
+            except OUTAGES:
+                raise
+            except (ArchiveRefused, DriverError):
+                # Noted, and the first error names the reason.
+                continue
+        raise refused
+
+    def _settle(self, decided: Sequence[Decided]) -> list[int]:
         messages = [message for message, _ in decided]
         self._prepare_for(decided)
 
@@ -145,9 +172,11 @@ class Settlement:
         if messages:
             self.heartbeat.let_go(messages)
             untried = [message.msg_id not in self.tried for message in messages]
-            now = [0.0] * len(messages)
+            delays = [
+                self.policy.delay(message) if message.msg_id in self.refused else 0.0 for message in messages
+            ]
             done = self.client.run(
-                lambda: consuming.release_each(self.policy.queue_name, messages, now, untried)
+                lambda: consuming.release_each(self.policy.queue_name, messages, delays, untried)
             )
             self.finish(messages, done, "released")
 
