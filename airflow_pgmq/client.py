@@ -53,6 +53,9 @@ OUTAGES = (psycopg.OperationalError, pg.ReadOnlySqlTransaction, errors.LimitReac
 #: Errors that may mean that PGMQ as a whole is missing.
 NOT_THERE = (errors.QueueNotFound, errors.FeatureMissing, errors.NotInstalled)
 
+#: An error of the work's own that the work has swallowed.
+Aborted = pg.InFailedSqlTransaction
+
 #: Lost races that Postgres asks to be run again.
 RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
 ATTEMPTS = 6
@@ -202,6 +205,15 @@ class Client:
             # Not a wait for an event: racers that lost together must not come back together.
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
+
+    def explained(self, exc: Exception) -> Exception:
+        """What is missing, as it is now that the transaction is over."""
+        if not isinstance(exc, NOT_THERE):
+            return exc
+        found = None
+        with suppress(errors.PgmqError, psycopg.Error):
+            found = self.run(lambda: schema.installed(_queue_of(exc)))
+        return what_is_missing(exc, found)
 
     def make_way(self, refused: errors.ArchiveRefused, own: Connection) -> bool:
         """Make way in an archive that has the ids of messages already; false if that was not the reason."""

@@ -10,6 +10,7 @@ PgmqError
 ├── TransactionEnded     transactional work ended the transaction that it was given
 ├── MessageLost          somebody else has read a message since, so its ack was refused
 ├── NotSent              the database took messages and did not show them: a policy or a trigger hides them
+├── NotRemoved           it kept messages that it was told to delete, for the same reasons
 ├── DuplicateMessage     a dedup key was taken and `on_duplicate="fail"` was asked for
 ├── Unanswered           the server did not do what it could do at another time
 │   ├── NotConnected     there is none, or it refused the connection
@@ -43,10 +44,17 @@ class PgmqError(Exception):
 
     #: What may be told to who may not read the connection: the text quotes hosts, roles, keys and messages.
     public: ClassVar[str] = "the database refused what was asked of it"
+    #: The queue of the statement that failed.
+    queue_name: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited one would call the class with the text, whatever its constructor takes.
         return _revive, (type(self), self.args), self.__dict__
+
+
+def queue_of(exc: BaseException) -> str | None:
+    """The same of any error: the driver's have it, too."""
+    return getattr(exc, "queue_name", None)
 
 
 class PgmqWarning(UserWarning):
@@ -128,6 +136,18 @@ class NotSent(PgmqError):
         )
 
 
+class NotRemoved(PgmqError):
+    """Messages were deleted and are still there: they must not be sent a second time."""
+
+    def __init__(self, queue_name: str, count: int) -> None:
+        self.queue_name = queue_name
+        super().__init__(
+            f"{count} message(s) of queue {queue_name!r} were to be taken back and are still there: row "
+            "level security or a trigger keeps them. Nothing of this transaction was done; "
+            "docs/permissions.md says which policies a role needs."
+        )
+
+
 class DuplicateMessage(PgmqError):
     """A dedup key was already taken; nothing of the call was sent, unless the text says otherwise."""
 
@@ -165,6 +185,8 @@ class BrokenOff(Unanswered):
 
 class QueueNotFound(PgmqError):
     """The queue has no table in the database of this connection."""
+
+    queue_name: str
 
     def __init__(self, queue_name: str) -> None:
         self.queue_name = queue_name
@@ -252,6 +274,8 @@ def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
 
 class ArchiveRefused(PgmqError):
     """A unique index of the archive refused messages; where it is the ids', way is made by itself."""
+
+    queue_name: str
 
     def __init__(self, queue_name: str, msg_ids: Sequence[int] | None, index: str, text: str) -> None:
         self.queue_name = queue_name

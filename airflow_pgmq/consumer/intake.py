@@ -8,7 +8,7 @@ from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
 from airflow_pgmq.core.payload import Unreadable
-from airflow_pgmq.statements import consuming, reading
+from airflow_pgmq.statements import consuming
 
 #: Seconds at least until what cannot be loaded is read again, so that no drain turns round and round on it.
 PAUSE = 10.0
@@ -39,11 +39,7 @@ class Intake:
         expired = [each for each in self._held.unfinished.values() if self._policy.is_expired(each)]
         if expired:
             self._log.info("Archiving %d expired messages of queue %s", len(expired), self._policy.queue_name)
-            queue_name = self._policy.queue_name
-            done = self._held.line.run(
-                lambda again: reading.acked(queue_name, expired, "archive", again=again)
-            )
-            self._held.finish(expired, done, "expired")
+            self._held.drop_expired(expired)
 
     def _refuse(self) -> None:
         reasons = [(each, why) for each in self._held.unfinished.values() if (why := self._obstacle(each))]

@@ -21,7 +21,6 @@ from airflow_pgmq.errors import (
     ArchiveRefused,
     InvalidOutcome,
     MessageLost,
-    PermissionDenied,
     TransactionEnded,
 )
 
@@ -80,8 +79,10 @@ class Consumer:
                         done = self.summary.read - len(self._held.unfinished)
                         progress.report(self._held.line, done, now)
         self._held.give_back()
-        if self._is_broken():
+        if self._failures_in_a_row and self._is_broken():
             self.log.error("%d messages failed in a row: the drain ended early", self._failures_in_a_row)
+        if self._held.refused.first is not None:
+            raise self._held.refused.first
         self.summary.seconds = self._clock() - started
         return self.summary
 
@@ -112,15 +113,16 @@ class Consumer:
                 return
             decided = [(message, Outcome.ack()) for message in messages]
             if conn is not None:
-                try:
-                    self._held.settle_within(decided, conn)
-                except (MessageLost, PermissionDenied):
-                    self._held.tried.clear()
-                    raise
+                # An ack that fails says nothing of the work.
+                self._held.tried.clear()
+                self._held.settle_within(decided, conn)
                 self._held.unfinished.clear()
                 return
             self._held.tried.clear()
-            if lost := self._held.settle(decided):
+            lost = self._held.settle(decided)
+            if self._held.refused.first is not None:
+                raise self._held.refused.first
+            if lost:
                 raise MessageLost(self.policy.queue_name, lost)
 
     @contextmanager
@@ -141,7 +143,7 @@ class Consumer:
 
     def _is_broken(self) -> bool:
         limit = self.policy.stop_after_failures
-        return limit is not None and self._failures_in_a_row >= limit
+        return self._held.refused.are_many or (limit is not None and self._failures_in_a_row >= limit)
 
     def _process(self, messages: Sequence[Message], work: Work) -> None:
         """Do the work on messages and settle them; whatever fails of a batch is tried again one by one."""
@@ -164,19 +166,13 @@ class Consumer:
             if exc is not self._held.refusal:
                 self._fail(live, exc, work)
                 return
-            # It says nothing of the work, which was rolled back.
-            self._held.tried.clear()
-            if not isinstance(exc, MessageLost):
-                raise
-            self.log.warning("%s Their work was rolled back.", exc)
-            lost = set(exc.msg_ids)
-            self._held.finish([message for message in live if message.msg_id in lost], [], "acked")
-            self._held.release([message for message in live if message.msg_id not in lost])
+            self._refuse(live, exc, work)
         else:
             self._failures_in_a_row = 0
-            # An ack that fails says nothing of the work, and ends the drain.
+            # An ack that fails says nothing of the work.
             self._held.tried.clear()
             if self.policy.transactional:
+                self._held.refused.end_row()
                 self._held.count(decided, [message.msg_id for message in live])
             else:
                 self._held.settle(decided)
@@ -192,6 +188,23 @@ class Consumer:
         else:
             self._failures_in_a_row += 1
             self._held.settle(self._failed(messages, exc))
+
+    def _refuse(self, messages: list[Message], exc: Exception, work: Work) -> None:
+        """Their acks were refused. That says nothing of the work, which was rolled back."""
+        self._held.tried.clear()
+        if isinstance(exc, MessageLost):
+            self.log.warning("%s Their work was rolled back.", exc)
+            lost = set(exc.msg_ids)
+            self._held.finish([message for message in messages if message.msg_id in lost], [], "acked")
+            self._held.release([message for message in messages if message.msg_id not in lost])
+        elif not self._held.refused.is_one(exc):
+            raise self.client.explained(exc) from exc.__cause__
+        elif len(messages) == 1:
+            self._held.refuse(messages[0], exc)
+        else:
+            self._held.heartbeat.hold(messages)
+            for message in messages:
+                self._process([message], work)
 
     def _work(self, messages: list[Message], work: Work) -> list[Decided]:
         """Do the work, in a transaction with its acks if it is transactional; again after a lost race."""

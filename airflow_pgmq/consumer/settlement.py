@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from airflow_pgmq.client import OUTAGES, Client, Connection, DriverError, keeps_snapshot, settle_work
+from airflow_pgmq.client import (
+    OUTAGES,
+    RETRYABLE,
+    Aborted,
+    Client,
+    Connection,
+    DriverError,
+    keeps_snapshot,
+    settle_work,
+)
 from airflow_pgmq.consumer.heartbeat import Heartbeat, Log
 from airflow_pgmq.consumer.line import Line
+from airflow_pgmq.consumer.refusals import Refusals
 from airflow_pgmq.core.consuming import Policy, Summary
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.core.outcomes import Decided
-from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied
+from airflow_pgmq.core.outcomes import Decided, Outcome
+from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied, PgmqError
 from airflow_pgmq.statements import Work, consuming, reading
 
 _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
@@ -37,11 +47,12 @@ class Settlement:
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.
         self.tried: set[int] = set()
-        #: Those whose outcome the database refuses, by something that others put there.
-        self.refused: set[int] = set()
         #: Why the acks of transactional work were refused: they were lost, or the role may not ack. The work
         #: may raise errors of the same kinds, about other queues.
-        self.refusal: MessageLost | PermissionDenied | None = None
+        self.refusal: Exception | None = None
+        self.refused = Refusals(policy, log)
+        #: Those that a caller's transaction could not settle.
+        self._later: set[int] = set()
 
     def take(self, messages: Sequence[Message]) -> None:
         """These were read just now."""
@@ -49,7 +60,7 @@ class Settlement:
         self.summary.read += len(messages)
         self.unfinished = {message.msg_id: message for message in messages}
         self.tried.clear()
-        self.refused.clear()
+        self._later.clear()
 
     def begin(self, messages: Sequence[Message]) -> None:
         """The work on these begins: given back from here on, they have been tried."""
@@ -66,37 +77,80 @@ class Settlement:
     def settle(self, decided: Sequence[Decided]) -> list[int]:
         """Let every outcome come true, in one transaction of our own; the ids that were not ours any more.
 
-        What is refused, for example by a unique index of somebody's on the archive, must not undo the others,
-        and comes back behind them.
+        One that the database refuses must not undo the others: it is noted, and comes back behind them.
         """
-        try:
-            return self._settle(decided)
-        except OUTAGES:
-            raise
-        except (ArchiveRefused, DriverError) as exc:
-            refused = exc
-        if len(decided) == 1:
-            self.refused.add(decided[0][0].msg_id)
-            raise refused
-        for each in decided:
-            try:
-                self.settle([each])
-            except OUTAGES:
-                raise
-            except (ArchiveRefused, DriverError):
-                # Noted, and the first error names the reason.
-                continue
-        raise refused
-
-    def _settle(self, decided: Sequence[Decided]) -> list[int]:
-        messages = [message for message, _ in decided]
         self._prepare_for(decided)
+
+        def work(part: Sequence[Decided], again: bool) -> Work[list[int]]:
+            return consuming.settle(self.policy, part, again=again)
+
+        return self._settle(decided, work, self.count)
+
+    def drop_expired(self, messages: Sequence[Message]) -> None:
+        """Archive what nobody wants any more."""
+
+        def work(part: Sequence[Decided], again: bool) -> Work[list[int]]:
+            expired = [message for message, _ in part]
+            return reading.acked(self.policy.queue_name, expired, "archive", again=again)
+
+        def count(part: Sequence[Decided], done: list[int]) -> list[int]:
+            return self.finish([message for message, _ in part], done, "expired")
+
+        self._settle([(message, Outcome.ack()) for message in messages], work, count)
+
+    def _settle(
+        self,
+        decided: Sequence[Decided],
+        work: Callable[[Sequence[Decided], bool], Work[list[int]]],
+        count: Callable[[Sequence[Decided], list[int]], list[int]],
+    ) -> list[int]:
+        """Together, and one by one where that is refused."""
+        messages = [message for message, _ in decided]
 
         def make(again: bool) -> Work[list[int]]:
             self.heartbeat.let_go(messages)
-            return consuming.settle(self.policy, decided, again=again)
+            return work(decided, again)
 
-        return self.count(decided, self.line.run(make, lambda: self.heartbeat.hold(messages)))
+        try:
+            done = self.line.run(make, lambda: self.heartbeat.hold(messages))
+        except OUTAGES:
+            raise
+        except (PgmqError, DriverError) as exc:
+            if len(decided) > 1:
+                self.heartbeat.hold(messages)
+                return self._settle_apart(decided, work, count)
+            if not self.refused.is_one(exc):
+                raise
+            self.refuse(messages[0], exc)
+            return []
+        self.refused.end_row()
+        return count(decided, done)
+
+    def _settle_apart(
+        self,
+        decided: Sequence[Decided],
+        work: Callable[[Sequence[Decided], bool], Work[list[int]]],
+        count: Callable[[Sequence[Decided], list[int]], list[int]],
+    ) -> list[int]:
+        lost: list[int] = []
+        failed: Exception | None = None
+        for each in decided:
+            try:
+                lost += self._settle([each], work, count)
+            except OUTAGES:
+                raise
+            except PgmqError as exc:
+                failed = failed or exc
+        if failed is not None:
+            raise failed
+        return lost
+
+    def refuse(self, message: Message, exc: Exception) -> None:
+        """Its outcome cannot come true: it comes back later, and loses no try by it."""
+        self.refused.note(message, exc)
+        self._later.add(message.msg_id)
+        self.tried.discard(message.msg_id)
+        self.release([message])
 
     def settle_work(self, decided: Sequence[Decided], conn: Connection) -> None:
         """The same inside the transaction of the work, which must not stand if a message was lost."""
@@ -105,7 +159,9 @@ class Settlement:
         work = consuming.settle(self.policy, decided)
         try:
             self._raise_lost(decided, settle_work(work, conn, self.client.limits))
-        except (MessageLost, PermissionDenied) as exc:
+        except (*RETRYABLE, *OUTAGES, Aborted):
+            raise
+        except Exception as exc:
             self.refusal = exc
             raise
 
@@ -130,7 +186,13 @@ class Settlement:
         """The same inside a caller's transaction."""
         self._prepare_for(decided)
         self.heartbeat.let_go([message for message, _ in decided])
-        self._raise_lost(decided, self.client.run(lambda: consuming.settle(self.policy, decided), conn))
+        try:
+            done = self.client.run(lambda: consuming.settle(self.policy, decided), conn)
+        except Exception as exc:
+            if self.refused.is_one(exc):
+                self._later = {message.msg_id for message, _ in decided}
+            raise
+        self._raise_lost(decided, done)
 
     def stands(self, decided: Sequence[Decided]) -> bool:
         """Whether the transaction of the work was committed, although nobody told."""
@@ -173,7 +235,8 @@ class Settlement:
             self.heartbeat.let_go(messages)
             untried = [message.msg_id not in self.tried for message in messages]
             delays = [
-                self.policy.delay(message) if message.msg_id in self.refused else 0.0 for message in messages
+                self.policy.delay_of_refused(message) if message.msg_id in self._later else 0.0
+                for message in messages
             ]
             done = self.client.run(
                 lambda: consuming.release_each(self.policy.queue_name, messages, delays, untried)

@@ -79,16 +79,20 @@ class Policy:
 
     def delay(self, message: Message) -> float:
         """Seconds until a failed message is visible again."""
-        return backoff(message, self.backoff, self.max_backoff)
+        return backoff(message, message.tries, self.backoff, self.max_backoff)
+
+    def delay_of_refused(self, message: Message) -> float:
+        """The same of one that was done and cannot be settled; no try is lost, but each read counts."""
+        return backoff(message, message.read_ct, self.backoff, self.max_backoff)
 
 
-def backoff(message: Message, first: float, maximum: float) -> float:
-    """Exponential by its tries, and spread by up to half so that what failed together does not come back so.
+def backoff(message: Message, tries: int, first: float, maximum: float) -> float:
+    """Exponential by tries, and spread by up to half so that what failed together does not come back so.
 
     The spread is a hash of id and read: the same in every process, and testable.
     """
     # 2 ** 60 is beyond any maximum, and larger powers would not fit a float at some point.
-    seconds = min(maximum, first * 2.0 ** min(message.tries - 1, 60))
+    seconds = min(maximum, first * 2.0 ** min(tries - 1, 60))
     digest = hashlib.blake2b(f"{message.msg_id}/{message.read_ct}".encode(), digest_size=4).digest()
     return seconds * (1 - int.from_bytes(digest, "big") / 2**33)
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors as pg
 
 from airflow_pgmq import errors
-from airflow_pgmq.core import faults
+from airflow_pgmq.core import faults, names
 from airflow_pgmq.driver import sessions
 from airflow_pgmq.statements import Statement, doctor
 
@@ -26,7 +26,11 @@ def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[An
     except errors.PgmqError:
         raise
     except psycopg.Error as exc:
-        if (known := _of_the_session(exc, conn) or _known(statement, exc)) is not None:
+        known = _of_the_session(exc, conn) or _known(statement, exc)
+        if statement is not None and errors.queue_of(known or exc) is None:
+            # The driver's own takes attributes, too.
+            setattr(known or exc, "queue_name", statement.queue_name)  # noqa: B010
+        if known is not None:
             raise known from exc
         raise
     except UnicodeEncodeError as exc:
@@ -177,11 +181,14 @@ def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> e
         return exc  # of the installer itself, which knows why
     if found is not None and not found["pgmq"]:
         return errors.NotInstalled(f"PGMQ is not in this database: {faults.INSTALL}")
-    if isinstance(exc, errors.QueueNotFound) and found is not None and found["queue"]:
-        return errors.FeatureMissing(
-            f"Queue {exc.queue_name!r} has no archive ({faults.sentence(str(exc.__cause__))}) "
-            "`airflow pgmq doctor` names what it lacks, with the SQL."
+    if isinstance(exc, errors.QueueNotFound) and found and found["queue"] and not found["archive"]:
+        schema, archive = names.table(exc.queue_name, "a")
+        lacking = errors.FeatureMissing(
+            f"Queue {exc.queue_name!r} has no archive: {schema}.{archive} is missing. `airflow pgmq doctor` "
+            "has the SQL that makes it."
         )
+        lacking.queue_name = exc.queue_name
+        return lacking
     return exc
 
 

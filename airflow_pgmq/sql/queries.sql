@@ -9,13 +9,14 @@ FROM unnest(%(names)s::text[], %(values)s::text[]) AS ours (name, value)
 WHERE pg_backend_pid() = %(backend_pid)s;
 
 -- installed --
--- What is there: PGMQ, our schema, and the table of a queue. By name, a session may still remember that they are not,
--- which another has installed meanwhile.
+-- What is there: PGMQ, our schema, table and archive of a queue. By name, a session may still remember that they are
+-- not, which another has installed meanwhile.
 SELECT coalesce(bool_or(nspname = 'pgmq' AND relname = 'meta'), false) AS pgmq,
        coalesce(bool_or(nspname = 'airflow_pgmq' AND relname = 'migrations'), false) AS ours,
-       coalesce(bool_or(nspname = 'pgmq' AND relname = %(table)s), false) AS queue
+       coalesce(bool_or(nspname = 'pgmq' AND relname = %(table)s), false) AS queue,
+       coalesce(bool_or(nspname = 'pgmq' AND relname = %(archive)s), false) AS archive
 FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
-WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relname IN ('meta', 'migrations', %(table)s);
+WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relname IN ('meta', 'migrations', %(table)s, %(archive)s);
 
 -- schema_version --
 -- The newest migration that was applied.
@@ -1027,6 +1028,21 @@ WITH freed AS (
 )
 DELETE FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s;
 
+-- jobs_of_queues --
+-- Whether jobs send to some queues, which slot they sent there last, and whether they wait for a message there.
+SELECT job.name, job.queue_name = ANY (%(queue_names)s::text[]) AS sends,
+       (
+           SELECT max(slot) FROM airflow_pgmq.slots
+           WHERE namespace = job.namespace AND name = job.name AND queue_name = ANY (%(queue_names)s::text[])
+       ) AS last_sent,
+       coalesce(job.overlap_skip AND last.queue_name = ANY (%(queue_names)s::text[]), false) AS waits
+FROM airflow_pgmq.periodic_jobs AS job
+LEFT JOIN LATERAL (
+    SELECT queue_name FROM airflow_pgmq.slots
+    WHERE namespace = job.namespace AND name = job.name AND slot <= %(now)s ORDER BY slot DESC LIMIT 1
+) AS last ON job.overlap_skip
+WHERE job.namespace = %(namespace)s;
+
 -- sent_to --
 -- Queues that exist and to which jobs have sent slots from some instant on.
 SELECT DISTINCT sent.queue_name
@@ -1061,13 +1077,14 @@ WITH pending AS MATERIALIZED (
         LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS waiting
 ), removed AS (
-    DELETE FROM {table} WHERE msg_id = ANY (ARRAY(SELECT msg_id FROM unseen))
+    DELETE FROM {table} WHERE msg_id = ANY (ARRAY(SELECT msg_id FROM unseen)) RETURNING msg_id
 ), freed AS (
     DELETE FROM airflow_pgmq.slots WHERE NOT %(again)s AND ctid = ANY (ARRAY(SELECT place FROM unseen))
 ), opened AS (
     UPDATE airflow_pgmq.slots SET msg_id = NULL WHERE %(again)s AND ctid = ANY (ARRAY(SELECT place FROM unseen))
 )
-SELECT name, count(*) AS withdrawn, min(slot) AS first_slot FROM unseen GROUP BY name;
+SELECT name, count(*) AS withdrawn, min(slot) AS first_slot, (SELECT count(*) FROM removed) AS removed
+FROM unseen GROUP BY name;
 
 -- carried_by_queue --
 -- Which of the keys messages in the queue carry. No index knows: only for when nothing else does.

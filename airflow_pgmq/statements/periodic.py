@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.outgoing import Outgoing
+from airflow_pgmq.errors import NotRemoved
 from airflow_pgmq.sql import code
 from airflow_pgmq.statements import (
     Flow,
@@ -262,16 +263,27 @@ def withdraw(
     By job, how many that were and the first slot that is open again.
 
     :param again: the slots are to be sent again by the next round
+    :raises NotRemoved: what was deleted is still there
     """
     found: dict[str, tuple[int, datetime]] = {}
     if not job_names:
         return found
     params = {"namespace": namespace, "names": list(job_names), "after": after}
     for queue_name in sorted((yield Statement("sent_to", params, decode=column("queue_name")))):
-        for row in (yield on_queue("withdraw", queue_name, list, **params, now=now, again=again)):
+        rows = yield on_queue("withdraw", queue_name, list, **params, now=now, again=again)
+        kept = sum(row["withdrawn"] for row in rows) - (rows[0]["removed"] if rows else 0)
+        if kept:
+            raise NotRemoved(queue_name, kept)
+        for row in rows:
             count, first_slot = found.get(row["name"], (0, row["first_slot"]))
             found[row["name"]] = (count + row["withdrawn"], min(first_slot, row["first_slot"]))
     return found
+
+
+def jobs_of_queues(namespace: str, queue_names: Collection[str], now: datetime) -> Statement[list[Row]]:
+    """By job: whether it `sends` to these queues, the slot `last_sent` there, whether it `waits` for it."""
+    params = {"namespace": namespace, "queue_names": sorted(queue_names), "now": now}
+    return Statement("jobs_of_queues", params, decode=list)
 
 
 def still_queued(queue_name: str, last: Mapping[int, str]) -> Statement[list[int]]:

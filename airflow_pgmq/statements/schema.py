@@ -12,9 +12,11 @@ from airflow_pgmq.statements import Flow, Statement, first, scalar
 
 
 def installed(queue_name: str | None = None) -> Statement[Row]:
-    """What is there: `pgmq`, `ours` and the table of a queue."""
-    table = None if queue_name is None else names.table(queue_name)[1]
-    return Statement("installed", {"table": table}, decode=lambda rows: rows[0])
+    """What is there: `pgmq`, `ours`, and of a queue its table (`queue`) and `archive`."""
+    params: dict[str, str | None] = {"table": None, "archive": None}
+    if queue_name is not None:
+        params = {"table": names.table(queue_name)[1], "archive": names.table(queue_name, "a")[1]}
+    return Statement("installed", params, decode=lambda rows: rows[0])
 
 
 def known() -> Flow[int | None]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
 
 from airflow_pgmq.client import Client, arun, connect_async
 from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.consuming import Policy
-from airflow_pgmq.core.outcomes import Outcome
 from airflow_pgmq.errors import ArchiveRefused
 from airflow_pgmq.maintenance import expire
-from airflow_pgmq.statements import consuming, reading, sending
+from airflow_pgmq.statements import reading, sending
 from tests.fixtures.factories import QUEUE, execute, queued, read, send
 from tests.fixtures.postgres import Database
 
@@ -126,35 +123,3 @@ def test_an_index_of_another_kind_is_named(client: Client, database: Database) -
     with pytest.raises(ArchiveRefused), client.transaction() as conn:
         client.run(lambda: reading.archive(QUEUE, [1, 2]), conn)
     assert len(queued(database)) == 2
-
-
-@pytest.mark.parametrize("batch_size", [1, 10])
-def test_what_an_index_refuses_holds_up_nothing_behind_it(
-    client: Client, database: Database, batch_size: int
-) -> None:
-    """Its work is done, so it must neither be done again at once nor undo the acks of others."""
-    send(client, "a", "b", "c", messages=["same", "same", "other"])
-    execute(database, "CREATE UNIQUE INDEX theirs ON pgmq.a_mail (message)")
-    client.run(lambda: reading.archive(QUEUE, [1]))
-    done: list[int] = []
-    for _ in range(2):
-        consumer = Consumer(client, Policy(queue_name=QUEUE, batch_size=batch_size), together=batch_size > 1)
-        with suppress(ArchiveRefused):
-            consumer.drain(lambda messages, conn: done.extend(each.msg_id for each in messages))
-
-    assert done == [2, 3]
-    (left,) = queued(database)
-    assert (left["msg_id"], left["headers"].get("tries")) == (2, None)
-    assert left["vt"] > execute(database, "SELECT now() AS now")[0]["now"]
-
-
-def test_a_letter_that_an_index_refuses_holds_up_no_other(client: Client, database: Database) -> None:
-    send(client, "a", "b", "c", messages=["same", "same", "other"])
-    client.run(lambda: consuming.prepare(Policy(queue_name=QUEUE)))
-    execute(database, "CREATE UNIQUE INDEX theirs ON pgmq.q_mail_dlq (message)")
-    consumer = Consumer(client, Policy(queue_name=QUEUE, batch_size=10), together=True)
-    with pytest.raises(psycopg.errors.UniqueViolation, match="theirs"):
-        consumer.drain(lambda messages, conn: {each.msg_id: Outcome.dead("bad") for each in messages})
-
-    assert [row["message"] for row in queued(database, "mail_dlq")] == ["same", "other"]
-    assert [row["msg_id"] for row in queued(database)] == [2]

@@ -71,14 +71,14 @@ def test_only_an_exception_that_a_log_can_hold_is_logged() -> None:
 
 @given(st.integers(1, 2**62), st.integers(1, 2**31 - 1))
 def test_back_off_doubles_up_to_its_maximum_and_is_spread_by_half(msg_id: int, read_ct: int) -> None:
-    seconds = backoff(message(msg_id, read_ct), 10, 3600)
+    seconds = backoff(message(msg_id, read_ct), read_ct, 10, 3600)
     full = min(3600, 10 * 2 ** min(read_ct - 1, 20))
     assert full / 2 <= seconds <= full
-    assert seconds == backoff(message(msg_id, read_ct), 10, 3600)
+    assert seconds == backoff(message(msg_id, read_ct), read_ct, 10, 3600)
 
 
 def test_messages_that_failed_together_do_not_come_back_together() -> None:
-    delays = {round(backoff(message(n), 10, 3600), 3) for n in range(100)}
+    delays = {round(backoff(message(n), 1, 10, 3600), 3) for n in range(100)}
     assert len(delays) > 90
 
 
