@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from airflow_pgmq.client import Client, Connection, DriverError, LockNotAvailable
+from airflow_pgmq import errors
+from airflow_pgmq.client import OUTAGES, Client, Connection, DriverError, LockNotAvailable
 from airflow_pgmq.core import problems
 from airflow_pgmq.core.problems import Failure, Problem
-from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.errors import CodeTooOld, NotInstalled, PgmqError
 from airflow_pgmq.statements import Statement, overview
 
 P = TypeVar("P")
@@ -78,6 +79,13 @@ def is_of_a_queue(exc: Exception) -> bool:
     """Whether it is a queue's fault."""
     state = getattr(exc, "sqlstate", None)
     return isinstance(exc, PgmqError) if state is None else not state.startswith(NO_QUEUES)
+
+
+def queue_of(exc: Exception) -> str | None:
+    """The queue that an error is about, where other queues need not suffer from it."""
+    if isinstance(exc, LockNotAvailable) or not isinstance(exc, (*OUTAGES, CodeTooOld, NotInstalled)):
+        return errors.queue_of(exc)
+    return None
 
 
 def failure(queue_name: str, exc: Exception) -> Problem:

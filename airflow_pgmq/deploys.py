@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -30,6 +31,8 @@ class Deployed:
     #: Of the set of jobs in force; when it changes, another tick has deployed.
     fingerprint: str
     outdated: frozenset[str] = frozenset()
+    #: Jobs whose queue gave nothing back.
+    hindered: frozenset[str] = frozenset()
     #: Jobs that are left alone, these among them.
     without: frozenset[str] = frozenset()
     #: Whether the others are all: only then is the tick complete.
@@ -61,16 +64,15 @@ class Deploys:
         """Whose jobs they are."""
         return self.rounds.namespace
 
-    def queues_of_jobs(self) -> Flow[dict[str, tuple[str, ...]]]:
-        """By job, stored or declared, the queues that its deploy has to do with."""
-        found = {job.name: {job.queue_name} for job in self.by_name.values()}
-        for job in (yield periodic.stored_jobs(self.namespace)):
-            found.setdefault(job.name, set()).add(job.queue_name)
-        return {name: tuple(sorted(queue_names)) for name, queue_names in found.items()}
-
     def deploy(
-        self, held: frozenset[str], until: datetime | None = None
+        self, held: frozenset[str], hindered: frozenset[str], until: datetime | None = None
     ) -> Flow[tuple[Summary, Deployed | Behind]]:
+        """Let the code's jobs replace the stored ones.
+
+        :param held: jobs that stay as they are
+        :param hindered: queues that give nothing back: jobs that would have to do with them stay, too
+        :param until: what old definitions have to send up to here is sent
+        """
         counts = Summary()
         stored = yield periodic.open_namespace(self.namespace, self.owner, self.version)
         self._check_owner(stored)
@@ -86,17 +88,35 @@ class Deploys:
         change = jobs.deploy(
             self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
         ).leaving(held)
+        names = yield from self._hindered(hindered, change, now)
+        change = change.leaving(names)
         behind = yield from self._change(counts, stored, known, change, until)
         if behind is not None:
             return counts, behind
-        deployed = replace(deployed, outdated=change.outdated, without=held | change.outdated)
+        without = held | names | change.outdated
+        deployed = replace(deployed, outdated=change.outdated, hindered=names, without=without)
         if self.version < stored["version"] and not rollback:
             return counts, replace(deployed, fingerprint=stored["fingerprint"])
-        if deployed.without:
-            # While jobs are left alone, every tick has to look again.
-            deployed = replace(deployed, fingerprint=f"partly {fingerprint}")
-        yield periodic.deploy_namespace(self.namespace, self.owner, self.version, deployed.fingerprint)
+        version = self.version
+        if without:
+            # While jobs are left alone, every tick has to look again, and a rollback is not done.
+            left = hashlib.sha256(repr(sorted(without)).encode()).hexdigest()[:8]
+            deployed = replace(deployed, fingerprint=f"partly {left} {fingerprint}")
+            version = max(version, stored["version"])
+        yield periodic.deploy_namespace(self.namespace, self.owner, version, deployed.fingerprint)
         return counts, deployed
+
+    def _hindered(self, queue_names: frozenset[str], change: Deploy, now: datetime) -> Flow[frozenset[str]]:
+        """Jobs that a deploy would have to ask these queues for, or take there."""
+        if not queue_names:
+            return frozenset()
+        removed = set(change.removed)
+        found = {job.name for job in change.changed if job.queue_name in queue_names}
+        for row in (yield periodic.jobs_of_queues(self.namespace, queue_names, now)):
+            since = now - jobs.MAX_JITTER if row["name"] in removed else now
+            if row["sends"] or row["waits"] or (row["last_sent"] is not None and row["last_sent"] > since):
+                found.add(row["name"])
+        return frozenset(found & (removed | {job.name for job in change.changed}))
 
     def _change(
         self,

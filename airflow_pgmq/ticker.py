@@ -7,7 +7,6 @@ deployments take turns.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,14 +14,15 @@ from functools import partial
 from typing import Any
 
 from airflow_pgmq import culprits, rounds, sampling
-from airflow_pgmq.client import OUTAGES, Client, Connection, DriverError, LockNotAvailable
+from airflow_pgmq.client import Client, Connection, DriverError
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.outgoing import Outgoing, outgoing
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.deploys import Deployed, Deploys
-from airflow_pgmq.errors import CodeTooOld, InvalidJobs, NotInstalled, PgmqError
+from airflow_pgmq.driver.translation import words
+from airflow_pgmq.errors import InvalidJobs, PgmqError
 from airflow_pgmq.rounds import Rounds
 from airflow_pgmq.statements import Flow, incarnations, periodic, sending
 
@@ -72,20 +72,15 @@ class Tick:
     def run(self, client: Client) -> Summary:
         """Deploy what changed, then enqueue in rounds until nothing is due.
 
-        Jobs of a queue that is missing or does not take messages are left out, and named in the summary.
+        Jobs of a queue that is missing, does not take messages or gives none back are left out, and named in
+        the summary.
         """
         client.once("schema", client.ensure_schema)
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             summary.failed = client.attempt(self._check_queues, conn)
             deployed = self._deploy(client, conn, summary)
-            summary.outdated = len(deployed.outdated)
-            try:
-                self._go_round(client, conn, deployed, summary)
-            except (PgmqError, DriverError) as exc:
-                if not _is_of_a_queue(exc):
-                    raise
-                self._go_round_apart(client, conn, deployed, summary)
+            self._go_round(client, conn, deployed, summary)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
             client.attempt(lambda: sending.prune_slots(PRUNED_PAGES), conn)
             sampling.take_if_allowed(client, conn)
@@ -112,65 +107,52 @@ class Tick:
         return summary
 
     def _deploy(self, client: Client, conn: Connection, summary: Summary) -> Deployed:
-        try:
-            return self._deploy_others(client, conn, frozenset(summary.failed), summary)
-        except (PgmqError, DriverError) as exc:
-            if not _is_of_a_queue(exc):
-                raise
-            summary.failed |= self._deploy_apart(client, conn, summary)
-            return self._deploy_others(client, conn, frozenset(summary.failed), summary)
-
-    def _deploy_others(
-        self, client: Client, conn: Connection, held: frozenset[str], summary: Summary
-    ) -> Deployed:
-        """Deploy all jobs but those that are held."""
+        """Deploy; again without the jobs of each queue that hinders it."""
+        held = frozenset(summary.failed)
+        hindered: dict[str, str] = {}
         until = None
         while True:
-            counts, deployed = client.attempt(partial(self.deploys.deploy, held, until), conn)
+            work = partial(self.deploys.deploy, held, frozenset(hindered), until)
+            try:
+                counts, deployed = client.attempt(work, conn)
+            except (PgmqError, DriverError) as exc:
+                queue_name = culprits.queue_of(exc)
+                if queue_name is None or queue_name in hindered:
+                    raise
+                hindered[queue_name] = f"queue {queue_name!r} hinders its deploy: {words(exc)}"
+                continue
             summary.add(counts)
             if isinstance(deployed, Deployed):
+                summary.outdated = len(deployed.outdated)
+                summary.failed |= {name: [*hindered.values()] for name in sorted(deployed.hindered)}
                 return deployed
             until = deployed.until
 
-    def _deploy_apart(self, client: Client, conn: Connection, summary: Summary) -> dict[str, list[str]]:
-        """Deploy what shares its queues, the old and the new one, by itself; what cannot be, and why not."""
-        names = defaultdict(set)
-        for name, queue_names in client.attempt(self.deploys.queues_of_jobs, conn).items():
-            if name not in summary.failed:
-                names[queue_names].add(name)
-        everything = frozenset().union(*names.values(), summary.failed)
-        failed: dict[str, list[str]] = {}
-        for queue_names, own in sorted(names.items()):
-            try:
-                self._deploy_others(client, conn, everything - own, summary)
-            except (PgmqError, DriverError) as exc:
-                if not _is_of_a_queue(exc):
-                    raise
-                text = f"queue {' or '.join(map(repr, queue_names))} hinders its deploy: {exc}"
-                failed |= {name: [text] for name in own}
-        return failed
-
     def _go_round(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> None:
+        """Send what is due; without the jobs of each queue that takes nothing."""
         more = True
         while more:
-            counts, more = client.attempt(partial(self._round, deployed), conn)
+            try:
+                counts, more = client.attempt(partial(self._round, deployed), conn)
+            except (PgmqError, DriverError) as exc:
+                queue_name = culprits.queue_of(exc)
+                if queue_name is None:
+                    raise
+                names = client.attempt(partial(self._sending_to, queue_name), conn) - deployed.without
+                if not names:
+                    raise
+                text = f"queue {queue_name!r} does not take its messages: {words(exc)}"
+                summary.failed |= {name: [text] for name in sorted(names)}
+                deployed = replace(deployed, without=deployed.without | names, is_complete=False)
+                continue
             summary.add(counts)
 
-    def _go_round_apart(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> None:
-        """The same for each queue by itself, so that one does not keep the others from theirs."""
-        names = defaultdict(set)
-        for job in self.jobs:
-            if job.name not in deployed.without:
-                names[job.queue_name].add(job.name)
-        for queue_name, own in sorted(names.items()):
-            without = deployed.without | self.by_name.keys() - own
-            try:
-                self._go_round(client, conn, replace(deployed, without=without, is_complete=False), summary)
-            except (PgmqError, DriverError) as exc:
-                if not _is_of_a_queue(exc):
-                    raise
-                text = f"queue {queue_name!r} does not take its messages: {exc}"
-                summary.failed |= {name: [text] for name in own}
+    def _sending_to(self, queue_name: str) -> Flow[frozenset[str]]:
+        """Jobs that send to a queue, or whose newest message is waited for there."""
+        now = yield periodic.clock()
+        rows = yield periodic.jobs_of_queues(self.namespace, [queue_name], now)
+        waiting = {row["name"] for row in rows if row["waits"]}
+        return frozenset(job.name for job in self.jobs if job.queue_name == queue_name or job.name in waiting)
 
     def _fill(self, items: Sequence[Outgoing]) -> Flow[Summary]:
         """Slots of a backfill; under the namespace's lock, if it has one, so that no tick comes between."""
@@ -210,12 +192,3 @@ class Tick:
             is_known = stored["known"] or deployed.is_complete
             yield periodic.close_tick(self.namespace, self.owner, self.version, window, is_known=is_known)
         return counts, more
-
-
-def _is_of_a_queue(exc: Exception) -> bool:
-    """Whether other queues need not suffer from it: a lock may be, the end of the connection is not."""
-    if isinstance(exc, LockNotAvailable):
-        return True
-    if isinstance(exc, (*OUTAGES, CodeTooOld, NotInstalled)):
-        return False
-    return culprits.is_of_a_queue(exc)

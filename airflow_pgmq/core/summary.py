@@ -34,7 +34,7 @@ class Summary:
     outdated: int = 0
     #: `sent` and `duplicates`, each by queue.
     by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
-    #: Jobs of queues that are missing or do not take messages, and why; the others went on without them.
+    #: Jobs of queues that are missing, take no messages or give none back, and why; the others went on.
     failed: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, more: Summary) -> None:

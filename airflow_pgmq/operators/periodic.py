@@ -43,7 +43,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         this would send again
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidJobs: something is wrong with jobs, each named; at a tick, after the others were sent:
-        queues that are missing or do not take messages
+        queues that are missing, take no messages or give none back
     :raises PgmqError: another task ticks the same namespace
     """
 

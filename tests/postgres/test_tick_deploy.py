@@ -306,35 +306,3 @@ def test_slots_of_a_job_that_jitter_holds_back_beyond_its_window_are_taken_back(
 
     left = "SELECT FROM pgmq.q_mail WHERE headers ->> 'job' = 'held' AND vt > now()"
     assert execute(database, left) == []
-
-
-BROKEN = "ALTER TABLE pgmq.q_post RENAME TO was; CREATE VIEW pgmq.q_post AS SELECT 1 AS msg_id"
-MENDED = "DROP VIEW pgmq.q_post; ALTER TABLE pgmq.was RENAME TO q_post"
-
-
-def test_a_queue_that_gives_nothing_back_holds_up_its_own_jobs_only(database, client):
-    """Its jobs are deployed when it is mended: nothing is sent twice, or never."""
-    execute(database, "SELECT pgmq.create('post')")
-    old = (
-        job(),
-        job("letter", queue_name="post"),
-        job("leaves", queue_name="post"),
-        job("moves", queue_name="post"),
-    )
-    tick(*old).run(client)
-    new = job(message="new"), job("letter", queue_name="post", message="new"), job("moves"), job("begins")
-    execute(database, BROKEN)
-
-    for _ in range(2):
-        summary = tick(*new).run(client)
-        assert summary.failed.keys() == {"letter", "leaves", "moves"}
-        assert "queue 'post'" in summary.failed["letter"][0]
-    assert by_job(database) == {"job": 10, "begins": 10}
-    assert {row["message"] for row in queued(database) if row["headers"]["job"] == "job"} == {"new"}
-
-    execute(database, MENDED)
-    assert tick(*new).run(client).failed == {}
-    assert by_job(database) == {"job": 10, "begins": 10, "moves": 10}
-    letters = queued(database, "post")
-    assert {(row["headers"]["job"], row["message"]) for row in letters} == {("letter", "new")}
-    assert len(letters) == 10
