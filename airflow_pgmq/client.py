@@ -212,7 +212,7 @@ class Client:
             return exc
         found = None
         with suppress(errors.PgmqError, psycopg.Error):
-            found = self.run(lambda: schema.installed(_queue_of(exc)))
+            found = self.run(lambda: schema.installed(exc.queue_name))
         return what_is_missing(exc, found)
 
     def make_way(self, refused: errors.ArchiveRefused, own: Connection) -> bool:
@@ -270,10 +270,6 @@ def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
         return drive(work, conn, before=ending(conn, limits))
 
 
-def _queue_of(exc: errors.PgmqError) -> str | None:
-    return exc.queue_name if isinstance(exc, errors.QueueNotFound) else None
-
-
 @contextmanager
 def _asked_again(conn: Connection) -> Iterator[None]:
     """Around a transaction: what is missing is looked up after it, where Postgres answers again."""
@@ -283,7 +279,7 @@ def _asked_again(conn: Connection) -> Iterator[None]:
         found = None
         # The connection may be gone, too, or the role may not look.
         with suppress(errors.PgmqError, psycopg.Error):
-            found = execute(schema.installed(_queue_of(exc)), conn)
+            found = execute(schema.installed(exc.queue_name), conn)
         raise what_is_missing(exc, found) from exc.__cause__
 
 
@@ -359,7 +355,7 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
         except NOT_THERE as exc:
             found = None
             with suppress(errors.PgmqError, psycopg.Error):
-                found = await aexecute(schema.installed(_queue_of(exc)), conn)
+                found = await aexecute(schema.installed(exc.queue_name), conn)
             raise what_is_missing(exc, found) from exc.__cause__
         except RETRYABLE:
             if attempt == ATTEMPTS - 1 or not (callable(work) or isinstance(work, Statement)):

@@ -754,8 +754,8 @@ def test_stored_jobs_are_records():
 def test_slots_are_withdrawn_from_every_queue_that_they_were_sent_to():
     found: list[Rows] = [
         [{"queue_name": "post"}, {"queue_name": "mail"}],
-        [{"name": "report", "withdrawn": 2, "first_slot": NOON}],
-        [{"name": "report", "withdrawn": 1, "first_slot": EARLIER}],
+        [{"name": "report", "withdrawn": 2, "first_slot": NOON, "removed": 2}],
+        [{"name": "report", "withdrawn": 1, "first_slot": EARLIER, "removed": 1}],
     ]
     played = Played(periodic.withdraw("reports", ["report"], after=EARLIER, now=NOON), *found)
     assert [each.queue_name for each in played.ran] == [None, "mail", "post"]
