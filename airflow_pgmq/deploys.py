@@ -94,7 +94,13 @@ class Deploys:
         if behind is not None:
             return counts, behind
         without = held | names | change.outdated
-        deployed = replace(deployed, outdated=change.outdated, hindered=names, without=without)
+        deployed = replace(
+            deployed,
+            outdated=change.outdated,
+            hindered=names,
+            without=without,
+            is_complete=not without,
+        )
         if self.version < stored["version"] and not rollback:
             return counts, replace(deployed, fingerprint=stored["fingerprint"])
         version = self.version

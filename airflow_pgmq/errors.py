@@ -220,6 +220,8 @@ class PermissionDenied(PgmqError):
     """The role may not do this; the text holds Postgres's own words."""
 
     public = "the role of the connection may not do it"
+    #: Whether a policy refused one row, and others may pass.
+    is_of_row = False
 
 
 class LimitReached(Unanswered):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from airflow_pgmq.consumer.heartbeat import Log
 from airflow_pgmq.consumer.settlement import Settlement
 from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
 from airflow_pgmq.core.payload import Unreadable
+from airflow_pgmq.errors import PermissionDenied
 from airflow_pgmq.statements import consuming
 
 #: Seconds at least until what cannot be loaded is read again, so that no drain turns round and round on it.
@@ -39,7 +43,8 @@ class Intake:
         expired = [each for each in self._held.unfinished.values() if self._policy.is_expired(each)]
         if expired:
             self._log.info("Archiving %d expired messages of queue %s", len(expired), self._policy.queue_name)
-            self._held.drop_expired(expired)
+            with self._beside_the_others(expired):
+                self._held.drop_expired(expired)
 
     def _refuse(self) -> None:
         reasons = [(each, why) for each in self._held.unfinished.values() if (why := self._obstacle(each))]
@@ -48,7 +53,18 @@ class Intake:
         for message, why in reasons:
             self._log.error("Message %d of queue %s: %s", message.msg_id, self._policy.queue_name, why)
         self._held.summary.failed += len(reasons)
-        self._held.settle([(message, self._fate(message, why)) for message, why in reasons])
+        with self._beside_the_others([message for message, _ in reasons]):
+            self._held.settle([(message, self._fate(message, why)) for message, why in reasons])
+
+    @contextmanager
+    def _beside_the_others(self, messages: Sequence[Message]) -> Iterator[None]:
+        """What the role may not do with these says nothing of those that are to be worked on."""
+        try:
+            yield
+        except PermissionDenied as exc:
+            for message in messages:
+                if message.msg_id in self._held.unfinished:
+                    self._held.refuse(message, exc)
 
     def _obstacle(self, message: Message) -> str | None:
         """Why the work is not even tried."""

@@ -79,8 +79,10 @@ class Consumer:
                         done = self.summary.read - len(self._held.unfinished)
                         progress.report(self._held.line, done, now)
         self._held.give_back()
-        if self._failures_in_a_row and self._is_broken():
+        if self._fails():
             self.log.error("%d messages failed in a row: the drain ended early", self._failures_in_a_row)
+        elif self._held.refused.are_many:
+            self.log.error("The database refuses one message after the other: the drain ended early")
         if self._held.refused.first is not None:
             raise self._held.refused.first
         self.summary.seconds = self._clock() - started
@@ -91,7 +93,7 @@ class Consumer:
         """One batch for a `with` block: acked when the block ends well, in `conn`'s transaction if given."""
         with self._session():
             # Of those that were read, none may be left to hand over.
-            while (found := self._intake.read()) == []:
+            while (found := self._intake.read()) == [] and not self._held.refused.are_many:
                 pass
             messages = found or []
             is_whole = conn is not None and begin_work(conn)
@@ -118,12 +120,17 @@ class Consumer:
                 self._held.settle_within(decided, conn)
                 self._held.unfinished.clear()
                 return
-            self._held.tried.clear()
-            lost = self._held.settle(decided)
-            if self._held.refused.first is not None:
-                raise self._held.refused.first
-            if lost:
-                raise MessageLost(self.policy.queue_name, lost)
+            self._ack(decided)
+
+    def _ack(self, decided: Sequence[Decided]) -> None:
+        """Ack a block's messages, or say why not."""
+        self._held.tried.clear()
+        lost = self._held.settle(decided)
+        for message, _ in decided:
+            if message.msg_id in self._held.refused.why:
+                raise self._held.refused.why[message.msg_id]
+        if lost:
+            raise MessageLost(self.policy.queue_name, lost)
 
     @contextmanager
     def _session(self) -> Iterator[None]:
@@ -141,9 +148,12 @@ class Consumer:
         limit = self.policy.max_batches
         return not self._is_broken() and (limit is None or self.summary.batches < limit)
 
-    def _is_broken(self) -> bool:
+    def _fails(self) -> bool:
         limit = self.policy.stop_after_failures
-        return self._held.refused.are_many or (limit is not None and self._failures_in_a_row >= limit)
+        return limit is not None and self._failures_in_a_row >= limit
+
+    def _is_broken(self) -> bool:
+        return self._fails() or self._held.refused.are_many
 
     def _process(self, messages: Sequence[Message], work: Work) -> None:
         """Do the work on messages and settle them; whatever fails of a batch is tried again one by one."""

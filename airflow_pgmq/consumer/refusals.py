@@ -7,26 +7,33 @@ from airflow_pgmq.consumer.heartbeat import Log
 from airflow_pgmq.core.consuming import Policy
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.driver.translation import words
-from airflow_pgmq.errors import ArchiveRefused
+from airflow_pgmq.errors import ArchiveRefused, PermissionDenied
 
 #: So many in a row end the drain: whatever else were done would be done in vain.
 IN_A_ROW = 3
 
 
 class Refusals:
-    """Those of one drain. They say nothing of the work, which was done; the message comes back later."""
+    """Those of one drain. They say nothing of the work; the message comes back later."""
 
     def __init__(self, policy: Policy, log: Log) -> None:
         self._policy = policy
         self._log = log
-        #: What the drain ends with.
-        self.first: Exception | None = None
+        #: Why, by message.
+        self.why: dict[int, Exception] = {}
         self._in_a_row = 0
 
     @staticmethod
     def is_one(exc: BaseException) -> bool:
         """Whether it is about a message: a missing right or queue is about all, an outage about none."""
+        if isinstance(exc, PermissionDenied):
+            return exc.is_of_row
         return isinstance(exc, (ArchiveRefused, DriverError)) and not isinstance(exc, OUTAGES)
+
+    @property
+    def first(self) -> Exception | None:
+        """What the drain ends with."""
+        return next(iter(self.why.values()), None)
 
     @property
     def are_many(self) -> bool:
@@ -35,10 +42,10 @@ class Refusals:
 
     def note(self, message: Message, exc: Exception) -> None:
         """One more, and why."""
-        self.first = self.first or exc
+        self.why.setdefault(message.msg_id, exc)
         self._in_a_row += 1
         self._log.error(
-            "Message %d of queue %s is done and cannot leave it, so it comes back in %.0f s: %s",
+            "Message %d of queue %s cannot leave it, so it comes back in %.0f s: %s",
             message.msg_id,
             self._policy.queue_name,
             self._policy.delay_of_refused(message),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from airflow_pgmq.client import (
     OUTAGES,
@@ -79,11 +80,15 @@ class Settlement:
 
         One that the database refuses must not undo the others: it is noted, and comes back behind them.
         """
-        self._prepare_for(decided)
 
         def work(part: Sequence[Decided], again: bool) -> Work[list[int]]:
             return consuming.settle(self.policy, part, again=again)
 
+        try:
+            self._prepare_for(decided)
+        except PermissionDenied:
+            self._settle([each for each in decided if each[1].kind != "dead"], work, self.count)
+            raise
         return self._settle(decided, work, self.count)
 
     def drop_expired(self, messages: Sequence[Message]) -> None:
@@ -104,52 +109,51 @@ class Settlement:
         work: Callable[[Sequence[Decided], bool], Work[list[int]]],
         count: Callable[[Sequence[Decided], list[int]], list[int]],
     ) -> list[int]:
-        """Together, and one by one where that is refused."""
-        messages = [message for message, _ in decided]
-
-        def make(again: bool) -> Work[list[int]]:
-            self.heartbeat.let_go(messages)
-            return work(decided, again)
-
-        try:
-            done = self.line.run(make, lambda: self.heartbeat.hold(messages))
-        except OUTAGES:
-            raise
-        except (PgmqError, DriverError) as exc:
-            if len(decided) > 1:
-                self.heartbeat.hold(messages)
-                return self._settle_apart(decided, work, count)
-            if not self.refused.is_one(exc):
-                raise
-            self.refuse(messages[0], exc)
-            return []
-        self.refused.end_row()
-        return count(decided, done)
-
-    def _settle_apart(
-        self,
-        decided: Sequence[Decided],
-        work: Callable[[Sequence[Decided], bool], Work[list[int]]],
-        count: Callable[[Sequence[Decided], list[int]], list[int]],
-    ) -> list[int]:
+        """Together, and one by one where something of it is refused."""
         lost: list[int] = []
         failed: Exception | None = None
-        for each in decided:
+        parts = [decided] if decided else []
+        while parts:
+            part = parts.pop(0)
+            messages = [message for message, _ in part]
+
+            def make(again: bool, part: Sequence[Decided] = part) -> Work[list[int]]:
+                self.heartbeat.let_go([message for message, _ in part])
+                return work(part, again)
+
             try:
-                lost += self._settle([each], work, count)
+                done = self.line.run(make, partial(self.heartbeat.hold, messages))
             except OUTAGES:
                 raise
-            except PgmqError as exc:
-                failed = failed or exc
+            except (PgmqError, DriverError) as exc:
+                if len(part) > 1:
+                    self.heartbeat.hold(messages)
+                    parts = [[each] for each in part]
+                else:
+                    failed = failed or self._refuse_if_one(messages[0], exc)
+            else:
+                self.refused.end_row()
+                lost += count(part, done)
         if failed is not None:
             raise failed
         return lost
 
+    def _refuse_if_one(self, message: Message, exc: Exception) -> Exception | None:
+        """What ends the drain: an error that is not about the message, or that it cannot be given back."""
+        if not self.refused.is_one(exc):
+            return exc
+        try:
+            self.refuse(message, exc)
+        except OUTAGES:
+            raise
+        except (PgmqError, DriverError) as kept:
+            return kept
+        return None
+
     def refuse(self, message: Message, exc: Exception) -> None:
-        """Its outcome cannot come true: it comes back later, and loses no try by it."""
+        """Its outcome cannot come true: it comes back later, and what was done loses no try by it."""
         self.refused.note(message, exc)
         self._later.add(message.msg_id)
-        self.tried.discard(message.msg_id)
         self.release([message])
 
     def settle_work(self, decided: Sequence[Decided], conn: Connection) -> None:

@@ -104,7 +104,7 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
     if state == errors.CODE_TOO_OLD:
         return errors.CodeTooOld(f"{text}. {exc.diag.message_hint}")
     if isinstance(exc, pg.InsufficientPrivilege):
-        return _denied(statement, text)
+        return _denied(statement, exc, text)
     if statement.fragments and state.startswith("42") and "pgmq." not in text:
         hint = " It must be one statement, without a semicolon inside." if state == "42601" else ""
         query = next(iter(statement.fragments.values())).strip()
@@ -123,13 +123,16 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
     return _unique(statement, exc) if isinstance(exc, pg.UniqueViolation) else None
 
 
-def _denied(statement: Statement[Any], text: str) -> errors.PgmqError:
+def _denied(statement: Statement[Any], exc: psycopg.Error, text: str) -> errors.PgmqError:
     if statement.name in ("create_guard", "drop_guard"):
         return errors.GuardMissing(
             "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "
             f"({text}): {doctor.as_text(statement)}"
         )
-    return errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
+    denied = errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
+    # The words are in the server's language, the name of its function is not.
+    denied.is_of_row = exc.diag.source_function == "ExecWithCheckOptions"
+    return denied
 
 
 #: What PGMQ's functions check themselves.

@@ -243,6 +243,40 @@ def test_a_queue_that_was_changed_since_is_asked_too(database, client):
     assert set(every.values()) == {1}
 
 
+def test_a_job_that_waits_for_its_queue_is_asked_for_later(database, client):
+    """A tick that leaves jobs out does not know what was sent of them."""
+    execute(database, "SELECT pgmq.create('post')")
+    tick(job(), job("letter", queue_name="post"), look_ahead=2).run(client)
+    old = dump(database, OURS)
+    tick(job(), job("letter", queue_name="post"), look_ahead=5).run(client)
+    execute(
+        database,
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+        "CREATE TRIGGER refuse BEFORE DELETE ON pgmq.q_post FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+    )
+    new = tick(job(), job("letter", queue_name="post", message="new"), look_ahead=5)
+    again = restored(database, old)
+    assert [*new.run(again).failed] == ["letter"]
+    execute(database, "DROP TRIGGER refuse ON pgmq.q_post")
+
+    assert new.run(again).failed == {}
+
+    assert set(Counter(keys_in(database, "post")).values()) == {1}
+
+
+def test_what_only_newer_code_knows_is_asked_for_later(database, client):
+    new = tick(job(), job("letter", version=2), look_ahead=5)
+    tick(job(), job("letter", version=2), look_ahead=2).run(client)
+    old = dump(database, OURS)
+    new.run(client)
+    again = restored(database, old)
+    tick(job(), job("letter", version=1), look_ahead=5).run(again)
+
+    new.run(again)
+
+    assert set(Counter(keys_in(database)).values()) == {1}
+
+
 def test_what_was_sent_again_to_a_queue_that_was_made_again_is_found(database, client):
     tick(job()).run(client)
     old = dump(database, OURS)

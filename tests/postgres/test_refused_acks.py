@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +32,9 @@ OBSTACLES = {
     "a deferred trigger": REFUSE + "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON pgmq.a_mail "
     "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.refuse()",
 }
+EXPIRE = (
+    'UPDATE pgmq.q_mail SET headers = \'{"expires_at": "2020-01-01T00:00:00Z"}\' WHERE msg_id < %(below)s'
+)
 #: Why a drain ends where one of these refused something.
 REFUSED = (ArchiveRefused, psycopg.Error)
 
@@ -86,6 +90,111 @@ def test_what_is_behind_it_is_done_once(
     assert (one.summary.acked, one.summary.released, one.summary.failed) == (2, 1, 0)
 
 
+POLICIES = (
+    "ALTER TABLE pgmq.a_mail ENABLE ROW LEVEL SECURITY; ALTER TABLE pgmq.a_mail FORCE ROW LEVEL SECURITY;"
+    "CREATE POLICY r ON pgmq.a_mail FOR SELECT USING (true);"
+    "CREATE POLICY w ON pgmq.a_mail FOR INSERT WITH CHECK (message <> '\"same\"')"
+)
+
+
+@pytest.fixture
+def worker(client: Client, database: Database) -> Iterator[Client]:
+    """It may consume, and nothing with the dead letter queue."""
+    role = f"worker_{database.name}"
+    execute(
+        database,
+        f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA pgmq TO {role};"
+        f" GRANT SELECT ON pgmq.meta TO {role}; GRANT SELECT, INSERT ON pgmq.a_mail TO {role};"
+        f" GRANT SELECT, UPDATE, DELETE ON pgmq.q_mail TO {role}",
+    )
+    yield client_of(database.dsn, user=role)
+    execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 10])
+def test_a_policy_refuses_a_row_and_no_other(
+    client: Client, database: Database, worker: Client, batch_size: int, transactional: bool
+) -> None:
+    execute(database, "SELECT pgmq.create('mail_dlq')")
+    execute(database, POLICIES)
+    send(client, "a", "b", "c", messages=["same", "b", "c"])
+    with pytest.raises(PermissionDenied, match="policy"):
+        consumer(worker, batch_size=batch_size, transactional=transactional).drain(
+            lambda messages, conn: None
+        )
+    assert left(database) == [(1, 0)]
+    assert waits(database) > 0
+
+
+def test_worn_messages_that_may_not_be_buried_hold_up_nobody(
+    client: Client, database: Database, worker: Client
+) -> None:
+    send(client, "a", "b")
+    execute(database, "UPDATE pgmq.q_mail SET read_ct = 5 WHERE msg_id = 1; SELECT pgmq.create('mail_dlq')")
+    with pytest.raises(PermissionDenied, match="mail_dlq"):
+        consumer(worker).drain(lambda messages, conn: None)
+    assert [row["msg_id"] for row in queued(database)] == [1]
+    assert waits(database) > 0
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_acks_stand_where_a_letter_may_not_be_written(
+    client: Client, database: Database, worker: Client, there: bool
+) -> None:
+    if there:
+        execute(database, "SELECT pgmq.create('mail_dlq')")
+    send(client, "a", "b", "c")
+    with pytest.raises(PermissionDenied):
+        consumer(worker, batch_size=10, max_reads=None).drain(
+            lambda messages, conn: {1: Outcome.dead("bad"), 2: Outcome.ack(), 3: Outcome.ack()}
+        )
+    assert left(database) == [(1, 0)]
+
+
+def test_a_block_has_nothing_to_do_with_what_it_never_had(client: Client, database: Database) -> None:
+    """Beside its message there was an expired one that the archive refuses; then there is only that."""
+    send(client, "a", "b", messages=["same", "b"])
+    execute(database, "ALTER TABLE pgmq.a_mail ADD CHECK (message <> '\"same\"')")
+    execute(
+        database,
+        'UPDATE pgmq.q_mail SET headers = \'{"expires_at": "2020-01-01T00:00:00Z"}\' WHERE msg_id = 1',
+    )
+    for expected in ([2], []):
+        with consumer(client, batch_size=10, backoff=0).batch() as messages:
+            assert [each.msg_id for each in messages] == expected
+    assert left(database) == [(1, 0)]
+
+
+def test_what_cannot_even_be_given_back_undoes_no_acks(refusing: Client, database: Database) -> None:
+    execute(
+        database,
+        REFUSE + "CREATE TRIGGER t BEFORE UPDATE OF vt, headers ON pgmq.q_mail FOR EACH ROW"
+        " WHEN (NEW.headers ? 'untried') EXECUTE FUNCTION public.refuse()",
+    )
+    with pytest.raises(REFUSED):
+        consumer(refusing, batch_size=10).drain(lambda messages, conn: None)
+    assert [row["msg_id"] for row in queued(database)] == [2]
+
+
+def test_a_failed_message_whose_letter_is_refused_was_tried(client: Client, database: Database) -> None:
+    send(client, "a", messages=["same"])
+    execute(database, "SELECT pgmq.create('mail_dlq')")
+    execute(database, "ALTER TABLE pgmq.q_mail_dlq ADD CHECK (message <> '\"same\"')")
+    done: list[int] = []
+
+    def fail(messages: list[Any], conn: Any) -> None:
+        done.extend(each.msg_id for each in messages)
+        raise ValueError
+
+    for _ in range(4):
+        with suppress(psycopg.errors.CheckViolation):
+            consumer(client, max_reads=2).drain(fail)
+        execute(database, "UPDATE pgmq.q_mail SET vt = now()")
+    # From then on it is worn.
+    assert done == [1, 1]
+
+
 def test_it_comes_back_later_each_time(refusing: Client, database: Database) -> None:
     longest = []
     for _ in range(4):
@@ -112,10 +221,7 @@ def test_a_drain_ends_where_everything_is_refused(
 
 
 def test_expired_messages_hold_up_nobody(refusing: Client, database: Database) -> None:
-    execute(
-        database,
-        'UPDATE pgmq.q_mail SET headers = \'{"expires_at": "2020-01-01T00:00:00Z"}\' WHERE msg_id < 4',
-    )
+    execute(database, EXPIRE, {"below": 4})
     one = consumer(refusing, batch_size=10)
     with pytest.raises(ArchiveRefused):
         one.drain(lambda messages, conn: None)
@@ -145,26 +251,6 @@ def test_a_letter_that_is_refused_holds_up_no_other(client: Client, database: Da
         )
     assert [row["message"] for row in queued(database, "mail_dlq")] == ["same", "other"]
     assert left(database) == [(2, 0)]
-
-
-def test_acks_stand_where_a_letter_may_not_be_written(client: Client, database: Database) -> None:
-    """The role may ack, and not write into the dead letter queue."""
-    send(client, "a", "b", "c")
-    role = f"acks_{database.name}"
-    execute(
-        database,
-        f"SELECT pgmq.create('mail_dlq'); CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA pgmq TO {role};"
-        f" GRANT SELECT ON pgmq.meta TO {role}; GRANT SELECT, UPDATE, DELETE ON pgmq.q_mail TO {role};"
-        f" GRANT INSERT, SELECT ON pgmq.a_mail TO {role}; GRANT SELECT ON pgmq.q_mail_dlq TO {role}",
-    )
-    try:
-        with pytest.raises(PermissionDenied):
-            consumer(client_of(database.dsn, user=role), batch_size=10, max_reads=None).drain(
-                lambda messages, conn: {1: Outcome.dead("bad"), 2: Outcome.ack(), 3: Outcome.ack()}
-            )
-        assert left(database) == [(1, 0)]
-    finally:
-        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 @pytest.mark.parametrize("callers", [False, True])
