@@ -48,8 +48,8 @@ class Settlement:
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has begun and is not known to have ended well.
         self.tried: set[int] = set()
-        #: Why the acks of transactional work were refused: they were lost, or the role may not ack. The work
-        #: may raise errors of the same kinds, about other queues.
+        #: Why the acks of transactional work were refused. The work may raise errors of the same kinds, about
+        #: other queues.
         self.refusal: Exception | None = None
         self.refused = Refusals(policy, log)
         #: Those that a caller's transaction could not settle.
