@@ -11,13 +11,14 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from airflow_pgmq import settings, watch
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.watch import Visible, Watcher
 
 #: Seconds for which a looked-up connection is used again: a triggerer that starts has a thousand triggers.
 FRESH = 10.0
 
-_Lookup = tuple[float, "asyncio.Task[dict[str, Any]]"]
+_Lookup = tuple[float, "asyncio.Task[tuple[dict[str, Any], Limits]]"]
 
 _lookups: dict[asyncio.AbstractEventLoop, dict[str, _Lookup]] = {}
 
@@ -77,17 +78,17 @@ class WaitingVerbs(ConnectionBase):
 
     async def watcher(self) -> Watcher:
         """The running loop's watcher of this connection, shared by all who ask for it."""
-        return watch.shared(
-            self.pgmq_conn_id, await self._lookup(), self._arguments_off_the_loop, settings.limits()
-        )
+        arguments, limits = await self._lookup()
+        return watch.shared(self.pgmq_conn_id, arguments, self._arguments_off_the_loop, limits)
 
-    async def _lookup(self) -> dict[str, Any]:
+    async def _lookup(self) -> tuple[dict[str, Any], Limits]:
         for loop in [each for each in _lookups if each.is_closed()]:
             del _lookups[loop]
         lookups = _lookups.setdefault(asyncio.get_running_loop(), {})
         at, lookup = lookups.get(self.pgmq_conn_id, (0.0, None))
         if lookup is None or self._connection is not None or monotonic() - at > FRESH:
-            lookup = asyncio.ensure_future(self._arguments_off_the_loop())
+            # Airflow's configuration answers slowly: a thousand waiters would hold the loop up.
+            lookup = asyncio.ensure_future(sync_to_async(self._looked_up)())
             if self._connection is None:
                 lookups[self.pgmq_conn_id] = monotonic(), lookup
         try:
@@ -96,6 +97,9 @@ class WaitingVerbs(ConnectionBase):
         except Exception:
             lookups.pop(self.pgmq_conn_id, None)
             raise
+
+    def _looked_up(self) -> tuple[dict[str, Any], Limits]:
+        return self.connection_arguments(), settings.limits()
 
     async def _arguments_off_the_loop(self) -> dict[str, Any]:
         # Looking up a connection blocks, and Airflow's own way to it wants this very thread.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.triggers.base import TriggerEvent
 
+from airflow_pgmq import settings
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers import PgmqMessageTrigger
@@ -99,12 +100,15 @@ def test_many_look_the_connection_up_once_and_share_what_it_leads_to(
         return {**look_up(self), "application_name": "waiters"}
 
     monkeypatch.setattr(PgmqHook, "connection_arguments", counted)
+    # Each answer of Airflow's configuration holds the loop up a little.
+    limits = settings.limits
+    monkeypatch.setattr(settings, "limits", lambda: (lookups.append("limits"), limits())[1])
 
     async def scenario() -> list[Any]:
         triggers = [PgmqMessageTrigger(queue_name=f"q{number % 5}") for number in range(200)]
         tasks = [asyncio.create_task(fired(trigger)) for trigger in triggers]
         await connected()
-        assert lookups == ["pgmq_default"]
+        assert lookups == ["pgmq_default", "limits"]
         query = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'waiters'"
         assert execute(database, query)[0]["n"] <= 3
         for number in range(5):
