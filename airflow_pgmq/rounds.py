@@ -118,8 +118,8 @@ class Rounds:
 
     def _adopt(self, wanted: Sequence[Outgoing], now: datetime) -> Flow[None]:
         """Look for them in every queue that the namespace's jobs send to, or did when they were stored."""
-        stored = yield periodic.stored_jobs(self.namespace)
-        named = {*self.queue_names, *(job.queue_name for job in [*stored, *(item.job for item in wanted)])}
+        stored = yield periodic.stored_queues(self.namespace)
+        named = {*self.queue_names, *stored, *(item.job.queue_name for item in wanted)}
         # Nothing was archived before it was enqueued.
         since = min(now, *(item.slot for item in wanted)) - self.look_ahead
         for queue_name in sorted(named - set((yield queues.missing(named)))):
