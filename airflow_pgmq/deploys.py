@@ -35,8 +35,11 @@ class Deployed:
     hindered: frozenset[str] = frozenset()
     #: Jobs that are left alone, these among them.
     without: frozenset[str] = frozenset()
-    #: Whether the others are all: only then is the tick complete.
-    is_complete: bool = True
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a tick of these has looked at every job: only then is all known that was ever sent."""
+        return not self.without
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Deploys:
         window = slots.Window(now, now + self.look_ahead, self.grace)
         yield from self._catch_up_with_the_world(stored, window)
         fingerprint = jobs.set_fingerprint(list(self.by_name.values()))
-        deployed = Deployed(window.horizon, fingerprint, without=held, is_complete=not held)
+        deployed = Deployed(window.horizon, fingerprint, without=held)
         if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
             return counts, deployed
         known = {job.name: job for job in (yield periodic.stored_jobs(self.namespace))}
@@ -94,13 +97,7 @@ class Deploys:
         if behind is not None:
             return counts, behind
         without = held | names | change.outdated
-        deployed = replace(
-            deployed,
-            outdated=change.outdated,
-            hindered=names,
-            without=without,
-            is_complete=not without,
-        )
+        deployed = replace(deployed, outdated=change.outdated, hindered=names, without=without)
         if self.version < stored["version"] and not rollback:
             return counts, replace(deployed, fingerprint=stored["fingerprint"])
         version = self.version

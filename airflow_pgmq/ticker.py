@@ -143,7 +143,7 @@ class Tick:
                     raise
                 text = f"queue {queue_name!r} does not take its messages: {words(exc)}"
                 summary.failed |= {name: [text] for name in sorted(names)}
-                deployed = replace(deployed, without=deployed.without | names, is_complete=False)
+                deployed = replace(deployed, without=deployed.without | names)
                 continue
             summary.add(counts)
 
