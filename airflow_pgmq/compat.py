@@ -1,30 +1,46 @@
-"""Where Airflow 3.0 to 3.3 keep the same names; the only module that asks."""
+"""Where Airflow 3.1 to 3.4 keep the same names, and what only some can do; the only module that asks."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from airflow import __version__ as airflow_version
+from airflow.sdk.bases.hook import BaseHook
+from packaging.version import Version
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import BaseEventTrigger
 
 try:
-    from airflow.sdk.bases.hook import BaseHook
-except ImportError:  # before 3.1
-    from airflow.hooks.base import BaseHook  # type: ignore[no-redef, attr-defined]
-
-try:
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+    from airflow.sdk.exceptions import (
+        AirflowFailException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+    )
 except ImportError:  # before 3.2
     from airflow.exceptions import (  # type: ignore[no-redef]
         AirflowFailException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        AirflowTaskTimeout,
     )
 
 __all__ = [
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
     "BaseHook",
     "command",
+    "has_succeeded",
+    "keeps_every_event",
+    "push_link",
+    "resumes_safely",
+    "route",
     "stats",
     "utcnow",
 ]
@@ -52,3 +68,54 @@ def stats() -> Any:
     except ImportError:  # before 3.2
         from airflow.stats import Stats
     return Stats
+
+
+def keeps_every_event() -> bool:
+    """Whether each asset event reaches a run (3.4). Older Airflows queue a Dag once for several events.
+
+    Their run gets the events up to the one that queued it, the others wait for a later one.
+    """
+    from airflow.models.asset import AssetDagRunQueue
+
+    return hasattr(AssetDagRunQueue, "asset_event_id")
+
+
+def has_succeeded(context: Mapping[str, Any]) -> bool:
+    """Whether Airflow has stored that the task is a success, in a callback of its success.
+
+    Some call it although Airflow rejected the success, having failed or cleared the task meanwhile (3.3).
+    """
+    ti: Any = context.get("ti")
+    if not hasattr(ti, "get_task_states"):
+        return True  # called by hand
+    found = ti.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
+    return [str(state) for state in found.get(ti.run_id, {}).values()] == ["success"]
+
+
+def push_link(ti: Any, key: str, link: str) -> None:
+    """Store a link as Airflow itself does: past an XCom backend, whose files its UI does not read."""
+    from airflow.sdk.execution_time import task_runner
+
+    if isinstance(ti, task_runner.RuntimeTaskInstance) and hasattr(task_runner, "_xcom_push_to_db"):
+        task_runner._xcom_push_to_db(ti, key, link)
+    else:
+        ti.xcom_push(key=key, value=link)
+
+
+def resumes_safely() -> bool:
+    """Whether a deferred task may resume before the executor has told of the end of its first part (3.4).
+
+    Older schedulers take that end for the end of the resumed task, and fail it: apache/airflow 71580, 72716.
+    """
+    return Version(airflow_version) >= Version("3.4.0.dev0")
+
+
+def route(trigger: BaseEventTrigger, queue: str) -> None:
+    """Leave the trigger of an asset to the triggerers that serve a queue (3.4)."""
+    from airflow.triggers.base import BaseEventTrigger
+
+    if "queue" not in inspect.signature(BaseEventTrigger.__init__).parameters:
+        raise ValueError("trigger_queue needs Airflow 3.4 or newer; leave it out.")
+    trigger.queue = queue  # type: ignore[attr-defined]  # not there before 3.4

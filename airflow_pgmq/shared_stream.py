@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from airflow.exceptions import AirflowOptionalProviderFeatureException
 
+from airflow_pgmq import compat
 from airflow_pgmq.core.burst import Burst
 from airflow_pgmq.core.delivery import Delivery, Held, Quiet, Verdict
 from airflow_pgmq.core.messages import Message
@@ -47,8 +48,9 @@ class QueueStream(SharedStreamProducer):
     and a message that kills its reader would come for ever. Nothing here raises for an outage or a row that
     is gone: that would end every watcher of the queue, and the triggerer would start them again, for ever.
 
-    The last message of a burst is archived when the events that follow the burst are stored. A triggerer
-    that is killed in between leaves that message to come again, and so the burst has a later event.
+    Where Airflow loses events of a burst, the last message of one is archived when the events that follow the
+    burst are stored. A triggerer that is killed in between leaves that message to come again, and so the
+    burst has a later event.
     """
 
     def __init__(self, settings: StreamSettings) -> None:
@@ -57,6 +59,7 @@ class QueueStream(SharedStreamProducer):
         self._tail: Held | None = None
         self._burst = Burst(settings.quiet_after)
         self._in_vain = False
+        self._trails = not compat.keeps_every_event()
 
     async def open_stream(self) -> AsyncIterator[tuple[Delivery, Delivery]]:
         """Messages as fast as Airflow stores their events; after a burst, the news that it is over."""
@@ -88,7 +91,7 @@ class QueueStream(SharedStreamProducer):
                     is_rejected=outcome.rejected > 0,
                     unmatched=self.settings.unmatched,
                 )
-                if verdict == "archive" and held.taken:
+                if verdict == "archive" and held.taken and self._trails:
                     self._let_go_of_tail("archive")
                     self._tail = held
                     self._burst.store()
@@ -151,7 +154,8 @@ class QueueStream(SharedStreamProducer):
         return held
 
     def _deliveries(self, held: list[Held]) -> list[Delivery]:
-        self._burst.show(len(held))
+        if self._trails:
+            self._burst.show(len(held))
         if self.settings.per == "message":
             return [Delivery([each]) for each in held]
         return [Delivery(held)] if held else []

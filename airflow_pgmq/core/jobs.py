@@ -20,7 +20,8 @@ MAX_AGE = timedelta(days=3660)
 MAX_VERSION = 2**31 - 1
 #: Headers that we write ourselves.
 RESERVED_HEADERS = frozenset(
-    {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source", "untried"}
+    {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"}
+    | {"untried", "released_read_ct"}
 )
 UTC = schedule.UTC
 #: What is stored of a job, but for its headers and its message.

@@ -227,10 +227,8 @@ class MessageVerbs(ConnectionBase):
         :param untried: nobody has worked on them, so this read does not count towards `max_reads`
         """
         held = references(messages)
-        if untried:
-            flags, delays = [True] * len(held), [delay] * len(held)
-            return self._settle(lambda again: consuming.release_each(queue_name, held, delays, flags), conn)
-        return self._settle(lambda again: reading.set_vt(queue_name, held, delay), conn)
+        flags, delays = [untried] * len(held), [delay] * len(held)
+        return self._settle(lambda again: consuming.release_each(queue_name, held, delays, flags), conn)
 
     def extend(
         self,

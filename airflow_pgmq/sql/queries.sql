@@ -580,6 +580,26 @@ CROSS JOIN (
     FROM {table} WHERE vt > statement_timestamp()
 ) AS upcoming;
 
+-- sight --
+-- What tells whether the messages that are asked for are being worked on: how many are visible, counted up to a
+-- limit, which of them the next reader gets, and which are held by readers: read, hidden, and not given back. Of
+-- the hidden ones only the first are looked through, as there may be millions with a delay.
+WITH visible AS MATERIALIZED (
+    SELECT held.msg_id, held.read_ct, held.enqueued_at FROM {table} AS held CROSS JOIN <<asked>>
+    WHERE held.vt <= statement_timestamp() AND <<matches>> ORDER BY held.vt LIMIT %(limit)s
+), hidden AS MATERIALIZED (
+    SELECT held.vt, held.read_ct, held.message, held.headers FROM {table} AS held
+    WHERE held.vt > statement_timestamp() ORDER BY held.vt LIMIT %(hidden)s
+), held AS (
+    SELECT count(*) AS count, max(held.vt) FILTER (WHERE isfinite(held.vt)) AS until FROM hidden AS held CROSS JOIN <<asked>>
+    WHERE held.read_ct > 0 AND (held.headers @> jsonb_build_object('released_read_ct', held.read_ct)) IS NOT TRUE
+          AND <<matches>>
+)
+SELECT (SELECT count(*) FROM visible) AS visible,
+       (SELECT min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) FROM visible) AS oldest,
+       head.msg_id, head.read_ct, held.count AS held, held.until
+FROM held LEFT JOIN (SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1) AS head ON true;
+
 -- listen --
 -- Hear a channel.
 LISTEN {channel};
@@ -650,15 +670,22 @@ RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, ''
 -- release_each --
 -- Give back messages, each after a delay of its own, if nobody else has read them since. Of those that nobody
 -- has tried, the header `untried` counts it; its reader says how many there are then (0: one more), so that a read
--- counts once. An earlier time than the timeout's is announced to waiters.
+-- counts once. Of those that are hidden from now on, the header `released_read_ct` says at which read: nobody holds them.
+-- An earlier time than the timeout's is announced to waiters.
 UPDATE {table} AS held
-SET vt = coalesce(was.instant, clock_timestamp() + make_interval(secs => was.seconds)),
-    headers = CASE WHEN was.untried IS NOT NULL AND coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
-                   THEN coalesce(nullif(held.headers, 'null'), '{{}}') || jsonb_build_object(
-                       'untried', coalesce(nullif(was.untried, 0), least(held.read_ct - <<tries>> + 1, held.read_ct)))
+SET vt = was.back_at,
+    headers = CASE WHEN coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
+                        AND (was.untried IS NOT NULL OR was.back_at > clock_timestamp())
+                   THEN coalesce(nullif(held.headers, 'null'), '{{}}')
+                       || CASE WHEN was.untried IS NULL THEN '{{}}' ELSE jsonb_build_object('untried',
+                              coalesce(nullif(was.untried, 0), least(held.read_ct - <<tries>> + 1, held.read_ct))) END
+                       || CASE WHEN was.back_at > clock_timestamp()
+                               THEN jsonb_build_object('released_read_ct', held.read_ct) ELSE '{{}}' END
                    ELSE held.headers END
 FROM (
-    SELECT msg_id, held.vt, fence.seconds, fence.instant, fence.untried FROM {table} AS held
+    SELECT msg_id, held.vt, fence.untried,
+           coalesce(fence.instant, clock_timestamp() + make_interval(secs => fence.seconds)) AS back_at
+    FROM {table} AS held
     JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::integer[]))
          AS fence (msg_id, read_ct, enqueued_at, seconds, instant, untried) USING (msg_id)
     WHERE <<is_ours>> FOR UPDATE OF held
@@ -684,7 +711,7 @@ WITH taken AS (
           AS fence (msg_id, read_ct, enqueued_at, reason)
     WHERE held.msg_id = fence.msg_id AND <<is_ours>>
     RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, fence.reason,
-              CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - 'untried' ELSE '{{}}' END AS headers
+              CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - ARRAY['untried', 'released_read_ct'] ELSE '{{}}' END AS headers
 ), letter AS (
     SELECT msg_id, message, headers,
            EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%(quoted_dead_letters)s)
@@ -751,7 +778,7 @@ WITH chosen AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
     SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
-           enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - 'untried' ELSE headers END
+           enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - ARRAY['untried', 'released_read_ct'] ELSE headers END
     FROM fresh ORDER BY new_id
     ON CONFLICT DO NOTHING
     RETURNING msg_id

@@ -8,11 +8,18 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_pgmq.core import names
+from airflow_pgmq.core.bell import Head, Held, Sight
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.statements import Statement, on_queue, reading, union
 
 #: Triggers on a queue's table that announce its messages: ours and PGMQ's own.
 ANNOUNCERS = ["airflow_pgmq_notify", "trigger_notify_queue_insert_listeners"]
+
+#: Counting visible messages ends here, unless somebody waits for more.
+COUNTED = 1000
+
+#: Of so many hidden messages, those that come back first, it is found out who holds them.
+LOOKED_THROUGH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,33 @@ def look(limits: Mapping[Ask, int]) -> Statement[dict[Ask, Seen]]:
             for queue_name, positions in by_queue.items()
         ],
         decode,
+    )
+
+
+def sight(
+    queue_name: str,
+    condition: Mapping[str, Any] | None = None,
+    headers_condition: Mapping[str, Any] | None = None,
+) -> Statement[Sight]:
+    """What a doorbell sees of the messages that it rings for."""
+    return on_queue(
+        "sight",
+        queue_name,
+        _sight,
+        condition=reading.as_json(condition),
+        headers_condition=reading.as_json(headers_condition),
+        limit=COUNTED,
+        hidden=LOOKED_THROUGH,
+    )
+
+
+def _sight(rows: Sequence[Row]) -> Sight:
+    (row,) = rows
+    return Sight(
+        visible=row["visible"],
+        oldest=row["oldest"],
+        head=None if row["msg_id"] is None else Head(row["msg_id"], row["read_ct"]),
+        held=Held(row["held"], row["until"]) if row["held"] else None,
     )
 
 

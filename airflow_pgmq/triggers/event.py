@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from airflow_pgmq import metrics
+from airflow_pgmq import compat, metrics
 from airflow_pgmq.core import containment, handover
+from airflow_pgmq.core.bell import Bell, Sight
 from airflow_pgmq.core.delivery import Delivery, Held, Pace, Quiet
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.stream import StreamSettings
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.outages import Patience
-from airflow_pgmq.triggers.serializable import Serializable
+from airflow_pgmq.statements import watching
+from airflow_pgmq.triggers.serializable import NOT_STORED, Serializable
 
 if TYPE_CHECKING:
     from airflow_pgmq.shared_stream import QueueStream
@@ -33,8 +35,10 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
 
     `deliver="doorbell"`, the default, on every Airflow 3: the trigger looks, reads nothing, and updates the
     asset with one small event (`queue_name`, `visible`, `oldest`). The run reads the messages itself and acks
-    them after its work. While messages stay visible the bell rings again, every `ring_interval` seconds; an
-    empty queue is silent. Nothing is lost by a lost event, a paused Dag, runs that Airflow merged, or a
+    them after its work. The bell rings when messages become visible, and then not again while they are being
+    worked on: Airflow 3.4 makes a run of each event. It rings again when messages stay visible and nobody has
+    read or holds any for `ring_interval` seconds, then for twice as long, and so on up to
+    `max_ring_interval`. Nothing is lost by a lost event, a paused Dag, runs that Airflow merged, or a
     triggerer that was killed: the messages are still in the queue, and the bell rings for them.
 
     `deliver="payload"`, Airflow 3.3 and newer: the messages are in the events, as
@@ -43,10 +47,10 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     promise that
 
     * a run sees the message: events of a paused Dag, or of an asset that no Dag is scheduled on, are stored
-      and start nothing. Airflow 3.3.2 also starts one run with the first event of a burst and leaves the
+      and start nothing. Airflow 3.3 also starts one run with the first event of a burst and leaves the
       others to the next event, so events without messages follow a burst, one `quiet_after` seconds later and
       one after five times as long; if the Dag is at `max_active_runs` all that time, they wait for the event
-      after those;
+      after those. Airflow 3.4 loses no event of a burst, so none follow it there;
     * a message is in one event only: a triggerer that was killed or a watcher that was removed leaves
       messages that come again, marked by a `read_ct` above 1;
     * each watcher sees each message: with several triggerers it goes to the watchers in the process that
@@ -59,6 +63,9 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     :param condition: only messages that contain this (jsonb `@>`)
     :param headers_condition: only messages whose headers contain this
     :param ring_interval: seconds between two rings at least (doorbell)
+    :param max_ring_interval: seconds between two rings at most while nobody reads the messages, and how long
+        a reader may hold messages without a sign of life before the bell rings for others (doorbell)
+    :param trigger_queue: only triggerers that serve this queue run the trigger (Airflow 3.4)
     :param pgmq_conn_id: the Airflow connection
     :param per: one event for each `message`, or one for each `batch` (payload, like all that follow)
     :param batch_size: messages read at once, and in an event at most
@@ -79,39 +86,55 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     condition: Mapping[str, Any] | None = None
     headers_condition: Mapping[str, Any] | None = None
     ring_interval: float = 10.0
+    max_ring_interval: float = 1800.0
+    trigger_queue: str | None = dataclasses.field(default=None, metadata=NOT_STORED)
 
     def __post_init__(self) -> None:
         BaseEventTrigger.__init__(self)  # type: ignore[no-untyped-call]
         if self.deliver not in ("doorbell", "payload"):
             raise ValueError(f"deliver must be 'doorbell' or 'payload', not {self.deliver!r}")
-        if self.ring_interval <= 0:
-            raise ValueError("ring_interval must be positive")
+        if not 0 < self.ring_interval <= self.max_ring_interval:
+            raise ValueError("ring_interval must be positive, and max_ring_interval not shorter")
+        if self.trigger_queue is not None:
+            compat.route(self, self.trigger_queue)
         self.check()
         if self.deliver == "payload":
             # Airflow older than 3.3 is found out when the Dag file is parsed.
             import airflow_pgmq.shared_stream  # noqa: F401
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ring while there are messages."""
+        """Ring when messages come, and when nobody takes them."""
         patience = Patience(self.log, f"Queue {self.queue_name}")
+        bell = Bell(self.ring_interval, self.max_ring_interval)
         while True:
-            started = time.monotonic()
             try:
-                watcher = await PgmqHook(self.pgmq_conn_id).watcher()
-                visible = await watcher.wait(
-                    self.queue_name, condition=self.condition, headers_condition=self.headers_condition
-                )
+                sight = await (self._look() if bell.is_outstanding else self._wait())
             except Exception as exc:
                 await patience.endure(exc)
                 continue
             patience.succeeded()
-            metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
-            yield _event(
-                queue_name=self.queue_name,
-                visible=visible.count,
-                oldest=visible.oldest and visible.oldest.isoformat(),
-            )
-            await asyncio.sleep(self.ring_interval)
+            if bell.rings(sight, time.monotonic()):
+                yield _event(
+                    queue_name=self.queue_name,
+                    visible=sight.visible,
+                    oldest=sight.oldest and sight.oldest.isoformat(),
+                )
+            await asyncio.sleep(bell.pause(time.monotonic()))
+
+    async def _wait(self) -> Sight:
+        """What woke us."""
+        started = time.monotonic()
+        watcher = await PgmqHook(self.pgmq_conn_id).watcher()
+        visible = await watcher.wait(
+            self.queue_name, condition=self.condition, headers_condition=self.headers_condition
+        )
+        metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
+        return Sight(visible.count, visible.oldest)
+
+    async def _look(self) -> Sight:
+        """What became of the messages that the bell rang for."""
+        watcher = await PgmqHook(self.pgmq_conn_id).watcher()
+        return await watcher.run(watching.sight(self.queue_name, self.condition, self.headers_condition))
 
     def shared_stream_key(self) -> Hashable | None:
         """All but what each watcher decides for itself: watchers that agree on it share one reader."""

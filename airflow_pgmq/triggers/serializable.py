@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
+
+#: Of a field that Airflow keeps apart from the trigger's parameters.
+NOT_STORED: Final = {"stored": False}
 
 
 class Serializable:
@@ -13,4 +16,5 @@ class Serializable:
         """Class path and parameters, all of them JSON."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
         path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {field.name: getattr(self, field.name) for field in fields}
+        stored = [field.name for field in fields if field.metadata.get("stored", True)]
+        return path, {name: getattr(self, name) for name in stored}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 
-from airflow_pgmq.statements.watching import Arrived, Ask, Seen
+from airflow_pgmq.statements.watching import COUNTED, Arrived, Ask, Seen
 
 #: Seconds between looks that nothing asked for: where inserts are announced and heard, and where not.
 SLOW_POLL = 60.0
@@ -30,9 +30,6 @@ SLACK = 0.001
 #: seconds: thousands of messages a second, or an expensive condition, must keep neither side busy.
 REST = 3.0
 SHORTEST_REST = 0.01
-
-#: Counting ends here, unless somebody waits for more.
-COUNTED = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_pgmq import compat
 from airflow_pgmq.core import handover
 from tests.fixtures.live import LiveAirflow
 
@@ -68,7 +69,9 @@ def test_a_burst_reaches_runs_without_a_later_message(airflow, send):
     airflow.wait_until(lambda: airflow.processed("flow") >= 40, "runs have seen them all", 60)
     wait_until_empty(airflow, "flow")
     assert airflow.archived("flow") >= 40
-    assert airflow.events("flow")[-1]["messages"] == []
+    # Where each event may be a run of its own, an empty one would be an empty run.
+    assert (airflow.events("flow")[-1]["messages"] == []) is not compat.keeps_every_event()
+    assert all(event["messages"] for event in airflow.events("flow")) is compat.keeps_every_event()
 
 
 def test_each_watcher_has_its_condition(airflow, send):

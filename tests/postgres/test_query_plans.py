@@ -131,6 +131,7 @@ OFTEN = {
     "look for conditions": lambda: watching.look(
         {Ask.of("mail", {"n": n}, {"job": "j"}): 1 for n in range(50)}
     ),
+    "sight": lambda: watching.sight("mail"),
     "messages of a queue": lambda: showing.messages(Search(queue_name="mail", peek=True)),
     "search by job": lambda: showing.messages(Search(queue_name="mail", job="shop/job7")),
     "search in an archive": lambda: showing.messages(Search(queue_name="mail", job="a", where="archive")),

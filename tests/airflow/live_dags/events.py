@@ -6,6 +6,7 @@ import importlib.util
 import time
 from typing import Any
 
+import airflow.sdk
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
 from airflow_pgmq.hooks import PgmqHook
@@ -27,15 +28,18 @@ def asset(name: str, trigger: Any) -> Asset:
     )
 
 
-def draining(dag_id: str, busy_for: float = 0, **options: Any) -> None:
+def draining(
+    dag_id: str, busy_for: float = 0, seconds_each: float = 0, batch_size: int = 50, **options: Any
+) -> None:
     """A Dag that the bell of the queue of its name starts; it goes on for a while when it is done."""
     bell = PgmqEventTrigger(queue_name=dag_id, ring_interval=3)
 
     @dag(dag_id=dag_id, schedule=[asset(dag_id, bell)], **options)
     def make() -> None:
-        @task.pgmq(queue_name=dag_id, transactional=True, batch_size=50)
+        @task.pgmq(queue_name=dag_id, transactional=True, batch_size=batch_size)
         def drain(messages: list[Message], conn: Any, run_id: str) -> None:
             """Note and ack in one transaction."""
+            time.sleep(seconds_each * len(messages))
             conn.cursor().executemany(NOTE, [(dag_id, each.msg_id, run_id) for each in messages])
 
         @task
@@ -51,8 +55,12 @@ def draining(dag_id: str, busy_for: float = 0, **options: Any) -> None:
 
 def noting(dag_id: str, trigger: Any, **options: Any) -> None:
     """A Dag that notes the messages in the events of each of its runs."""
+    schedule: Any = [asset(dag_id, trigger)]
+    if timetable := getattr(airflow.sdk, "AssetTriggeredTimetable", None):
+        # Airflow 3.4 would start hundreds of runs.
+        schedule = timetable(schedule[0], batch_asset_events=True)
 
-    @dag(dag_id=dag_id, schedule=[asset(dag_id, trigger)], **options)
+    @dag(dag_id=dag_id, schedule=schedule, **options)
     def make() -> None:
         @task
         def note(triggering_asset_events: Any = None, run_id: str | None = None) -> int:
@@ -74,6 +82,7 @@ def noting(dag_id: str, trigger: Any, **options: Any) -> None:
 draining("burst")
 draining("bursts")
 draining("narrow", busy_for=4, max_active_runs=1)
+draining("slow", seconds_each=1, batch_size=1, max_active_runs=1)
 draining("sleeping")
 draining("shaken")
 noting("plain", BurstTrigger("plain"))

@@ -1,0 +1,112 @@
+"""When a doorbell rings: decided from what looks into a queue found, time is an argument.
+
+Airflow 3.4 makes a Dag run of each ring, so a ring that nobody needs is a run that finds nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+#: A look at least so often while a ring is outstanding, in seconds: nothing tells when a queue gets empty.
+LONGEST_PAUSE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The visible message that the next reader gets."""
+
+    msg_id: int
+    read_ct: int
+
+    def is_behind(self, other: Head) -> bool:
+        """Whether somebody has read or removed the other since; one that came in front says nothing of it."""
+        return self.msg_id > other.msg_id or (self.msg_id == other.msg_id and self.read_ct != other.read_ct)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The messages that readers hold."""
+
+    count: int
+    #: When the last of them comes back, unless its reader asks for more time.
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look found of the messages that are asked for."""
+
+    visible: int
+    #: When the one of them was enqueued that has been visible longest.
+    oldest: datetime | None = None
+    head: Head | None = None
+    held: Held | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do, and nobody who does something."""
+        return not self.visible and self.held is None
+
+
+class Bell:
+    """Rings when messages become visible, and then not again while they are being worked on.
+
+    Silent: the first sight of a visible message rings. Then a ring is outstanding, until a look finds
+    nothing. Meanwhile it rings again only if messages are visible, and for a whole interval nobody has read
+    any and nobody holds any: the run may have failed, or its event is lost. The next interval is twice as
+    long, up to `longest`, until somebody reads. Who holds messages and gives no sign for as long as `longest`
+    counts for nobody.
+
+    :param shortest: seconds between two rings at least
+    :param longest: seconds between two rings at most, while messages stay visible
+    """
+
+    def __init__(self, shortest: float, longest: float) -> None:
+        self._shortest = shortest
+        self._longest = max(shortest, longest)
+        self._interval = shortest
+        self._rung_at: float | None = None
+        self._head: Head | None = None
+        self._held: Held | None = None
+        #: When a reader was last seen at work, or the bell rang; and when the last of its steps was seen.
+        self._quiet_since = 0.0
+        self._moved_at = 0.0
+        self.is_outstanding = False
+
+    def rings(self, sight: Sight, now: float) -> bool:
+        """Whether to ring after this look."""
+        if not self.is_outstanding:
+            return bool(sight.visible) and self._ring(sight, now)
+        if sight.is_empty:
+            self.is_outstanding = False
+            return False
+        self._watch(sight, now)
+        is_due = now - self._quiet_since >= self._interval
+        return bool(sight.visible) and is_due and self._ring(sight, now)
+
+    def pause(self, now: float) -> float:
+        """Seconds until the next look, or until one may wait for messages again."""
+        if self.is_outstanding:
+            return min(self._shortest / 2, LONGEST_PAUSE)
+        # However fast a queue gets empty, again and again, the bell keeps its distance.
+        return 0.0 if self._rung_at is None else max(0.0, self._rung_at + self._shortest - now)
+
+    def _watch(self, sight: Sight, now: float) -> None:
+        """Take note of who works."""
+        has_read = sight.head is not None and self._head is not None and sight.head.is_behind(self._head)
+        if has_read:
+            self._interval = self._shortest
+        if has_read or sight.held != self._held:
+            self._moved_at = now
+        if has_read or (sight.held is not None and now - self._moved_at < self._longest):
+            self._quiet_since = now
+        self._head = sight.head or self._head
+        self._held = sight.held
+
+    def _ring(self, sight: Sight, now: float) -> bool:
+        self._interval = min(2 * self._interval, self._longest) if self.is_outstanding else self._shortest
+        self._rung_at = self._quiet_since = self._moved_at = now
+        self._head, self._held = sight.head, sight.held
+        self.is_outstanding = True
+        return True
