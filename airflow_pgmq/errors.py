@@ -178,6 +178,10 @@ class NotConnected(Unanswered):
 
     public = "there is no connection to the database"
 
+    #: Whether the connection must be corrected: a wrong password, a role or database that does not exist. To
+    #: wait for it, as through an outage, would be in vain.
+    is_mistake: bool = False
+
 
 class BrokenOff(Unanswered):
     """The server did not finish, and what its transaction did is undone."""

@@ -39,12 +39,13 @@ _MENDS = {
 #: After a severity, in any language, libpq writes a colon and two blanks, and never in words of its own.
 _BY_SERVER = re.compile(r": [^:\n]+:  \S")
 
-#: English words, and what they narrow the advice to: of the server, and of libpq.
+#: English words of the server and of libpq, and what they narrow the advice to. The first that fit count: it
+#: is "the database system" that is starting up, and a role that has too many connections.
 _SAID = (
     (("too many", "connection slots"), "limit"),
-    (("password", "authentication", "role", "pg_hba"), "login"),
+    (("starting up", "shutting down", "recovery", "not yet accepting", "not currently accepting"), "soon"),
+    (("password", "authentication", "role", "pg_hba", "no such user"), "login"),
     (("database",), "database"),
-    (("starting up", "shutting down", "recovery", "not yet accepting"), "soon"),
     (("parameter",), "extras"),
 )
 _SAID_BY_LIBPQ = ((("ssl", "gssapi", "certificate"), "ssl"), (("option", "invalid"), "extras"))
@@ -73,14 +74,30 @@ def mend(sqlstate: str | None) -> str | None:
 
 def refused(words: str, *, lacks_password: bool = False) -> str:
     """What to do about a connection that could not be opened; `words` are libpq's and the server's."""
+    kind = _kind(words, lacks_password)
+    return _ADVICE[kind] if kind else _REFUSED if _is_there(words) else _UNREACHED
+
+
+def is_mistake(words: str, *, lacks_password: bool = False) -> bool:
+    """Whether somebody must correct the connection first: to wait, as through an outage, would be in vain.
+
+    Of a server that does not speak English that is known only where it asks for a password and there is none.
+    """
+    is_known = lacks_password or _is_there(words)
+    return is_known and _kind(words, lacks_password) in ("login", "database", "extras")
+
+
+def _kind(words: str, lacks_password: bool) -> str | None:
     if lacks_password:
-        return _ADVICE["login"]
-    is_there = _BY_SERVER.search(words) is not None
+        return "login"
     # Names are quoted, and may be any word.
     said = re.sub(r'"[^"]*"', "", words.lower())
-    known = _SAID if is_there else _SAID_BY_LIBPQ
-    found = next((advice for texts, advice in known if any(each in said for each in texts)), None)
-    return _ADVICE[found] if found else _REFUSED if is_there else _UNREACHED
+    known = _SAID if _is_there(words) else _SAID_BY_LIBPQ
+    return next((kind for texts, kind in known if any(each in said for each in texts)), None)
+
+
+def _is_there(words: str) -> bool:
+    return _BY_SERVER.search(words) is not None
 
 
 def sentence(words: str) -> str:

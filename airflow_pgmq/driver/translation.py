@@ -58,7 +58,9 @@ def connecting() -> Iterator[None]:
         lacks_password = exc.pgconn is not None and exc.pgconn.needs_password
         mend = faults.refused(str(exc), lacks_password=lacks_password)
         words = f"Could not connect: {faults.sentence(str(exc))}"
-        raise _as_both(errors.NotConnected, exc, words, mend) from exc
+        refused = _as_both(errors.NotConnected, exc, words, mend)
+        refused.is_mistake = faults.is_mistake(str(exc), lacks_password=lacks_password)
+        raise refused from exc
 
 
 #: Of what the driver itself refuses to send.

@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_pgmq.client import AsyncConnection, connect_async
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.errors import NotConnected
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,33 @@ class Link:
         self._opening: set[asyncio.Task[AsyncConnection]] = set()
         self._down: set[str] = set()
         self._down_since = 0.0
+        self._said_mistake = False
 
     async def connect(self) -> AsyncConnection:
-        """Open a connection; during an outage with fresh arguments, as the old ones may be its cause."""
-        if self._down and self._refresh is not None:
-            try:
-                self.arguments = await self._refresh()
-            except Exception as exc:
-                log.debug("%s: the connection could not be looked up again: %s", self.name, exc)
+        """Open a connection; during an outage with fresh arguments, as the old ones may be its cause.
+
+        So a mistake in the arguments is one that Airflow's connection still has.
+        """
+        is_fresh = bool(self._down) and await self._looked_up()
+        try:
+            return await self._open()
+        except NotConnected as exc:
+            if not exc.is_mistake or is_fresh or not await self._looked_up():
+                raise
+        return await self._open()
+
+    async def _looked_up(self) -> bool:
+        """Whether the arguments are the Airflow connection's as it is now."""
+        if self._refresh is None:
+            return False
+        try:
+            self.arguments = await self._refresh()
+        except Exception as exc:
+            log.debug("%s: the connection could not be looked up again: %s", self.name, exc)
+            return False
+        return True
+
+    async def _open(self) -> AsyncConnection:
         opening = asyncio.create_task(connect_async(self.arguments, self._limits))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
@@ -78,16 +98,30 @@ class Link:
         """Note that a part has no connection; the first one's reason is logged."""
         if not self._down:
             self._down_since = monotonic()
-            text = " ".join(str(reason).split()) or type(reason).__name__
-            log.warning("%s: lost Postgres, waiters wait until it is back: %s", self.name, text)
+            self._say(reason)
+        elif _is_mistake(reason) and not self._said_mistake:
+            self._say(reason)
         self._down.add(part)
+
+    def _say(self, reason: object) -> None:
+        text = " ".join(str(reason).split()) or type(reason).__name__
+        self._said_mistake = _is_mistake(reason)
+        if self._said_mistake:
+            log.error("%s: no connection until this is corrected, tried again and again: %s", self.name, text)
+        else:
+            log.warning("%s: lost Postgres, waiters wait until it is back: %s", self.name, text)
 
     def found(self, part: str) -> None:
         """Note that a part has a connection again; logged when it was the last one without."""
         if part in self._down:
             self._down.remove(part)
             if not self._down:
+                self._said_mistake = False
                 log.info("%s: Postgres is back after %.1f s", self.name, monotonic() - self._down_since)
+
+
+def _is_mistake(reason: object) -> bool:
+    return isinstance(reason, NotConnected) and reason.is_mistake
 
 
 def _close(opening: asyncio.Task[AsyncConnection]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from airflow_pgmq.client import DriverError, LockNotAvailable
-from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.errors import NotConnected, PgmqError
 from airflow_pgmq.statements import overview, watching
 from airflow_pgmq.statements.watching import Ask, Seen
 from airflow_pgmq.watch.readers import Readers
@@ -64,7 +64,7 @@ class Looker:
                 return Looked(locked=queue_names)
             wait = IMPATIENCE
         except (PgmqError, DriverError) as exc:
-            if len(limits) == 1:
+            if len(limits) == 1 or isinstance(exc, NotConnected):
                 return Looked(mistakes=dict.fromkeys(limits, exc))
         items = sorted(limits.items(), key=lambda item: item[0].queue_name)
         found = await self._ask(dict(items[: len(items) // 2]), wait)

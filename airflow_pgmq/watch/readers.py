@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from airflow_pgmq.client import OUTAGES, AsyncConnection, LockNotAvailable, arun
+from airflow_pgmq.errors import NotConnected
 from airflow_pgmq.statements import Work
 from airflow_pgmq.watch.ear import sever
 from airflow_pgmq.watch.link import Backoff, Link
@@ -37,7 +38,8 @@ class Readers:
     async def run(self, work: Work[T] | Callable[[], Work[T]], *, waits_for_locks: bool = True) -> T:
         """Run as one transaction; after an outage again, unless it is a flow that cannot be begun anew.
 
-        Who is cancelled leaves at once; work that had begun is ended without him.
+        A connection that is wrong, as by its password, is no outage. Who is cancelled leaves at once; work
+        that had begun is ended without him.
 
         :param waits_for_locks: whether a lock that others hold for too long is an outage, too
         """
@@ -57,6 +59,8 @@ class Readers:
                 if fresh:
                     self._link.lost("readers", exc)
                     self._resume_at = asyncio.get_running_loop().time() + self._backoff.failed()
+                    if isinstance(exc, NotConnected) and exc.is_mistake:
+                        raise
                 if isinstance(work, Generator) and inspect.getgeneratorstate(work) != inspect.GEN_CREATED:
                     raise
 
