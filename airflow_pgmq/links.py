@@ -10,6 +10,8 @@ from urllib.parse import quote, urlencode
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_pgmq import compat
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
@@ -77,7 +79,7 @@ def push_early(link: BaseOperatorLink, operator: Any, context: Context) -> None:
     """Have the link while the task runs or is deferred: Airflow itself makes it when the task has ended."""
     # Called by hand, with a context of their own, operators must work too.
     if ti := context.get("ti"):
-        ti.xcom_push(key=link.xcom_key, value=link.get_link(operator, ti_key=ti))  # type: ignore[arg-type]
+        compat.push_link(ti, link.xcom_key, link.get_link(operator, ti_key=ti))  # type: ignore[arg-type]
 
 
 def _link(path: str, **query: object) -> str:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_pgmq import settings
-from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, utcnow
+from airflow_pgmq.compat import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    has_succeeded,
+    resumes_safely,
+    utcnow,
+)
 from airflow_pgmq.core import handover
 from airflow_pgmq.core.batch import whole_seconds
+from airflow_pgmq.core.deadlines import Deadlines
 from airflow_pgmq.errors import InvalidMessage, PgmqError
 from airflow_pgmq.lineage import ReportsQueues
 from airflow_pgmq.links import PgmqQueueLink, push_early
@@ -28,14 +37,21 @@ __all__ = ["PgmqSensor"]
 
 Ack: TypeAlias = Literal["archive", "delete", "none"]
 
+#: Seconds until the executor has told of the end of a task's first part: nearly always within five.
+SETTLING_TIME = 6.0
+
+#: Airflow's `TriggerFailureReason.TRIGGER_TIMEOUT`, without the import of its operators.
+TRIGGER_TIMEOUT = "Trigger timeout"
+
 
 class PgmqSensor(BaseSensorOperator, ReportsQueues):
     """Wait for messages, hand them on in XCom, then ack them.
 
-    The messages are read by the task itself, stored as its result and only then acked: a crash in between
-    brings them back after `visibility_timeout`, so a downstream task may see a message twice, never not at
-    all. Deferred, the trigger only looks, and is told of new messages; when another consumer was faster, the
-    sensor waits on. Messages past their `expires_at` are archived and do not count.
+    The messages are read by the task itself and are its result. They are acked when Airflow has stored that
+    and has taken the task's success: a crash in between, or an ack that fails (the log says so), brings them
+    back after `visibility_timeout`, so a downstream task may see a message twice, never not at all. Deferred,
+    the trigger only looks, and is told of new messages; when another consumer was faster, the sensor waits
+    on. Messages past their `expires_at` are archived and do not count.
 
     The result is a list of dicts with `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message`, `headers` and
     `by_reference`. Messages that are too large for XCom, and one that Airflow cannot carry (a number beyond
@@ -53,13 +69,13 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
     :param max_xcom_bytes: larger results are handed on by reference; `[pgmq] max_xcom_bytes` (48 KiB) by
         default
     :param deferrable: wait in the triggerer; Airflow's `[operators] default_deferrable` by default
-    :param start_from_trigger: start deferred, without a worker, where Airflow can (3.0, 3.3): for sensors
-        that seldom find something at once. Without, Airflow up to 3.3.2 may fail the task if a message
-        comes within seconds after it was deferred (docs/waiting.md)
+    :param start_from_trigger: start deferred, without a worker, where Airflow can (3.3 and newer): for
+        sensors that seldom find something at once (docs/waiting.md)
     :param poll_interval: the longest time in seconds between two looks while deferred; 60 by default, and 5
         where inserts into the queue are not announced or notifications do not pass
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises AirflowSensorTimeout: after `timeout` in any mode; skipped instead with `soft_fail`
+    :raises AirflowTaskTimeout: after `execution_timeout`, if that is shorter; deferred time counts
     :raises QueueNotFound: there is no such queue
     """
 
@@ -122,49 +138,74 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         push_early(PgmqQueueLink(), self, context)
         if not self.deferrable:
             return super().execute(context)
-        return self._take_or_defer(context, utcnow() + timedelta(seconds=self.timeout))
+        return self._take_or_defer(context, self._deadlines(utcnow()))
 
     def execute_complete(
-        self, context: Context, event: Mapping[str, Any], deadline: str | None = None
+        self,
+        context: Context,
+        event: Mapping[str, Any],
+        deadline: str | None = None,
+        execution_deadline: str | None = None,
     ) -> Any:
         """Take the messages that the trigger saw; wait on if another consumer was faster."""
         if event["status"] == "error":
             raise PgmqError(event["message"])
-        return self._take_or_defer(context, self._deadline(context, deadline))
+        if deadline:
+            deadlines = Deadlines.from_texts(deadline, execution_deadline)
+        else:
+            # A deferral that no worker began has none, and `DAG.test()` forgets them.
+            started = getattr(context.get("ti"), "start_date", None)
+            deadlines = self._deadlines(started or utcnow())
+        return self._take_or_defer(context, deadlines)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Skip where `soft_fail` says so: some Airflows forget it when it is the trigger that times out."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSensorTimeout as exc:
-            raise (AirflowSkipException(str(exc)) if self.soft_fail else exc) from exc
+        except (AirflowSensorTimeout, AirflowSkipException) as exc:
+            has_timed_out = (next_kwargs or {}).get("error") == TRIGGER_TIMEOUT
+            if has_timed_out and self._deadlines(utcnow()).execution_is_first:
+                raise AirflowTaskTimeout(self._timed_out(self.execution_timeout)) from exc
+            if self.soft_fail and isinstance(exc, AirflowSensorTimeout):
+                raise AirflowSkipException(str(exc)) from exc
+            raise
 
     def queues_read(self) -> Sequence[str]:
         """The queue, for lineage."""
         return [self.queue_name]
 
-    def _deadline(self, context: Context, deadline: str | None) -> datetime:
-        """When to give up. A deferral that no worker began has no deadline, and `DAG.test()` forgets it."""
-        if deadline:
-            return datetime.fromisoformat(deadline)
-        started = getattr(context.get("ti"), "start_date", None) or utcnow()
-        return started + timedelta(seconds=self.timeout)
+    def _deadlines(self, started: datetime) -> Deadlines:
+        return Deadlines.after(started, timedelta(seconds=self.timeout), self.execution_timeout)
 
-    def _take_or_defer(self, context: Context, deadline: datetime) -> Any:
+    def _take_or_defer(self, context: Context, deadlines: Deadlines) -> Any:
         if messages := self._take():
             return self._deliver(messages, context)
-        left = deadline - utcnow()
+        left = deadlines.first - utcnow()
         if left <= timedelta(0):
-            text = f"No messages in queue {self.queue_name!r} within {self.timeout} s."
-            raise AirflowSkipException(text) if self.soft_fail else AirflowSensorTimeout(text)
+            self._give_up(deadlines)
         from airflow_pgmq.triggers import PgmqMessageTrigger
 
         self.defer(
-            trigger=PgmqMessageTrigger(**self._trigger_arguments(), deadline=deadline.isoformat()),
+            trigger=PgmqMessageTrigger(
+                **self._trigger_arguments(),
+                deadline=deadlines.first.isoformat(),
+                settle=0 if resumes_safely() else SETTLING_TIME,
+            ),
             method_name="execute_complete",
-            kwargs={"deadline": deadline.isoformat()},
+            kwargs=deadlines.as_texts(),
             timeout=left,
         )
+
+    def _give_up(self, deadlines: Deadlines) -> NoReturn:
+        if deadlines.execution_is_first:
+            # As in the other modes, `soft_fail` has no say in it.
+            raise AirflowTaskTimeout(self._timed_out(self.execution_timeout))
+        text = self._timed_out(timedelta(seconds=self.timeout))
+        raise AirflowSkipException(text) if self.soft_fail else AirflowSensorTimeout(text)
+
+    def _timed_out(self, limit: timedelta | None) -> str:
+        seconds = limit.total_seconds() if limit else 0
+        return f"No messages in queue {self.queue_name!r} within {seconds:g} s."
 
     def _trigger_arguments(self) -> dict[str, Any]:
         return {
@@ -189,7 +230,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
             trigger_cls="airflow_pgmq.triggers.message.PgmqMessageTrigger",
             trigger_kwargs=arguments,
             next_method="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
+            timeout=self._deadlines(now := utcnow()).first - now,
         )
 
     def _take(self) -> list[Message]:
@@ -236,14 +277,14 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         limit = settings.max_xcom_bytes() if self.max_xcom_bytes is None else self.max_xcom_bytes
         result = handover.in_xcom(messages, limit)
         referred = sum(each["by_reference"] for each in result)
-        if self.do_xcom_push:
-            # Airflow would store the returned value only after this method: too late for an ack in it.
-            context["ti"].xcom_push(key="return_value", value=result)
         ack = "archive" if referred and self.ack == "delete" else self.ack
-        if ack == "archive":
-            self.hook.archive(self.queue_name, messages)
-        elif ack == "delete":
-            self.hook.delete(self.queue_name, messages)
+        if ack != "none":
+            # Airflow stores what this method returns, once. To store it here, too, for an ack at this place
+            # would leave a copy in an XCom backend's store that nothing refers to.
+            self.on_success_callback = [
+                _Ack(self.hook, self.queue_name, messages, ack, self.log),
+                *_listed(self.on_success_callback),
+            ]
         self.log.info(
             "Queue %s: %d messages handed on, %d of them by reference, ack: %s",
             self.queue_name,
@@ -252,3 +293,34 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
             ack,
         )
         return result
+
+
+@dataclass(frozen=True)
+class _Ack:
+    """What follows the success of the task."""
+
+    hook: PgmqHook
+    queue_name: str
+    messages: Sequence[Message]
+    ack: Literal["archive", "delete"]
+    log: Any
+
+    def __call__(self, context: Context) -> None:
+        """Ack; the task has ended well by now, so a failure is only logged, and the messages come back."""
+        ids = [message.msg_id for message in self.messages]
+        try:
+            if not has_succeeded(context):
+                raise PgmqError("Airflow does not know of the success of this task.")
+            done = getattr(self.hook, self.ack)(self.queue_name, self.messages)
+        except Exception:
+            self.log.exception("Queue %s: messages %s are not acked and will come back", self.queue_name, ids)
+            return
+        if lost := sorted(set(ids) - set(done)):
+            self.log.warning("Queue %s: somebody else has read messages %s since", self.queue_name, lost)
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    """A task's callbacks as Airflow runs them."""
+    if not callbacks:
+        return []
+    return list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]

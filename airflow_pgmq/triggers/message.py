@@ -33,6 +33,8 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
     :param poll_interval: the longest time in seconds between two looks; 60 by default, and 5 where inserts
         into the queue are not announced or notifications do not pass
     :param deadline: when to give up, as ISO 8601; Airflow's own timeout of a trigger comes seconds late
+    :param settle: seconds from the start of the trigger until its event at the earliest, in a triggerer: for
+        an Airflow that fails a task which resumes too early (docs/waiting.md)
     :param pgmq_conn_id: the Airflow connection
     """
 
@@ -42,6 +44,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
     min_messages: int = 1
     poll_interval: float | None = None
     deadline: str | None = None
+    settle: float = 0.0
     pgmq_conn_id: str = "pgmq_default"
 
     def __post_init__(self) -> None:
@@ -50,6 +53,12 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; an outage of the database is waited out, a mistake ends the wait."""
         started = time.monotonic()
+        event = await self._wait(started)
+        if self.task_instance is not None:
+            await asyncio.sleep(started + self.settle - time.monotonic())
+        yield event
+
+    async def _wait(self, started: float) -> TriggerEvent:
         try:
             watcher = await PgmqHook(self.pgmq_conn_id).watcher()
             waiting = watcher.wait(
@@ -60,15 +69,14 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
                 poll_interval=self.poll_interval,
             )
             visible = await asyncio.wait_for(waiting, self._seconds_left())
-            if self.min_messages == 1:
-                # Of several, it is the last one that wakes, and the age of the first one that is known.
-                metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
         except PgmqError as exc:
-            yield _event(status="error", message=str(exc))
+            return _event(status="error", message=str(exc))
         except asyncio.TimeoutError:
-            yield _event(status="timeout")
-        else:
-            yield _event(status="ready")
+            return _event(status="timeout")
+        if self.min_messages == 1:
+            # Of several, it is the last one that wakes, and the age of the first one that is known.
+            metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
+        return _event(status="ready")
 
     def _seconds_left(self) -> float | None:
         if self.deadline is None:

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 
-from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException
+from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
 from airflow_pgmq.errors import InvalidMessage, PgmqError, QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.messages import Unreadable
@@ -34,17 +34,20 @@ def hook(pgmq_connection: str) -> PgmqHook:
 
 
 class Stored:
-    """A task instance that only remembers what was stored, and what the queue held at that moment."""
+    """A task instance that only remembers what was stored."""
 
-    def __init__(self, hook: PgmqHook) -> None:
-        self.hook = hook
+    def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}
-        self.queue_length: int | None = None
         self.start_date: datetime | None = None
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = value
-        self.queue_length = self.hook.metrics("q").queue_length
+
+
+def succeed(sensor: PgmqSensor) -> None:
+    """What Airflow does when it has stored the result and the success of a task."""
+    for callback in sensor.on_success_callback:
+        callback({})
 
 
 def test_looking_for_enough_messages_burns_no_read(hook: PgmqHook, database: Database) -> None:
@@ -111,35 +114,104 @@ def test_every_mode_waits_and_hands_on_the_same(
 @pytest.mark.parametrize("ack", ["archive", "delete", "none"])
 def test_nothing_is_removed_before_its_result_is_stored(hook: PgmqHook, ack: Any) -> None:
     hook.send("q", "m")
-    stored = Stored(hook)
-    result = PgmqSensor(task_id="t", queue_name="q", ack=ack).execute({"ti": stored})
-    assert stored.xcoms["return_value"] == result
-    assert stored.queue_length == 1
+    stored = Stored()
+    sensor = PgmqSensor(task_id="t", queue_name="q", ack=ack)
+    (got,) = sensor.execute({"ti": stored})
+    assert got["message"] == "m"
+    # Airflow stores what the task returns: another copy would be one that nothing refers to.
+    assert "return_value" not in stored.xcoms
+    assert hook.metrics("q").queue_length == 1
+    succeed(sensor)
     assert hook.metrics("q").queue_length == (1 if ack == "none" else 0)
     assert archived(hook) == ([1] if ack == "archive" else [])
 
 
-def test_a_crash_before_the_result_is_stored_keeps_the_message(hook: PgmqHook) -> None:
-    class Crash(Exception):
-        pass
+@pytest.mark.parametrize("how", [{}, {"deferrable": True}], ids=["poke", "deferrable"])
+def test_a_task_that_fails_in_the_end_keeps_the_message(
+    hook: PgmqHook, run_dag: Callable[..., FinishedRun], how: dict[str, Any]
+) -> None:
+    """As one whose result cannot be stored."""
 
-    class Crashing:
-        def xcom_push(self, key: str, value: Any) -> None:
-            raise Crash
+    def fail(context: Any, result: Any) -> None:
+        raise RuntimeError("no more room")
 
     hook.send("q", "m")
-    with pytest.raises(Crash):
-        PgmqSensor(task_id="t", queue_name="q").execute({"ti": Crashing()})
+    with DAG("full", schedule=None) as dag:
+        PgmqSensor(task_id="t", queue_name="q", post_execute=fail, **how)
+    assert run_dag(dag).states == {"t": "failed"}
     assert hook.metrics("q").queue_length == 1
+
+
+def test_callbacks_of_the_dag_author_run_too(hook: PgmqHook, run_dag: Callable[..., FinishedRun]) -> None:
+    def remember(context: Any) -> None:
+        hook.send("said", str(hook.metrics("q").queue_length))
+
+    hook.create_queue("said")
+    hook.send("q", "m")
+    with DAG("called", schedule=None) as dag:
+        PgmqSensor(task_id="t", queue_name="q", on_success_callback=remember)
+    assert run_dag(dag).states == {"t": "success"}
+    # The ack was first.
+    assert [each.message for each in hook.read("said")] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"),
+    [
+        (["ALTER TABLE pgmq.a_q RENAME TO elsewhere"], "not acked and will come back"),
+        (
+            ["SELECT pgmq.set_vt('q', 1, 0)", "SELECT * FROM pgmq.read('q', 60, 1)"],
+            "somebody else has read messages [1]",
+        ),
+    ],
+)
+def test_an_ack_that_is_not_done_says_so(
+    hook: PgmqHook,
+    database: Database,
+    run_dag: Callable[..., FinishedRun],
+    capsys: pytest.CaptureFixture[str],
+    meanwhile: list[str],
+    said: str,
+) -> None:
+    def hinder(context: Any, result: Any) -> None:
+        for statement in meanwhile:
+            execute(database, statement)
+
+    hook.send("q", "m")
+    with DAG("hindered", schedule=None) as dag:
+        PgmqSensor(task_id="t", queue_name="q", post_execute=hinder)
+    assert run_dag(dag).states == {"t": "success"}
+    assert said in capsys.readouterr().out
+    assert hook.metrics("q").queue_length == 1
+
+
+def test_mapped_sensors_ack_each_their_own(hook: PgmqHook, run_dag: Callable[..., FinishedRun]) -> None:
+    hook.create_queue("p")
+    hook.create_queue("more")
+    hook.send("q", "of q")
+    hook.send("p", "of p")
+    hook.send_batch("more", ["first", "second"])
+    with DAG("mapped", schedule=None) as dag:
+
+        @task
+        def ship(message: Any) -> Any:
+            return message["message"]
+
+        PgmqSensor.partial(task_id="wait").expand(queue_name=["q", "p"])
+        both = PgmqSensor(task_id="both", queue_name="more", max_messages=2, deferrable=True)
+        ship.expand(message=both.output)
+    run = run_dag(dag)
+    assert set(run.states.values()) == {"success"}
+    assert {queue.queue_length for queue in hook.metrics_all()} == {0}
 
 
 def test_too_few_messages_are_given_back_at_once(hook: PgmqHook) -> None:
     hook.send_batch("q", [1, 2])
     sensor = PgmqSensor(task_id="t", queue_name="q", min_messages=3, max_messages=5)
-    assert sensor.poke({"ti": Stored(hook)}) is False
+    assert sensor.poke({"ti": Stored()}) is False
     assert hook.metrics("q").queue_visible_length == 2
     hook.send_batch("q", [3, 4])
-    done = sensor.poke({"ti": Stored(hook)})
+    done = sensor.poke({"ti": Stored()})
     assert done
     assert [message["message"] for message in done.xcom_value] == [1, 2, 3, 4]
 
@@ -147,8 +219,10 @@ def test_too_few_messages_are_given_back_at_once(hook: PgmqHook) -> None:
 def test_expired_messages_are_archived_and_do_not_count(hook: PgmqHook) -> None:
     past = (datetime.now(timezone.utc) - timedelta(seconds=1)).isoformat()
     hook.send_batch("q", ["old", "new"], headers=[{"expires_at": past}, {"expires_at": "not a time"}])
-    result = PgmqSensor(task_id="t", queue_name="q").execute({"ti": Stored(hook)})
-    assert [message["message"] for message in result] == ["new"]
+    sensor = PgmqSensor(task_id="t", queue_name="q")
+    assert [message["message"] for message in sensor.execute({"ti": Stored()})] == ["new"]
+    assert archived(hook) == [1]
+    succeed(sensor)
     assert archived(hook) == [1, 2]
 
 
@@ -156,7 +230,7 @@ def test_deferred_again_when_another_consumer_was_faster(hook: PgmqHook) -> None
     sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, timeout=600)
     deadline = datetime.now(timezone.utc) + timedelta(seconds=300)
     with pytest.raises(TaskDeferred) as deferred:
-        sensor.execute_complete({"ti": Stored(hook)}, {"status": "ready"}, deadline.isoformat())
+        sensor.execute_complete({"ti": Stored()}, {"status": "ready"}, deadline.isoformat())
     assert deferred.value.kwargs == {"deadline": deadline.isoformat()}
     # What is left of the timeout, not the whole of it again.
     assert timedelta(seconds=200) < deferred.value.timeout <= timedelta(seconds=300)
@@ -166,7 +240,7 @@ def test_the_timeout_holds_after_a_deferral(hook: PgmqHook) -> None:
     sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True)
     past = datetime.now(timezone.utc) - timedelta(seconds=1)
     with pytest.raises(AirflowSensorTimeout):
-        sensor.execute_complete({"ti": Stored(hook)}, {"status": "ready"}, past.isoformat())
+        sensor.execute_complete({"ti": Stored()}, {"status": "ready"}, past.isoformat())
 
 
 def test_soft_fail_skips_after_the_timeout(hook: PgmqHook, run_dag: Callable[..., FinishedRun]) -> None:
@@ -178,14 +252,13 @@ def test_soft_fail_skips_after_the_timeout(hook: PgmqHook, run_dag: Callable[...
 @pytest.mark.parametrize("ack", ["archive", "delete", "none"])
 def test_what_is_too_large_for_xcom_is_handed_on_by_reference(hook: PgmqHook, ack: Any) -> None:
     hook.send_batch("q", ["x" * 600, {"small": 1}], headers=[{"job": "j"}, None])
-    stored = Stored(hook)
     sensor = PgmqSensor(task_id="t", queue_name="q", max_messages=2, max_xcom_bytes=800, ack=ack)
-    result = sensor.execute({"ti": stored})
+    result = sensor.execute({"ti": Stored()})
+    succeed(sensor)
     assert [(each["msg_id"], each["message"], each["by_reference"]) for each in result] == [
         (1, None, True),
         (2, None, True),
     ]
-    assert stored.xcoms["return_value"] == result
     # Whatever was asked for, they can be found.
     assert archived(hook) == ([] if ack == "none" else [1, 2])
     first, second = hook.get_messages("q", [each["msg_id"] for each in result])
@@ -221,7 +294,7 @@ def test_what_airflow_cannot_carry_is_handed_on_by_reference_and_the_rest_whole(
 def test_the_limit_of_xcom_is_a_setting(hook: PgmqHook, monkeypatch: pytest.MonkeyPatch) -> None:
     hook.send("q", "x" * 600)
     monkeypatch.setenv("AIRFLOW__PGMQ__MAX_XCOM_BYTES", "500")
-    (got,) = PgmqSensor(task_id="t", queue_name="q").execute({"ti": Stored(hook)})
+    (got,) = PgmqSensor(task_id="t", queue_name="q").execute({"ti": Stored()})
     assert got["by_reference"] is True
 
 
@@ -238,18 +311,18 @@ def test_messages_by_id_are_found_wherever_they_are(hook: PgmqHook) -> None:
 def test_a_trigger_that_times_out(hook: PgmqHook, soft_fail: bool) -> None:
     sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, soft_fail=soft_fail)
     with pytest.raises(AirflowSkipException if soft_fail else AirflowSensorTimeout):
-        sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {"ti": Stored(hook)})
+        sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {"ti": Stored()})
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_a_timeout_of_nothing(hook: PgmqHook, soft_fail: bool) -> None:
     sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, soft_fail=soft_fail, timeout=0)
     with pytest.raises(AirflowSkipException if soft_fail else AirflowSensorTimeout):
-        sensor.execute({"ti": Stored(hook)})
+        sensor.execute({"ti": Stored()})
 
 
 def test_a_deferral_that_no_worker_began_keeps_its_timeout(hook: PgmqHook) -> None:
-    stored = Stored(hook)
+    stored = Stored()
     stored.start_date = datetime.now(timezone.utc) - timedelta(seconds=100)
     sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, timeout=600)
     with pytest.raises(TaskDeferred) as deferred:
@@ -273,10 +346,11 @@ def test_the_trigger_that_starts_without_a_worker_is_the_one_that_a_worker_defer
     assert arguments.timeout == timedelta(seconds=60)
     assert arguments.next_method == "execute_complete"
     with pytest.raises(TaskDeferred) as deferred:
-        sensor.execute({"ti": Stored(hook)})
+        sensor.execute({"ti": Stored()})
     path, kwargs = deferred.value.trigger.serialize()
-    # When it began, no Dag file can say.
+    # When it began, no Dag file can say; and no first part of it may be reported late.
     assert kwargs.pop("deadline") == deferred.value.kwargs["deadline"]
+    kwargs.pop("settle")
     assert (path, kwargs) == (arguments.trigger_cls, arguments.trigger_kwargs)
     assert json.loads(json.dumps(arguments.trigger_kwargs)) == arguments.trigger_kwargs
 
@@ -302,14 +376,52 @@ def test_bad_parameters_are_refused_at_dag_parse(wrong: dict[str, Any]) -> None:
         PgmqSensor(task_id="t", queue_name="q", **wrong)
 
 
-def test_a_message_taken_over_by_another_reader_is_not_acked(hook: PgmqHook, database: Database) -> None:
+def test_execution_timeout_ends_a_deferred_wait(hook: PgmqHook) -> None:
+    """Airflow counts it anew in each part of a deferred task, and not at all in between."""
+    sensor = PgmqSensor(
+        task_id="t", queue_name="q", deferrable=True, timeout=600, execution_timeout=timedelta(seconds=60)
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({"ti": Stored()})
+    assert timedelta(seconds=50) < deferred.value.timeout <= timedelta(seconds=60)
+    kwargs = deferred.value.kwargs
+    assert kwargs["execution_deadline"] == deferred.value.trigger.deadline < kwargs["deadline"]
+    # Another consumer was faster: what is left, not the whole of it again.
+    with pytest.raises(TaskDeferred) as again:
+        sensor.execute_complete({"ti": Stored()}, {"status": "ready"}, **kwargs)
+    assert again.value.kwargs == kwargs
+    past = (datetime.now(timezone.utc) - timedelta(seconds=1)).isoformat()
+    with pytest.raises(AirflowTaskTimeout, match="within 60 s"):
+        sensor.execute_complete({}, {"status": "timeout"}, kwargs["deadline"], past)
+    # A message that came in the last moment is taken.
     hook.send("q", "m")
+    assert sensor.execute_complete({"ti": Stored()}, {"status": "timeout"}, kwargs["deadline"], past)
 
-    class Slow(Stored):
-        def xcom_push(self, key: str, value: Any) -> None:
-            with database.connect(autocommit=True) as other:
-                other.execute("SELECT pgmq.set_vt('q', 1, 0)")
-                other.execute("SELECT * FROM pgmq.read('q', 60, 1)")
 
-    PgmqSensor(task_id="t", queue_name="q").execute({"ti": Slow(hook)})
-    assert hook.metrics("q").queue_length == 1
+@pytest.mark.parametrize("soft_fail", [False, True])
+@pytest.mark.parametrize(("timeout", "is_first"), [(600, True), (30, False)])
+def test_the_earlier_limit_gives_the_exception(
+    hook: PgmqHook, timeout: int, is_first: bool, soft_fail: bool
+) -> None:
+    sensor = PgmqSensor(
+        task_id="t",
+        queue_name="q",
+        deferrable=True,
+        start_from_trigger=True,
+        timeout=timeout,
+        soft_fail=soft_fail,
+        execution_timeout=timedelta(seconds=60),
+    )
+    assert sensor.start_trigger_args.timeout.total_seconds() == pytest.approx(min(timeout, 60))
+    expected = AirflowTaskTimeout if is_first else AirflowSkipException if soft_fail else AirflowSensorTimeout
+    with pytest.raises(expected) as told:
+        sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {"ti": Stored()})
+    # A log that follows causes would never end.
+    assert told.value.__cause__ is not told.value
+
+
+def test_a_trigger_that_failed_is_no_timeout(hook: PgmqHook) -> None:
+    sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, execution_timeout=timedelta(seconds=60))
+    with pytest.raises(Exception, match="Trigger failure") as told:
+        sensor.resume_execution("__fail__", {"error": "Trigger failure"}, {"ti": Stored()})
+    assert not isinstance(told.value, (AirflowSensorTimeout, AirflowTaskTimeout))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from airflow_pgmq.core import handover
+from tests.airflow.live_dags.waiting import GATE
 from tests.fixtures.live import LiveAirflow
 
 # One Airflow for all tests that need it.
@@ -75,11 +75,11 @@ def test_a_deferred_sensor_hands_on_what_comes(
     await_deferral(airflow, dag_id)
     airflow.hook().send(dag_id, message)
     await_state(airflow, dag_id, "success")
-    ((value,),) = airflow.ask("SELECT value FROM xcom WHERE dag_id = %s AND key = 'return_value'", dag_id)
-    (found,) = json.loads(value) if isinstance(value, str) else value
+    # Stored once: nothing else is in the store.
+    [[found]] = airflow.results(dag_id)
     assert found["message"] == handed_on
     assert found["by_reference"] is (handed_on is None)
-    assert airflow.archived(dag_id) == 1
+    airflow.wait_until(lambda: airflow.archived(dag_id) == 1, "the message is acked", 30)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,23 @@ def test_a_deferred_sensor_hands_on_what_comes(
 )
 def test_a_deferred_sensor_times_out(airflow: LiveAirflow, dag_id: str, state: str) -> None:
     await_state(airflow, dag_id, state)
+
+
+def test_a_success_that_airflow_rejects_acks_nothing(airflow: LiveAirflow) -> None:
+    """As when it has failed the task meanwhile: the message comes back, and another run gets it."""
+    dag_id = queue_name = "waiting_rejected"
+    airflow.hook().create_queue(queue_name)
+    airflow.hook().send(queue_name, {})
+    with airflow.queues.connect(autocommit=True) as gate:
+        gate.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        airflow.trigger(dag_id)
+        waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+        airflow.wait_until(lambda: airflow.ask_queues(waits, GATE), "the task has its result", 90)
+        airflow.mark_failed(dag_id)
+    airflow.wait_until(
+        lambda: airflow.ask_queues("SELECT 1 FROM pgmq.q_waiting_rejected WHERE vt < now()"), "it is back", 60
+    )
+    airflow.trigger(dag_id)
+    airflow.wait_until(lambda: airflow.archived(queue_name) == 1, "another run has handed it on", 90)
+    assert airflow.runs(dag_id)[0][1] == "failed"
+    assert {message["read_ct"] for (message,) in airflow.results(dag_id)} == {1, 2}

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import DAG
 
+from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.sensors import PgmqSensor
+
+#: The advisory lock that a task waits for between its work and its success.
+GATE = 815
 
 with DAG("waiting", schedule=None):
     PgmqSensor(task_id="wait", queue_name="waiting", deferrable=True, timeout=300)
@@ -30,3 +36,14 @@ for ending in ("fails", "is_skipped"):
             timeout=8,
             soft_fail=ending == "is_skipped",
         )
+
+
+def wait_at_the_gate(context: Any, result: Any) -> None:
+    with PgmqHook().get_conn() as conn:
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", [GATE])
+
+
+with DAG("waiting_rejected", schedule=None):
+    PgmqSensor(
+        task_id="wait", queue_name="waiting_rejected", visibility_timeout=5, post_execute=wait_at_the_gate
+    )
