@@ -2,7 +2,6 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-AIRFLOW31_VENV := .venv-airflow31
 
 # The first of these that Airflow 3 runs on.
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
@@ -15,7 +14,7 @@ JOBS := 2
 PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 SUITES := tests/unit tests/postgres tests/model tests/airflow tests/test_architecture.py
 
-.PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-airflow31 browser browser-airflow31 chromium chaos check format bench clean
+.PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-oldest test-newest matrix browser browser-oldest chromium chaos check format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -46,15 +45,20 @@ test-model: $(VENV)/installed ## Tell stories of periodic jobs to the package an
 test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 	$(BIN)/python $(PYTEST) tests/airflow
 
-test-airflow31: $(AIRFLOW31_VENV)/installed ## Run the Postgres and Airflow tests, and those of crons, on Airflow 3.1
-	CRONITER=6.0.0 $(AIRFLOW31_VENV)/bin/python $(PYTEST) tests/unit/test_cron.py tests/unit/test_schedule*.py \
-		tests/postgres tests/airflow
+test-oldest: $(VENV)/installed ## Run the suites on the oldest Airflow that is supported, with the packages of its time
+	$(BIN)/python -m tests.matrix oldest $(if $(ARGS),-- $(ARGS))
+
+test-newest: $(VENV)/installed ## Run them on the newest
+	$(BIN)/python -m tests.matrix newest $(if $(ARGS),-- $(ARGS))
+
+matrix: $(VENV)/installed ## Run them on each Airflow: about an hour; ARGS="3.2.2 -- -k sensor" chooses
+	$(BIN)/python -m tests.matrix $(ARGS)
 
 browser: $(VENV)/installed chromium ## Run the tests of the page in a real browser, which take the pictures in docs/img
 	$(BIN)/python -m pytest tests/browser --timeout 300 $(ARGS)
 
-browser-airflow31: $(AIRFLOW31_VENV)/installed chromium ## Run them on Airflow 3.1, without taking pictures
-	$(AIRFLOW31_VENV)/bin/python -m pytest tests/browser --timeout 300 -k "not pictures" $(ARGS)
+browser-oldest: $(VENV)/installed chromium ## Run them on the oldest Airflow, without taking pictures
+	JOBS=0 $(BIN)/python -m tests.matrix oldest --suite tests/browser -- --timeout 300 -k "not pictures" $(ARGS)
 
 chromium:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update --quiet=2 && \
@@ -82,17 +86,14 @@ clean: ## Remove environments, caches and builds
 	rm -rf .venv .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The croniter is that of Airflow 3.1's own constraints.
-$(AIRFLOW31_VENV)/installed: AIRFLOW := apache-airflow==3.1.8 croniter==6.0.0
-
 # Installed again whenever the dependencies change. An environment whose installation failed has no such file.
 %/installed: pyproject.toml package-lock.json hatch_build.py
 	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11, 3.12 or 3.13 is needed" >&2; exit 1; }
 ifdef UV
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $*
-	$(UV) pip install --quiet --python $*/bin/python --editable '.[dev]' $(AIRFLOW)
+	$(UV) pip install --quiet --python $*/bin/python --editable '.[dev]'
 else
 	$(PYTHON) -m venv $*
-	$*/bin/python -m pip install --quiet --editable '.[dev]' $(AIRFLOW)
+	$*/bin/python -m pip install --quiet --editable '.[dev]'
 endif
 	@touch $@

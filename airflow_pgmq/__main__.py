@@ -1,7 +1,4 @@
-"""`python -m airflow_pgmq queues` is `airflow pgmq queues`, for Airflows that take no commands of providers.
-
-Those are 3.0 and 3.1.
-"""
+"""`python -m airflow_pgmq queues` is `airflow pgmq queues` for Airflow 3.1, which takes no providers' commands."""
 
 from __future__ import annotations
 

@@ -103,9 +103,7 @@ class Api:
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """What the task returned."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        value = self._get(path)["value"]
-        # Airflow 3.0 gives the stored JSON text.
-        return json.loads(value) if isinstance(value, str) else value
+        return self._get(path)["value"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
         """The lines of a try's log."""

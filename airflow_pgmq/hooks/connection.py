@@ -62,7 +62,7 @@ class ConnectionBase(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Labels and placeholders of the form, for Airflow 3.0 and 3.1; newer ones do not ask the hook."""
+        """Labels and placeholders of the form, for Airflow 3.1; newer ones do not ask the hook."""
         (kind,) = get_provider_info()["connection-types"]
         behaviour = kind["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
