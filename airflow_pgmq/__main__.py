@@ -1,4 +1,4 @@
-"""`python -m airflow_pgmq queues` is `airflow pgmq queues` for Airflow 3.1, which takes no providers' commands."""
+"""`python -m airflow_pgmq queues` is `airflow pgmq queues`: Airflow 3.1 takes no commands of providers."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
 
@@ -39,7 +40,11 @@ def main() -> int:
         prog="demo", description="Airflow and PGMQ on this machine, shown and measured."
     )
     parser.add_argument("--once", action="store_true", help="verify each claim, print a summary and end")
-    once = parser.parse_args().once
+    parser.add_argument("--airflow", metavar="VERSION", help="on another Airflow: 3.1.0, 3.4.0b2 …")
+    asked = parser.parse_args()
+    if asked.airflow and asked.airflow != version("apache-airflow"):
+        start_anew(asked.airflow)
+    once = asked.once
     deadline = time.monotonic() + TIME_TO_VERIFY if once else math.inf
     screen, verified = Screen(), list[Step]()
     try:
@@ -57,6 +62,14 @@ def main() -> int:
         return 1
     screen.summary(verified)
     return report(screen, verified)
+
+
+def start_anew(airflow: str) -> NoReturn:
+    """The same command with another Airflow, in an environment of its own that is made if need be."""
+    from tests import matrix
+
+    python = matrix.install(matrix.column(airflow)) / "bin" / "python"
+    os.execv(python, [str(python), "-m", "demo", *sys.argv[1:]])
 
 
 def start(stack: ExitStack, interrupts: Interrupts, screen: Screen, deadline: float) -> Stage:

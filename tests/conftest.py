@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import pytest
+import pytest_timeout
+
+from tests.fixtures.patience import slowness
 
 pytest_plugins = [
     "tests.fixtures.profiles",
@@ -13,6 +17,13 @@ pytest_plugins = [
     "tests.fixtures.live",
     "tests.fixtures.ui",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Any:
+    """A test may take longer on a machine that has much else to do; also if that begins only now."""
+    longer = settings._replace(timeout=settings.timeout * 2 * slowness())
+    return pytest_timeout.pytest_timeout_set_timer(item, longer)
 
 
 @pytest.hookimpl(wrapper=True)

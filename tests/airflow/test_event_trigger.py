@@ -19,6 +19,7 @@ from airflow_pgmq import assets
 from airflow_pgmq.errors import InvalidName
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers import PgmqEventTrigger
+from tests.fixtures.patience import within
 
 try:
     import airflow_pgmq.shared_stream  # noqa: F401
@@ -65,7 +66,7 @@ def test_it_rings_once_for_a_burst_and_reads_nothing(hook):
     async def scenario() -> None:
         async with ringing(ring_interval=60) as rings:
             hook.send_batch("q", [{"n": n} for n in range(20)])
-            await asyncio.wait_for(rung(rings, 1), 10)
+            await within(rung(rings, 1), 10)
             await asyncio.sleep(0.3)
             [(_, event)] = rings
             assert (event["queue_name"], event["visible"]) == ("q", 20)
@@ -79,7 +80,7 @@ def test_it_rings_again_while_nobody_reads_and_each_time_later(hook):
     async def scenario() -> None:
         hook.send("q", {})
         async with ringing() as rings:
-            await asyncio.wait_for(rung(rings, 3), 15)
+            await within(rung(rings, 3), 15)
             (first, _), (second, _), (third, _) = rings[:3]
             assert second - first >= 0.5
             assert third - second >= 1
@@ -98,12 +99,12 @@ def test_it_is_silent_while_messages_are_worked_on(hook):
     async def scenario() -> None:
         hook.send_batch("q", [{"n": n} for n in range(3)])
         async with ringing() as rings:
-            await asyncio.wait_for(rung(rings, 1), 10)
+            await within(rung(rings, 1), 10)
             (held,) = await asyncio.to_thread(hook.read, "q", visibility_timeout=60)
             await asyncio.sleep(3)
             assert len(rings) == 1
             await asyncio.to_thread(hook.release, "q", held)
-            await asyncio.wait_for(rung(rings, 2), 10)
+            await within(rung(rings, 2), 10)
 
     asyncio.run(scenario())
 
@@ -114,11 +115,11 @@ def test_what_was_given_back_for_later_keeps_it_silent_for_nobody(hook):
     async def scenario() -> None:
         hook.send("q", {"n": 1})
         async with ringing() as rings:
-            await asyncio.wait_for(rung(rings, 1), 10)
+            await within(rung(rings, 1), 10)
             await asyncio.to_thread(lambda: hook.release("q", hook.read("q"), delay=600))
             await asyncio.sleep(0.6)
             await asyncio.to_thread(hook.send, "q", {"n": 2})
-            await asyncio.wait_for(rung(rings, 2), 10)
+            await within(rung(rings, 2), 10)
             assert rings[1][1]["visible"] == 1
 
     asyncio.run(scenario())
@@ -129,7 +130,7 @@ def test_it_rings_for_messages_that_come_back(hook):
         hook.send("q", {})
         hook.read("q", visibility_timeout=1)
         async with ringing() as rings:
-            await asyncio.wait_for(rung(rings, 1), 10)
+            await within(rung(rings, 1), 10)
 
     asyncio.run(scenario())
 
@@ -143,7 +144,7 @@ def test_it_rings_for_what_it_is_asked_for(hook):
             await asyncio.sleep(0.5)
             assert rings == []
             hook.send("q", {"paid": True}, headers={"region": "eu"})
-            await asyncio.wait_for(rung(rings, 1), 10)
+            await within(rung(rings, 1), 10)
             assert rings[0][1]["visible"] == 1
 
     asyncio.run(scenario())
@@ -157,7 +158,7 @@ def test_a_mistake_is_waited_out_and_rings_nothing(hook):
             await asyncio.sleep(0.5)
             hook.create_queue("later")
             hook.send("later", {})
-            await asyncio.wait_for(rung(rings, 1), 20)
+            await within(rung(rings, 1), 20)
             assert rings[0][1]["queue_name"] == "later"
 
     asyncio.run(scenario())

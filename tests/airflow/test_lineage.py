@@ -111,6 +111,8 @@ def test_events_of_a_run_have_the_queue(
             **os.environ,
             "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path),
             "AIRFLOW__OPENLINEAGE__TRANSPORT": transport,
+            # After ten seconds, as a busy machine may need, Airflow would go on without the event.
+            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "300",
         },
         capture_output=True,
         text=True,

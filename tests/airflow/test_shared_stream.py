@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.factories import execute
+from tests.fixtures.patience import within
 from tests.fixtures.postgres import Database
 
 pytest.importorskip("airflow.triggers.shared_stream", reason="new in Airflow 3.3")
@@ -37,7 +38,7 @@ async def until(condition: Callable[[], Any], timeout: float = 15) -> None:
         while not await asyncio.to_thread(condition):
             await asyncio.sleep(0.02)
 
-    await asyncio.wait_for(look(), timeout)
+    await within(look(), timeout)
 
 
 def run(scenario: Callable[..., Awaitable[None]], **parameters: Any) -> None:

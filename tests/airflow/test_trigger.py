@@ -16,6 +16,7 @@ from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers import PgmqMessageTrigger
 from tests.fixtures.factories import execute
+from tests.fixtures.patience import within
 from tests.fixtures.postgres import Database
 
 
@@ -73,7 +74,7 @@ def test_it_waits_out_a_restart_of_the_server(
         await asyncio.to_thread(own_database.server.start)
         assert not waiting.done()
         await asyncio.to_thread(hook.send, "q", "m")
-        return await asyncio.wait_for(waiting, 30)
+        return await within(waiting, 30)
 
     assert asyncio.run(scenario()) == {"status": "ready"}
     assert caplog.text.count("lost Postgres") == 1
@@ -113,7 +114,7 @@ def test_many_look_the_connection_up_once_and_share_what_it_leads_to(
         assert execute(database, query)[0]["n"] <= 3
         for number in range(5):
             execute(database, "SELECT pgmq.send_batch(%s, array_fill('1'::jsonb, ARRAY[40]))", [f"q{number}"])
-        return await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        return await within(asyncio.gather(*tasks), 30)
 
     assert asyncio.run(scenario()) == [{"status": "ready"}] * 200
 

@@ -9,6 +9,7 @@ import pytest
 from airflow_pgmq.core import handover
 from tests.airflow.live_dags.waiting import GATE
 from tests.fixtures.live import LiveAirflow
+from tests.fixtures.patience import patience
 
 # One Airflow for all tests that need it.
 pytestmark = [pytest.mark.xdist_group("live_airflow"), pytest.mark.timeout(180), pytest.mark.slow]
@@ -45,9 +46,9 @@ def await_deferral(airflow: LiveAirflow, dag_id: str) -> None:
     """Deferred, and for so long that Airflow knows of the end of its first part: or it fails the second."""
     statement = (
         "SELECT 1 FROM task_instance WHERE dag_id = %s AND state = 'deferred'"
-        " AND (start_date IS NULL OR updated_at < now() - interval '7 s')"
+        " AND (start_date IS NULL OR updated_at < now() - make_interval(secs => %s))"
     )
-    airflow.wait_until(lambda: airflow.ask(statement, dag_id), f"{dag_id} is deferred", 60)
+    airflow.wait_until(lambda: airflow.ask(statement, dag_id, patience(7)), f"{dag_id} is deferred", 60)
 
 
 def nested(depth: int) -> Any:

@@ -22,6 +22,7 @@ from airflow_pgmq.errors import BrokenOff, InvalidOutcome, MessageLost, Permissi
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.statements import consuming, reading
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, read_committed, send
+from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
 
 
@@ -494,12 +495,8 @@ def vt(database: Database) -> datetime:
 
 def wait_for(condition: Any, seconds: float = 20) -> bool:
     """Poll for an event that has no other sign."""
-    ended = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if condition():
-            return True
-        ended.wait(0.02)
-    return False
+    wait_until(condition, "the condition", seconds)
+    return True
 
 
 def test_two_workers_share_a_queue(client: Client, database: Database) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -18,6 +17,7 @@ from airflow_pgmq.errors import MessageLost, PgmqError, TransactionEnded
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.statements import consuming, reading
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
+from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
 from tests.fixtures.proxy import Proxy, running_proxy
 
@@ -60,8 +60,8 @@ def others_end(database: Database) -> None:
 
 def wait_for(condition: Any) -> bool:
     """Poll for an event that has no other sign."""
-    ended = threading.Event()
-    return any(condition() or ended.wait(0.02) for _ in range(1000))
+    wait_until(condition, "the condition", 20)
+    return True
 
 
 # The connection is closed during the work.

@@ -18,6 +18,7 @@ from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.statements.showing import Search
 from tests.fixtures.factories import QUEUE, execute, job, keys_in, queued, slots_in, statuses, tick
+from tests.fixtures.patience import within
 from tests.fixtures.postgres import narrow_database
 from tests.postgres.watching import waiting, watcher_of
 
@@ -253,6 +254,6 @@ def test_a_notification_that_is_no_text_disturbs_no_waiter(hook: PgmqHook, datab
                 execute(database, "SELECT pg_notify(%s, chr(233))", [names.channel(QUEUE)])
                 execute(database, "SELECT pg_notify(chr(233), '')")
             hook.send(QUEUE, 1)
-            return await asyncio.wait_for(task, 20)
+            return await within(task, 20)
 
     assert asyncio.run(run())

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from airflow_pgmq.client import Client
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.statements import queues
 from tests.fixtures.factories import NAMESPACE, client_of, execute, job, queued, send, slots_in, tick
+from tests.fixtures.patience import wait_until
 from tests.fixtures.pooler import running_pooler
 from tests.fixtures.postgres import Database
 from tests.postgres.processes import CONTEXT, limited, report, run_tick, send_with, send_without_keys
@@ -35,14 +36,6 @@ def client(client: Client, database: Database) -> Client:
     send(client, "known")
     execute(database, "DELETE FROM pgmq.q_mail")
     return client
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = monotonic() + 60
-    while not (found := condition()):
-        assert monotonic() < deadline, f"not within 60 s: {what}"
-        sleep(0.02)
-    return found
 
 
 def backends(database: Database, condition: str) -> list[Any]:

@@ -54,6 +54,14 @@ def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
     return sum(text in record.getMessage() for record in caplog.records)
 
 
+def is_told_briefly(caplog: pytest.LogCaptureFixture) -> bool:
+    """The loss and the end of it are said, and not once for each attempt or waiter.
+
+    On a busy machine a connection that is new may be lost as well.
+    """
+    return 1 <= said(caplog, LOST) == said(caplog, BACK) <= 3
+
+
 def kill(database: Database, *pids: int) -> None:
     """Terminate backends."""
     execute(database, "SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [list(pids)])
@@ -104,8 +112,8 @@ def test_the_server_is_restarted_while_many_wait(
             assert len(connections(database)) <= 3
 
     asyncio.run(scenario())
-    assert said(caplog, LOST) == said(caplog, BACK) == 1
-    assert len(caplog.records) == 2
+    assert is_told_briefly(caplog)
+    assert len(caplog.records) == 2 * said(caplog, LOST)
 
 
 def test_what_was_sent_before_the_listener_was_back_is_found(
@@ -184,7 +192,7 @@ def test_a_server_that_is_frozen(own_database: Database, caplog: pytest.LogCaptu
         await watcher.close()
 
     asyncio.run(scenario())
-    assert said(caplog, LOST) == said(caplog, BACK) == 1
+    assert is_told_briefly(caplog)
 
 
 class Proxy:
@@ -253,7 +261,7 @@ def test_a_connection_whose_other_end_is_gone_without_a_word(caplog: pytest.LogC
         execute(database, "CREATE ROLE far LOGIN SUPERUSER PASSWORD 'x'")
         make_queue(client_of(database.dsn), QUEUE)
         asyncio.run(scenario(database))
-    assert said(caplog, LOST) == said(caplog, BACK) == 1
+    assert is_told_briefly(caplog)
 
 
 def test_a_lookup_that_changed_is_used_for_the_next_connection(

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_pgmq.core import names
 from airflow_pgmq.statements import queues
 from airflow_pgmq.watch import Watcher
 from tests.fixtures.factories import execute
+from tests.fixtures.patience import patience, within
 
 if TYPE_CHECKING:
     from airflow_pgmq.client import Client
@@ -25,16 +27,15 @@ SOON = 20
 
 def soon(awaitable: Awaitable[Result]) -> Awaitable[Result]:
     """The result, or an error when it takes for ever."""
-    return asyncio.wait_for(awaitable, SOON)
+    return within(awaitable, SOON)
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
     """Wait for something that announces itself to nobody."""
-    for _ in range(SOON * 50):
-        if condition():
-            return
+    started = monotonic()
+    while not condition():
+        assert monotonic() - started < patience(SOON), f"not within {patience(SOON):.0f} s: {what}"
         await asyncio.sleep(0.02)
-    raise AssertionError(f"not within {SOON} s: {what}")
 
 
 def arguments(database: Database, **more: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from airflow.sdk import DAG
@@ -33,7 +34,7 @@ for ending in ("fails", "is_skipped"):
             queue_name="waiting_in_vain",
             deferrable=True,
             # Longer than Airflow may take to tell that the first part of the task has ended.
-            timeout=8,
+            timeout=8 * float(os.environ["SLOWNESS"]),
             soft_fail=ending == "is_skipped",
         )
 
