@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,20 +13,27 @@ except ImportError:  # before 3.1
     from airflow.hooks.base import BaseHook  # type: ignore[no-redef, attr-defined]
 
 try:
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
-except ImportError:  # before 3.2
-    from airflow.exceptions import (  # type: ignore[no-redef]
+    from airflow.sdk.exceptions import (
         AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
+except ImportError:  # before 3.2
+    from airflow.exceptions import (  # type: ignore[no-redef, attr-defined]
+        AirflowFailException,
+        AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
     )
 
 __all__ = [
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "BaseHook",
-    "command",
+    "is_plain_process",
     "stats",
     "utcnow",
 ]
@@ -35,12 +44,14 @@ def utcnow() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def command() -> str:
-    """How people call our commands: Airflow before 3.2 takes none of a provider's."""
-    from airflow.providers_manager import ProvidersManager
+def is_plain_process() -> bool:
+    """Whether Airflow did not start this process, and so gives it no connections of its own database.
 
-    known = hasattr(ProvidersManager, "cli_command_functions")
-    return "airflow pgmq" if known else "python -m airflow_pgmq"
+    What a task, trigger or Dag file asks, its supervisor answers; Airflow's servers say what they are.
+    """
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    is_supervised = getattr(runner, "SUPERVISOR_COMMS", None) is not None
+    return not is_supervised and os.environ.get("_AIRFLOW_PROCESS_CONTEXT") != "server"
 
 
 def stats() -> Any:
