@@ -176,30 +176,30 @@ class ConnectionNotFound(PgmqError):
     """
 
     public = "Airflow has no such connection"
+    words = ""
+    ways: Sequence[str] = ()
 
     def __init__(self, conn_id: str, *, is_plain: bool = False) -> None:
-        variable = f"AIRFLOW_CONN_{conn_id.upper()}='pgmq://USER:PASSWORD@HOST:5432/DATABASE'"
+        uri = "'pgmq://USER:PASSWORD@HOST:5432/DATABASE'"
+        variable = f"AIRFLOW_CONN_{conn_id.upper()}={uri}"
         name = shlex.quote(conn_id)
         if is_plain:
-            self.words = (
+            super().__init__(
                 f"This plain Python process sees no connection {conn_id!r}: Airflow 3 gives those of the UI "
-                "and of `airflow connections` only to tasks and to its own processes."
+                "and of `airflow connections` only to tasks and to its own processes. Use the commands "
+                f"(`{command('init')} QUEUE` makes queues, `{command('--help')}` has more), do it in a task, "
+                f"or first export {variable} (what Airflow has is get_uri of `airflow connections get {name} "
+                "-o yaml`)."
             )
-            self.ways = [
-                f"Use the commands: `{command('init')} QUEUE` makes queues, `{command('--help')}` has more.",
-                "Or do it in a task.",
-                f"Or give this process the connection: export {variable} (`airflow connections get {name} "
-                "-o yaml` shows what Airflow has, as get_uri).",
-            ]
-        else:
-            self.words = f"Airflow has no connection {conn_id!r}."
-            self.ways = [
-                f"Make it: airflow connections add {name} "
-                "--conn-uri 'pgmq://USER:PASSWORD@HOST:5432/DATABASE'",
-                "Or in the UI: Admin → Connections → Add Connection, type 'PGMQ (Postgres queue)'",
-                f"Or in the environment of all of Airflow's processes: {variable}",
-            ]
-        super().__init__(" ".join([self.words, *self.ways]))
+            return
+        self.words = f"Airflow has no connection {conn_id!r}."
+        #: How to make one: any of these.
+        self.ways = [
+            f"airflow connections add {name} --conn-uri {uri}",
+            "or in the UI: Admin → Connections → Add Connection, type 'PGMQ (Postgres queue)'",
+            f"or in the environment of all of Airflow's processes: {variable}",
+        ]
+        super().__init__(f"{self.words} Make it: {'; '.join(self.ways)}.")
 
 
 class Unanswered(PgmqError):
@@ -262,6 +262,8 @@ class PermissionDenied(PgmqError):
     """The role may not do this; the text holds Postgres's own words."""
 
     public = "the role of the connection may not do it"
+    #: Postgres's own words alone.
+    reason = ""
     #: Whether a policy refused one row, and others may pass.
     is_of_row = False
 

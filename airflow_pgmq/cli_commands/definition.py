@@ -28,7 +28,12 @@ ARG_DEAD_LETTER_QUEUE = Arg(("--dead-letter-queue",), help="Where dead letters a
 def get_commands() -> list[GroupCommand]:
     """What Airflow adds to its command line."""
     return [
-        GroupCommand(name="pgmq", help="Queues inside Postgres", subcommands=(*_DATABASE, *_QUEUES, *_JOBS))
+        GroupCommand(
+            name="pgmq",
+            help="Queues inside Postgres",
+            description="Queues inside Postgres. Begin with `init QUEUE`; `doctor` says what is wrong.",
+            subcommands=(*_DATABASE, *_QUEUES, *_JOBS),
+        )
     ]
 
 

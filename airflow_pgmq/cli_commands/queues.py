@@ -150,7 +150,10 @@ def cancel(args: Namespace) -> None:
 def requeue(args: Namespace) -> None:
     """Bring messages back."""
     ours = hook(args)
-    source = "the archive" if args.from_archive else args.dead_letter_queue or f"{args.queue_name}_dlq"
+    if not args.from_archive and args.dead_letter_queue is None:
+        _check_dead_letters(ours, args.queue_name)
+    dead = args.dead_letter_queue or names.dead_letter_queue(args.queue_name)
+    source = "the archive" if args.from_archive else dead
     which = f"{len(args.msg_ids)} messages" if args.msg_ids else f"up to {args.limit} messages"
     confirm(args, f"Bring {which} back from {source} into queue {args.queue_name} on {args.conn_id}?")
     moved = ours.requeue(
@@ -171,6 +174,20 @@ def purge(args: Namespace) -> None:
     length = ours.metrics(args.queue_name).queue_length
     confirm(args, f"Delete all {length} messages of queue {args.queue_name} on {args.conn_id}?")
     say(f"Queue {args.queue_name}: {ours.purge(args.queue_name)} messages deleted.")
+
+
+def _check_dead_letters(ours: PgmqHook, queue_name: str) -> None:
+    """Tell a queue that was never there from one whose messages never died."""
+    there = {queue.queue_name for queue in ours.list_queues()}
+    source = names.dead_letter_queue(queue_name)
+    if source in there:
+        return
+    if queue_name not in there:
+        raise QueueNotFound(queue_name)
+    fail(
+        f"Queue {queue_name} has no dead letters: there is no queue {source!r}.",
+        "If they are in another one, name it with --dead-letter-queue.",
+    )
 
 
 def _parsed(text: str, what: str) -> Any:

@@ -131,6 +131,7 @@ def _denied(statement: Statement[Any], exc: psycopg.Error, text: str) -> errors.
             f"({text}): {doctor.as_text(statement)}"
         )
     denied = errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
+    denied.reason = text
     # The words are in the server's language, the name of its function is not.
     denied.is_of_row = exc.diag.source_function == "ExecWithCheckOptions"
     return denied

@@ -209,7 +209,8 @@ def _moved(rows: Sequence[Row]) -> dict[int, int]:
 def not_allowed(policy: Policy, exc: PermissionDenied) -> PermissionDenied:
     """The error of a role that may not make the dead letter queue."""
     return PermissionDenied(
-        f"The dead letter queue {policy.dead_letters!r} is missing and this role may not create it ({exc}) "
+        f"The dead letter queue {policy.dead_letters!r} is missing and this role may not create it ("
+        f"{exc.reason or exc}). "
         f"Let its owner run `{command(f'create {policy.dead_letters}')}`, name another one with "
         "dead_letter_queue=, or set max_reads=None."
     )

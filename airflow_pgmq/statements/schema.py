@@ -71,8 +71,8 @@ def install(script: Callable[[], str | None]) -> Flow[list[str]]:
 def not_allowed(exc: PermissionDenied) -> NotInstalled:
     """The error of a role that may not install."""
     return NotInstalled(
-        f"The schema airflow_pgmq is missing or old and this role may not install it ({exc}) Let a role that "
-        f"may create schemas run `{command('init')}` once, and give this one the GRANTs of "
+        f"The schema airflow_pgmq is missing or old and this role may not install it ({exc.reason or exc}). "
+        f"Let a role that may create schemas run `{command('init')}` once, and give this one the GRANTs of "
         "docs/permissions.md."
     )
 

@@ -258,6 +258,9 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
         (["queues", "nowhere"], "nowhere"),
         (["pause", "shop", "job"], "No periodic job 'job'"),
         (["requeue", "orders", "--from-archive", "--yes"], "say which"),
+        (["requeue", "orders", "--yes"], "Queue orders has no dead letters: there is no queue 'orders_dlq'."),
+        (["requeue", "oders", "--yes"], "Did you mean 'orders'?"),
+        (["requeue", "orders", "--dead-letter-queue", "order", "--yes"], "Did you mean 'orders'?"),
         (["init", "good", "Bad-Name"], "cannot be used"),
         (["create", "good", "Bad-Name"], "cannot be used"),
     ],
@@ -291,6 +294,30 @@ def test_queues_are_created_and_dropped(
     run("send", "mail", "1")
     assert "Queue mail: dropped, with 1 messages and its archive" in run("drop", "mail", "--yes")
     assert [row["queue_name"] for row in run("queues", "-o", "json")] == ["fast", "orders"]
+
+
+def test_no_jobs_are_told_with_how_they_come(bare: Run, pgmq_connection: str) -> None:
+    code, said = bare("jobs", "-o", "json")
+    assert (code, said.splitlines()[0]) == (0, "[]")
+    assert "the first run of its PgmqPeriodicOperator" in said
+
+
+def test_a_role_that_may_not_install_is_told_who_should(
+    bare: Run, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"app_{empty_database.name}"
+    execute(empty_database, f"CREATE ROLE {role} LOGIN")
+    try:
+        connection = {**connection_to(empty_database), "login": role}
+        monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection))
+        code, said = bare("init", "orders")
+    finally:
+        execute(empty_database, f"DROP ROLE {role}")
+    assert code == 1
+    assert "may not install" in said
+    assert "permission denied for database" in said
+    assert f"Let a role that may create schemas run `{command('init')}` once" in said
+    assert said.count("docs/permissions.md") == 1
 
 
 @pytest.fixture
