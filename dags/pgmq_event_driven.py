@@ -2,6 +2,8 @@
 
 The bell rings when sign-ups are in the queue; the run takes all of them, acks each when it was welcomed, and
 those who sign up meanwhile are either taken along or ring again.
+
+Needs the queue of `airflow pgmq init signups`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Each slot of each job becomes one message, visible at exactly its time. A tick enqueues the next ten
 minutes, so seconds-level crons work and a short outage of Airflow delays nothing.
+
+Needs the queues of `airflow pgmq init billing cache mail maintenance markets`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The next run starts when this one has finished, so there is always one that waits. The sensor archives
 messages only when it hands them on; orders that are not paid stay in the queue.
+
+Needs the queue of `airflow pgmq init orders`.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_pgmq import compat, maintenance, metrics
 from airflow_pgmq import doctor as examination
-from airflow_pgmq.cli_commands.session import changes, fail, hook, looks, say, show, tabular
-from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq import maintenance, metrics
+from airflow_pgmq.cli_commands.queues import check_names, make_queues
+from airflow_pgmq.cli_commands.session import changes, fail, here, hook, looks, say, show, tabular
+from airflow_pgmq.core import findings
+from airflow_pgmq.errors import ConnectionNotFound
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -21,24 +23,19 @@ MOST_DAYS = 36_500
 @changes
 def init(args: Namespace) -> None:
     """Install, and make queues that announce their messages."""
+    check_names(args.queue_names)
     ours = hook(args)
-    done = ours.install()
-    there = {queue.queue_name for queue in ours.list_queues()}
-    for name in args.queue_names:
-        if name not in there:
-            ours.create_queue(name, notify=True)
-            done.append(f"Queue {name}: made")
-        elif ours.enable_notify(name):
-            done.append(f"Queue {name}: inserts are announced")
-    say("\n".join(done) or "Everything is there already.")
+    say("\n".join([*ours.install(), *make_queues(ours, args.queue_names)]) or "Everything is there already.")
 
 
 @looks
 def doctor(args: Namespace) -> None:
     """Print what is wrong; exit code 1 if there is an error."""
-    found = [
-        replace(each, mend=_for(args.conn_id, each.mend)) for each in examination.examine(hook(args).client)
-    ]
+    try:
+        problems = examination.examine(hook(args).client)
+    except ConnectionNotFound as exc:
+        problems = [findings.unknown_connection(exc)]
+    found = [replace(each, mend=here(args, each.mend)) for each in problems]
     if tabular(args):
         for each in found:
             say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.mend)}\n")
@@ -62,12 +59,6 @@ def maintain(args: Namespace) -> None:
     summary = maintenance.maintain(client, archive_retention=None if days is None else timedelta(days=days))
     metrics.look(client)
     show(args, [summary.as_dict()])
-
-
-def _for(conn_id: str, mend: str) -> str:
-    """The mend as it is run here, on this connection."""
-    option = "" if conn_id == PgmqHook.default_conn_name else f" --conn-id {conn_id}"
-    return mend.replace("airflow pgmq init", f"{compat.command()} init{option}")
 
 
 def _indented(mend: str) -> str:

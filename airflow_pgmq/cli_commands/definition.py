@@ -28,7 +28,12 @@ ARG_DEAD_LETTER_QUEUE = Arg(("--dead-letter-queue",), help="Where dead letters a
 def get_commands() -> list[GroupCommand]:
     """What Airflow adds to its command line."""
     return [
-        GroupCommand(name="pgmq", help="Queues inside Postgres", subcommands=(*_DATABASE, *_QUEUES, *_JOBS))
+        GroupCommand(
+            name="pgmq",
+            help="Queues inside Postgres",
+            description="Queues inside Postgres. Begin with `init QUEUE`; `doctor` says what is wrong.",
+            subcommands=(*_DATABASE, *_QUEUES, *_JOBS),
+        )
     ]
 
 
@@ -73,11 +78,26 @@ _DATABASE = (
             type=float,
         ),
         ARG_OUTPUT,
-        more="What the Dag pgmq_maintenance does every minute.",
+        more="To be run every minute, by a PgmqMaintenanceOperator or by this.",
     ),
 )
 
 _QUEUES = (
+    _command(
+        "create",
+        "queues",
+        "Make queues that announce their messages",
+        Arg(("queue_names",), help="Queues to make where missing", nargs="+", metavar="queue_name"),
+        Arg(("--unlogged",), help="Faster, but a crash of the server empties them", action="store_true"),
+        more="Needs PGMQ, which `init` installs.",
+    ),
+    _command(
+        "drop",
+        "queues",
+        "Remove a queue with its messages, its archive and its dedup keys",
+        ARG_QUEUE,
+        ARG_YES,
+    ),
     _command(
         "queues",
         "queues",

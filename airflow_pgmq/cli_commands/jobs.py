@@ -16,6 +16,8 @@ def jobs(args: Namespace) -> None:
     """List jobs, in JSON and YAML with their last slots."""
     found = overview.jobs(hook(args).client, args.namespace)
     show(args, [_short(row) for row in found["jobs"]] if tabular(args) else found["jobs"])
+    if not found["jobs"]:
+        note("No periodic job is registered: that is done by the first run of its PgmqPeriodicOperator.")
     for each in found["namespaces"]:
         for problem in each["problems"]:
             note(f"{problem['text']} {problem['mend']}")

@@ -1,4 +1,4 @@
-"""`airflow pgmq queues | peek | send | cancel | requeue | purge`."""
+"""`airflow pgmq create | drop | queues | peek | send | cancel | requeue | purge`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import overview, settings
 from airflow_pgmq.cli_commands.session import changes, confirm, fail, hook, looks, note, say, show, tabular
+from airflow_pgmq.core import names
 from airflow_pgmq.errors import QueueNotFound
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
+    from airflow_pgmq.hooks import PgmqHook
 
 #: What a table shows of a queue and of a message; JSON and YAML have everything.
 QUEUE_COLUMNS = (
@@ -27,6 +30,44 @@ QUEUE_COLUMNS = (
     "jobs",
 )
 MESSAGE_COLUMNS = ("msg_id", "state", "read_ct", "enqueued_at", "vt", "headers", "message")
+
+
+def check_names(queue_names: Sequence[str]) -> None:
+    """Refuse all of them if one cannot be made, before anything is done."""
+    for name in queue_names:
+        names.new_queue(name)
+
+
+def make_queues(ours: PgmqHook, queue_names: Sequence[str], *, unlogged: bool = False) -> list[str]:
+    """Make the queues that are missing, and let all of them announce their messages; what was done."""
+    done = []
+    there = {queue.queue_name for queue in ours.list_queues()}
+    for name in dict.fromkeys(queue_names):
+        if name not in there:
+            ours.create_queue(name, unlogged=unlogged, notify=True)
+            done.append(f"Queue {name}: made")
+        elif ours.enable_notify(name):
+            done.append(f"Queue {name}: inserts are announced")
+    return done
+
+
+@changes
+def create(args: Namespace) -> None:
+    """Make queues."""
+    check_names(args.queue_names)
+    done = make_queues(hook(args), args.queue_names, unlogged=args.unlogged)
+    say("\n".join(done) or "Everything is there already.")
+
+
+@changes
+def drop(args: Namespace) -> None:
+    """Drop a queue."""
+    ours = hook(args)
+    length = ours.metrics(args.queue_name).queue_length
+    what = f"queue {args.queue_name} on {args.conn_id}"
+    confirm(args, f"Drop {what}, with its {length} messages, its archive and its dedup keys?")
+    ours.drop_queue(args.queue_name)
+    say(f"Queue {args.queue_name}: dropped, with {length} messages and its archive.")
 
 
 @looks
@@ -109,7 +150,10 @@ def cancel(args: Namespace) -> None:
 def requeue(args: Namespace) -> None:
     """Bring messages back."""
     ours = hook(args)
-    source = "the archive" if args.from_archive else args.dead_letter_queue or f"{args.queue_name}_dlq"
+    if not args.from_archive and args.dead_letter_queue is None:
+        _check_dead_letters(ours, args.queue_name)
+    dead = args.dead_letter_queue or names.dead_letter_queue(args.queue_name)
+    source = "the archive" if args.from_archive else dead
     which = f"{len(args.msg_ids)} messages" if args.msg_ids else f"up to {args.limit} messages"
     confirm(args, f"Bring {which} back from {source} into queue {args.queue_name} on {args.conn_id}?")
     moved = ours.requeue(
@@ -130,6 +174,20 @@ def purge(args: Namespace) -> None:
     length = ours.metrics(args.queue_name).queue_length
     confirm(args, f"Delete all {length} messages of queue {args.queue_name} on {args.conn_id}?")
     say(f"Queue {args.queue_name}: {ours.purge(args.queue_name)} messages deleted.")
+
+
+def _check_dead_letters(ours: PgmqHook, queue_name: str) -> None:
+    """Tell a queue that was never there from one whose messages never died."""
+    there = {queue.queue_name for queue in ours.list_queues()}
+    source = names.dead_letter_queue(queue_name)
+    if source in there:
+        return
+    if queue_name not in there:
+        raise QueueNotFound(queue_name)
+    fail(
+        f"Queue {queue_name} has no dead letters: there is no queue {source!r}.",
+        "If they are in another one, name it with --dead-letter-queue.",
+    )
 
 
 def _parsed(text: str, what: str) -> Any:

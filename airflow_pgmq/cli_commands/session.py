@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from airflow.cli.simple_table import AirflowConsole
-from airflow.exceptions import AirflowException  # type: ignore[attr-defined]
+from airflow.exceptions import (  # type: ignore[attr-defined]
+    AirflowException,
+    AirflowNotFoundException,
+)
 from airflow.utils.cli import action_cli, suppress_logs_and_warning
 from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 from rich.markup import escape
 
 from airflow_pgmq.client import DriverError
+from airflow_pgmq.command_line import command
+from airflow_pgmq.core import names
 from airflow_pgmq.driver.translation import words
-from airflow_pgmq.errors import NotInstalled, PgmqError, Unanswered
+from airflow_pgmq.errors import ConnectionNotFound, NotInstalled, PgmqError, QueueNotFound, Unanswered
 from airflow_pgmq.hooks import PgmqHook
 
 if TYPE_CHECKING:
@@ -33,9 +41,11 @@ def looks(function: Command) -> Command:
     def run(args: Namespace) -> None:
         try:
             function(args)
+        except QueueNotFound as exc:
+            fail(here(args, words(QueueNotFound(exc.queue_name, _similar(args, exc.queue_name)))))
         except (PgmqError, AirflowException, DriverError) as exc:
             is_about_all = isinstance(exc, (Unanswered, NotInstalled, DriverError))
-            fail((f"Connection {args.conn_id}: " if is_about_all else "") + words(exc))
+            fail((f"Connection {args.conn_id}: " if is_about_all else "") + here(args, words(exc)))
 
     wrapped: Command = suppress_logs_and_warning(providers_configuration_loaded(run))
     return wrapped
@@ -48,10 +58,32 @@ def changes(function: Command) -> Command:
 
 
 def hook(args: Namespace) -> PgmqHook:
-    """The hook of `--conn-id`; Airflow's own look-up does not see the metadata database here."""
+    """The hook of `--conn-id`; Airflow's own look-up does not see the metadata database here.
+
+    :raises ConnectionNotFound: Airflow has no such connection
+    """
     from airflow.models.connection import Connection
 
-    return PgmqHook(args.conn_id, connection=Connection.get_connection_from_secrets(args.conn_id))
+    try:
+        connection = Connection.get_connection_from_secrets(args.conn_id)
+    except AirflowNotFoundException:
+        raise ConnectionNotFound(args.conn_id) from None
+    return PgmqHook(args.conn_id, connection=connection)
+
+
+def here(args: Namespace, text: str) -> str:
+    """Our commands in a text as they are typed for this connection."""
+    if args.conn_id == PgmqHook.default_conn_name:
+        return text
+    option = f" --conn-id {shlex.quote(args.conn_id)}"
+    return re.sub(re.escape(command("")) + "[a-z-]+", lambda found: found[0] + option, text)
+
+
+def _similar(args: Namespace, queue_name: str) -> str | None:
+    """What was probably meant, where the queues may be listed."""
+    with suppress(PgmqError, DriverError):
+        return names.similar(queue_name, [queue.queue_name for queue in hook(args).list_queues()])
+    return None
 
 
 def show(args: Namespace, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-INSTALL = "run PgmqHook().install() or `airflow pgmq init` once, with a role that may create schemas."
+from airflow_pgmq.command_line import command
+
+INSTALL = f"run `{command('init')}` once, with a role that may create schemas."
 
 _AGAIN = "Try again; what it did before is undone."
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core import problems, rights
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem, Severity
-from airflow_pgmq.errors import NotConnected, Unanswered
+from airflow_pgmq.errors import ConnectionNotFound, NotConnected, Unanswered
 
 #: Clocks further apart make tasks give up, and messages expire, at the wrong time.
 MAX_SKEW = timedelta(seconds=1)
@@ -25,6 +26,11 @@ def unanswered(exc: Unanswered) -> Problem:
     if isinstance(exc, NotConnected):
         return Problem("no_connection", "error", exc.words, exc.mend)
     return Problem("not_answered", "error", exc.words, exc.mend)
+
+
+def unknown_connection(exc: ConnectionNotFound) -> Problem:
+    """There is nothing to look at: every newcomer's first finding."""
+    return Problem("unknown_connection", "error", exc.words, "\n".join(exc.ways))
 
 
 def driver(psycopg: str, libpq: int) -> list[Problem]:
@@ -65,7 +71,7 @@ def installation(server: Row, newest: int) -> list[Problem]:
         found.append(Problem("standby", "error", text, mend))
     if not server["pgmq"]:
         text = f"PGMQ is not in database {server['database']!r}."
-        found.append(Problem("no_pgmq", "error", text, "airflow pgmq init"))
+        found.append(Problem("no_pgmq", "error", text, command("init")))
         return found
     if not server["headers"]:
         text = "This PGMQ is older than 1.5.0 and knows no headers."
@@ -81,20 +87,19 @@ def installation(server: Row, newest: int) -> list[Problem]:
         )
         if number:
             text = f"The schema airflow_pgmq is at migration {number} of {newest}; {rest}."
-            found.append(Problem("old_schema", severity, text, "airflow pgmq init"))
+            found.append(Problem("old_schema", severity, text, command("init")))
         else:
             rest = rest.replace("brought up to date", "made")
             text = f"The schema airflow_pgmq (dedup ledger, periodic jobs) is missing; {rest}."
-            found.append(Problem("no_schema", severity, text, "airflow pgmq init"))
+            found.append(Problem("no_schema", severity, text, command("init")))
     return found
 
 
 def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Problem]) -> tuple[bool, str]:
     """In a few lines, whether a connection is of use, what is there and what its role may do."""
     intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
-    grants = (
-        "docs/permissions.md has the GRANTs and policies, `airflow pgmq doctor` prints those that are missing"
-    )
+    printed = f"`{command('doctor')}` prints those that are missing"
+    grants = f"docs/permissions.md has the GRANTs and policies, {printed}"
     errors = [
         f"{each.text} Mend: {each.mend}"
         for each in wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from airflow_pgmq.errors import InvalidName
 
@@ -43,6 +44,13 @@ def is_safe(name: str) -> bool:
     except InvalidName:
         return False
     return True
+
+
+def similar(name: str, known: Sequence[str]) -> str | None:
+    """The known name that was probably meant, if one is close: a letter left out, another case."""
+    by_lower = {each.lower(): each for each in known}
+    found = get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else None
 
 
 def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:

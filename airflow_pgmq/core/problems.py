@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core.messages import Row
 
 Severity: TypeAlias = Literal["error", "warning"]
@@ -79,7 +80,7 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
             "missing_guard",
             "error",
             f"The unique index behind dedup_scope='queued' of queue {name} is invalid: sends with it fail.",
-            f"Let the queue's owner run PgmqHook().guard_queue({name!r}).",
+            f"Let the queue's owner run PgmqHook().guard_queue({name!r}) in a task.",
         )
     if _is_unread(facts):
         yield Problem(
@@ -126,7 +127,7 @@ def hidden(what: Sequence[str], role: str) -> Problem:
         "row_security",
         "warning",
         f"Row level security hides some or all rows from role {role!r}: {', '.join(what)}.",
-        "docs/permissions.md has the policies; `airflow pgmq doctor` prints those that are missing.",
+        f"docs/permissions.md has the policies; `{command('doctor')}` prints those that are missing.",
     )
 
 
@@ -183,15 +184,15 @@ def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) ->
             "not_installed",
             "warning",
             "The schema airflow_pgmq is missing or old: no rates, no history, no periodic jobs.",
-            "Run `airflow pgmq init` (before Airflow 3.2: `python -m airflow_pgmq init`) with a role that "
-            "may create schemas.",
+            f"Run `{command('init')}` with a role that may create schemas.",
         )
     elif maintained is None or now - maintained > MAINTENANCE_SILENCE:
         yield Problem(
             "not_maintained",
             "warning",
             "Nobody takes samples of the queues, so there are no rates, and expired messages stay.",
-            "Unpause the Dag pgmq_maintenance, or run the command `maintain` every minute.",
+            "Let a Dag with a PgmqMaintenanceOperator run every minute (docs/maintenance.md has it), or "
+            f"`{command('maintain')}`.",
         )
 
 

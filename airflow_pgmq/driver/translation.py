@@ -11,6 +11,7 @@ import psycopg
 from psycopg import errors as pg
 
 from airflow_pgmq import errors
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core import faults, names
 from airflow_pgmq.driver import sessions
 from airflow_pgmq.statements import Statement, doctor
@@ -120,7 +121,7 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
     if isinstance(exc, pg.InvalidColumnReference) and statement.name in ("send_queued", "send_query_queued"):
         return errors.GuardMissing(
             f"Queue {statement.queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing "
-            f"was sent. PgmqHook().guard_queue({statement.queue_name!r}) makes it."
+            f"was sent. In a task of its owner's, PgmqHook().guard_queue({statement.queue_name!r}) makes it."
         )
     return _unique(statement, exc) if isinstance(exc, pg.UniqueViolation) else None
 
@@ -132,6 +133,7 @@ def _denied(statement: Statement[Any], exc: psycopg.Error, text: str) -> errors.
             f"({text}): {doctor.as_text(statement)}"
         )
     denied = errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
+    denied.reason = text
     # The words are in the server's language, the name of its function is not.
     denied.is_of_row = exc.diag.source_function == "ExecWithCheckOptions"
     return denied
@@ -160,9 +162,9 @@ def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError 
     text = exc.diag.message_primary or ""
     if isinstance(exc, pg.UndefinedColumn) and statement.queue_name and _OF_A_QUEUE.search(text):
         return errors.FeatureMissing(
-            f"A table of queue {statement.queue_name!r} is not as PGMQ makes it ({text}). `airflow pgmq "
-            "doctor` names what it lacks, with the SQL; where all queues lack it, PGMQ is too old: "
-            "docs/upgrading.md has a newer one."
+            f"A table of queue {statement.queue_name!r} is not as PGMQ makes it ({text}). "
+            f"`{command('doctor')}` names what it lacks, with the SQL; where all queues lack it, PGMQ is too "
+            "old: docs/upgrading.md has a newer one."
         )
     if isinstance(exc, pg.UndefinedColumn) and "airflow_pgmq." in statement.sql:
         return errors.NotInstalled(
@@ -189,8 +191,8 @@ def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> e
     if isinstance(exc, errors.QueueNotFound) and found and found["queue"] and not found["archive"]:
         schema, archive = names.table(exc.queue_name, "a")
         lacking = errors.FeatureMissing(
-            f"Queue {exc.queue_name!r} has no archive: {schema}.{archive} is missing. `airflow pgmq doctor` "
-            "has the SQL that makes it."
+            f"Queue {exc.queue_name!r} has no archive: {schema}.{archive} is missing. "
+            f"`{command('doctor')}` has the SQL that makes it."
         )
         lacking.queue_name = exc.queue_name
         return lacking

@@ -8,12 +8,16 @@ from typing import Any
 
 from airflow_pgmq import doctor, settings
 from airflow_pgmq.client import Client, Connection, connect, drive
-from airflow_pgmq.compat import BaseHook, command
+from airflow_pgmq.compat import AirflowNotFoundException, BaseHook, is_plain_process
 from airflow_pgmq.core import findings, policies
 from airflow_pgmq.driver.translation import words
-from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.errors import ConnectionNotFound, PgmqError
 from airflow_pgmq.provider_info import get_provider_info
 from airflow_pgmq.statements import doctor as asking
+
+
+class UndefinedConnection(ConnectionNotFound, AirflowNotFoundException):
+    """Ours and Airflow's in one: who catches either catches this."""
 
 
 class ConnectionBase(BaseHook):
@@ -38,12 +42,12 @@ class ConnectionBase(BaseHook):
         # Imported late: it loads SQLAlchemy and pandas stubs, half a second in every Dag file.
         from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-        connection = deepcopy(self._connection or self.get_connection(self.pgmq_conn_id))
+        connection = deepcopy(self._connection or self._look_up())
         extras = connection.extra_dejson
         if connection.conn_type not in ("pgmq", "postgres"):
             raise PgmqError(
-                f"Connection {self.pgmq_conn_id!r} is of type {connection.conn_type!r}, "
-                "not 'pgmq' or 'postgres'."
+                f"Connection {self.pgmq_conn_id!r} is of type {connection.conn_type!r}, not 'pgmq' or "
+                "'postgres'. Give it the type 'pgmq', or name another connection."
             )
         if extras.get("iam", False):
             postgres = PostgresHook(postgres_conn_id=self.pgmq_conn_id)
@@ -59,6 +63,12 @@ class ConnectionBase(BaseHook):
             **{name: value for name, value in extras.items() if name not in ignored},
         }
         return {name: value for name, value in arguments.items() if value not in (None, "")}
+
+    def _look_up(self) -> Any:
+        try:
+            return self.get_connection(self.pgmq_conn_id)
+        except AirflowNotFoundException as exc:
+            raise UndefinedConnection(self.pgmq_conn_id, is_plain=is_plain_process()) from exc
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -76,7 +86,7 @@ class ConnectionBase(BaseHook):
         """Install PGMQ, if it is missing and the role may, and the schema `airflow_pgmq`.
 
         Idempotent and safe in parallel. PGMQ comes as the server's extension or, where that is not
-        available, from the SQL that the official client (extra `local`) brings.
+        available, from the SQL that the official client (extra `sql`) brings.
 
         :return: what was done, empty if all was there
         :raises NotInstalled: PGMQ cannot be had, or the role may not create schemas
@@ -92,5 +102,4 @@ class ConnectionBase(BaseHook):
             return False, words(exc)
         wrong = doctor.judge(standing)
         barred = [*standing.lacking, *policies.shut(standing.kept)]
-        of_use, text = findings.verdict(standing.server, len(standing.queues), barred, wrong)
-        return of_use, text.replace("airflow pgmq ", f"{command()} ")
+        return findings.verdict(standing.server, len(standing.queues), barred, wrong)

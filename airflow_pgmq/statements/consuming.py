@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consuming import Policy
@@ -208,7 +209,8 @@ def _moved(rows: Sequence[Row]) -> dict[int, int]:
 def not_allowed(policy: Policy, exc: PermissionDenied) -> PermissionDenied:
     """The error of a role that may not make the dead letter queue."""
     return PermissionDenied(
-        f"The dead letter queue {policy.dead_letters!r} is missing and this role may not create it ({exc}) "
-        f"Let its owner run PgmqHook().create_queue({policy.dead_letters!r}), name another one with "
+        f"The dead letter queue {policy.dead_letters!r} is missing and this role may not create it ("
+        f"{exc.reason or exc}). "
+        f"Let its owner run `{command(f'create {policy.dead_letters}')}`, name another one with "
         "dead_letter_queue=, or set max_reads=None."
     )

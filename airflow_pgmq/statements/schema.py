@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.errors import FeatureMissing, NotInstalled, PermissionDenied
@@ -67,6 +68,15 @@ def install(script: Callable[[], str | None]) -> Flow[list[str]]:
     return done
 
 
+def not_allowed(exc: PermissionDenied) -> NotInstalled:
+    """The error of a role that may not install."""
+    return NotInstalled(
+        f"The schema airflow_pgmq is missing or old and this role may not install it ({exc.reason or exc}). "
+        f"Let a role that may create schemas run `{command('init')}` once, and give this one the GRANTs of "
+        "docs/permissions.md."
+    )
+
+
 def _install_pgmq(script: Callable[[], str | None]) -> Flow[list[str]]:
     found = yield installed()
     done: list[str] = []
@@ -80,9 +90,9 @@ def _install_pgmq(script: Callable[[], str | None]) -> Flow[list[str]]:
             done.append("PGMQ: SQL of the official client")
         else:
             raise NotInstalled(
-                "PGMQ is not in this database and the server does not offer the extension. Install the "
-                "server's pgmq package, or `pip install airflow-provider-pgmq[local]`, whose client brings "
-                "PGMQ as plain SQL, and run install() again."
+                "PGMQ is not in this database and the server does not offer the extension. Get PGMQ as plain "
+                f"SQL (pip install 'airflow-provider-pgmq[sql]') and run `{command('init')}` again, or "
+                "install the server's pgmq package."
             )
     extension = yield Statement("pgmq_extension", decode=first)
     if not extension["headers"]:

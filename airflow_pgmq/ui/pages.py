@@ -17,6 +17,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
+from airflow_pgmq.command_line import command
+
 __all__ = ["attach", "router"]
 
 #: The views that there are. A queue's name is one part of a path, and none that browsers take for a way up.
@@ -26,7 +28,7 @@ _STATIC = Path(__file__).with_name("static")
 
 # Airflow's own theme is asked from the page around the frame, so nothing is loaded from elsewhere.
 _SHELL = """<!doctype html>
-<html lang="en">
+<html lang="en" data-command="{command}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -117,7 +119,8 @@ class _Files(StaticFiles):
 
 def _shell(request: Request, view: str, title: str, status: int = 200) -> Response:
     base = escape(request.scope["root_path"], quote=True)
-    return HTMLResponse(_SHELL.format(base=base, view=view, title=escape(title)), status)
+    page = _SHELL.format(base=base, view=view, title=escape(title), command=command("").rstrip())
+    return HTMLResponse(page, status)
 
 
 def _path(request: Request) -> str:

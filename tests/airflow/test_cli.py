@@ -17,9 +17,11 @@ from airflow.cli import cli_parser
 
 import airflow_pgmq.core
 from airflow_pgmq.cli_commands.definition import get_commands
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core import problems
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.local import LocalPostgres
+from tests.fixtures.airflow import connection_to
 from tests.fixtures.factories import client_of, execute, job, tick
 from tests.fixtures.postgres import Database
 
@@ -34,8 +36,8 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="module")
 def parser() -> Iterator[Any]:
     """Airflow's parser; Airflow before 3.2 asks no provider for commands, so there they are added."""
-    for command in get_commands():
-        cli_parser.ALL_COMMANDS_DICT.setdefault(command.name, command)
+    for group in get_commands():
+        cli_parser.ALL_COMMANDS_DICT.setdefault(group.name, group)
     cli_parser.get_parser.cache_clear()
     yield cli_parser.get_parser()
     cli_parser.get_parser.cache_clear()
@@ -95,7 +97,9 @@ def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.CaptureFixture[str]) -> None:
     names = [command.name for group in get_commands() for command in group.subcommands]
-    commands = "init doctor queues peek send jobs pause resume run-now cancel requeue purge maintain"
+    commands = (
+        "init doctor maintain create drop queues peek send cancel requeue purge jobs pause resume run-now"
+    )
     assert sorted(names) == sorted(commands.split())
     for name in names:
         with pytest.raises(SystemExit) as caught:
@@ -243,13 +247,22 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
         (["send", "orders", "1", "--headers", "5"], "must be a JSON object"),
         (["send", "orders", "1", "--headers", '[{"a": 1}]'], "must be a JSON object"),
         (["send", "orders", "text"], "double quotes"),
-        (["send", "nowhere", "1"], "create_queue('nowhere')"),
+        (["send", "nowhere", "1"], f"{command(f'init --conn-id {CONN_ID} nowhere')}`"),
+        (["send", "oders", "1"], "Did you mean 'orders'?"),
+        (["peek", "order"], "Did you mean 'orders'?"),
+        (["queues", "Orders"], "Did you mean 'orders'?"),
+        (["purge", "oders", "--yes"], "Did you mean 'orders'?"),
+        (["drop", "oders", "--yes"], "Did you mean 'orders'?"),
         (["send", "orders", "1", "--delay", "soon"], "ISO 8601"),
         (["peek", "nowhere"], "nowhere"),
         (["queues", "nowhere"], "nowhere"),
         (["pause", "shop", "job"], "No periodic job 'job'"),
         (["requeue", "orders", "--from-archive", "--yes"], "say which"),
-        (["init", "Bad-Name"], "cannot be used"),
+        (["requeue", "orders", "--yes"], "Queue orders has no dead letters: there is no queue 'orders_dlq'."),
+        (["requeue", "oders", "--yes"], "Did you mean 'orders'?"),
+        (["requeue", "orders", "--dead-letter-queue", "order", "--yes"], "Did you mean 'orders'?"),
+        (["init", "good", "Bad-Name"], "cannot be used"),
+        (["create", "good", "Bad-Name"], "cannot be used"),
     ],
 )
 def test_mistakes_are_one_line_that_says_what_to_do(
@@ -259,6 +272,117 @@ def test_mistakes_are_one_line_that_says_what_to_do(
     said = failing(*words)
     assert says in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_bad_name_keeps_the_others_from_being_made(failing: Callable[..., str], database: Database) -> None:
+    for name in ("init", "create"):
+        assert "'Bad-Name'" in failing(name, "good", "Bad-Name")
+    assert execute(database, "SELECT queue_name FROM pgmq.meta") == []
+
+
+def test_queues_are_created_and_dropped(
+    run: Run, failing: Callable[..., str], monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    assert run("create", "orders", "mail").splitlines() == ["Queue orders: made", "Queue mail: made"]
+    assert run("create", "orders").splitlines() == ["Everything is there already."]
+    assert run("doctor", "-o", "json") == []
+    assert "Queue fast: made" in run("create", "fast", "--unlogged")
+    kinds = "SELECT relpersistence FROM pg_class WHERE oid = 'pgmq.q_fast'::regclass"
+    assert execute(database, kinds) == [{"relpersistence": "u"}]
+    type_in(monkeypatch, "n\n")
+    assert "Nothing was changed" in failing("drop", "orders")
+    run("send", "mail", "1")
+    assert "Queue mail: dropped, with 1 messages and its archive" in run("drop", "mail", "--yes")
+    assert [row["queue_name"] for row in run("queues", "-o", "json")] == ["fast", "orders"]
+
+
+def test_no_jobs_are_told_with_how_they_come(bare: Run, pgmq_connection: str) -> None:
+    code, said = bare("jobs", "-o", "json")
+    assert (code, said.splitlines()[0]) == (0, "[]")
+    assert "the first run of its PgmqPeriodicOperator" in said
+
+
+def test_a_role_that_may_not_install_is_told_who_should(
+    bare: Run, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"app_{empty_database.name}"
+    execute(empty_database, f"CREATE ROLE {role} LOGIN")
+    try:
+        connection = {**connection_to(empty_database), "login": role}
+        monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection))
+        code, said = bare("init", "orders")
+    finally:
+        execute(empty_database, f"DROP ROLE {role}")
+    assert code == 1
+    assert "may not install" in said
+    assert "permission denied for database" in said
+    assert f"Let a role that may create schemas run `{command('init')}` once" in said
+    assert said.count("docs/permissions.md") == 1
+
+
+@pytest.fixture
+def bare(parser: Any, airflow_metadata: LocalPostgres, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command with a connection of the environment, or none; exit code and what it said, in all."""
+
+    def command(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        args = parser.parse_args(["pgmq", *words])
+        code = 0
+        try:
+            args.func(args)
+        except SystemExit as exc:
+            code = int(exc.code or 0)
+        told = capsys.readouterr()
+        return code, told.out + told.err
+
+    return command
+
+
+@pytest.mark.parametrize("words", [("queues",), ("init", "orders"), ("doctor",)])
+def test_without_a_connection_every_command_says_how_to_make_one(bare: Run, words: tuple[str, ...]) -> None:
+    code, said = bare(*words)
+    assert code == 1
+    for way in (
+        "airflow connections add pgmq_default --conn-uri 'pgmq://USER:PASSWORD@HOST:5432/DATABASE'",
+        "Admin → Connections",
+        "AIRFLOW_CONN_PGMQ_DEFAULT",
+    ):
+        assert way in said
+    # The command line is what sees them all.
+    assert "plain Python" not in said
+
+
+def test_the_doctors_finding_of_no_connection_is_json_too(bare: Run) -> None:
+    code, said = bare("doctor", "--conn-id", "shop", "-o", "json")
+    (found,) = json.loads(said)
+    assert (code, found["code"], found["severity"]) == (1, "unknown_connection", "error")
+    assert "airflow connections add shop " in found["mend"]
+
+
+def test_a_connection_of_another_type_is_named_with_what_to_do(
+    bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", "mysql://u:secret@127.0.0.1/q")
+    code, said = bare("doctor")
+    assert code == 1
+    assert "type 'mysql'" in said
+    assert "Give it the type 'pgmq'" in said
+    assert "secret" not in said
+
+
+def test_a_database_without_pgmq_and_without_its_sql_names_the_extra(
+    bare: Run, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection_to(empty_database)))
+    monkeypatch.setattr("airflow_pgmq.client.bundled_pgmq", lambda: None)
+    code, said = bare("init", "orders")
+    assert code == 1
+    assert "pip install 'airflow-provider-pgmq[sql]'" in said
+    assert f"`{command('init')}` again" in said
+    code, said = bare("queues")
+    assert (code, f"run `{command('init')}`" in said) == (1, True)
+    code, said = bare("doctor")
+    assert (code, f"\n    {command('init')}\n" in said) == (1, True)
 
 
 def test_a_connection_that_is_not_there_or_leads_nowhere(

@@ -252,6 +252,24 @@ def test_what_is_mounted_and_copied_exists(compose):
     assert [path for path in copied + mounted if not path.exists()] == []
 
 
+def test_what_is_copied_is_sent_to_the_engine_and_nothing_else(compose):
+    folder = COMPOSE_FILE.parent
+    dockerfile = folder / compose["worker"]["build"]["dockerfile"]
+    copies = re.findall(r"^COPY --\S+ (.+) \S+$", dockerfile.read_text(), re.MULTILINE)
+    lines = [line for line in (folder / ".dockerignore").read_text().splitlines() if line[:1] != "#"]
+    assert lines[0] == "*"
+    assert {line[1:] for line in lines if line[0] == "!"} == {
+        name for each in copies for name in each.split()
+    }
+
+
+def test_both_images_are_of_the_same_airflow(compose):
+    folder = COMPOSE_FILE.parent / "docker"
+    texts = [(folder / name).read_text() for name in ("Dockerfile", "pip.Dockerfile")]
+    versions = [re.findall(r"^ARG AIRFLOW_VERSION=(\S+)$", text, re.M) for text in texts]
+    assert versions[0] == versions[1] != []
+
+
 def test_every_variable_is_explained():
     header, services = COMPOSE_FILE.read_text().split("\nx-airflow:")
     assert [name for name in re.findall(r"\$\{(\w+)", services) if name not in header] == []

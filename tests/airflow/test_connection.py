@@ -6,16 +6,21 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import airflow
 import psycopg
 import pytest
-from airflow.sdk import Connection
+from airflow.exceptions import AirflowNotFoundException
+from airflow.sdk import Connection, dag, task
 from packaging.version import Version
 
 from airflow_pgmq import settings
+from airflow_pgmq.command_line import command
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.local import LocalPostgres
 from airflow_pgmq.provider_info import get_provider_info
 from tests.fixtures.factories import execute
 from tests.fixtures.postgres import Database
@@ -80,9 +85,7 @@ def test_the_test_button_tells_what_to_do(database: Database, empty_database: Da
     ok, text = press(empty_database)
     assert not ok
     assert "PGMQ is not in database" in text
-    # Airflow 3.2 is the first that takes commands of providers.
-    modern = Version(airflow.__version__) >= Version("3.2.0.dev0")
-    assert ("airflow pgmq init" if modern else "python -m airflow_pgmq init") in text
+    assert command("init") in text
     ok, text = press(database, login="nobody")
     assert not ok
     assert "Correct user and password" in text
@@ -92,6 +95,70 @@ def test_the_test_button_tells_what_to_do(database: Database, empty_database: Da
     ok, text = press(database, conn_type="mysql")
     assert not ok
     assert "'mysql'" in text
+
+
+def test_the_command_that_texts_name_is_the_one_that_there_is() -> None:
+    # Airflow 3.2 is the first that takes commands of providers.
+    modern = Version(airflow.__version__) >= Version("3.2.0.dev0")
+    assert command("init a") == ("airflow pgmq init a" if modern else "python -m airflow_pgmq init a")
+
+
+def test_a_plain_script_is_told_why_it_sees_no_connection(airflow_metadata: LocalPostgres) -> None:
+    from airflow.models.connection import Connection as Row
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.add(Row(conn_id="made_in_the_ui", conn_type="pgmq", host="127.0.0.1"))
+    try:
+        said = script("PgmqHook('made_in_the_ui').create_queue('orders')")
+    finally:
+        with create_session() as session:
+            session.query(Row).filter_by(conn_id="made_in_the_ui").delete()
+    assert "plain Python process" in said
+    for way in (
+        f"`{command('init')} QUEUE`",
+        "in a task",
+        "export AIRFLOW_CONN_MADE_IN_THE_UI='pgmq://USER:PASSWORD@HOST:5432/DATABASE'",
+    ):
+        assert way in said
+    # Who catches Airflow's own error, or ours, catches this one.
+    assert "airflow True True" in said
+
+
+def test_the_environment_is_the_way_for_a_plain_script(pgmq_connection: str, database: Database) -> None:
+    assert script("PgmqHook().create_queue('orders')") == "done"
+    assert execute(database, "SELECT queue_name FROM pgmq.meta") == [{"queue_name": "orders"}]
+
+
+def script(statement: str) -> str:
+    """What a plain Python process says that runs it."""
+    code = (
+        "from airflow.exceptions import AirflowNotFoundException; from airflow_pgmq.errors import PgmqError\n"
+        f"from airflow_pgmq.hooks import PgmqHook\ntry:\n    {statement}\n    print('done')\n"
+        "except Exception as exc: print(exc, 'airflow', isinstance(exc, AirflowNotFoundException), "
+        "isinstance(exc, PgmqError))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+def test_a_task_without_its_connection_is_told_how_to_make_one(run_dag: Callable[..., Any]) -> None:
+    told = []
+
+    @dag(schedule=None)
+    def lonely() -> None:
+        @task
+        def send() -> None:
+            try:
+                PgmqHook("nowhere").send("orders", 1)
+            except AirflowNotFoundException as exc:
+                told.append(str(exc))
+
+        send()
+
+    assert run_dag(lonely()).state == "success"
+    assert "airflow connections add nowhere --conn-uri" in told[0]
+    assert "plain Python" not in told[0]
 
 
 def test_the_form_of_older_airflows_has_the_same_labels() -> None:

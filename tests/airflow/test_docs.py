@@ -9,12 +9,13 @@ import airflow.sdk
 import pytest
 from airflow.sdk import DAG
 
+from airflow_pgmq.cli_commands.definition import get_commands
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "dags" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
     pytest.param(block, id=f"{page.name}-{number}")
     for page in PAGES
@@ -47,6 +48,18 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
 def test_the_readme_names_only_make_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"^make ([a-z0-9-]+)", (ROOT / "README.md").read_text(), re.M)) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_that_a_page_names_are_there(page: Path) -> None:
+    known = {command.name for group in get_commands() for command in group.subcommands}
+    assert set(re.findall(r"airflow pgmq ([a-z-]+)", page.read_text())) <= known
+
+
+def test_the_first_dag_needs_the_queues_that_its_steps_make() -> None:
+    steps = (ROOT / "README.md").read_text().split("## A first Dag")[1].split("**5.")[0]
+    (made,) = re.findall(r"^airflow pgmq init (.+)$", steps, re.M)
+    assert set(re.findall(r'queue_name="(\w+)"', steps)) == set(made.split())
 
 
 def tick_context() -> dict[str, object]:

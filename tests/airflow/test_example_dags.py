@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -58,6 +59,22 @@ def test_every_file_is_one_documented_dag(path, example_dag):
     assert dag.doc_md
     assert "pgmq" in dag.tags
     assert not dag.catchup
+
+
+@pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_file_says_which_queues_it_needs(path):
+    row = next(line for line in (DAGS / "README.md").read_text().splitlines() if f"[`{path.name}`]" in line)
+    used = set(re.findall(r'queue_name="(\w+)"', path.read_text()))
+    assert set(re.findall(r"`(\w+)`", row.split("|")[3])) == used
+    # Who copies the file alone reads it there.
+    told = re.search(r"`airflow pgmq init ([\w ]+)`", path.read_text())
+    assert told is None or set(told[1].split()) == used
+    assert told or not used or path.stem == "pgmq_daily_report"
+
+
+def test_one_command_makes_the_queues_of_all():
+    (queues,) = re.findall(r"^airflow pgmq init (.+)$", (DAGS / "README.md").read_text(), re.M)
+    assert set(queues.split()) == set(QUEUES)
 
 
 def test_periodic_jobs_wait_for_their_slots(example_dag, run_dag, hook, query):
@@ -158,8 +175,6 @@ def test_who_signed_up_is_welcomed(example_dag, run_dag, hook, query):
 
 
 def test_payments_are_booked_once_and_dead_ones_come_back(example_dag, run_dag, hook, query):
-    with hook.get_conn() as conn:
-        conn.execute("CREATE TABLE books (payment int PRIMARY KEY, amount int)")
     hook.send_batch("payments", [{"id": 1, "amount": 5}, {"id": 2, "amount": 0}])
     hook.dead_letter("payments", dead_payment(hook), "no", dead_letter_queue="payments_dlq")
     hook.send_batch("mail", [{"to": "a@b.example"}, {"to": "nobody"}, {"to": "c@busy.example"}])
@@ -170,6 +185,7 @@ def test_payments_are_booked_once_and_dead_ones_come_back(example_dag, run_dag, 
     assert run.states == {
         "wants_requeue": "success",
         "requeue": "success",
+        "make_books": "success",
         "book": "failed",
         "deliver": "success",
     }

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from airflow_pgmq.command_line import command
+
 FRAME = {"Sec-Fetch-Dest": "iframe"}
 
 
@@ -28,6 +30,13 @@ def test_everything_that_the_page_names_is_there(guest):
     page = guest.get("/pgmq/ui/", headers=FRAME).text
     named = set(re.findall(r'(?:src|href)="([^"]+)"', page))
     assert {path: guest.get(path).status_code for path in named} == dict.fromkeys(named, 200)
+
+
+def test_the_page_knows_the_command_that_makes_queues(guest):
+    assert (
+        f'data-command="{command("init").removesuffix(" init")}"'
+        in guest.get("/pgmq/ui/", headers=FRAME).text
+    )
 
 
 def test_a_queues_name_is_escaped(guest):

@@ -58,7 +58,7 @@ ANYWHERE = {
 
 @pytest.mark.parametrize("verb", ON_A_QUEUE)
 def test_missing_queue_is_named(client, verb):
-    with pytest.raises(QueueNotFound, match=r"'nowhere' does not exist.*create_queue"):
+    with pytest.raises(QueueNotFound, match=r"'nowhere' does not exist.*pgmq init nowhere`"):
         ON_A_QUEUE[verb](client)
 
 
@@ -76,7 +76,7 @@ def test_a_queue_without_headers_is_named_and_not_the_schema(client, database, k
 
 @pytest.mark.parametrize("verb", ANYWHERE)
 def test_missing_pgmq_is_named(empty_database, verb):
-    with pytest.raises(NotInstalled, match=r"run PgmqHook\(\)\.install\(\)"):
+    with pytest.raises(NotInstalled, match=r"run `.*pgmq init`"):
         ANYWHERE[verb](client_of(empty_database.dsn))
 
 
@@ -118,7 +118,7 @@ def test_schema_that_disappears_later_is_named(database, client):
     send(client, "a")
     execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
 
-    with pytest.raises(NotInstalled, match="install"):
+    with pytest.raises(NotInstalled, match="pgmq init"):
         send(client, "b")
 
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from airflow_pgmq import maintenance, overview
+from airflow_pgmq.command_line import command
 from airflow_pgmq.compat import BaseHook
 from airflow_pgmq.errors import (
     BrokenOff,
@@ -155,7 +156,7 @@ def test_a_database_without_pgmq_is_not_a_missing_queue(empty_database):
         # What needs our schema installs it, and PGMQ with it.
         if execute(empty_database, "SELECT to_regnamespace('pgmq') IS NULL AS missing")[0]["missing"]:
             assert isinstance(exc, NotInstalled) or verb in silent, (verb, exc)
-            assert "run PgmqHook().install()" in str(exc) or exc is None, verb
+            assert f"run `{command('init')}` once" in str(exc) or exc is None, verb
             told_so.add(verb)
         else:
             execute(empty_database, "DROP SCHEMA pgmq, airflow_pgmq CASCADE")
@@ -168,7 +169,7 @@ def test_verbs_on_jobs_before_init_say_so(database, client):
         exc = told(verb, hook_of(database))
         assert isinstance(exc, NotInstalled), verb
         assert str(exc).startswith("The schema airflow_pgmq is missing"), verb
-        assert "install()" in str(exc)
+        assert f"run `{command('init')}` once" in str(exc)
 
 
 def test_an_old_schema_of_ours_is_named(database, client):

@@ -174,7 +174,7 @@ def test_paused_in_the_callers_transaction(hook, database):
 
 
 def test_install_from_nothing(empty_database, monkeypatch):
-    from airflow_pgmq.compat import command
+    from airflow_pgmq.command_line import command
     from airflow_pgmq.hooks import PgmqHook
 
     connection = {
@@ -187,7 +187,7 @@ def test_install_from_nothing(empty_database, monkeypatch):
     hook = PgmqHook()
     works, told = hook.test_connection()
     assert not works
-    assert told.endswith(f"PGMQ is not in database '{empty_database.name}'. Mend: {command()} init")
+    assert told.endswith(f"PGMQ is not in database '{empty_database.name}'. Mend: {command('init')}")
 
     assert hook.install() == [
         "PGMQ: SQL of the official client",

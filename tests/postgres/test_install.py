@@ -80,7 +80,7 @@ def test_first_use_by_such_a_role_tells_the_same(stranger):
 def test_without_the_official_client_the_ways_to_get_pgmq_are_told(empty_database, monkeypatch):
     monkeypatch.setattr("airflow_pgmq.client.bundled_pgmq", lambda: None)
 
-    with pytest.raises(NotInstalled, match=r"airflow-provider-pgmq\[local\]"):
+    with pytest.raises(NotInstalled, match=r"airflow-provider-pgmq\[sql\]"):
         client_of(empty_database.dsn).install()
 
 

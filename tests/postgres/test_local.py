@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -127,3 +128,18 @@ def test_broken_setting_is_reported_with_the_servers_words(tmp_path_factory):
         server.start()
 
     server.close()
+
+
+def test_a_server_of_the_command_line_says_how_it_is_reached_and_ends_when_told(tmp_path):
+    directory = tmp_path / "server"
+    command = [sys.executable, "-m", "airflow_pgmq.local", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert "until Ctrl-C" in process.stdout.readline()
+        uri = re.search(r"--conn-uri 'pgmq(://.+)'", process.stdout.readline())
+        with psycopg.connect(f"postgresql{uri[1]}") as conn:
+            assert conn.execute("SELECT current_user").fetchone() == ("postgres",)
+        second = subprocess.run(command, capture_output=True, text=True)
+        assert (second.returncode, second.stderr) == (1, f"another process runs a Postgres in {directory}\n")
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert not reachable(directory)

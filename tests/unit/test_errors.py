@@ -14,6 +14,7 @@ ERRORS = [
     errors.MessageLost("mail", [1]),
     errors.DuplicateMessage("mail", ["a"]),
     errors.QueueNotFound("mail"),
+    errors.ConnectionNotFound("mail", is_plain=True),
     errors.JobNotFound("shop", "job"),
     errors.PermissionDenied("no"),
 ]

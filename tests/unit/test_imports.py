@@ -14,7 +14,7 @@ PURE = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for folder in ("core", "sql", "statements")
     for path in (PACKAGE / folder).glob("*.py")
-) + ["airflow_pgmq.errors", "airflow_pgmq.jobs", "airflow_pgmq.provider_info"]
+) + ["airflow_pgmq.command_line", "airflow_pgmq.errors", "airflow_pgmq.jobs", "airflow_pgmq.provider_info"]
 
 OUTSIDE = {"airflow", "psycopg", "psycopg2", "psycopg_pool", "sqlalchemy", "pendulum", "pgmq", "asyncpg"}
 

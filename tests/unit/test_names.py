@@ -134,3 +134,17 @@ def test_a_key_that_is_no_text_is_refused(key):
 def test_a_key_that_is_too_long_is_refused_with_its_length(key):
     with pytest.raises(InvalidName, match="has 256 characters, the limit is 255"):
         names.key(key)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("oders", "orders"),
+        ("Orders", "orders"),
+        ("order", "orders"),
+        ("mails", "Mail"),
+        ("x", None),
+    ],
+)
+def test_the_queue_that_was_probably_meant(typed: str, meant: str | None) -> None:
+    assert names.similar(typed, ["orders", "Mail", "cache"]) == meant

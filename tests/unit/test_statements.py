@@ -683,7 +683,7 @@ def test_installing_takes_the_clients_sql_where_there_is_no_extension():
 
 
 def test_installing_without_any_pgmq_says_what_to_install():
-    with pytest.raises(NotInstalled, match=r"\[local\]"):
+    with pytest.raises(NotInstalled, match=r"\[sql\]"):
         Played(schema.install(no_script), [], BARE, extension())
 
 

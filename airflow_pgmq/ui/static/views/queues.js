@@ -103,8 +103,8 @@ const noQueues = () =>
   empty(
     "No queues yet",
     "Create the first one: ",
-    h("code", {}, 'PgmqHook().create_queue("orders")'),
-    " in a task, or ",
+    h("code", {}, `${document.documentElement.dataset.command} init orders`),
+    " where Airflow runs, or ",
     h("code", {}, "SELECT pgmq.create('orders')"),
     " in the database.",
   );
