@@ -87,6 +87,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         if self.ring_interval <= 0:
             raise ValueError("ring_interval must be positive")
         self.check()
+        self.make_plain()
         if self.deliver == "payload":
             # Airflow older than 3.3 is found out when the Dag file is parsed.
             import airflow_pgmq.shared_stream  # noqa: F401
