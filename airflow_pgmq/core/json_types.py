@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
@@ -89,6 +89,18 @@ def _is_a(value: Any, package: str, name: str) -> bool:
     return any(
         each.__name__ == name and each.__module__.partition(".")[0] == package for each in type(value).__mro__
     )
+
+
+def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON that somebody typed; json itself would keep the last of two equal keys alone.
+
+    :raises NotJson: a key is there twice
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise NotJson(f"the key {next(key for key in keys if keys.count(key) > 1)!r} twice in one object")
+    return found
 
 
 def plain(value: Any) -> Any:
