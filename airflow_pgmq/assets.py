@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from airflow.sdk import Asset
 
@@ -37,7 +37,8 @@ def queue_asset(
     :param watchers: `AssetWatcher`s with a `PgmqEventTrigger`, where the consuming Dag is declared
     :param extra: what else Airflow is to show
     """
-    uri = f"pgmq://{pgmq_conn_id}/{names.queue(queue_name)}"
+    # Airflow takes ASCII alone, and all letters that mean something in a URI may be in a name.
+    uri = f"pgmq://{pgmq_conn_id}/{quote(names.queue(queue_name), safe='')}"
     return Asset(uri, watchers=watchers or [], extra=dict(extra) if extra else None)
 
 
@@ -53,10 +54,11 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
     :raises ValueError: it names no connection or no queue
     """
-    queue_name = uri.path.strip("/")
-    if not uri.netloc or not queue_name or "/" in queue_name:
+    path = uri.path.strip("/")
+    if not uri.netloc or not path or "/" in path:
         raise ValueError("URI format pgmq:// must be pgmq://<connection id>/<queue>")
-    return uri._replace(path=f"/{names.queue(queue_name).lower()}", query="", fragment="")
+    queue_name = names.lower(names.queue(unquote(path)))
+    return uri._replace(path=f"/{quote(queue_name, safe='')}", query="", fragment="")
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
@@ -65,4 +67,4 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
 
     parsed = urlsplit(asset.uri)
     arguments = lineage.place(PgmqHook(parsed.netloc))
-    return lineage.queue_dataset(parsed.path.strip("/"), parsed.netloc, arguments)
+    return lineage.queue_dataset(unquote(parsed.path.strip("/")), parsed.netloc, arguments)

@@ -150,9 +150,7 @@ class Holding:
         """Move messages to the dead-letter queue, which is made if it is missing, in one transaction."""
         name = self._settings.dead_letters
         if (yield queues.missing([name])):
-            yield from queues.create(
-                name, unlogged=False, partition_interval=None, retention_interval="", notify=False
-            )
+            yield from consuming.make_dead_letter_queue(name)
         reasons = [each.refusal or "no watcher wants it" for each in held]
         moved: list[int] = yield consuming.dead_letter(
             self._settings.queue_name, name, _messages(held), reasons

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier
 
 from airflow_pgmq.core.batch import Delay
+from airflow_pgmq.core.source import with_source
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,10 +26,10 @@ class PgmqNotifier(BaseNotifier):
 
     Airflow may call back more than once for the same event; a `dedup_key` made of `run_id` and `try_number`
     makes that one message. Where Airflow has asynchronous callbacks (deadline alerts in the triggerer), the
-    event loop is not blocked.
+    event loop is not blocked. The header `source` says which task it was, or which run: `PgmqSendOperator`'s.
 
     :param queue_name: an existing queue (templated)
-    :param message: any JSON value (templated)
+    :param message: any JSON value, or what has one way to be one (docs/values.md) (templated)
     :param headers: a JSON object that travels with the message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
     :param dedup_key: send each key at most once (templated)
@@ -82,7 +83,7 @@ class PgmqNotifier(BaseNotifier):
         result = self.hook.send(
             self.queue_name,
             self.message,
-            headers=self.headers,
+            headers=with_source(self.headers, context),
             delay=self.delay,
             dedup_key=self.dedup_key,
             dedup_scope=self.dedup_scope,

@@ -20,7 +20,7 @@ from airflow_pgmq.compat import (
     resumes_safely,
     utcnow,
 )
-from airflow_pgmq.core import handover
+from airflow_pgmq.core import handover, payload
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.deadlines import Deadlines
 from airflow_pgmq.errors import InvalidMessage, PgmqError
@@ -222,6 +222,13 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         from airflow.triggers.base import BaseTrigger, StartTriggerArgs
 
         arguments = self._trigger_arguments()
+        try:
+            for name in ("condition", "headers_condition"):
+                arguments[name] = payload.plain(arguments[name], what=name)
+        except InvalidMessage:
+            # A worker resolves what is another task's output, and says what is wrong with the rest.
+            self.start_from_trigger = False
+            return
         if not hasattr(BaseTrigger, "render_template_fields") and "{{" in json.dumps(arguments):
             # Before 3.3, Airflow would hand the templates to the trigger as they are.
             self.start_from_trigger = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import overview, settings
 from airflow_pgmq.cli_commands.session import changes, confirm, fail, hook, looks, note, say, show, tabular
-from airflow_pgmq.core import names
+from airflow_pgmq.core import json_types, names
 from airflow_pgmq.errors import QueueNotFound
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _check_dead_letters(ours: PgmqHook, queue_name: str) -> None:
 
 def _parsed(text: str, what: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=json_types.once)
     except (ValueError, RecursionError) as exc:
         return fail(
             f"{what} is not JSON ({exc}).", "A text needs double quotes inside the shell's: '\"text\"'."

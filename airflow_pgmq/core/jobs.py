@@ -55,7 +55,8 @@ class PeriodicJob:
     :param cron: 5 fields, or 6 with the seconds last (croniter's order); `@daily` and the like; `H` is
         hashed from the name, `L` is the last day
     :param queue_name: an existing queue
-    :param message: any JSON value; the slot travels in the headers
+    :param message: any JSON value, or what has one way to be one (docs/values.md); the slot
+        travels in the headers
     :param timezone: the zone in which `cron` is meant
     :param seconds: where 6 fields have their seconds: `last`, or `first` as in Quartz and Spring; without
         it they are last, and a cron that looks as if they were first is warned of

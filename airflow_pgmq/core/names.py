@@ -23,8 +23,8 @@ def new_queue(name: str) -> str:
     """
     if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
         raise InvalidName(
-            f"Queue name {name!r} cannot be used: 1 to 47 characters, lower-case letters, digits and "
-            "underscores, a letter first."
+            f"Queue name {name!r} cannot be given to a new queue: 1 to 47 characters, lower-case letters a "
+            "to z, digits and underscores, a letter first. One that others made can be used under its name."
         )
     return name
 
@@ -33,7 +33,10 @@ def queue(name: str) -> str:
     """Check the name of a queue that somebody else may have created: looser, never unsafe."""
     # Bytes, not characters: Postgres cuts longer identifiers, and two queues would share one table.
     if not _is_text(name) or len(name.encode()) > 47 or _UNSAFE.search(name):
-        raise InvalidName(f"Queue name {name!r} cannot be used: 1 to 47 bytes, none of $ ; -- ' and NUL.")
+        raise InvalidName(
+            f"Queue name {name!r} cannot be used: 1 to 47 bytes of UTF-8, because Postgres cuts longer "
+            "names of what belongs to a queue, and none of $ ; -- ' and NUL, which PGMQ refuses."
+        )
     return name
 
 
@@ -55,7 +58,15 @@ def similar(name: str, known: Sequence[str]) -> str | None:
 
 def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:
     """The queue's table (`q`) or archive (`a`) as schema and name, as `pgmq.format_table_name` makes it."""
-    return "pgmq", f"{prefix}_{queue(queue_name)}".lower()
+    return "pgmq", f"{prefix}_{lower(queue(queue_name))}"
+
+
+def lower(text: str) -> str:
+    """As Postgres does it: letter by letter, while Python makes two of `İ` and looks at what is beside `Σ`.
+
+    Databases that know the capitals of ASCII alone, or rules of one language, differ: `core.shape` says it.
+    """
+    return text.lower() if text.isascii() else "".join(letter.lower()[0] for letter in text)
 
 
 def channel(queue_name: str) -> str:

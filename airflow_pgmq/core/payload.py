@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
+from airflow_pgmq.core import json_types
 from airflow_pgmq.errors import InvalidMessage
 
 DEFAULT_MAX_BYTES = 1024 * 1024
 
 
-def _encoder(*, sort_keys: bool = False) -> Callable[[Any], str]:
-    """json's encoder, whose C part is made only once: to make it takes as long as a small value does."""
+def _encoder(*, sort_keys: bool = False) -> tuple[Callable[[Any], str], Callable[[Iterable[Any]], list[str]]]:
+    """json's encoder for one value and for many; to make its C part takes as long as a value, so once."""
     encoder = json.JSONEncoder(
-        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
+        ensure_ascii=False,
+        check_circular=False,
+        allow_nan=False,
+        separators=(",", ":"),
+        sort_keys=sort_keys,
+        default=json_types.simpler,
     )
     if (make := getattr(json.encoder, "c_make_encoder", None)) is None:
-        return encoder.encode
+        return encoder.encode, lambda values: list(map(encoder.encode, values))
     parts = make(
         None, encoder.default, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False
     )
-    return lambda value: "".join(parts(value, 0))
+    join = "".join
+    return lambda value: join(parts(value, 0)), lambda values: list(map(join, map(parts, values, repeat(0))))
 
 
+#: Where a key ends that may look like a number, true, false or null: the cheap search that all messages get.
+_ODD_END = re.compile(
+    r'":(?<=["0-9.+\-uls][0-9el]":)(?:(?<=["0-9.+\-][0-9]":)|(?<="[tn][ru][ul][el]":)|(?<="false":))'
+)
+_ODD_KEY = re.compile(r'"(?:-?[0-9][^"]*|true|false|null)":')
 _decode = json.JSONDecoder().raw_decode
-_encode = _encoder()
-_encode_sorted = _encoder(sort_keys=True)
+_encode, _encode_all = _encoder()
+_encode_sorted, _ = _encoder(sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,30 +64,64 @@ def loads(text: str | bytes) -> Any:
 
 
 def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_MAX_BYTES) -> str:
-    """Serialize for `jsonb`: refuses NaN, NUL, lone surrogates, foreign types and what is too large."""
+    """Serialize for `jsonb`: refuses NaN, NUL, lone surrogates, foreign types and what is too large.
+
+    Types that are not JSON but have one obvious way to be are written so: `json_types`.
+    """
     return _dumps(value, _encode, what, max_bytes)
+
+
+def plain(value: Any, *, what: str) -> Any:
+    """The value that its reader would find, for what is compared or stored elsewhere before it is sent."""
+    return None if value is None else json.loads(dumps(value, what=what, max_bytes=None))
 
 
 def _dumps(value: Any, encode: Callable[[Any], str], what: str, max_bytes: int | None) -> str:
     try:
         text = encode(value)
-        if not text.isascii():
-            text.encode()
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: {_reason(value, exc)}") from exc
-    if "\\u0000" in text and (path := next(_nul_paths(value), None)):
-        raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: a NUL character at {path}")
+        # Who sorts the keys has seen whether they can be sorted.
+        is_whole = encode is _encode_sorted or not _ODD_END.search(text) or not _loses_a_key(text, value)
+        is_fine = is_whole and _is_storable(text)
+    except (TypeError, ValueError, RecursionError):
+        is_fine = False
+    if not is_fine:
+        text = _in_steps(value, encode, what)
     check_size(text, max_bytes, what=what)
     return text
 
 
+def _in_steps(value: Any, encode: Callable[[Any], str], what: str) -> str:
+    """The slow way: it knows where in the value it is, and all keys become text."""
+    try:
+        return encode(json_types.plain(value))
+    except RecursionError:
+        reason = "it is nested too deeply or contains itself"
+    except (TypeError, ValueError) as exc:
+        reason = str(exc)
+    raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: {reason}")
+
+
+def _is_storable(text: str) -> bool:
+    """Whether Postgres takes it; raises UnicodeEncodeError for half of a surrogate pair."""
+    is_utf8 = text.isascii() or bool(text.encode())
+    # Most texts have no backslash, and one character is found faster than six.
+    return is_utf8 and not ("\\" in text and "\\u0000" in text)
+
+
+def _loses_a_key(text: str, value: Any) -> bool:
+    """Whether two keys of one object may be one in JSON, such as 1 and "1": these cannot be sorted."""
+    if not _ODD_KEY.search(text):
+        return False
+    try:
+        _encode_sorted(value)
+    except TypeError:
+        return True
+    return False
+
+
 def canonical(value: Any, *, what: str = "message") -> str:
     """The same with keys in order: as the database sees it, their order is none."""
-    try:
-        return _dumps(value, _encode_sorted, what, None)
-    except InvalidMessage:
-        # Keys of several types, which are texts in JSON, have no order.
-        return _encode_sorted(json.loads(dumps(value, what=what, max_bytes=None)))
+    return _dumps(value, _encode_sorted, what, None)
 
 
 def is_same(one: Any, other: Any) -> bool:
@@ -87,16 +134,16 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def dumps_all(values: Sequence[Any], *, max_bytes: int | None = DEFAULT_MAX_BYTES) -> list[str]:
-    """Serialize many messages: checked together, and one by one only where something is wrong."""
+    """Serialize many messages: checked together, and one by one only where something may be wrong."""
     try:
-        texts = [_encode(value) for value in values]
+        texts = _encode_all(values)
         together = "".join(texts)
-        is_fine = together.isascii() or bool(together.encode())
+        is_whole = not _ODD_END.search(together) or not _loses_a_key(together, list(values))
+        is_fine = is_whole and _is_storable(together)
     except (TypeError, ValueError, RecursionError):
         is_fine = False
     # No character takes more than four bytes.
-    is_small = max_bytes is None or (is_fine and 4 * max(map(len, texts), default=0) <= max_bytes)
-    if is_fine and is_small and "\\u0000" not in together:
+    if is_fine and (max_bytes is None or 4 * max(map(len, texts), default=0) <= max_bytes):
         return texts
     return [dumps(value, max_bytes=max_bytes) for value in values]
 
@@ -115,42 +162,3 @@ def dumps_headers(headers: Mapping[str, Any] | None) -> str:
     if headers is not None and not isinstance(headers, Mapping):
         raise InvalidMessage(f"Headers must be a mapping, not {type(headers).__name__}.")
     return dumps(dict(headers or {}), what="headers")
-
-
-def _reason(value: Any, exc: Exception) -> str:
-    if isinstance(exc, RecursionError) or "Circular" in str(exc):
-        return "it is nested too deeply or contains itself"
-    for path, leaf in _walk(value):
-        if isinstance(leaf, float) and not math.isfinite(leaf):
-            return f"{leaf} at {path}; use null or a string"
-        if isinstance(leaf, str) and not _is_utf8(leaf):
-            return f"a lone surrogate at {path}"
-        if not isinstance(leaf, (str, int, float, bool, type(None), dict, list, tuple)):
-            return f"a {type(leaf).__name__} at {path}; convert it to a string or number first"
-    return str(exc)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _nul_paths(value: Any) -> Iterator[str]:
-    return (path for path, leaf in _walk(value) if isinstance(leaf, str) and "\x00" in leaf)
-
-
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every key and leaf with its JSON path, in order; no recursion, because JSON may nest deeper."""
-    todo = [("$", value)]
-    while todo:
-        path, item = todo.pop()
-        if isinstance(item, Mapping):
-            yield from ((f"{path} (key)", key) for key in item)
-            todo += reversed([(f"{path}.{key}", each) for key, each in item.items()])
-        elif isinstance(item, (list, tuple)):
-            todo += reversed([(f"{path}[{index}]", each) for index, each in enumerate(item)])
-        else:
-            yield path, item

@@ -40,7 +40,7 @@ class MessageVerbs(ConnectionBase):
         """Send one message; with a dedup key at most once.
 
         :param queue_name: an existing queue
-        :param message: any JSON value
+        :param message: any JSON value, or what has one way to be one (docs/values.md)
         :param headers: a JSON object that travels with the message
         :param delay: seconds, a timedelta or an instant until which the message stays invisible
         :param group: FIFO group, the header `x-pgmq-group`
@@ -137,7 +137,7 @@ class MessageVerbs(ConnectionBase):
         """Send a message to every queue bound to the routing key; how many queues that were (PGMQ 1.11).
 
         :param routing_key: segments between dots
-        :param message: any JSON value
+        :param message: any JSON value, or what has one way to be one (docs/values.md)
         :param headers: a JSON object
         :param delay: whole seconds or a timedelta
         :param conn: join this connection's transaction

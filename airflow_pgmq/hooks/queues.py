@@ -24,7 +24,8 @@ class QueueVerbs(ConnectionBase):
     ) -> None:
         """Create a queue; one that exists stays as it is.
 
-        :param queue_name: 1 to 47 characters: lower-case letters, digits, underscores, a letter first
+        :param queue_name: 1 to 47 characters: lower-case letters, digits, underscores, a letter first; one
+            that others made may have any name that PGMQ takes
         :param unlogged: faster, but a crash of the server empties the queue
         :param partition_interval: messages or time per partition, such as 10000 or "1 day" (needs pg_partman)
         :param retention_interval: how much of a partitioned queue is kept

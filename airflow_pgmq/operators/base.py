@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
@@ -12,7 +12,7 @@ from airflow_pgmq.lineage import ReportsQueues
 from airflow_pgmq.links import PgmqQueueLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperatorLink, Context
+    from airflow.sdk import BaseOperatorLink
 
     from airflow_pgmq.hooks import PgmqHook
 
@@ -32,9 +32,3 @@ class PgmqOperator(BaseOperator, ReportsQueues):
         from airflow_pgmq.hooks import PgmqHook
 
         return PgmqHook(self.pgmq_conn_id)
-
-
-def source(context: Context) -> dict[str, Any]:
-    """Which task sent it: the header `source`."""
-    ti = context["ti"]
-    return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}

@@ -11,9 +11,10 @@ from airflow_pgmq import settings
 from airflow_pgmq.core import intervals, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.source import source
 from airflow_pgmq.errors import InvalidJobs, PgmqWarning
 from airflow_pgmq.links import PgmqJobsLink, PgmqMessagesLink
-from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -10,9 +10,10 @@ from airflow.sdk import Asset
 
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import batch
+from airflow_pgmq.core.source import with_source
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
-from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,7 +29,8 @@ class PgmqSendOperator(PgmqOperator):
     instead of sending again. Outlet assets get the message ids in their event's `extra`.
 
     :param queue_name: an existing queue (templated)
-    :param message: any JSON value; a list is several messages, so wrap a message that is a list (templated)
+    :param message: any JSON value, or what has one way to be one (docs/values.md); a list is several
+        messages, so wrap a message that is a list (templated)
     :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
     :param group: FIFO group, the header `x-pgmq-group` (templated)
@@ -92,7 +94,7 @@ class PgmqSendOperator(PgmqOperator):
         results = self.hook.send_batch(
             self.queue_name,
             messages,
-            headers={**(self.headers or {}), "source": source(context)},
+            headers=with_source(self.headers, context),
             delays=self.delay,
             group=self.group,
             dedup_keys=self._keys(len(messages)),

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_pgmq.core.source import with_source
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
-from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator, source
+from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -69,7 +70,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
             self.queue_name,
             self.sql,
             self.parameters,
-            headers={**(self.headers or {}), "source": source(context)},
+            headers=with_source(self.headers, context),
             dedup_scope=self.dedup_scope,
             dedup_window=self.dedup_window,
             on_duplicate=self.on_duplicate,

@@ -37,12 +37,23 @@ def prepare(policy: Policy) -> Flow[bool]:
         raise QueueNotFound(policy.queue_name)
     if name not in absent:
         return False
+    return (yield from make_dead_letter_queue(name))
+
+
+def make_dead_letter_queue(name: str) -> Flow[bool]:
+    """Make the queue; False if somebody else has done it meanwhile.
+
+    :raises InvalidName: it is named after a queue whose name this package would not give
+    """
     try:
         made: bool = yield from queues.create(
             name, unlogged=False, partition_interval=None, retention_interval="", notify=False
         )
     except InvalidName as exc:
-        raise InvalidName(f"The dead letter queue cannot be made, name another: {exc}") from exc
+        raise InvalidName(
+            f"The dead letter queue {name!r} is missing and not made here, name another one with "
+            f"dead_letter_queue=. {exc}"
+        ) from exc
     return made
 
 

@@ -20,11 +20,13 @@ def create(
 
     Under PGMQ's own lock, which its functions take only since 1.6: many who create the same queue take turns.
     """
-    names.new_queue(queue_name)
+    names.queue(queue_name)
     if unlogged and partition_interval is not None:
         raise InvalidName(f"Queue {queue_name!r} cannot be unlogged and partitioned at once.")
     lacks = yield _incomplete([queue_name], first)
     if lacks:
+        if not lacks["listed"]:
+            names.new_queue(queue_name)
         yield on_queue("queue_lock", queue_name)
         # Somebody else may have made it meanwhile.
         lacks = yield _incomplete([queue_name], first)

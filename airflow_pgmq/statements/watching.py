@@ -39,7 +39,7 @@ class Ask:
     ) -> Ask:
         """Check the name and both conditions; PGMQ's tables are in lower case, whatever the queue is."""
         conditions = [reading.as_json(each) for each in (condition, headers_condition)]
-        return cls(names.queue(queue_name).lower(), *conditions)
+        return cls(names.lower(names.queue(queue_name)), *conditions)
 
 
 @dataclass(frozen=True, slots=True)

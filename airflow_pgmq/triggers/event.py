@@ -98,6 +98,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         if self.trigger_queue is not None:
             compat.route(self, self.trigger_queue)
         self.check()
+        self.make_plain()
         if self.deliver == "payload":
             # Airflow older than 3.3 is found out when the Dag file is parsed.
             import airflow_pgmq.shared_stream  # noqa: F401

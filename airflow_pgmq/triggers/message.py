@@ -49,6 +49,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
 
     def __post_init__(self) -> None:
         BaseTrigger.__init__(self)  # type: ignore[no-untyped-call]
+        self.make_plain()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; an outage of the database is waited out, a mistake ends the wait."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
+from airflow_pgmq.core import payload
+
 #: Of a field that Airflow keeps apart from the trigger's parameters.
 NOT_STORED: Final = {"stored": False}
 
@@ -18,3 +20,11 @@ class Serializable:
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         stored = [field.name for field in fields if field.metadata.get("stored", True)]
         return path, {name: getattr(self, name) for name in stored}
+
+    def make_plain(self) -> None:
+        """Put conditions into JSON: Airflow stores them, and in messages they are compared as JSON.
+
+        :raises InvalidMessage: one holds what has no obvious way to be JSON
+        """
+        for name in ("condition", "headers_condition"):
+            setattr(self, name, payload.plain(getattr(self, name), what=name))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
+from airflow_pgmq.core import json_types
 from airflow_pgmq.ui.answers import Answer
 
 M = TypeVar("M", bound=BaseModel)
@@ -99,7 +100,7 @@ def parse(body: bytes) -> Any:
     """JSON as the standard has it: no NaN, nothing beyond a double, no key twice, no half of a character."""
     try:
         found = json.loads(
-            body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once
+            body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=json_types.once
         )
         # A lone half of a surrogate pair cannot be encoded.
         json.dumps(found, ensure_ascii=False).encode()
@@ -116,13 +117,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key twice")
-    return found
 
 
 async def refuse(request: Request, exc: Exception) -> Answer:

@@ -160,6 +160,21 @@ def test_messages_are_sent_seen_and_left_as_they_are(run: Run, database: Databas
     assert (queue["length"], queue["visible"]) == (1, 1)
 
 
+@pytest.mark.parametrize("name", ["Unicode-里程", "UPPER.case-dash", "100% sure"])
+def test_queues_that_others_made_under_other_names(run: Run, database: Database, name: str) -> None:
+    for each in (name, f"{name}_dlq"):
+        execute(database, "SELECT pgmq.create(%s)", [each])
+    assert run("init", name).splitlines() == [f"Queue {name}: inserts are announced"]
+    (sent,) = run("send", name, "1", "--dedup-key", "a", "-o", "json")
+    (again,) = run("send", name, "1", "--dedup-key", "a", "-o", "json")
+    assert (sent["status"], again["status"]) == ("sent", "duplicate")
+    assert [each["message"] for each in run("peek", name, "-o", "json")] == [1]
+    assert [each["length"] for each in run("queues", name, "-o", "json")] == [1]
+    assert "1 messages cancelled" in run("cancel", name, "a", "--yes")
+    assert "1 messages are back" in run("requeue", name, "--from-archive", "--msg-ids", "1", "--yes")
+    assert "1 messages deleted" in run("purge", name, "--yes")
+
+
 def test_a_message_may_come_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("init", "orders")
     type_in(monkeypatch, '"text"')
@@ -261,8 +276,10 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
         (["requeue", "orders", "--yes"], "Queue orders has no dead letters: there is no queue 'orders_dlq'."),
         (["requeue", "oders", "--yes"], "Did you mean 'orders'?"),
         (["requeue", "orders", "--dead-letter-queue", "order", "--yes"], "Did you mean 'orders'?"),
-        (["init", "good", "Bad-Name"], "cannot be used"),
-        (["create", "good", "Bad-Name"], "cannot be used"),
+        (["init", "good", "Bad-Name"], "cannot be given to a new queue"),
+        (["create", "good", "Bad-Name"], "cannot be given to a new queue"),
+        (["init", "Bad-Name"], "cannot be given to a new queue"),
+        (["send", "orders", '{"a": 1, "a": 2}'], "the key 'a' twice"),
     ],
 )
 def test_mistakes_are_one_line_that_says_what_to_do(

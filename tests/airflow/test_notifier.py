@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, BaseNotifier, task
 
+from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.notifications import PgmqNotifier
 from tests.fixtures.airflow import FinishedRun
@@ -48,6 +49,10 @@ def test_task_callbacks(hook: PgmqHook, run_dag: Callable[..., FinishedRun]) -> 
     assert sorted(message.message["state"] for message in messages) == ["done", "failed"]
     assert {message.message["run"] for message in messages} == {run.dag_run.run_id}
     assert {message.headers["priority"] for message in messages} == {"high"}
+    assert {message.message["state"]: message.headers["source"] for message in messages} == {
+        state: {"dag_id": "calls", "task_id": task_id, "run_id": run.dag_run.run_id, "map_index": -1}
+        for state, task_id in {"done": "good", "failed": "bad"}.items()
+    }
 
 
 def test_dag_callback(hook: PgmqHook) -> None:
@@ -55,7 +60,15 @@ def test_dag_callback(hook: PgmqHook) -> None:
     with DAG("callback", schedule=None, on_failure_callback=notifier("failed")) as dag:
         pass
     dag.on_failure_callback({"dag": dag, "run_id": "r"})
-    assert hook.read("alerts")[0].message == {"dag": "callback", "run": "r", "state": "failed"}
+    (message,) = hook.read("alerts", max_messages=2)
+    assert message.message == {"dag": "callback", "run": "r", "state": "failed"}
+    assert message.headers["source"] == {"dag_id": "callback", "run_id": "r"}
+
+
+def test_headers_that_are_none_are_refused(hook: PgmqHook) -> None:
+    wrong: Any = ["priority"]
+    with pytest.raises(InvalidMessage, match="Headers must be a mapping, not list"):
+        PgmqNotifier(queue_name="alerts", message=1, headers=wrong)({"run_id": "r"})
 
 
 @pytest.mark.skipif(not hasattr(BaseNotifier, "__await__"), reason="this Airflow awaits no notifiers")

@@ -82,7 +82,7 @@ async def waiting(watcher: Watcher, queue_name: str, **options: Any) -> asyncio.
     now = asyncio.get_running_loop().time
 
     def looked() -> bool:
-        queue = watcher._demand.queues.get(queue_name)
+        queue = watcher._demand.queues.get(names.lower(queue_name))
         # No look is wanted, and none is under way.
         return task.done() or (queue is not None and queue.look_at > now() and queue.poll_at < inf)
 

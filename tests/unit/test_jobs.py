@@ -77,9 +77,10 @@ def test_no_jobs_are_no_problem():
         ({"timezone": None}, "timezone must be a string, not NoneType"),
         ({"timezone": ZoneInfo("Europe/Berlin")}, "timezone must be a string, not ZoneInfo"),
         ({"timezone": ["UTC"]}, "timezone must be a string, not list"),
-        ({"message": {"at": datetime(2026, 1, 1)}}, "a datetime at $.at"),
-        ({"message": {"on": [date(2026, 1, 1)]}}, "a date at $.on[0]"),
-        ({"message": {"sum": Decimal("1.5")}}, "a Decimal at $.sum"),
+        ({"message": {"for": timedelta(1)}}, "a timedelta at $.for"),
+        ({"message": {"on": [{1}]}}, "a set at $.on[0]"),
+        ({"message": {"sum": Decimal("NaN")}}, "a Decimal that is NaN at $.sum"),
+        ({"message": {1: 1, "1": 2}}, "the keys 1 and '1' at $, both '1' in JSON"),
         ({"message": {"x": float("nan")}}, "nan at $.x"),
         ({"message": [float("-inf")]}, "-inf at $[0]"),
         ({"message": "a\x00b"}, "a NUL character at $"),
@@ -315,7 +316,7 @@ def test_the_fingerprint_of_a_set_changes_with_its_jobs_and_their_names():
 
 def test_fingerprints_are_the_same_in_every_process():
     code = """
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from airflow_pgmq.core import jobs
 from airflow_pgmq.core.jobs import PeriodicJob
 job = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", message={"b": [1, 2.5], "a": "ä"},

@@ -62,6 +62,15 @@ def test_tables_are_named_as_pgmq_names_them(name, table, archive):
 
 
 @pytest.mark.parametrize(
+    ("name", "lower"),
+    [("Unicode-里程", "unicode-里程"), ("İI", "ii"), ("ΟΔΟΣ", "οδοσ"), ("ẞ", "ß"), ("Ü", "ü")],
+)
+def test_letters_are_lowered_one_by_one_as_postgres_does_it(name, lower):
+    assert names.lower(name) == lower
+    assert names.table(name) == ("pgmq", f"q_{lower}")
+
+
+@pytest.mark.parametrize(
     ("name", "sequence"),
     [
         ("mail", 'pgmq."q_mail_msg_id_seq"'),

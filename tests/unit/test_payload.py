@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -69,12 +68,11 @@ def test_the_letters_of_an_escape_are_allowed(value):
         ({"a": "\ud83d"}, "a lone surrogate at $.a"),
         ({"a": {"\udc00": 1}}, "a lone surrogate at $.a (key)"),
         ({"a": "\ud83d\ude00"}, "a lone surrogate at $.a"),
-        ({"at": datetime(2026, 1, 1)}, "a datetime at $.at"),
         ({"a": (1, {2})}, "a set at $.a[1]"),
         ([b"bytes"], "a bytes at $[0]"),
-        ({"a": [{}, object()]}, "a object at $.a[1]"),
-        ({(1, 2): 3}, "keys must be str"),
-        ({"a": MappingProxyType({})}, "mappingproxy"),
+        ({"a": [{}, object()]}, "a object at $.a[1]; convert it to a string or number first"),
+        ({(1, 2): 3}, "a tuple at $ (key); keys must be text"),
+        ({"a": MappingProxyType({})}, "a mappingproxy at $.a"),
     ],
 )
 def test_what_postgres_would_refuse_is_refused_with_its_place(value, where):

@@ -1,0 +1,35 @@
+"""Who sent a message: the header `source`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_pgmq.errors import InvalidMessage
+
+
+def source(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The task of a context; in a callback of a Dag or a deadline, the run. Empty where it is neither's.
+
+    The context of a Dag's callback may hold the task that ended last, which is not the one that sends.
+    """
+    ti = context.get("ti")
+    if ti is not None and "reason" not in context:
+        return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+    run = context.get("dag_run")
+    # A deadline's run is what Airflow's API says of it.
+    of_run = run if isinstance(run, Mapping) else {"dag_id": getattr(run, "dag_id", None)}
+    dag_id = getattr(context.get("dag"), "dag_id", None) or of_run.get("dag_id")
+    run_id = context.get("run_id") or of_run.get("dag_run_id") or getattr(run, "run_id", None)
+    return {name: value for name, value in (("dag_id", dag_id), ("run_id", run_id)) if value is not None}
+
+
+def with_source(headers: Mapping[str, Any] | None, context: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers of a message that a task or callback sends; `source` is ours.
+
+    :raises InvalidMessage: the headers are no mapping
+    """
+    if headers is not None and not isinstance(headers, Mapping):
+        raise InvalidMessage(f"Headers must be a mapping, not {type(headers).__name__}.")
+    found = source(context)
+    return {**(headers or {}), "source": found} if found else dict(headers or {})
