@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.live",
     "tests.fixtures.ui",
+    "tests.fixtures.fab",
 ]
 
 
