@@ -104,7 +104,7 @@ def sent_page(request: Request, user: GetUserDep) -> Response:
 
 @router.get("/go/{path:path}")
 def go(request: Request, user: GetUserDep, path: str) -> Response:
-    """Lead a link that knows no address of Airflow's, such as a worker's, to the view, in its frame or not."""
+    """Lead a link that knows no address of Airflow's, such as a worker's, to the view."""
     view = _view(request)
     return RedirectResponse(_in_frame(request, view) if may_open_frame(user) else _alone(request, view), 302)
 
