@@ -84,18 +84,17 @@ function sums(queues) {
   const of = (id) =>
     queues.reduce((sum, queue) => sum + (queue.is_dead_letter_queue ? 0 : (queue[id] ?? 0)), 0);
   const own = queues.filter((queue) => !queue.is_dead_letter_queue).length;
+  const estimated = (flag) => queues.some((queue) => !queue.is_dead_letter_queue && queue[flag]);
+  const dead = of("dead_letters");
   return [
     plural(own, "queue"),
     " · ",
-    count(of("visible")),
+    count(of("visible"), estimated("estimated")),
     " visible · ",
-    count(of("in_flight")),
+    count(of("in_flight"), estimated("estimated")),
     " in flight · ",
-    count(
-      of("dead_letters"),
-      queues.some((queue) => queue.dead_letters_estimated),
-    ),
-    " dead letters",
+    count(dead, estimated("dead_letters_estimated")),
+    dead === 1 ? " dead letter" : " dead letters",
   ].join("");
 }
 
