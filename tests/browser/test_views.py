@@ -77,7 +77,9 @@ def test_problems_are_seen_at_a_glance(visit):
     visitor.open()
     expect(visitor.row("webhooks")).to_contain_text("nobody has removed any in the last hour")
     expect(visitor.row("orders")).to_contain_text("dead letters wait in orders_dlq")
-    expect(visitor.frame.locator(".summary")).to_contain_text(re.compile("9 queues · ≈ 400,000 visible · "))
+    expect(visitor.frame.locator(".summary")).to_contain_text(
+        re.compile("9 queues · ≈ 400,000 visible · 6 in ")
+    )
 
 
 def test_one_is_not_called_many(visit):
