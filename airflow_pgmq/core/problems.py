@@ -211,11 +211,11 @@ def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) ->
 
 
 def duration(seconds: float) -> str:
-    """For people: the two largest units."""
+    """For people: the largest unit, and the next one where there is some of it."""
     left = max(0, int(seconds))
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return " ".join(filter(None, parts[:2])) or "0 s"

@@ -140,7 +140,15 @@ def test_every_problem_says_what_to_do():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (59, "59 s"), (3600, "1 h"), (3661, "1 h 1 min"), (90_061, "1 d 1 h"), (-5, "0 s")],
+    [
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (90_061, "1 d 1 h"),
+        (10_822, "3 h"),
+        (-5, "0 s"),
+    ],
 )
 def test_durations_are_for_people(seconds, text):
     assert duration(seconds) == text
