@@ -1,6 +1,6 @@
 """Buttons on a task's details that open the page where the task's queue, jobs or messages are.
 
-A worker knows no address of Airflow's, so the links are relative, and `pgmq/go/…` leads into the frame.
+A worker knows no address of Airflow's, so the links are relative, and `pgmq/go/…` leads to the view.
 """
 
 from __future__ import annotations

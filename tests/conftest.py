@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.live",
     "tests.fixtures.ui",
+    "tests.fixtures.fab",
 ]
 
 

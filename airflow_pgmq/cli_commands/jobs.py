@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import overview
 from airflow_pgmq.cli_commands.session import changes, hook, looks, note, say, show, tabular
+from airflow_pgmq.core.wording import number_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -27,7 +28,8 @@ def jobs(args: Namespace) -> None:
 def pause(args: Namespace) -> None:
     """Stop a job."""
     withdrawn = hook(args).pause_job(args.namespace, args.name)
-    say(f"Job {args.namespace}/{args.name} is paused; {withdrawn} waiting messages were taken back.")
+    taken = number_of(withdrawn, "waiting message was", "waiting messages were")
+    say(f"Job {args.namespace}/{args.name} is paused; {taken} taken back.")
 
 
 @changes

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_pgmq import overview, settings
 from airflow_pgmq.cli_commands.session import changes, confirm, fail, hook, looks, note, say, show, tabular
 from airflow_pgmq.core import json_types, names
+from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.errors import QueueNotFound
 
 if TYPE_CHECKING:
@@ -141,9 +142,11 @@ def send(args: Namespace) -> None:
 @changes
 def cancel(args: Namespace) -> None:
     """Archive unread messages by their keys."""
-    confirm(args, f"Cancel {len(args.dedup_keys)} keys of queue {args.queue_name} on {args.conn_id}?")
+    confirm(
+        args, f"Cancel {number_of(len(args.dedup_keys), 'key')} of queue {args.queue_name} on {args.conn_id}?"
+    )
     cancelled = hook(args).cancel(args.queue_name, args.dedup_keys)
-    say(f"Queue {args.queue_name}: {len(cancelled)} messages cancelled.")
+    say(f"Queue {args.queue_name}: {number_of(len(cancelled), 'message')} cancelled.")
 
 
 @changes
@@ -154,7 +157,8 @@ def requeue(args: Namespace) -> None:
         _check_dead_letters(ours, args.queue_name)
     dead = args.dead_letter_queue or names.dead_letter_queue(args.queue_name)
     source = "the archive" if args.from_archive else dead
-    which = f"{len(args.msg_ids)} messages" if args.msg_ids else f"up to {args.limit} messages"
+    which = number_of(len(args.msg_ids) if args.msg_ids else args.limit, "message")
+    which = which if args.msg_ids else f"up to {which}"
     confirm(args, f"Bring {which} back from {source} into queue {args.queue_name} on {args.conn_id}?")
     moved = ours.requeue(
         args.queue_name,
@@ -164,7 +168,7 @@ def requeue(args: Namespace) -> None:
         limit=args.limit,
         delay=args.delay,
     )
-    say(f"Queue {args.queue_name}: {len(moved)} messages are back.")
+    say(f"Queue {args.queue_name}: {number_of(len(moved), 'message is', 'messages are')} back.")
 
 
 @changes
@@ -172,8 +176,9 @@ def purge(args: Namespace) -> None:
     """Delete every message."""
     ours = hook(args)
     length = ours.metrics(args.queue_name).queue_length
-    confirm(args, f"Delete all {length} messages of queue {args.queue_name} on {args.conn_id}?")
-    say(f"Queue {args.queue_name}: {ours.purge(args.queue_name)} messages deleted.")
+    question = f"Delete every message of queue {args.queue_name} on {args.conn_id}"
+    confirm(args, f"{question} ({number_of(length, 'message')})?")
+    say(f"Queue {args.queue_name}: {number_of(ours.purge(args.queue_name), 'message')} deleted.")
 
 
 def _check_dead_letters(ours: PgmqHook, queue_name: str) -> None:

@@ -17,6 +17,8 @@ BUDGET = 16 * 1024 * 1024
 FEW = 2_000
 #: Rows that are read by the index at most, where the statistics were wrong.
 MOST = 10_000
+#: An archive of no more bytes is counted; others are estimated, because what is kept is often most of all.
+SMALL_ARCHIVE = 128 * 1024
 #: So many bytes of each other table are read.
 SAMPLED = 512 * 1024
 
@@ -74,7 +76,10 @@ class Table:
     #: Rows that were ever inserted and removed.
     inserted: int
     deleted: int
+    #: Messages in the archive by the statistics.
     archived: int
+    #: None: the archive is no plain table, or somebody holds it for himself.
+    archive_bytes: int | None
     #: An index by the name of the guard of `dedup_scope="queued"` stands and is of no use.
     broken_guard: bool
 
@@ -124,6 +129,16 @@ def choose(tables: Iterable[Table], budget: int = BUDGET) -> dict[str, How]:
         else:
             chosen[table.queue_name] = "sample"
     return chosen
+
+
+def small_archives(tables: Iterable[Table]) -> list[Table]:
+    """The queues whose archive is counted: all of it can be seen, and it is quickly read."""
+    return [
+        table
+        for table in tables
+        if table.archive.readable and not table.archive.hidden and (table.archive_bytes is not None)
+        if table.archive_bytes <= SMALL_ARCHIVE
+    ]
 
 
 def percent(table: Table) -> float:

@@ -11,6 +11,7 @@ from airflow_pgmq.command_line import command
 from airflow_pgmq.core import problems, rights
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem, Severity
+from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.errors import ConnectionNotFound, NotConnected, Unanswered
 
 #: Clocks further apart make tasks give up, and messages expire, at the wrong time.
@@ -113,7 +114,7 @@ def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Pr
         return False, " ".join([f"{intro}, which may not use PGMQ; {grants}.", *hidden])
     unable = [work for work in rights.RIGHTS if work not in able]
     rest = f", and may not {' or '.join(unable)} ({grants})" if unable else ""
-    pgmq = f"PGMQ {server['pgmq_version'] or '(installed by SQL)'}, {queues} queues"
+    pgmq = f"PGMQ {server['pgmq_version'] or '(installed by SQL)'}, {number_of(queues, 'queue')}"
     number = "that may not be read" if server["migration"] is None else f"at migration {server['migration']}"
     told = ("no_schema", "old_schema", "row_security", "session_setting")
     warnings = [each.text for each in wrong if each.code in told]

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.wording import number_of
 
 Severity: TypeAlias = Literal["error", "warning"]
 Failure: TypeAlias = Literal["locked", "slow", "unreadable"]
@@ -19,6 +20,8 @@ TICK_SILENCE = timedelta(minutes=5)
 JOB_GRACE = timedelta(minutes=2)
 #: Messages that were visible for so long, while nobody removed any, have no reader.
 UNREAD = timedelta(minutes=15)
+#: So many minutes with samples are the last hour: the running one and the one before may have none yet.
+HOUR = 58
 #: Without a sample for so long, rates have a gap and expired messages stay.
 MAINTENANCE_SILENCE = timedelta(minutes=10)
 
@@ -45,8 +48,10 @@ class QueueFacts:
     is_dead_letter_queue: bool
     #: Seconds since the first of the visible messages became visible.
     waiting: float | None
-    #: Messages that were removed in the last hour; None: unknown.
+    #: Messages that were removed in the last hour, as far as there are samples of it; None: unknown.
     completed: float | None
+    #: Minutes of the last hour of which that is known.
+    known_minutes: int
     #: Messages that were ever removed, as far as the server's statistics reach back.
     ever_removed: int
     #: None: unknown, because the role may not look.
@@ -86,15 +91,16 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
         yield Problem(
             "nobody_reads",
             "error",
-            f"Messages of queue {name} have been waiting for {duration(facts.waiting or 0)} "
-            "and nobody has removed any in the last hour.",
+            f"Messages of queue {name} have been waiting for {duration(facts.waiting or 0)} and nobody has "
+            f"{_since(facts)}.",
             "Start or mend the queue's consumer.",
         )
     if facts.dead_letters:
         yield Problem(
             "dead_letters",
             "warning",
-            f"{'About ' if facts.dead_letters_estimated else ''}{facts.dead_letters:,} dead letters wait in "
+            f"{'About ' if facts.dead_letters_estimated else ''}"
+            f"{number_of(facts.dead_letters, 'dead letter waits', 'dead letters wait')} in "
             f"{facts.dead_letter_queue}.",
             "Read their reasons, mend the cause, then requeue or delete them.",
         )
@@ -150,6 +156,15 @@ def _is_unread(facts: QueueFacts) -> bool:
     return facts.ever_removed == 0 if facts.completed is None else facts.completed == 0
 
 
+def _since(facts: QueueFacts) -> str:
+    """What nobody has done, and since when: no more than is known."""
+    if facts.completed is None:
+        return "ever removed any, as far as the server's statistics reach back"
+    if facts.known_minutes >= HOUR:
+        return "removed any in the last hour"
+    return f"removed any in the {facts.known_minutes} minutes of the last hour that have samples"
+
+
 def of_job(
     *, paused: bool, next_slot: datetime | None, ticked_at: datetime, now: datetime
 ) -> Iterator[Problem]:
@@ -197,11 +212,11 @@ def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) ->
 
 
 def duration(seconds: float) -> str:
-    """For people: the two largest units."""
+    """For people: the largest unit, and the next one where there is some of it."""
     left = max(0, int(seconds))
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return " ".join(filter(None, parts[:2])) or "0 s"

@@ -47,6 +47,11 @@ def per_step(
     return rates
 
 
+def known(rates: Sequence[float | None]) -> int:
+    """Of how many the rate is known."""
+    return sum(rate is not None for rate in rates)
+
+
 def total(rates: Sequence[float | None]) -> float | None:
     """The sum of the rates; None if fewer than half of them are known."""
     known = [rate for rate in rates if rate is not None]

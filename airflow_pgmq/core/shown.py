@@ -93,6 +93,12 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _EXACT else None
 
 
+def _tries(letter: Mapping[str, Any]) -> int | None:
+    """How often somebody tried to work on it; letters of older code have only their reads."""
+    told = letter.get("tries", letter.get("read_ct"))
+    return None if (tries := _whole(told)) is None or tries < 0 else tries
+
+
 def _dead_letter(value: object) -> dict[str, Any] | None:
     if not isinstance(value, Mapping):
         return None
@@ -100,6 +106,7 @@ def _dead_letter(value: object) -> dict[str, Any] | None:
         "queue": _text(value.get("queue")),
         "msg_id": _whole(value.get("msg_id")),
         "read_ct": _whole(value.get("read_ct")),
+        "tries": _tries(value),
         "enqueued_at": _time(value.get("enqueued_at")),
         "reason": _text(value.get("reason")),
     }

@@ -35,6 +35,7 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
     with client.connection(conn) as current:
         known = client.run(lambda: statements.briefly(statements.tables()), current)
         counted = sampling.count(client, current, known.tables, known.now)
+        archived = sampling.archived(client, current, known.tables)
         ours = client.run(installed.is_current, current)
         samples = client.run(statements.recent_samples, current) if ours else {}
         newest = client.run(maintenance.newest_sample, current) if ours else None
@@ -49,7 +50,7 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
     return {
         "at": known.now,
         "queues": [
-            _queue(_known(table, known.role, found[name], reborn), counted, samples.get(name), jobs)
+            _queue(_known(table, known.role, found[name], reborn), counted, archived, samples.get(name), jobs)
             for table in known.tables
             for name in [table.queue_name]
         ],
@@ -75,6 +76,7 @@ def queue(
         dead_letter_queue = names.dead_letter_queue(queue_name)
         dead = client.run(lambda: statements.briefly(statements.tables(dead_letter_queue)), current)
         counted = sampling.count(client, current, [*known.tables, *dead.tables], known.now)
+        archived = sampling.archived(client, current, known.tables)
         samples: dict[str, Row] = {}
         jobs: Mapping[str, int] = {}
         past: list[Row] = []
@@ -86,7 +88,7 @@ def queue(
             reborn = client.run(lambda: incarnations.reborn(queue_name), current)
     (table,) = known.tables
     own = _known(table, known.role, shape.problems(known.tables)[queue_name], reborn)
-    found = _queue(own, counted, samples.get(queue_name), jobs)
+    found = _queue(own, counted, archived, samples.get(queue_name), jobs)
     return {**found, "at": known.now, "history": _history(past, known.now, span, step)}
 
 
@@ -106,6 +108,7 @@ def _known(table: Table, role: str, found: Sequence[Problem], reborn: Mapping[st
 def _queue(
     known: _Known,
     counted: Mapping[str, Counts],
+    archived: Mapping[str, int],
     sample: Row | None,
     jobs: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -119,6 +122,7 @@ def _queue(
         is_dead_letter_queue=names.is_dead_letter_queue(name),
         waiting=counts.waiting,
         completed=rates.total(completions),
+        known_minutes=rates.known(completions),
         ever_removed=table.deleted,
         dead_letters=dead.length if dead else 0,
         dead_letters_estimated=dead is not None and dead.estimated,
@@ -139,8 +143,8 @@ def _queue(
         "in_flight": counts.in_flight,
         "delayed": counts.delayed,
         "estimated": counts.estimated,
-        "archived": table.archived,
-        "archived_estimated": True,
+        "archived": archived.get(name, table.archived),
+        "archived_estimated": name not in archived,
         "dead_letters": facts.dead_letters,
         "dead_letters_estimated": facts.dead_letters_estimated,
         "dead_letter_queue": facts.dead_letter_queue,

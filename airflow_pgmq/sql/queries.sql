@@ -710,15 +710,15 @@ WITH taken AS (
     USING ROWS FROM (<<fences>>, unnest(%(reasons)b::text[]))
           AS fence (msg_id, read_ct, enqueued_at, reason)
     WHERE held.msg_id = fence.msg_id AND <<is_ours>>
-    RETURNING held.msg_id, held.read_ct, held.enqueued_at, held.message, fence.reason,
+    RETURNING held.msg_id, held.read_ct, <<tries>> AS tries, held.enqueued_at, held.message, fence.reason,
               CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - ARRAY['untried', 'released_read_ct'] ELSE '{{}}' END AS headers
 ), letter AS (
-    SELECT msg_id, message, headers,
+    SELECT msg_id, tries, message, headers,
            EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%(quoted_dead_letters)s)
                    AND indisunique AND NOT indisprimary) AS guarded,
            coalesce(headers -> 'dedup_key', headers -> 'dead_letter' -> 'dedup_key') AS dedup_key,
            jsonb_build_object('queue', %(queue_name)s::text, 'msg_id', msg_id, 'read_ct', read_ct,
-                              'enqueued_at', to_char(enqueued_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.USZ'),
+                              'tries', tries, 'enqueued_at', to_char(enqueued_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.USZ'),
                               'reason', reason) AS of
     FROM taken
 ), moved AS (
@@ -1393,6 +1393,8 @@ SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
        coalesce(own.dead, 0)::bigint AS dead, coalesce(own.inserted, 0)::bigint AS inserted,
        coalesce(own.deleted, 0)::bigint AS deleted,
        coalesce(nullif(pg_stat_get_live_tuples(a.oid), 0), greatest(a.reltuples::bigint, 0), 0) AS archived,
+       CASE WHEN a.relkind = 'r' AND a.oid NOT IN (SELECT relation FROM held) THEN pg_relation_size(a.oid)
+           END AS archive_bytes,
        lower('q_' || meta.queue_name || '_dedup_idx') = ANY (ARRAY(
            SELECT guard.relname::text FROM pg_index JOIN pg_class AS guard ON guard.oid = indexrelid
            WHERE guard.relnamespace = to_regnamespace('pgmq') AND NOT (indisvalid AND indisunique)
@@ -1443,6 +1445,10 @@ SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
        min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp()) AS oldest,
        min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp()) AS first_vt
 FROM {table};
+
+-- count_archive --
+-- How many messages are in a small archive.
+SELECT %(queue_name)s::text AS queue_name, count(*) AS counted FROM {table};
 
 -- count_by_index --
 -- The same for a table that is mostly empty space, up to so many.

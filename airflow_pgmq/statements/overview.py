@@ -99,6 +99,20 @@ def _count(table: Table, how: How) -> Statement[Any]:
     )
 
 
+def archived(tables: Sequence[Table]) -> Statement[dict[str, int]]:
+    """Count the archives of these queues, by the queue's name."""
+    parts: list[Statement[Any]] = [
+        Statement(
+            "count_archive",
+            {"queue_name": table.queue_name},
+            {"table": ("pgmq", table.archive.name)},
+            queue_name=table.queue_name,
+        )
+        for table in tables
+    ]
+    return union(parts, lambda rows: {row["queue_name"]: row["counted"] for row in rows})
+
+
 def briefly(statement: Statement[T], patience: str = PATIENCE, limit: str | None = None) -> Flow[T]:
     """Run it, and give up soon where somebody holds a table for himself, or where it takes long."""
     yield Statement("short_locks", {"wait": patience, "limit": limit}, is_limit=True)

@@ -22,7 +22,18 @@ from fastapi import Depends, Header, HTTPException, Request
 from airflow_pgmq.core.visible import Shape
 from airflow_pgmq.ui import connections
 
-__all__ = ["OF_A_DAG", "READ", "WRITE", "Asker", "AskerDep", "GetUserDep", "may_peek", "may_see", "may_write"]
+__all__ = [
+    "OF_A_DAG",
+    "READ",
+    "WRITE",
+    "Asker",
+    "AskerDep",
+    "GetUserDep",
+    "may_open_frame",
+    "may_peek",
+    "may_see",
+    "may_write",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,11 @@ WRITE = [
 ]
 #: The query's parameter must be called `dag_id`.
 OF_A_DAG = [Depends(requires_access_dag("GET"))]
+
+
+def may_open_frame(user: Any) -> bool:
+    """Whether Airflow shows the user its plugins: to others the frame around the page is a 404. May block."""
+    return bool(get_auth_manager().is_authorized_view(access_view=AccessView.PLUGINS, user=user))
 
 
 def may_see(user: Any, connection_id: str) -> bool:

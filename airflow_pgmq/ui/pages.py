@@ -10,14 +10,14 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
-from airflow.api_fastapi.core_api.security import requires_access_view
-from airflow.plugins_manager import AirflowPlugin
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
 from airflow_pgmq.command_line import command
+from airflow_pgmq.ui.auth import may_open_frame
 
 __all__ = ["attach", "router"]
 
@@ -49,16 +49,20 @@ _SHELL = """<!doctype html>
 
 
 class _PageRoute(APIRoute):
-    """A route for people: in the frame an answer is a page, and outside of it the way into the frame."""
+    """A route for people: a refusal is a page, and who is not signed in is led to Airflow's sign-in."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             try:
-                if request.headers.get("sec-fetch-dest") == "document" and _has_frame():
-                    return RedirectResponse(_framed(request, _path(request)), 302)
-                return await handler(request)
+                view = _view(request)
+                try:
+                    return await handler(request)
+                except HTTPException as exc:
+                    if _is_signed_out(exc) and _fills_the_window(request):
+                        return RedirectResponse(_sign_in(request, view), 302)
+                    raise
             except HTTPException as exc:
                 return _shell(request, "refused", str(exc.detail), exc.status_code)
 
@@ -72,40 +76,38 @@ _read = [Depends(requires_access_view(AccessView.WEBSITE))]
 def attach(app: FastAPI) -> None:
     """Add pages, redirects and files to the app."""
     app.include_router(router)
-    app.add_api_route("/go/{path:path}", go, include_in_schema=False)
     app.mount("/static", _Files(directory=_STATIC))
 
 
 @router.get("/ui/", dependencies=_read)
-def queues_page(request: Request) -> Response:
+def queues_page(request: Request, user: GetUserDep) -> Response:
     """Every queue."""
-    return _shell(request, "queues", "Queues")
+    return _page(request, user, "queues", "Queues")
 
 
 @router.get("/ui/queue/{queue_name}", dependencies=_read)
-def queue_page(request: Request, queue_name: str) -> Response:
+def queue_page(request: Request, user: GetUserDep, queue_name: str) -> Response:
     """One queue and its messages."""
-    return _shell(request, "queue", queue_name)
+    return _page(request, user, "queue", queue_name)
 
 
 @router.get("/ui/jobs", dependencies=_read)
-def jobs_page(request: Request) -> Response:
+def jobs_page(request: Request, user: GetUserDep) -> Response:
     """The periodic jobs."""
-    return _shell(request, "jobs", "Periodic jobs")
+    return _page(request, user, "jobs", "Periodic jobs")
 
 
 @router.get("/ui/sent", dependencies=_read)
-def sent_page(request: Request) -> Response:
+def sent_page(request: Request, user: GetUserDep) -> Response:
     """What a Dag, a run or a task has sent: the tab beside Airflow's own."""
-    return _shell(request, "sent", "Messages sent")
+    return _page(request, user, "sent", "Messages sent")
 
 
-def go(request: Request, path: str) -> Response:
-    """Lead a link that knows no address of Airflow's, such as a worker's, into Airflow's own frame."""
-    try:
-        return RedirectResponse(_framed(request, path), 302)
-    except HTTPException as exc:
-        return _shell(request, "refused", str(exc.detail), exc.status_code)
+@router.get("/go/{path:path}")
+def go(request: Request, user: GetUserDep, path: str) -> Response:
+    """Lead a link that knows no address of Airflow's, such as a worker's, to the view."""
+    view = _view(request)
+    return RedirectResponse(_in_frame(request, view) if may_open_frame(user) else _alone(request, view), 302)
 
 
 class _Files(StaticFiles):
@@ -117,30 +119,58 @@ class _Files(StaticFiles):
         return response
 
 
+def _page(request: Request, user: Any, view: str, title: str) -> Response:
+    if _fills_the_window(request) and may_open_frame(user):
+        return RedirectResponse(_in_frame(request, _view(request)), 302)
+    return _shell(request, view, title)
+
+
 def _shell(request: Request, view: str, title: str, status: int = 200) -> Response:
     base = escape(request.scope["root_path"], quote=True)
     page = _SHELL.format(base=base, view=view, title=escape(title), command=command("").rstrip())
     return HTMLResponse(page, status)
 
 
-def _path(request: Request) -> str:
+def _fills_the_window(request: Request) -> bool:
+    # Browsers tell it to localhost and over HTTPS only. A link always does: no frame of ours leads to one.
+    dest = request.headers.get("sec-fetch-dest")
+    return dest == "document" or (dest is None and _inside(request).startswith("/go/"))
+
+
+def _is_signed_out(exc: HTTPException) -> bool:
+    # Airflow's own pages lead to the sign-in for these two.
+    return exc.status_code == 401 or (exc.status_code == 403 and exc.detail == "Invalid JWT token")
+
+
+def _inside(request: Request) -> str:
     # Not of its URL, which is quoted already.
-    inside: str = request.scope["path"]
-    return inside.removeprefix(request.scope["root_path"]).removeprefix("/ui/")
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope["root_path"])
 
 
-def _framed(request: Request, path: str) -> str:
-    """The address of a view in Airflow's frame; of nothing else, wherever a link would lead to."""
-    from airflow.api_fastapi.app import API_ROOT_PATH
-
+def _view(request: Request) -> str:
+    """The view that is asked for, with its query; nothing else, wherever a link would lead to."""
+    path = _inside(request)[len("/ui/") :]
     if not _VIEW.fullmatch(path):
         raise HTTPException(404, "There is no such view")
-    root = request.scope["root_path"]
-    frame = f"{(API_ROOT_PATH or '/').rstrip('/')}/plugin/pgmq" if _has_frame() else ""
     query = urlencode(parse_qsl(request.url.query, keep_blank_values=True), quote_via=quote)
-    return f"{frame}{root}/ui/{quote(path)}{'?' if query else ''}{query}"
+    return f"{quote(path)}{'?' if query else ''}{query}"
 
 
-def _has_frame() -> bool:
-    # Airflow 3.0 has no external views: there the page stands for itself.
-    return hasattr(AirflowPlugin, "external_views")
+def _alone(request: Request, view: str) -> str:
+    return f"{request.scope['root_path']}/ui/{view}"
+
+
+def _in_frame(request: Request, view: str) -> str:
+    return f"{_airflow()}/plugin/pgmq{_alone(request, view)}"
+
+
+def _sign_in(request: Request, view: str) -> str:
+    back = f"{request.scope['root_path']}{_inside(request)[: len('/ui/')]}{view}"
+    return f"{_airflow()}/api/v2/auth/login?{urlencode({'next': back})}"
+
+
+def _airflow() -> str:
+    from airflow.api_fastapi.app import API_ROOT_PATH
+
+    return (API_ROOT_PATH or "/").rstrip("/")

@@ -208,13 +208,13 @@ def test_destructive_commands_do_it_when_told_so(
     run("init", "orders", "orders_dlq")
     for key in "abc":
         run("send", "orders", "1", "--dedup-key", key)
-    assert "1 messages cancelled" in run("cancel", "orders", "a", "--yes")
+    assert "1 message cancelled" in run("cancel", "orders", "a", "--yes")
     type_in(monkeypatch, "y\n")
     assert "2 messages deleted" in run("purge", "orders")
     hook = PgmqHook(connection=connection_of(database))
     message = hook.send("orders", 1)
     hook.dead_letter("orders", [message.msg_id], "broken")
-    assert "1 messages are back" in run("requeue", "orders", "--yes")
+    assert "1 message is back" in run("requeue", "orders", "--yes")
     assert execute(database, "SELECT count(*) FROM pgmq.q_orders") == [{"count": 1}]
 
 

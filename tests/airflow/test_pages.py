@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from airflow_pgmq.command_line import command
 
 FRAME = {"Sec-Fetch-Dest": "iframe"}
+WINDOW = {"Sec-Fetch-Dest": "document"}
 
 
 @pytest.fixture
@@ -51,10 +53,27 @@ def test_who_is_not_signed_in_gets_a_page_that_leads_to_the_sign_in(nobody):
     assert "mail" not in answer.text
 
 
-def test_a_page_opened_by_itself_goes_into_airflows_frame(nobody):
-    answer = nobody.get(
-        "/pgmq/ui/queue/mail?tab=archive", headers={"Sec-Fetch-Dest": "document"}, follow_redirects=False
-    )
+@pytest.mark.parametrize("way", ["go", "ui"])
+@pytest.mark.parametrize("token", [None, "forged"])
+def test_who_is_not_signed_in_is_led_to_the_sign_in_and_back(nobody, way, token):
+    if token:
+        nobody.cookies.set("_token", token)
+    path = f"/pgmq/{way}/queue/mail?tab=archive&msg_id=4"
+    answer = nobody.get(path, headers=WINDOW, follow_redirects=False)
+    assert answer.status_code == 302
+    sign_in = urlsplit(answer.headers["location"])
+    assert sign_in.path == "/api/v2/auth/login"
+    assert parse_qs(sign_in.query) == {"next": [path]}
+
+
+def test_a_link_to_a_server_without_https_leads_to_the_sign_in_too(nobody):
+    """There browsers do not say what a page is for."""
+    answer = nobody.get("/pgmq/go/jobs", follow_redirects=False)
+    assert answer.headers["location"] == "/api/v2/auth/login?next=%2Fpgmq%2Fgo%2Fjobs"
+
+
+def test_a_page_opened_by_itself_goes_into_airflows_frame(guest):
+    answer = guest.get("/pgmq/ui/queue/mail?tab=archive", headers=WINDOW, follow_redirects=False)
     assert answer.status_code == 302
     assert answer.headers["location"] == "/plugin/pgmq/pgmq/ui/queue/mail?tab=archive"
 
@@ -72,8 +91,8 @@ def test_a_page_opened_by_itself_goes_into_airflows_frame(nobody):
         ),
     ],
 )
-def test_links_lead_into_airflows_frame_and_nowhere_else(nobody, path, location):
-    answer = nobody.get(f"/pgmq/go/{path}", follow_redirects=False)
+def test_links_lead_into_airflows_frame_and_nowhere_else(guest, path, location):
+    answer = guest.get(f"/pgmq/go/{path}", follow_redirects=False)
     assert answer.status_code == 302
     assert answer.headers["location"] == location
 
@@ -103,13 +122,12 @@ def test_links_lead_into_airflows_frame_and_nowhere_else(nobody, path, location)
         "nothing",
     ],
 )
-def test_links_to_anything_else_lead_nowhere(nobody, path):
-    for way in ("go", "ui"):
-        answer = nobody.get(
-            f"/pgmq/{way}/{path}", headers={"Sec-Fetch-Dest": "document"}, follow_redirects=False
-        )
-        assert answer.status_code == 404 or "location" not in answer.headers, way
-        assert "set-cookie" not in answer.headers
+def test_links_to_anything_else_lead_nowhere(guest, nobody, path):
+    for client in (guest, nobody):
+        for way in ("go", "ui"):
+            answer = client.get(f"/pgmq/{way}/{path}", headers=WINDOW, follow_redirects=False)
+            assert answer.status_code == 404 or "location" not in answer.headers, way
+            assert "set-cookie" not in answer.headers
 
 
 def test_files_are_asked_for_again_and_answered_shortly(guest):

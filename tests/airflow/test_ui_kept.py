@@ -124,7 +124,7 @@ def test_a_pooler_of_transactions_is_no_hindrance(kept, hook, database, tmp_path
         kept.close()
 
 
-def test_one_that_an_error_ended_is_not_kept(kept, hook, database):
+def test_one_that_an_error_ended_is_not_kept(airflow_app, kept, hook, database):
     with pytest.raises(Exception, match="division by zero"):
         ask(lambda client, conn: conn.execute("SELECT 1 / 0"))
     assert kept._idle == []

@@ -20,6 +20,9 @@ QUEUES = ("billing", "cache", "emails", "events", "orders", "reports", "returns"
 OWN = ("released", "removed", "purged", "requeued")
 EMPTY = "returns"
 HUGE = 400_000
+#: Of each dead letter, before it died; and why the last one of each queue did.
+TRIES = 5
+LONG_REASON = "the order has lines that no product is known for: " + ", ".join(map(str, range(200, 400)))
 #: Namespaces whose Dag has stopped, and whose job is behind.
 STOPPED = "warehouse"
 BEHIND = "support"
@@ -113,9 +116,10 @@ def _dead(hook: PgmqHook, queue: str, number: int) -> None:
 
     results = hook.send_batch(queue, [{"order": 900 + n, "total": None} for n in range(number)])
     hook.create_queue(f"{queue}_dlq", notify=False)
-    dead = hook.read(queue, max_messages=len(results), visibility_timeout=60)
-    reason = "KeyError: 'total' has no value (read 5 times)"
-    hook.client.run(lambda: consuming.dead_letter(queue, f"{queue}_dlq", dead, reason))
+    for _ in range(TRIES):
+        dead = hook.read(queue, max_messages=len(results), visibility_timeout=0)
+    reasons = ["KeyError: 'total' has no value"] * (number - 1) + [f"ValueError: {LONG_REASON}"]
+    hook.client.run(lambda: consuming.dead_letter(queue, f"{queue}_dlq", dead, reasons))
 
 
 def _history(database: Database) -> None:

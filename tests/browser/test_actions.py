@@ -72,6 +72,72 @@ def test_a_dialog_that_is_called_off_does_nothing(visit, site):
     assert site.ids("removed") == before
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_question_is_about_one_or_about_several(visit, site, number):
+    visitor = visit()
+    frame = visitor.open("queue/orders", tab="dead_letters")
+    choose(visitor, *site.ids("orders_dlq")[:number])
+    dialog = frame.get_by_role("dialog")
+    one = number == 1
+    for action, text in {
+        "Requeue": "It goes back to the queue that it came" if one else "They go back to the queue that they",
+        "Delete": "It is deleted for good" if one else "They are deleted for good",
+    }.items():
+        frame.get_by_role("button", name=action, exact=True).click()
+        expect(dialog).to_contain_text(f"{action} {'1 message' if one else '2 messages'}?{text}")
+        dialog.get_by_role("button", name="Cancel").click()
+    visitor.open("queue/orders")
+    choose(visitor, *site.ids("orders")[:number])
+    frame.get_by_role("button", name="Release").click()
+    expect(dialog).to_contain_text("gets it at once" if one else "gets them at once")
+
+
+def test_a_dialog_keeps_the_keyboard_and_gives_it_back(visit):
+    visitor = visit()
+    frame = visitor.open("queue/orders")
+    purge = frame.get_by_role("button", name="Purge…")
+    dialog = frame.get_by_role("dialog")
+    for leave in ("Escape", "Cancel"):
+        purge.focus()
+        purge.press("Enter")
+        expect(dialog.get_by_role("textbox")).to_be_focused()
+        for key in ("Tab", "Tab", "Tab", "Shift+Tab", "Shift+Tab", "Shift+Tab", "Shift+Tab"):
+            visitor.page.keyboard.press(key)
+            expect(dialog.locator(":focus")).to_have_count(1)
+            assert visitor.page.evaluate("document.activeElement.tagName") == "IFRAME"
+        if leave == "Escape":
+            visitor.page.keyboard.press("Escape")
+        else:
+            dialog.get_by_role("button", name="Cancel").press("Enter")
+        expect(dialog).to_have_count(0)
+        expect(purge).to_be_focused()
+
+
+def test_after_an_action_the_keyboard_is_where_it_was(visit):
+    """Although the button has become another one."""
+    visitor = visit()
+    frame = visitor.open("jobs")
+    for before, after in (("Pause", "Resume"), ("Resume", "Pause")):
+        button = frame.get_by_role("button", name=f"{before}: stock_sync")
+        button.focus()
+        button.press("Enter")
+        visitor.confirm(before)
+        expect(frame.get_by_role("button", name=f"{after}: stock_sync")).to_be_focused()
+
+
+def test_after_the_last_action_the_keyboard_is_at_the_page(visit, site):
+    """The button is there no more for the messages that are gone."""
+    visitor = visit()
+    frame = visitor.open("queue/removed")
+    choose(visitor, site.ids("removed")[-1])
+    delete = frame.get_by_role("button", name="Delete")
+    delete.focus()
+    delete.press("Enter")
+    visitor.confirm("Delete")
+    expect(delete).to_be_disabled()
+    expect(frame.locator("#main")).to_be_focused()
+
+
 def test_a_queue_is_purged_once_its_name_is_typed(visit, site):
     visitor = visit()
     frame = visitor.open("queue/purged")

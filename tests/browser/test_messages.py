@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.browser import stock
+
 expect = pytest.importorskip("playwright.sync_api", reason="`make browser` installs it").expect
 
 HOSTILE = "order/<img src=x onerror='window.hurt = 1'>"
@@ -133,6 +135,40 @@ def test_dead_letters_say_why(visit):
     expect(frame.get_by_text("KeyError: 'total' has no value").first).to_be_visible()
     frame.locator(".opener").first.click()
     expect(frame.locator(".message")).to_contain_text("Died in")
+    expect(frame.locator(".message")).to_contain_text(re.compile(f"Died after{stock.TRIES} tries"))
+
+
+def test_dead_letters_say_how_often_they_were_tried(visit):
+    visitor = visit()
+    frame = visitor.open("queue/orders", tab="dead_letters")
+    expect(frame.get_by_role("columnheader", name="Tries")).to_be_visible()
+    expect(frame.locator("td.col-tries").first).to_have_text(str(stock.TRIES))
+    # As a message of its own queue nobody has read it.
+    frame = visitor.open("queue/orders_dlq")
+    expect(frame.locator("td.col-read_ct").first).to_have_text(f"0died after {stock.TRIES} tries")
+    frame = visit("viewer").open("queue/orders", tab="dead_letters")
+    expect(frame.locator(".opener").first).to_be_visible()
+    expect(frame.get_by_role("columnheader", name="Tries")).to_have_count(0)
+
+
+def test_a_long_reason_is_cut_and_shown_whole_when_asked_for(visit):
+    visitor = visit()
+    frame = visitor.open("queue/orders", tab="dead_letters")
+    cell = frame.locator("td.col-reason").last
+    expect(cell).to_contain_text("ValueError: the order has lines")
+    whole = cell.get_by_text(stock.LONG_REASON)
+    expect(whole).not_to_be_visible()
+    cell.get_by_text("Show all").click()
+    expect(whole).to_be_visible()
+    # A refresh leaves it open.
+    frame.locator(".updated time").evaluate("(node) => { node.dataset.before = 'yes' }")
+    frame.get_by_role("button", name="Refresh").click()
+    expect(frame.locator(".updated time:not([data-before])")).to_be_visible()
+    expect(whole).to_be_visible()
+    cell.get_by_text("Show less").click()
+    expect(whole).not_to_be_visible()
+    # A short one is not cut.
+    expect(frame.locator("td.col-reason").first.locator("details")).to_have_count(0)
 
 
 def test_the_keyboard_is_enough(visit):

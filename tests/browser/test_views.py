@@ -49,13 +49,24 @@ def test_the_page_follows_airflows_theme_at_once(visit):
     expect(root).to_have_class(re.compile(r"\bdark\b"))
 
 
+ONE = {
+    **dict.fromkeys(("visible", "length", "dead_letters", "archived", "jobs"), 1),
+    **dict.fromkeys(("in_flight", "delayed", "oldest_age"), 0),
+    "queue_name": "one",
+    "is_dead_letter_queue": False,
+    "arrivals": [1, 0],
+    "completions": [0, None],
+    "problems": [],
+}
+
+
 @each_user
 def test_queues_say_how_full_they_are(visit, user):
     visitor = visit(user)
     visitor.open()
     row = visitor.row("emails").get_by_role("cell")
     expect(row.nth(2)).to_have_text("6")
-    expect(visitor.row("events").get_by_role("cell").nth(1)).to_have_text("≈ 400K")
+    expect(visitor.row("events").get_by_role("cell").nth(1)).to_have_text("≈ 400,000")
     expect(visitor.row("orders").get_by_role("img")).to_have_attribute(
         "aria-label", re.compile("Last hour: .* arrived, .* completed")
     )
@@ -66,6 +77,21 @@ def test_problems_are_seen_at_a_glance(visit):
     visitor.open()
     expect(visitor.row("webhooks")).to_contain_text("nobody has removed any in the last hour")
     expect(visitor.row("orders")).to_contain_text("dead letters wait in orders_dlq")
+    expect(visitor.frame.locator(".summary")).to_contain_text(
+        re.compile("9 queues · ≈ 400,000 visible · 6 in ")
+    )
+
+
+def test_one_is_not_called_many(visit):
+    visitor = visit()
+    answer = {"at": None, "problems": [], "queues": [ONE]}
+    visitor.page.route("**/api/pgmq_default/queues", lambda route: route.fulfill(json=answer))
+    frame = visitor.open()
+    summary = frame.locator(".summary")
+    expect(summary).to_have_text("1 queue · 1 visible · 0 in flight · 1 dead letter")
+    slots = '[{ slot: "2026-01-01T00:00:00Z", state: "sent" }]'
+    said = visitor.module("parts/slots.js", f"({{ describe }}) => describe({slots})")
+    assert said == "Last slot: 1 sent"
 
 
 def test_queues_are_sorted_and_searched_and_the_address_remembers(visit):
@@ -102,6 +128,41 @@ def test_a_queue_shows_how_it_fared(visit, user, span):
     expect(
         frame.get_by_role("region", name="Per minute as a table").get_by_role("row").nth(5)
     ).to_be_visible()
+
+
+HIGHEST = [0, 0.3, 1, 4, 5, 7, 9, 12, 45, 90, 460, 5_000, 90_000, 120_000, 400_000, 1_500_000, 4e9]
+
+
+def test_axes_have_a_few_round_numbers_of_one_kind(visit):
+    visitor = visit()
+    visitor.open("queue/orders")
+    expect(visitor.frame.locator(".chart canvas").first).to_be_visible()
+    axes = visitor.module(
+        "parts/chart.js",
+        """async ({ Chart }) => {
+            const point = (n, minute) => ({ n, at: new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString() });
+            return Promise.all(HIGHEST.map(async (highest) => {
+                const series = [{ field: "n", label: "N", colour: "--fg" }];
+                const chart = new Chart({ title: "T", series });
+                document.getElementById("main").append(chart.element);
+                chart.show([point(0, 0), point(highest, 1), point(null, 2)]);
+                await new Promise((drawn) => setTimeout(drawn));
+                return chart.plot.axes[1]._values;
+            }));
+        }""".replace("HIGHEST", str(HIGHEST)),
+    )
+    for highest, labels in zip(HIGHEST, axes, strict=True):
+        *_, top = numbers = [number(label) for label in labels]
+        assert 2 <= len(numbers) <= 5
+        assert numbers == [position * top / (len(numbers) - 1) for position in range(len(numbers))]
+        assert max(1, highest) <= top <= max(1, 2 * highest)
+        assert len({label[-1] for label in labels if label != "0"} & set("KMB")) <= 1
+        assert all(label[-1] == labels[-1][-1] or not labels[-1][-1].isalpha() for label in labels[1:])
+
+
+def number(label):
+    digits = label.rstrip("KMB").replace(",", "")
+    return float(digits) * {"K": 1e3, "M": 1e6, "B": 1e9}.get(label[-1], 1)
 
 
 def test_an_empty_queue_says_what_to_do_next(visit):
@@ -220,7 +281,7 @@ def test_what_is_unknown_is_not_called_none(visit):
             return [cell(unknown).textContent, cell(huge).textContent];
         }""",
     )
-    assert said == ["?", "≈ 400K"]
+    assert said == ["?", "≈ 400,000"]
     slots = visitor.module("parts/slots.js", "({ slotStrip }) => slotStrip(null).textContent")
     assert slots == "not shown (more than 500 jobs)"
 

@@ -165,6 +165,7 @@ def test_a_letter_says_where_it_comes_from_and_why_it_died(client, database):
     (found,) = search(client, queue_name="mail_dlq")["messages"]
 
     assert (found["dead_letter"]["reason"], found["dead_letter"]["queue"]) == ("no 'secret' here", "mail")
+    assert (found["read_ct"], found["dead_letter"]["read_ct"], found["dead_letter"]["tries"]) == (0, 1, 1)
     # Others see none of it.
     assert "dead_letter" not in visible.public({"messages": [found]}, visible.MESSAGES)["messages"][0]
 
@@ -181,7 +182,7 @@ def test_headers_of_other_clients_may_be_anything(client, database):
 def test_header_fields_of_other_types_are_none(client, database):
     headers = {
         "slot": "soon",
-        "dead_letter": {"queue": ["a"], "msg_id": 2**60, "read_ct": True, "enqueued_at": "x"},
+        "dead_letter": {"queue": ["a"], "msg_id": 2**60, "read_ct": True, "tries": -1, "enqueued_at": "x"},
         "source": {"dag_id": "d", "run_id": {"a": 1}, "task_id": 7, "map_index": 9007199254740993},
     }
     send_raw(database, 1, headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from itertools import pairwise
 
@@ -268,6 +269,55 @@ def test_messages_that_nobody_removes_are_a_problem(client, database):
     # As seen with samples: removals in the last hour.
     sampled(database)
     assert codes(named(overview.queues(client))) == []
+
+
+def test_what_the_samples_cover_is_said(client, database):
+    send(client, "a")
+    go_back(database, 16 * 60)
+    sampled(database, minutes=9)
+    (problem,) = named(overview.queues(client))["problems"]
+    assert problem["text"].endswith(
+        "nobody has ever removed any, as far as the server's statistics reach back."
+    )
+
+    execute(database, "DELETE FROM airflow_pgmq.queue_samples")
+    sampled(database, minutes=40)
+    execute(database, "UPDATE airflow_pgmq.queue_samples SET deleted = 0")
+    (problem,) = named(overview.queues(client))["problems"]
+    assert re.search(r"in the (39|40) minutes of the last hour that have samples\.$", problem["text"])
+
+
+def archive(database, number):
+    ids = "ARRAY(SELECT pgmq.send('mail', '1') FROM generate_series(1, %s))"
+    execute(database, f"SELECT pgmq.archive('mail', {ids})", [number])
+
+
+def test_a_small_archive_is_counted(client, database):
+    archive(database, 12)
+    # What a crash does to the statistics.
+    execute(database, "SELECT pg_stat_reset()")
+    for found in (named(overview.queues(client)), overview.queue(client, "mail")):
+        assert (found["archived"], found["archived_estimated"]) == (12, False)
+
+
+def test_an_empty_archive_is_known_to_be(client):
+    found = named(overview.queues(client))
+    assert (found["archived"], found["archived_estimated"]) == (0, False)
+
+
+def test_a_large_archive_is_estimated(client, database):
+    archive(database, 3000)
+    execute(database, "ANALYZE pgmq.a_mail")
+    found = named(overview.queues(client))
+    assert (found["archived"], found["archived_estimated"]) == (3000, True)
+
+
+def test_an_archive_that_somebody_holds_is_not_waited_for(client, database):
+    send(client, "a")
+    with database.connect() as holder:
+        holder.execute("LOCK pgmq.a_mail IN ACCESS EXCLUSIVE MODE")
+        found = named(overview.queues(client))
+    assert (found["visible"], found["archived_estimated"], codes(found)) == (1, True, [])
 
 
 def test_messages_that_wait_for_their_time_are_none(client, database):

@@ -28,6 +28,7 @@ def table(name="mail", **fields):
         "inserted": 10,
         "deleted": 0,
         "archived": 0,
+        "archive_bytes": 0,
         "broken_guard": False,
     }
     return Table(name, **{**defaults, **fields})

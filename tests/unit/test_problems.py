@@ -16,6 +16,7 @@ def of_queue(**fields):
         "is_dead_letter_queue": False,
         "waiting": None,
         "completed": 5.0,
+        "known_minutes": 60,
         "ever_removed": 5,
         "dead_letters": 0,
         "dead_letters_estimated": False,
@@ -51,9 +52,39 @@ def test_a_queue_that_nobody_reads(facts, unread):
     assert codes(of_queue(**facts)) == (["nobody_reads"] if unread else [])
 
 
-def test_dead_letters_name_their_queue():
-    (problem,) = of_queue(dead_letters=1200, dead_letter_queue="mail_dlq")
-    assert problem.text == "1,200 dead letters wait in mail_dlq."
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"completed": 0.0, "known_minutes": 60}, "nobody has removed any in the last hour."),
+        # The minute that runs and the one before have no sample yet.
+        ({"completed": 0.0, "known_minutes": 58}, "nobody has removed any in the last hour."),
+        (
+            {"completed": 0.0, "known_minutes": 57},
+            "nobody has removed any in the 57 minutes of the last hour that have samples.",
+        ),
+        (
+            {"completed": None, "known_minutes": 9, "ever_removed": 0},
+            "nobody has ever removed any, as far as the server's statistics reach back.",
+        ),
+    ],
+)
+def test_what_is_known_of_a_queue_that_nobody_reads(facts, told):
+    (problem,) = of_queue(waiting=3600.0, **facts)
+    assert problem.text == f"Messages of queue mail have been waiting for 1 h and {told}"
+
+
+@pytest.mark.parametrize(
+    ("number", "estimated", "told"),
+    [
+        (1200, False, "1,200 dead letters wait in mail_dlq."),
+        (1200, True, "About 1,200 dead letters wait in mail_dlq."),
+        (1, False, "1 dead letter waits in mail_dlq."),
+    ],
+)
+def test_dead_letters_name_their_queue(number, estimated, told):
+    facts = {"dead_letters": number, "dead_letters_estimated": estimated, "dead_letter_queue": "mail_dlq"}
+    (problem,) = of_queue(**facts)
+    assert problem.text == told
 
 
 def test_a_broken_guard_and_no_access():
@@ -109,7 +140,15 @@ def test_every_problem_says_what_to_do():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (59, "59 s"), (3600, "1 h"), (3661, "1 h 1 min"), (90_061, "1 d 1 h"), (-5, "0 s")],
+    [
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (90_061, "1 d 1 h"),
+        (10_822, "3 h"),
+        (-5, "0 s"),
+    ],
 )
 def test_durations_are_for_people(seconds, text):
     assert duration(seconds) == text

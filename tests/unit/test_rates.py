@@ -1,6 +1,6 @@
 from datetime import datetime, timedelta, timezone
 
-from airflow_pgmq.core.rates import per_minute, per_step, total
+from airflow_pgmq.core.rates import known, per_minute, per_step, total
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
@@ -58,3 +58,7 @@ def test_a_total_needs_half_of_the_minutes():
     assert total([1.0, 2.0, None, None]) == 3
     assert total([1.0, None, None]) is None
     assert total([]) is None
+
+
+def test_known_minutes():
+    assert known([None, 0.0, 2.5, None]) == 2

@@ -31,10 +31,22 @@ export function append(node, children) {
   return node;
 }
 
+// The keyboard's focus goes to what takes the place of what had it, as one button does of another; where nothing
+// does, it stays near by.
 export function replace(node, ...children) {
+  const place = focusable(node).indexOf(document.activeElement);
   node.replaceChildren();
-  return append(node, children);
+  append(node, children);
+  if (place >= 0) {
+    focusable(node)[place]?.focus({ preventScroll: true });
+    if (!node.contains(document.activeElement)) node.closest("[tabindex]")?.focus({ preventScroll: true });
+  }
+  return node;
 }
+
+export const focusable = (node) => [
+  ...node.querySelectorAll("a[href], button, input, select, summary, [tabindex]"),
+];
 
 // Replace only what would look or act otherwise: what has the keyboard's focus keeps it.
 export function renew(node, state, make) {

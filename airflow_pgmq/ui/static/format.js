@@ -2,7 +2,9 @@
 import { asText } from "./dom.js";
 
 const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+// An estimate that looked exact would be taken for exact.
+const about = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
 export function full(value) {
   if (value === null || value === undefined) return "unknown";
@@ -12,8 +14,7 @@ export function full(value) {
 export function count(value, estimated = false) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return asText(value);
-  const text = Math.abs(value) < 100_000 ? whole.format(Math.round(value * 10) / 10) : short.format(value);
-  return estimated && value ? `≈ ${text}` : text;
+  return estimated && value ? `≈ ${about.format(value)}` : tenths.format(value);
 }
 
 const UNITS = [

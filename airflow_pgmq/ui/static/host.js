@@ -2,7 +2,7 @@
 import { BASE } from "./address.js";
 import { h } from "./dom.js";
 
-const framed = window.parent !== window;
+export const framed = window.parent !== window;
 const base = () => new URL(framed ? parent.document.baseURI : new URL("../..", import.meta.url));
 
 function goHost(url) {
@@ -76,10 +76,12 @@ export function taskPath(instance) {
 
 export const runPath = ({ dag_id, run_id }) => `dags/${part(dag_id)}/runs/${part(run_id)}`;
 
-// Airflow's page leads to the sign-in and back. Once: a page that can't sign in must not reload for ever.
+// To the sign-in and back: around the frame Airflow's own page leads there. Once: a page that can't sign in must
+// not reload for ever.
 export function signedOut() {
   const last = Number(sessionStorage.getItem("pgmq-reloaded"));
   if (Date.now() - last < 15_000) return;
   sessionStorage.setItem("pgmq-reloaded", Date.now());
-  parent.location.reload();
+  if (framed) parent.location.reload();
+  else location.assign(new URL(`api/v2/auth/login?next=${part(location.pathname + location.search)}`, base()));
 }

@@ -5,24 +5,33 @@ import { full, plural } from "../format.js";
 import { confirm } from "./confirm.js";
 import { toast } from "./toast.js";
 
+// `text` is for one message and for several.
 const SOME = {
   release: {
     label: "Release",
     done: "released",
-    text: "Whoever reads next gets them at once, also if somebody works on them now.",
+    text: [
+      "Whoever reads next gets it at once, even if somebody is working on it now.",
+      "Whoever reads next gets them at once, even if somebody is working on them now.",
+    ],
   },
   requeue: {
     label: "Requeue",
     done: "requeued",
-    text: "They go back to the queue that they came from, as new messages with nothing read yet.",
+    text: [
+      "It goes back to the queue that it came from, as a new message that nobody has read.",
+      "They go back to the queue that they came from, as new messages that nobody has read.",
+    ],
   },
   delete: {
     label: "Delete",
     done: "deleted",
-    text: "They are gone for good, and are not archived.",
+    text: ["It is deleted for good, and not archived.", "They are deleted for good, and not archived."],
     danger: true,
   },
 };
+
+const textFor = (verb, number) => SOME[verb].text[number === 1 ? 0 : 1];
 
 // The API changes no more at once.
 const AT_MOST = 1000;
@@ -61,7 +70,7 @@ export class Actions {
             { limit },
             {
               title: `Requeue ${limit < number ? "the oldest " : ""}${plural(limit, "dead letter")}?`,
-              text: SOME.requeue.text,
+              text: textFor("requeue", limit),
               action: "Requeue",
             },
             "requeued",
@@ -97,9 +106,10 @@ export class Actions {
   }
 
   #some(queueName, verb, body) {
-    const { label, done, text, danger } = SOME[verb];
-    const title = `${label} ${plural(body.msg_ids.length, "message")}?`;
-    return this.#run(queueName, verb, body, { title, text, action: label, danger }, done);
+    const { label, done, danger } = SOME[verb];
+    const number = body.msg_ids.length;
+    const title = `${label} ${plural(number, "message")}?`;
+    return this.#run(queueName, verb, body, { title, text: textFor(verb, number), action: label, danger }, done);
   }
 
   async #run(queueName, verb, body, question, done) {
@@ -108,7 +118,9 @@ export class Actions {
       answer = await post(api(this.connectionId, "queues", queueName, verb), body);
     };
     if (await confirm({ ...question, act })) {
-      const left = answer.left ? `; left: ${full(answer.left)}, whose queue is gone` : "";
+      const left = answer.left
+        ? `; left: ${full(answer.left)}, whose ${answer.left === 1 ? "queue is" : "queues are"} gone`
+        : "";
       toast(`${plural(answer.changed, "message")} ${done}${left}`);
       this.reload();
     }

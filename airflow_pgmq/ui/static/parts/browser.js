@@ -3,7 +3,8 @@ import { here, param, setParams, toQueue } from "../address.js";
 import { api, get } from "../api.js";
 import { asText, h, renew } from "../dom.js";
 import { full, plural } from "../format.js";
-import { Messages, READS, STATE, moment } from "./messages.js";
+import { long } from "./long.js";
+import { Messages, READS, STATE, TRIES, moment } from "./messages.js";
 import { empty } from "./notice.js";
 
 const PAGE = 50;
@@ -29,10 +30,12 @@ const COLUMNS = {
   ],
   dead_letters: [
     { id: "reason", label: "Reason", changes: (each) => each.dead_letter, cell: reason },
-    READS,
+    TRIES,
     moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
   ],
 };
+// Columns for those only who may see what messages hold.
+const OF_HEADERS = ["reason", "tries"];
 const VERBS = { messages: ["release", "delete"], dead_letters: ["requeue", "delete"], archive: ["requeue"] };
 
 export class MessageBrowser {
@@ -43,7 +46,7 @@ export class MessageBrowser {
     this.list = new Messages({
       label: "Messages",
       mayPeek: connection.may_peek,
-      columns: COLUMNS[tab].filter(({ id }) => connection.may_peek || id !== "reason"),
+      columns: COLUMNS[tab].filter(({ id }) => connection.may_peek || !OF_HEADERS.includes(id)),
       onChoose: choose,
       alone: ({ msg_id }, text) =>
         h("a", { href: here({ msg_id: asText(msg_id), q: null, by: null }) }, text),
@@ -223,5 +226,5 @@ export class MessageBrowser {
 
 function reason({ dead_letter }) {
   const text = dead_letter?.reason;
-  return text ? text : h("span", { class: "muted" }, "–");
+  return text ? long(text) : h("span", { class: "muted" }, "–");
 }

@@ -1,6 +1,7 @@
 // Lines over time by uPlot, in the page's own colours, with the same numbers as a table beside it.
 import { h, replace } from "../dom.js";
 import { count, instant, zone } from "../format.js";
+import { scale } from "./scale.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 
 const HEIGHT = 180;
@@ -82,15 +83,14 @@ export class Chart {
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
         cursor: { sync: { key: "pgmq" }, points: { size: 5 }, drag: { x: false, y: false } },
         hooks: { setCursor: [(plot) => this.#legend(plot.cursor.idx)] },
-        scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
+        scales: { y: { range: (_, low, high) => [0, scale(high).top] } },
         axes: [
           { ...axis, space: 70, size: 40, values: TIMES },
           {
             ...axis,
-            size: 44,
-            space: 26,
-            incrs: [1, 2, 5].flatMap((n) => [...Array(9).keys()].map((e) => n * 10 ** e)),
-            values: (_, ticks) => ticks.map((tick) => count(tick)),
+            size: 48,
+            splits: (_, axis, low, high) => scale(high).ticks,
+            values: (_, ticks) => scale(ticks.at(-1)).labels,
           },
         ],
         series: [

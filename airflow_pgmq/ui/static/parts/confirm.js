@@ -1,5 +1,5 @@
 // Asks before something is done. The frame's sandbox blocks confirm(), so it is a dialog of our own.
-import { h } from "../dom.js";
+import { focusable, h } from "../dom.js";
 
 // Resolves to true once it was done, to false when it was called off, which is too late while `act` runs. What
 // that throws is shown in the dialog. `typed` is text that must be typed first.
@@ -52,6 +52,16 @@ export function confirm({ title, text, action, act, danger = false, typed = null
     go.addEventListener("click", run);
     input?.addEventListener("input", update);
     input?.addEventListener("keydown", (event) => event.key === "Enter" && run());
+    // A modal dialog keeps the keyboard from the rest of the frame, and not from Airflow around it.
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key !== "Tab") return;
+      const inside = focusable(dialog).filter((each) => !each.disabled);
+      const last = inside.at(event.shiftKey ? 0 : -1);
+      if (!inside.length || document.activeElement === last || document.activeElement === dialog) {
+        event.preventDefault();
+        inside.at(event.shiftKey ? -1 : 0)?.focus();
+      }
+    });
     dialog.addEventListener("cancel", (event) => off.disabled && event.preventDefault());
     // A second Escape closes it all the same.
     dialog.addEventListener("close", async () => {

@@ -2,7 +2,7 @@
 import { here, to } from "../address.js";
 import { h, icon, replace } from "../dom.js";
 import { instant } from "../format.js";
-import { hostLink, isTab, showAddress } from "../host.js";
+import { framed, hostLink, isTab, showAddress } from "../host.js";
 import { Refresh } from "../refresh.js";
 import { openSession } from "../session.js";
 import { empty, failure } from "./notice.js";
@@ -80,6 +80,8 @@ export function openPage({ active, view }) {
         h(
           "nav",
           { "aria-label": "PGMQ" },
+          // Without the frame there is no menu that leads back.
+          !framed && hostLink("", {}, "Airflow"),
           VIEWS.map(([name, path, label]) =>
             h(
               "a",

@@ -1,7 +1,7 @@
 // A periodic job as a row: its schedule in words, its next times, and what became of its last slots.
 import { toQueue } from "../address.js";
 import { h } from "../dom.js";
-import { age, exact, toTheMinute, zone } from "../format.js";
+import { age, exact, plural, toTheMinute, zone } from "../format.js";
 import { problemList } from "./notice.js";
 import { slotStrip } from "./slots.js";
 
@@ -59,7 +59,7 @@ function next({ next_slots, paused, name }) {
   return h(
     "details",
     { class: paused ? "next muted" : "next" },
-    h("summary", { "aria-label": `Next ${next_slots.length} times of ${name}` }, time(first)),
+    h("summary", { "aria-label": `Next ${plural(next_slots.length, "time")} of ${name}` }, time(first)),
     h(
       "ol",
       {},

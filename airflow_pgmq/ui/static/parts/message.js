@@ -1,7 +1,7 @@
 // One message with all that is known of it. Its content is shown to those who may see it, as text.
 import { isName, toQueue } from "../address.js";
 import { asText, h, icon } from "../dom.js";
-import { ago, exact, full, instant } from "../format.js";
+import { ago, exact, full, instant, plural } from "../format.js";
 import { hostLink, isMapped, runPath, taskPath } from "../host.js";
 import { json } from "./json.js";
 
@@ -14,7 +14,7 @@ export function messageDetail(message, alone) {
     ],
     ["Archived", moment(message.archived_at)],
     ["Expires", moment(message.expires_at)],
-    ["Reads", full(message.read_ct)],
+    [message.dead_letter ? "Reads since" : "Reads", full(message.read_ct)],
     ["Dedup key", message.dedup_key && h("code", {}, message.dedup_key)],
     ["Job", message.job && [message.namespace && `${message.namespace} / `, message.job]],
     ["Slot", moment(message.slot)],
@@ -30,7 +30,7 @@ export function messageDetail(message, alone) {
       { class: "facts" },
       facts
         .filter(([, value]) => value)
-        .map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))),
+        .map(([term, value]) => h("div", { class: term === "Reason" ? "wide" : null }, h("dt", {}, term), h("dd", {}, value))),
     ),
     "message" in message
       ? content(message, alone)
@@ -69,13 +69,20 @@ const moment = (iso) =>
 
 function deadLetter(found) {
   if (!found) return [];
-  const { queue, msg_id, reason, read_ct, enqueued_at } = found;
+  const { queue, msg_id, reason, read_ct, tries, enqueued_at } = found;
   return [
     ["Reason", reason],
     ["Died in", queue && [queueLink(queue), msg_id ? [", message ", msg_id] : null]],
-    ["Reads before", read_ct === undefined ? null : full(read_ct)],
+    ["Died after", died(tries, read_ct)],
     ["First enqueued", moment(enqueued_at)],
   ];
+}
+
+// What gave it back untried has read it, too.
+function died(tries, reads) {
+  if (tries === null || tries === undefined) return null;
+  const times = plural(tries, "try", "tries");
+  return tries === reads || typeof reads !== "number" ? times : `${times}, in ${plural(reads, "read")}`;
 }
 
 const queueLink = (queue) =>

@@ -1,6 +1,6 @@
 // A list of messages: each opens below its row; some can be chosen and acted on.
 import { asText, h } from "../dom.js";
-import { ago, count, exact, instant } from "../format.js";
+import { ago, count, exact, instant, plural } from "../format.js";
 import { messageDetail, taskLink } from "./message.js";
 import { Table, scrolling } from "./table.js";
 
@@ -148,9 +148,25 @@ export const READS = {
   id: "read_ct",
   label: "Reads",
   numeric: true,
-  changes: ({ read_ct }) => read_ct,
-  cell: ({ read_ct }) => count(read_ct),
+  changes: ({ read_ct, dead_letter }) => [read_ct, dead_letter?.tries],
+  // A dead letter is a new message, which nobody has read.
+  cell: ({ read_ct, dead_letter }) => [
+    count(read_ct),
+    triesOf(dead_letter) === null
+      ? null
+      : h("span", { class: "sub" }, `died after ${plural(dead_letter.tries, "try", "tries")}`),
+  ],
 };
+
+export const TRIES = {
+  id: "tries",
+  label: "Tries",
+  numeric: true,
+  changes: ({ dead_letter }) => dead_letter?.tries,
+  cell: ({ dead_letter }) => count(triesOf(dead_letter)),
+};
+
+const triesOf = (dead_letter) => dead_letter?.tries ?? null;
 
 function preview({ message }) {
   if (message === undefined) return h("span", { class: "muted" }, "–");

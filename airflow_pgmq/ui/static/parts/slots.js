@@ -46,7 +46,7 @@ export function describe(slots) {
     .filter(([, number]) => number)
     .map(([state, number]) => `${number} ${state}`)
     .join(", ");
-  return `Last ${slots.length} slots: ${text}`;
+  return `Last ${slots.length === 1 ? "slot" : `${slots.length} slots`}: ${text}`;
 }
 
 export const legend = () =>

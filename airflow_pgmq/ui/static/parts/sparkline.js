@@ -39,10 +39,10 @@ export function sparkline(arrivals, completions) {
   );
 }
 
-const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
+const sum = (values) => Math.round(values.reduce((total, value) => total + (value ?? 0), 0));
 
 export function describe(arrivals, completions) {
   const known = arrivals.filter((value) => value !== null).length;
-  const of = known < arrivals.length ? ` (${known} of ${arrivals.length} minutes known)` : "";
+  const of = known < arrivals.length ? ` (samples of ${known} of ${arrivals.length} minutes)` : "";
   return `Last hour: ${full(sum(arrivals))} arrived, ${full(sum(completions))} completed${of}`;
 }

@@ -81,22 +81,15 @@ function view({ connection }, main) {
 }
 
 function sums(queues) {
-  const of = (id) =>
-    queues.reduce((sum, queue) => sum + (queue.is_dead_letter_queue ? 0 : (queue[id] ?? 0)), 0);
-  const own = queues.filter((queue) => !queue.is_dead_letter_queue).length;
+  const own = queues.filter((queue) => !queue.is_dead_letter_queue);
+  const of = (id) => own.reduce((sum, queue) => sum + (queue[id] ?? 0), 0);
+  const sum = (id, flag) => count(of(id), own.some((queue) => queue[id] && queue[flag]));
   return [
-    plural(own, "queue"),
-    " · ",
-    count(of("visible")),
-    " visible · ",
-    count(of("in_flight")),
-    " in flight · ",
-    count(
-      of("dead_letters"),
-      queues.some((queue) => queue.dead_letters_estimated),
-    ),
-    " dead letters",
-  ].join("");
+    plural(own.length, "queue"),
+    `${sum("visible", "estimated")} visible`,
+    `${sum("in_flight", "estimated")} in flight`,
+    `${sum("dead_letters", "dead_letters_estimated")} dead letter${of("dead_letters") === 1 ? "" : "s"}`,
+  ].join(" · ");
 }
 
 const noQueues = () =>

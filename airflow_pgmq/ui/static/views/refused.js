@@ -5,4 +5,4 @@ import { empty } from "../parts/notice.js";
 
 const title = document.title.replace(/ · PGMQ$/, "");
 replace(document.getElementById("page"), empty(title, "Sign in to Airflow as somebody who may see it."));
-if (/not authenticated|invalid jwt/i.test(title)) signedOut();
+if (/not authenticated|invalid jwt|token expired/i.test(title)) signedOut();
