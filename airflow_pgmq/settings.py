@@ -51,8 +51,15 @@ def max_xcom_bytes() -> int:
     return int(conf.getint("pgmq", "max_xcom_bytes", fallback=MAX_XCOM_BYTES))
 
 
+def max_templated_field_length() -> int:
+    """`[core] max_templated_field_length`: Airflow cuts template fields that are longer."""
+    from airflow.configuration import conf
+
+    return int(conf.getint("core", "max_templated_field_length", fallback=4096))
+
+
 def redact_keys() -> frozenset[str]:
-    """`[pgmq] redact_keys`: what stands under these JSON keys is never shown on the page."""
+    """`[pgmq] redact_keys`: what stands under these JSON keys is never shown."""
     from airflow.configuration import conf
 
     return parse_keys(conf.get("pgmq", "redact_keys", fallback=DEFAULT_KEYS))

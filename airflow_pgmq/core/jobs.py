@@ -25,7 +25,7 @@ RESERVED_HEADERS = frozenset(
 )
 UTC = schedule.UTC
 #: What is stored of a job, but for its headers and its message.
-_DEFINED = (
+DEFINED = (
     "queue_name",
     "cron",
     "seconds",
@@ -132,12 +132,12 @@ class PeriodicJob:
     def definition_json(self) -> str:
         """What is stored with the job's state: all of it, so that who replaces it can finish its work."""
         *values, headers, message = self.definition_values
-        text = payload.dumps(dict(zip(_DEFINED, values, strict=True)), what="definition", max_bytes=None)
+        text = payload.dumps(dict(zip(DEFINED, values, strict=True)), what="definition", max_bytes=None)
         return f'{text[:-1]},"headers":{headers},"message":{message}}}'
 
     @cached_property
     def definition_values(self) -> tuple[Any, ...]:
-        """The same without names, for every tick to compare: `_DEFINED`, then headers and message as JSON."""
+        """The same without names, for every tick to compare: `DEFINED`, then headers and message as JSON."""
         return (
             self.queue_name,
             self.cron,

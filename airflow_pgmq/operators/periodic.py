@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import settings
-from airflow_pgmq.core import intervals, names
+from airflow_pgmq.core import intervals, job_list, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.source import source
@@ -33,6 +33,9 @@ class PgmqPeriodicOperator(PgmqOperator):
 
     An Airflow backfill run enqueues the slots of its own data interval and leaves the state alone.
 
+    The jobs are part of the Dag: a changed one makes a new version, and the task's documentation and its
+    rendered templates show them, or count them where they are many. Their messages are not templates.
+
     :param jobs: the jobs; all that is wrong with any of them is reported at Dag parse
     :param namespace: what keeps the jobs of Dags and deployments apart; the Dag's id by default (templated)
     :param version: of this set of jobs; a tick with a lower one than the last deploy changes nothing that
@@ -48,7 +51,16 @@ class PgmqPeriodicOperator(PgmqOperator):
     :raises PgmqError: another task ticks the same namespace
     """
 
-    template_fields: Sequence[str] = ("namespace", "pgmq_conn_id")
+    # Not only what holds templates: Airflow stores, compares and shows no other fields.
+    template_fields: Sequence[str] = (
+        "namespace",
+        "jobs",
+        "version",
+        "look_ahead",
+        "grace",
+        "dedup_window",
+        "pgmq_conn_id",
+    )
     operator_extra_links = (PgmqJobsLink(), PgmqMessagesLink())
 
     def __init__(
@@ -75,13 +87,28 @@ class PgmqPeriodicOperator(PgmqOperator):
             )
         if look_ahead < timedelta(0) or grace < timedelta(0) or dedup_window <= timedelta(0):
             raise ValueError("look_ahead and grace must not be negative, dedup_window must be positive")
-        self.jobs = jobs
+        self.jobs = job_list.JobList(
+            jobs, longest=settings.max_templated_field_length(), hidden=settings.redact_keys()
+        )
+        if self.doc_md is None:
+            self.doc_md = self.jobs.markdown()
         self.namespace = namespace
         self.version = version
         self.look_ahead = look_ahead
         self.grace = grace
         self.dedup_window = dedup_window
         self.pgmq_conn_id = pgmq_conn_id
+
+    @property
+    def jobs_digest(self) -> str:
+        """Part of the serialized Dag, so that a change is seen however short Airflow cuts the fields."""
+        return self.jobs.digest
+
+    @classmethod
+    def get_serialized_fields(cls) -> frozenset[str]:
+        """What Airflow stores of the task beside its template fields."""
+        fields: frozenset[str] = super().get_serialized_fields()  # type: ignore[no-untyped-call]
+        return fields | {"jobs_digest"}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Tick; the counts of what was done."""
