@@ -1,8 +1,10 @@
-"""The page in Airflow's own navigation, loaded by every process of Airflow: it imports next to nothing."""
+"""The page in Airflow's navigation, and macros. Each process of Airflow loads it: it imports very little."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from airflow_pgmq.macros import run_key
 
 try:
     from airflow.sdk.plugins_manager import AirflowPlugin
@@ -26,12 +28,13 @@ def _tab(destination: str, url_route: str, query: str) -> dict[str, str]:
 
 
 class PgmqPlugin(AirflowPlugin):
-    """PGMQ in the menu Browse, and as a tab of Dags, runs and tasks.
+    """PGMQ in the menu Browse, as a tab of Dags, runs and tasks, and as `macros.pgmq` in templates.
 
     The views are frames: a fault of ours cannot break a page of Airflow's. Airflow before 3.1 shows none.
     """
 
     name = "pgmq"
+    macros = [run_key]  # noqa: RUF012 - as Airflow declares it
     external_views = [  # noqa: RUF012 - as Airflow declares it
         {
             "name": "PGMQ",

@@ -1,7 +1,7 @@
-"""One job, one Dag: a message a day, sent once however often the run is retried or cleared.
+"""One job, one Dag: a message a day, sent once however often the run is retried, cleared or backfilled.
 
-The key names the day that the run stands for, never the clock, so every try and every run of a day
-agree on it.
+The key names what the run stands for, never the clock: the day's slot, on which every try and every
+backfill agree, or the run itself where somebody started it, so that a test takes nothing from the day.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ with DAG(
     PgmqSendOperator(
         task_id="send_report",
         queue_name="reports",
-        message={"report": "sales", "day": "{{ ds }}"},
-        dedup_key="daily_report/{{ ds }}",
+        # `ds` is missing in runs without a logical date, such as those of `airflow dags trigger`.
+        message={"report": "sales", "day": "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"},
+        dedup_key="daily_report/{{ macros.pgmq.run_key(dag_run) }}",
         retries=3,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import psycopg
 from psycopg import sql
@@ -41,15 +41,13 @@ def airflow_runs_on_postgres(stage: Stage) -> str:
 def rerun_sends_nothing(stage: Stage) -> str:
     """A cleared run meets its own key: a duplicate, also after the message was consumed."""
     dag_id, task_id = "pgmq_daily_report", "send_report"
-    # Yesterday's report: the schedule may send today's at any moment.
-    day = datetime.now(timezone.utc) - timedelta(days=1)
-    run_id = stage.api.trigger(dag_id, day)
+    run_id = stage.api.trigger(dag_id)
     first = stage.finished(dag_id, run_id, task_id)
     second = stage.rerun(dag_id, run_id, task_id)
-    waiting = _reports(stage, day)
+    waiting = _reports(stage, run_id)
     stage.hook.archive(REPORTS, stage.hook.read(REPORTS, max_messages=10, visibility_timeout=30))
     third = stage.rerun(dag_id, run_id, task_id)
-    left = _reports(stage, day)
+    left = _reports(stage, run_id)
     statuses = [result["status"] for result in (first, second, third)]
     if statuses != ["sent", "duplicate", "duplicate"] or second["msg_id"] != first["msg_id"]:
         raise ClaimError(f"the runs returned {first}, {second}, {third}")
@@ -58,10 +56,10 @@ def rerun_sends_nothing(stage: Stage) -> str:
     return f"run: {statuses[0]}; cleared: {statuses[1]}; consumed, then cleared again: {statuses[2]}"
 
 
-def _reports(stage: Stage, day: datetime) -> int:
-    """How many messages the queue holds for the report of that day."""
+def _reports(stage: Stage, run_id: str) -> int:
+    """How many messages the queue holds for the report of that run."""
     statement = "SELECT count(*) FROM pgmq.q_reports WHERE headers ->> 'dedup_key' = %(key)s"
-    ((count,),) = stage.query(statement, key=f"daily_report/{day:%Y-%m-%d}")
+    ((count,),) = stage.query(statement, key=f"daily_report/{run_id}")
     return count
 
 

@@ -34,8 +34,9 @@ class PgmqSendOperator(PgmqOperator):
     :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
     :param group: FIFO group, the header `x-pgmq-group` (templated)
-    :param dedup_key: one key, or a list with one for each message; build it from the logical date, never
-        from the clock (templated)
+    :param dedup_key: one key, or a list with one for each message; build it from what the message means,
+        never from the clock: `{{ macros.pgmq.run_key(dag_run) }}` in it is once per slot, or per run where
+        a run has no slot. Without a key, each retry and each clear sends again (templated)
     :param dedup_scope: `once` per window, or one at a time in the queue: `queued`
     :param dedup_window: how long `once` remembers a key; 7 days by default
     :param on_duplicate: `skip`, `replace` the waiting message, or `fail`

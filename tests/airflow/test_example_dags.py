@@ -115,20 +115,48 @@ def test_each_tick_stands_for_a_minute(example_dag):
     assert interval.end - interval.start == timedelta(minutes=1)
 
 
-def test_daily_report_is_sent_once_a_day(example_dag, run_dag, hook, query):
-    def run(day):
-        return run_dag(
-            example_dag("pgmq_daily_report"), logical_date=datetime(2026, 5, day, 7, tzinfo=timezone.utc)
-        )
+def test_daily_report_is_sent_once_a_day(example_dag, run_dag_as, hook, query):
+    dag = without_retries(example_dag("pgmq_daily_report"))
 
-    results = [run(day).xcom("send_report") for day in (4, 4, 5)]
+    def run(run_type, day):
+        slot = datetime(2026, 5, day, 7, tzinfo=timezone.utc)
+        return run_dag_as(dag, run_type, slot).xcom("send_report")
 
-    assert [result["status"] for result in results] == ["sent", "duplicate", "sent"]
-    assert results[1]["msg_id"] == results[0]["msg_id"]
+    # Each of the fourth's runs takes the place of the one before, as after it was deleted.
+    results = [run("scheduled", 4), run("scheduled", 4), run("backfill", 4), run("backfill", 5)]
+
+    assert [result["status"] for result in results] == ["sent", "duplicate", "duplicate", "sent"]
+    assert results[1]["msg_id"] == results[2]["msg_id"] == results[0]["msg_id"]
     assert query("SELECT message ->> 'day' FROM pgmq.q_reports ORDER BY msg_id") == [
         ("2026-05-04",),
         ("2026-05-05",),
     ]
+
+
+def without_retries(dag):
+    """A failure is to be seen now, and not in five minutes."""
+    for task in dag.tasks:
+        task.retries = 0
+    return dag
+
+
+def test_runs_that_are_started_take_no_key_of_the_days_own_run(example_dag, run_dag_as, hook, query):
+    """Neither of a day in the past, nor of today before seven o'clock."""
+    slot = datetime(2026, 5, 4, 7, tzinfo=timezone.utc)
+    dag = without_retries(example_dag("pgmq_daily_report"))
+    runs = [
+        ("manual", None),
+        ("manual", None),
+        ("asset_triggered", None),
+        ("manual", slot),
+        ("scheduled", slot),
+    ]
+    for run_type, date in runs:
+        run = run_dag_as(dag, run_type, date)
+        assert run.state == "success"
+        assert run.xcom("send_report")["status"] == "sent"
+        day = (date or run.dag_run.run_after).strftime("%Y-%m-%d")
+        assert query("SELECT message ->> 'day' FROM pgmq.q_reports ORDER BY msg_id DESC LIMIT 1") == [(day,)]
 
 
 def test_paid_orders_are_shipped_and_open_ones_stay(example_dag, run_dag, hook, query):
