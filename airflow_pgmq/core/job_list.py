@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
@@ -75,9 +76,9 @@ class JobList(Sequence[PeriodicJob]):
         return "\n".join([self._head, *self._counted(longest - len(self._head))])
 
     def markdown(self) -> str:
-        """A task's documentation: the text as a block, in which no character has a meaning."""
-        lines = self.text(LONGEST_DOCUMENTATION).splitlines()
-        return "\n".join(["The jobs of this task:", "", *(f"    {line}" for line in lines)])
+        """A task's documentation: the text as a list of code, since Airflow breaks no lines in other code."""
+        head, *lines = self.text(LONGEST_DOCUMENTATION).split("\n")
+        return "\n".join([head, "", *map(_item, lines)])
 
     @property
     def _head(self) -> str:
@@ -142,6 +143,14 @@ def _schedule(job: PeriodicJob) -> str:
 
 def _name(job: PeriodicJob) -> str:
     return job.name
+
+
+def _item(line: str) -> str:
+    text = line.lstrip()
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    # Where code begins or ends with a tick, a space belongs between.
+    space = " " if len(ticks) > 1 else ""
+    return f"{line.removesuffix(text)}- {ticks}{space}{text}{space}{ticks}"
 
 
 def _cut(text: str) -> str:

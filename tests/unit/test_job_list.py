@@ -91,7 +91,19 @@ def test_a_few_jobs_are_shown_with_all_that_is_not_by_default():
         '  report: 0 7 * * * Europe/Berlin | {"kind":"daily"} | overlap=skip | ttl=1:30:00'
         ' | start=2026-01-01T00:00:00 | headers={"a":2,"b":1}',
     ]
-    assert jobs.markdown().splitlines()[2:] == [f"    {line}" for line in jobs.serialize().splitlines()]
+
+
+def test_documentation_is_a_list_of_code_in_which_no_character_has_a_meaning():
+    ticks = replace(GOOD, name="ticks", message="``*a*`\u2028")
+    jobs = JobList([ticks, OTHER])
+    assert jobs.markdown().split("\n") == [
+        f"2 periodic jobs, digest {jobs.digest}",
+        "",
+        "- `queue bills`",
+        '  - `other: 0 7 * * * | {"kind":"daily"}`',
+        "- `queue mail`",
+        '  - ``` ticks: 0 7 * * * | "``*a*`\u2028" ```',
+    ]
 
 
 def test_no_jobs_and_one_job():
