@@ -185,15 +185,15 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
             self._give_up(deadlines)
         from airflow_pgmq.triggers import PgmqMessageTrigger
 
+        settle = 0.0 if resumes_safely() else SETTLING_TIME
         self.defer(
             trigger=PgmqMessageTrigger(
-                **self._trigger_arguments(),
-                deadline=deadlines.first.isoformat(),
-                settle=0 if resumes_safely() else SETTLING_TIME,
+                **self._trigger_arguments(), deadline=deadlines.first.isoformat(), settle=settle
             ),
             method_name="execute_complete",
             kwargs=deadlines.as_texts(),
-            timeout=left,
+            # Airflow's own timeout must not resume the task too early either.
+            timeout=max(left, timedelta(seconds=settle + 1)),
         )
 
     def _give_up(self, deadlines: Deadlines) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 
+from airflow_pgmq import compat
 from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
 from airflow_pgmq.errors import InvalidMessage, PgmqError, QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
@@ -234,6 +235,14 @@ def test_deferred_again_when_another_consumer_was_faster(hook: PgmqHook) -> None
     assert deferred.value.kwargs == {"deadline": deadline.isoformat()}
     # What is left of the timeout, not the whole of it again.
     assert timedelta(seconds=200) < deferred.value.timeout <= timedelta(seconds=300)
+
+
+def test_a_short_timeout_does_not_resume_the_task_too_early(hook: PgmqHook) -> None:
+    sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, timeout=2)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({"ti": Stored()})
+    assert deferred.value.timeout.total_seconds() > deferred.value.trigger.settle
+    assert (deferred.value.trigger.settle == 0) is compat.resumes_safely()
 
 
 def test_the_timeout_holds_after_a_deferral(hook: PgmqHook) -> None:
