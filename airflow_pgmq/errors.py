@@ -33,6 +33,7 @@ PgmqWarning              what works, but probably not as it was meant; Airflow's
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -181,15 +182,20 @@ class ConnectionNotFound(PgmqError):
 
     def __init__(self, conn_id: str, *, is_plain: bool = False) -> None:
         uri = "'pgmq://USER:PASSWORD@HOST:5432/DATABASE'"
+        # No shell exports another name.
+        can_export = conn_id.isascii() and conn_id.isidentifier()
         variable = f"AIRFLOW_CONN_{conn_id.upper()}={uri}"
         name = shlex.quote(conn_id)
         if is_plain:
+            export = (
+                f", or first export {variable} (what Airflow has is get_uri of "
+                f"`airflow connections get {name} -o yaml`)"
+            )
             super().__init__(
                 f"This plain Python process sees no connection {conn_id!r}: Airflow 3 gives those of the UI "
                 "and of `airflow connections` only to tasks and to its own processes. Use the commands "
-                f"(`{command('init')} QUEUE` makes queues, `{command('--help')}` has more), do it in a task, "
-                f"or first export {variable} (what Airflow has is get_uri of `airflow connections get {name} "
-                "-o yaml`)."
+                f"(`{command('init')} QUEUE` makes queues, `{command('--help')}` has more), or do it in a "
+                f"task{export if can_export else ''}."
             )
             return
         self.words = f"Airflow has no connection {conn_id!r}."
@@ -197,8 +203,9 @@ class ConnectionNotFound(PgmqError):
         self.ways = [
             f"airflow connections add {name} --conn-uri {uri}",
             "or in the UI: Admin → Connections → Add Connection, type 'PGMQ (Postgres queue)'",
-            f"or in the environment of all of Airflow's processes: {variable}",
         ]
+        if can_export:
+            self.ways = [*self.ways, f"or in the environment of all of Airflow's processes: {variable}"]
         super().__init__(f"{self.words} Make it: {'; '.join(self.ways)}.")
 
 
@@ -227,6 +234,10 @@ class BrokenOff(Unanswered):
     """The server did not finish, and what its transaction did is undone."""
 
 
+#: Names of queues that our commands make.
+_MAKEABLE = re.compile(r"[a-z][a-z0-9_]{0,46}")
+
+
 class QueueNotFound(PgmqError):
     """The queue has no table in the database of this connection."""
 
@@ -235,10 +246,12 @@ class QueueNotFound(PgmqError):
     def __init__(self, queue_name: str, similar: str | None = None) -> None:
         self.queue_name = queue_name
         guess = "" if similar is None else f"Did you mean {similar!r}? "
-        init = command(f"init {shlex.quote(queue_name)}")
+        by_sql = f"with SELECT pgmq.create('{queue_name}')"
+        made = f"with `{command(f'init {queue_name}')}`, a PgmqQueueOperator, or {by_sql}"
+        ways = made if _MAKEABLE.fullmatch(queue_name) else by_sql
         super().__init__(
-            f"Queue {queue_name!r} does not exist in this database. {guess}Create it with `{init}`, "
-            f"a PgmqQueueOperator or SELECT pgmq.create('{queue_name}')."
+            f"Queue {queue_name!r} does not exist in the database of this connection. {guess}Create it there "
+            f"{ways}; commands take --conn-id for another connection than pgmq_default."
         )
 
 

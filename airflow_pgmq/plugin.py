@@ -30,7 +30,7 @@ def _tab(destination: str, url_route: str, query: str) -> dict[str, str]:
 class PgmqPlugin(AirflowPlugin):
     """PGMQ in the menu Browse, as a tab of Dags, runs and tasks, and as `macros.pgmq` in templates.
 
-    The views are frames: a fault of ours cannot break a page of Airflow's. Airflow before 3.1 shows none.
+    The views are frames: a fault of ours cannot break a page of Airflow's.
     """
 
     name = "pgmq"

@@ -116,7 +116,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "redact_keys": {
                         "description": "JSON keys, separated by commas and in any case, whose values "
-                        "the page and `peek` hide, and reasons of dead letters that quote them.",
+                        "the page, `peek` and the texts of periodic jobs in a Dag hide, and reasons of dead "
+                        "letters that quote them.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "password,iban",

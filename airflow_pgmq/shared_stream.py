@@ -28,7 +28,7 @@ try:
     from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 except ImportError as exc:
     raise AirflowOptionalProviderFeatureException(
-        "deliver='payload' needs Airflow 3.3 or newer; deliver='doorbell' works with every Airflow 3."
+        "deliver='payload' needs Airflow 3.3 or newer; deliver='doorbell' works with every Airflow."
     ) from exc
 
 log = logging.getLogger(__name__)

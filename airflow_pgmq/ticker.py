@@ -7,6 +7,7 @@ deployments take turns.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -173,7 +174,10 @@ class Tick:
         wanted = {job.queue_name for job in self.jobs}
         missing = wanted.intersection((yield from incarnations.recognise(wanted.union(stored))))
         return {
-            job.name: [f"queue {name!r} does not exist; create it with `{command(f'init {name}')}`"]
+            job.name: [
+                f"queue {name!r} does not exist in the database of this connection; create it there with "
+                f"`{command(f'init {shlex.quote(name)}')}`, and --conn-id for another than pgmq_default"
+            ]
             for job in self.jobs
             if (name := job.queue_name) in missing
         }

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
+from packaging.version import Version
 
 from airflow_pgmq.local import LocalPostgres, LocalPostgresError
 from demo.api import Api
@@ -42,7 +43,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="verify each claim, print a summary and end")
     parser.add_argument("--airflow", metavar="VERSION", help="on another Airflow: 3.1.0, 3.4.0b2 …")
     asked = parser.parse_args()
-    if asked.airflow and asked.airflow != version("apache-airflow"):
+    if asked.airflow and Version(asked.airflow) != Version(version("apache-airflow")):
         start_anew(asked.airflow)
     once = asked.once
     deadline = time.monotonic() + TIME_TO_VERIFY if once else math.inf

@@ -23,8 +23,8 @@ MOST_DAYS = 36_500
 @changes
 def init(args: Namespace) -> None:
     """Install, and make queues that announce their messages."""
-    check_names(args.queue_names)
     ours = hook(args)
+    check_names(ours, args.queue_names)
     say("\n".join([*ours.install(), *make_queues(ours, args.queue_names)]) or "Everything is there already.")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import overview, settings
 from airflow_pgmq.cli_commands.session import changes, confirm, fail, hook, looks, note, say, show, tabular
 from airflow_pgmq.core import json_types, names
 from airflow_pgmq.core.wording import number_of
-from airflow_pgmq.errors import QueueNotFound
+from airflow_pgmq.errors import InvalidName, NotInstalled, QueueNotFound
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -33,10 +34,18 @@ QUEUE_COLUMNS = (
 MESSAGE_COLUMNS = ("msg_id", "state", "read_ct", "enqueued_at", "vt", "headers", "message")
 
 
-def check_names(queue_names: Sequence[str]) -> None:
-    """Refuse all of them if one cannot be made, before anything is done."""
-    for name in queue_names:
-        names.new_queue(name)
+def check_names(ours: PgmqHook, queue_names: Sequence[str]) -> None:
+    """Refuse all of them if one is not there and cannot be made, before anything is done."""
+    try:
+        for name in queue_names:
+            names.new_queue(name)
+    except InvalidName:
+        there: set[str] = set()
+        with suppress(NotInstalled):
+            there = {queue.queue_name for queue in ours.list_queues()}
+        for name in queue_names:
+            if name not in there:
+                names.new_queue(name)
 
 
 def make_queues(ours: PgmqHook, queue_names: Sequence[str], *, unlogged: bool = False) -> list[str]:
@@ -55,8 +64,9 @@ def make_queues(ours: PgmqHook, queue_names: Sequence[str], *, unlogged: bool = 
 @changes
 def create(args: Namespace) -> None:
     """Make queues."""
-    check_names(args.queue_names)
-    done = make_queues(hook(args), args.queue_names, unlogged=args.unlogged)
+    ours = hook(args)
+    check_names(ours, args.queue_names)
+    done = make_queues(ours, args.queue_names, unlogged=args.unlogged)
     say("\n".join(done) or "Everything is there already.")
 
 
@@ -66,9 +76,10 @@ def drop(args: Namespace) -> None:
     ours = hook(args)
     length = ours.metrics(args.queue_name).queue_length
     what = f"queue {args.queue_name} on {args.conn_id}"
-    confirm(args, f"Drop {what}, with its {length} messages, its archive and its dedup keys?")
+    held = number_of(length, "message")
+    confirm(args, f"Drop {what}, with {held}, its archive and its dedup keys?")
     ours.drop_queue(args.queue_name)
-    say(f"Queue {args.queue_name}: dropped, with {length} messages and its archive.")
+    say(f"Queue {args.queue_name}: dropped, with {held} and its archive.")
 
 
 @looks

@@ -14,7 +14,7 @@ LONGEST_PAUSE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The visible message that the next reader gets."""
+    """The first visible message, by its id: what readers take next."""
 
     msg_id: int
     read_ct: int
@@ -29,8 +29,14 @@ class Held:
     """The messages that readers hold."""
 
     count: int
-    #: When the last of them comes back, unless its reader asks for more time.
+    #: When the last of them comes back, unless its reader asks for more time; None: never.
     until: datetime | None
+
+    def exceeds(self, other: Held | None) -> bool:
+        """Whether somebody has read more since, or asked for more time. What lapses is nobody's doing."""
+        if other is None or self.count > other.count:
+            return True
+        return other.until is not None and (self.until is None or self.until > other.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +49,17 @@ class Sight:
     head: Head | None = None
     held: Held | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to do, and nobody who does something."""
-        return not self.visible and self.held is None
-
 
 class Bell:
     """Rings when messages become visible, and then not again while they are being worked on.
 
-    Silent: the first sight of a visible message rings. Then a ring is outstanding, until a look finds
-    nothing. Meanwhile it rings again only if messages are visible, and for a whole interval nobody has read
-    any and nobody holds any: the run may have failed, or its event is lost. The next interval is twice as
-    long, up to `longest`, until somebody reads. Who holds messages and gives no sign for as long as `longest`
-    counts for nobody.
+    Silent: the first sight of a visible message rings. Then a ring is outstanding, until a look finds that
+    nothing is visible and nobody holds anything. Meanwhile it rings again only if messages are visible, and
+    for a whole interval nobody has read any and nobody holds any: the run may have failed, or its event is
+    lost. The next interval is twice as long, up to `longest`, until somebody reads.
+
+    Who holds messages without a sign of life for as long as `longest` is given up: these messages are held by
+    nobody from then on, until more are read or more time is asked for.
 
     :param shortest: seconds between two rings at least
     :param longest: seconds between two rings at most, while messages stay visible
@@ -69,6 +72,7 @@ class Bell:
         self._rung_at: float | None = None
         self._head: Head | None = None
         self._held: Held | None = None
+        self._given_up: Held | None = None
         #: When a reader was last seen at work, or the bell rang; and when the last of its steps was seen.
         self._quiet_since = 0.0
         self._moved_at = 0.0
@@ -78,12 +82,11 @@ class Bell:
         """Whether to ring after this look."""
         if not self.is_outstanding:
             return bool(sight.visible) and self._ring(sight, now)
-        if sight.is_empty:
-            self.is_outstanding = False
+        is_worked_on = self._watch(sight, now)
+        if not sight.visible:
+            self.is_outstanding = is_worked_on
             return False
-        self._watch(sight, now)
-        is_due = now - self._quiet_since >= self._interval
-        return bool(sight.visible) and is_due and self._ring(sight, now)
+        return now - self._quiet_since >= self._interval and self._ring(sight, now)
 
     def pause(self, now: float) -> float:
         """Seconds until the next look, or until one may wait for messages again."""
@@ -92,21 +95,29 @@ class Bell:
         # However fast a queue gets empty, again and again, the bell keeps its distance.
         return 0.0 if self._rung_at is None else max(0.0, self._rung_at + self._shortest - now)
 
-    def _watch(self, sight: Sight, now: float) -> None:
-        """Take note of who works."""
+    def _watch(self, sight: Sight, now: float) -> bool:
+        """Take note of who works; whether somebody holds messages."""
         has_read = sight.head is not None and self._head is not None and sight.head.is_behind(self._head)
         if has_read:
             self._interval = self._shortest
-        if has_read or sight.held != self._held:
+        if has_read or (sight.held is not None and sight.held.exceeds(self._held)):
             self._moved_at = now
-        if has_read or (sight.held is not None and now - self._moved_at < self._longest):
+        is_held = sight.held is not None and sight.held.exceeds(self._given_up)
+        if is_held and now - self._moved_at >= self._longest:
+            is_held = False
+        if not is_held:
+            self._given_up = sight.held
+        if has_read or is_held:
             self._quiet_since = now
         self._head = sight.head or self._head
         self._held = sight.held
+        return is_held
 
     def _ring(self, sight: Sight, now: float) -> bool:
         self._interval = min(2 * self._interval, self._longest) if self.is_outstanding else self._shortest
-        self._rung_at = self._quiet_since = self._moved_at = now
-        self._head, self._held = sight.head, sight.held
+        self._rung_at = self._quiet_since = now
+        if not self.is_outstanding:
+            self._moved_at = now
+            self._head, self._held = sight.head, sight.held
         self.is_outstanding = True
         return True

@@ -45,7 +45,11 @@ _BY_SERVER = re.compile(r": [^:\n]+:  \S")
 #: is "the database system" that is starting up, and a role that has too many connections.
 _SAID = (
     (("too many", "connection slots"), "limit"),
-    (("starting up", "shutting down", "recovery", "not yet accepting", "not currently accepting"), "soon"),
+    (
+        ("starting up", "shutting down", "recovery", "accepting connections", "timed out", "timed-out")
+        + ("is disabled", "hot standby"),
+        "soon",
+    ),
     (("password", "authentication", "role", "pg_hba", "no such user"), "login"),
     (("database",), "database"),
     (("parameter",), "extras"),
@@ -80,22 +84,34 @@ def refused(words: str, *, lacks_password: bool = False) -> str:
     return _ADVICE[kind] if kind else _REFUSED if _is_there(words) else _UNREACHED
 
 
+#: What servers and poolers say of a connection that somebody must correct, as whole phrases.
+_FINAL = (
+    *("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted to log in"),
+    *("no such database", "no such user", "permission denied for database"),
+    *("unrecognized configuration parameter", "invalid value for parameter"),
+)
+
+
 def is_mistake(words: str, *, lacks_password: bool = False) -> bool:
     """Whether somebody must correct the connection first: to wait, as through an outage, would be in vain.
 
     Of a server that does not speak English that is known only where it asks for a password and there is none.
     """
-    is_known = lacks_password or _is_there(words)
-    return is_known and _kind(words, lacks_password) in ("login", "database", "extras")
+    is_final = _is_there(words) and any(phrase in _unquoted(words) for phrase in _FINAL)
+    return lacks_password or (is_final and _kind(words, lacks_password) not in ("soon", "limit"))
 
 
 def _kind(words: str, lacks_password: bool) -> str | None:
     if lacks_password:
         return "login"
-    # Names are quoted, and may be any word.
-    said = re.sub(r'"[^"]*"', "", words.lower())
+    said = _unquoted(words)
     known = _SAID if _is_there(words) else _SAID_BY_LIBPQ
     return next((kind for texts, kind in known if any(each in said for each in texts)), None)
+
+
+def _unquoted(words: str) -> str:
+    """Without names, which may be any word."""
+    return re.sub(r'"[^"]*"|„[^“]*“|«[^»]*»|“[^”]*”', "", words.lower())
 
 
 def _is_there(words: str) -> bool:

@@ -21,7 +21,7 @@ MAX_VERSION = 2**31 - 1
 #: Headers that we write ourselves.
 RESERVED_HEADERS = frozenset(
     {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"}
-    | {"untried", "released_read_ct"}
+    | {"untried", "released_read"}
 )
 UTC = schedule.UTC
 #: What is stored of a job, but for its headers and its message.

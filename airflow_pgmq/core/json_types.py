@@ -1,7 +1,7 @@
 """Python's types that are not JSON but have one obvious way to be: `datetime`, `UUID`, `Enum`, dataclasses …
 
-The way is pydantic's, so a message is the same whether a field is in a model or in a dict. Types of numpy,
-pandas and pydantic are known by name: nothing is imported for them.
+Inside a model of pydantic's, its own rules hold. Types of numpy, pandas and pydantic are known by name:
+nothing is imported for them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def simpler(value: Any) -> Any:
 def _foreign(value: Any) -> Any:
     if _is_a(value, "pydantic", "BaseModel") and hasattr(value, "model_dump"):
         try:
-            return value.model_dump(mode="json")
+            return _ordered(value.model_dump(), value.model_dump(mode="json"))
         except Exception as exc:
             raise NotJson(f"a {type(value).__name__} that pydantic cannot dump ({exc})") from exc
     if _is_a(value, "numpy", "generic"):
@@ -76,6 +76,19 @@ def _foreign(value: Any) -> Any:
         if isinstance(item := value.item(), (bool, int, float)) and "timedelta" not in type(value).__name__:
             return item
     raise NotJson(_refusal(value))
+
+
+def _ordered(native: Any, made: Any) -> Any:
+    """What pydantic made of a model; its sets in one order, or they would differ from process to process."""
+    if isinstance(native, (set, frozenset)) and isinstance(made, list):
+        return sorted(made, key=repr)
+    if isinstance(native, dict) and isinstance(made, dict) and len(native) == len(made):
+        return {
+            key: _ordered(each, item) for each, (key, item) in zip(native.values(), made.items(), strict=True)
+        }
+    if isinstance(native, (list, tuple)) and isinstance(made, list) and len(native) == len(made):
+        return [_ordered(each, item) for each, item in zip(native, made, strict=True)]
+    return made
 
 
 def _refusal(value: Any) -> str:
@@ -113,13 +126,23 @@ def plain(value: Any) -> Any:
     """
     root: list[Any] = [None]
     todo: list[tuple[Any, Any, _Path, int, Any]] = [(root, 0, (None, "$"), 0, value)]
+    # What the value in hand is in, by identity.
+    around: set[int] = set()
     while todo:
         target, key, path, depth, item = todo.pop()
-        if depth > MAX_DEPTH:
-            raise NotJson("it is nested too deeply or contains itself")
+        if target is None:
+            around.discard(id(item))
+            continue
         if isinstance(item, (str, int, float, type(None))):
             target[key] = _leaf(item, path)
-        elif isinstance(item, dict):
+            continue
+        if depth > MAX_DEPTH:
+            raise NotJson("it is nested too deeply")
+        if id(item) in around:
+            raise NotJson(f"it contains itself at {_place(path)}")
+        around.add(id(item))
+        todo.append((None, None, path, depth, item))
+        if isinstance(item, dict):
             made: dict[str, Any] = {}
             target[key] = made
             inside = list(_items(item, path))

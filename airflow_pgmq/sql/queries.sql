@@ -587,12 +587,12 @@ CROSS JOIN (
 WITH visible AS MATERIALIZED (
     SELECT held.msg_id, held.read_ct, held.enqueued_at FROM {table} AS held CROSS JOIN <<asked>>
     WHERE held.vt <= statement_timestamp() AND <<matches>> ORDER BY held.vt LIMIT %(limit)s
-), hidden AS MATERIALIZED (
-    SELECT held.vt, held.read_ct, held.message, held.headers FROM {table} AS held
+), hidden AS NOT MATERIALIZED (
+    SELECT held.msg_id, held.vt, held.read_ct, held.message, held.headers FROM {table} AS held
     WHERE held.vt > statement_timestamp() ORDER BY held.vt LIMIT %(hidden)s
 ), held AS (
     SELECT count(*) AS count, max(held.vt) FILTER (WHERE isfinite(held.vt)) AS until FROM hidden AS held CROSS JOIN <<asked>>
-    WHERE held.read_ct > 0 AND (held.headers @> jsonb_build_object('released_read_ct', held.read_ct)) IS NOT TRUE
+    WHERE held.read_ct > 0 AND (held.headers -> 'released_read') IS DISTINCT FROM jsonb_build_array(held.msg_id, held.read_ct)
           AND <<matches>>
 )
 SELECT (SELECT count(*) FROM visible) AS visible,
@@ -670,7 +670,7 @@ RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, ''
 -- release_each --
 -- Give back messages, each after a delay of its own, if nobody else has read them since. Of those that nobody
 -- has tried, the header `untried` counts it; its reader says how many there are then (0: one more), so that a read
--- counts once. Of those that are hidden from now on, the header `released_read_ct` says at which read: nobody holds them.
+-- counts once. Of those that are hidden from now on, the header `released_read` says which read it was (id and read_ct): nobody holds them.
 -- An earlier time than the timeout's is announced to waiters.
 UPDATE {table} AS held
 SET vt = was.back_at,
@@ -680,7 +680,7 @@ SET vt = was.back_at,
                        || CASE WHEN was.untried IS NULL THEN '{{}}' ELSE jsonb_build_object('untried',
                               coalesce(nullif(was.untried, 0), least(held.read_ct - <<tries>> + 1, held.read_ct))) END
                        || CASE WHEN was.back_at > clock_timestamp()
-                               THEN jsonb_build_object('released_read_ct', held.read_ct) ELSE '{{}}' END
+                               THEN jsonb_build_object('released_read', jsonb_build_array(held.msg_id, held.read_ct)) ELSE '{{}}' END
                    ELSE held.headers END
 FROM (
     SELECT msg_id, held.vt, fence.untried,
@@ -711,7 +711,7 @@ WITH taken AS (
           AS fence (msg_id, read_ct, enqueued_at, reason)
     WHERE held.msg_id = fence.msg_id AND <<is_ours>>
     RETURNING held.msg_id, held.read_ct, <<tries>> AS tries, held.enqueued_at, held.message, fence.reason,
-              CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - ARRAY['untried', 'released_read_ct'] ELSE '{{}}' END AS headers
+              CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - ARRAY['untried', 'released_read'] ELSE '{{}}' END AS headers
 ), letter AS (
     SELECT msg_id, tries, message, headers,
            EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%(quoted_dead_letters)s)
@@ -778,7 +778,7 @@ WITH chosen AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
     SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
-           enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - ARRAY['untried', 'released_read_ct'] ELSE headers END
+           enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - ARRAY['untried', 'released_read'] ELSE headers END
     FROM fresh ORDER BY new_id
     ON CONFLICT DO NOTHING
     RETURNING msg_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -222,6 +223,6 @@ def not_allowed(policy: Policy, exc: PermissionDenied) -> PermissionDenied:
     return PermissionDenied(
         f"The dead letter queue {policy.dead_letters!r} is missing and this role may not create it ("
         f"{exc.reason or exc}). "
-        f"Let its owner run `{command(f'create {policy.dead_letters}')}`, name another one with "
+        f"Let its owner run `{command(f'create {shlex.quote(policy.dead_letters)}')}`, name another one with "
         "dead_letter_queue=, or set max_reads=None."
     )

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_pgmq import compat, metrics
+from airflow_pgmq.client import LockNotAvailable
 from airflow_pgmq.core import containment, handover
 from airflow_pgmq.core.bell import Bell, Sight
 from airflow_pgmq.core.delivery import Delivery, Held, Pace, Quiet
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.stream import StreamSettings
+from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.outages import Patience
 from airflow_pgmq.statements import watching
@@ -33,7 +35,7 @@ Deliver: TypeAlias = Literal["doorbell", "payload"]
 class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     """Updates an asset when messages come, and so starts the Dags that are scheduled on it.
 
-    `deliver="doorbell"`, the default, on every Airflow 3: the trigger looks, reads nothing, and updates the
+    `deliver="doorbell"`, the default, on every Airflow: the trigger looks, reads nothing, and updates the
     asset with one small event (`queue_name`, `visible`, `oldest`). The run reads the messages itself and acks
     them after its work. The bell rings when messages become visible, and then not again while they are being
     worked on: Airflow 3.4 makes a run of each event. It rings again when messages stay visible and nobody has
@@ -110,7 +112,14 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         while True:
             try:
                 sight = await (self._look() if bell.is_outstanding else self._wait())
+            except LockNotAvailable:
+                # Nothing is known of the queue while somebody holds it for himself.
+                await asyncio.sleep(bell.pause(time.monotonic()))
+                continue
             except Exception as exc:
+                if isinstance(exc, QueueNotFound):
+                    # One that is made again has nothing to do with this one.
+                    bell = Bell(self.ring_interval, self.max_ring_interval)
                 await patience.endure(exc)
                 continue
             patience.succeeded()
@@ -135,7 +144,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     async def _look(self) -> Sight:
         """What became of the messages that the bell rang for."""
         watcher = await PgmqHook(self.pgmq_conn_id).watcher()
-        return await watcher.run(watching.sight(self.queue_name, self.condition, self.headers_condition))
+        return await watcher.look(watching.sight(self.queue_name, self.condition, self.headers_condition))
 
     def shared_stream_key(self) -> Hashable | None:
         """All but what each watcher decides for itself: watchers that agree on it share one reader."""

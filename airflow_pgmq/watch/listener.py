@@ -109,8 +109,8 @@ class Listener:
         """Find out whether notifications from another connection reach this one; tried until they do."""
         while not self.hears:
             self._passed.clear()
-            await self._readers.run(watching.announce(self._private))
             try:
+                await self._readers.run(watching.announce(self._private))
                 await asyncio.wait_for(self._passed.wait(), TEST_TIMEOUT)
             except asyncio.TimeoutError:
                 if not self._said_deaf:
@@ -120,6 +120,9 @@ class Listener:
                         self._link.name,
                     )
                 self._said_deaf = True
+                await asyncio.sleep(TEST_INTERVAL)
+            except OUTAGES:
+                # The readers' connection, which says so itself; this one may be good for long.
                 await asyncio.sleep(TEST_INTERVAL)
             else:
                 self._said_deaf = False

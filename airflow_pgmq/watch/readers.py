@@ -44,8 +44,7 @@ class Readers:
         :param waits_for_locks: whether a lock that others hold for too long is an outage, too
         """
         while True:
-            await asyncio.sleep(max(0.0, self._resume_at - asyncio.get_running_loop().time()))
-            place = await self._idle.get()
+            place = await self._place()
             fresh = place.connection is None
             task = asyncio.create_task(self._use(place, work))
             self._tasks.add(task)
@@ -63,6 +62,16 @@ class Readers:
                         raise
                 if isinstance(work, Generator) and inspect.getgeneratorstate(work) != inspect.GEN_CREATED:
                     raise
+
+    async def _place(self) -> _Place:
+        """Room for work, and not before the pause after a failure: many may wait for it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(max(0.0, self._resume_at - loop.time()))
+            place = await self._idle.get()
+            if place.connection is not None or loop.time() >= self._resume_at:
+                return place
+            self._idle.put_nowait(place)
 
     def sever(self) -> None:
         """Cut every connection: the server was found not to answer."""

@@ -6,18 +6,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from math import isfinite
 from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.errors import InvalidMessage, PgmqError
-from airflow_pgmq.statements import Work, watching
+from airflow_pgmq.statements import Statement, Work, overview, watching
 from airflow_pgmq.statements.watching import Ask
 from airflow_pgmq.watch.demand import Demand, Visible, Waiter
 from airflow_pgmq.watch.link import Link
 from airflow_pgmq.watch.listener import Listener
-from airflow_pgmq.watch.looking import Looker
+from airflow_pgmq.watch.looking import IMPATIENCE, Looker
 from airflow_pgmq.watch.readers import Readers
 
 T = TypeVar("T")
@@ -96,6 +97,15 @@ class Watcher:
         """
         with self._used():
             return await self._readers.run(work)
+
+    async def look(self, statement: Statement[T]) -> T:
+        """Run a statement that looks at one queue, as the watcher itself does.
+
+        :raises LockNotAvailable: somebody holds the queue for himself; to wait would hold up the others
+        """
+        with self._used():
+            briefly = partial(overview.briefly, statement, IMPATIENCE)
+            return await self._readers.run(briefly, waits_for_locks=False)
 
     async def close(self) -> None:
         """Close the connections now; whoever still waits gets an error."""

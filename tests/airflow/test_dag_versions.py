@@ -26,9 +26,13 @@ FILE = """
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
+from pydantic import BaseModel
 from airflow.sdk import DAG
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
+
+class Tagged(BaseModel):
+    tags: set[str]
 
 with DAG("versions", schedule="* * * * *"):
     PgmqPeriodicOperator(task_id="tick", jobs=JOBS, look_ahead=timedelta(minutes=2))
@@ -42,7 +46,7 @@ SHUFFLED = """
         timezone="Europe/Berlin",
         queue_name="q",
         message={key: "{{ ds }}" for key in {"do", "it", "now"}},
-        headers={key: 1 for key in {"a", "b", "c"}},
+        headers={**{key: 1 for key in {"a", "b", "c"}}, "model": Tagged(tags={"x", "y", "zz"})},
         start=datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")),
     )
     for name in {"invoices", "payroll", "reports"}

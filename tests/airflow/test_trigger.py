@@ -12,6 +12,7 @@ import pytest
 from airflow.triggers.base import TriggerEvent
 
 from airflow_pgmq import settings
+from airflow_pgmq.command_line import command
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers import PgmqMessageTrigger
@@ -53,7 +54,7 @@ def test_it_only_looks(pgmq_connection: str) -> None:
 def test_a_mistake_ends_the_wait_with_its_reason(pgmq_connection: str) -> None:
     payload = asyncio.run(fired(PgmqMessageTrigger(queue_name="nowhere")))
     assert payload["status"] == "error"
-    assert "create_queue" in payload["message"]
+    assert command("init nowhere") in payload["message"]
 
 
 def test_it_waits_out_a_restart_of_the_server(

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from sqlalchemy import select
 
+from airflow_pgmq.command_line import command
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.statements import Statement, first
 from airflow_pgmq.ui import database as ui_database
@@ -344,7 +345,7 @@ def test_a_database_without_pgmq(boss, empty_database, monkeypatch):
     answer = boss.get(f"{API}/queues")
 
     assert answer.status_code == 502
-    assert "install()" in answer.json()["detail"]
+    assert command("init") in answer.json()["detail"]
 
 
 def test_slow_statements_are_given_up(boss, hook, database, monkeypatch):

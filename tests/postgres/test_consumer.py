@@ -167,7 +167,8 @@ def test_dead_letter_after_the_last_read(
     assert dead["headers"]["dedup_key"] == "bad"
     letter = dead["headers"]["dead_letter"]
     assert datetime.fromisoformat(letter.pop("enqueued_at")) == first["enqueued_at"]
-    assert letter == {"queue": "mail", "msg_id": 1, "read_ct": 3, "reason": "ValueError: no � ?"}
+    assert letter.pop("reason") == "ValueError: no � ?"
+    assert letter == {"queue": "mail", "msg_id": 1, "read_ct": 3, "tries": 3}
     # Airflow's log of a task takes nothing else.
     assert caplog.text.encode().decode() == caplog.text != ""
 
@@ -209,7 +210,7 @@ def test_a_role_that_may_not_make_the_dead_letter_queue_is_told_before_anything_
         " GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgmq TO reader",
     )
     reader = client_of(f"{database.dsn} user=reader")
-    with pytest.raises(PermissionDenied, match=r"'mail_dlq' is missing.*create_queue\('mail_dlq'\)"):
+    with pytest.raises(PermissionDenied, match=r"'mail_dlq' is missing.* create mail_dlq`"):
         drain(reader, lambda messages, conn: None)
     assert [row["read_ct"] for row in queued(database)] == [0]
     execute(database, "DROP OWNED BY reader; DROP ROLE reader")

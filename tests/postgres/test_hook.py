@@ -197,7 +197,7 @@ def test_install_from_nothing(empty_database, monkeypatch):
     hook.create_queue("mail")
     works, told = hook.test_connection()
     assert works
-    assert "PGMQ (installed by SQL), 1 queues, schema airflow_pgmq at migration" in told
+    assert "PGMQ (installed by SQL), 1 queue, schema airflow_pgmq at migration" in told
     assert hook.install() == []
 
 

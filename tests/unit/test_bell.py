@@ -100,7 +100,29 @@ def test_it_keeps_its_distance_however_fast_the_queue_gets_empty():
 
 def test_who_holds_messages_without_a_sign_of_life_counts_for_nobody():
     looks = {now: sight(1, 2, held=1, until=900) for now in range(10, 300, 10)}
-    assert rings(Bell(10, 100), {0: sight(2), **looks}) == [0, 110, 220]
+    assert rings(Bell(10, 100), {0: sight(2), **looks}) == [0, 110, 130, 170, 250]
+
+
+def test_a_hold_that_lapses_is_no_sign_of_life():
+    """Twenty readers died, and their messages come back one by one."""
+    looks = {now: sight(20, 21, held=20 - now // 100, until=2000 - now) for now in range(10, 2000, 10)}
+    assert rings(Bell(10, 100), {0: sight(20, 21), **looks})[:4] == [0, 110, 130, 170]
+
+
+def test_who_was_given_up_holds_up_no_later_message():
+    bell = Bell(10, 100)
+    abandoned = {now: sight(0, held=1, until=90_000) for now in range(10, 120, 10)}
+    assert rings(bell, {0: sight(1), **abandoned}) == [0]
+    assert not bell.is_outstanding
+    # Each of ten runs takes one more, and holds it for a second.
+    for start in range(1000, 11_000, 1000):
+        run = {
+            start: sight(1, start),
+            start + 5: sight(0, held=2, until=90_000),
+            start + 10: sight(0, held=1, until=90_000),
+        }
+        assert rings(bell, run) == [start]
+        assert not bell.is_outstanding
 
 
 def test_a_heartbeat_is_a_sign_of_life():

@@ -32,6 +32,12 @@ OUTAGES = [
     "timeout expired",
     # What it means, nobody here can read.
     "FATAL:  das Datenbanksystem startet gerade",
+    "FATAL:  zu viele Verbindungen von Rolle „password authentication failed“",
+    "FATAL:  trop de connexions pour le rôle « role_app »",
+    "FATAL:  the database system is not accepting connections\nDETAIL:  Hot standby mode is disabled.",
+    "FATAL:  Timed-out waiting to acquire database connection",
+    'FATAL:  database "b" is disabled',
+    "FATAL:  pgbouncer cannot connect to server",
 ]
 
 

@@ -277,6 +277,29 @@ def test_a_cycle_beside_an_odd_key_ends():
         payload.dumps(loop)
 
 
+def test_a_wide_cycle_is_found_at_once():
+    """Not when it is too deep: that would cost gigabytes."""
+    order: dict[Any, Any] = {"id": ID}
+    order["lines"] = [{"n": n, "order": order} for n in range(2000)]
+    with pytest.raises(InvalidMessage, match=r"contains itself at \$\.lines\[0\]\.order"):
+        payload.dumps(order)
+    # What is there twice and not inside itself is no cycle.
+    twice = [ID]
+    assert json.loads(payload.dumps({"a": twice, "b": [twice, twice]}))["b"][1] == [str(ID)]
+
+
+def test_sets_in_models_have_one_order():
+    class Tagged(pydantic.BaseModel):
+        tags: set[str]
+        inner: list[dict[str, frozenset[int]]]
+
+    names = [f"tag{n}" for n in range(50)]
+    value = Tagged(tags=set(names), inner=[{"x": frozenset(range(30))}])
+    made = json.loads(payload.dumps({"m": value}))["m"]
+    assert made["tags"] == sorted(names)
+    assert sorted(made["inner"][0]["x"]) == list(range(30))
+
+
 def test_an_enum_in_an_enum_ends():
     class Endless(Enum):
         A = 1

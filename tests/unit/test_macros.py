@@ -15,7 +15,15 @@ SLOT = "scheduled__2026-11-27T07:00:00+00:00"
 
 
 def run(run_id: str, logical_date: datetime | None = None, **values: Any) -> Any:
-    return SimpleNamespace(run_id=run_id, logical_date=logical_date, **values)
+    """A run whose id says what it is, unless its type is given."""
+    kind = run_id.partition("__")[0]
+    kind = kind if kind in ("scheduled", "backfill") else "manual"
+    return SimpleNamespace(**{"run_type": kind, "run_id": run_id, "logical_date": logical_date, **values})
+
+
+def test_a_run_that_took_the_id_of_a_slot_does_not_take_its_key():
+    """Airflow lets a Dag that triggers another one choose the id."""
+    assert run_key(run(SLOT, SEVEN, run_type="operator_triggered")) == f"run__{SLOT}"
 
 
 @pytest.mark.parametrize("logical_date", [SEVEN, SEVEN.astimezone(timezone(timedelta(hours=5, minutes=30)))])
