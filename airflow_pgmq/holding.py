@@ -15,6 +15,7 @@ from airflow_pgmq.core.stream import StreamSettings
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.outages import Patience
 from airflow_pgmq.statements import Flow, Statement, consuming, queues, reading
+from airflow_pgmq.watch.timing import within
 
 #: What the verdicts are to the metrics.
 _COUNTED: dict[Verdict, str] = {"archive": "acked", "dead_letter": "dead"}
@@ -62,11 +63,12 @@ class Holding:
         decided = {id(held) for _, held in self._verdicts}
         self._verdicts += [("return", held) for held in self._held.values() if id(held) not in decided]
         with suppress(Exception):
-            await asyncio.wait_for(self._carry_out(), CLOSING_TIME)
+            await within(self._carry_out(), CLOSING_TIME)
 
     def add(self, message: Message) -> Held | None:
         """Hold a message; None if it was held already."""
-        if held := self._held.get(message.msg_id):
+        held = self._held.get(message.msg_id)
+        if held is not None and not self._gives_back(held):
             # It came back while it was outstanding, after an outage: ours still, with another read_ct.
             held.message = message
             return None
@@ -77,6 +79,11 @@ class Holding:
         """Say what becomes of a message."""
         self._verdicts.append((verdict, held))
         self._decided.set()
+
+    def _gives_back(self, held: Held) -> bool:
+        """Whether it was decided to give it back, so that a read of it is a new one."""
+        backwards = ("release", "put_off", "return")
+        return any(each is held and verdict in backwards for verdict, each in self._verdicts)
 
     async def _keep_invisible(self) -> None:
         patience = Patience(log, f"Queue {self._settings.queue_name}, keeping messages invisible")

@@ -23,6 +23,7 @@ from airflow_pgmq.holding import Holding
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.outages import Patience
 from airflow_pgmq.statements import streaming
+from airflow_pgmq.watch.timing import within
 
 try:
     from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
@@ -124,7 +125,7 @@ class QueueStream(SharedStreamProducer):
             # What is visible is locked by somebody else's transaction, which may last.
             await asyncio.sleep(LOCKED_PAUSE)
         try:
-            await asyncio.wait_for(watcher.wait(self.settings.queue_name), self._burst.silence())
+            await within(watcher.wait(self.settings.queue_name), self._burst.silence())
         except asyncio.TimeoutError:
             return [self._burst.quiet()]
         self._in_vain = True

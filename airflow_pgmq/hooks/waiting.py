@@ -14,6 +14,7 @@ from airflow_pgmq import settings, watch
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.watch import Visible, Watcher
+from airflow_pgmq.watch.timing import within
 
 #: Seconds for which a looked-up connection is used again: a triggerer that starts has a thousand triggers.
 FRESH = 10.0
@@ -57,7 +58,7 @@ class WaitingVerbs(ConnectionBase):
         async def waiting() -> Visible:
             watcher = Watcher(arguments, name=self.pgmq_conn_id, limits=settings.limits())
             try:
-                return await asyncio.wait_for(
+                return await within(
                     watcher.wait(
                         queue_name,
                         condition=condition,

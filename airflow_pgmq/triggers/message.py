@@ -16,6 +16,7 @@ from airflow_pgmq.compat import utcnow
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers.serializable import Serializable
+from airflow_pgmq.watch.timing import within
 
 __all__ = ["PgmqMessageTrigger"]
 
@@ -69,7 +70,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
                 min_messages=self.min_messages,
                 poll_interval=self.poll_interval,
             )
-            visible = await asyncio.wait_for(waiting, self._seconds_left())
+            visible = await within(waiting, self._seconds_left())
         except PgmqError as exc:
             return _event(status="error", message=str(exc))
         except asyncio.TimeoutError:

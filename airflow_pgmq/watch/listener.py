@@ -13,6 +13,7 @@ from airflow_pgmq.statements import watching
 from airflow_pgmq.watch.ear import Ear, sever
 from airflow_pgmq.watch.link import Backoff, Link
 from airflow_pgmq.watch.readers import Readers
+from airflow_pgmq.watch.timing import within
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Listener:
             self._passed.clear()
             try:
                 await self._readers.run(watching.announce(self._private))
-                await asyncio.wait_for(self._passed.wait(), TEST_TIMEOUT)
+                await within(self._passed.wait(), TEST_TIMEOUT)
             except asyncio.TimeoutError:
                 if not self._said_deaf:
                     log.warning(

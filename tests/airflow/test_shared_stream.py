@@ -15,6 +15,7 @@ from tests.fixtures.postgres import Database
 pytest.importorskip("airflow.triggers.shared_stream", reason="new in Airflow 3.3")
 
 from airflow_pgmq import shared_stream
+from airflow_pgmq.holding import Holding
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers import PgmqEventTrigger
 from tests.fixtures.runner import Runner
@@ -288,6 +289,26 @@ def test_what_was_read_too_often_goes_to_the_dead_letters(database, hook):
         assert dead.headers["dead_letter"]["reason"] == "tried 4 times"
 
     run(scenario)
+
+
+def test_what_is_read_again_while_it_is_given_back_is_a_message_of_its_own(hook):
+    """It would be held, and shown to nobody."""
+    hook.send("q", {})
+
+    async def scenario() -> None:
+        holding = Holding(watching())
+        (message,) = hook.read("q", visibility_timeout=0)
+        held = holding.add(message)
+        assert holding.add(message) is None
+        holding.decide("put_off", held)
+        (again,) = hook.read("q", visibility_timeout=0)
+        new = holding.add(again)
+        assert new is not None
+        assert new.message is again
+        holding.decide("archive", new)
+        assert holding.add(again) is None
+
+    asyncio.run(scenario())
 
 
 def test_what_no_watcher_wants_is_not_worn_by_it(database, hook):
