@@ -14,7 +14,7 @@ JOBS := 2
 PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 SUITES := tests/unit tests/postgres tests/model tests/airflow tests/test_architecture.py
 
-.PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-oldest test-newest matrix browser browser-oldest chromium chaos check format bench clean
+.PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-oldest test-newest matrix browser browser-airflow31 chromium chaos check format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -57,8 +57,8 @@ matrix: $(VENV)/installed ## Run them on each Airflow: about an hour; ARGS="3.2.
 browser: $(VENV)/installed chromium ## Run the tests of the page in a real browser, which take the pictures in docs/img
 	$(BIN)/python -m pytest tests/browser --timeout 300 $(ARGS)
 
-browser-oldest: $(VENV)/installed chromium ## Run them on the oldest Airflow, without taking pictures
-	JOBS=0 $(BIN)/python -m tests.matrix oldest --suite tests/browser -- --timeout 300 -k "not pictures" $(ARGS)
+browser-airflow31: $(VENV)/installed chromium ## Run them on Airflow 3.1, without taking pictures
+	JOBS=0 $(BIN)/python -m tests.matrix 3.1.8 --suite tests/browser -- --timeout 300 -k "not pictures" $(ARGS)
 
 chromium:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update --quiet=2 && \
