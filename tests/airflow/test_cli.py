@@ -170,7 +170,7 @@ def test_queues_that_others_made_under_other_names(run: Run, database: Database,
     assert (sent["status"], again["status"]) == ("sent", "duplicate")
     assert [each["message"] for each in run("peek", name, "-o", "json")] == [1]
     assert [each["length"] for each in run("queues", name, "-o", "json")] == [1]
-    assert "1 messages cancelled" in run("cancel", name, "a", "--yes")
+    assert "1 message cancelled" in run("cancel", name, "a", "--yes")
     assert "1 messages are back" in run("requeue", name, "--from-archive", "--msg-ids", "1", "--yes")
     assert "1 messages deleted" in run("purge", name, "--yes")
 
@@ -309,7 +309,7 @@ def test_queues_are_created_and_dropped(
     type_in(monkeypatch, "n\n")
     assert "Nothing was changed" in failing("drop", "orders")
     run("send", "mail", "1")
-    assert "Queue mail: dropped, with 1 messages and its archive" in run("drop", "mail", "--yes")
+    assert "Queue mail: dropped, with 1 message and its archive" in run("drop", "mail", "--yes")
     assert [row["queue_name"] for row in run("queues", "-o", "json")] == ["fast", "orders"]
 
 

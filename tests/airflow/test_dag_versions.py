@@ -227,7 +227,7 @@ def test_a_run_and_its_task_show_the_jobs_whose_messages_are_no_templates(
     head, *lines = shown["jobs"].splitlines()
     assert head.startswith("3 periodic jobs, digest ")
     message = '{"do":"{{ ds }}","it":"{{ ds }}","now":"{{ ds }}"}'
-    others = 'start=2026-01-01T00:00:00+01:00 | headers={"a":1,"b":1,"c":1}'
+    others = 'start=2026-01-01T00:00:00+01:00 | headers={"a":1,"b":1,"c":1,"model":{"tags":["x","y","zz"]}}'
     assert lines == [
         "queue q",
         *(
