@@ -171,8 +171,8 @@ def test_queues_that_others_made_under_other_names(run: Run, database: Database,
     assert [each["message"] for each in run("peek", name, "-o", "json")] == [1]
     assert [each["length"] for each in run("queues", name, "-o", "json")] == [1]
     assert "1 message cancelled" in run("cancel", name, "a", "--yes")
-    assert "1 messages are back" in run("requeue", name, "--from-archive", "--msg-ids", "1", "--yes")
-    assert "1 messages deleted" in run("purge", name, "--yes")
+    assert "1 message is back" in run("requeue", name, "--from-archive", "--msg-ids", "1", "--yes")
+    assert "1 message deleted" in run("purge", name, "--yes")
 
 
 def test_a_message_may_come_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
