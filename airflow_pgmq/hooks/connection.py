@@ -69,6 +69,11 @@ class ConnectionBase(BaseHook):
             return self.get_connection(self.pgmq_conn_id)
         except AirflowNotFoundException as exc:
             raise UndefinedConnection(self.pgmq_conn_id, is_plain=is_plain_process()) from exc
+        except ImportError as exc:
+            # How Airflow 3.1.0 says the same in a process of its user's own.
+            if not is_plain_process():
+                raise
+            raise UndefinedConnection(self.pgmq_conn_id, is_plain=True) from exc
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:

@@ -403,7 +403,7 @@ def test_a_queue_without_its_archive_is_no_missing_queue(two: Client, database: 
     """Advice to make it again would be wrong: it is there, and holds messages."""
     execute(database, "DROP TABLE pgmq.a_bad")
     search = Search(queue_name=BAD, where="archive")
-    with pytest.raises(FeatureMissing, match=r"no archive.*pgmq\.a_bad .*airflow pgmq doctor"):
+    with pytest.raises(FeatureMissing, match=r"no archive.*pgmq\.a_bad .*pgmq doctor"):
         overview.messages(two, search)
     with pytest.raises(FeatureMissing, match="no archive"):
         two.run(lambda: reading.archive(BAD, [1]))

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_pgmq import client, doctor
 from airflow_pgmq.client import Client
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core import findings, rights
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.statements import queues
@@ -70,7 +71,7 @@ def test_an_unknown_database_and_an_unknown_role(database: Database) -> None:
 
 def test_no_pgmq(empty_database: Database) -> None:
     client = client_of(empty_database.dsn)
-    assert only(doctor.examine(client), "no_pgmq").mend == "airflow pgmq init"
+    assert only(doctor.examine(client), "no_pgmq").mend == command("init")
     client.install()
     assert doctor.examine(client) == []
 
@@ -85,7 +86,7 @@ def test_our_schema_is_missing_or_old(database: Database) -> None:
     execute(database, "DELETE FROM airflow_pgmq.migrations WHERE number > 1")
     assert only(doctor.examine(client), "old_schema").severity == "warning"
     execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
-    assert only(doctor.examine(client), "no_schema").mend == "airflow pgmq init"
+    assert only(doctor.examine(client), "no_schema").mend == command("init")
     client.install()
     assert doctor.examine(client) == []
 
