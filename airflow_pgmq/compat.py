@@ -95,9 +95,9 @@ def has_succeeded(context: Mapping[str, Any]) -> bool:
     ti: Any = context.get("ti")
     if not hasattr(ti, "get_task_states"):
         return True  # called by hand
-    # Airflow 3.4 finds no task that is not mapped by an index of -1.
-    index = ti.map_index if (ti.map_index or 0) >= 0 else None
-    found = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=index)
+    found = ti.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
     return [str(state) for state in found.get(ti.run_id, {}).values()] == ["success"]
 
 
