@@ -34,6 +34,8 @@ class Column:
     suites: tuple[str, ...] = AIRFLOW
     #: The croniter that Airflow's constraints of that time pin, where the tests must see it.
     croniter: str | None = None
+    #: What the newest package of that day would break.
+    pins: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -41,8 +43,9 @@ class Column:
         return ROOT / f".venv-airflow-{self.version}"
 
 
+# The Celery worker of 3.1.0 does not start with click 8.3 (apache/airflow#55913).
 COLUMNS = (
-    Column("3.1.0", "2025-09-26", "3.10", WHOLE, croniter="6.0.0"),
+    Column("3.1.0", "2025-09-26", "3.10", WHOLE, croniter="6.0.0", pins=("click<8.3",)),
     Column("3.1.8", "2026-03-12", "3.11"),
     Column("3.2.0", "2026-04-08", "3.12"),
     Column("3.2.2", "2026-05-30", "3.13"),
@@ -81,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
 def install(column: Column) -> Path:
     """Make its environment, once; anew when the dependencies have changed."""
     done = column.directory / "installed"
-    if done.exists() and done.stat().st_mtime > (ROOT / "pyproject.toml").stat().st_mtime:
+    if done.exists() and done.stat().st_mtime > _changed():
         return column.directory
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     python = interpreter(column.python)
@@ -91,7 +94,7 @@ def install(column: Column) -> Path:
         [
             *(uv, "pip", "install", "--quiet", "--python", column.directory / "bin" / "python"),
             *("--exclude-newer", column.as_of, *later),
-            *("--editable", f"{ROOT}[dev]", f"apache-airflow=={column.version}"),
+            *("--editable", f"{ROOT}[dev]", f"apache-airflow=={column.version}", *column.pins),
         ],
         check=True,
     )
@@ -116,6 +119,11 @@ def interpreter(version: str) -> str:
             return str(each)
     print(f"No Python {version} here: {sys.version.split()[0]} instead", flush=True)
     return sys.executable
+
+
+def _changed() -> float:
+    files = (ROOT / "pyproject.toml", Path(__file__))
+    return max(file.stat().st_mtime for file in files)
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

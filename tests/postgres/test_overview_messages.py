@@ -235,7 +235,7 @@ def test_numbers_beyond_floats_are_texts(client, database):
 
 
 def test_json_that_python_does_not_read(client, database):
-    deep = "[" * 5000 + "]" * 5000
+    deep = "[" * 12_000 + "]" * 12_000
     execute(database, "SELECT pgmq.send('mail', %s::jsonb)", [deep])
     as_hooks_do = client_of(database.dsn)
     (found,) = search(as_hooks_do, msg_id=1)["messages"]

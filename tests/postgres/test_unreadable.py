@@ -13,7 +13,7 @@ from airflow_pgmq.core.payload import Unreadable, loads
 from airflow_pgmq.statements import reading, transfers
 from tests.fixtures.factories import client_of, execute, queued
 
-POISON = {"digits": "1e9999", "depth": "[" * 3000 + "]" * 3000}
+POISON = {"digits": "1e9999", "depth": "[" * 12_000 + "]" * 12_000}
 
 READ = reading.read("q", max_messages=10, visibility_timeout=30)
 

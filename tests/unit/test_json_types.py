@@ -339,7 +339,7 @@ def test_scalars_of_numpy():
         ("float32('inf')", "inf at $.a"),
         ("array([1, 2])", "a ndarray at $.a; use .tolist()"),
         ("array(1)", "a ndarray at $.a; use .tolist()"),
-        ("datetime64('NaT')", "a datetime64 at $.a;"),
+        ("datetime64('NaT', 's')", "a datetime64 at $.a;"),
         ("timedelta64(5, 's')", "a timedelta64 at $.a; convert it to a number of seconds"),
         ("timedelta64(5, 'ns')", "a timedelta64 at $.a; convert it to a number of seconds"),
         ("complex64(1)", "a complex64 at $.a;"),
