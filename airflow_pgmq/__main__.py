@@ -9,7 +9,7 @@ def main() -> None:
     """Add the commands where they are missing, and let Airflow's own command line run."""
     from airflow.cli import cli_parser
 
-    from airflow_pgmq.cli_commands.definition import get_commands
+    from airflow_pgmq.cli.definition import get_commands
 
     for command in get_commands():
         cli_parser.ALL_COMMANDS_DICT.setdefault(command.name, command)

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
-from airflow_pgmq.core.calling import Signature
+from airflow_pgmq.core.signature import Signature
 from airflow_pgmq.operators.consume import PgmqConsumeOperator
 
 __all__ = ["pgmq_task"]

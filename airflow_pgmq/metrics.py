@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from airflow_pgmq import compat, overview, settings
-from airflow_pgmq.client import Client
+from airflow_pgmq import compat, settings
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.services import overview
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from airflow_pgmq.core.source import with_source
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_pgmq.db.statements.sending import Scope
     from airflow_pgmq.hooks import PgmqHook
-    from airflow_pgmq.statements.sending import Scope
 
 __all__ = ["PgmqNotifier"]
 

@@ -69,7 +69,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "task-decorators": [{"name": "pgmq", "class-name": "airflow_pgmq.decorators.pgmq_task"}],
-        "cli": ["airflow_pgmq.cli_commands.definition.get_commands"],
+        "cli": ["airflow_pgmq.cli.definition.get_commands"],
         "notifications": ["airflow_pgmq.notifications.PgmqNotifier"],
         "config": {
             "pgmq": {

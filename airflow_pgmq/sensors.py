@@ -20,7 +20,7 @@ from airflow_pgmq.compat import (
     resumes_safely,
     utcnow,
 )
-from airflow_pgmq.core import handover, payload
+from airflow_pgmq.core import payload, xcom
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.deadlines import Deadlines
 from airflow_pgmq.errors import InvalidMessage, PgmqError
@@ -270,7 +270,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
 
     def _sees_enough(self) -> bool:
         """Look before reading: each read is counted, and puts messages out of the sight of others."""
-        from airflow_pgmq.statements import reading
+        from airflow_pgmq.db.statements import reading
 
         look = reading.visible(
             self.queue_name,
@@ -282,7 +282,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
 
     def _deliver(self, messages: Sequence[Message], context: Context) -> list[dict[str, Any]]:
         limit = settings.max_xcom_bytes() if self.max_xcom_bytes is None else self.max_xcom_bytes
-        result = handover.in_xcom(messages, limit)
+        result = xcom.in_xcom(messages, limit)
         referred = sum(each["by_reference"] for each in result)
         ack = "archive" if referred and self.ack == "delete" else self.ack
         if ack != "none":

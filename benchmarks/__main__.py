@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
-from airflow_pgmq.local import LocalPostgres
+from airflow_pgmq.db.local import LocalPostgres
 from benchmarks import (
     consuming,
     duplicates,

@@ -47,8 +47,8 @@ def run(stage: Stage) -> Iterator[Figure]:
 
 
 def _task(database: Database, *, transactional: bool = False) -> Way:
-    from airflow_pgmq.consumer import Consumer
-    from airflow_pgmq.core.consuming import Policy
+    from airflow_pgmq.core.consumer_policy import Policy
+    from airflow_pgmq.services.consuming import Consumer
 
     def work() -> float:
         with database.connect() as connection:

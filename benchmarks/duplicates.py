@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from airflow_pgmq.local import LocalPostgres
+from airflow_pgmq.db.local import LocalPostgres
 from benchmarks import ways
 from benchmarks.measure import Stopwatch, milliseconds, ratio
 from benchmarks.report import Figure

@@ -15,9 +15,9 @@ from typing import Any
 
 import psycopg
 
-from airflow_pgmq.client import Client
-from airflow_pgmq.local import LocalPostgres
-from airflow_pgmq.statements import queues
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.local import LocalPostgres
+from airflow_pgmq.db.statements import queues
 from benchmarks.report import Figure
 from benchmarks.stage import Stage
 from demo.standalone import METADATA, QUEUES, ROOT, Standalone

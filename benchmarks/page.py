@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from airflow_pgmq import overview
-from airflow_pgmq.client import Client, Connection
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.db.client import Client, Connection
+from airflow_pgmq.services import overview
 from benchmarks.report import Figure
 from benchmarks.stage import Database, Stage
 

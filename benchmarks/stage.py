@@ -12,7 +12,7 @@ import psycopg
 from pgmq.install import get_embedded_install_sql
 from psycopg import sql
 
-from airflow_pgmq.local import LocalPostgres
+from airflow_pgmq.db.local import LocalPostgres
 
 if TYPE_CHECKING:
     from airflow_pgmq.hooks import PgmqHook

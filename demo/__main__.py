@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import psycopg
 from packaging.version import Version
 
-from airflow_pgmq.local import LocalPostgres, LocalPostgresError
+from airflow_pgmq.db.local import LocalPostgres, LocalPostgresError
 from demo.api import Api
 from demo.arrivals import Reader
 from demo.claims import CLAIMS, DAG_IDS, ORDERS, REPORTS

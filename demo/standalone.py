@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from psycopg.conninfo import conninfo_to_dict
 
-from airflow_pgmq.local import LocalPostgres
+from airflow_pgmq.db.local import LocalPostgres
 
 ROOT = Path(__file__).resolve().parent.parent
 METADATA = "airflow"

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.privileges import RIGHTS, quoted
 from airflow_pgmq.core.problems import Problem
-from airflow_pgmq.core.rights import RIGHTS, quoted
 
 _CLAUSES = {
     "SELECT": "USING (true)",

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from airflow_pgmq.core import names
-from airflow_pgmq.core.counting import Shape, Table
+from airflow_pgmq.core.privileges import quoted
 from airflow_pgmq.core.problems import Problem
-from airflow_pgmq.core.rights import quoted
+from airflow_pgmq.core.queue_counts import Shape, Table
 
 #: How PGMQ makes the columns that we rely on.
 COLUMNS = {

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_pgmq.core.messages import Status
-from airflow_pgmq.core.outgoing import Outgoing
+from airflow_pgmq.core.slot_messages import Outgoing
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.privileges import quoted
 from airflow_pgmq.core.problems import Problem
-from airflow_pgmq.core.rights import quoted
 
 #: Milliseconds below which a limit is felt.
 _FELT = {

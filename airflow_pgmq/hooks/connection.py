@@ -6,14 +6,15 @@ from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
-from airflow_pgmq import doctor, settings
-from airflow_pgmq.client import Client, Connection, connect, drive
+from airflow_pgmq import settings
 from airflow_pgmq.compat import AirflowNotFoundException, BaseHook, is_plain_process
-from airflow_pgmq.core import findings, policies
-from airflow_pgmq.driver.translation import words
+from airflow_pgmq.core import diagnoses, policies
+from airflow_pgmq.db.client import Client, Connection, connect, drive
+from airflow_pgmq.db.driver.translation import words
+from airflow_pgmq.db.statements import doctor as asking
 from airflow_pgmq.errors import ConnectionNotFound, PgmqError
 from airflow_pgmq.provider_info import get_provider_info
-from airflow_pgmq.statements import doctor as asking
+from airflow_pgmq.services import doctor
 
 
 class UndefinedConnection(ConnectionNotFound, AirflowNotFoundException):
@@ -107,4 +108,4 @@ class ConnectionBase(BaseHook):
             return False, words(exc)
         wrong = doctor.judge(standing)
         barred = [*standing.lacking, *policies.shut(standing.kept)]
-        return findings.verdict(standing.server, len(standing.queues), barred, wrong)
+        return diagnoses.verdict(standing.server, len(standing.queues), barred, wrong)

@@ -8,16 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_pgmq import metrics
-from airflow_pgmq.client import Connection
 from airflow_pgmq.compat import AirflowSkipException
-from airflow_pgmq.consumer import Consumer, Line
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, whole_seconds
-from airflow_pgmq.core.consuming import Ack, Policy
+from airflow_pgmq.core.consumer_policy import Ack, Policy
 from airflow_pgmq.core.messages import Message, references
+from airflow_pgmq.db.client import Connection
+from airflow_pgmq.db.statements import consuming
+from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import consuming
-from airflow_pgmq.statements.reading import Messages
+from airflow_pgmq.services.consuming import Consumer, Line
 
 
 class ConsumingVerbs(ConnectionBase):

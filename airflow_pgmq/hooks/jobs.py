@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from airflow_pgmq import control, metrics
-from airflow_pgmq.client import Connection
+from airflow_pgmq import metrics
 from airflow_pgmq.core.messages import Row, SendResult
+from airflow_pgmq.db.client import Connection
+from airflow_pgmq.db.statements import Flow, periodic
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import Flow, periodic
+from airflow_pgmq.services import job_control
 
 
 class JobVerbs(ConnectionBase):
@@ -20,14 +21,14 @@ class JobVerbs(ConnectionBase):
         :param conn: join this connection's transaction
         :raises JobNotFound: the namespace has no such job
         """
-        return self.client.run(lambda: control.pause(namespace, name), conn)
+        return self.client.run(lambda: job_control.pause(namespace, name), conn)
 
     def resume_job(self, namespace: str, name: str, *, conn: Connection | None = None) -> None:
         """Let a paused job go on: its next tick catches up by the job's policy.
 
         :raises JobNotFound: the namespace has no such job
         """
-        self.client.run(lambda: control.resume(namespace, name), conn)
+        self.client.run(lambda: job_control.resume(namespace, name), conn)
 
     def run_job_now(self, namespace: str, name: str, *, conn: Connection | None = None) -> SendResult:
         """Send one message of the job at once, as last deployed; its slots are not touched.
@@ -44,11 +45,11 @@ class JobVerbs(ConnectionBase):
 
     def remove_namespace(self, namespace: str, *, conn: Connection | None = None) -> int:
         """Forget all jobs of a Dag that is gone; how many messages were taken back."""
-        return self.client.run(lambda: control.remove(namespace), conn)
+        return self.client.run(lambda: job_control.remove(namespace), conn)
 
 
 def _run_now(namespace: str, name: str) -> Flow[tuple[str, SendResult]]:
-    result = yield from control.run_now(namespace, name)
+    result = yield from job_control.run_now(namespace, name)
     # Its row is locked by now, so it is the queue that the message went to.
     job = yield periodic.definition(namespace, name)
     return job["queue_name"], result

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow_pgmq import metrics, sender, settings
-from airflow_pgmq.client import Connection
-from airflow_pgmq.consumer import Line
+from airflow_pgmq import metrics, settings
 from airflow_pgmq.core.batch import Delay, parse_delay, prepare, whole_seconds
-from airflow_pgmq.core.consuming import Ack
+from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Message, SendResult, references
+from airflow_pgmq.db.client import Connection
+from airflow_pgmq.db.statements import Work, consuming, reading, sending
+from airflow_pgmq.db.statements.reading import Messages
+from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import Work, consuming, reading, sending
-from airflow_pgmq.statements.reading import Messages
-from airflow_pgmq.statements.sending import OnDuplicate, Scope
+from airflow_pgmq.services.consuming import Line
+from airflow_pgmq.services.sending import WINDOW, send
 
 
 class MessageVerbs(ConnectionBase):
@@ -33,7 +34,7 @@ class MessageVerbs(ConnectionBase):
         group: str | None = None,
         dedup_key: str | None = None,
         dedup_scope: Scope = "once",
-        dedup_window: timedelta = sender.WINDOW,
+        dedup_window: timedelta = WINDOW,
         on_duplicate: OnDuplicate = "skip",
         conn: Connection | None = None,
     ) -> SendResult:
@@ -78,7 +79,7 @@ class MessageVerbs(ConnectionBase):
         group: str | None = None,
         dedup_keys: Sequence[str] | None = None,
         dedup_scope: Scope = "once",
-        dedup_window: timedelta = sender.WINDOW,
+        dedup_window: timedelta = WINDOW,
         on_duplicate: OnDuplicate = "skip",
         conn: Connection | None = None,
     ) -> list[SendResult]:
@@ -112,7 +113,7 @@ class MessageVerbs(ConnectionBase):
             group=group,
             max_bytes=settings.max_message_bytes(),
         )
-        results = sender.send(
+        results = send(
             self.client,
             queue_name,
             batch,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_pgmq import sampling, sender
-from airflow_pgmq.client import Connection
 from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
+from airflow_pgmq.db.client import Connection
+from airflow_pgmq.db.statements import queues
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import queues
+from airflow_pgmq.services import sampling, sending
 
 
 class QueueVerbs(ConnectionBase):
@@ -52,7 +52,7 @@ class QueueVerbs(ConnectionBase):
         :param queue_name: the queue
         :param conn: join this connection's transaction
         """
-        self.client.forget(sender.guard_check(queue_name))
+        self.client.forget(sending.guard_check(queue_name))
         return self.client.run(lambda: queues.drop(queue_name), conn)
 
     def list_queues(self, *, conn: Connection | None = None) -> list[Queue]:

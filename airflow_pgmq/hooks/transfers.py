@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
-from airflow_pgmq import metrics, sender
-from airflow_pgmq.client import Connection
+from airflow_pgmq import metrics
+from airflow_pgmq.db.client import Connection
+from airflow_pgmq.db.statements import transfers
+from airflow_pgmq.db.statements.transfers import QueryScope
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.statements import transfers
-from airflow_pgmq.statements.transfers import QueryScope
+from airflow_pgmq.services import sending
 
 
 class TransferVerbs(ConnectionBase):
@@ -25,7 +26,7 @@ class TransferVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | None = None,
         dedup_scope: QueryScope = "once",
-        dedup_window: timedelta = sender.WINDOW,
+        dedup_window: timedelta = sending.WINDOW,
         on_duplicate: Literal["skip", "fail"] = "skip",
         conn: Connection | None = None,
     ) -> dict[str, int]:
@@ -51,7 +52,7 @@ class TransferVerbs(ConnectionBase):
         if dedup_scope not in ("once", "queued", "none") or on_duplicate not in ("skip", "fail"):
             raise InvalidMessage("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
         if dedup_scope != "none":
-            sender.prepare(self.client, queue_name, dedup_scope, conn)
+            sending.prepare(self.client, queue_name, dedup_scope, conn)
         counts = self.client.run(
             lambda: transfers.send(
                 queue_name,

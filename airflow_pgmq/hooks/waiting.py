@@ -10,11 +10,12 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from airflow_pgmq import settings, watch
+from airflow_pgmq import settings
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.watch import Visible, Watcher
-from airflow_pgmq.watch.timing import within
+from airflow_pgmq.services import waiting
+from airflow_pgmq.services.waiting import Visible, Watcher
+from airflow_pgmq.services.waiting.timing import within
 
 #: Seconds for which a looked-up connection is used again: a triggerer that starts has a thousand triggers.
 FRESH = 10.0
@@ -80,7 +81,7 @@ class WaitingVerbs(ConnectionBase):
     async def watcher(self) -> Watcher:
         """The running loop's watcher of this connection, shared by all who ask for it."""
         arguments, limits = await self._lookup()
-        return watch.shared(self.pgmq_conn_id, arguments, self._arguments_off_the_loop, limits)
+        return waiting.shared(self.pgmq_conn_id, arguments, self._arguments_off_the_loop, limits)
 
     async def _lookup(self) -> tuple[dict[str, Any], Limits]:
         for loop in [each for each in _lookups if each.is_closed()]:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from airflow_pgmq.operators.consume import PgmqConsumeOperator
 from airflow_pgmq.operators.maintenance import PgmqMaintenanceOperator
-from airflow_pgmq.operators.messages import (
-    PgmqAckOperator,
-    PgmqExtendOperator,
-    PgmqReleaseOperator,
-)
+from airflow_pgmq.operators.messages import PgmqAckOperator, PgmqExtendOperator, PgmqReleaseOperator
 from airflow_pgmq.operators.periodic import PgmqPeriodicOperator
 from airflow_pgmq.operators.queues import PgmqQueueOperator
 from airflow_pgmq.operators.requeue import PgmqRequeueOperator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.compat import AirflowFailException, AirflowSkipException
 from airflow_pgmq.core.batch import whole_seconds
-from airflow_pgmq.core.calling import Signature
-from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
+from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
+from airflow_pgmq.core.signature import Signature
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION
 from airflow_pgmq.operators.draining import DrainOperator
@@ -138,7 +138,7 @@ class PgmqConsumeOperator(DrainOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
-        from airflow_pgmq.consumer import Consumer
+        from airflow_pgmq.services.consuming import Consumer
 
         signature = Signature.of(self._function, transactional=self.transactional)
         consumer = Consumer(

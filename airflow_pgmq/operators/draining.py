@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_pgmq.core.consuming import FailOn
+from airflow_pgmq.core.consumer_policy import FailOn
 from airflow_pgmq.errors import MessagesFailed
 from airflow_pgmq.links import PgmqQueueLink, push_early
 from airflow_pgmq.operators.base import PgmqOperator
@@ -13,7 +13,7 @@ from airflow_pgmq.operators.base import PgmqOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_pgmq.consumer import Consumer, Work
+    from airflow_pgmq.services.consuming import Consumer, Work
 
 
 class DrainOperator(PgmqOperator):

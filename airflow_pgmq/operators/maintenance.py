@@ -47,7 +47,7 @@ class PgmqMaintenanceOperator(PgmqOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Do it; the counts of what was done."""
         from airflow_pgmq import metrics
-        from airflow_pgmq.maintenance import maintain
+        from airflow_pgmq.services.maintenance import maintain
 
         summary = maintain(
             self.hook.client, archive_retention=self.archive_retention, queue_names=self.queue_names

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.core import batch
-from airflow_pgmq.core.consuming import Ack
+from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Reference, fences, references
 from airflow_pgmq.errors import InvalidMessage, MessageLost
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
@@ -15,7 +15,7 @@ from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_pgmq.statements.reading import Messages
+    from airflow_pgmq.db.statements.reading import Messages
 
 
 class _HeldMessages(PgmqOperator):
@@ -84,7 +84,7 @@ class PgmqAckOperator(_HeldMessages):
 
     def _acked_before(self, messages: Messages, context: Context) -> list[int]:
         """What a try of this task before has acked, and ended before it could say so."""
-        from airflow_pgmq.statements import reading
+        from airflow_pgmq.db.statements import reading
 
         archived = self.ack == "archive"
         if not archived and getattr(context.get("ti"), "try_number", 1) <= 1:

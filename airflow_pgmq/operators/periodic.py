@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import settings
-from airflow_pgmq.core import intervals, job_list, names
+from airflow_pgmq.core import backfill, job_list, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.source import source
@@ -113,7 +113,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Tick; the counts of what was done."""
         from airflow_pgmq import metrics
-        from airflow_pgmq.ticker import Tick
+        from airflow_pgmq.services.ticking import Tick
 
         version = self.version
         tick = Tick(
@@ -159,6 +159,6 @@ class PgmqPeriodicOperator(PgmqOperator):
 
 def _interval(context: Context) -> tuple[datetime, datetime]:
     run, dag = context["dag_run"], context["dag"]
-    return intervals.of_run(
+    return backfill.of_run(
         run.data_interval_start, run.data_interval_end, run.logical_date, dag.schedule, dag.timezone
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_pgmq.core.messages import SendResult
-    from airflow_pgmq.statements.sending import OnDuplicate, Scope
+    from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 
 
 class PgmqSendOperator(PgmqOperator):

@@ -13,7 +13,7 @@ from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_pgmq.statements.transfers import QueryScope
+    from airflow_pgmq.db.statements.transfers import QueryScope
 
 
 class PgmqSendFromQueryOperator(PgmqOperator):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.core.batch import whole_seconds
-from airflow_pgmq.core.consuming import FAIL_ON, Ack, FailOn, Policy
+from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.errors import InvalidMessage, InvalidQuery
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION
 from airflow_pgmq.operators.draining import DrainOperator
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_pgmq.core.messages import Message
-    from airflow_pgmq.statements import Work
-    from airflow_pgmq.statements.transfers import OnConflict
+    from airflow_pgmq.db.statements import Work
+    from airflow_pgmq.db.statements.transfers import OnConflict
 
 
 class PgmqToSqlOperator(DrainOperator):
@@ -120,9 +120,9 @@ class PgmqToSqlOperator(DrainOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain; the counts."""
-        from airflow_pgmq.client import Connection, drive, is_lent
-        from airflow_pgmq.consumer import Consumer
-        from airflow_pgmq.statements import transfers
+        from airflow_pgmq.db.client import Connection, drive, is_lent
+        from airflow_pgmq.db.statements import transfers
+        from airflow_pgmq.services.consuming import Consumer
 
         def prepare(conn: Connection) -> None:
             if self.sql is not None and not is_lent(conn):
@@ -142,7 +142,7 @@ class PgmqToSqlOperator(DrainOperator):
         return [] if self.table is None else [self.table]
 
     def _work(self, messages: list[Message], *, is_lent: bool) -> Work[None]:
-        from airflow_pgmq.statements import transfers
+        from airflow_pgmq.db.statements import transfers
 
         if self.sql is not None:
             return transfers.with_messages(

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_pgmq import compat, metrics
-from airflow_pgmq.client import LockNotAvailable
-from airflow_pgmq.core import containment, handover
+from airflow_pgmq.core import containment, xcom
 from airflow_pgmq.core.bell import Bell, Sight
-from airflow_pgmq.core.delivery import Delivery, Held, Pace, Quiet
+from airflow_pgmq.core.event_delivery import Delivery, Held, Pace, Quiet
+from airflow_pgmq.core.event_settings import StreamSettings
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.core.stream import StreamSettings
+from airflow_pgmq.db.client import LockNotAvailable
+from airflow_pgmq.db.statements import watching
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.outages import Patience
-from airflow_pgmq.statements import watching
+from airflow_pgmq.triggers.outages import RetryForever
 from airflow_pgmq.triggers.serializable import NOT_STORED, Serializable
 
 if TYPE_CHECKING:
-    from airflow_pgmq.shared_stream import QueueStream
+    from airflow_pgmq.triggers.shared_stream import QueueStream
 
 __all__ = ["PgmqEventTrigger"]
 
@@ -107,7 +107,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Ring when messages come, and when nobody takes them."""
-        patience = Patience(self.log, f"Queue {self.queue_name}")
+        retry = RetryForever(self.log, f"Queue {self.queue_name}")
         bell = Bell(self.ring_interval, self.max_ring_interval)
         while True:
             try:
@@ -120,9 +120,9 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
                 if isinstance(exc, QueueNotFound):
                     # One that is made again has nothing to do with this one.
                     bell = Bell(self.ring_interval, self.max_ring_interval)
-                await patience.endure(exc)
+                await retry.endure(exc)
                 continue
-            patience.succeeded()
+            retry.succeeded()
             if bell.rings(sight, time.monotonic()):
                 yield _event(
                     queue_name=self.queue_name,
@@ -153,7 +153,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> QueueStream:
         """The reader; that this method is there makes Airflow wait for the events to be stored."""
-        from airflow_pgmq.shared_stream import QueueStream
+        from airflow_pgmq.triggers.shared_stream import QueueStream
 
         return QueueStream(cls(**kwargs))
 
@@ -195,7 +195,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
             if not self._matches(message.headers, self.headers_condition):
                 return None
             # What Airflow's database refuses would end the triggerer.
-            return handover.in_event(message, self.max_event_bytes)
+            return xcom.in_event(message, self.max_event_bytes)
         except Exception as exc:
             self.log.warning("Queue %s: message %d is refused: %s", self.queue_name, message.msg_id, exc)
             held.refusal = f"refused: {exc}"

@@ -15,8 +15,8 @@ from airflow_pgmq import metrics
 from airflow_pgmq.compat import utcnow
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.services.waiting.timing import within
 from airflow_pgmq.triggers.serializable import Serializable
-from airflow_pgmq.watch.timing import within
 
 __all__ = ["PgmqMessageTrigger"]
 

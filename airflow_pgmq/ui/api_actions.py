@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from airflow_pgmq import overview
 from airflow_pgmq.core import names, visible
+from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.statements import showing
+from airflow_pgmq.services import overview
 from airflow_pgmq.ui import audit, auth, database
 from airflow_pgmq.ui.answers import Answer
 from airflow_pgmq.ui.api_jobs import name_dags
@@ -159,7 +159,7 @@ def _requeue_dead_letters(
 
     Letters of a queue that is gone stay, and are counted.
     """
-    origins = hook.client.run(lambda: showing.dead_letter_origins(queue_name, msg_ids, limit))
+    origins = hook.client.run(lambda: inspection.dead_letter_origins(queue_name, msg_ids, limit))
     known = {queue.queue_name for queue in hook.list_queues() if names.is_safe(queue.queue_name)}
     reached = [origin for origin in origins if origin in known]
     moved: list[int] = []

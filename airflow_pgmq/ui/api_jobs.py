@@ -10,8 +10,8 @@ from airflow.utils.session import create_session
 from fastapi import APIRouter
 from sqlalchemy import select
 
-from airflow_pgmq import overview
 from airflow_pgmq.core import visible
+from airflow_pgmq.services import overview
 from airflow_pgmq.ui import auth, database
 from airflow_pgmq.ui.answers import Answer
 from airflow_pgmq.ui.auth import AskerDep

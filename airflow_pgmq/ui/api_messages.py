@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import Field
 
-from airflow_pgmq import overview, settings
+from airflow_pgmq import settings
 from airflow_pgmq.core import visible
-from airflow_pgmq.overview import Search
+from airflow_pgmq.services import overview
+from airflow_pgmq.services.overview import Search
 from airflow_pgmq.ui import auth, database
 from airflow_pgmq.ui.answers import Answer
 from airflow_pgmq.ui.asking import LAST_ID, Name, Text

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 
-from airflow_pgmq import overview
 from airflow_pgmq.core import visible
+from airflow_pgmq.services import overview
 from airflow_pgmq.ui import auth, connections, database
 from airflow_pgmq.ui.answers import Answer
 from airflow_pgmq.ui.asking import Name

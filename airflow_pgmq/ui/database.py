@@ -14,9 +14,9 @@ from airflow.models import Connection as AirflowConnection
 from fastapi import HTTPException
 
 from airflow_pgmq import errors
-from airflow_pgmq.client import Client, Connection, DriverError
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.driver.translation import words
+from airflow_pgmq.db.client import Client, Connection, DriverError
+from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.ui import connections
 from airflow_pgmq.ui.auth import Asker

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from airflow_pgmq.client import Connection
-from airflow_pgmq.driver.connecting import answers
+from airflow_pgmq.db.client import Connection
+from airflow_pgmq.db.driver.connecting import answers
 
 #: Seconds since it was opened: a login that was taken away, or a token, must not be good for ever.
 OLDEST = 300

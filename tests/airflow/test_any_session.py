@@ -21,7 +21,7 @@ from tests.fixtures.profiles import PLAIN, POOL_SIZE, Profile
 if TYPE_CHECKING:
     import psycopg
 
-    from airflow_pgmq.local import LocalPostgres
+    from airflow_pgmq.db.local import LocalPostgres
 
 #: What a caller may have done before.
 CALLERS = {

@@ -16,11 +16,11 @@ import yaml
 from airflow.cli import cli_parser
 
 import airflow_pgmq.core
-from airflow_pgmq.cli_commands.definition import get_commands
+from airflow_pgmq.cli.definition import get_commands
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import problems
+from airflow_pgmq.db.local import LocalPostgres
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.local import LocalPostgres
 from tests.fixtures.airflow import connection_to
 from tests.fixtures.factories import client_of, execute, job, tick
 from tests.fixtures.postgres import Database
@@ -111,13 +111,11 @@ def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.Capture
 def test_definitions_load_nothing_of_what_they_define() -> None:
     code = (
         "import sys, airflow.cli.cli_config; before = set(sys.modules); "
-        "from airflow_pgmq.cli_commands.definition import get_commands; get_commands(); "
+        "from airflow_pgmq.cli.definition import get_commands; get_commands(); "
         "print(sorted(set(sys.modules) - before - {'airflow_pgmq'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == str(
-        ["airflow_pgmq.cli_commands", "airflow_pgmq.cli_commands.definition"]
-    )
+    assert done.stdout.splitlines()[-1] == str(["airflow_pgmq.cli", "airflow_pgmq.cli.definition"])
 
 
 def test_init_makes_queues_that_announce_and_does_nothing_twice(run: Run, database: Database) -> None:
@@ -391,7 +389,7 @@ def test_a_database_without_pgmq_and_without_its_sql_names_the_extra(
     bare: Run, empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection_to(empty_database)))
-    monkeypatch.setattr("airflow_pgmq.client.bundled_pgmq", lambda: None)
+    monkeypatch.setattr("airflow_pgmq.db.client.bundled_pgmq", lambda: None)
     code, said = bare("init", "orders")
     assert code == 1
     assert "pip install 'airflow-provider-pgmq[sql]'" in said

@@ -23,7 +23,7 @@ import psycopg
 import pytest
 import yaml
 
-from airflow_pgmq.local import LocalPostgres
+from airflow_pgmq.db.local import LocalPostgres
 from tests.fixtures.services import Services, answers, free_ports, require_program, running_services
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.airflow.yml"

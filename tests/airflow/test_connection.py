@@ -18,9 +18,9 @@ from packaging.version import Version
 
 from airflow_pgmq import settings
 from airflow_pgmq.command_line import command
+from airflow_pgmq.db.local import LocalPostgres
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.local import LocalPostgres
 from airflow_pgmq.provider_info import get_provider_info
 from tests.fixtures.factories import execute
 from tests.fixtures.postgres import Database

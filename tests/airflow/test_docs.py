@@ -9,7 +9,7 @@ import airflow.sdk
 import pytest
 from airflow.sdk import DAG
 
-from airflow_pgmq.cli_commands.definition import get_commands
+from airflow_pgmq.cli.definition import get_commands
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_pgmq import compat
-from airflow_pgmq.core import handover
+from airflow_pgmq.core import xcom
 from tests.fixtures.live import LiveAirflow
 
 pytest.importorskip("airflow.triggers.shared_stream", reason="new in Airflow 3.3")
@@ -96,7 +96,7 @@ def test_refused_messages_go_to_the_dead_letters_with_the_reason(airflow, send):
     hook = airflow.hook()
     hook.create_queue("choosy_dlq")
     nested: Any = 1
-    for _ in range(handover.MAX_DEPTH - 2):
+    for _ in range(xcom.MAX_DEPTH - 2):
         nested = [nested]
     [unwanted], [wanted] = send("choosy", 1), send("choosy", 1, wanted=True, nested=nested)
     [deeper] = send("choosy", 1, wanted=True, nested=[nested])

@@ -10,7 +10,6 @@ from urllib.parse import quote, unquote
 import pytest
 from airflow.sdk import DAG, Asset
 
-from airflow_pgmq import overview
 from airflow_pgmq.assets import queue_asset
 from airflow_pgmq.errors import InvalidName
 from airflow_pgmq.hooks import PgmqHook
@@ -26,6 +25,7 @@ from airflow_pgmq.operators import (
     PgmqSendOperator,
 )
 from airflow_pgmq.sensors import PgmqSensor
+from airflow_pgmq.services import overview
 from tests.fixtures.airflow import FinishedRun
 from tests.fixtures.factories import execute
 from tests.fixtures.postgres import Database

@@ -14,10 +14,10 @@ from tests.fixtures.postgres import Database
 
 pytest.importorskip("airflow.triggers.shared_stream", reason="new in Airflow 3.3")
 
-from airflow_pgmq import compat, shared_stream
-from airflow_pgmq.holding import Holding
+from airflow_pgmq import compat
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.triggers import PgmqEventTrigger
+from airflow_pgmq.triggers import PgmqEventTrigger, shared_stream
+from airflow_pgmq.triggers.in_flight import Holding
 from tests.fixtures.runner import Runner
 
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import select
 
 from airflow_pgmq.command_line import command
+from airflow_pgmq.db.statements import Statement, first
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.statements import Statement, first
 from airflow_pgmq.ui import database as ui_database
 from tests.fixtures.factories import execute, job, tick
 from tests.fixtures.ui import act, asker

@@ -11,9 +11,9 @@ from threading import Barrier
 import anyio
 import pytest
 
-from airflow_pgmq import overview
+from airflow_pgmq.db.statements import Statement, first
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.statements import Statement, first
+from airflow_pgmq.services import overview
 from airflow_pgmq.ui import database as ui_database
 from airflow_pgmq.ui import kept as ui_kept
 from airflow_pgmq.ui.kept import Kept

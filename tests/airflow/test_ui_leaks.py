@@ -204,7 +204,7 @@ def test_errors_of_ours_that_nobody_expected_are_not_quoted(guest, boss, hook, p
     def fail(*args, **kwargs):
         raise NotImplementedError(secret)
 
-    monkeypatch.setattr("airflow_pgmq.overview.queues", fail)
+    monkeypatch.setattr("airflow_pgmq.services.overview.queues", fail)
     for client in (guest, boss):
         answer = client.get(f"{API}/queues")
         assert answer.status_code == 500

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.core import handover
+from airflow_pgmq.core import xcom
 from tests.airflow.live_dags.waiting import GATE
 from tests.fixtures.live import LiveAirflow
 from tests.fixtures.patience import patience
@@ -59,7 +59,7 @@ def nested(depth: int) -> Any:
     return found
 
 
-DEEP = nested(handover.MAX_DEPTH - 2)
+DEEP = nested(xcom.MAX_DEPTH - 2)
 
 
 @pytest.mark.parametrize(

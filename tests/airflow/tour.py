@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq import doctor, maintenance, overview
+from airflow_pgmq.db.statements import transfers
+from airflow_pgmq.db.statements.inspection import Search
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.statements import transfers
-from airflow_pgmq.statements.showing import Search
+from airflow_pgmq.services import doctor, maintenance, overview
 from tests.fixtures.factories import execute, job, tick
 from tests.fixtures.postgres import Database
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from airflow_pgmq.local import LocalPostgres
+from airflow_pgmq.db.local import LocalPostgres
 from tests.browser import stock
 from tests.browser.site import Site, secrets_backend, settings
 from tests.browser.visitor import Visitor

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_pgmq.compat import utcnow
-from airflow_pgmq.core import slots, strip
+from airflow_pgmq.core import slot_history, slots
 from airflow_pgmq.jobs import PeriodicJob
 from tests.browser.jobs import JOBS, NAMESPACE
 from tests.fixtures.factories import execute, tick
@@ -112,7 +112,7 @@ def _archived(hook: PgmqHook, queue: str, number: int) -> None:
 
 
 def _dead(hook: PgmqHook, queue: str, number: int) -> None:
-    from airflow_pgmq.statements import consuming
+    from airflow_pgmq.db.statements import consuming
 
     results = hook.send_batch(queue, [{"order": 900 + n, "total": None} for n in range(number)])
     hook.create_queue(f"{queue}_dlq", notify=False)
@@ -159,7 +159,7 @@ def age(hook: PgmqHook, database: Database) -> None:
     )
     now = utcnow()
     for job in JOBS:
-        for position, slot in enumerate(strip.recent(job, now)):
+        for position, slot in enumerate(slot_history.recent(job, now)):
             if position not in MISSED:
                 _remember(database, job, slot, late=position in LATE, again=position in AGAIN)
     hook.pause_job(NAMESPACE, PAUSED)

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from functools import lru_cache, singledispatchmethod
 from typing import Any
 
-from airflow_pgmq.core import jobs, outgoing, slots
+from airflow_pgmq.core import jobs, slot_messages, slots
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
-from airflow_pgmq.core.outgoing import Outgoing
+from airflow_pgmq.core.slot_messages import Outgoing
 from tests.model import steps
 from tests.model.facts import Actual, Counts, Definition, Refused, Wrong
 from tests.model.oracle import Oracle
@@ -196,7 +196,7 @@ class CoreWorld:
 
     def _send(self, job: PeriodicJob, wanted: Any, counts: Counts) -> None:
         for slot in wanted:
-            item = outgoing.outgoing(job, slot, NAMESPACE, None)
+            item = slot_messages.outgoing(job, slot, NAMESPACE, None)
             if (job.name, slot) in self.sent:
                 continue
             if item.is_expired(self.now):

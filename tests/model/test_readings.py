@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq import control
-from airflow_pgmq.client import Client
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.services import job_control
 from tests.fixtures.clock import SchemaClock, database_with_clock
 from tests.fixtures.factories import client_of, execute, queued, slot
 from tests.model.facts import Definition
@@ -47,8 +47,8 @@ def another_jitter(client: Client, number: int) -> Definition:
 
 
 def paused_and_resumed(client: Client, number: int) -> Definition:
-    client.run(lambda: control.pause(NAMESPACE, "a"))
-    client.run(lambda: control.resume(NAMESPACE, "a"))
+    client.run(lambda: job_control.pause(NAMESPACE, "a"))
+    client.run(lambda: job_control.resume(NAMESPACE, "a"))
     # With every reading so much passes that it was away for longer than the grace.
     return replace(JOB, catch_up="all")
 

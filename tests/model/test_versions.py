@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import airflow_pgmq
-from airflow_pgmq.sql import code
+from airflow_pgmq.db.sql import code
 from tests.fixtures.factories import QUEUE, execute, slots_in
 from tests.fixtures.postgres import Database
 from tests.model import ticking
@@ -89,7 +89,7 @@ def next_version(folder: Path, migration: str) -> Path:
     """This package with one more migration."""
     package = folder / PACKAGE.name
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "static"))
-    (package / "sql" / "migrations" / f"{code() + 1:04}_newer.sql").write_text(migration)
+    (package / "db" / "sql" / "migrations" / f"{code() + 1:04}_newer.sql").write_text(migration)
     return package
 
 

@@ -11,9 +11,9 @@ from itertools import count
 import psycopg
 
 import airflow_pgmq
-from airflow_pgmq.client import Client
+from airflow_pgmq.db.client import Client
 from airflow_pgmq.jobs import PeriodicJob
-from airflow_pgmq.ticker import Tick
+from airflow_pgmq.services.ticking import Tick
 
 
 def main(dsn: str) -> None:

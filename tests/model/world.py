@@ -12,12 +12,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from airflow_pgmq import control, ticker
-from airflow_pgmq.client import Client
 from airflow_pgmq.core.messages import Message
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import consuming, reading, sending
 from airflow_pgmq.errors import InvalidJobs, JobNotFound, QueueNotFound
 from airflow_pgmq.jobs import PeriodicJob
-from airflow_pgmq.statements import consuming, reading, sending
+from airflow_pgmq.services import job_control, ticking
 from tests.fixtures.clock import Clock
 from tests.model import steps
 from tests.model.facts import Actual, Counts, Definition, Refused, Wrong
@@ -73,9 +73,9 @@ def spread(name: str, slot: datetime, jitter: timedelta) -> timedelta:
 
 def tick_of(
     code: Mapping[str, Definition], story: steps.Story, *, rollback: bool = False, owner: str = "dag.task"
-) -> ticker.Tick:
+) -> ticking.Tick:
     """A tick of this code."""
-    return ticker.Tick(
+    return ticking.Tick(
         namespace=NAMESPACE,
         owner=owner,
         jobs=[job_of(each) for each in code.values()],
@@ -185,7 +185,7 @@ class World:
 
     @do.register
     def _(self, step: steps.Pause) -> None:
-        count = self._attempt(lambda: self.client.run(lambda: control.pause(NAMESPACE, step.name)))
+        count = self._attempt(lambda: self.client.run(lambda: job_control.pause(NAMESPACE, step.name)))
 
         def promise(oracle: Oracle) -> None:
             if (promised := oracle.pause(step.name, self.now)) != count:
@@ -195,12 +195,14 @@ class World:
 
     @do.register
     def _(self, step: steps.Resume) -> None:
-        done = self._attempt(lambda: self.client.run(lambda: control.resume(NAMESPACE, step.name)) or True)
+        done = self._attempt(
+            lambda: self.client.run(lambda: job_control.resume(NAMESPACE, step.name)) or True
+        )
         self._each(lambda oracle: oracle.resume(step.name), refused=done is None)
 
     @do.register
     def _(self, step: steps.RunNow) -> None:
-        result = self._attempt(lambda: self.client.run(lambda: control.run_now(NAMESPACE, step.name)))
+        result = self._attempt(lambda: self.client.run(lambda: job_control.run_now(NAMESPACE, step.name)))
         if result is None or result.status == "sent":
             self._each(lambda oracle: oracle.run_now(step.name, self.now), refused=result is None)
 
@@ -399,7 +401,7 @@ class World:
             self._sql(f"TRUNCATE airflow_pgmq.{table['tablename']} CASCADE")
 
 
-def _counts(summary: ticker.Summary) -> Counts:
+def _counts(summary: ticking.Summary) -> Counts:
     return Counts(summary.sent, withdrawn=summary.withdrawn, expired=summary.expired, dropped=summary.dropped)
 
 

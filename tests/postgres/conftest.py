@@ -9,7 +9,7 @@ import pytest
 from tests.fixtures.factories import QUEUE, client_of, execute
 
 if TYPE_CHECKING:
-    from airflow_pgmq.client import Client
+    from airflow_pgmq.db.client import Client
     from tests.fixtures.postgres import Database
 
 

@@ -11,12 +11,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from airflow_pgmq import rounds, sender
-from airflow_pgmq.client import Client
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.statements import reading
-from airflow_pgmq.ticker import Tick
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import reading
+from airflow_pgmq.services import rounds, sending
+from airflow_pgmq.services.ticking import Tick
 from tests.fixtures.factories import QUEUE, client_of, read, send
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ def send_with(client: Client, options: dict[str, Any]) -> list[str]:
 
 def send_without_keys(client: Client) -> list[str]:
     """Send two messages; what became of them."""
-    return [result.status for result in sender.send(client, QUEUE, batch.prepare(["new", "new"]))]
+    return [result.status for result in sending.send(client, QUEUE, batch.prepare(["new", "new"]))]
 
 
 def limited(dsn: str, limits: Limits, work: Callable[..., T], *arguments: Any) -> T:

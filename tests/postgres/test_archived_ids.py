@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.client import Client, arun, connect_async
-from airflow_pgmq.consumer import Consumer
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.db.client import Client, arun, connect_async
+from airflow_pgmq.db.statements import reading, sending
 from airflow_pgmq.errors import ArchiveRefused
-from airflow_pgmq.maintenance import expire
-from airflow_pgmq.statements import reading, sending
+from airflow_pgmq.services.consuming import Consumer
+from airflow_pgmq.services.maintenance import expire
 from tests.fixtures.factories import QUEUE, execute, queued, read, send
 from tests.fixtures.postgres import Database
 

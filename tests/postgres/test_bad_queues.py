@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from airflow_pgmq import doctor, maintenance, metrics, overview, sampling
-from airflow_pgmq.client import Client, arun, connect_async
+from airflow_pgmq import metrics
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.db.client import Client, arun, connect_async
+from airflow_pgmq.db.statements import overview as statements
+from airflow_pgmq.db.statements import queues as queue_statements
+from airflow_pgmq.db.statements import reading
+from airflow_pgmq.db.statements.inspection import Search
 from airflow_pgmq.errors import FeatureMissing, QueueNotFound
-from airflow_pgmq.statements import overview as statements
-from airflow_pgmq.statements import queues as queue_statements
-from airflow_pgmq.statements import reading
-from airflow_pgmq.statements.showing import Search
+from airflow_pgmq.services import doctor, maintenance, overview, sampling
 from tests.fixtures.factories import QUEUE, client_of, execute, read, send
 from tests.fixtures.postgres import Database, new_database, prepare_template
 
 if TYPE_CHECKING:
-    from airflow_pgmq.local import LocalPostgres
+    from airflow_pgmq.db.local import LocalPostgres
 
 pytestmark = pytest.mark.direct("the doctor says that notifications do not pass a pooler")
 
@@ -195,9 +196,9 @@ def test_what_fails_all_the_same_fails_alone_and_says_why(database: Database, lo
 def test_what_takes_too_long_is_left_alone(
     database: Database, looker: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_pgmq.culprits.LIMIT", "100ms")
+    monkeypatch.setattr("airflow_pgmq.services.culprits.LIMIT", "100ms")
     spoil_by_policy(database, "PERFORM pg_sleep(30); RETURN true;")
-    monkeypatch.setattr("airflow_pgmq.culprits.TOGETHER", "500ms")
+    monkeypatch.setattr("airflow_pgmq.services.culprits.TOGETHER", "500ms")
     hasty = client_of(database.dsn, limits=Limits(statement=1), user=f"looker_{database.name}")
     found = overview.queues(hasty)
     assert (named(found)["length"], named(found, BAD)["length"]) == (1, None)
@@ -208,14 +209,14 @@ def test_what_takes_too_long_is_left_alone(
 def test_a_queue_that_is_dropped_between_two_statements(
     two: Client, database: Database, gone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    how = sampling.counting.choose
+    how = sampling.queue_counts.choose
 
     def choose(tables: Any) -> Any:
         if execute(database, "SELECT to_regclass('pgmq.q_bad') IS NOT NULL AS there") == [{"there": True}]:
             execute(database, "DROP TABLE pgmq.q_bad" if gone == "table" else "SELECT pgmq.drop_queue('bad')")
         return how(tables)
 
-    monkeypatch.setattr("airflow_pgmq.sampling.counting.choose", choose)
+    monkeypatch.setattr("airflow_pgmq.services.sampling.queue_counts.choose", choose)
     found = overview.queues(two)
 
     assert (named(found)["length"], named(found, BAD)["length"]) == (1, None)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.client import LockNotAvailable
 from airflow_pgmq.core.bell import Head, Sight
+from airflow_pgmq.db.client import LockNotAvailable
+from airflow_pgmq.db.statements import reading, watching
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.statements import reading, watching
 from tests.fixtures.factories import execute
 
 

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 
-from airflow_pgmq import control
-from airflow_pgmq.client import Client
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.sql import code
+from airflow_pgmq.db.statements import schema, transfers
 from airflow_pgmq.errors import CodeTooOld
-from airflow_pgmq.sql import code
-from airflow_pgmq.statements import schema, transfers
+from airflow_pgmq.services import job_control
 from tests.fixtures.factories import (
     NAMESPACE,
     client_of,
@@ -51,9 +51,9 @@ NOW = datetime.now(timezone.utc)
 WORK = {
     "tick": lambda client: tick(job()).run(client),
     "backfill": lambda client: tick(job()).backfill(client, NOW, NOW + timedelta(hours=3)),
-    "pause": lambda client: client.run(lambda: control.pause(NAMESPACE, "job")),
-    "run now": lambda client: client.run(lambda: control.run_now(NAMESPACE, "job")),
-    "remove": lambda client: client.run(lambda: control.remove(NAMESPACE)),
+    "pause": lambda client: client.run(lambda: job_control.pause(NAMESPACE, "job")),
+    "run now": lambda client: client.run(lambda: job_control.run_now(NAMESPACE, "job")),
+    "remove": lambda client: client.run(lambda: job_control.remove(NAMESPACE)),
     "one key": lambda client: send(client, "a"),
     "many keys": lambda client: send(client, *(f"k{n}" for n in range(200))),
     "a query": send_query,

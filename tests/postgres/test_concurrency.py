@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_pgmq import sender
+from airflow_pgmq.services import sending
 from tests.fixtures.factories import client_of, execute, keys_in, queued, read_committed, send, statuses
 from tests.postgres.processes import at_once, send_shuffled
 
@@ -60,7 +60,7 @@ def test_transactions_with_one_batch_each_in_opposite_orders(database, client, s
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_many_keys_of_which_another_transaction_takes_one_at_the_same_moment(database, client, end):
     """The statement for new keys fails when it loses the race; the call goes on with the other one."""
-    keys = [f"k{n}" for n in range(3 * sender.BULK)]
+    keys = [f"k{n}" for n in range(3 * sending.BULK)]
     waiting = (
         "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )

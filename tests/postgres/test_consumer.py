@@ -14,13 +14,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from airflow_pgmq.client import Client
-from airflow_pgmq.consumer import Consumer
-from airflow_pgmq.consumer.heartbeat import Heartbeat
-from airflow_pgmq.core.consuming import Policy, Summary
+from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import consuming, reading
 from airflow_pgmq.errors import BrokenOff, InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
 from airflow_pgmq.messages import Message, Outcome
-from airflow_pgmq.statements import consuming, reading
+from airflow_pgmq.services.consuming import Consumer
+from airflow_pgmq.services.consuming.heartbeat import Heartbeat
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, read_committed, send
 from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.client import Client, connect
-from airflow_pgmq.consumer import Consumer
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.db.client import Client, connect
 from airflow_pgmq.messages import Message
+from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import QUEUE, queued, send
 from tests.fixtures.postgres import Database
 from tests.fixtures.proxy import running_proxy

@@ -9,13 +9,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from airflow_pgmq.client import Client
-from airflow_pgmq.consumer import Consumer, Line
-from airflow_pgmq.core.consuming import Policy, Summary
+from airflow_pgmq.core.consumer_policy import Policy, Summary
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import consuming, reading
 from airflow_pgmq.errors import MessageLost, PgmqError, TransactionEnded
 from airflow_pgmq.messages import Message, Outcome
-from airflow_pgmq.statements import consuming, reading
+from airflow_pgmq.services.consuming import Consumer, Line
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
 from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database

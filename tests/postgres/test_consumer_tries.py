@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from airflow_pgmq.client import Client, drive
-from airflow_pgmq.consumer import Consumer
-from airflow_pgmq.core.consuming import Policy, Summary
+from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.db.client import Client, drive
+from airflow_pgmq.db.statements import consuming
 from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, TransactionEnded
 from airflow_pgmq.messages import Message
-from airflow_pgmq.statements import consuming
+from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import QUEUE, execute, queued, read, send
 from tests.fixtures.postgres import Database
 

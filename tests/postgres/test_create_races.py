@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_pgmq.consumer import Consumer
-from airflow_pgmq.core.consuming import Policy
-from airflow_pgmq.statements import queues
+from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.db.statements import queues
+from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import client_of, execute
 
 if TYPE_CHECKING:

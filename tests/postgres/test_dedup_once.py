@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.services import sending
 from tests.fixtures.factories import execute, keys_in, queued, send, statuses
 
 AWAY = {
@@ -50,7 +50,7 @@ def test_keys_of_different_queues_are_different(database, client):
     execute(database, "SELECT pgmq.create('post')")
     send(client, "a")
 
-    (result,) = sender.send(client, "post", prepare([1], dedup_keys=["a"]))
+    (result,) = sending.send(client, "post", prepare([1], dedup_keys=["a"]))
 
     assert result.status == "sent"
 
@@ -65,7 +65,7 @@ def test_key_is_free_again_after_the_window(database, client):
 
 
 def test_a_key_past_its_window_is_free_again_among_new_and_taken_ones(database, client):
-    keys = [f"k{n}" for n in range(3 * sender.BULK)]
+    keys = [f"k{n}" for n in range(3 * sending.BULK)]
     send(client, "k0", "k1")
     execute(
         database, "UPDATE airflow_pgmq.dedup_ledger SET expires_at = clock_timestamp() WHERE dedup_key = 'k1'"
@@ -134,8 +134,8 @@ def test_ids_are_in_the_order_of_the_call(database, client):
 
 def test_headers_of_all_and_of_each_travel_with_the_key(database, client):
     batch = prepare([1, 2], headers=[{"own": 1}, None], dedup_keys=["a", "b"])
-    sender.send(client, "mail", batch)
-    sender.send(client, "mail", prepare([3], headers={"all": True}, group="g", dedup_keys=["c"]))
+    sending.send(client, "mail", batch)
+    sending.send(client, "mail", prepare([3], headers={"all": True}, group="g", dedup_keys=["c"]))
 
     assert [row["headers"] for row in queued(database)] == [
         {"own": 1, "dedup_key": "a"},
@@ -171,7 +171,7 @@ def test_key_of_the_greatest_length_is_taken(client):
 
 def test_messages_without_keys_are_never_duplicates(database, client):
     batch = prepare([1, 1, 1])
-    results = sender.send(client, "mail", batch)
+    results = sending.send(client, "mail", batch)
 
     assert statuses(results) == ["sent"] * 3
     assert [row["headers"] for row in queued(database)] == [None] * 3
@@ -181,8 +181,8 @@ def test_unlogged_queue_has_keys_too(database, client):
     execute(database, "SELECT pgmq.create_unlogged('fast')")
     batch = prepare([1], dedup_keys=["a"])
 
-    assert statuses(sender.send(client, "fast", batch)) == ["sent"]
-    assert statuses(sender.send(client, "fast", batch)) == ["duplicate"]
+    assert statuses(sending.send(client, "fast", batch)) == ["sent"]
+    assert statuses(sending.send(client, "fast", batch)) == ["duplicate"]
 
 
 def test_partitioned_queue_has_keys_too(database, client):
@@ -198,8 +198,8 @@ def test_partitioned_queue_has_keys_too(database, client):
     )
     batch = prepare([1], dedup_keys=["a"])
 
-    assert statuses(sender.send(client, "parts", batch)) == ["sent"]
-    assert statuses(sender.send(client, "parts", batch)) == ["duplicate"]
+    assert statuses(sending.send(client, "parts", batch)) == ["sent"]
+    assert statuses(sending.send(client, "parts", batch)) == ["duplicate"]
 
 
 @pytest.mark.parametrize("name", ["My Queue", "ümlaut", "1st", "a-b", 'we"ird', "x" * 47])
@@ -208,8 +208,8 @@ def test_queue_of_any_name_that_pgmq_takes(database, client, name, scope):
     execute(database, "SELECT pgmq.create(%s)", [name])
     batch = prepare([1], dedup_keys=["a"])
 
-    assert statuses(sender.send(client, name, batch, scope=scope)) == ["sent"]
-    assert statuses(sender.send(client, name, batch, scope=scope)) == ["duplicate"]
+    assert statuses(sending.send(client, name, batch, scope=scope)) == ["sent"]
+    assert statuses(sending.send(client, name, batch, scope=scope)) == ["duplicate"]
 
 
 def test_schema_is_made_by_the_first_send(database, client):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.db.statements import queues
 from airflow_pgmq.errors import DuplicateMessage, GuardMissing, QueueNotFound
-from airflow_pgmq.statements import queues
+from airflow_pgmq.services import sending
 from tests.fixtures.factories import client_of, execute, keys_in, queued, read, send, statuses
 
 INDEX = "CREATE UNIQUE INDEX {} q_mail_dedup_idx ON pgmq.q_mail ((headers ->> 'dedup_key'))"
@@ -95,7 +95,7 @@ def test_messages_without_a_key_do_not_matter(database, client):
     execute(database, "SELECT pgmq.send_batch('mail', ARRAY['1', '2']::jsonb[])")
     send_queued(client, "a")
 
-    sender.send(client, "mail", prepare([3, 4]))
+    sending.send(client, "mail", prepare([3, 4]))
 
     assert len(queued(database)) == 5
 
@@ -166,7 +166,7 @@ def test_partitioned_queue_is_refused(database, client):
     )
 
     with pytest.raises(GuardMissing, match=r"partitioned.*dedup_scope='once'"):
-        sender.send(client, "parts", prepare([1], dedup_keys=["a"]), scope="queued")
+        sending.send(client, "parts", prepare([1], dedup_keys=["a"]), scope="queued")
 
 
 def test_role_that_does_not_own_the_queue_gets_the_sql_for_its_owner(database, client):
@@ -216,8 +216,8 @@ def test_unlogged_queue_can_have_it(database, client):
     execute(database, "SELECT pgmq.create_unlogged('fast')")
     batch = prepare([1], dedup_keys=["a"])
 
-    assert statuses(sender.send(client, "fast", batch, scope="queued")) == ["sent"]
-    assert statuses(sender.send(client, "fast", batch, scope="queued")) == ["duplicate"]
+    assert statuses(sending.send(client, "fast", batch, scope="queued")) == ["sent"]
+    assert statuses(sending.send(client, "fast", batch, scope="queued")) == ["duplicate"]
 
 
 def test_needs_no_schema_of_ours(database, client):
@@ -229,7 +229,7 @@ def test_needs_no_schema_of_ours(database, client):
 
 def test_missing_queue_is_reported(client):
     with pytest.raises(QueueNotFound, match="'nowhere'"):
-        sender.send(client, "nowhere", prepare([1], dedup_keys=["a"]), scope="queued")
+        sending.send(client, "nowhere", prepare([1], dedup_keys=["a"]), scope="queued")
 
 
 def test_index_is_made_in_the_transaction_that_made_the_queue(database, client):
@@ -237,7 +237,7 @@ def test_index_is_made_in_the_transaction_that_made_the_queue(database, client):
         connection.execute("SELECT pgmq.create('young')")
         batch = prepare([1, 2], dedup_keys=["a", "a"])
 
-        results = sender.send(client, "young", batch, scope="queued", conn=connection)
+        results = sending.send(client, "young", batch, scope="queued", conn=connection)
 
     assert statuses(results) == ["sent", "duplicate"]
 
@@ -245,7 +245,7 @@ def test_index_is_made_in_the_transaction_that_made_the_queue(database, client):
 def test_index_is_made_in_a_transaction_that_has_sent_before(database, client):
     """A build on a connection of our own would wait for this one's lock, and this one for the build."""
     with database.connect() as connection:
-        sender.send(client, "mail", prepare([1]), conn=connection)
+        sending.send(client, "mail", prepare([1]), conn=connection)
 
         assert statuses(send_queued(client, "a", conn=connection)) == ["sent"]
 

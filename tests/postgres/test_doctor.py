@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from airflow_pgmq import client, doctor
-from airflow_pgmq.client import Client
 from airflow_pgmq.command_line import command
-from airflow_pgmq.core import findings, rights
+from airflow_pgmq.core import diagnoses, privileges
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.statements import queues
+from airflow_pgmq.db import client
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import queues
+from airflow_pgmq.services import doctor
 from tests.fixtures.factories import QUEUE, client_of, execute, job, send, tick
 from tests.postgres.test_watch_pooler import pooled  # noqa: F401 - a fixture
 from tests.postgres.watching import make_queue, put
 
 if TYPE_CHECKING:
     from airflow_pgmq.core.problems import Problem
-    from airflow_pgmq.local import LocalPostgres
+    from airflow_pgmq.db.local import LocalPostgres
     from tests.fixtures.postgres import Database
 
 pytestmark = pytest.mark.direct("the doctor says that notifications do not pass a pooler")
@@ -110,7 +111,7 @@ def test_missing_grants_are_told_work_by_work_and_granted_by_the_mend(
     database: Database, role: Client
 ) -> None:
     found = [problem for problem in doctor.examine(role) if problem.code == "missing_grants"]
-    assert [problem.severity for problem in found] == ["error"] * len(rights.RIGHTS)
+    assert [problem.severity for problem in found] == ["error"] * len(privileges.RIGHTS)
     assert all("USAGE on pgmq" in problem.text for problem in found)
     for number, problem in enumerate(found, 1):
         mend(database, problem)
@@ -230,7 +231,7 @@ def test_clocks_that_differ(healthy: Client, seconds: int, which: str) -> None:
 
 
 def test_the_driver_that_is_installed_is_new_enough() -> None:
-    assert findings.driver(*client.versions()) == []
+    assert diagnoses.driver(*client.versions()) == []
 
 
 def test_messages_of_other_clients_are_no_reason_for_a_guard(database: Database, healthy: Client) -> None:

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_pgmq import maintenance, overview
-from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core import names
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.payload import Unreadable
+from airflow_pgmq.db.statements.inspection import Search
 from airflow_pgmq.errors import InvalidMessage
-from airflow_pgmq.statements.showing import Search
+from airflow_pgmq.services import maintenance, overview
+from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import QUEUE, execute, job, keys_in, queued, slots_in, statuses, tick
 from tests.fixtures.patience import within
 from tests.fixtures.postgres import narrow_database
 from tests.postgres.watching import waiting, watcher_of
 
 if TYPE_CHECKING:
+    from airflow_pgmq.db.local import LocalPostgres
     from airflow_pgmq.hooks import PgmqHook
-    from airflow_pgmq.local import LocalPostgres
     from airflow_pgmq.messages import Message
     from tests.fixtures.postgres import Database
     from tests.fixtures.profiles import Profile

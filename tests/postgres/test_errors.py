@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from airflow_pgmq import sender
-from airflow_pgmq.client import Client
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import overview, queues, reading, sending
 from airflow_pgmq.errors import (
     FeatureMissing,
     InvalidMessage,
@@ -17,13 +17,13 @@ from airflow_pgmq.errors import (
     PermissionDenied,
     QueueNotFound,
 )
-from airflow_pgmq.statements import overview, queues, reading, sending
+from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, job, send, tick
 
 ON_A_QUEUE = {
-    "send": lambda client: sender.send(client, "nowhere", prepare([1])),
-    "send once": lambda client: sender.send(client, "nowhere", prepare([1], dedup_keys=["a"])),
-    "send queued": lambda client: sender.send(
+    "send": lambda client: send_prepared(client, "nowhere", prepare([1])),
+    "send once": lambda client: send_prepared(client, "nowhere", prepare([1], dedup_keys=["a"])),
+    "send queued": lambda client: send_prepared(
         client, "nowhere", prepare([1], dedup_keys=["a"]), scope="queued"
     ),
     "read": lambda client: client.run(lambda: reading.read("nowhere", max_messages=1, visibility_timeout=1)),
@@ -71,7 +71,7 @@ def test_a_queue_without_headers_is_named_and_not_the_schema(client, database, k
     )
     execute(database, "ALTER TABLE pgmq.q_bare DROP COLUMN headers")
     with pytest.raises(FeatureMissing, match=r"queue 'bare' is not as PGMQ makes it .*headers.*doctor"):
-        sender.send(client, "bare", prepare([1], **keys))
+        send_prepared(client, "bare", prepare([1], **keys))
 
 
 @pytest.mark.parametrize("verb", ANYWHERE)
@@ -104,14 +104,14 @@ def test_missing_schema_that_the_role_may_not_make_is_named(guest, work):
 
 
 def test_what_the_role_may_do_works_without_our_schema(guest):
-    assert sender.send(guest, "mail", prepare([1]))[0].status == "sent"
+    assert send_prepared(guest, "mail", prepare([1]))[0].status == "sent"
 
 
 def test_missing_right_is_named_with_where_to_read(database, client, guest):
     execute(database, "SELECT pgmq.create('private')")
 
     with pytest.raises(PermissionDenied, match=r"denied for table q_private.*docs/permissions\.md"):
-        sender.send(guest, "private", prepare([1]))
+        send_prepared(guest, "private", prepare([1]))
 
 
 def test_schema_that_disappears_later_is_named(database, client):
@@ -149,7 +149,7 @@ def unreachable():
 @pytest.mark.parametrize("value", NEVER_JSON)
 def test_message_that_postgres_would_refuse_never_reaches_it(unreachable, value):
     with pytest.raises(InvalidMessage):
-        sender.send(unreachable, "mail", prepare([{"fine": 1}, NEVER_JSON[value]]))
+        send_prepared(unreachable, "mail", prepare([{"fine": 1}, NEVER_JSON[value]]))
 
 
 @pytest.mark.parametrize(
@@ -170,22 +170,22 @@ def test_message_that_postgres_would_refuse_never_reaches_it(unreachable, value)
 )
 def test_option_that_postgres_would_refuse_never_reaches_it(unreachable, options):
     with pytest.raises(InvalidMessage):
-        sender.send(unreachable, "mail", prepare([1], **options))
+        send_prepared(unreachable, "mail", prepare([1], **options))
 
 
 @pytest.mark.parametrize("key", ["", "\x00", "\ud800", "x" * 256, 1, None])
 def test_key_that_postgres_would_refuse_never_reaches_it(unreachable, key):
     with pytest.raises(InvalidName):
-        sender.send(unreachable, "mail", prepare([1], dedup_keys=[key]))
+        send_prepared(unreachable, "mail", prepare([1], dedup_keys=[key]))
 
 
 @pytest.mark.parametrize("name", ["", "a;b", "a$b", "a--b", "a'b", "a\x00b", "\ud800", "x" * 48, "ü" * 24])
 def test_queue_name_that_would_be_unsafe_never_reaches_the_server(client, name):
     with pytest.raises(InvalidName):
-        sender.send(client, name, prepare([1]))
+        send_prepared(client, name, prepare([1]))
 
 
 def test_largest_message_reaches_the_server(client):
-    (result,) = sender.send(client, "mail", prepare(["x" * (2**20 - 2)]))
+    (result,) = send_prepared(client, "mail", prepare(["x" * (2**20 - 2)]))
 
     assert result.status == "sent"

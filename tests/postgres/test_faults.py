@@ -8,7 +8,6 @@ import pickle
 import psycopg
 import pytest
 
-from airflow_pgmq import maintenance, overview
 from airflow_pgmq.command_line import command
 from airflow_pgmq.compat import BaseHook
 from airflow_pgmq.errors import (
@@ -25,6 +24,7 @@ from airflow_pgmq.errors import (
     QueueNotFound,
 )
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.services import maintenance, overview
 from tests.fixtures.factories import execute, job, tick
 
 

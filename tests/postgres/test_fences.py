@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.client import Client
-from airflow_pgmq.consumer import Consumer
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.messages import Message, Reference
-from airflow_pgmq.statements import Statement, consuming, reading
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import Statement, consuming, reading
+from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import QUEUE, execute, queued, read, send
 from tests.fixtures.postgres import Database
 

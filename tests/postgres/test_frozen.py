@@ -12,10 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from airflow_pgmq import control, errors
-from airflow_pgmq.client import Client
+from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.statements import queues
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import queues
+from airflow_pgmq.services import job_control
 from tests.fixtures.factories import NAMESPACE, client_of, execute, job, queued, send, slots_in, tick
 from tests.fixtures.patience import wait_until
 from tests.fixtures.pooler import running_pooler
@@ -101,7 +102,7 @@ def test_a_tick_that_does_its_own_work_when_it_wakes(database, client):
 
 def test_a_pause_does_not_wait_for_it(database, client):
     with frozen(database, run_tick, TICK) as process:
-        client.run(lambda: control.pause(NAMESPACE, "a"))
+        client.run(lambda: job_control.pause(NAMESPACE, "a"))
         process.wake()
     assert slots_in(database, "a") == []
 

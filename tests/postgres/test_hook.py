@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_pgmq.db.sql import migrations
 from airflow_pgmq.errors import FeatureMissing, InvalidMessage, JobNotFound, PgmqError
-from airflow_pgmq.sql import migrations
 from tests.fixtures.factories import execute, job, queued, tick
 
 

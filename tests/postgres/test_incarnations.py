@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_pgmq import control, doctor, overview
-from airflow_pgmq.statements import incarnations, queues, reading, sending, transfers
+from airflow_pgmq.db.statements import incarnations, queues, reading, sending, transfers
+from airflow_pgmq.services import doctor, job_control, overview
 from tests.fixtures.factories import (
     NAMESPACE,
     client_of,
@@ -215,7 +215,7 @@ def test_other_queues_are_left_alone(database, client):
 
 
 def test_many_lost_slots_are_sent_again_in_rounds(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.rounds.SLOTS", 7)
+    monkeypatch.setattr("airflow_pgmq.services.rounds.SLOTS", 7)
     names = [f"job{n}" for n in range(5)]
     tick(*map(job, names)).run(client)
     made_again(database)
@@ -227,7 +227,7 @@ def test_a_removed_job_sends_nothing_again_and_a_paused_one_once_it_is_resumed(d
     """Of a paused job are left only messages that were released early."""
     tick(job("stays"), job("paused"), job("leaves")).run(client)
     execute(database, "UPDATE pgmq.q_mail SET read_ct = 1")
-    client.run(lambda: control.pause(NAMESPACE, "paused"))
+    client.run(lambda: job_control.pause(NAMESPACE, "paused"))
     made_again(database)
 
     tick(job("stays"), job("paused")).run(client)
@@ -236,7 +236,7 @@ def test_a_removed_job_sends_nothing_again_and_a_paused_one_once_it_is_resumed(d
     left = execute(database, "SELECT DISTINCT name FROM airflow_pgmq.slots WHERE msg_id IS NULL")
     assert left == [{"name": "paused"}]
 
-    client.run(lambda: control.resume(NAMESPACE, "paused"))
+    client.run(lambda: job_control.resume(NAMESPACE, "paused"))
     tick(job("stays"), job("paused")).run(client)
     assert slots_in(database, "paused") == slots_in(database, "stays")
 

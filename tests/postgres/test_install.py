@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from airflow_pgmq.db.sql import migrations
+from airflow_pgmq.db.statements import queues, schema
 from airflow_pgmq.errors import FeatureMissing, NotInstalled
-from airflow_pgmq.sql import migrations
-from airflow_pgmq.statements import queues, schema
 from tests.fixtures.factories import client_of, execute
 from tests.postgres.processes import at_once, install
 
@@ -59,7 +59,7 @@ def test_many_processes_install_at_once(empty_database):
 
 
 def test_failed_installation_leaves_nothing(empty_database, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.statements.schema.migrations", lambda: {1: "SELECT 1 / 0"})
+    monkeypatch.setattr("airflow_pgmq.db.statements.schema.migrations", lambda: {1: "SELECT 1 / 0"})
 
     with pytest.raises(psycopg.errors.DivisionByZero):
         client_of(empty_database.dsn).install()
@@ -78,7 +78,7 @@ def test_first_use_by_such_a_role_tells_the_same(stranger):
 
 
 def test_without_the_official_client_the_ways_to_get_pgmq_are_told(empty_database, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.client.bundled_pgmq", lambda: None)
+    monkeypatch.setattr("airflow_pgmq.db.client.bundled_pgmq", lambda: None)
 
     with pytest.raises(NotInstalled, match=r"airflow-provider-pgmq\[sql\]"):
         client_of(empty_database.dsn).install()

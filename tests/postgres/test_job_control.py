@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_pgmq import control
+from airflow_pgmq.db.statements import periodic, sending
 from airflow_pgmq.errors import JobNotFound
-from airflow_pgmq.statements import periodic, sending
+from airflow_pgmq.services import job_control
 from tests.fixtures.factories import (
     NAMESPACE,
     execute,
@@ -28,15 +28,15 @@ AHEAD = timedelta(hours=10)
 
 
 def pause(client, name="job"):
-    return client.run(lambda: control.pause(NAMESPACE, name))
+    return client.run(lambda: job_control.pause(NAMESPACE, name))
 
 
 def resume(client, name="job"):
-    client.run(lambda: control.resume(NAMESPACE, name))
+    client.run(lambda: job_control.resume(NAMESPACE, name))
 
 
 def run_now(client, name="job"):
-    return client.run(lambda: control.run_now(NAMESPACE, name))
+    return client.run(lambda: job_control.run_now(NAMESPACE, name))
 
 
 def test_paused_job_takes_its_messages_back_and_sends_none(database, client):
@@ -186,16 +186,16 @@ def test_removed_namespace_is_forgotten_and_taken_back(database, client):
     tick(job(), job("other")).run(client)
     tick(job(), namespace="second", owner="second.task").run(client)
 
-    assert client.run(lambda: control.remove(NAMESPACE)) == 20
+    assert client.run(lambda: job_control.remove(NAMESPACE)) == 20
 
     assert {row["headers"]["namespace"] for row in queued(database)} == {"second"}
     assert [row["namespace"] for row in client.run(lambda: periodic.list_jobs(None))] == ["second"]
-    assert client.run(lambda: control.remove(NAMESPACE)) == 0
+    assert client.run(lambda: job_control.remove(NAMESPACE)) == 0
 
 
 def test_removed_namespace_can_begin_again(database, client):
     tick(job()).run(client)
-    client.run(lambda: control.remove(NAMESPACE))
+    client.run(lambda: job_control.remove(NAMESPACE))
 
     assert tick(job()).run(client).duplicates == 0
 

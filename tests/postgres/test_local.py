@@ -13,7 +13,7 @@ import tempfile
 import psycopg
 import pytest
 
-from airflow_pgmq.local import LocalPostgres, LocalPostgresError
+from airflow_pgmq.db.local import LocalPostgres, LocalPostgresError
 
 ANNOUNCE = """
 import sys
@@ -132,7 +132,7 @@ def test_broken_setting_is_reported_with_the_servers_words(tmp_path_factory):
 
 def test_a_server_of_the_command_line_says_how_it_is_reached_and_ends_when_told(tmp_path):
     directory = tmp_path / "server"
-    command = [sys.executable, "-m", "airflow_pgmq.local", str(directory)]
+    command = [sys.executable, "-m", "airflow_pgmq.db.local", str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert "until Ctrl-C" in process.stdout.readline()
         uri = re.search(r"--conn-uri 'pgmq(://.+)'", process.stdout.readline())

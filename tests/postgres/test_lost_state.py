@@ -8,9 +8,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from airflow_pgmq import control
-from airflow_pgmq.client import Client
-from airflow_pgmq.statements import reading, sending
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import reading, sending
+from airflow_pgmq.services import job_control
 from tests.fixtures.dumps import dump, restore
 from tests.fixtures.factories import (
     NAMESPACE,
@@ -95,7 +95,7 @@ def test_the_queue_is_asked_only_once(database, client):
 
 
 def test_a_tick_that_ended_early_does_not_make_it_known(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.rounds.JOBS", 1)
+    monkeypatch.setattr("airflow_pgmq.services.rounds.JOBS", 1)
     both = tick(job("a"), job("b"))
     both.run(client)
     lose_schema(database)
@@ -207,7 +207,7 @@ def test_what_was_taken_back_by_a_pause_since_is_sent(database, client):
     tick(job()).run(client)
     before = sent(database)
     old = dump(database, OURS)
-    client.run(lambda: control.pause(NAMESPACE, "job"))
+    client.run(lambda: job_control.pause(NAMESPACE, "job"))
     assert not sent(database)
 
     tick(job()).run(restored(database, old))

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_pgmq import maintenance, overview, sampling
+from airflow_pgmq.db.sql import migrations
+from airflow_pgmq.db.statements import maintenance as statements
+from airflow_pgmq.db.statements import schema
 from airflow_pgmq.errors import PermissionDenied
-from airflow_pgmq.sql import migrations
-from airflow_pgmq.statements import maintenance as statements
-from airflow_pgmq.statements import schema
+from airflow_pgmq.services import maintenance, overview, sampling
 from tests.fixtures.factories import client_of, execute, go_back_to_migration, job, queued, read, send, tick
 
 PAST, FUTURE = "2026-01-01T00:00:00Z", "2999-01-01T00:00:00+00:00"

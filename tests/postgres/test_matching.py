@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_pgmq.client import drive
 from airflow_pgmq.core import containment
-from airflow_pgmq.core.consuming import Policy
-from airflow_pgmq.statements import consuming, reading, watching
+from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.db.client import drive
+from airflow_pgmq.db.statements import consuming, reading, watching
 from tests.fixtures.factories import QUEUE, execute
 from tests.fixtures.postgres import Database
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.db.statements import queues, transfers
 from airflow_pgmq.errors import NotSent, PermissionDenied
-from airflow_pgmq.statements import queues, transfers
+from airflow_pgmq.services import sending
 from tests.fixtures.factories import QUEUE, client_of, execute, job, queued, send, state, tick
 
 
@@ -58,7 +58,7 @@ def test_a_trigger_that_swallows_one_of_many(database, client, scope, count):
 def test_a_trigger_that_swallows_what_is_sent_without_keys(database, client):
     swallow(database, "NEW.message = ''1''")
     with pytest.raises(NotSent, match="1 message"):
-        sender.send(client, QUEUE, prepare([1, 2, 3]))
+        sending.send(client, QUEUE, prepare([1, 2, 3]))
     assert queued(database) == []
 
 
@@ -74,14 +74,14 @@ def test_a_trigger_that_swallows_slots(database, client):
 
 
 def send_query(client, scope):
-    sender.prepare(client, QUEUE, scope)
+    sending.prepare(client, QUEUE, scope)
     return client.run(
         lambda: transfers.send(
             QUEUE,
             "SELECT 'k' || n AS dedup_key, to_jsonb(n) AS message FROM generate_series(1, 3) AS n",
             None,
             scope=scope,
-            window=sender.WINDOW,
+            window=sending.WINDOW,
             fail_on_duplicate=False,
             headers=None,
         )

@@ -11,9 +11,9 @@ from pgmq import PGMQueue
 from pgmq.notify_listener import SyncNotificationListener
 from psycopg import sql
 
-from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
-from airflow_pgmq.statements import queues
+from airflow_pgmq.db.statements import queues
+from airflow_pgmq.services import sending
 from tests.fixtures.factories import client_of, execute, send
 
 CHANNEL = "pgmq.q_mail.INSERT"
@@ -52,7 +52,7 @@ def test_batch_is_announced_once(database, announced, scope):
 
 
 def test_messages_without_keys_are_announced(database, announced):
-    assert heard(database, lambda: sender.send(announced, "mail", prepare([1, 2, 3]))) == [CHANNEL]
+    assert heard(database, lambda: sending.send(announced, "mail", prepare([1, 2, 3]))) == [CHANNEL]
 
 
 def test_other_clients_messages_are_announced(database, announced):
@@ -92,7 +92,7 @@ def test_official_client_hears(database, announced):
         listening = pool.submit(SyncNotificationListener(queue).listen, "mail", callback, timeout=30)
         # Nobody says when it has begun to listen, so one message is not enough.
         while not (heard.wait(0.05) or listening.done()):
-            sender.send(announced, "mail", prepare([1]))
+            sending.send(announced, "mail", prepare([1]))
 
         assert isinstance(listening.exception(), Heard)
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_pgmq import maintenance, overview, sampling
-from airflow_pgmq.consumer import Consumer
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.statements import consuming, queues, reading, watching
-from airflow_pgmq.statements.watching import Ask
+from airflow_pgmq.db.statements import consuming, queues, reading, watching
+from airflow_pgmq.db.statements.watching import Ask
+from airflow_pgmq.services import maintenance, overview, sampling
+from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import QUEUE, execute, queued, read, send
 from tests.postgres.watching import soon, watcher_of
 
 if TYPE_CHECKING:
-    from airflow_pgmq.client import Client
+    from airflow_pgmq.db.client import Client
     from tests.fixtures.postgres import Database
 
 TIMES = ["infinity", "-infinity", "0044-03-15 BC", "294276-12-31", "0001-01-01"]

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_pgmq import control, overview
 from airflow_pgmq.errors import JobNotFound
+from airflow_pgmq.services import job_control, overview
 from tests.fixtures.factories import execute, go_back, job, state, tick
 
 HOUR = timedelta(hours=1)
@@ -137,7 +137,7 @@ def test_slots_that_the_ledger_has_forgotten_are_not_missed(client, database):
 def test_a_paused_job_waits(client, database):
     tick(job(), look_ahead=0).run(client)
     deployed_long_ago(database)
-    client.run(lambda: control.pause("shop", "job"))
+    client.run(lambda: job_control.pause("shop", "job"))
     go_back(database, hours=3)
     found = overview.job(client, "shop", "job")
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from airflow_pgmq import overview
 from airflow_pgmq.core import visible
+from airflow_pgmq.db.statements import consuming, inspection
 from airflow_pgmq.errors import InvalidName, QueueNotFound
-from airflow_pgmq.overview import Search
-from airflow_pgmq.statements import consuming, showing
+from airflow_pgmq.services import overview
+from airflow_pgmq.services.overview import Search
 from tests.fixtures.factories import client_of, execute, job, read, send, tick
 
 
@@ -100,7 +100,7 @@ def test_by_job(client):
 
 
 def test_a_search_goes_on_where_it_stopped_looking(client, database, monkeypatch):
-    monkeypatch.setattr(showing, "SCANNED", 4)
+    monkeypatch.setattr(inspection, "SCANNED", 4)
     for each in "abcdefghi":
         send_raw(database, each, {"job": "rare" if each in "bi" else "often"})
     pages = []

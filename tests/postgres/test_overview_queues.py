@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_pgmq import overview, sampling, sender
-from airflow_pgmq.core import counting
+from airflow_pgmq.core import queue_counts
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.db.statements import queues, reading
 from airflow_pgmq.errors import QueueNotFound
-from airflow_pgmq.overview.queues import RANGES
-from airflow_pgmq.statements import queues, reading
+from airflow_pgmq.services import overview, sampling, sending
+from airflow_pgmq.services.overview.queues import RANGES
 from tests.fixtures.factories import client_of, execute, job, read, send, tick
 
 SAMPLES = """
@@ -71,10 +71,12 @@ def test_messages_are_counted_by_state(client, database):
     assert not queue["estimated"]
 
 
-@pytest.mark.parametrize("budget", [counting.BUDGET, 0])
+@pytest.mark.parametrize("budget", [queue_counts.BUDGET, 0])
 def test_messages_for_a_time_beyond_the_calendar(client, database, monkeypatch, budget):
-    how = counting.choose
-    monkeypatch.setattr("airflow_pgmq.sampling.counting.choose", lambda tables: how(tables, budget))
+    how = queue_counts.choose
+    monkeypatch.setattr(
+        "airflow_pgmq.services.sampling.queue_counts.choose", lambda tables: how(tables, budget)
+    )
     execute(database, "SELECT pgmq.send('mail', '{}'::jsonb, 'infinity'::timestamptz)")
     queue = named(overview.queues(client))
 
@@ -106,8 +108,8 @@ def test_a_percent_sign_in_the_name(database, client):
     for scope in ("once", "queued"):
         if scope == "queued":
             client.run(lambda: queues.guard(name))
-        sender.send(client, name, prepare([1], dedup_keys=[scope]), scope=scope)
-    sender.send(client, name, prepare([1]))
+        sending.send(client, name, prepare([1], dedup_keys=[scope]), scope=scope)
+    sending.send(client, name, prepare([1]))
     assert named(overview.queues(client), name)["visible"] == 3
     assert overview.queue(client, name)["length"] == 3
     assert len(overview.messages(client, overview.Search(queue_name=name))["messages"]) == 3
@@ -166,10 +168,12 @@ def vacuum(database, options="ANALYZE"):
 def test_large_queues_are_estimated_from_some_pages(client, database, monkeypatch):
     fill(database)
     vacuum(database)
-    monkeypatch.setattr(counting, "SAMPLED", 1024 * 1024)
-    how = counting.choose
+    monkeypatch.setattr(queue_counts, "SAMPLED", 1024 * 1024)
+    how = queue_counts.choose
 
-    monkeypatch.setattr("airflow_pgmq.sampling.counting.choose", lambda tables: how(tables, 1024 * 1024))
+    monkeypatch.setattr(
+        "airflow_pgmq.services.sampling.queue_counts.choose", lambda tables: how(tables, 1024 * 1024)
+    )
     queue = named(overview.queues(client))
 
     assert queue["estimated"]

@@ -9,13 +9,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from airflow_pgmq import control, maintenance, overview, sampling, sender
-from airflow_pgmq.consumer import Consumer
 from airflow_pgmq.core.batch import prepare
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.db.statements import consuming, doctor, periodic, queues, reading, schema, sending, watching
+from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
-from airflow_pgmq.statements import consuming, doctor, periodic, queues, reading, schema, sending, watching
-from airflow_pgmq.statements.watching import Ask
+from airflow_pgmq.services import job_control, maintenance, overview, sampling
+from airflow_pgmq.services.consuming import Consumer
+from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, job, send, tick
 
 PAGE = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
@@ -33,7 +34,7 @@ def lose(database, lost):
 
 def do_send(client):
     key = str(datetime.now(timezone.utc))
-    sender.send(client, "mail", prepare([1]))
+    send_prepared(client, "mail", prepare([1]))
     send(client, key)
     send(client, key, on_duplicate="replace")
     # As if others had restored the queue, and made it again.
@@ -70,7 +71,7 @@ def do_consume(client):
         for ack in ("archive", "delete"):
             expired = {"expires_at": "2020-01-01T00:00:00Z"}
             headers = [None, None, None, expired]
-            sender.send(client_of(client.owner_dsn), "mail", prepare([1, 2, 3, 4], headers=headers))
+            send_prepared(client_of(client.owner_dsn), "mail", prepare([1, 2, 3, 4], headers=headers))
             policy = Policy(queue_name="mail", batch_size=9, transactional=transactional, ack=ack)
             Consumer(client, policy, together=True).drain(
                 lambda messages, conn: ["ack", "retry", "dead"] if len(messages) == 3 else None
@@ -80,7 +81,7 @@ def do_consume(client):
 def do_requeue(client):
     owner = client_of(client.owner_dsn)
     owner.run(lambda: queues.purge("mail_dlq"))
-    sender.send(owner, "mail", prepare([1, 2]))
+    send_prepared(owner, "mail", prepare([1, 2]))
     dead, archived, *_ = owner.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=9))
     owner.run(lambda: consuming.dead_letter("mail", "mail_dlq", [dead], "bad"))
     owner.run(lambda: reading.archive("mail", archived))
@@ -106,10 +107,10 @@ def do_periodic(client):
     now = datetime.now(timezone.utc)
     for _ in range(2):
         tick(job()).backfill(client, now - timedelta(hours=1), now)
-    client.run(lambda: control.pause("shop", "job"))
-    client.run(lambda: control.resume("shop", "job"))
-    client.run(lambda: control.run_now("shop", "job"))
-    client.run(lambda: control.remove("shop"))
+    client.run(lambda: job_control.pause("shop", "job"))
+    client.run(lambda: job_control.resume("shop", "job"))
+    client.run(lambda: job_control.run_now("shop", "job"))
+    client.run(lambda: job_control.remove("shop"))
     # Of a namespace that is not known, queue and archive are asked.
     tick(job()).backfill(client, now - timedelta(hours=1), now)
 
@@ -162,7 +163,7 @@ def do_create(client):
             )
         )
         client.run(lambda: queues.guard("own"))
-        sender.send(client, "own", prepare([1], dedup_keys=["a"]), scope="queued")
+        send_prepared(client, "own", prepare([1], dedup_keys=["a"]), scope="queued")
         client.run(lambda: queues.purge("own"))
         client.run(lambda: queues.drop("own"))
 

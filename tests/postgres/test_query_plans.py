@@ -9,28 +9,28 @@ from typing import Any
 import pytest
 
 from airflow_pgmq.core.batch import prepare
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.core.outgoing import outgoing
+from airflow_pgmq.core.slot_messages import outgoing
 from airflow_pgmq.core.slots import Window
-from airflow_pgmq.driver.composing import compose
-from airflow_pgmq.statements import (
+from airflow_pgmq.db.driver.composing import compose
+from airflow_pgmq.db.statements import (
     Flow,
     Statement,
     consuming,
+    inspection,
     maintenance,
     overview,
     periodic,
     queues,
     reading,
     sending,
-    showing,
     transfers,
     watching,
 )
-from airflow_pgmq.statements.showing import Search
-from airflow_pgmq.statements.watching import Ask
+from airflow_pgmq.db.statements.inspection import Search
+from airflow_pgmq.db.statements.watching import Ask
 from tests.fixtures.factories import client_of, execute
 from tests.fixtures.postgres import new_database
 
@@ -132,13 +132,13 @@ OFTEN = {
         {Ask.of("mail", {"n": n}, {"job": "j"}): 1 for n in range(50)}
     ),
     "sight": lambda: watching.sight("mail"),
-    "messages of a queue": lambda: showing.messages(Search(queue_name="mail", peek=True)),
-    "search by job": lambda: showing.messages(Search(queue_name="mail", job="shop/job7")),
-    "search in an archive": lambda: showing.messages(Search(queue_name="mail", job="a", where="archive")),
-    "a message by key": lambda: showing.ledger_message("mail", "shop/job7/2026-01-01T7Z"),
-    "slots of a strip": lambda: showing.sent_slots([("shop", f"job{n}", NOW) for n in range(300)]),
-    "sent by a task": lambda: showing.sent_by([("mail", "queue")], {"dag_id": "a"}, peek=True, limit=200),
-    "sent by a task, archived": lambda: showing.sent_by(
+    "messages of a queue": lambda: inspection.messages(Search(queue_name="mail", peek=True)),
+    "search by job": lambda: inspection.messages(Search(queue_name="mail", job="shop/job7")),
+    "search in an archive": lambda: inspection.messages(Search(queue_name="mail", job="a", where="archive")),
+    "a message by key": lambda: inspection.ledger_message("mail", "shop/job7/2026-01-01T7Z"),
+    "slots of a strip": lambda: inspection.sent_slots([("shop", f"job{n}", NOW) for n in range(300)]),
+    "sent by a task": lambda: inspection.sent_by([("mail", "queue")], {"dag_id": "a"}, peek=True, limit=200),
+    "sent by a task, archived": lambda: inspection.sent_by(
         [("mail", "archive")], {"dag_id": "a"}, peek=True, limit=200
     ),
     "the last hour of all queues": lambda: overview.recent_samples(),

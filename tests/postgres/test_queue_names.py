@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from airflow_pgmq import doctor, maintenance, overview, sender
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.db.statements import consuming, queues, reading
 from airflow_pgmq.errors import InvalidName
-from airflow_pgmq.statements import consuming, queues, reading
+from airflow_pgmq.services import doctor, maintenance, overview, sending
 from tests.fixtures.factories import execute, job, statuses, tick
 from tests.postgres.watching import listening, put, soon, waiting, watcher_of
 
@@ -51,11 +51,11 @@ def test_pgmq_and_this_package_mean_the_same_table(database, client, name):
 def test_everything_but_making(database, client, name):
     assert client.run(lambda: queues.guard(name)) is True
     batch = prepare([{"n": 1}, {"n": 2}], dedup_keys=["a", "b"])
-    assert statuses(sender.send(client, name, batch)) == ["sent", "sent"]
-    assert statuses(sender.send(client, name, batch)) == ["duplicate", "duplicate"]
+    assert statuses(sending.send(client, name, batch)) == ["sent", "sent"]
+    assert statuses(sending.send(client, name, batch)) == ["duplicate", "duplicate"]
     one = prepare([{"n": 3}], dedup_keys=["c"])
-    assert statuses(sender.send(client, name, one, scope="queued")) == ["sent"]
-    assert statuses(sender.send(client, name, one, scope="queued", on_duplicate="replace")) == ["replaced"]
+    assert statuses(sending.send(client, name, one, scope="queued")) == ["sent"]
+    assert statuses(sending.send(client, name, one, scope="queued", on_duplicate="replace")) == ["replaced"]
 
     assert client.run(lambda: queues.metrics(name)).queue_length == 3
     (first,) = client.run(
@@ -95,7 +95,7 @@ def test_a_name_of_more_bytes_than_postgres_keeps_is_refused_with_the_reason(dat
     """PGMQ counts characters: its own metrics fail for such a queue, and two of them may share a table."""
     execute(database, "SELECT pgmq.create(%s)", [name])
     with pytest.raises(InvalidName, match="1 to 47 bytes of UTF-8"):
-        sender.send(client, name, prepare([1]))
+        sending.send(client, name, prepare([1]))
     assert [each["queue_name"] for each in overview.queues(client)["queues"]] == ["mail"]
     assert [each.code for each in doctor.examine(client)].count("odd_name") == 1
 

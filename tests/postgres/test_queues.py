@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.db.statements import queues, sending
 from airflow_pgmq.errors import FeatureMissing, InvalidName, QueueNotFound
-from airflow_pgmq.statements import queues, sending
+from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import execute, queued, read, send, statuses
 
 
@@ -71,13 +71,13 @@ def test_name_that_pgmq_would_bend_is_refused(client, name):
 def test_dropped_queue_forgets_its_keys(database, client):
     create(client, "other")
     send(client, "a")
-    sender.send(client, "other", prepare([1], dedup_keys=["a"]))
+    send_prepared(client, "other", prepare([1], dedup_keys=["a"]))
 
     assert drop(client, "mail") is True
     create(client, "mail")
 
     assert statuses(send(client, "a")) == ["sent"]
-    assert statuses(sender.send(client, "other", prepare([1], dedup_keys=["a"]))) == ["duplicate"]
+    assert statuses(send_prepared(client, "other", prepare([1], dedup_keys=["a"]))) == ["duplicate"]
 
 
 def test_missing_queue_is_not_dropped(client):

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
-from airflow_pgmq.statements import reading
+from airflow_pgmq.db.statements import reading
+from airflow_pgmq.services import sending
 from tests.fixtures.factories import execute, queued, read, read_committed, send
 
 
@@ -78,7 +78,7 @@ def test_condition_is_contained_in_the_message(client, by_headers):
 
 def test_headers_condition_is_contained_in_the_headers(client):
     batch = prepare([1, 2, 3, 4], headers=[{"to": "eu", "n": 1}, {"to": "us"}, {"to": "eu"}, None])
-    sender.send(client, "mail", batch)
+    sending.send(client, "mail", batch)
 
     first = read(client, 1, headers_condition={"to": "eu"})
     second = read(client, headers_condition={"to": "eu"})
@@ -89,7 +89,7 @@ def test_headers_condition_is_contained_in_the_headers(client):
 
 def test_messages_of_every_json_type_are_read(client):
     values = [None, True, 1, 1.5, "text", [], {}, {"deep": [{"er": None}]}, "ü🦉\n\"'\\%{}"]
-    sender.send(client, "mail", prepare(values))
+    sending.send(client, "mail", prepare(values))
 
     assert [message.message for message in read(client, headers_condition=None)] == values
 

@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from airflow_pgmq.client import Client
-from airflow_pgmq.consumer import Consumer, refusals
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.outcomes import Outcome
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import consuming, reading
 from airflow_pgmq.errors import ArchiveRefused, FeatureMissing, PermissionDenied
-from airflow_pgmq.statements import consuming, reading
+from airflow_pgmq.services.consuming import Consumer, refusals
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
 from tests.fixtures.postgres import Database
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_pgmq import doctor, overview
-from airflow_pgmq.core import findings, policies
+from airflow_pgmq.core import diagnoses, policies
+from airflow_pgmq.db.statements import doctor as asking
+from airflow_pgmq.db.statements import schema
 from airflow_pgmq.errors import PermissionDenied
-from airflow_pgmq.statements import doctor as asking
-from airflow_pgmq.statements import schema
+from airflow_pgmq.services import doctor, overview
 from tests.fixtures.factories import execute, send
 from tests.postgres.test_permissions import GRANT, PAGE, SECTIONS, WORK, Role, role  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
-    from airflow_pgmq.client import Client
     from airflow_pgmq.core.problems import Problem
+    from airflow_pgmq.db.client import Client
     from tests.fixtures.postgres import Database
 
 #: What the page says of each command.
@@ -190,7 +190,7 @@ def test_the_connections_test_says_so(secured: Role) -> None:
     grant_all(secured)
     standing = secured.client.run(asking.standing)
     barred = [*standing.lacking, *policies.shut(standing.kept)]
-    of_use, text = findings.verdict(standing.server, 2, barred, doctor.judge(standing))
+    of_use, text = diagnoses.verdict(standing.server, 2, barred, doctor.judge(standing))
     assert not of_use
     assert "Row level security" in text
 

@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from airflow_pgmq import client as clients
 from airflow_pgmq import errors
-from airflow_pgmq.client import Client
 from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.payload import Unreadable
-from airflow_pgmq.statements import Statement, first, queues, reading, scalar
+from airflow_pgmq.db import client as clients
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import Statement, first, queues, reading, scalar
 from tests.fixtures.factories import QUEUE, execute, job, keys_in, queued, read, send, slots_in, state, tick
 from tests.fixtures.pooler import running_pooler
 from tests.fixtures.postgres import Database, prepare_template

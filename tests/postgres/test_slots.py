@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_pgmq import control
-from airflow_pgmq.statements import reading, sending
+from airflow_pgmq.db.statements import reading, sending
+from airflow_pgmq.services import job_control
 from tests.fixtures.factories import (
     NAMESPACE,
     execute,
@@ -154,7 +154,7 @@ def test_a_job_that_left_a_queue_takes_back_from_there_too(database, client, pos
     tick(job(queue_name=post, jitter=timedelta(hours=20))).run(client)
     assert [row for row in queued(database) if row["vt"] > state(database)["now"] + HOUR] == waiting != []
 
-    client.run(lambda: control.pause(NAMESPACE, "job"))
+    client.run(lambda: job_control.pause(NAMESPACE, "job"))
 
     assert [row for row in queued(database) if row["vt"] > state(database)["now"]] == []
     assert [row for row in queued(database, post) if row["vt"] > state(database)["now"]] == []
@@ -165,10 +165,10 @@ def test_a_job_that_left_a_queue_takes_back_from_there_too(database, client, pos
 
 def test_a_cron_that_is_changed_in_a_pause_does_not_apply_to_the_time_before(database, client):
     tick(job(cron="0 0 1 1 *"), look_ahead=0).run(client)
-    client.run(lambda: control.pause(NAMESPACE, "job"))
+    client.run(lambda: job_control.pause(NAMESPACE, "job"))
     go_back(database, hours=20)
     tick(job(cron="* * * * *"), look_ahead=0).run(client)
-    client.run(lambda: control.resume(NAMESPACE, "job"))
+    client.run(lambda: job_control.resume(NAMESPACE, "job"))
 
     summary = tick(job(cron="* * * * *"), look_ahead=0).run(client)
 
@@ -177,7 +177,7 @@ def test_a_cron_that_is_changed_in_a_pause_does_not_apply_to_the_time_before(dat
 
 def test_what_a_changed_job_missed_in_a_pause_is_dropped_and_counted(database, client):
     tick(job(), look_ahead=0).run(client)
-    client.run(lambda: control.pause(NAMESPACE, "job"))
+    client.run(lambda: job_control.pause(NAMESPACE, "job"))
     go_back(database, hours=20)
 
     summary = tick(job(message="new"), look_ahead=0).run(client)
@@ -221,8 +221,8 @@ def test_slots_of_an_old_definition_go_to_the_new_queue_if_the_old_one_is_gone(d
 
 
 def test_old_definitions_finish_in_rounds(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.rounds.JOBS", 3)
-    monkeypatch.setattr("airflow_pgmq.rounds.SLOTS", 7)
+    monkeypatch.setattr("airflow_pgmq.services.rounds.JOBS", 3)
+    monkeypatch.setattr("airflow_pgmq.services.rounds.SLOTS", 7)
     names = [f"job{n}" for n in range(8)]
     tick(*(job(name, message="old") for name in names), look_ahead=0).run(client)
     go_back(database, hours=5)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_pgmq import doctor
-from airflow_pgmq.client import Client
 from airflow_pgmq.core import surroundings
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.services import doctor
 from tests.fixtures.factories import QUEUE, client_of, execute
 from tests.postgres.watching import make_queue
 
 if TYPE_CHECKING:
     from airflow_pgmq.core.problems import Problem
-    from airflow_pgmq.local import LocalPostgres
+    from airflow_pgmq.db.local import LocalPostgres
     from tests.fixtures.postgres import Database
 
 pytestmark = pytest.mark.own_session("each test sets up sessions itself")

@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from airflow_pgmq.client import Client
+from airflow_pgmq.db.client import Client
 from tests.fixtures.factories import (
     execute,
     go_back,

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_pgmq.client import Client
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.core.summary import Summary
+from airflow_pgmq.db.client import Client
 from airflow_pgmq.errors import LockTimeout
 from tests.fixtures.factories import client_of, execute, go_back, hours, job, queued, slots_in, state, tick
 

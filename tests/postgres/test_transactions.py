@@ -5,10 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from airflow_pgmq import sender
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.db.statements import Statement
 from airflow_pgmq.errors import QueueNotFound
-from airflow_pgmq.statements import Statement
+from airflow_pgmq.services import sending
 from tests.fixtures.factories import execute, keys_in, queued, read, read_committed, send, statuses
 
 IDLE = psycopg.pq.TransactionStatus.IDLE
@@ -74,7 +74,7 @@ def test_error_leaves_the_callers_transaction_usable(database, client):
     with database.connect() as connection:
         send(client, "a", conn=connection)
         with pytest.raises(QueueNotFound):
-            sender.send(client, "nowhere", prepare([1]), conn=connection)
+            sending.send(client, "nowhere", prepare([1]), conn=connection)
         send(client, "b", conn=connection)
 
     assert keys_in(database) == ["a", "b"]
@@ -83,7 +83,7 @@ def test_error_leaves_the_callers_transaction_usable(database, client):
 @pytest.mark.usefixtures("small_chunks")
 def test_messages_without_keys_are_all_or_nothing(database, client):
     with database.connect() as connection:
-        sender.send(client, "mail", prepare(range(2500)), conn=connection)
+        sending.send(client, "mail", prepare(range(2500)), conn=connection)
         assert queued(database) == []
         connection.rollback()
 

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from airflow_pgmq import client
-from airflow_pgmq.consumer import Consumer
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.payload import Unreadable, loads
-from airflow_pgmq.statements import reading, transfers
+from airflow_pgmq.db import client
+from airflow_pgmq.db.statements import reading, transfers
+from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import client_of, execute, queued
 
 POISON = {"digits": "1e9999", "depth": "[" * 12_000 + "]" * 12_000}

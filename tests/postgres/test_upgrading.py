@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from pgmq.install import get_embedded_install_sql
 
-from airflow_pgmq import doctor
-from airflow_pgmq.statements import queues, reading
+from airflow_pgmq.db.statements import queues, reading
+from airflow_pgmq.services import doctor
 from tests.fixtures.factories import execute, send, statuses
 
 PAGE = (Path(__file__).parents[2] / "docs" / "upgrading.md").read_text()

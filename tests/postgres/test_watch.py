@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.db.statements import Statement, queues, reading, watching
 from airflow_pgmq.errors import InvalidMessage, PermissionDenied, PgmqError, QueueNotFound
-from airflow_pgmq.statements import Statement, queues, reading, watching
-from airflow_pgmq.watch import Watcher, demand, shared
+from airflow_pgmq.services.waiting import Watcher, shared, waiters
 from tests.fixtures.factories import QUEUE, execute
 from tests.postgres.watching import (
     arguments,
@@ -30,7 +30,7 @@ from tests.postgres.watching import (
 )
 
 if TYPE_CHECKING:
-    from airflow_pgmq.client import Client
+    from airflow_pgmq.db.client import Client
     from tests.fixtures.postgres import Database
 
 pytestmark = pytest.mark.direct("a watcher that hears nothing looks by the clock: test_watch_pooler.py")
@@ -46,8 +46,8 @@ def announced(client: Client) -> Client:
 @pytest.fixture
 def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is found by looking now and then."""
-    monkeypatch.setattr(demand, "SLOW_POLL", 10_000.0)
-    monkeypatch.setattr(demand, "FAST_POLL", 10_000.0)
+    monkeypatch.setattr(waiters, "SLOW_POLL", 10_000.0)
+    monkeypatch.setattr(waiters, "FAST_POLL", 10_000.0)
 
 
 Scenario = Callable[[Watcher], Awaitable[Any]]
@@ -212,7 +212,7 @@ def test_pgmqs_own_trigger_that_fell_silent(
     database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a crash, which empties its unlogged table."""
-    monkeypatch.setattr(demand, "SLOW_POLL", 0.2)
+    monkeypatch.setattr(waiters, "SLOW_POLL", 0.2)
     execute(database, "SELECT pgmq.enable_notify_insert('mail')")
     execute(database, "DELETE FROM pgmq.notify_insert_throttle")
 
@@ -228,8 +228,8 @@ def test_pgmqs_own_trigger_that_fell_silent(
 def test_a_queue_that_nobody_announces_is_polled_sooner(
     database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demand, "SLOW_POLL", 10_000.0)
-    monkeypatch.setattr(demand, "FAST_POLL", 0.2)
+    monkeypatch.setattr(waiters, "SLOW_POLL", 10_000.0)
+    monkeypatch.setattr(waiters, "FAST_POLL", 0.2)
 
     async def scenario(watcher: Watcher) -> None:
         task = await waiting(watcher, QUEUE)
@@ -251,7 +251,7 @@ def test_a_waiter_may_ask_for_more_frequent_looks(database: Database, client: Cl
 def test_as_many_are_woken_as_there_are_messages_for(
     database: Database, announced: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demand, "AGAIN", 10_000.0)
+    monkeypatch.setattr(waiters, "AGAIN", 10_000.0)
 
     async def scenario(watcher: Watcher) -> None:
         tasks = [await waiting(watcher, QUEUE) for _ in range(5)]
@@ -263,7 +263,7 @@ def test_as_many_are_woken_as_there_are_messages_for(
         await until(lambda: queue.again_at == inf, "another look")
         assert [task.done() for task in tasks] == [True, True, False, False, False]
         # Nobody took them, so the next ones get their chance.
-        monkeypatch.setattr(demand, "AGAIN", 0.1)
+        monkeypatch.setattr(waiters, "AGAIN", 0.1)
         put(database, QUEUE)
         await soon(asyncio.gather(*tasks))
 
@@ -441,7 +441,7 @@ def test_a_locked_queue_holds_up_nobody_who_waits_at_another(
     database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even once for each look; and its own waiters are served when it is free."""
-    monkeypatch.setattr("airflow_pgmq.watch.link.LOCK_WAIT", 0.2)
+    monkeypatch.setattr("airflow_pgmq.services.waiting.reconnect.LOCK_WAIT", 0.2)
     make_queue(client, "held")
 
     async def run() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import sql
 
-from airflow_pgmq.watch import demand
+from airflow_pgmq.services.waiting import waiters
 from tests.fixtures.factories import client_of, execute
 from tests.postgres.watching import connections, listening, make_queue, put, soon, until, watcher_of
 
@@ -72,7 +72,7 @@ def test_a_wake_up_is_one_look_for_all(
     database: Database, queues: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many wait for the same, and whether they get it at once."""
-    monkeypatch.setattr(demand, "AGAIN", 0.01)
+    monkeypatch.setattr(waiters, "AGAIN", 0.01)
 
     async def scenario() -> None:
         async with watcher_of(database) as watcher:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.client import connect
+from airflow_pgmq.db.client import connect
+from airflow_pgmq.db.local import LocalPostgres
+from airflow_pgmq.db.statements import watching
 from airflow_pgmq.errors import NotConnected
-from airflow_pgmq.local import LocalPostgres
-from airflow_pgmq.statements import watching
-from airflow_pgmq.watch import Watcher
+from airflow_pgmq.services.waiting import Watcher
 from tests.fixtures.factories import QUEUE, client_of, execute
 from tests.fixtures.postgres import SETTINGS, Database, prepare_template
 from tests.fixtures.services import free_ports

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_pgmq.local import LocalPostgres
-from airflow_pgmq.watch import Watcher, demand, listener
+from airflow_pgmq.db.local import LocalPostgres
+from airflow_pgmq.services.waiting import Watcher, listener, waiters
 from tests.fixtures.factories import QUEUE, client_of, execute
 from tests.fixtures.postgres import SETTINGS, Database, prepare_template
 from tests.fixtures.services import free_ports
@@ -31,7 +31,7 @@ from tests.postgres.watching import (
 )
 
 if TYPE_CHECKING:
-    from airflow_pgmq.local import StopMode
+    from airflow_pgmq.db.local import StopMode
 
 pytestmark = pytest.mark.direct("it ends the backends of the watcher, which a pooler would have")
 
@@ -42,8 +42,8 @@ BACK = "Postgres is back"
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Only what the tests are about may wake a waiter; and a server is given up sooner."""
-    monkeypatch.setattr(demand, "SLOW_POLL", 10_000.0)
-    monkeypatch.setattr(demand, "FAST_POLL", 10_000.0)
+    monkeypatch.setattr(waiters, "SLOW_POLL", 10_000.0)
+    monkeypatch.setattr(waiters, "FAST_POLL", 10_000.0)
     monkeypatch.setattr(listener, "HEALTH_INTERVAL", 0.3)
     monkeypatch.setattr(listener, "HEALTH_TIMEOUT", 0.5)
     caplog.set_level(logging.INFO, "airflow_pgmq")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_pgmq.statements import reading
-from airflow_pgmq.watch import Watcher, demand, listener
+from airflow_pgmq.db.statements import reading
+from airflow_pgmq.services.waiting import Watcher, listener, waiters
 from tests.fixtures.factories import QUEUE, client_of
 from tests.fixtures.pooler import running_pooler
 from tests.postgres.watching import arguments, make_queue, put, soon, until, waiting
@@ -32,8 +32,8 @@ def pooled(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "TEST_TIMEOUT", 0.5)
     monkeypatch.setattr(listener, "TEST_INTERVAL", 0.2)
-    monkeypatch.setattr(demand, "SLOW_POLL", 10_000.0)
-    monkeypatch.setattr(demand, "FAST_POLL", 0.5)
+    monkeypatch.setattr(waiters, "SLOW_POLL", 10_000.0)
+    monkeypatch.setattr(waiters, "FAST_POLL", 0.5)
 
 
 @pytest.mark.parametrize("pooled", ["transaction"], indirect=True)
@@ -64,7 +64,7 @@ def test_messages_are_found_without_notifications(
 def test_timers_are_as_good_there(
     database: Database, pooled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demand, "FAST_POLL", 10_000.0)
+    monkeypatch.setattr(waiters, "FAST_POLL", 10_000.0)
     make_queue(client_of(database.dsn), QUEUE)
 
     async def scenario() -> None:

@@ -10,13 +10,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_pgmq.core import names
-from airflow_pgmq.statements import queues
-from airflow_pgmq.watch import Watcher
+from airflow_pgmq.db.statements import queues
+from airflow_pgmq.services.waiting import Watcher
 from tests.fixtures.factories import execute
 from tests.fixtures.patience import patience, within
 
 if TYPE_CHECKING:
-    from airflow_pgmq.client import Client
+    from airflow_pgmq.db.client import Client
     from tests.fixtures.postgres import Database
 
 Result = TypeVar("Result")

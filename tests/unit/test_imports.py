@@ -12,7 +12,7 @@ PACKAGE = ROOT / "airflow_pgmq"
 #: The layers that decide and do nothing else.
 PURE = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for folder in ("core", "sql", "statements")
+    for folder in ("core", "db/sql", "db/statements")
     for path in (PACKAGE / folder).glob("*.py")
 ) + ["airflow_pgmq.command_line", "airflow_pgmq.errors", "airflow_pgmq.jobs", "airflow_pgmq.provider_info"]
 
@@ -37,7 +37,7 @@ def test_the_pure_layers_need_neither_airflow_nor_a_driver():
 
 
 def test_sending_and_reading_need_no_croniter():
-    found = imported_by("airflow_pgmq.statements.sending", "airflow_pgmq.statements.reading")
+    found = imported_by("airflow_pgmq.db.statements.sending", "airflow_pgmq.db.statements.reading")
     assert "croniter" not in found
 
 

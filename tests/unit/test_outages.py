@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from airflow_pgmq import outages
-from airflow_pgmq.outages import Patience
+from airflow_pgmq.triggers import outages
+from airflow_pgmq.triggers.outages import RetryForever
 
 
 @pytest.fixture
@@ -23,29 +23,29 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return pauses
 
 
-def endure(patience: Patience, *errors: Exception) -> None:
+def endure(retry: RetryForever, *errors: Exception) -> None:
     async def all_of_them() -> None:
         for error in errors:
-            await patience.endure(error)
+            await retry.endure(error)
 
     asyncio.run(all_of_them())
 
 
 def test_pauses_grow_to_a_limit_and_start_anew_after_success(slept):
-    patience = Patience(logging.getLogger("test"), "Queue q")
-    endure(patience, *[ValueError("no")] * 9)
+    retry = RetryForever(logging.getLogger("test"), "Queue q")
+    endure(retry, *[ValueError("no")] * 9)
     assert slept == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    patience.succeeded()
-    endure(patience, ValueError("no"))
+    retry.succeeded()
+    endure(retry, ValueError("no"))
     assert slept[-1] == 1
 
 
 def test_a_reason_is_logged_once_and_its_end_once(slept, caplog):
     caplog.set_level(logging.INFO)
-    patience = Patience(logging.getLogger("test"), "Queue q")
-    endure(patience, ValueError("no"), ValueError("no"), ValueError("other"))
-    patience.succeeded()
-    patience.succeeded()
+    retry = RetryForever(logging.getLogger("test"), "Queue q")
+    endure(retry, ValueError("no"), ValueError("no"), ValueError("other"))
+    retry.succeeded()
+    retry.succeeded()
     assert [record.message for record in caplog.records] == [
         "Queue q: trying again until it works: ValueError: no",
         "Queue q: trying again until it works: ValueError: other",

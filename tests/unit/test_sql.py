@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from airflow_pgmq import sql
-from airflow_pgmq.sql import fragments, migrations, queries
+from airflow_pgmq.db import sql
+from airflow_pgmq.db.sql import fragments, migrations, queries, topics
 from tests.unit.support import ROOT
 
 PACKAGE = ROOT / "airflow_pgmq"
 SQL = Path(sql.__file__).parent
-QUERIES = (SQL / "queries.sql").read_text(encoding="utf-8")
+TOPICS = {name: (SQL / name).read_text(encoding="utf-8") for name in topics()}
+QUERIES = "\n".join(TOPICS.values())
 FRAGMENTS = (SQL / "fragments.sql").read_text(encoding="utf-8")
 
 NAME = re.compile(r"^-- ([a-z_]+) --$", re.M)
@@ -28,7 +29,7 @@ SQL_VERB = re.compile(
 
 KINDS = "SCHEMA|TABLE|FUNCTION|VIEW|TYPE|SEQUENCE"
 
-#: What a statement may put into braces: see `airflow_pgmq.statements`.
+#: What a statement may put into braces: see `airflow_pgmq.db.statements`.
 IDENTIFIERS = {
     "table",
     "index",
@@ -52,7 +53,7 @@ def trees(folder: Path) -> Iterator[tuple[Path, ast.Module]]:
         yield path, ast.parse(path.read_text(encoding="utf-8"))
 
 
-# queries.sql
+# The files of queries.
 
 
 def test_each_block_of_the_file_is_a_query():
@@ -97,27 +98,34 @@ def test_identifiers_are_in_braces_that_the_driver_quotes(name):
     assert not re.search(r"pgmq\.[qa]_", text)
 
 
-def called_names() -> set[str]:
+def called_names(tree: ast.Module) -> set[str]:
     """The first argument of every statement that is built, both branches of a choice."""
     found = set()
-    for _, tree in trees(PACKAGE / "statements"):
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+            continue
+        if node.func.id in ("Statement", "on_queue", "_ack"):
+            if any(keyword.arg == "script" for keyword in node.keywords):
                 continue
-            if node.func.id in ("Statement", "on_queue", "_ack"):
-                if any(keyword.arg == "script" for keyword in node.keywords):
-                    continue
-                found |= {
-                    each.value
-                    for each in ast.walk(node.args[0])
-                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
-                }
-    return found
-
-
-def test_each_query_is_used_and_each_statement_has_a_query():
+            found |= {
+                each.value
+                for each in ast.walk(node.args[0])
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            }
     # Some are compared with in a choice between two queries.
-    assert called_names() - {"error", "none", "once", "all", "index"} == set(queries())
+    return found - {"error", "none", "once", "all", "index"}
+
+
+CALLED = {path.stem: called_names(tree) for path, tree in trees(PACKAGE / "db" / "statements")}
+
+
+def test_each_statement_has_a_query():
+    assert set().union(*CALLED.values()) == set(queries())
+
+
+@pytest.mark.parametrize("file", TOPICS)
+def test_each_query_is_used_by_the_module_of_its_file(file):
+    assert set(NAME.findall(TOPICS[file])) <= CALLED[file.removesuffix(".sql")]
 
 
 # Migrations.

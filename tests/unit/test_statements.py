@@ -12,25 +12,14 @@ import pytest
 
 from airflow_pgmq.core import batch as batches
 from airflow_pgmq.core.batch import Batch, prepare
-from airflow_pgmq.core.consuming import Policy
+from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
-from airflow_pgmq.core.outgoing import outgoing
+from airflow_pgmq.core.slot_messages import outgoing
 from airflow_pgmq.core.slots import Window
-from airflow_pgmq.errors import (
-    DuplicateMessage,
-    FeatureMissing,
-    GuardMissing,
-    InvalidMessage,
-    InvalidName,
-    NotInstalled,
-    NotSent,
-    PermissionDenied,
-    QueueNotFound,
-)
-from airflow_pgmq.sql import migrations, queries
-from airflow_pgmq.statements import (
+from airflow_pgmq.db.sql import migrations, queries
+from airflow_pgmq.db.statements import (
     Flow,
     Statement,
     consuming,
@@ -41,6 +30,17 @@ from airflow_pgmq.statements import (
     schema,
     sending,
     transfers,
+)
+from airflow_pgmq.errors import (
+    DuplicateMessage,
+    FeatureMissing,
+    GuardMissing,
+    InvalidMessage,
+    InvalidName,
+    NotInstalled,
+    NotSent,
+    PermissionDenied,
+    QueueNotFound,
 )
 from tests.unit.support import utc
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_pgmq.watch.timing import within
+from airflow_pgmq.services.waiting.timing import within
 
 
 def test_the_result_in_time():

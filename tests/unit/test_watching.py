@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from airflow_pgmq.core import names
+from airflow_pgmq.db.statements import Statement, on_queue, union, watching
+from airflow_pgmq.db.statements.watching import Ask, Seen
 from airflow_pgmq.errors import InvalidMessage, InvalidName
-from airflow_pgmq.statements import Statement, on_queue, union, watching
-from airflow_pgmq.statements.watching import Ask, Seen
 
 
 def row(position: int, **columns: Any) -> dict[str, Any]:

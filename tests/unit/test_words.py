@@ -1,6 +1,6 @@
 import pytest
 
-from airflow_pgmq.overview.words import of_cron
+from airflow_pgmq.services.overview.words import of_cron
 
 pytest.importorskip("cron_descriptor")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from airflow_pgmq.db.statements import reading
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.statements import reading
 
 
 class BurstTrigger(BaseEventTrigger):

@@ -1,0 +1,154 @@
+"""What the commands share: the connection, errors that say what to do, output as Airflow prints it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from airflow.cli.simple_table import AirflowConsole
+from airflow.exceptions import (  # type: ignore[attr-defined]
+    AirflowException,
+    AirflowNotFoundException,
+)
+from airflow.utils.cli import action_cli, suppress_logs_and_warning
+from airflow.utils.providers_configuration_loader import providers_configuration_loaded
+from rich.markup import escape
+
+from airflow_pgmq.command_line import command
+from airflow_pgmq.core import names
+from airflow_pgmq.db.client import DriverError
+from airflow_pgmq.db.driver.translation import words
+from airflow_pgmq.errors import ConnectionNotFound, NotInstalled, PgmqError, QueueNotFound, Unanswered
+from airflow_pgmq.hooks import PgmqHook
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+Command = Callable[["Namespace"], None]
+
+
+def looks(function: Command) -> Command:
+    """A command that changes nothing: its errors are one line and exit code 1."""
+
+    @functools.wraps(function)
+    def run(args: Namespace) -> None:
+        try:
+            function(args)
+        except QueueNotFound as exc:
+            fail(here(args, words(QueueNotFound(exc.queue_name, _similar(args, exc.queue_name)))))
+        except (PgmqError, AirflowException, DriverError) as exc:
+            is_about_all = isinstance(exc, (Unanswered, NotInstalled, DriverError))
+            fail((f"Connection {args.conn_id}: " if is_about_all else "") + here(args, words(exc)))
+
+    wrapped: Command = suppress_logs_and_warning(providers_configuration_loaded(run))
+    return wrapped
+
+
+def changes(function: Command) -> Command:
+    """A command that changes something, and is written to Airflow's audit log."""
+    audited: Command = action_cli(check_db=False)(looks(function))
+    return audited
+
+
+def hook(args: Namespace) -> PgmqHook:
+    """The hook of `--conn-id`; Airflow's own look-up does not see the metadata database here.
+
+    :raises ConnectionNotFound: Airflow has no such connection
+    """
+    from airflow.models.connection import Connection
+
+    try:
+        connection = Connection.get_connection_from_secrets(args.conn_id)
+    except AirflowNotFoundException:
+        raise ConnectionNotFound(args.conn_id) from None
+    return PgmqHook(args.conn_id, connection=connection)
+
+
+def here(args: Namespace, text: str) -> str:
+    """Our commands in a text as they are typed for this connection."""
+    if args.conn_id == PgmqHook.default_conn_name:
+        return text
+    option = f" --conn-id {shlex.quote(args.conn_id)}"
+    return re.sub(re.escape(command("")) + "[a-z-]+", lambda found: found[0] + option, text)
+
+
+def _similar(args: Namespace, queue_name: str) -> str | None:
+    """What was probably meant, where the queues may be listed."""
+    with suppress(PgmqError, DriverError):
+        return names.similar(queue_name, [queue.queue_name for queue in hook(args).list_queues()])
+    return None
+
+
+def show(args: Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows; JSON and YAML keep types, tables show nested values as JSON."""
+    console = AirflowConsole()
+    plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
+    if args.output == "json":
+        console.print_as_json(plain)  # type: ignore[arg-type]
+    elif args.output == "yaml":
+        console.print_as_yaml(plain)  # type: ignore[arg-type]
+    else:
+        console.print_as(data=plain, output=args.output, mapper=functools.partial(_cells, args.output))
+
+
+def confirm(args: Namespace, question: str) -> None:
+    """Ask unless `--yes`; where nobody can answer, nothing is done."""
+    if args.yes:
+        return
+    try:
+        answer = input(f"{question} (y/n) ")
+    except EOFError:
+        fail("Nobody is there to confirm.", "Add --yes.")
+    if answer.strip().lower() not in ("y", "yes"):
+        fail("Nothing was changed.")
+
+
+def tabular(args: Namespace) -> bool:
+    """Whether the output has columns, which should be few."""
+    return args.output in ("table", "plain")
+
+
+def fail(text: str, mend: str = "") -> Any:
+    """End with exit code 1."""
+    note(" ".join(filter(None, [text.rstrip(), mend])))
+    raise SystemExit(1)
+
+
+def note(text: str) -> None:
+    """Tell what is not part of the output."""
+    print(text, file=sys.stderr)  # noqa: T201 - a command's own output
+
+
+def say(text: str) -> None:
+    """Tell what was done."""
+    print(text)  # noqa: T201 - a command's own output
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    # What no JSON reader takes shows as it describes itself.
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _cells(output: str, row: Mapping[str, Any]) -> dict[str, str]:
+    cells = {name: _cell(value) for name, value in row.items()}
+    # In a table, brackets of a message would be read as its colours.
+    return {name: escape(cell) for name, cell in cells.items()} if output == "table" else cells
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,8 +1,0 @@
-"""Read, work, then ack: behind consuming tasks and `hook.consume`."""
-
-from __future__ import annotations
-
-from airflow_pgmq.consumer.line import Line
-from airflow_pgmq.consumer.loop import Consumer, Work
-
-__all__ = ["Consumer", "Line", "Work"]

@@ -1,0 +1,194 @@
+"""What is wrong with a database of queues, judged from facts: each finding has the mend with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from airflow_pgmq.command_line import command
+from airflow_pgmq.core import privileges, problems
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.problems import Problem, Severity
+from airflow_pgmq.core.wording import number_of
+from airflow_pgmq.errors import ConnectionNotFound, NotConnected, Unanswered
+
+#: Clocks further apart make tasks give up, and messages expire, at the wrong time.
+MAX_SKEW = timedelta(seconds=1)
+#: psycopg waits for notifications with a timeout since then; libpq notices a peer that is gone since then.
+PSYCOPG, LIBPQ = (3, 2), 120_000
+#: Where it is written how PGMQ that was installed by SQL becomes a newer one; a test does it.
+UPGRADE = "docs/upgrading.md has the SQL; queues and messages stay."
+
+
+def unanswered(exc: Unanswered) -> Problem:
+    """Nothing could be asked, or a question was broken off by a timeout, a lock or a shutdown."""
+    if isinstance(exc, NotConnected):
+        return Problem("no_connection", "error", exc.words, exc.mend)
+    return Problem("not_answered", "error", exc.words, exc.mend)
+
+
+def unknown_connection(exc: ConnectionNotFound) -> Problem:
+    """There is nothing to look at: every newcomer's first finding."""
+    return Problem("unknown_connection", "error", exc.words, "\n".join(exc.ways))
+
+
+def driver(psycopg: str, libpq: int) -> list[Problem]:
+    """What the installed driver is too old for."""
+    found = []
+    mend = "pip install --upgrade 'psycopg[binary]>=3.2'"
+    if tuple(int(part) for part in re.findall(r"\d+", psycopg)[:2]) < PSYCOPG:
+        text = f"psycopg {psycopg} is older than 3.2: waiting for notifications does not work."
+        found.append(Problem("old_driver", "error", text, mend))
+    if libpq < LIBPQ:
+        text = f"libpq {libpq // 10000} does not know tcp_user_timeout: connections of waiters fail."
+        found.append(Problem("old_libpq", "error", text, mend))
+    return found
+
+
+def skew(server: datetime, before: datetime, after: datetime) -> list[Problem]:
+    """Whether the server's clock, asked between two looks at ours, is further off than it may be."""
+    off = server - after if server > after else server - before if server < before else timedelta(0)
+    if abs(off) <= MAX_SKEW:
+        return []
+    which = "ahead of" if off > timedelta(0) else "behind"
+    text = (
+        f"The database's clock is {abs(off.total_seconds()):.1f} s {which} this machine's. Slots and "
+        "visibility follow the database's; instants that workers compute (delays, deadlines, expires_at) are "
+        "off by that."
+    )
+    return [
+        Problem("clock_skew", "warning", text, "Synchronise both machines by NTP (timedatectl set-ntp true).")
+    ]
+
+
+def installation(server: Row, newest: int) -> list[Problem]:
+    """PGMQ and our schema; `newest` is the migration that this package brings."""
+    found = []
+    if server["standby"]:
+        text = f"Database {server['database']!r} is a standby: it can only be read."
+        mend = "Let the connection lead to the primary (host=a,b with target_session_attrs=read-write)."
+        found.append(Problem("standby", "error", text, mend))
+    if not server["pgmq"]:
+        text = f"PGMQ is not in database {server['database']!r}."
+        found.append(Problem("no_pgmq", "error", text, command("init")))
+        return found
+    if not server["headers"]:
+        text = "This PGMQ is older than 1.5.0 and knows no headers."
+        mend = "ALTER EXTENSION pgmq UPDATE;" if server["pgmq_version"] else UPGRADE
+        found.append(Problem("old_pgmq", "error", text, mend))
+    number = server["migration"]
+    if number is not None and number < newest:
+        severity: Severity = "warning" if server["may_create"] else "error"
+        rest = (
+            "it is brought up to date on first use"
+            if server["may_create"]
+            else "this role may not change that"
+        )
+        if number:
+            text = f"The schema airflow_pgmq is at migration {number} of {newest}; {rest}."
+            found.append(Problem("old_schema", severity, text, command("init")))
+        else:
+            rest = rest.replace("brought up to date", "made")
+            text = f"The schema airflow_pgmq (dedup ledger, periodic jobs) is missing; {rest}."
+            found.append(Problem("no_schema", severity, text, command("init")))
+    return found
+
+
+def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Problem]) -> tuple[bool, str]:
+    """In a few lines, whether a connection is of use, what is there and what its role may do."""
+    intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
+    printed = f"`{command('doctor')}` prints those that are missing"
+    grants = f"docs/permissions.md has the GRANTs and policies, {printed}"
+    errors = [
+        f"{each.text} Mend: {each.mend}"
+        for each in wrong
+        if each.severity == "error" and each.code not in ("missing_grants", "row_security")
+    ]
+    able = privileges.may(lacking) + (["create queues"] if server["may_create_queues"] else [])
+    if errors:
+        return False, f"{intro}. " + " ".join(errors)
+    if not able:
+        hidden = [each.text for each in wrong if each.code == "row_security"]
+        return False, " ".join([f"{intro}, which may not use PGMQ; {grants}.", *hidden])
+    unable = [work for work in privileges.RIGHTS if work not in able]
+    rest = f", and may not {' or '.join(unable)} ({grants})" if unable else ""
+    pgmq = f"PGMQ {server['pgmq_version'] or '(installed by SQL)'}, {number_of(queues, 'queue')}"
+    number = "that may not be read" if server["migration"] is None else f"at migration {server['migration']}"
+    told = ("no_schema", "old_schema", "row_security", "session_setting")
+    warnings = [each.text for each in wrong if each.code in told]
+    return True, " ".join(
+        [f"{intro}: {pgmq}, schema airflow_pgmq {number}. It may {', '.join(able)}{rest}.", *warnings]
+    )
+
+
+def notify(queues: Sequence[Row], passes: bool | None) -> list[Problem]:
+    """Whether waiters are woken; `passes` is what a real round trip has shown, None if there was none."""
+    found = []
+    if passes is False:
+        text = (
+            "Notifications do not pass, as behind a pooler in transaction mode: waiters look every 5 seconds "
+            "instead of being woken."
+        )
+        mend = "Let the connection lead to Postgres itself, or to a pooler in session mode."
+        found.append(Problem("deaf", "warning", text, mend))
+    for row in queues:
+        if row["theirs"]:
+            text = (
+                f"Queue {row['queue_name']!r} has PGMQ's own notify trigger. It runs per row: bulk inserts "
+                "take 3 to 488 times as long (throttle 250 ms and 0), senders wait for each other, the last "
+                "message of a burst may go unannounced, and a crash of the server silences it."
+            )
+            found.append(Problem("throttled_notify", "warning", text, row["use_ours"]))
+    silent = [row for row in queues if not (row["ours"] or row["theirs"])]
+    if silent:
+        names = ", ".join(row["queue_name"] for row in silent)
+        text = f"Inserts are not announced, so waiters look every 5 seconds: {names}."
+        mend = "\n".join(row["announce"] for row in silent)
+        found.append(Problem("no_notify", "warning", text, mend))
+    return found
+
+
+def indexes(invalid: Sequence[Row], unguarded: Sequence[Row]) -> list[Problem]:
+    """Indexes that a failed build left behind, and queues that lack the one of `dedup_scope="queued"`."""
+    found = [
+        Problem(
+            "invalid_index",
+            "error" if row["index_name"].endswith("_dedup_idx") else "warning",
+            f"Index {row['schema']}.{row['index_name']} is invalid: its build failed, and it is not used.",
+            row["rebuild"],
+        )
+        for row in invalid
+    ]
+    found += [
+        Problem(
+            "missing_guard",
+            "warning",
+            f"Queue {row['queue_name']!r} holds a dedup key twice that dedup_scope='once' does not know, and "
+            "the unique index of 'queued' is missing: nothing keeps a key from being there twice.",
+            f"-- If it may be there only once: cancel or consume all but one, then\n{row['guard']}",
+        )
+        for row in unguarded
+    ]
+    return found
+
+
+def ticks(jobs: Sequence[Row], now: datetime) -> list[Problem]:
+    """Periodic jobs that nobody ticks, and those that are behind although somebody does."""
+    found: list[Problem] = []
+    seen = set()
+    for row in jobs:
+        namespace, ticked_at = row["namespace"], row["ticked_at"]
+        if namespace not in seen:
+            seen.add(namespace)
+            found += problems.of_namespace(
+                namespace=namespace, owner=row["owner"], ticked_at=ticked_at, now=now
+            )
+        found += [
+            replace(problem, text=f"Job {namespace}/{row['name']}: {problem.text}")
+            for problem in problems.of_job(
+                paused=row["paused"], next_slot=row["next_slot"], ticked_at=ticked_at, now=now
+            )
+        ]
+    return found

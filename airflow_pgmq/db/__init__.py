@@ -1,0 +1,1 @@
+"""Postgres: statements as values with their SQL, the client that runs them, a server of the machine."""

@@ -1,0 +1,51 @@
+"""A statement's text for the driver."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from psycopg import sql
+
+from airflow_pgmq.db.statements import Statement
+
+
+def text(statement: Statement[Any]) -> bytes:
+    """The query as it is sent, in UTF-8 whatever the session calls it."""
+    return compose(statement).as_bytes(None)
+
+
+def is_one(statement: Statement[Any]) -> bool:
+    """Whether it is one query, whose rows can come in binary; a script may be several."""
+    return statement.script is None or bool(statement.params)
+
+
+def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
+    """Put quoted identifiers into the query; a script without any is taken as it is."""
+    if statement.script is not None and not statement.identifiers:
+        return sql.SQL(statement.script)
+    return _compose(
+        statement.sql,
+        tuple(statement.identifiers.items()),
+        statement.columns,
+        tuple(statement.fragments.items()),
+        bool(statement.params),
+    )
+
+
+@lru_cache(maxsize=512)
+def _compose(
+    text: str,
+    identifiers: tuple[tuple[str, tuple[str, ...]], ...],
+    columns: tuple[str, ...],
+    fragments: tuple[tuple[str, str], ...],
+    has_params: bool,
+) -> sql.Composed:
+    def quoted(*path: str) -> sql.Identifier:
+        # Beside parameters a percent sign begins one, in a name too, and the driver does not double it.
+        return sql.Identifier(*(name.replace("%", "%%") if has_params else name for name in path))
+
+    parts: dict[str, sql.Composable] = {name: quoted(*path) for name, path in identifiers}
+    parts["columns"] = sql.SQL(", ").join(map(quoted, columns))
+    parts.update((name, sql.SQL(own)) for name, own in fragments)
+    return sql.SQL(text).format(**parts)

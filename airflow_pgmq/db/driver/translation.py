@@ -1,0 +1,221 @@
+"""Driver errors → ours, which say what to do. The SQLSTATE decides, and what the statement is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors as pg
+
+from airflow_pgmq import errors
+from airflow_pgmq.command_line import command
+from airflow_pgmq.core import faults, names
+from airflow_pgmq.db.driver import sessions
+from airflow_pgmq.db.statements import Statement, doctor
+
+Told = TypeVar("Told", errors.NotConnected, errors.BrokenOff)
+
+
+@contextmanager
+def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
+    """Driver errors with a known cause → ours, which say what to do; others pass as they are."""
+    try:
+        yield
+    except errors.PgmqError:
+        raise
+    except psycopg.Error as exc:
+        known = _of_the_session(exc, conn) or _known(statement, exc)
+        if statement is not None and errors.queue_of(known or exc) is None:
+            # The driver's own takes attributes, too.
+            setattr(known or exc, "queue_name", statement.queue_name)  # noqa: B010
+        if known is not None:
+            raise known from exc
+        raise
+    except UnicodeEncodeError as exc:
+        raise errors.InvalidMessage(f"{_NO_TEXT}: half of a surrogate pair.") from exc
+
+
+def _of_the_session(exc: psycopg.Error, conn: psycopg.BaseConnection[Any]) -> errors.PgmqError | None:
+    """What a session of ours, or the database's encoding, does not let pass."""
+    text = (exc.diag.message_primary or str(exc)).strip()
+    if isinstance(exc, psycopg.DataError) and exc.sqlstate is None:
+        return errors.InvalidMessage(f"{_NO_TEXT}: {faults.sentence(text)}")
+    if isinstance(exc, (pg.UntranslatableCharacter, pg.CharacterNotInRepertoire)):
+        return errors.InvalidMessage(f"This database cannot store the text, so nothing was done: {text}.")
+    return errors.limit_reached(exc.sqlstate, text) if sessions.of(conn) is not None else None
+
+
+@contextmanager
+def connecting() -> Iterator[None]:
+    """No connection → NotConnected, with what to correct."""
+    try:
+        yield
+    except errors.NotConnected:
+        raise
+    except psycopg.Error as exc:
+        lacks_password = exc.pgconn is not None and exc.pgconn.needs_password
+        mend = faults.refused(str(exc), lacks_password=lacks_password)
+        words = f"Could not connect: {faults.sentence(str(exc))}"
+        refused = _as_both(errors.NotConnected, exc, words, mend)
+        refused.is_mistake = faults.is_mistake(str(exc), lacks_password=lacks_password)
+        raise refused from exc
+
+
+#: Of what the driver itself refuses to send.
+_NO_TEXT = "A name, key or text was given that Postgres cannot hold, so nothing was done"
+
+
+def words(exc: Exception) -> str:
+    """An error on one line; of others' errors without details and hints, which quote rows."""
+    text = exc.diag.message_primary if isinstance(exc, psycopg.Error) and not _is_ours(exc) else None
+    return " ".join((text or str(exc)).split()) or type(exc).__name__
+
+
+def _is_ours(exc: Exception) -> bool:
+    return isinstance(exc, errors.PgmqError)
+
+
+def _as_both(kind: type[Told], exc: psycopg.Error, words: str, mend: str) -> Told:
+    """Ours and the driver's in one: who waits for an outage to pass, or tries again, knows the latter."""
+    key = kind, type(exc)
+    if key not in _both:
+        _both[key] = type(
+            kind.__name__,
+            key,
+            # As ours alone it passes between processes.
+            {"__module__": kind.__module__, "__reduce__": lambda self: (kind, (self.words, self.mend))},
+        )
+    told: Told = _both[key](words, mend)
+    return told
+
+
+_both: dict[tuple[type, type], Any] = {}
+
+
+def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqError | None:
+    text = exc.diag.message_primary or str(exc)
+    state = exc.sqlstate
+    is_known = state is not None or isinstance(exc, psycopg.OperationalError)
+    if is_known and (mend := faults.mend(state)) is not None:
+        words = f"The server did not finish: {faults.sentence(text)}"
+        return _as_both(errors.BrokenOff, exc, words, mend)
+    if statement is None or state is None:
+        return None
+    if state == errors.CODE_TOO_OLD:
+        return errors.CodeTooOld(f"{text}. {exc.diag.message_hint}")
+    if isinstance(exc, pg.InsufficientPrivilege):
+        return _denied(statement, exc, text)
+    if statement.fragments and state.startswith("42") and "pgmq." not in text:
+        hint = " It must be one statement, without a semicolon inside." if state == "42601" else ""
+        query = next(iter(statement.fragments.values())).strip()
+        return errors.InvalidQuery(
+            f"Postgres refuses the query: {faults.sentence(text)}{hint} It was: {query}"
+        )
+    if isinstance(exc, _MISSING):
+        return _missing(statement, exc)
+    if isinstance(exc, pg.RaiseException) and (kind := _RAISED_BY_PGMQ.get(statement.name)):
+        return kind(f"PGMQ refuses: {faults.sentence(text)}")
+    if isinstance(exc, pg.InvalidColumnReference) and statement.name in ("send_queued", "send_query_queued"):
+        return errors.GuardMissing(
+            f"Queue {statement.queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing "
+            f"was sent. In a task of its owner's, PgmqHook().guard_queue({statement.queue_name!r}) makes it."
+        )
+    return _unique(statement, exc) if isinstance(exc, pg.UniqueViolation) else None
+
+
+def _denied(statement: Statement[Any], exc: psycopg.Error, text: str) -> errors.PgmqError:
+    if statement.name in ("create_guard", "drop_guard"):
+        return errors.GuardMissing(
+            "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "
+            f"({text}): {doctor.as_text(statement)}"
+        )
+    denied = errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
+    denied.reason = text
+    # The words are in the server's language, the name of its function is not.
+    denied.is_of_row = exc.diag.source_function == "ExecWithCheckOptions"
+    return denied
+
+
+#: What PGMQ's functions check themselves.
+_RAISED_BY_PGMQ = {
+    "bind_topic": errors.InvalidName,
+    "unbind_topic": errors.InvalidName,
+    "send_topic": errors.InvalidName,
+    "create_queue": errors.FeatureMissing,
+}
+
+#: A table, schema, function or column that is not there.
+_MISSING = (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction, pg.UndefinedColumn)
+
+#: Columns that only PGMQ's tables have, none of ours.
+_OF_A_QUEUE = re.compile(r"\b(headers|archived_at|read_ct|vt)\b")
+
+
+def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | None:
+    """What seems to be missing; `what_is_missing` asks, once the transaction is over.
+
+    Names are the same in every language, and of the words nothing else is read.
+    """
+    text = exc.diag.message_primary or ""
+    if isinstance(exc, pg.UndefinedColumn) and statement.queue_name and _OF_A_QUEUE.search(text):
+        return errors.FeatureMissing(
+            f"A table of queue {statement.queue_name!r} is not as PGMQ makes it ({text}). "
+            f"`{command('doctor')}` names what it lacks, with the SQL; where all queues lack it, PGMQ is too "
+            "old: docs/upgrading.md has a newer one."
+        )
+    if isinstance(exc, pg.UndefinedColumn) and "airflow_pgmq." in statement.sql:
+        return errors.NotInstalled(
+            f"The schema airflow_pgmq, or PGMQ, is older than this package ({text}): {faults.INSTALL} "
+            "docs/upgrading.md has a newer PGMQ."
+        )
+    if "airflow_pgmq" in text:
+        return errors.NotInstalled(f"The schema airflow_pgmq is missing or old ({text}): {faults.INSTALL}")
+    if isinstance(exc, pg.UndefinedTable) and statement.queue_name and "pgmq.meta" not in text:
+        return errors.QueueNotFound(statement.queue_name)
+    if isinstance(exc, (pg.UndefinedFunction, pg.UndefinedColumn)):
+        return errors.FeatureMissing(
+            f"This PGMQ is too old for what was asked ({text}): docs/upgrading.md has a newer one."
+        )
+    return errors.NotInstalled(f"PGMQ is not in this database: {faults.INSTALL}") if "pgmq" in text else None
+
+
+def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> errors.PgmqError:
+    """The error that is true of this database: without PGMQ, no queue of it is there either."""
+    if isinstance(exc, errors.NotInstalled) and exc.__cause__ is None:
+        return exc  # of the installer itself, which knows why
+    if found is not None and not found["pgmq"]:
+        return errors.NotInstalled(f"PGMQ is not in this database: {faults.INSTALL}")
+    if isinstance(exc, errors.QueueNotFound) and found and found["queue"] and not found["archive"]:
+        schema, archive = names.table(exc.queue_name, "a")
+        lacking = errors.FeatureMissing(
+            f"Queue {exc.queue_name!r} has no archive: {schema}.{archive} is missing. "
+            f"`{command('doctor')}` has the SQL that makes it."
+        )
+        lacking.queue_name = exc.queue_name
+        return lacking
+    return exc
+
+
+def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqError | None:
+    detail = exc.diag.message_detail or ""
+    if statement.name in ("archive", "cancel"):
+        index, text = exc.diag.constraint_name or "", exc.diag.message_primary or ""
+        return errors.ArchiveRefused(statement.queue_name or "", statement.params.get("msg_ids"), index, text)
+    if statement.name == "create_guard":
+        return errors.GuardMissing(
+            f"Queue {statement.queue_name!r} holds messages with the same dedup key ({detail}), so the "
+            "unique index cannot be built. Consume or cancel all but one of them, then try again."
+        )
+    if statement.name == "send_new" and exc.diag.table_name == "dedup_ledger":
+        return errors.LostRace(detail)
+    if statement.name not in ("send_new", "send_once", "send_query_once"):
+        return None
+    why = (detail or str(exc)).rstrip(".")
+    refused = (
+        f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "
+        "per queue. What was committed before of a large batch stands."
+    )
+    return errors.DuplicateMessage(statement.queue_name or "", [], refused)

@@ -1,0 +1,114 @@
+"""A transaction around a user's work, and whether that left it standing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from airflow_pgmq import errors
+from airflow_pgmq.core.limits import UNLIMITED, Limits
+from airflow_pgmq.db.driver import sessions
+from airflow_pgmq.db.driver.values import Cursor
+
+#: A savepoint that stands from the begin of the work to its end. If it is gone, so is the transaction.
+_WORK = "airflow_pgmq_work"
+_SAVEPOINT = sql.SQL("SAVEPOINT airflow_pgmq_work")
+_RELEASE = sql.SQL("RELEASE airflow_pgmq_work")
+
+
+def begin_work(conn: sessions.Connection) -> bool:
+    """Set the savepoint in a caller's transaction.
+
+    False without one: each statement of the work is a transaction of its own.
+    """
+    if conn.autocommit and sessions.is_idle(conn):
+        return False
+    conn.execute(_SAVEPOINT, prepare=False)
+    return True
+
+
+def keeps_snapshot(conn: sessions.Connection) -> bool:
+    """Whether a caller's transaction sees rows as they were at its first query, and changes no newer ones."""
+    with Cursor(conn, row_factory=tuple_row) as cursor:
+        # Unlike a SELECT, this is no first query.
+        found = cursor.execute("SHOW transaction_isolation", prepare=False).fetchone()
+    return found is not None and found[0] in ("repeatable read", "serializable")
+
+
+def end_work(conn: sessions.Connection) -> None:
+    """Release it.
+
+    :raises TransactionEnded: the work has ended the transaction
+    """
+    with whole_work():
+        conn.execute(_RELEASE, prepare=False)
+
+
+@contextmanager
+def work_transaction(conn: sessions.Connection) -> Iterator[None]:
+    """A transaction of a connection of ours around a user's work, begun in one round trip, without limits."""
+    with ExitStack() as stack:
+        if not sessions.is_standby(conn):
+            conn.read_only = False
+        # Not `conn.transaction()`, which would leave the work inside the pipeline.
+        with conn.pipeline():
+            stack.enter_context(psycopg.Transaction(conn, _WORK))
+            for command in sessions.local_settings(conn):
+                conn.execute(command, prepare=False)
+            conn.execute(_unlimited(conn.info.server_version), prepare=False)
+        yield
+
+
+def ending(conn: sessions.Connection, limits: Limits) -> list[bytes]:
+    """What goes ahead of the statements that settle the work: from here on, others may not have to wait.
+
+    Role and session are ours again, whatever the work has SET; an aborted work takes that along by itself.
+    """
+    session = sessions.of(conn)
+    is_ours = session is not None and bool(session.is_set)
+    if not sessions.is_encoded(conn):
+        # By itself, because the driver has to know before it writes the next text.
+        conn.execute(sessions.set_encoding(conn, is_local=not is_ours), prepare=False)
+    own = session.limits if is_ours and session is not None else None
+    return _ending(own, limits, conn.info.server_version)
+
+
+@lru_cache
+def _ending(own: Limits | None, limits: Limits, server_version: int) -> list[bytes]:
+    now = limits.settings(server_version)
+    settings = [
+        *((name, value, False) for name, value in (own.session(server_version) if own else {}).items()),
+        *((name, now[name], True) for name in ("lock_timeout", "idle_in_transaction_session_timeout")),
+    ]
+    return [_RELEASE.as_bytes(None), b"RESET ROLE", _said(settings)]
+
+
+@lru_cache
+def _unlimited(server_version: int) -> bytes:
+    return _said([(name, value, True) for name, value in UNLIMITED.settings(server_version).items()])
+
+
+def _said(settings: Iterable[tuple[str, int | str, bool]]) -> bytes:
+    """Settings in one statement; the last of three: for the transaction alone."""
+    said = sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, {})").format(name, str(value), is_local)
+            for name, value, is_local in settings
+        )
+    )
+    return said.as_bytes(None)
+
+
+@contextmanager
+def whole_work() -> Iterator[None]:
+    """Name the error of a transaction that ended too early."""
+    try:
+        yield
+    except (pg.InvalidSavepointSpecification, pg.NoActiveSqlTransaction) as exc:
+        raise errors.TransactionEnded from exc

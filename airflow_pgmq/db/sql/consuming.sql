@@ -1,0 +1,129 @@
+-- read_for_work --
+-- Read a batch of messages that nobody has tried before, or one that somebody has: a message that kills its
+-- readers costs no other message a try.
+WITH visible AS MATERIALIZED (
+    SELECT msg_id, <<tries>> AS tries FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
+), first AS (
+    SELECT msg_id, tries FROM visible ORDER BY msg_id LIMIT 1
+)
+UPDATE {table} AS chosen
+SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+WHERE chosen.msg_id = ANY (ARRAY(
+    SELECT visible.msg_id FROM visible, first
+    WHERE visible.msg_id = first.msg_id OR (visible.tries = 0 AND first.tries = 0)
+))
+RETURNING chosen.*;
+
+-- release_each --
+-- Give back messages, each after a delay of its own, if nobody else has read them since. Of those that nobody
+-- has tried, the header `untried` counts it; its reader says how many there are then (0: one more), so that a read
+-- counts once. Of those that are hidden from now on, the header `released_read` says which read it was (id and read_ct): nobody holds them.
+-- An earlier time than the timeout's is announced to waiters.
+UPDATE {table} AS held
+SET vt = was.back_at,
+    headers = CASE WHEN coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
+                        AND (was.untried IS NOT NULL OR was.back_at > clock_timestamp())
+                   THEN coalesce(nullif(held.headers, 'null'), '{{}}')
+                       || CASE WHEN was.untried IS NULL THEN '{{}}' ELSE jsonb_build_object('untried',
+                              coalesce(nullif(was.untried, 0), least(held.read_ct - <<tries>> + 1, held.read_ct))) END
+                       || CASE WHEN was.back_at > clock_timestamp()
+                               THEN jsonb_build_object('released_read', jsonb_build_array(held.msg_id, held.read_ct)) ELSE '{{}}' END
+                   ELSE held.headers END
+FROM (
+    SELECT msg_id, held.vt, fence.untried,
+           coalesce(fence.instant, clock_timestamp() + make_interval(secs => fence.seconds)) AS back_at
+    FROM {table} AS held
+    JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::integer[]))
+         AS fence (msg_id, read_ct, enqueued_at, seconds, instant, untried) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
+) AS was
+WHERE held.msg_id = was.msg_id
+RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
+
+-- dead_letter --
+-- Move messages into the dead letter queue, if nobody else has read them since. Where they come from and
+-- why they died is in the header `dead_letter`. So is their dedup key where a unique index might refuse it: the
+-- same key may die more than once.
+WITH taken AS (
+    DELETE FROM {table} AS held
+    USING ROWS FROM (<<fences>>, unnest(%(reasons)b::text[]))
+          AS fence (msg_id, read_ct, enqueued_at, reason)
+    WHERE held.msg_id = fence.msg_id AND <<is_ours>>
+    RETURNING held.msg_id, held.read_ct, <<tries>> AS tries, held.enqueued_at, held.message, fence.reason,
+              CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - ARRAY['untried', 'released_read'] ELSE '{{}}' END AS headers
+), letter AS (
+    SELECT msg_id, tries, message, headers,
+           EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%(quoted_dead_letters)s)
+                   AND indisunique AND NOT indisprimary) AS guarded,
+           coalesce(headers -> 'dedup_key', headers -> 'dead_letter' -> 'dedup_key') AS dedup_key,
+           jsonb_build_object('queue', %(queue_name)s::text, 'msg_id', msg_id, 'read_ct', read_ct,
+                              'tries', tries, 'enqueued_at', to_char(enqueued_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.USZ'),
+                              'reason', reason) AS of
+    FROM taken
+), moved AS (
+    INSERT INTO {dead_letters} (vt, message, headers)
+    SELECT clock_timestamp(), message,
+           CASE WHEN guarded THEN headers - 'dedup_key' ELSE headers END
+               || jsonb_build_object('dead_letter', of || CASE
+                   WHEN dedup_key IS NULL OR (headers ? 'dedup_key' AND NOT guarded) THEN '{{}}'
+                   ELSE jsonb_build_object('dedup_key', dedup_key) END)
+    FROM letter ORDER BY msg_id
+)
+SELECT msg_id FROM taken ORDER BY msg_id;
+
+-- requeue_dead_letters --
+-- Bring dead letters back as new messages: headers as they were, unread, with their first enqueued_at.
+-- One whose dedup key is in the queue again (scope `queued`) stays where it is.
+WITH chosen AS MATERIALIZED (
+    SELECT msg_id, message, headers FROM {source} AS held, <<asked>>
+    WHERE vt <= clock_timestamp()
+        AND coalesce(headers -> 'dead_letter' ->> 'queue', %(queue_name)s) = %(queue_name)s
+        AND (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
+        AND <<matches>>
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
+), fresh AS MATERIALIZED (
+    SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
+           -- Anybody may write that header; a path, unlike a cast, fails for no value.
+           least(greatest((jsonb_path_query_first_tz(
+               headers, '$.dead_letter.enqueued_at.datetime() ? (@.type() == "timestamp with time zone")', '{{}}', true
+           ) #>> '{{}}')::timestamptz, 'epoch'), clock_timestamp()),
+           message,
+           CASE WHEN jsonb_typeof(headers) = 'object'
+                THEN nullif(headers - 'dead_letter' || CASE WHEN headers -> 'dead_letter' ->> 'dedup_key' IS NULL
+                                THEN '{{}}'
+                                ELSE jsonb_build_object('dedup_key', headers -> 'dead_letter' -> 'dedup_key') END,
+                            '{{}}')
+                ELSE headers END
+    FROM fresh ORDER BY new_id
+    ON CONFLICT DO NOTHING
+    RETURNING msg_id
+)
+DELETE FROM {source} AS gone USING fresh, sent
+WHERE gone.msg_id = fresh.msg_id AND fresh.new_id = sent.msg_id
+RETURNING gone.msg_id, fresh.new_id;
+
+-- requeue_archive --
+-- The same for messages that were archived.
+WITH chosen AS MATERIALIZED (
+    SELECT msg_id, enqueued_at, message, headers FROM {source} AS held, <<asked>>
+    WHERE (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
+        AND <<matches>>
+    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
+), fresh AS MATERIALIZED (
+    SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
+           enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - ARRAY['untried', 'released_read'] ELSE headers END
+    FROM fresh ORDER BY new_id
+    ON CONFLICT DO NOTHING
+    RETURNING msg_id
+)
+DELETE FROM {source} AS gone USING fresh, sent
+WHERE gone.msg_id = fresh.msg_id AND fresh.new_id = sent.msg_id
+RETURNING gone.msg_id, fresh.new_id;

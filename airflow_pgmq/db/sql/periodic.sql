@@ -1,0 +1,367 @@
+-- send_slots --
+-- The twin of `send_once` for the slots of periodic jobs, whose place is not the ledger: whatever queue a slot
+-- was sent to, it is sent once. Its clock is the transaction's. A slot whose message was lost is free.
+WITH mark AS MATERIALIZED (
+    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
+    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
+), input AS MATERIALIZED (
+    SELECT i.position, i.name COLLATE "C" AS name, i.slot, i.message, i.headers, i.vt, mark.incarnation,
+           taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
+    FROM mark CROSS JOIN unnest(%(names)b::text[], %(slots)b::timestamptz[],
+                string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[], %(instants)b::timestamptz[])
+         WITH ORDINALITY AS i (name, slot, message, headers, vt, position)
+    LEFT JOIN LATERAL (
+        SELECT msg_id, first_at FROM airflow_pgmq.slots
+        WHERE namespace = %(namespace)s AND name = i.name COLLATE "C" AND slot = i.slot
+            AND expires_at > %(now)s AND msg_id IS NOT NULL
+        LIMIT 1
+    ) AS taken ON true
+), fresh AS MATERIALIZED (
+    SELECT position, name, slot, message, headers, vt, incarnation, nextval(%(sequence)s::regclass) AS msg_id
+    FROM (SELECT * FROM input WHERE free ORDER BY position) AS ordered
+), claimed AS (
+    INSERT INTO airflow_pgmq.slots AS taken
+        (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
+    SELECT %(namespace)s, name, slot, %(queue_name)s, incarnation, msg_id, vt, %(now)s,
+           greatest(vt, %(now)s) + %(window)s::interval
+    FROM fresh ORDER BY name, slot
+    ON CONFLICT (namespace, name, slot) DO UPDATE
+        SET queue_name = excluded.queue_name, incarnation = excluded.incarnation, msg_id = excluded.msg_id,
+            visible_at = excluded.visible_at, first_at = excluded.first_at, expires_at = excluded.expires_at,
+            repeats = 0
+        WHERE taken.expires_at <= %(now)s OR taken.msg_id IS NULL
+    RETURNING taken.msg_id
+), sent AS (
+    INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
+    SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb, fresh.headers::jsonb
+    FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    RETURNING 1
+)
+SELECT 'duplicate' AS status, first_at, array_agg(position) AS positions, array_agg(msg_id) AS msg_ids, 0 AS stored
+FROM input WHERE NOT free GROUP BY first_at
+UNION ALL
+SELECT 'sent', %(now)s, array_agg(fresh.position), array_agg(fresh.msg_id), (SELECT count(*) FROM sent)
+FROM fresh JOIN claimed USING (msg_id) HAVING count(*) > 0
+UNION ALL
+SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
+
+-- open_namespace --
+-- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns. It is
+-- known only if a tick went through, and if nobody but ticks wrote the row: a restore is no tick.
+WITH before AS (
+    SELECT known AND xmin <> written_by AS restored FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s
+)
+INSERT INTO airflow_pgmq.namespaces AS ns
+    (namespace, owner, version, horizon, ticked_at, version_ticked_at, opened_at, code, written_by)
+SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, clock.now, %(code)s,
+       pg_current_xact_id()::xid
+FROM (SELECT clock_timestamp() AS now) AS clock
+WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
+ON CONFLICT (namespace) DO UPDATE
+-- The clock of now: the other one was read before the wait for the row.
+SET opened_at = clock_timestamp(), went_back = coalesce(clock_timestamp() < ns.opened_at, false), code = excluded.code,
+    written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
+RETURNING ns.went_back, ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
+          ns.incarnation, coalesce((SELECT restored FROM before), false) AS restored,
+          (SELECT coalesce(max(incarnation), 0) FROM airflow_pgmq.queues) AS newest_incarnation,
+          clock_timestamp() AS now;
+
+-- lock_namespace --
+-- Wait for a tick that is running; no row if the namespace is unknown. The clock is read after the wait.
+WITH locked AS MATERIALIZED (
+    SELECT ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.known AND ns.xmin = ns.written_by AS known
+    FROM airflow_pgmq.namespaces AS ns WHERE namespace = %(namespace)s FOR UPDATE
+)
+SELECT locked.*, clock_timestamp() AS now FROM locked
+WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s);
+
+-- clock --
+-- The time.
+SELECT clock_timestamp() AS now;
+
+-- deploy_namespace --
+-- A new set of jobs took over.
+UPDATE airflow_pgmq.namespaces
+SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
+WHERE namespace = %(namespace)s;
+
+-- turn_back --
+-- The clock went back: what lies further ahead than any tick would look is open again from now on. Of a job
+-- that was paused since, only its next slot still tells how far it was.
+WITH jobs AS (
+    UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
+    WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond')
+        > CASE WHEN overlap_skip THEN %(now)s::timestamptz ELSE %(horizon)s END
+)
+UPDATE airflow_pgmq.namespaces SET horizon = %(now)s
+WHERE namespace = %(namespace)s;
+
+-- note_lost --
+-- Queues were lost with what was to become visible later: those slots are to be sent again.
+WITH lost AS (
+    UPDATE airflow_pgmq.slots AS slot SET msg_id = NULL
+    FROM airflow_pgmq.queues AS known
+    WHERE slot.namespace = %(namespace)s AND slot.queue_name = known.queue_name
+        AND slot.incarnation <> known.incarnation AND slot.visible_at > known.reborn_at
+)
+UPDATE airflow_pgmq.namespaces SET incarnation = %(newest)s
+WHERE namespace = %(namespace)s;
+
+-- awaited_from --
+-- Queues that exist, and from which slots are to become visible.
+SELECT DISTINCT sent.queue_name FROM airflow_pgmq.slots AS sent
+JOIN pgmq.meta ON meta.queue_name = sent.queue_name
+WHERE sent.namespace = %(namespace)s AND sent.msg_id IS NOT NULL AND sent.visible_at > %(now)s;
+
+-- doubt_slots --
+-- What is not in the queue although it is said to wait there is to be sent again.
+UPDATE airflow_pgmq.slots AS slot SET msg_id = NULL
+WHERE slot.namespace = %(namespace)s AND slot.queue_name = %(queue_name)s AND slot.visible_at > %(now)s
+    AND NOT EXISTS (
+        SELECT FROM {table} AS waiting
+        WHERE waiting.msg_id = slot.msg_id AND waiting.headers ->> 'dedup_key' = slot.namespace || '/' || slot.name || '/'
+            || to_char(slot.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    );
+
+-- opened_jobs --
+-- Jobs with slots that are to be sent again.
+SELECT DISTINCT name FROM airflow_pgmq.slots
+WHERE namespace = %(namespace)s AND msg_id IS NULL AND slot <= %(until)s;
+
+-- free_slots --
+-- Slots of which no message was sent after all.
+DELETE FROM airflow_pgmq.slots AS freed USING unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS free (name, slot)
+WHERE freed.namespace = %(namespace)s AND freed.name = free.name AND freed.slot = free.slot AND freed.msg_id IS NULL;
+
+-- close_tick --
+-- Everything up to the horizon is done.
+UPDATE airflow_pgmq.namespaces
+SET horizon = greatest(horizon, %(horizon)s), ticked_at = %(now)s, owner = %(owner)s, known = %(is_known)s,
+    version_ticked_at = CASE WHEN %(version)s >= version THEN %(now)s ELSE version_ticked_at END,
+    written_by = pg_current_xact_id()::xid
+WHERE namespace = %(namespace)s;
+
+-- stored_jobs --
+-- The state of a namespace's jobs.
+SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused
+FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
+
+-- stored_queues --
+-- Where the jobs of a namespace send to.
+SELECT DISTINCT queue_name FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
+
+-- stored_definitions --
+-- How some of them were deployed.
+SELECT name, definition FROM airflow_pgmq.periodic_jobs
+WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
+
+-- due_jobs --
+-- Jobs with a slot up to the horizon, those longest due first, and jobs with slots that are to be sent again.
+-- Overlap-free jobs look no further than now, and at their newest message, which may still be queued.
+WITH opened AS MATERIALIZED (
+    SELECT open.name, array_agg(open.slot ORDER BY open.slot) AS slots,
+           bool_or(known.incarnation IS DISTINCT FROM open.incarnation) AS lost
+    FROM airflow_pgmq.slots AS open
+    JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = open.namespace AND job.name = open.name
+    LEFT JOIN airflow_pgmq.queues AS known ON known.queue_name = open.queue_name
+    WHERE open.namespace = %(namespace)s AND open.msg_id IS NULL AND NOT job.paused
+        AND open.slot <= CASE WHEN job.overlap_skip THEN %(now)s::timestamptz ELSE %(horizon)s END
+        AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
+    GROUP BY open.name
+), due AS (
+    SELECT job.name, job.watermark, job.next_slot, job.overlap_skip
+    FROM airflow_pgmq.periodic_jobs AS job
+    WHERE job.namespace = %(namespace)s AND NOT job.paused AND job.next_slot <= %(horizon)s
+        AND (NOT job.overlap_skip OR job.next_slot <= %(now)s)
+        AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
+    ORDER BY job.next_slot, job.name LIMIT %(limit)s
+), wanted AS (
+    SELECT * FROM due
+    UNION
+    SELECT job.name, job.watermark, job.next_slot, job.overlap_skip
+    FROM opened JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = %(namespace)s AND job.name = opened.name
+)
+SELECT job.name, job.watermark, job.next_slot, last.queue_name AS last_queue, last.msg_id AS last_msg_id,
+       last.slot AS last_slot, coalesce(opened.slots, '{{}}') AS opened, coalesce(opened.lost, false) AS lost
+FROM wanted AS job
+LEFT JOIN opened USING (name)
+LEFT JOIN LATERAL (
+    -- Where the clock went back, later ones were sent before.
+    SELECT queue_name, msg_id, slot FROM airflow_pgmq.slots
+    WHERE namespace = %(namespace)s AND name = job.name AND slot <= %(now)s ORDER BY slot DESC LIMIT 1
+) AS last ON job.overlap_skip
+ORDER BY job.next_slot, job.name LIMIT %(limit)s;
+
+-- upsert_jobs --
+-- Register jobs, or give known ones a new definition; what was sent last and the pause stay.
+INSERT INTO airflow_pgmq.periodic_jobs AS job
+    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, watermark, next_slot, deployed_at)
+SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip,
+       %(now)s, %(now)s, %(now)s
+FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
+            %(queue_names)b::text[], %(overlap_skips)b::boolean[])
+     AS j (name, version, fingerprint, definition, queue_name, overlap_skip)
+ON CONFLICT (namespace, name) DO UPDATE
+SET version = excluded.version, fingerprint = excluded.fingerprint, definition = excluded.definition,
+    queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip,
+    watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = excluded.deployed_at;
+
+-- redefine_jobs --
+-- Give known jobs new policies, with which their messages stay as they are.
+UPDATE airflow_pgmq.periodic_jobs AS job
+SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb
+FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[])
+     AS j (name, version, fingerprint, definition)
+WHERE job.namespace = %(namespace)s AND job.name = j.name;
+
+-- advance_jobs --
+-- Move watermarks past what was enqueued, in the transaction that enqueued it.
+UPDATE airflow_pgmq.periodic_jobs AS job
+SET watermark = done.watermark, next_slot = done.next_slot, last_slot = coalesce(done.last_slot, job.last_slot),
+    last_sent_at = CASE WHEN done.last_slot IS NULL THEN job.last_sent_at ELSE %(now)s END
+FROM unnest(%(names)b::text[], %(watermarks)b::timestamptz[], %(next_slots)b::timestamptz[],
+            %(last_slots)b::timestamptz[]) AS done (name, watermark, next_slot, last_slot)
+WHERE job.namespace = %(namespace)s AND job.name = done.name;
+
+-- remove_jobs --
+-- Forget jobs that left the code, and what was to be sent again.
+WITH freed AS (
+    DELETE FROM airflow_pgmq.slots
+    WHERE namespace = %(namespace)s AND msg_id IS NULL AND name = ANY (%(names)s::text[])
+)
+DELETE FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
+
+-- remove_namespace --
+-- Forget a namespace with all its jobs, and what was to be sent again.
+WITH freed AS (
+    DELETE FROM airflow_pgmq.slots WHERE namespace = %(namespace)s AND msg_id IS NULL
+)
+DELETE FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s;
+
+-- jobs_of_queues --
+-- Whether jobs send to some queues, which slot they sent there last, and whether they wait for a message there.
+SELECT job.name, job.queue_name = ANY (%(queue_names)s::text[]) AS sends,
+       (
+           SELECT max(slot) FROM airflow_pgmq.slots
+           WHERE namespace = job.namespace AND name = job.name AND queue_name = ANY (%(queue_names)s::text[])
+       ) AS last_sent,
+       coalesce(job.overlap_skip AND last.queue_name = ANY (%(queue_names)s::text[]), false) AS waits
+FROM airflow_pgmq.periodic_jobs AS job
+LEFT JOIN LATERAL (
+    SELECT queue_name FROM airflow_pgmq.slots
+    WHERE namespace = job.namespace AND name = job.name AND slot <= %(now)s ORDER BY slot DESC LIMIT 1
+) AS last ON job.overlap_skip
+WHERE job.namespace = %(namespace)s;
+
+-- sent_to --
+-- Queues that exist and to which jobs have sent slots from some instant on.
+SELECT DISTINCT sent.queue_name
+FROM unnest(%(names)s::text[]) AS job (name)
+CROSS JOIN LATERAL (
+    SELECT queue_name FROM airflow_pgmq.slots
+    WHERE namespace = %(namespace)s AND name = job.name COLLATE "C" AND slot > %(after)s
+    OFFSET 0
+) AS sent
+WHERE EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = sent.queue_name);
+
+-- withdraw --
+-- Take back messages of jobs that nobody could have seen yet; their slots are free, or open: to be sent again.
+-- A row that a reader holds is left to it, its slot stays taken.
+WITH pending AS MATERIALIZED (
+    SELECT sent.name, sent.slot, sent.msg_id, sent.place,
+           %(namespace)s || '/' || sent.name || '/'
+               || to_char(sent.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS key
+    FROM unnest(%(names)s::text[]) AS job (name)
+    CROSS JOIN LATERAL (
+        -- OFFSET and LIMIT make these look-ups: plain joins are planned as scans of both tables.
+        SELECT name, slot, msg_id, ctid AS place FROM airflow_pgmq.slots
+        WHERE namespace = %(namespace)s AND name = job.name COLLATE "C" AND slot > %(after)s
+            AND queue_name = %(queue_name)s
+        OFFSET 0
+    ) AS sent
+), unseen AS MATERIALIZED (
+    SELECT pending.name, pending.slot, pending.place, waiting.msg_id
+    FROM pending CROSS JOIN LATERAL (
+        SELECT msg_id FROM {table}
+        WHERE msg_id = pending.msg_id AND read_ct = 0 AND vt > %(now)s AND headers ->> 'dedup_key' = pending.key
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS waiting
+), removed AS (
+    DELETE FROM {table} WHERE msg_id = ANY (ARRAY(SELECT msg_id FROM unseen)) RETURNING msg_id
+), freed AS (
+    DELETE FROM airflow_pgmq.slots WHERE NOT %(again)s AND ctid = ANY (ARRAY(SELECT place FROM unseen))
+), opened AS (
+    UPDATE airflow_pgmq.slots SET msg_id = NULL WHERE %(again)s AND ctid = ANY (ARRAY(SELECT place FROM unseen))
+)
+SELECT name, count(*) AS withdrawn, min(slot) AS first_slot, (SELECT count(*) FROM removed) AS removed
+FROM unseen GROUP BY name;
+
+-- carried_by_queue --
+-- Which of the keys messages in the queue carry. No index knows: only for when nothing else does.
+SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
+FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
+
+-- has_headers --
+-- Whether there is such a table with headers: without them, it holds no message of ours.
+SELECT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass(%(relation)s) AND attname = 'headers' AND NOT attisdropped
+) AS found;
+
+-- carried_by_archive --
+-- The same for what was archived since some instant.
+SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
+FROM {archive} WHERE archived_at >= %(since)s AND headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
+
+-- adopt_slots --
+-- Note as sent what a queue carried although this schema did not know of it.
+INSERT INTO airflow_pgmq.slots AS own
+    (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
+SELECT %(namespace)s, i.name, i.slot, %(queue_name)s, mark.incarnation, i.msg_id, i.visible_at, i.first_at,
+       greatest(i.visible_at, %(now)s) + %(window)s::interval
+FROM unnest(%(names)b::text[], %(slots)b::timestamptz[], %(instants)b::timestamptz[], %(msg_ids)b::bigint[],
+            %(first_ats)b::timestamptz[]) AS i (name, slot, visible_at, msg_id, first_at)
+CROSS JOIN airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text) AS mark
+ORDER BY i.name, i.slot
+ON CONFLICT (namespace, name, slot) DO UPDATE
+SET queue_name = excluded.queue_name, incarnation = excluded.incarnation, msg_id = excluded.msg_id,
+    visible_at = excluded.visible_at, first_at = excluded.first_at, expires_at = excluded.expires_at
+WHERE own.msg_id IS NULL;
+
+-- still_queued --
+-- Which of the jobs' last messages are still in the queue.
+SELECT waiting.msg_id FROM {table} AS waiting
+JOIN unnest(%(msg_ids)s::bigint[], %(keys)s::text[]) AS last (msg_id, key) USING (msg_id)
+WHERE waiting.headers ->> 'dedup_key' = last.key;
+
+-- job_definition --
+-- One job's stored definition and state.
+SELECT definition, queue_name, paused, watermark, next_slot
+FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = %(name)s;
+
+-- pause_job --
+-- Stop a job; slots whose messages were taken back are open again.
+UPDATE airflow_pgmq.periodic_jobs
+SET paused = true, next_slot = least(next_slot, %(first_slot)s::timestamptz),
+    watermark = least(watermark, %(first_slot)s::timestamptz - interval '1 microsecond')
+WHERE namespace = %(namespace)s AND name = %(name)s;
+
+-- resume_job --
+-- Let a job go on; its next tick catches up by its policy.
+UPDATE airflow_pgmq.periodic_jobs SET paused = false WHERE namespace = %(namespace)s AND name = %(name)s;
+
+-- list_jobs --
+-- All jobs with their state, of one namespace or of all.
+SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.watermark,
+       job.next_slot, job.last_slot, last.msg_id AS last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
+FROM airflow_pgmq.periodic_jobs AS job
+JOIN airflow_pgmq.namespaces AS ns USING (namespace)
+LEFT JOIN airflow_pgmq.slots AS last
+    ON last.namespace = job.namespace AND last.name = job.name AND last.slot = job.last_slot
+WHERE job.namespace = coalesce(%(namespace)s, job.namespace)
+ORDER BY job.namespace, job.name;
+
+-- note_repeats --
+-- Slots that a tick or a backfill met although they had been sent.
+UPDATE airflow_pgmq.slots AS known SET repeats = known.repeats + 1
+FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
+WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" AND known.slot = repeat.slot;

@@ -1,0 +1,146 @@
+-- create_arguments --
+-- What `create_queue` is to make: a block takes no parameters.
+SELECT set_config('airflow_pgmq.create', jsonb_build_object(
+    'queue_name', %(queue_name)s::text, 'unlogged', %(unlogged)s::boolean,
+    'partition_interval', %(partition_interval)s::text, 'retention_interval', %(retention_interval)s::text
+)::text, true);
+
+-- create_queue --
+-- Make a queue, or what is missing of one. Old versions of PGMQ take no lock, and clients that call them none
+-- either: who meets another that makes the same queue begins again, behind it.
+DO '
+DECLARE
+    wanted CONSTANT jsonb := current_setting(''airflow_pgmq.create'');
+    queue_name CONSTANT text := wanted ->> ''queue_name'';
+BEGIN
+    FOR attempt IN 1..10 LOOP
+        BEGIN
+            IF attempt > 1 AND EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted ->> ''queue_name'') THEN
+                RETURN;
+            END IF;
+            IF wanted ->> ''partition_interval'' IS NOT NULL THEN
+                PERFORM pgmq.create_partitioned(
+                    queue_name, wanted ->> ''partition_interval'', wanted ->> ''retention_interval''
+                );
+            ELSIF (wanted ->> ''unlogged'')::boolean THEN
+                PERFORM pgmq.create_unlogged(queue_name);
+            ELSE
+                PERFORM pgmq.create(queue_name);
+            END IF;
+            RETURN;
+        EXCEPTION WHEN unique_violation OR duplicate_table OR duplicate_object OR internal_error THEN
+            IF attempt = 10 THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+END';
+
+-- drop_queue --
+-- Drop queue and archive; false if there was none.
+SELECT pgmq.drop_queue(%(queue_name)s::text) AS dropped;
+
+-- list_queues --
+-- All queues.
+SELECT queue_name, is_partitioned, is_unlogged, created_at FROM pgmq.list_queues() ORDER BY queue_name;
+
+-- unlist_queue --
+-- Take a queue that has no table any more off PGMQ's list, with its archive.
+DELETE FROM pgmq.meta WHERE queue_name = %(queue_name)s;
+
+-- drop_archive --
+-- The archive of such a queue.
+DROP TABLE IF EXISTS {archive};
+
+-- incomplete_queues --
+-- Those of the given queues that PGMQ does not list, or that lack their table or their archive.
+SELECT * FROM (
+    SELECT wanted AS queue_name, EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted) AS listed,
+           EXISTS (
+               SELECT FROM pg_class
+               WHERE relnamespace = to_regnamespace('pgmq') AND relname = lower('q_' || wanted)
+           ) AS has_table,
+           EXISTS (
+               SELECT FROM pg_class
+               WHERE relnamespace = to_regnamespace('pgmq') AND relname = lower('a_' || wanted)
+           ) AS has_archive
+    FROM unnest(%(queue_names)s::text[]) AS wanted
+) AS asked
+WHERE NOT (listed AND has_table AND has_archive);
+
+-- queue_lock --
+-- PGMQ's own lock on a queue's shape, until the transaction ends; 1.5 has no function for it yet.
+SELECT pg_advisory_xact_lock(hashtext('pgmq.queue_' || %(queue_name)s));
+
+-- has_trigger --
+-- Whether our notify trigger stands on the queue's table, and fires.
+SELECT EXISTS (
+    SELECT FROM pg_trigger
+    WHERE tgrelid = %(table)s::regclass AND tgname = 'airflow_pgmq_notify' AND tgenabled <> 'D'
+) AS present;
+
+-- enable_notify --
+-- Announce each inserting statement; a trigger that is disabled fires again.
+CREATE OR REPLACE TRIGGER airflow_pgmq_notify AFTER INSERT ON {table} REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION airflow_pgmq.notify_insert();
+
+-- disable_notify --
+-- Announce no more.
+DROP TRIGGER IF EXISTS airflow_pgmq_notify ON {table};
+
+-- guard_state --
+-- The unique index behind dedup_scope 'queued': valid, unique, on the key, for every message with a key;
+-- and whether the table could have one at all.
+SELECT c.relkind = 'p' AS partitioned,
+       i.indexrelid IS NOT NULL AS present,
+       coalesce(i.indisvalid AND i.indisunique AND i.indnkeyatts = 1
+                AND text.key IN ('(headers ->> ''dedup_key''::text)', 'headers ->> ''dedup_key''::text')
+                AND coalesce(text.condition, '(headers ? ''dedup_key''::text)')
+                    = '(headers ? ''dedup_key''::text)', false) AS valid
+FROM pg_class c
+LEFT JOIN pg_index i ON i.indrelid = c.oid
+    AND i.indexrelid = to_regclass(%(index)s)
+CROSS JOIN LATERAL (
+    -- Under quote_all_identifiers these two names stand in quotes.
+    SELECT replace(replace(pg_get_indexdef(i.indexrelid, 1, true), '"headers"', 'headers'), '"text"', 'text') AS key,
+           replace(replace(pg_get_expr(i.indpred, i.indrelid), '"headers"', 'headers'), '"text"', 'text') AS condition
+) AS text
+WHERE c.oid = to_regclass(%(table)s);
+
+-- create_guard --
+-- The unique index behind dedup_scope 'queued'; partial, so that messages without a key cost nothing.
+CREATE UNIQUE INDEX {index_name} ON {table} ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key';
+
+-- drop_guard --
+-- Remove an index that a failed concurrent build left invalid.
+DROP INDEX {index};
+
+-- purge --
+-- Remove every message, in-flight ones too.
+SELECT pgmq.purge_queue(%(queue_name)s::text) AS purged;
+
+-- metrics --
+-- What `pgmq.metrics` counts of one queue, which fails for a queue with a message of `infinity`.
+SELECT %(queue_name)s::text AS queue_name, seen.queue_length, seen.queue_visible_length,
+       extract(epoch FROM statement_timestamp() - seen.newest)::bigint AS newest_msg_age_sec,
+       extract(epoch FROM statement_timestamp() - seen.oldest)::bigint AS oldest_msg_age_sec,
+       CASE WHEN ids.is_called THEN ids.last_value ELSE 0 END AS total_messages,
+       statement_timestamp() AS scrape_time
+FROM (
+    SELECT count(*) AS queue_length, count(*) FILTER (WHERE vt <= statement_timestamp()) AS queue_visible_length,
+           max(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS newest,
+           min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest
+    FROM {table}
+) AS seen CROSS JOIN {sequence} AS ids;
+
+-- bind_topic --
+-- Route messages whose key matches the pattern to the queue.
+SELECT pgmq.bind_topic(%(pattern)s::text, %(queue_name)s::text);
+
+-- unbind_topic --
+-- Undo a binding.
+SELECT pgmq.unbind_topic(%(pattern)s::text, %(queue_name)s::text) AS unbound;
+
+-- topics --
+-- All bindings.
+SELECT pattern, queue_name, bound_at FROM pgmq.list_topic_bindings() ORDER BY pattern, queue_name;

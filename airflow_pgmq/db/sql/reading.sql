@@ -1,0 +1,89 @@
+-- read --
+-- Read through PGMQ's own function.
+SELECT * FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %(max_messages)s::integer,
+                        coalesce(%(condition)s::jsonb, '{{}}'));
+
+-- read_by_headers --
+-- Read with a condition on the headers, which PGMQ's function does not know.
+UPDATE {table} AS chosen
+SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+FROM (
+    SELECT msg_id FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
+) AS visible
+WHERE chosen.msg_id = visible.msg_id
+RETURNING chosen.*;
+
+-- visible --
+-- How many matching messages a read would return now, counted up to a limit. Reads nothing.
+SELECT count(*) AS visible FROM (
+    SELECT FROM {table} AS held, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+    LIMIT %(limit)s
+) AS matching;
+
+-- by_id --
+-- Messages by their ids, in the queue or archived. Reads nothing.
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table} WHERE msg_id = ANY (%(msg_ids)s::bigint[])
+UNION ALL
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {archive} WHERE msg_id = ANY (%(msg_ids)s::bigint[]);
+
+-- pop --
+-- Read and delete at once: a crash of the reader loses the messages.
+SELECT * FROM pgmq.pop(%(queue_name)s::text);
+
+-- pop_many --
+-- The same for several messages (PGMQ 1.7 and newer).
+SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
+
+-- archive --
+-- Archive messages that nobody else has read since; returns the ids that were ours to archive.
+SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
+    SELECT held.msg_id FROM {table} AS held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
+)) AS done (msg_id);
+
+-- make_way --
+-- Give archived messages whose ids the queue has again other ones, below zero, which no sequence gives: those of
+-- the queue can be archived then. How many there were.
+WITH moved AS (
+    UPDATE {archive} AS old SET msg_id = least((SELECT min(msg_id) FROM {archive}), 0) - twice.position
+    FROM (
+        SELECT msg_id, row_number() OVER () AS position
+        FROM {table} JOIN {archive} USING (msg_id)
+        WHERE %(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[])
+    ) AS twice
+    WHERE old.msg_id = twice.msg_id
+    RETURNING old.msg_id
+)
+SELECT count(*) AS moved FROM moved;
+
+-- delete --
+-- Delete messages that nobody else has read since.
+SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
+    SELECT held.msg_id FROM {table} AS held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
+)) AS done (msg_id);
+
+-- set_vt --
+-- Move the time at which held messages become visible, if nobody else has read them since. Waiters have a
+-- timer set to the old time, so an earlier one is announced.
+UPDATE {table} AS held SET vt = coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
+FROM (
+    SELECT msg_id, vt FROM {table} AS held
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF held
+) AS was
+WHERE held.msg_id = was.msg_id
+RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
+
+-- settled --
+-- Of messages that an ack did not find: those that an earlier attempt of it must have settled, its answer lost.
+-- They are in the archive as they were read, or are gone where they were not to be archived.
+SELECT fence.msg_id FROM <<fences>> AS fence (msg_id, read_ct, enqueued_at)
+WHERE CASE WHEN %(archived)s
+           THEN EXISTS (SELECT FROM {archive} AS held WHERE held.msg_id = fence.msg_id AND <<is_ours>>)
+           ELSE NOT EXISTS (SELECT FROM {table} AS held WHERE held.msg_id = fence.msg_id) END;

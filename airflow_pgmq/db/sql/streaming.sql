@@ -1,0 +1,21 @@
+-- read_for_events --
+-- Read for asset events. The more often the oldest message was tried before, the fewer are read with it: if
+-- one of them ends the reader, it is alone in the end, and the others do not share its fate.
+WITH visible AS MATERIALIZED (
+    SELECT msg_id, <<tries>> AS tries FROM {table} AS held
+    WHERE vt <= clock_timestamp()
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
+), first AS (
+    SELECT tries FROM visible ORDER BY msg_id LIMIT 1
+), size AS (
+    SELECT greatest(1, %(max_messages)s::integer >> least(30, greatest(0, tries - %(calm)s::integer + 1))) AS size
+    FROM first
+)
+UPDATE {table} AS chosen
+SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+WHERE chosen.msg_id = ANY (ARRAY(
+    SELECT visible.msg_id FROM visible, first
+    WHERE visible.tries <= greatest(first.tries, %(calm)s - 1)
+    ORDER BY visible.msg_id LIMIT (SELECT size FROM size)
+))
+RETURNING chosen.*;

@@ -1,0 +1,62 @@
+-- look --
+-- For each asked condition, how many matching messages of the queue are visible, counted up to a limit; when
+-- the next one becomes visible; whether inserts are announced; how long it took. Reads nothing. No
+-- clock_timestamp() to compare with: only what is stable within the statement lets the index on vt serve.
+SELECT asked.position, seen.visible, seen.oldest, seen.waited, upcoming.next_in, upcoming.announced,
+       extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 AS took
+FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
+    AS asked (position, condition, headers_condition, most)
+CROSS JOIN LATERAL (
+    -- Postgres before 17 takes nothing from infinity.
+    SELECT count(*) AS visible, min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest,
+           coalesce(extract(epoch FROM statement_timestamp() - min(vt) FILTER (WHERE isfinite(vt)))::float8, 0)
+               AS waited
+    FROM (
+        SELECT enqueued_at, vt FROM {table} AS held
+        WHERE vt <= statement_timestamp() AND <<matches>>
+        ORDER BY vt LIMIT asked.most
+    ) AS matching
+) AS seen
+CROSS JOIN (
+    SELECT extract(epoch FROM least(min(vt), statement_timestamp() + interval '24 hours')
+                              - statement_timestamp())::float8 AS next_in,
+           EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(quoted_table)s) AND tgenabled <> 'D'
+                   AND tgname = ANY (%(announcers)s::text[])) AS announced
+    FROM {table} WHERE vt > statement_timestamp()
+) AS upcoming;
+
+-- sight --
+-- What tells whether the messages that are asked for are being worked on: how many are visible, counted up to a
+-- limit, which of them the next reader gets, and which are held by readers: read, hidden, and not given back. Of
+-- the hidden ones only the first are looked through, as there may be millions with a delay.
+WITH visible AS MATERIALIZED (
+    SELECT held.msg_id, held.read_ct, held.enqueued_at FROM {table} AS held CROSS JOIN <<asked>>
+    WHERE held.vt <= statement_timestamp() AND <<matches>> ORDER BY held.vt LIMIT %(limit)s
+), hidden AS NOT MATERIALIZED (
+    SELECT held.msg_id, held.vt, held.read_ct, held.message, held.headers FROM {table} AS held
+    WHERE held.vt > statement_timestamp() ORDER BY held.vt LIMIT %(hidden)s
+), held AS (
+    SELECT count(*) AS count, max(held.vt) FILTER (WHERE isfinite(held.vt)) AS until FROM hidden AS held CROSS JOIN <<asked>>
+    WHERE held.read_ct > 0 AND (held.headers -> 'released_read') IS DISTINCT FROM jsonb_build_array(held.msg_id, held.read_ct)
+          AND <<matches>>
+)
+SELECT (SELECT count(*) FROM visible) AS visible,
+       (SELECT min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) FROM visible) AS oldest,
+       head.msg_id, head.read_ct, held.count AS held, held.until
+FROM held LEFT JOIN (SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1) AS head ON true;
+
+-- listen --
+-- Hear a channel.
+LISTEN {channel};
+
+-- unlisten --
+-- Hear a channel no more.
+UNLISTEN {channel};
+
+-- announce --
+-- An empty notification, as a queue's trigger sends it.
+SELECT pg_notify(%(channel)s, '');
+
+-- alive --
+-- Nothing but an answer.
+SELECT true AS alive;

@@ -1,0 +1,104 @@
+"""What to run and how to read the answer, as values: no driver, no I/O.
+
+A `Statement` is one query. A `Flow` is a generator that yields statements, gets their answers and returns
+a result; a client drives it inside one transaction, sync or async, so no logic exists twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from airflow_pgmq.core import names
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.db.sql import queries
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: `%(value)s` and `{identifier}`, and not the braces of a JSON literal, which are doubled.
+_NAMES = re.compile(r"(%\(|(?<!\{)\{)(\w+)(\)|\})")
+
+Flow: TypeAlias = Generator["Statement[Any]", Any, T]
+Work: TypeAlias = "Statement[T] | Flow[T]"
+
+
+def nothing(rows: Sequence[Row]) -> None:
+    """Decode a statement whose answer does not matter: where it is the default, T is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement(Generic[T]):
+    """A named query with its values, the identifiers to be quoted, and the reading of its rows."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    identifiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    decode: Callable[[Sequence[Row]], T] = nothing  # type: ignore[assignment]
+    #: The queue that the statement is about, for errors.
+    queue_name: str | None = None
+    #: Column names for `{columns}`, quoted.
+    columns: tuple[str, ...] = ()
+    #: SQL of the user's own, for the braces of that name.
+    fragments: Mapping[str, str] = field(default_factory=dict)
+    #: Sets what holds for the rest of the transaction, so it is not run in a caller's.
+    is_limit: bool = False
+    #: SQL that is in no file of queries: a migration, PGMQ's own installer, several queries in one.
+    script: str | None = None
+
+    @property
+    def sql(self) -> str:
+        """The query's text."""
+        return self.script or queries()[self.name]
+
+
+def on_queue(
+    name: str,
+    queue_name: str,
+    decode: Callable[[Sequence[Row]], T] = nothing,  # type: ignore[assignment]
+    **params: Any,
+) -> Statement[T]:
+    """A statement about one queue: its name as a value, its table as an identifier."""
+    return Statement(
+        name,
+        {"queue_name": names.queue(queue_name), **params},
+        {"table": names.table(queue_name)},
+        decode,
+        queue_name,
+    )
+
+
+def union(parts: Sequence[Statement[T]], decode: Callable[[Sequence[Row]], R]) -> Statement[R]:
+    """The rows of several statements by one: values and identifiers get the number of their part."""
+    texts: list[str] = []
+    params: dict[str, Any] = {}
+    identifiers: dict[str, tuple[str, ...]] = {}
+    for number, part in enumerate(parts):
+        texts.append(_NAMES.sub(rf"\g<1>\g<2>_{number}\g<3>", part.sql))
+        params |= {f"{name}_{number}": value for name, value in part.params.items()}
+        identifiers |= {f"{name}_{number}": path for name, path in part.identifiers.items()}
+    queue_name = parts[0].queue_name if len(parts) == 1 else None
+    script = "\nUNION ALL\n".join(texts)
+    return Statement(parts[0].name, params, identifiers, decode, queue_name, script=script)
+
+
+def many(make: Callable[[Row], T]) -> Callable[[Sequence[Row]], list[T]]:
+    """Decode each row by `make`."""
+    return lambda rows: [make(row) for row in rows]
+
+
+def column(name: str) -> Callable[[Sequence[Row]], list[Any]]:
+    """Decode to the values of one column."""
+    return lambda rows: [row[name] for row in rows]
+
+
+def scalar(name: str) -> Callable[[Sequence[Row]], Any]:
+    """Decode to one value of the single row."""
+    return lambda rows: rows[0][name]
+
+
+def first(rows: Sequence[Row]) -> Row | None:
+    """Decode to the first row, or None."""
+    return rows[0] if rows else None

@@ -1,0 +1,228 @@
+"""What a consumer does with a queue: read, settle, dead letters and back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from airflow_pgmq.command_line import command
+from airflow_pgmq.core import names
+from airflow_pgmq.core.batch import Delay, parse_delay
+from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
+from airflow_pgmq.core.outcomes import Decided
+from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, queues, reading
+from airflow_pgmq.errors import InvalidMessage, InvalidName, PermissionDenied, QueueNotFound
+
+
+def read(policy: Policy) -> Statement[list[Message]]:
+    """Read the next batch of work."""
+    return on_queue(
+        "read_for_work",
+        policy.queue_name,
+        reading.decode_messages,
+        max_messages=policy.batch_size,
+        visibility_timeout=policy.visibility_timeout,
+        condition=reading.as_json(policy.condition),
+        headers_condition=reading.as_json(policy.headers_condition),
+    )
+
+
+def prepare(policy: Policy) -> Flow[bool]:
+    """Make sure that the dead letter queue stands before anything is read; True if it was made now."""
+    name = policy.dead_letters
+    absent = yield queues.missing([policy.queue_name, name])
+    if policy.queue_name in absent:
+        raise QueueNotFound(policy.queue_name)
+    if name not in absent:
+        return False
+    return (yield from make_dead_letter_queue(name))
+
+
+def make_dead_letter_queue(name: str) -> Flow[bool]:
+    """Make the queue; False if somebody else has done it meanwhile.
+
+    :raises InvalidName: it is named after a queue whose name this package would not give
+    """
+    try:
+        made: bool = yield from queues.create(
+            name, unlogged=False, partition_interval=None, retention_interval="", notify=False
+        )
+    except InvalidName as exc:
+        raise InvalidName(
+            f"The dead letter queue {name!r} is missing and not made here, name another one with "
+            f"dead_letter_queue=. {exc}"
+        ) from exc
+    return made
+
+
+def settle(policy: Policy, decided: Sequence[Decided], *, again: bool = False) -> Work[list[int]]:
+    """Give every message its outcome; the ids that were ours.
+
+    :param again: whether an attempt before may have done it, its answer lost
+    """
+    statements = _outcomes(policy, decided)
+    if len(statements) == 1 and not again:
+        # By itself a transaction, in one round trip.
+        return statements[0]
+    return _settle(policy, decided, statements, again)
+
+
+def _settle(
+    policy: Policy, decided: Sequence[Decided], statements: Sequence[Statement[list[int]]], again: bool
+) -> Flow[list[int]]:
+    done: list[int] = []
+    for statement in statements:
+        done += yield statement
+    if again:
+        done += yield from _settled(policy, [each for each in decided if each[0].msg_id not in set(done)])
+        # Whoever has read them since has them because we gave them back.
+        done += [message.msg_id for message, outcome in decided if outcome.kind == "retry"]
+    return done
+
+
+def _settled(policy: Policy, decided: Sequence[Decided]) -> Flow[list[int]]:
+    """Of acked and dead messages that are not in the queue as we read them: those that went our way."""
+    found: list[int] = []
+    for kind, archived in (("ack", policy.ack == "archive"), ("dead", False)):
+        if messages := [message for message, outcome in decided if outcome.kind == kind]:
+            found += yield reading.settled(policy.queue_name, messages, archived=archived)
+    return found
+
+
+def stands(policy: Policy, decided: Sequence[Decided]) -> Flow[bool]:
+    """Whether a transaction that settled messages was committed, its answer lost; retries tell nothing."""
+    final = [(message, outcome) for message, outcome in decided if outcome.kind != "retry"]
+    messages = [message for message, _ in final]
+    # Waits for a transaction that the server has not ended yet: it holds these rows.
+    if not final or (yield reading.set_vt(policy.queue_name, messages, policy.visibility_timeout)):
+        return False
+    return bool((yield from _settled(policy, final)))
+
+
+def _outcomes(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list[int]]]:
+    """At most one statement of each kind, acks first."""
+    acked = [message for message, outcome in decided if outcome.kind == "ack"]
+    retried = [(message, outcome.delay) for message, outcome in decided if outcome.kind == "retry"]
+    dead = [(message, outcome.reason) for message, outcome in decided if outcome.kind == "dead"]
+    statements = []
+    if acked:
+        statements.append(ack(policy, acked))
+    if retried:
+        delays = [policy.delay(message) if delay is None else delay for message, delay in retried]
+        statements.append(release_each(policy.queue_name, [message for message, _ in retried], delays))
+    if dead:
+        messages, reasons = [each for each, _ in dead], [reason or "" for _, reason in dead]
+        statements.append(dead_letter(policy.queue_name, policy.dead_letters, messages, reasons))
+    return statements
+
+
+def ack(policy: Policy, messages: Sequence[Message]) -> Statement[list[int]]:
+    """Take messages out of the queue."""
+    if policy.ack == "delete":
+        return reading.delete(policy.queue_name, messages)
+    return reading.archive(policy.queue_name, messages)
+
+
+def release_each(
+    queue_name: str,
+    messages: reading.Messages,
+    delays: Sequence[Delay],
+    untried: Sequence[bool] | None = None,
+) -> Statement[list[int]]:
+    """Give messages back, each after a delay of its own; those that nobody has tried lose no try by it."""
+    at = [parse_delay(delay) for delay in delays]
+    held = references(messages)
+    flags = [False] * len(held) if untried is None else untried
+    return on_queue(
+        "release_each",
+        queue_name,
+        column("msg_id"),
+        channel=names.channel(queue_name),
+        **fences(held)._asdict(),
+        seconds=[0.0 if isinstance(each, datetime) else each for each in at],
+        instants=[each if isinstance(each, datetime) else None for each in at],
+        untried=[untried_again(each) if flag else None for each, flag in zip(held, flags, strict=True)],
+    )
+
+
+def dead_letter(
+    queue_name: str, dead_letter_queue: str, messages: reading.Messages, reasons: str | Sequence[str]
+) -> Statement[list[int]]:
+    """Move messages to the dead letter queue; the ids that were ours to move."""
+    if names.table(queue_name) == names.table(dead_letter_queue):
+        raise InvalidName(f"Queue {queue_name!r} cannot be its own dead letter queue.")
+    held = fences(messages)
+    reasons = [reasons] * len(held.msg_ids) if isinstance(reasons, str) else list(reasons)
+    return Statement(
+        "dead_letter",
+        {
+            "queue_name": queue_name,
+            "quoted_dead_letters": names.quoted(*names.table(dead_letter_queue)),
+            **held._asdict(),
+            "reasons": list(map(Remark, reasons)),
+        },
+        {"table": names.table(queue_name), "dead_letters": names.table(dead_letter_queue)},
+        column("msg_id"),
+        # A missing table is that one: the source was read from before.
+        dead_letter_queue,
+    )
+
+
+def buried(
+    queue_name: str, dead_letter_queue: str, messages: reading.Messages, reason: str, *, again: bool
+) -> Work[list[int]]:
+    """The same, where an attempt before may have done it, its answer lost."""
+    statement = dead_letter(queue_name, dead_letter_queue, messages, reason)
+    return reading.settle_again(statement, queue_name, messages, archived=False) if again else statement
+
+
+def requeue(
+    queue_name: str,
+    *,
+    source: str | None,
+    msg_ids: Sequence[int] | None,
+    condition: Mapping[str, Any] | None,
+    headers_condition: Mapping[str, Any] | None,
+    limit: int | None,
+    delay: Delay,
+) -> Statement[dict[int, int]]:
+    """Bring messages back into the queue: from a dead letter queue, or from its archive (`source=None`)."""
+    if source is None and msg_ids is None and not condition and not headers_condition:
+        raise InvalidMessage("From the archive, say which messages: msg_ids, condition or headers_condition.")
+    at = parse_delay(delay)
+    return Statement(
+        "requeue_archive" if source is None else "requeue_dead_letters",
+        {
+            "queue_name": queue_name,
+            "sequence": names.sequence(queue_name),
+            "msg_ids": None if msg_ids is None else [int(each) for each in msg_ids],
+            "condition": reading.as_json(condition),
+            "headers_condition": reading.as_json(headers_condition),
+            "limit": limit,
+            "seconds": 0.0 if isinstance(at, datetime) else at,
+            "instant": at if isinstance(at, datetime) else None,
+        },
+        {
+            "table": names.table(queue_name),
+            "source": names.table(queue_name, "a") if source is None else names.table(source),
+        },
+        _moved,
+        source or queue_name,
+    )
+
+
+def _moved(rows: Sequence[Row]) -> dict[int, int]:
+    return dict(sorted((row["msg_id"], row["new_id"]) for row in rows))
+
+
+def not_allowed(policy: Policy, exc: PermissionDenied) -> PermissionDenied:
+    """The error of a role that may not make the dead letter queue."""
+    return PermissionDenied(
+        f"The dead letter queue {policy.dead_letters!r} is missing and this role may not create it ("
+        f"{exc.reason or exc}). "
+        f"Let its owner run `{command(f'create {shlex.quote(policy.dead_letters)}')}`, name another one with "
+        "dead_letter_queue=, or set max_reads=None."
+    )

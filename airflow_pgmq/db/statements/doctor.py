@@ -1,0 +1,126 @@
+"""What a doctor asks: of the catalog first, which every role may read, whatever else it may not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_pgmq.core import names, policies, surroundings
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.privileges import RIGHTS, quoted
+from airflow_pgmq.db.statements import Flow, Statement, column, on_queue, scalar, union
+from airflow_pgmq.db.statements.watching import ANNOUNCERS
+
+OURS, THEIRS = ANNOUNCERS
+
+_PLACES = re.compile(r"\{(?P<identifier>\w+)\}|%\((?P<value>\w+)\)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is installed, and what the role may do with it."""
+
+    #: Of the server: `now`, `role`, `database`, `standby`, `pgmq`, `headers`, `migration` (None: unknown) …
+    server: Row
+    #: Each privilege that some work needs and the role lacks.
+    lacking: Sequence[Row]
+    #: What row level security keeps the role from although it has the privilege, as `policies` knows it.
+    kept: Sequence[Row]
+    #: What sessions of the role begin with, as `surroundings` knows it.
+    settings: Sequence[Row]
+    #: Tables of queues, by name: `queue_name`, `partitioned`, `guarded`, `ours`, `theirs`.
+    queues: Sequence[Row]
+
+
+def standing() -> Flow[Standing]:
+    """Look at the installation as a whole."""
+    found = dict((yield server()))
+    found["migration"] = 0
+    if found["ours"]:
+        # No row at all is a row that is hidden.
+        found["migration"] = yield Statement("schema_version", decode=scalar("number"))
+    elif found["ours"] is None:
+        found["migration"] = None
+    lacking = yield rights()
+    kept = policies.kept_from(lacking, (yield Statement("examine_policies", decode=list)))
+    settings = yield Statement("examine_settings", {"names": surroundings.NAMES}, decode=list)
+    return Standing(found, lacking, kept, settings, (yield queues()))
+
+
+def server() -> Statement[Row]:
+    """The server, the role, PGMQ and our schema; `ours` is None where it is there and may not be read."""
+    return Statement("examine_server", decode=lambda rows: rows[0])
+
+
+def rights() -> Statement[list[Row]]:
+    """The privileges that the role lacks, of objects that are there."""
+    wanted = [
+        (work, kind, schema, name, privilege)
+        for work, objects in RIGHTS.items()
+        for kind, schema, name, privileges in objects
+        for privilege in privileges.split(", ")
+    ]
+    columns = dict(
+        zip(
+            ("works", "kinds", "schemas", "patterns", "privileges"),
+            map(list, zip(*wanted, strict=True)),
+            strict=True,
+        )
+    )
+    return Statement("examine_rights", columns, decode=list)
+
+
+def queues() -> Statement[list[Row]]:
+    """The tables of queues, and what is attached to them."""
+    return Statement("examine_queues", {"ours": OURS, "theirs": THEIRS}, decode=list)
+
+
+def invalid_indexes() -> Statement[list[Row]]:
+    """Indexes that Postgres does not use because their build failed."""
+    return Statement(
+        "invalid_indexes",
+        decode=lambda rows: [{**row, "rebuild": as_text(_rebuild(row))} for row in rows],
+    )
+
+
+def unguarded(queue_names: Iterable[str]) -> Statement[list[str]]:
+    """Those queues whose newest messages have a dedup key twice that the ledger does not know."""
+    return union([on_queue("unguarded_keys", name) for name in queue_names], column("queue_name"))
+
+
+def guard(queue_name: str) -> str:
+    """The SQL that builds the index of `dedup_scope="queued"`."""
+    index = names.dedup_index(queue_name)
+    return as_text(
+        Statement("create_guard", identifiers={"index_name": (index,), "table": names.table(queue_name)})
+    )
+
+
+def announce(queue_name: str) -> str:
+    """The SQL that puts our notify trigger on a queue."""
+    return as_text(on_queue("enable_notify", queue_name))
+
+
+def use_ours(queue_name: str, *, stands: bool) -> str:
+    """The SQL that takes PGMQ's own notify trigger off a queue, and puts ours there unless it stands."""
+    take_off = as_text(on_queue("disable_pgmq_notify", queue_name))
+    return take_off if stands else f"{take_off}\n{announce(queue_name)}"
+
+
+def as_text(statement: Statement[Any]) -> str:
+    """A statement for people to read and run: names of queues and their tables in it, and nothing else."""
+
+    def value(found: re.Match[str]) -> str:
+        if name := found["identifier"]:
+            return ".".join(map(quoted, statement.identifiers[name]))
+        return "'{}'".format(str(statement.params[found["value"]]).replace("'", "''"))
+
+    text = " ".join(statement.sql.split()).rstrip(";") + ";"
+    # At once: a name may look like another place.
+    return _PLACES.sub(value, text)
+
+
+def _rebuild(row: Row) -> Statement[None]:
+    return Statement("rebuild_index", identifiers={"index": (row["schema"], row["index_name"])})

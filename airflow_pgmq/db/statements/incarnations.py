@@ -1,0 +1,90 @@
+"""Recognising a queue: whether it is still the one that the ledger and the slots speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from airflow_pgmq.core import incarnations, names
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.db.sql import code
+from airflow_pgmq.db.statements import Flow, Statement, first, on_queue, scalar
+from airflow_pgmq.errors import QueueNotFound
+
+
+def relation(queue_name: str) -> str:
+    """The queue's table as `to_regclass` reads it."""
+    return names.quoted(*names.table(queue_name))
+
+
+def recognise(queue_names: Iterable[str]) -> Flow[list[str]]:
+    """Settle those that are there and not the known ones; the names of those that are missing."""
+    asked = sorted(set(queue_names))
+    params = {"queue_names": asked, "relations": [relation(each) for each in asked]}
+    found = yield Statement("queue_standings", params, decode=list)
+    for row in found:
+        if row["exists"] and not row["settled"]:
+            yield from settle(row["queue_name"])
+    return [row["queue_name"] for row in found if not row["exists"]]
+
+
+def reborn(queue_name: str | None = None) -> Flow[Mapping[str, Row]]:
+    """By name, queues that are not the known ones (`settled`), or were found to be others (`reborn_at`).
+
+    A standby has nothing to say of that: what made them others came to it from elsewhere.
+    """
+    if (yield Statement("in_recovery", decode=scalar("standby"))):
+        return {}
+    params = {"queue_name": queue_name, "seconds": incarnations.NEWS.total_seconds()}
+    found = yield Statement("reborn_queues", params, decode=list)
+    return {row["queue_name"]: row for row in found}
+
+
+def settle(queue_name: str) -> Flow[None]:
+    """Find out what queue is there now; from then on, the ledger and the slots speak of it.
+
+    One that is seen for the first time begins with incarnation 0. A new incarnation frees every key, and
+    every slot that was to become visible later: they stay, but their number is no longer the queue's.
+
+    :raises CodeTooOld: by the schema's word
+    """
+    yield Statement("admitted", {"code": code()})
+    yield on_queue("mark_lock", queue_name)
+    mark: Row | None = yield on_queue(
+        "queue_mark", queue_name, first, relation=relation(queue_name), sequence=names.sequence(queue_name)
+    )
+    if mark is None:
+        raise QueueNotFound(queue_name)
+    if mark["settled"]:
+        return
+    reborn = mark["incarnation"] is not None and (yield from _is_reborn(queue_name, mark))
+    yield on_queue(
+        "keep_mark",
+        queue_name,
+        relation=relation(queue_name),
+        reborn=reborn,
+        incarnation=mark["incarnation"],
+    )
+    if reborn:
+        yield from _pass_archive(queue_name)
+
+
+def _pass_archive(queue_name: str) -> Flow[None]:
+    archive = names.table(queue_name, "a")
+    if (yield Statement("is_readable", {"relation": names.quoted(*archive)}, decode=scalar("found"))):
+        params = {"sequence": names.sequence(queue_name)}
+        yield Statement("pass_archive", params, {"archive": archive}, queue_name=queue_name)
+
+
+def _is_reborn(queue_name: str, mark: Row) -> Flow[bool]:
+    if incarnations.is_same(mark):
+        return False
+    if not incarnations.may_have_moved(mark):
+        return True
+    later: bool = yield on_queue(
+        "knows_later_ids",
+        queue_name,
+        scalar("later"),
+        incarnation=mark["incarnation"],
+        last_id=mark["last_id"],
+    )
+    return later

@@ -1,0 +1,77 @@
+"""Samples of queues, expired messages, retention: bounded work, so that it can be done every minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from airflow_pgmq.core import names
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.queue_counts import Counts, Table
+from airflow_pgmq.db.statements import Statement, on_queue, scalar
+
+#: A week and the day that a chart of a week begins in.
+SAMPLES_KEPT = timedelta(days=8)
+#: More than a thousand queues' minutes.
+SAMPLES_PRUNED = 2_000
+#: Archived messages that are removed at once.
+ARCHIVE_BATCH = 5_000
+#: Pages of a queue that are looked through for expired messages: 1 MB.
+PAGES = 128
+
+
+def may_sample() -> Statement[bool]:
+    """Whether the role may keep samples."""
+    return Statement("may_sample", decode=scalar("may"))
+
+
+def is_sampled() -> Statement[bool]:
+    """Whether this minute was sampled already."""
+    return Statement("newest_sample", decode=scalar("current"))
+
+
+def newest_sample() -> Statement[datetime | None]:
+    """When the queues were sampled last."""
+    return Statement("newest_sample", decode=scalar("newest"))
+
+
+def keep(at: datetime, tables: Sequence[Table], counts: Mapping[str, Counts]) -> Statement[int]:
+    """Keep a sample of each queue; how many were the first of their minute."""
+    counted = [counts[table.queue_name] for table in tables]
+    return Statement(
+        "keep_samples",
+        {
+            "at": at,
+            "queue_names": [table.queue_name for table in tables],
+            "inserted": [table.inserted for table in tables],
+            "deleted": [table.deleted for table in tables],
+            "lengths": [each.length for each in counted],
+            "visible": [each.visible for each in counted],
+            "in_flight": [each.in_flight for each in counted],
+            "oldest_ages": [each.oldest_age for each in counted],
+        },
+        decode=len,
+    )
+
+
+def prune_samples() -> Statement[None]:
+    """Remove samples that no chart shows."""
+    return Statement("prune_samples", {"keep": SAMPLES_KEPT, "limit": SAMPLES_PRUNED})
+
+
+def expiring(queue_name: str) -> Statement[list[Row]]:
+    """Visible messages with an `expires_at`, in a stretch of the queue."""
+    return on_queue(
+        "expiring", queue_name, list, quoted_table=names.quoted(*names.table(queue_name)), pages=PAGES
+    )
+
+
+def prune_archive(queue_name: str, retention: timedelta) -> Statement[int]:
+    """Remove a batch of messages that were archived before the retention; how many."""
+    return Statement(
+        "prune_archive",
+        {"keep": retention, "limit": ARCHIVE_BATCH},
+        {"archive": names.table(queue_name, "a")},
+        len,
+        queue_name,
+    )

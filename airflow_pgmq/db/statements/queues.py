@@ -1,0 +1,175 @@
+"""Queues: create, drop, list, count, announce, route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from airflow_pgmq.core import names
+from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
+from airflow_pgmq.db.statements import Flow, Statement, first, many, on_queue, scalar, union
+from airflow_pgmq.errors import GuardMissing, InvalidName, QueueNotFound
+
+T = TypeVar("T")
+
+
+def create(
+    queue_name: str, *, unlogged: bool, partition_interval: str | None, retention_interval: str, notify: bool
+) -> Flow[bool]:
+    """Create a queue if it is missing, or what is missing of it; the rest stays as it is. True: it was made.
+
+    Under PGMQ's own lock, which its functions take only since 1.6: many who create the same queue take turns.
+    """
+    names.queue(queue_name)
+    if unlogged and partition_interval is not None:
+        raise InvalidName(f"Queue {queue_name!r} cannot be unlogged and partitioned at once.")
+    lacks = yield _incomplete([queue_name], first)
+    if lacks:
+        if not lacks["listed"]:
+            names.new_queue(queue_name)
+        yield on_queue("queue_lock", queue_name)
+        # Somebody else may have made it meanwhile.
+        lacks = yield _incomplete([queue_name], first)
+    if lacks:
+        yield on_queue(
+            "create_arguments",
+            queue_name,
+            unlogged=unlogged,
+            partition_interval=None if partition_interval is None else str(partition_interval),
+            retention_interval=str(retention_interval),
+        )
+        yield on_queue("create_queue", queue_name)
+    if notify:
+        yield from enable_notify(queue_name)
+    return lacks is not None
+
+
+def drop(queue_name: str) -> Flow[bool]:
+    """Drop queue and archive; False if there was no such queue. Its keys were those of this incarnation."""
+    lacks = yield _incomplete([names.queue(queue_name)], first)
+    if lacks is not None and not lacks["listed"]:
+        return False
+    dropped = yield on_queue("drop_queue", queue_name, scalar("dropped"))
+    if dropped is False:
+        # PGMQ leaves one whose table is gone on its list.
+        archive = {"archive": names.table(queue_name, "a")}
+        yield Statement("drop_archive", identifiers=archive, queue_name=queue_name)
+        yield on_queue("unlist_queue", queue_name)
+    return True
+
+
+def list_all() -> Statement[list[Queue]]:
+    """All queues by name."""
+    return Statement("list_queues", decode=many(Queue.from_row))
+
+
+def missing(queue_names: Iterable[str]) -> Statement[list[str]]:
+    """Those of the queues that do not exist: that PGMQ does not list, or that have no table."""
+
+    def decode(rows: Sequence[Row]) -> list[str]:
+        return [row["queue_name"] for row in rows if not (row["listed"] and row["has_table"])]
+
+    return _incomplete(queue_names, decode)
+
+
+def _incomplete(queue_names: Iterable[str], decode: Callable[[Sequence[Row]], T]) -> Statement[T]:
+    return Statement("incomplete_queues", {"queue_names": sorted(set(queue_names))}, decode=decode)
+
+
+def metrics(queue_name: str) -> Statement[QueueMetrics]:
+    """PGMQ's counts of one queue."""
+    return _metrics(queue_name, lambda rows: QueueMetrics.from_row(rows[0]))
+
+
+def metrics_of(queue_names: Iterable[str]) -> Statement[list[QueueMetrics]]:
+    """The same of many."""
+    parts = [_metrics(name, many(QueueMetrics.from_row)) for name in queue_names]
+    return union(parts, many(QueueMetrics.from_row))
+
+
+def _metrics(queue_name: str, decode: Callable[[Sequence[Row]], T]) -> Statement[T]:
+    schema, table = names.table(queue_name)
+    identifiers = {"table": (schema, table), "sequence": (schema, f"{table}_msg_id_seq")}
+    return Statement("metrics", {"queue_name": queue_name}, identifiers, decode, queue_name)
+
+
+def purge(queue_name: str) -> Statement[int]:
+    """Remove every message, in-flight ones too."""
+    return on_queue("purge", queue_name, scalar("purged"))
+
+
+def enable_notify(queue_name: str) -> Flow[bool]:
+    """Put our statement trigger on the queue; False if it was there. Under PGMQ's lock: racers deadlock."""
+    yield on_queue("queue_lock", queue_name)
+    table = names.quoted(*names.table(queue_name))
+    present = yield on_queue("has_trigger", queue_name, scalar("present"), table=table)
+    if not present:
+        yield on_queue("enable_notify", queue_name)
+    return not present
+
+
+def disable_notify(queue_name: str) -> Statement[None]:
+    """Take our trigger off the queue."""
+    return on_queue("disable_notify", queue_name)
+
+
+def guard(queue_name: str) -> Flow[bool]:
+    """Make sure that the unique index of `dedup_scope="queued"` stands; True if it was built now."""
+    state = yield from _guard_state(queue_name)
+    if state["valid"]:
+        return False
+    yield on_queue("queue_lock", queue_name)
+    state = yield from _guard_state(queue_name)
+    if state["valid"]:
+        return False
+    index = names.dedup_index(queue_name)
+    if state["present"]:
+        yield Statement("drop_guard", identifiers={"index": ("pgmq", index)}, queue_name=queue_name)
+    yield Statement(
+        "create_guard",
+        identifiers={"index_name": (index,), "table": names.table(queue_name)},
+        queue_name=queue_name,
+    )
+    return True
+
+
+def _guard_state(queue_name: str) -> Flow[Mapping[str, Any]]:
+    schema, table = names.table(queue_name)
+    state = yield on_queue(
+        "guard_state",
+        queue_name,
+        first,
+        table=names.quoted(schema, table),
+        index=names.quoted(schema, names.dedup_index(queue_name)),
+    )
+    if state is None:
+        raise QueueNotFound(queue_name)
+    if state["partitioned"]:
+        raise GuardMissing(
+            f"Queue {queue_name!r} is partitioned: Postgres cannot enforce dedup_scope='queued' there. "
+            "Use dedup_scope='once'."
+        )
+    found: Mapping[str, Any] = state
+    return found
+
+
+def bind_topic(pattern: str, queue_name: str) -> Statement[None]:
+    """Route messages whose key matches the pattern to the queue."""
+    return on_queue("bind_topic", queue_name, pattern=pattern)
+
+
+def bind_if_there(pattern: str, queue_name: str) -> Flow[None]:
+    """`bind_topic` that tells a missing queue apart from a pattern that PGMQ does not take."""
+    if (yield missing([names.queue(queue_name)])):
+        raise QueueNotFound(queue_name)
+    yield bind_topic(pattern, queue_name)
+
+
+def unbind_topic(pattern: str, queue_name: str) -> Statement[bool]:
+    """Undo a binding; False if there was none."""
+    return on_queue("unbind_topic", queue_name, scalar("unbound"), pattern=pattern)
+
+
+def topics() -> Statement[list[TopicBinding]]:
+    """All bindings."""
+    return Statement("topics", decode=many(TopicBinding.from_row))

@@ -1,0 +1,154 @@
+"""Reading and acking: every ack is fenced, so a late worker cannot take another's message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from airflow_pgmq.core import names, payload
+from airflow_pgmq.core.batch import Delay, parse_delay
+from airflow_pgmq.core.consumer_policy import Ack
+from airflow_pgmq.core.messages import Message, Reference, Row, fences
+from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, scalar
+
+Messages = Reference | Iterable[Reference]
+
+
+def read(
+    queue_name: str,
+    *,
+    max_messages: int,
+    visibility_timeout: int,
+    condition: Mapping[str, Any] | None = None,
+    headers_condition: Mapping[str, Any] | None = None,
+) -> Statement[list[Message]]:
+    """Read up to `max_messages` visible messages, oldest first."""
+    params = {
+        "max_messages": max_messages,
+        "visibility_timeout": visibility_timeout,
+        "condition": as_json(condition),
+    }
+    if not headers_condition:
+        return on_queue("read", queue_name, decode_messages, **params)
+    return on_queue(
+        "read_by_headers", queue_name, decode_messages, **params, headers_condition=as_json(headers_condition)
+    )
+
+
+def visible(
+    queue_name: str,
+    *,
+    limit: int,
+    condition: Mapping[str, Any] | None,
+    headers_condition: Mapping[str, Any] | None,
+) -> Statement[int]:
+    """How many matching messages are visible, counted up to `limit`."""
+    return on_queue(
+        "visible",
+        queue_name,
+        scalar("visible"),
+        limit=limit,
+        condition=as_json(condition),
+        headers_condition=as_json(headers_condition),
+    )
+
+
+def by_id(queue_name: str, msg_ids: Iterable[int]) -> Statement[list[Message]]:
+    """Messages by their ids, wherever they are; in the order of the ids."""
+    wanted = list(msg_ids)
+
+    def decode(rows: Sequence[Row]) -> list[Message]:
+        found = {row["msg_id"]: Message.from_row(row) for row in rows}
+        return [found[each] for each in wanted if each in found]
+
+    return Statement(
+        "by_id",
+        {"msg_ids": wanted},
+        {"table": names.table(queue_name), "archive": names.table(queue_name, "a")},
+        decode,
+        queue_name,
+    )
+
+
+def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
+    """Read and delete at once."""
+    if max_messages == 1:
+        return on_queue("pop", queue_name, decode_messages)
+    return on_queue("pop_many", queue_name, decode_messages, max_messages=max_messages)
+
+
+def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
+    """Move messages to the archive; the ids that were ours."""
+    return _ack("archive", queue_name, messages)
+
+
+def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
+    """Make way for messages whose ids the archive has already; false if it has none of them.
+
+    Ids begin again where a crash empties an unlogged queue, whose archive is logged; a restore of the queue
+    alone may bring back what is archived.
+    """
+    yield on_queue("mark_lock", queue_name)
+    tables = {"table": names.table(queue_name), "archive": names.table(queue_name, "a")}
+    moved: int = yield Statement("make_way", {"msg_ids": msg_ids}, tables, scalar("moved"), queue_name)
+    if moved:
+        params = {"sequence": names.sequence(queue_name)}
+        yield Statement("pass_archive", params, {"archive": tables["archive"]}, queue_name=queue_name)
+    return bool(moved)
+
+
+def delete(queue_name: str, messages: Messages) -> Statement[list[int]]:
+    """Delete messages; the ids that were ours."""
+    return _ack("delete", queue_name, messages)
+
+
+def acked(queue_name: str, messages: Messages, ack: Ack, *, again: bool = False) -> Work[list[int]]:
+    """Archive or delete messages; the ids that were ours.
+
+    :param again: whether an attempt before may have done it, its answer lost
+    """
+    statement = archive(queue_name, messages) if ack == "archive" else delete(queue_name, messages)
+    return settle_again(statement, queue_name, messages, archived=ack == "archive") if again else statement
+
+
+def settle_again(
+    statement: Statement[list[int]], queue_name: str, messages: Messages, *, archived: bool
+) -> Flow[list[int]]:
+    """Run it, and add the ids of what an attempt before has settled."""
+    done: list[int] = yield statement
+    found: list[int] = yield settled(queue_name, messages, archived=archived)
+    return [*done, *sorted(set(found) - set(done))]
+
+
+def settled(queue_name: str, messages: Messages, *, archived: bool) -> Statement[list[int]]:
+    """Of messages that are not in the queue as we had read them: those that we must have settled before."""
+    return Statement(
+        "settled",
+        {**fences(messages)._asdict(), "archived": archived},
+        {"table": names.table(queue_name), "archive": names.table(queue_name, "a")},
+        column("msg_id"),
+        queue_name,
+    )
+
+
+def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[int]]:
+    """Make messages visible again after `delay`; the ids that were ours."""
+    at = parse_delay(delay)
+    seconds, instant = (at, None) if isinstance(at, float) else (0.0, at)
+    channel = names.channel(queue_name)
+    return _ack("set_vt", queue_name, messages, seconds=seconds, instant=instant, channel=channel)
+
+
+def _ack(name: str, queue_name: str, messages: Messages, **params: Any) -> Statement[list[int]]:
+    return on_queue(name, queue_name, column("msg_id"), **fences(messages)._asdict(), **params)
+
+
+def decode_messages(rows: Sequence[Row]) -> list[Message]:
+    """Decode what was read, by id."""
+    # An UPDATE returns its rows in no particular order.
+    return sorted((Message.from_row(row) for row in rows), key=lambda message: message.msg_id)
+
+
+def as_json(condition: Mapping[str, Any] | None) -> str | None:
+    """A condition as `jsonb` text; an empty one asks for nothing, as PGMQ takes it."""
+    return payload.dumps(condition, what="condition") if condition else None

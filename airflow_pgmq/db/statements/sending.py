@@ -1,0 +1,241 @@
+"""Sending: plain, with a key of scope `once` or `queued`, replacing, to a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from airflow_pgmq.core import names, payload
+from airflow_pgmq.core.batch import Batch, chunks, first_of_each, last_of_each
+from airflow_pgmq.core.messages import Row, SendResult, Status
+from airflow_pgmq.db.sql import code
+from airflow_pgmq.db.statements import Flow, Statement, column, incarnations, on_queue, scalar
+from airflow_pgmq.errors import DuplicateMessage, NotSent
+
+K = TypeVar("K")
+Scope: TypeAlias = Literal["once", "queued"]
+OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
+
+
+#: How often a claim without an answer is made again. Once is usual; more often, somebody else sends the same
+#: keys and rolls back at the same moments, or what is sent is not seen.
+CLAIMS = 10
+#: From so many keys on, the queue is recognised before they are sent there: a claim that finds another one
+#: was for nothing, and takes as long as one that is good.
+MANY = 500
+
+#: What the database says of a key: whether it was free, the message that has it, and since when.
+Claim: TypeAlias = tuple[Status, int, datetime]
+
+
+def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
+    """Send messages without keys."""
+    return on_queue(
+        "send_plain",
+        queue_name,
+        lambda rows: _sent(queue_name, rows, len(batch)),
+        **columns(batch),
+    )
+
+
+def _sent(queue_name: str, rows: Sequence[Row], expected: int) -> list[SendResult]:
+    if len(rows) < expected:
+        raise NotSent(queue_name, expected - len(rows))
+    return [SendResult("sent", row["msg_id"]) for row in rows]
+
+
+def keyed(
+    queue_name: str,
+    batch: Batch,
+    *,
+    scope: Scope,
+    on_duplicate: OnDuplicate,
+    window: timedelta,
+    optimistic: bool = False,
+) -> Flow[list[SendResult]]:
+    """Send messages with keys, at most one per key; results in the order of the batch.
+
+    Several chunks in one transaction are claimed in key order over all of them, and nothing is replaced
+    before all is claimed: two such transactions cannot deadlock.
+
+    :param optimistic: take a third less time where all keys are new, and raise LostRace where another
+        transaction takes one at the same moment
+    """
+    keys = batch.keys or []
+    chosen = last_of_each(keys) if on_duplicate == "replace" else first_of_each(keys)
+    size = batch.chunk_size
+    order = sorted(chosen) if len(chosen) > size else list(chosen)
+    answers: dict[str, Claim] = {}
+    if scope == "once" and len(order) >= MANY:
+        yield from incarnations.recognise([queue_name])
+    for part in chunks(order, size):
+        answers |= yield from claim_all(
+            queue_name,
+            part,
+            lambda keys, again: _claim(
+                queue_name,
+                batch.take([chosen[key] for key in keys]),
+                scope,
+                window,
+                optimistic and not again,
+            ),
+        )
+    replaced: set[str] = set()
+    duplicates = [key for key in order if answers[key][0] == "duplicate"]
+    if on_duplicate == "fail" and (duplicates or len(chosen) < len(keys)):
+        repeated = [key for position, key in enumerate(keys) if chosen[key] != position]
+        raise DuplicateMessage(queue_name, duplicates + repeated)
+    if on_duplicate == "replace":
+        for part in chunks(duplicates, size):
+            again = batch.take([chosen[key] for key in part])
+            replaced |= yield _replace(queue_name, again, [answers[key][1] for key in part])
+    return _results(keys, answers, replaced, on_duplicate)
+
+
+def claim_all(
+    queue_name: str, wanted: Sequence[K], ask: Callable[[Sequence[K], bool], Statement[dict[K, Claim] | None]]
+) -> Flow[dict[K, Claim]]:
+    """Claim until each has an answer.
+
+    :param ask: the statement for some of them, and whether it is not the first; None: it did nothing, because
+        the queue is not the one that is known
+    :raises NotSent: what was sent has disappeared at once, time after time
+    """
+    answers: dict[K, Claim] = {}
+    left: Sequence[K] = wanted
+    for attempt in range(CLAIMS):
+        found = yield ask(left, attempt > 0)
+        if found is None:
+            yield from incarnations.settle(queue_name)
+            continue
+        answers |= found
+        # One that another transaction committed meanwhile: the next statement's snapshot sees it.
+        left = [each for each in left if each not in answers]
+        if not left:
+            return answers
+    raise NotSent(queue_name, len(left))
+
+
+def _results(
+    keys: Sequence[str], answers: Mapping[str, Claim], replaced: set[str], on_duplicate: OnDuplicate
+) -> list[SendResult]:
+    if len(answers) == len(keys) and not replaced:
+        return [
+            SendResult(status, msg_id, key, None if status == "sent" else first_at)
+            for key, (status, msg_id, first_at) in zip(keys, map(answers.__getitem__, keys), strict=True)
+        ]
+    seen: set[str] = set()
+    results = []
+    for key in keys:
+        status, msg_id, first_at = answers[key]
+        if key in replaced or (key in seen and on_duplicate == "replace" and status == "sent"):
+            status = "replaced"
+        elif key in seen:
+            status = "duplicate"
+        seen.add(key)
+        results.append(SendResult(status, msg_id, key, None if status == "sent" else first_at))
+    return results
+
+
+def _claim(
+    queue_name: str, batch: Batch, scope: Scope, window: timedelta, optimistic: bool
+) -> Statement[dict[str, Claim] | None]:
+    keys = batch.keys or []
+    params = {**columns(batch), "sequence": names.sequence(queue_name)}
+    if scope == "queued":
+        return on_queue(
+            "send_queued", queue_name, lambda rows: _claims(queue_name, rows), keys=keys, **params
+        )
+    params |= {"window": window, "code": code(), "relation": incarnations.relation(queue_name)}
+    lines = "\n".join(keys)
+    # A key with a line break of its own would be two.
+    if optimistic and lines.count("\n") == len(keys) - 1:
+        return on_queue(
+            "send_new", queue_name, lambda rows: _new_claims(queue_name, rows, keys), lines=lines, **params
+        )
+    return on_queue("send_once", queue_name, lambda rows: _claims(queue_name, rows), keys=keys, **params)
+
+
+def _claims(queue_name: str, rows: Sequence[Row]) -> dict[str, Claim] | None:
+    if not is_answer(queue_name, rows):
+        return None
+    return {
+        key: (row["status"], msg_id, row["first_at"])
+        for row in rows
+        for key, msg_id in zip(row["keys"], row["msg_ids"], strict=True)
+    }
+
+
+def is_answer(queue_name: str, rows: Sequence[Row]) -> bool:
+    """Whether a claim was made; not so where the queue is not the one that is known.
+
+    :raises NotSent: what was claimed has not become messages
+    """
+    for row in rows:
+        if row["status"] == "unsettled":
+            return False
+        if row["status"] == "sent" and row["stored"] < len(row["msg_ids"]):
+            raise NotSent(queue_name, len(row["msg_ids"]) - row["stored"])
+    return True
+
+
+def _new_claims(queue_name: str, rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Claim] | None:
+    """Keys that were free come back as ids alone, in their order: they are most of the answer."""
+    if not is_answer(queue_name, rows):
+        return None
+    claims = _claims(queue_name, [row for row in rows if row["status"] == "duplicate"]) or {}
+    for row in rows:
+        if row["status"] == "sent":
+            free = [key for key in keys if key not in claims] if claims else keys
+            first_at = row["first_at"]
+            claims |= {
+                key: ("sent", msg_id, first_at) for key, msg_id in zip(free, row["msg_ids"], strict=True)
+            }
+    return claims
+
+
+def _replace(queue_name: str, batch: Batch, msg_ids: list[int]) -> Statement[set[str]]:
+    return on_queue(
+        "replace",
+        queue_name,
+        lambda rows: {row["key"] for row in rows},
+        **{**columns(batch), "keys": batch.keys, "msg_ids": msg_ids},
+    )
+
+
+def columns(batch: Batch) -> dict[str, Any]:
+    """A batch as the parameters of a statement."""
+    return {
+        "messages": "\n".join(batch.messages),
+        "common_headers": batch.common_headers,
+        "headers": batch.headers,
+        "seconds": batch.seconds,
+        "instants": batch.instants,
+    }
+
+
+def cancel(queue_name: str, keys: Sequence[str]) -> Statement[list[int]]:
+    """Archive unread messages with these keys; the keys stay taken."""
+    return on_queue("cancel", queue_name, column("msg_id"), keys=list(keys))
+
+
+def topic(routing_key: str, message: Any, headers: Mapping[str, Any] | None, seconds: int) -> Statement[int]:
+    """Send to every queue bound to the routing key; the number of queues."""
+    params = {
+        "routing_key": routing_key,
+        "message": payload.dumps(message),
+        "headers": payload.dumps_headers(headers),
+        "seconds": seconds,
+    }
+    return Statement("send_topic", params, decode=scalar("queues"))
+
+
+def prune_slots(pages: int) -> Statement[None]:
+    """Remove slots past their window."""
+    return Statement("prune_slots", {"pages": pages})
+
+
+def prune_ledger(pages: int) -> Statement[None]:
+    """Remove ledger rows past their window."""
+    return Statement("prune_ledger", {"pages": pages})

@@ -1,0 +1,159 @@
+"""Looking at many queues at once without reading, and the channels that announce their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_pgmq.core import names
+from airflow_pgmq.core.bell import Head, Held, Sight
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.db.statements import Statement, on_queue, reading, union
+
+#: Triggers on a queue's table that announce its messages: ours and PGMQ's own.
+ANNOUNCERS = ["airflow_pgmq_notify", "trigger_notify_queue_insert_listeners"]
+
+#: Counting visible messages ends here, unless somebody waits for more.
+COUNTED = 1000
+
+#: Of so many hidden messages, those that come back first, it is found out who holds them.
+LOOKED_THROUGH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a waiter waits for; those who ask the same are answered by one look."""
+
+    queue_name: str
+    condition: str | None
+    headers_condition: str | None
+
+    @classmethod
+    def of(
+        cls,
+        queue_name: str,
+        condition: Mapping[str, Any] | None = None,
+        headers_condition: Mapping[str, Any] | None = None,
+    ) -> Ask:
+        """Check the name and both conditions; PGMQ's tables are in lower case, whatever the queue is."""
+        conditions = [reading.as_json(each) for each in (condition, headers_condition)]
+        return cls(names.lower(names.queue(queue_name)), *conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look found."""
+
+    #: Matching messages that a read would return now, counted up to the limit of the look.
+    count: int
+    #: When the one of them was enqueued that has been visible longest.
+    oldest: datetime | None
+    #: Seconds until another message of the queue becomes visible, matching or not; at most a day.
+    next_in: float
+    #: Whether inserts are announced on the queue's channel.
+    announced: bool
+    #: Seconds of the server's time.
+    took: float
+    #: Seconds for which the one of them has been visible that was visible first.
+    waited: float
+
+    @classmethod
+    def from_row(cls, row: Row) -> Seen:
+        """Take the columns by name."""
+        return cls(
+            row["visible"], row["oldest"], row["next_in"], row["announced"], row["took"], row["waited"]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What an announcement says of messages that are all visible."""
+
+    count: int
+    oldest: datetime
+
+
+def arrived(payload: str) -> Arrived | None:
+    """What the payload of our trigger says; PGMQ's own has none."""
+    count, _, oldest = payload.partition(" ")
+    try:
+        return Arrived(int(count), datetime.fromtimestamp(float(oldest), timezone.utc))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def look(limits: Mapping[Ask, int]) -> Statement[dict[Ask, Seen]]:
+    """Count what is visible for each ask, up to its limit, in one statement for all of them."""
+    asks = list(limits)
+    by_queue: dict[str, list[int]] = {}
+    for position, ask in enumerate(asks):
+        by_queue.setdefault(ask.queue_name, []).append(position)
+
+    def decode(rows: Sequence[Row]) -> dict[Ask, Seen]:
+        return {asks[row["position"]]: Seen.from_row(row) for row in rows}
+
+    return union(
+        [
+            on_queue(
+                "look",
+                queue_name,
+                quoted_table=names.quoted(*names.table(queue_name)),
+                announcers=ANNOUNCERS,
+                positions=positions,
+                conditions=[asks[position].condition for position in positions],
+                headers_conditions=[asks[position].headers_condition for position in positions],
+                limits=[limits[asks[position]] for position in positions],
+            )
+            for queue_name, positions in by_queue.items()
+        ],
+        decode,
+    )
+
+
+def sight(
+    queue_name: str,
+    condition: Mapping[str, Any] | None = None,
+    headers_condition: Mapping[str, Any] | None = None,
+) -> Statement[Sight]:
+    """What a doorbell sees of the messages that it rings for."""
+    return on_queue(
+        "sight",
+        queue_name,
+        _sight,
+        condition=reading.as_json(condition),
+        headers_condition=reading.as_json(headers_condition),
+        limit=COUNTED,
+        hidden=LOOKED_THROUGH,
+    )
+
+
+def _sight(rows: Sequence[Row]) -> Sight:
+    (row,) = rows
+    return Sight(
+        visible=row["visible"],
+        oldest=row["oldest"],
+        head=None if row["msg_id"] is None else Head(row["msg_id"], row["read_ct"]),
+        held=Held(row["held"], row["until"]) if row["held"] else None,
+    )
+
+
+def listen(channel: str) -> Statement[None]:
+    """Hear a channel, with its very letters."""
+    return Statement("listen", identifiers={"channel": (channel,)})
+
+
+def unlisten(channel: str) -> Statement[None]:
+    """Hear it no more."""
+    return Statement("unlisten", identifiers={"channel": (channel,)})
+
+
+def announce(channel: str) -> Statement[None]:
+    """Send an empty notification."""
+    return Statement("announce", {"channel": channel})
+
+
+def alive() -> Statement[None]:
+    """Ask for nothing but an answer."""
+    return Statement("alive")

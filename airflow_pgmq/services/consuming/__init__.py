@@ -1,0 +1,8 @@
+"""Read, work, then ack: behind consuming tasks and `hook.consume`."""
+
+from __future__ import annotations
+
+from airflow_pgmq.services.consuming.line import Line
+from airflow_pgmq.services.consuming.loop import Consumer, Work
+
+__all__ = ["Consumer", "Line", "Work"]

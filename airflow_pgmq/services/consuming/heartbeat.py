@@ -1,0 +1,110 @@
+"""Keeping messages ours while their work runs: a thread and a connection that do nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence, Set
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from airflow_pgmq.core.messages import Fence, Message
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.statements import reading
+from airflow_pgmq.services.consuming.line import Line
+
+#: A `logging.Logger`, or Airflow's logger of a task, which is none.
+Log: TypeAlias = Any
+
+#: Beats per visibility timeout: two may fail before a message comes back.
+BEATS = 4
+
+
+class Heartbeat:
+    """Renews the visibility timeout of what is held, several times before it runs out.
+
+    A message that somebody else has read meanwhile is fenced off: it is never renewed, and that reading of
+    it is in `lost`; read anew, it is ours again. A thread cannot beat while the whole process is frozen, or
+    C code keeps the interpreter's lock; then the timeout runs out, and the late ack is refused.
+    """
+
+    def __init__(self, client: Client, queue_name: str, visibility_timeout: int, log: Log) -> None:
+        self.queue_name = queue_name
+        self.visibility_timeout = visibility_timeout
+        self.lost: set[Fence] = set()
+        # No patience: the next beat is its next attempt.
+        self._line = Line(client, patience=0)
+        self._log = log
+        self._held: dict[int, Message] = {}
+        # Held during a beat, so that an ack never meets the beat of its own message: they could deadlock.
+        self._beating = threading.Lock()
+        # Two threads replace `_held` by what they make of it.
+        self._changing = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pgmq-heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        # A beat on a dead network may hang; the thread is a daemon, and what it renews is fenced.
+        self._thread.join(self._interval)
+
+    def hold(self, messages: Iterable[Message]) -> None:
+        """Renew these from now on, next to those that are held."""
+        with self._changing:
+            ours = {message.msg_id: message for message in messages if message.fence not in self.lost}
+            self._held = {**self._held, **ours}
+
+    def let_go(self, messages: Sequence[Message]) -> None:
+        """Renew these no more: when this returns, no beat of theirs is on its way."""
+        quiet = self._beating.acquire(timeout=self._interval)
+        try:
+            with self._changing:
+                self._forget({message.msg_id for message in messages})
+        finally:
+            if quiet:
+                self._beating.release()
+
+    @property
+    def _interval(self) -> float:
+        return self.visibility_timeout / BEATS
+
+    def _run(self) -> None:
+        failing = False
+        try:
+            while not self._ended.wait(self._interval):
+                try:
+                    with self._beating:
+                        self._beat()
+                    failing = False
+                except Exception as exc:
+                    if not failing:
+                        self._log.warning(
+                            "The heartbeat of queue %s fails, trying again: %s", self.queue_name, exc
+                        )
+                    failing = True
+        finally:
+            self._line.close()
+
+    def _beat(self) -> None:
+        held = self._held
+        if not held:
+            return
+        messages = list(held.values())
+        ours = self._line.run(
+            lambda again: reading.set_vt(self.queue_name, messages, self.visibility_timeout)
+        )
+        with self._changing:
+            # What was let go of or read anew during the beat is not what this beat speaks of.
+            lost = {each for each in held.keys() - set(ours) if self._held.get(each) is held[each]}
+            self.lost |= {held[each].fence for each in lost}
+            self._forget(lost)
+        if lost:
+            self._log.warning("Queue %s: somebody else has read %s meanwhile", self.queue_name, sorted(lost))
+
+    def _forget(self, gone: Set[int]) -> None:
+        self._held = {msg_id: each for msg_id, each in self._held.items() if msg_id not in gone}

@@ -1,0 +1,110 @@
+"""A connection of our own that is opened anew where it was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import TypeVar
+
+from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.db.client import OUTAGES, Client, Connection, work_transaction
+from airflow_pgmq.db.statements import Work
+from airflow_pgmq.errors import LimitReached
+
+T = TypeVar("T")
+
+#: Seconds for which what must be done is tried again, while there is no way to the server.
+PATIENCE = 60.0
+LONGEST_PAUSE = 5.0
+
+
+class Line:
+    """The connection of one thread, kept.
+
+    Servers, poolers and load balancers close what is idle for too long, in the middle of somebody's work.
+    Whatever runs here is fenced, so it may run again on another connection.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        patience: float = PATIENCE,
+        limits: Limits | None = None,
+        prepare: Callable[[Connection], object] = lambda conn: None,
+    ) -> None:
+        self._client = client
+        self._limits = limits
+        self._prepare = prepare
+        self._patience = patience
+        self._conn: Connection | None = None
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()
+
+    def run(self, make: Callable[[bool], Work[T]], meanwhile: Callable[[], object] = lambda: None) -> T:
+        """Run as one transaction; where its connection is lost, again on another.
+
+        A server that cannot even be reached is an error at once.
+
+        :param make: told whether an attempt before may have been committed, its answer lost
+        :param meanwhile: called before each further attempt
+        """
+        was_sent, give_up, pause = False, 0.0, 0.0
+        while True:
+            conn: Connection | None = None
+            try:
+                conn = self._connection()
+                return self._client.attempt(partial(make, was_sent), conn)
+            except OUTAGES as exc:
+                now = time.monotonic()
+                if (conn is None and not was_sent) or (give_up and now >= give_up):
+                    raise
+                # What a limit has ended was not done.
+                was_sent = was_sent or not isinstance(exc, LimitReached)
+                give_up = give_up or now + self._patience
+                self.close()
+            meanwhile()
+            time.sleep(pause)
+            pause = min(LONGEST_PAUSE, 2 * pause or 0.05)
+
+    @contextmanager
+    def work(self) -> Iterator[Connection]:
+        """A transaction around a user's work, which `settle_work` settles."""
+        with ExitStack() as stack:
+            try:
+                conn = self._begin(stack)
+            except OUTAGES:
+                # Lost while it was idle, and nothing was begun.
+                self.close()
+                conn = self._begin(stack)
+            yield conn
+
+    def _begin(self, stack: ExitStack) -> Connection:
+        conn = self._connection()
+        stack.enter_context(work_transaction(conn))
+        return conn
+
+    def _connection(self) -> Connection:
+        if self._conn is None or self._conn.closed:
+            conn = self._client.open(self._limits)
+            try:
+                self._prepare(conn)
+            except BaseException:
+                conn.close()
+                raise
+            self._conn = conn
+        return self._conn

@@ -1,0 +1,259 @@
+"""The loop: what is read when, what a failure leads to, and when it ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_pgmq.core import outcomes
+from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.outcomes import Decided, Outcome
+from airflow_pgmq.db.client import ATTEMPTS, OUTAGES, RETRYABLE, Client, Connection, begin_work, end_work
+from airflow_pgmq.errors import ArchiveRefused, InvalidOutcome, MessageLost, TransactionEnded
+from airflow_pgmq.services.consuming.heartbeat import Log
+from airflow_pgmq.services.consuming.intake import Intake
+from airflow_pgmq.services.consuming.progress import Progress
+from airflow_pgmq.services.consuming.settlement import Settlement
+
+#: Gets messages and, for transactional work, the connection; returns outcomes.
+Work = Callable[[list[Message], Connection | None], Any]
+
+
+class Consumer:
+    """Consumes one queue by a policy, message by message or batch by batch. Used once.
+
+    Reading is a committed transaction of its own, so a message that kills its readers counts its reads. What
+    is read is then ours until its visibility timeout ends, and a heartbeat renews that; every ack, release
+    and dead letter is fenced. Whatever ends the loop early gives back what is unfinished.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        policy: Policy,
+        *,
+        together: bool,
+        blind: bool = False,
+        stop_on: tuple[type[BaseException], ...] = (),
+        skip_on: tuple[type[BaseException], ...] = (),
+        prepare: Callable[[Connection], object] = lambda conn: None,
+        log: Log | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.client = client
+        self.policy = policy
+        #: Whether the work takes a whole batch at a time.
+        self.together = together
+        #: Exceptions of the work that end the drain instead of failing a message, which has been tried.
+        self.stop_on = stop_on
+        #: Those that say nothing of the message: it is given back untried.
+        self.skip_on = skip_on
+        self.log = log or logging.getLogger(__name__)
+        self.summary = Summary()
+        self._clock = clock
+        #: The first exception of a message's work that a log can hold.
+        self.error: Exception | None = None
+        self._failures_in_a_row = 0
+        #: `prepare` is called with each new connection, before anything is read with it.
+        self._held = Settlement(client, policy, self.summary, self.log, prepare)
+        # Blind work looks at no content: then it does not matter that Python cannot load it.
+        self._intake = Intake(policy, self._held, self.log, blind=blind)
+
+    def drain(self, work: Work) -> Summary:
+        """Work until nothing is visible, or one of the policy's limits is reached."""
+        progress = Progress(self.policy, self.log, started := self._clock())
+        with self._session():
+            while self._reads_on() and (messages := self._intake.read()) is not None:
+                for part in [messages] if self.together else [[message] for message in messages]:
+                    self._process(part, work)
+                    if progress.is_due(now := self._clock()):
+                        done = self.summary.read - len(self._held.unfinished)
+                        progress.report(self._held.line, done, now)
+        self._held.give_back()
+        if self._fails():
+            self.log.error("%d messages failed in a row: the drain ended early", self._failures_in_a_row)
+        elif self._held.refused.are_many:
+            self.log.error("The database refuses one message after the other: the drain ended early")
+        if self._held.refused.first is not None:
+            raise self._held.refused.first
+        self.summary.seconds = self._clock() - started
+        return self.summary
+
+    @contextmanager
+    def batch(self, conn: Connection | None = None) -> Iterator[list[Message]]:
+        """One batch for a `with` block: acked when the block ends well, in `conn`'s transaction if given."""
+        with self._session():
+            # Of those that were read, none may be left to hand over.
+            while (found := self._intake.read()) == [] and not self._held.refused.are_many:
+                pass
+            messages = found or []
+            is_whole = conn is not None and begin_work(conn)
+            if conn is not None and is_whole and messages:
+                self._held.come_within(messages, conn)
+            self._held.begin(messages)
+            try:
+                yield messages
+                if conn is not None and is_whole:
+                    # A transaction that an error of the block has aborted, or that is over, is its failure.
+                    end_work(conn)
+            except self.skip_on:
+                self._held.tried.clear()
+                raise
+            except Exception as exc:
+                self._held.settle(self._failed(messages, exc))
+                raise
+            if not messages:
+                return
+            decided = [(message, Outcome.ack()) for message in messages]
+            if conn is not None:
+                # An ack that fails says nothing of the work.
+                self._held.tried.clear()
+                self._held.settle_within(decided, conn)
+                self._held.unfinished.clear()
+                return
+            self._ack(decided)
+
+    def _ack(self, decided: Sequence[Decided]) -> None:
+        """Ack a block's messages, or say why not."""
+        self._held.tried.clear()
+        lost = self._held.settle(decided)
+        for message, _ in decided:
+            if message.msg_id in self._held.refused.why:
+                raise self._held.refused.why[message.msg_id]
+        if lost:
+            raise MessageLost(self.policy.queue_name, lost)
+
+    @contextmanager
+    def _session(self) -> Iterator[None]:
+        if self.policy.max_reads is not None:
+            self._held.prepare()
+        try:
+            with self._held.line, self._held.heartbeat:
+                yield
+        except BaseException:
+            # After the connection is closed: its transaction may hold the very rows.
+            self._held.give_back()
+            raise
+
+    def _reads_on(self) -> bool:
+        limit = self.policy.max_batches
+        return not self._is_broken() and (limit is None or self.summary.batches < limit)
+
+    def _fails(self) -> bool:
+        limit = self.policy.stop_after_failures
+        return limit is not None and self._failures_in_a_row >= limit
+
+    def _is_broken(self) -> bool:
+        return self._fails() or self._held.refused.are_many
+
+    def _process(self, messages: Sequence[Message], work: Work) -> None:
+        """Do the work on messages and settle them; whatever fails of a batch is tried again one by one."""
+        live = self._held.drop_lost(messages)
+        if not live or self._is_broken():
+            return
+        self._held.begin(live)
+        try:
+            decided = self._work(live, work)
+        except self.skip_on:
+            self._held.tried.clear()
+            raise
+        except self.stop_on:
+            raise
+        except (InvalidOutcome, TransactionEnded) as exc:
+            # The function is at fault, so the drain ends; later what is behind these has its turn.
+            self._held.settle(self._failed(live, exc))
+            raise
+        except Exception as exc:
+            if exc is not self._held.refusal:
+                self._fail(live, exc, work)
+                return
+            self._refuse(live, exc, work)
+        else:
+            self._failures_in_a_row = 0
+            # An ack that fails says nothing of the work.
+            self._held.tried.clear()
+            if self.policy.transactional:
+                self._held.refused.end_row()
+                self._held.count(decided, [message.msg_id for message in live])
+            else:
+                self._held.settle(decided)
+
+    def _fail(self, messages: list[Message], exc: Exception, work: Work) -> None:
+        # The heartbeat let go of what was about to be settled when its COMMIT failed.
+        self._held.heartbeat.hold(messages)
+        if len(messages) > 1:
+            self.log.warning("A batch of %d failed, now one by one: %s", len(messages), outcomes.reason(exc))
+            self._held.tried.clear()
+            for message in messages:
+                self._process([message], work)
+        else:
+            self._failures_in_a_row += 1
+            self._held.settle(self._failed(messages, exc))
+
+    def _refuse(self, messages: list[Message], exc: Exception, work: Work) -> None:
+        """Their acks were refused. That says nothing of the work, which was rolled back."""
+        self._held.tried.clear()
+        if isinstance(exc, MessageLost):
+            self.log.warning("%s Their work was rolled back.", exc)
+            lost = set(exc.msg_ids)
+            self._held.finish([message for message in messages if message.msg_id in lost], [], "acked")
+            self._held.release([message for message in messages if message.msg_id not in lost])
+        elif not self._held.refused.is_one(exc):
+            raise self.client.explained(exc) from exc.__cause__
+        elif len(messages) == 1:
+            self._held.refuse(messages[0], exc)
+        else:
+            self._held.heartbeat.hold(messages)
+            for message in messages:
+                self._process([message], work)
+
+    def _work(self, messages: list[Message], work: Work) -> list[Decided]:
+        """Do the work, in a transaction with its acks if it is transactional; again after a lost race."""
+        if not self.policy.transactional:
+            return outcomes.decide(work(messages, None), messages)
+        for attempt in range(ATTEMPTS):
+            decided = None
+            try:
+                with self._held.line.work() as conn:
+                    decided = outcomes.decide(work(messages, conn), messages)
+                    self._held.settle_work(decided, conn)
+                return decided
+            except RETRYABLE:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            except ArchiveRefused as exc:
+                if attempt == ATTEMPTS - 1 or not self._held.make_way(exc):
+                    raise
+            except OUTAGES:
+                if decided is None or not self._held.stands(decided):
+                    raise
+                return decided
+            self._held.heartbeat.hold(messages)
+        raise AssertionError("unreachable")
+
+    def _failed(self, messages: Sequence[Message], exc: Exception) -> list[Decided]:
+        """Back-off, or dead letters after the last try."""
+        self.error = self.error or outcomes.for_log(exc)
+        self.summary.failed += len(messages)
+        text = outcomes.reason(exc)
+        decided = []
+        for message in messages:
+            # Of several, only one may be to blame: they come back one by one.
+            dead = self.policy.is_last_read(message) and len(messages) == 1
+            decided.append((message, Outcome.dead(text) if dead else Outcome.retry()))
+            self.log.error(
+                "Message %d of queue %s failed at try %d, %s: %s",
+                message.msg_id,
+                self.policy.queue_name,
+                message.tries,
+                f"now in {self.policy.dead_letters}"
+                if dead
+                else f"again in {self.policy.delay(message):.0f} s",
+                text,
+                exc_info=outcomes.for_log(exc),
+            )
+        return decided

@@ -1,0 +1,49 @@
+"""What a long drain says of itself."""
+
+from __future__ import annotations
+
+from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.db.statements import reading
+from airflow_pgmq.services.consuming.heartbeat import Log
+from airflow_pgmq.services.consuming.line import Line
+
+#: Seconds between two lines, and up to how many waiting messages they count.
+INTERVAL = 10.0
+COUNTED = 100_000
+
+
+class Progress:
+    """A line in the log now and then: how many messages are done, how fast, and how many are left."""
+
+    def __init__(self, policy: Policy, log: Log, now: float) -> None:
+        self._policy = policy
+        self._log = log
+        self._began = now
+        self._next = now + INTERVAL
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time for a line; then the next one is due an interval later."""
+        if now < self._next:
+            return False
+        self._next = now + INTERVAL
+        return True
+
+    def report(self, line: Line, done: int, now: float) -> None:
+        """Write a line."""
+        waiting = line.run(
+            lambda again: reading.visible(
+                self._policy.queue_name,
+                limit=COUNTED,
+                condition=self._policy.condition,
+                headers_condition=self._policy.headers_condition,
+            )
+        )
+        seconds = now - self._began
+        self._log.info(
+            "Queue %s: %d messages in %.0f s (%.1f/s), %s left",
+            self._policy.queue_name,
+            done,
+            seconds,
+            done / seconds,
+            f"{waiting:,}" if waiting < COUNTED else f"{COUNTED:,} or more",
+        )

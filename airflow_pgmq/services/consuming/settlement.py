@@ -1,0 +1,268 @@
+"""What was read and is not settled yet, and how it is settled: acked, retried, dead, lost or given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.outcomes import Decided, Outcome
+from airflow_pgmq.db.client import (
+    OUTAGES,
+    RETRYABLE,
+    Aborted,
+    Client,
+    Connection,
+    DriverError,
+    keeps_snapshot,
+    settle_work,
+)
+from airflow_pgmq.db.statements import Work, consuming, reading
+from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied, PgmqError
+from airflow_pgmq.services.consuming.heartbeat import Heartbeat, Log
+from airflow_pgmq.services.consuming.line import Line
+from airflow_pgmq.services.consuming.refusals import Refusals
+
+_NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
+
+
+class Settlement:
+    """The messages that are ours now. Each leaves exactly once, into one count of the summary."""
+
+    def __init__(
+        self,
+        client: Client,
+        policy: Policy,
+        summary: Summary,
+        log: Log,
+        prepare: Callable[[Connection], object],
+    ) -> None:
+        self.client = client
+        self.policy = policy
+        self.summary = summary
+        self.log = log
+        #: The connection that reads, works and settles.
+        self.line = Line(client, prepare=prepare)
+        self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
+        self.unfinished: dict[int, Message] = {}
+        #: Those of them whose work has begun and is not known to have ended well.
+        self.tried: set[int] = set()
+        #: Why the acks of transactional work were refused. The work may raise errors of the same kinds, about
+        #: other queues.
+        self.refusal: Exception | None = None
+        self.refused = Refusals(policy, log)
+        #: Those that a caller's transaction could not settle.
+        self._later: set[int] = set()
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """These were read just now."""
+        self.summary.batches += 1
+        self.summary.read += len(messages)
+        self.unfinished = {message.msg_id: message for message in messages}
+        self.tried.clear()
+        self._later.clear()
+
+    def begin(self, messages: Sequence[Message]) -> None:
+        """The work on these begins: given back from here on, they have been tried."""
+        self.tried = {message.msg_id for message in messages}
+
+    def prepare(self) -> None:
+        """Make sure that dead letters have a place, before anything is read."""
+        try:
+            if self.client.run(lambda: consuming.prepare(self.policy)):
+                self.log.info("Created the dead letter queue %s", self.policy.dead_letters)
+        except PermissionDenied as exc:
+            raise consuming.not_allowed(self.policy, exc) from exc
+
+    def settle(self, decided: Sequence[Decided]) -> list[int]:
+        """Let every outcome come true, in one transaction of our own; the ids that were not ours any more.
+
+        One that the database refuses must not undo the others: it is noted, and comes back behind them.
+        """
+
+        def work(part: Sequence[Decided], again: bool) -> Work[list[int]]:
+            return consuming.settle(self.policy, part, again=again)
+
+        try:
+            self._prepare_for(decided)
+        except PermissionDenied:
+            self._settle([each for each in decided if each[1].kind != "dead"], work, self.count)
+            raise
+        return self._settle(decided, work, self.count)
+
+    def drop_expired(self, messages: Sequence[Message]) -> None:
+        """Archive what nobody wants any more."""
+
+        def work(part: Sequence[Decided], again: bool) -> Work[list[int]]:
+            expired = [message for message, _ in part]
+            return reading.acked(self.policy.queue_name, expired, "archive", again=again)
+
+        def count(part: Sequence[Decided], done: list[int]) -> list[int]:
+            return self.finish([message for message, _ in part], done, "expired")
+
+        self._settle([(message, Outcome.ack()) for message in messages], work, count)
+
+    def _settle(
+        self,
+        decided: Sequence[Decided],
+        work: Callable[[Sequence[Decided], bool], Work[list[int]]],
+        count: Callable[[Sequence[Decided], list[int]], list[int]],
+    ) -> list[int]:
+        """Together, and one by one where something of it is refused."""
+        lost: list[int] = []
+        failed: Exception | None = None
+        parts = [decided] if decided else []
+        while parts:
+            part = parts.pop(0)
+            messages = [message for message, _ in part]
+
+            def make(again: bool, part: Sequence[Decided] = part) -> Work[list[int]]:
+                self.heartbeat.let_go([message for message, _ in part])
+                return work(part, again)
+
+            try:
+                done = self.line.run(make, partial(self.heartbeat.hold, messages))
+            except OUTAGES:
+                raise
+            except (PgmqError, DriverError) as exc:
+                if len(part) > 1:
+                    self.heartbeat.hold(messages)
+                    parts = [[each] for each in part]
+                else:
+                    failed = failed or self._refuse_if_one(messages[0], exc)
+            else:
+                self.refused.end_row()
+                lost += count(part, done)
+        if failed is not None:
+            raise failed
+        return lost
+
+    def _refuse_if_one(self, message: Message, exc: Exception) -> Exception | None:
+        """What ends the drain: an error that is not about the message, or that it cannot be given back."""
+        if not self.refused.is_one(exc):
+            return exc
+        try:
+            self.refuse(message, exc)
+        except OUTAGES:
+            raise
+        except (PgmqError, DriverError) as kept:
+            return kept
+        return None
+
+    def refuse(self, message: Message, exc: Exception) -> None:
+        """Its outcome cannot come true: it comes back later, and what was done loses no try by it."""
+        self.refused.note(message, exc)
+        self._later.add(message.msg_id)
+        self.release([message])
+
+    def settle_work(self, decided: Sequence[Decided], conn: Connection) -> None:
+        """The same inside the transaction of the work, which must not stand if a message was lost."""
+        self._prepare_for(decided)
+        self.heartbeat.let_go([message for message, _ in decided])
+        work = consuming.settle(self.policy, decided)
+        try:
+            self._raise_lost(decided, settle_work(work, conn, self.client.limits))
+        except (*RETRYABLE, *OUTAGES, Aborted):
+            raise
+        except Exception as exc:
+            self.refusal = exc
+            raise
+
+    def come_within(self, messages: Sequence[Message], conn: Connection) -> None:
+        """See that a caller's transaction can ack these.
+
+        One that keeps a snapshot can change no row that others have changed since, our own heartbeat neither.
+        """
+        if not keeps_snapshot(conn):
+            return
+        self.heartbeat.let_go(messages)
+        ids = [message.msg_id for message in messages]
+        seen = self.client.run(lambda: reading.by_id(self.policy.queue_name, ids), conn)
+        if {each.fence for each in seen} != {message.fence for message in messages}:
+            raise BrokenOff(
+                "The transaction keeps a snapshot from before these messages were read, so it could not ack "
+                "them, and nothing was worked on.",
+                "In REPEATABLE READ and SERIALIZABLE, begin with `consume`, before the first query.",
+            )
+
+    def settle_within(self, decided: Sequence[Decided], conn: Connection) -> None:
+        """The same inside a caller's transaction."""
+        self._prepare_for(decided)
+        self.heartbeat.let_go([message for message, _ in decided])
+        try:
+            done = self.client.run(lambda: consuming.settle(self.policy, decided), conn)
+        except Exception as exc:
+            if self.refused.is_one(exc):
+                self._later = {message.msg_id for message, _ in decided}
+            raise
+        self._raise_lost(decided, done)
+
+    def stands(self, decided: Sequence[Decided]) -> bool:
+        """Whether the transaction of the work was committed, although nobody told."""
+        return self.line.run(lambda again: consuming.stands(self.policy, decided))
+
+    def make_way(self, refused: ArchiveRefused) -> bool:
+        """Make way in the archive for what is to be acked; false if it has no such ids."""
+        return self.line.run(lambda again: reading.make_way(refused.queue_name, refused.msg_ids))
+
+    def count(self, decided: Sequence[Decided], done: list[int]) -> list[int]:
+        """Note what was settled; the ids that were not ours any more."""
+        lost: list[int] = []
+        for kind, name in _NAMES.items():
+            lost += self.finish([message for message, each in decided if each.kind == kind], done, name)
+        return lost
+
+    def finish(self, messages: Sequence[Message], done: Sequence[int], name: str) -> list[int]:
+        """Count messages under a name, those that are not among the done as lost."""
+        ours = set(done)
+        lost = [message.msg_id for message in messages if message.msg_id not in ours]
+        for message in messages:
+            self.unfinished.pop(message.msg_id, None)
+        setattr(self.summary, name, getattr(self.summary, name) + len(messages) - len(lost))
+        self.summary.lost += len(lost)
+        if lost:
+            self.log.warning(
+                "Queue %s: %s are somebody else's by now, not %s", self.policy.queue_name, lost, name
+            )
+        return lost
+
+    def drop_lost(self, messages: Sequence[Message]) -> list[Message]:
+        """Those that are still ours, as far as the heartbeat knows."""
+        lost = [message for message in messages if message.fence in self.heartbeat.lost]
+        self.finish(lost, [], "acked")
+        return [message for message in messages if message.fence not in self.heartbeat.lost]
+
+    def release(self, messages: Sequence[Message]) -> None:
+        """Give messages back at once; those that nobody has tried do not lose a try by it."""
+        if messages:
+            self.heartbeat.let_go(messages)
+            untried = [message.msg_id not in self.tried for message in messages]
+            delays = [
+                self.policy.delay_of_refused(message) if message.msg_id in self._later else 0.0
+                for message in messages
+            ]
+            done = self.client.run(
+                lambda: consuming.release_each(self.policy.queue_name, messages, delays, untried)
+            )
+            self.finish(messages, done, "released")
+
+    def give_back(self) -> None:
+        """Release what is unfinished; where that fails too, the visibility timeout will do it."""
+        try:
+            self.release(list(self.unfinished.values()))
+        except Exception as exc:
+            self.log.warning(
+                "%d messages of queue %s come back only after their visibility timeout: %s",
+                len(self.unfinished),
+                self.policy.queue_name,
+                exc,
+            )
+
+    def _prepare_for(self, decided: Sequence[Decided]) -> None:
+        if self.policy.max_reads is None and any(outcome.kind == "dead" for _, outcome in decided):
+            self.prepare()
+
+    def _raise_lost(self, decided: Sequence[Decided], done: list[int]) -> None:
+        if lost := sorted({message.msg_id for message, _ in decided} - set(done)):
+            raise MessageLost(self.policy.queue_name, lost)

@@ -1,0 +1,234 @@
+"""What a tick does first: the stored jobs are brought in line with the code, in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_pgmq.core import jobs, slots
+from airflow_pgmq.core.batch import chunks
+from airflow_pgmq.core.jobs import Deploy, PeriodicJob, Stored
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.summary import Summary
+from airflow_pgmq.db.statements import Flow, periodic, queues
+from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.services import rounds
+from airflow_pgmq.services.rounds import Rounds
+
+#: A namespace whose owner has been silent for so long may be taken over, for example after a rename.
+SILENT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What the rounds of a tick need to know of its deploy."""
+
+    #: Up to where they enqueue.
+    horizon: datetime
+    #: Of the set of jobs in force; when it changes, another tick has deployed.
+    fingerprint: str
+    outdated: frozenset[str] = frozenset()
+    #: Jobs whose queue gave nothing back.
+    hindered: frozenset[str] = frozenset()
+    #: Jobs that are left alone, these among them.
+    without: frozenset[str] = frozenset()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a tick of these has looked at every job: only then is all known that was ever sent."""
+        return not self.without
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A deploy waits until what the old definitions have to send up to some instant is sent."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deploys:
+    """A namespace's jobs as the code has them, and how they replace those that are stored."""
+
+    owner: str
+    by_name: Mapping[str, PeriodicJob]
+    version: int
+    look_ahead: timedelta
+    grace: timedelta
+    #: A lower version may take over when the higher one is silent: a rollback, or its job was deleted.
+    rollback: bool
+    rounds: Rounds
+
+    @property
+    def namespace(self) -> str:
+        """Whose jobs they are."""
+        return self.rounds.namespace
+
+    def deploy(
+        self, held: frozenset[str], hindered: frozenset[str], until: datetime | None = None
+    ) -> Flow[tuple[Summary, Deployed | Behind]]:
+        """Let the code's jobs replace the stored ones.
+
+        :param held: jobs that stay as they are
+        :param hindered: queues that give nothing back: jobs that would have to do with them stay, too
+        :param until: what old definitions have to send up to here is sent
+        """
+        counts = Summary()
+        stored = yield periodic.open_namespace(self.namespace, self.owner, self.version)
+        self._check_owner(stored)
+        now = stored["now"]
+        window = slots.Window(now, now + self.look_ahead, self.grace)
+        yield from self._catch_up_with_the_world(stored, window)
+        fingerprint = jobs.set_fingerprint(list(self.by_name.values()))
+        deployed = Deployed(window.horizon, fingerprint, without=held)
+        if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
+            return counts, deployed
+        known = {job.name: job for job in (yield periodic.stored_jobs(self.namespace))}
+        rollback = self.rollback and now - stored["version_ticked_at"] >= SILENT
+        change = jobs.deploy(
+            self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
+        ).leaving(held)
+        names = yield from self._hindered(hindered, change, now)
+        change = change.leaving(names)
+        behind = yield from self._change(counts, stored, known, change, until)
+        if behind is not None:
+            return counts, behind
+        without = held | names | change.outdated
+        deployed = replace(deployed, outdated=change.outdated, hindered=names, without=without)
+        if self.version < stored["version"] and not rollback:
+            return counts, replace(deployed, fingerprint=stored["fingerprint"])
+        version = self.version
+        if without:
+            # While jobs are left alone, every tick has to look again, and a rollback is not done.
+            left = hashlib.sha256(repr(sorted(without)).encode()).hexdigest()[:8]
+            deployed = replace(deployed, fingerprint=f"partly {left} {fingerprint}")
+            version = max(version, stored["version"])
+        yield periodic.deploy_namespace(self.namespace, self.owner, version, deployed.fingerprint)
+        return counts, deployed
+
+    def _hindered(self, queue_names: frozenset[str], change: Deploy, now: datetime) -> Flow[frozenset[str]]:
+        """Jobs that a deploy would have to ask these queues for, or take there."""
+        if not queue_names:
+            return frozenset()
+        removed = set(change.removed)
+        found = {job.name for job in change.changed if job.queue_name in queue_names}
+        for row in (yield periodic.jobs_of_queues(self.namespace, queue_names, now)):
+            since = now - jobs.MAX_JITTER if row["name"] in removed else now
+            if row["sends"] or row["waits"] or (row["last_sent"] is not None and row["last_sent"] > since):
+                found.add(row["name"])
+        return frozenset(found & (removed | {job.name for job in change.changed}))
+
+    def _change(
+        self,
+        counts: Summary,
+        stored: Row,
+        known: Mapping[str, Stored],
+        change: Deploy,
+        until: datetime | None,
+    ) -> Flow[Behind | None]:
+        """Let old definitions finish, take back what new ones send otherwise, and begin those."""
+        now = stored["now"]
+        definitions: dict[str, Any] = {}
+        opened: set[str] = set()
+        if change.changed:
+            names = [job.name for job in change.changed]
+            definitions = yield periodic.stored_definitions(self.namespace, names)
+            opened = set((yield periodic.opened_jobs(self.namespace, now)))
+        old = self._unfinished(known, definitions, opened, now)
+        window = slots.Window(now, until or now, self.grace)
+        if (yield from self._finish(counts, known, old, window, stored)):
+            return Behind(window.horizon)
+        window = replace(window, horizon=now)
+        if until is not None:
+            # What came due meanwhile is little.
+            yield from self._finish(counts, known, old, window, stored, bounded=False)
+        # Where only policies change, messages stay.
+        redefined = [job for job in change.changed if job.sends_as(definitions[job.name])]
+        same = {job.name for job in redefined}
+        changed = [job for job in change.changed if job.name not in same]
+        counts.dropped += _missed_in_pauses(
+            known, {name: job for name, job in old.items() if name not in same}, window
+        )
+        yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
+        begun = [*change.added, *changed]
+        for positions in chunks(range(len(begun)), rounds.JOBS):
+            yield periodic.upsert_jobs(self.namespace, [begun[position] for position in positions], now)
+        if redefined:
+            yield periodic.redefine_jobs(self.namespace, redefined)
+        if change.removed:
+            yield periodic.remove_jobs(self.namespace, change.removed)
+        return None
+
+    def _catch_up_with_the_world(self, stored: Row, window: slots.Window) -> Flow[None]:
+        """A clock that went back, and queues that were lost."""
+        if stored["went_back"]:
+            yield periodic.turn_back(self.namespace, window)
+        if stored["newest_incarnation"] > stored["incarnation"]:
+            yield periodic.note_lost(self.namespace, stored["newest_incarnation"])
+        if stored["restored"]:
+            yield from periodic.doubt(self.namespace, window.now)
+
+    def _unfinished(
+        self, known: Mapping[str, Stored], definitions: Mapping[str, Any], opened: set[str], now: datetime
+    ) -> dict[str, PeriodicJob]:
+        """Jobs as they were deployed, of which something is due, or was and is to be sent again."""
+        late = {
+            name: jobs.stored_job(name, definition, self.by_name[name])
+            for name, definition in definitions.items()
+            if name in opened or ((at := known[name].next_slot) is not None and at <= now)
+        }
+        return {name: job for name, job in late.items() if job is not None}
+
+    def _finish(
+        self,
+        counts: Summary,
+        known: Mapping[str, Stored],
+        old: Mapping[str, PeriodicJob],
+        window: slots.Window,
+        stored: Row,
+        *,
+        bounded: bool = True,
+    ) -> Flow[bool]:
+        """Let old definitions send what was due while they were in force; whether there is more."""
+        going = {name: job for name, job in old.items() if not known[name].paused}
+        if not going:
+            return False
+        missing = set((yield queues.missing({job.queue_name for job in going.values()})))
+        for name, job in going.items():
+            if job.queue_name in missing:
+                going[name] = replace(job, queue_name=self.by_name[name].queue_name)
+        more = yield from self.rounds.advance(
+            counts, going, window, is_known=stored["known"], only=sorted(going), bounded=bounded
+        )
+        return more
+
+    def _take_back(
+        self, counts: Summary, removed: Sequence[str], changed: Sequence[str], now: datetime
+    ) -> Flow[None]:
+        """What nobody has seen: all of a job that is gone, what a changed one has yet to begin."""
+        # Jitter can hold the message of a past slot back.
+        for names, after, again in ((removed, now - jobs.MAX_JITTER, False), (changed, now, True)):
+            withdrawn = yield from periodic.withdraw(self.namespace, names, after=after, now=now, again=again)
+            counts.withdrawn += sum(count for count, _ in withdrawn.values())
+
+    def _check_owner(self, stored: Row) -> None:
+        if stored["owner"] != self.owner and stored["now"] - stored["ticked_at"] < SILENT:
+            raise PgmqError(
+                f"Namespace {self.namespace!r} is ticked by {stored['owner']!r}, so {self.owner!r} must not: "
+                "each would withdraw the other's jobs. Give one of them another namespace=. After a rename, "
+                f"this works once the old name has been silent for {SILENT.total_seconds() / 60:.0f} minutes."
+            )
+
+
+def _missed_in_pauses(
+    known: Mapping[str, Stored], old: Mapping[str, PeriodicJob], window: slots.Window
+) -> int:
+    """Slots of paused jobs that are dropped with their definition, as far as they are counted."""
+    total = 0
+    for name, job in old.items():
+        if known[name].paused and total < rounds.LOOKED_AT:
+            total += slots.missed(job, known[name].watermark, known[name].next_slot, window.now)
+    return total

@@ -1,0 +1,155 @@
+"""Finds what is wrong with a connection's database: asks, judges, and says how each fault is mended."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+
+from airflow_pgmq.core import diagnoses, names, policies, privileges, problems, shape, surroundings
+from airflow_pgmq.core.batch import chunks
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.problems import Problem
+from airflow_pgmq.core.queue_counts import Table
+from airflow_pgmq.db import client as clients
+from airflow_pgmq.db.client import Client, Connection, drive
+from airflow_pgmq.db.sql import migrations
+from airflow_pgmq.db.statements import doctor as asking
+from airflow_pgmq.db.statements import incarnations, overview, periodic, watching
+from airflow_pgmq.db.statements.doctor import Standing
+from airflow_pgmq.db.statements.overview import Catalogue
+from airflow_pgmq.errors import Unanswered
+from airflow_pgmq.services import culprits, sampling
+
+#: Seconds that a notification may take.
+PATIENCE = 3.0
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def examine(
+    client: Client, *, clock: Callable[[], datetime] = _now, patience: float = PATIENCE
+) -> list[Problem]:
+    """Everything that is wrong, errors first. Changes nothing; sends one notification to itself.
+
+    :param client: of the connection to examine
+    :param clock: this machine's, to compare the database's with
+    :param patience: seconds to wait for the notification
+    """
+    found = diagnoses.driver(*clients.versions())
+    try:
+        with client.connection() as conn:
+            found += _skew(conn, clock)
+            standing = drive(asking.standing(), conn)
+            found += judge(standing)
+            if standing.server["pgmq"] and standing.server["headers"]:
+                found += _examine_queues(client, conn, standing, patience)
+    except Unanswered as exc:
+        found.append(diagnoses.unanswered(exc))
+    return sorted(found, key=lambda problem: problem.severity != "error")
+
+
+def judge(standing: Standing) -> list[Problem]:
+    """What is wrong with the installation, and what the role may not do."""
+    role, database = standing.server["role"], standing.server["database"]
+    return [
+        *diagnoses.installation(standing.server, max(migrations())),
+        *privileges.problems(role, standing.lacking),
+        *policies.problems(role, standing.kept),
+        *surroundings.problems(role, database, standing.settings),
+    ]
+
+
+def _skew(conn: Connection, clock: Callable[[], datetime]) -> list[Problem]:
+    before = clock()
+    server = drive(asking.server(), conn)
+    return diagnoses.skew(server["now"], before, clock())
+
+
+def _examine_queues(client: Client, conn: Connection, standing: Standing, patience: float) -> list[Problem]:
+    barred = {(row["schema"], row["name"]) for row in standing.lacking if row["work"] == "look"}
+    may_look = not barred & {("pgmq", "pgmq"), ("pgmq", "meta")}
+    known = drive(overview.tables(), conn) if may_look else None
+    tables = _announcing(standing.queues, None if known is None else known.tables)
+    # A standby refuses LISTEN, and nobody waits there.
+    passes = None if standing.server["standby"] else _notifications_pass(client, patience)
+    found = diagnoses.notify(_waited_for(tables), passes)
+    is_ours_current = (standing.server["migration"] or 0) >= max(migrations())
+    may_look_at_ours = is_ours_current and not any(s == "airflow_pgmq" for s, _ in barred)
+    unguarded: list[Row] = []
+    if known is not None:
+        found += _odd(client, conn, known)
+        if may_look_at_ours:
+            unguarded, failed = _unguarded(client, conn, known.tables, tables)
+            found += [each for each in failed if each not in found]
+    invalid = drive(asking.invalid_indexes(), conn)
+    found += diagnoses.indexes(invalid, unguarded)
+    if may_look_at_ours:
+        found += [problems.reborn(row) for row in drive(incarnations.reborn(), conn).values()]
+        jobs = drive(periodic.list_jobs(None), conn)
+        found += diagnoses.ticks(jobs, standing.server["now"])
+    return found
+
+
+def _announcing(rows: Sequence[Row], tables: Sequence[Table] | None) -> list[Row]:
+    """Tables of queues by the queue's name, with the SQL that announces their messages."""
+    if tables is None:
+        spelled = {row["queue_name"]: row["queue_name"] for row in rows if names.is_safe(row["queue_name"])}
+    else:
+        spelled = {
+            table.own.name.removeprefix("q_"): table.queue_name
+            for table in sorted(tables, key=lambda table: table.queue_name, reverse=True)
+            if not shape.is_misnamed(table)
+        }
+    return [
+        {
+            **row,
+            "queue_name": spelled[row["queue_name"]],
+            "announce": asking.announce(row["queue_name"]),
+            "use_ours": asking.use_ours(row["queue_name"], stands=row["ours"]),
+        }
+        for row in rows
+        if row["queue_name"] in spelled
+    ]
+
+
+def _odd(client: Client, conn: Connection, known: Catalogue) -> list[Problem]:
+    """Queues that are not as PGMQ makes them, and those that cannot be counted all the same."""
+    wrong = [problem for each in shape.problems(known.tables).values() for problem in each]
+    counted = sampling.count(client, conn, known.tables, known.now)
+    wrong += [each.problem for each in counted.values() if each.problem is not None]
+    # Queues that share a table share what is said of it.
+    return [*shape.unusable(known.unusable), *dict.fromkeys(wrong)]
+
+
+def _waited_for(tables: Sequence[Row]) -> list[Row]:
+    """Without dead letter queues: nobody waits for those."""
+    known = {row["queue_name"] for row in tables}
+    dead = {names.dead_letter_queue(name) for name in known}
+    return [row for row in tables if row["queue_name"] not in dead]
+
+
+def _unguarded(
+    client: Client, conn: Connection, tables: Sequence[Table], rows: Sequence[Row]
+) -> tuple[list[Row], list[Problem]]:
+    """Queues that lack the index of `dedup_scope="queued"` and hold a key twice; what kept from looking."""
+    open_ = {row["queue_name"] for row in rows if not row["partitioned"] and not row["guarded"]}
+    asked = [table.queue_name for table in tables if table.queue_name in open_ and table.own.whole]
+    found: list[Row] = []
+    problems: list[Problem] = []
+    for batch in chunks(asked, 100):
+        answers, failed = culprits.apart(client, conn, batch, str, asking.unguarded)
+        found += [{"queue_name": name, "guard": asking.guard(name)} for each in answers for name in each]
+        problems += failed.values()
+    return found, problems
+
+
+def _notifications_pass(client: Client, patience: float) -> bool:
+    """Whether a notification from one connection reaches another."""
+    channel = f"airflow_pgmq.{uuid.uuid4().hex}"
+    with client.connection() as ear, client.connection() as mouth:
+        drive(watching.listen(channel), ear)
+        drive(watching.announce(channel), mouth)
+        return clients.hears(ear, patience)

@@ -1,0 +1,64 @@
+"""Pause, resume, run now, remove: what people do to periodic jobs from outside their Dag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_pgmq.core import jobs, payload, slot_messages
+from airflow_pgmq.core.batch import Batch
+from airflow_pgmq.core.messages import SendResult
+from airflow_pgmq.db.statements import Flow, periodic, sending
+from airflow_pgmq.errors import JobNotFound
+
+
+def pause(namespace: str, name: str) -> Flow[int]:
+    """Stop a job and take back what it enqueued ahead of time; how many messages that were."""
+    now, _ = yield from _locked(namespace, name)
+    withdrawn = yield from periodic.withdraw(namespace, [name], after=now - jobs.MAX_JITTER, now=now)
+    count, first_slot = withdrawn.get(name, (0, None))
+    yield periodic.pause(namespace, name, first_slot)
+    return count
+
+
+def resume(namespace: str, name: str) -> Flow[None]:
+    """Let a job go on; its next tick catches up by the job's policy."""
+    yield from _locked(namespace, name)
+    yield periodic.resume(namespace, name)
+
+
+def run_now(namespace: str, name: str, source: dict[str, Any] | None = None) -> Flow[SendResult]:
+    """Send one message of the job at once, next to its slots, as it was last deployed."""
+    now, definition = yield from _locked(namespace, name)
+    job = jobs.PeriodicJob.from_definition(name, definition)
+    batch = Batch(
+        [job.message_json],
+        headers=[payload.dumps_headers(slot_messages.headers(job, now, namespace, source))],
+        keys=[f"{namespace}/{name}/now/{now.isoformat()}"],
+    )
+    results: list[SendResult] = yield from sending.keyed(
+        job.queue_name, batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
+    )
+    return results[0]
+
+
+def remove(namespace: str) -> Flow[int]:
+    """Forget a namespace whose Dag is gone, and take back what it enqueued ahead of time."""
+    locked = yield periodic.lock_namespace(namespace)
+    if locked is None:
+        return 0
+    names = [job.name for job in (yield periodic.stored_jobs(namespace))]
+    now = locked["now"]
+    withdrawn = yield from periodic.withdraw(namespace, names, after=now - jobs.MAX_JITTER, now=now)
+    yield periodic.remove_namespace(namespace)
+    return sum(count for count, _ in withdrawn.values())
+
+
+def _locked(namespace: str, name: str) -> Flow[tuple[datetime, Mapping[str, Any]]]:
+    """The time and the job's definition, under the namespace's lock."""
+    locked = yield periodic.lock_namespace(namespace)
+    row = yield periodic.definition(namespace, name)
+    if locked is None or row is None:
+        raise JobNotFound(namespace, name)
+    return locked["now"], row["definition"]

@@ -1,0 +1,108 @@
+"""What is to be done every minute: samples, expired messages, and what is past its retention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from airflow_pgmq.core import names, shape
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.queue_counts import Table
+from airflow_pgmq.db.client import Client, Connection, DriverError
+from airflow_pgmq.db.statements import Flow, maintenance, overview, reading, sending
+from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.services import culprits, sampling
+
+#: Batches of one archive in one run.
+BATCHES = 10
+#: Pages of ledger and slots that are looked through: 8 MB, about 80,000 rows.
+LEDGER_PAGES = 1024
+
+
+@dataclass
+class Summary:
+    """What was done."""
+
+    #: Queues of which a sample was kept; 0 where somebody else had done it in this minute.
+    sampled: int = 0
+    #: Messages archived because their `expires_at` was over.
+    expired: int = 0
+    #: Archived messages removed because they were past the retention.
+    removed: int = 0
+    #: Queues that were not sampled or not cleaned, with the reason: the role may not, somebody held them for
+    #: himself, or their tables are no queue's.
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts, for XCom."""
+        return asdict(self)
+
+
+def maintain(
+    client: Client,
+    *,
+    archive_retention: timedelta | None = None,
+    queue_names: Sequence[str] | None = None,
+) -> Summary:
+    """Do a bounded share of everything; what is left over comes next time.
+
+    :param archive_retention: remove archived messages that are older; None keeps them
+    :param queue_names: whose archives are pruned; all by default
+    :raises PermissionDenied: the role may not keep samples or prune the ledger
+    """
+    client.once("schema", client.ensure_schema)
+    summary = Summary()
+    with client.connection() as conn:
+        summary.sampled = sampling.take(client, conn)
+        client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
+        client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)
+        for table in client.run(overview.tables, conn).tables:
+            prunes = archive_retention if queue_names is None or table.queue_name in queue_names else None
+            if why := shape.unfit(table, archive=bool(table.bytes) or prunes is not None):
+                summary.skipped[table.queue_name] = " ".join(why)
+                continue
+            try:
+                _clean(client, conn, table, prunes, summary)
+            except (PgmqError, DriverError) as exc:
+                if not culprits.is_of_a_queue(exc):
+                    raise
+                summary.skipped[table.queue_name] = culprits.failure(table.queue_name, exc).text
+    return summary
+
+
+def _clean(
+    client: Client, conn: Connection, table: Table, retention: timedelta | None, summary: Summary
+) -> None:
+    # Dead letters wait for people, whatever they had to say when they were alive.
+    if table.bytes and not names.is_dead_letter_queue(table.queue_name):
+        summary.expired += client.attempt(partial(expire, table.queue_name), conn)
+    if retention is not None:
+        # One by one: what is removed is committed, whatever stops the next batch.
+        for removed in _prune(client, conn, table.queue_name, retention):
+            summary.removed += removed
+
+
+def expire(queue_name: str) -> Flow[int]:
+    """Archive expired messages of a stretch of the queue, unless somebody reads them meanwhile; how many."""
+    rows = yield from overview.briefly(maintenance.expiring(queue_name))
+    expired = [
+        {name: row[name] for name in ("msg_id", "read_ct", "enqueued_at")}
+        for row in rows
+        # As consumers decide it: anybody may write that header, and a text that is no time is none.
+        if (at := Message.expiry(row["expires_at"])) is not None and at <= row["now"]
+    ]
+    if not expired:
+        return 0
+    return len((yield reading.archive(queue_name, expired)))
+
+
+def _prune(client: Client, conn: Connection, queue_name: str, retention: timedelta) -> Iterator[int]:
+    for _ in range(BATCHES):
+        prune = maintenance.prune_archive(queue_name, retention)
+        removed = client.attempt(partial(overview.briefly, prune), conn)
+        yield removed
+        if removed < maintenance.ARCHIVE_BATCH:
+            return

@@ -1,0 +1,10 @@
+"""The read service: one source for page, command line and metrics. Nothing in it writes or locks a row."""
+
+from __future__ import annotations
+
+from airflow_pgmq.db.statements.inspection import Search
+from airflow_pgmq.services.overview.jobs import job, jobs
+from airflow_pgmq.services.overview.messages import messages, sent
+from airflow_pgmq.services.overview.queues import queue, queues
+
+__all__ = ["Search", "job", "jobs", "messages", "queue", "queues", "sent"]

@@ -1,0 +1,13 @@
+"""Whether our schema is there: the page also shows a database that knows only PGMQ."""
+
+from __future__ import annotations
+
+from airflow_pgmq.db.statements import Flow, schema
+
+#: The migration that brought slots.
+SLOTS = 3
+
+
+def is_current() -> Flow[bool]:
+    """Whether samples, jobs and slots can be asked for."""
+    return ((yield from schema.known()) or 0) >= SLOTS

@@ -1,0 +1,116 @@
+"""Messages: looked at where they lie, never read, so nothing changes for their consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_pgmq.core import message_view, shape
+from airflow_pgmq.core.batch import chunks
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.db.client import Client, Connection
+from airflow_pgmq.db.statements import inspection
+from airflow_pgmq.db.statements import overview as queue_statements
+from airflow_pgmq.db.statements.inspection import Search
+from airflow_pgmq.errors import InvalidName
+from airflow_pgmq.services import culprits
+from airflow_pgmq.services.overview import installed
+
+#: Messages of a task that are shown.
+SENT = 200
+
+
+def messages(
+    client: Client, search: Search, *, keys: Collection[str] = (), conn: Connection | None = None
+) -> dict[str, Any]:
+    """Messages of a queue or archive, and where to go on; null: that was all.
+
+    A search by job or key looks through some thousands of messages at a time, and may find none among them
+    and still have more to look through.
+
+    :param search: which
+    :param keys: JSON keys whose values are hidden
+    :raises QueueNotFound: there is no such queue
+    :raises InvalidName: what is looked for is no text that Postgres could hold
+    """
+    if "\x00" in f"{search.dedup_key}{search.job}":
+        raise InvalidName("No dedup key and no job's name holds a NUL character.")
+    with client.connection(conn) as current:
+        found = _by_ledger(client, search, current) or client.run(
+            lambda: inspection.messages(search), current
+        )
+        following = _following(client, search, found, current)
+    now = found[0]["now"] if found else datetime.now(timezone.utc)
+    return {
+        "messages": [message_view.message(row, now, peek=search.peek, keys=keys) for row in found],
+        "next_after": None if following is None else message_view.number(following),
+    }
+
+
+def _by_ledger(client: Client, search: Search, conn: Connection) -> list[Row]:
+    """The message that the ledger names for the key, which no scan could find as fast."""
+    if search.dedup_key is None or search.after is not None or not client.run(installed.is_current, conn):
+        return []
+    key = search.dedup_key
+    ids = client.run(lambda: inspection.ledger_message(search.queue_name, key), conn)
+    if not ids:
+        return []
+    found = client.run(lambda: inspection.messages(replace(search, msg_id=ids[0])), conn)
+    return [row for row in found if row["msg_id"] == ids[0]]
+
+
+def _following(client: Client, search: Search, found: list[Row], conn: Connection) -> int | None:
+    if search.msg_id is not None:
+        found[:] = [row for row in found if row["msg_id"] == search.msg_id]
+        return None
+    if len(found) >= search.limit:
+        return int(found[-1]["msg_id"])
+    if not search.is_filtered:
+        return None
+    stopped = client.run(lambda: inspection.scanned(search), conn)
+    return None if stopped is None else int(stopped["msg_id"])
+
+
+def sent(
+    client: Client,
+    source: Mapping[str, Any],
+    *,
+    peek: bool = False,
+    keys: Collection[str] = (),
+    conn: Connection | None = None,
+) -> dict[str, Any]:
+    """Messages that a Dag, run or task has sent, newest first, among the newest of every queue.
+
+    Queues and archives that could not be looked through are named in `left_out`.
+
+    :param source: what their header `source` contains: `dag_id`, `run_id`, `task_id`, `map_index`
+    :param peek: whether payloads are shown
+    :param keys: JSON keys whose values are hidden
+    """
+    with client.connection(conn) as current:
+        tables = client.run(queue_statements.tables, current).tables
+        left_out = [
+            (table.queue_name, why) for table in tables for why in shape.left_out(table, archive=True)
+        ]
+        rows: list[Row] = []
+        places = [place for table in tables for place in inspection.places(table)]
+        for batch in chunks(places, queue_statements.AT_ONCE):
+            answers, failed = culprits.apart(
+                client,
+                current,
+                batch,
+                lambda place: place[0],
+                lambda parts: inspection.sent_by(parts, source, peek=peek, limit=SENT),
+            )
+            rows += [row for answer in answers for row in answer]
+            left_out += [(name, problem.text) for name, problem in failed.items()]
+    rows.sort(key=lambda row: (row["enqueued_at"], row["msg_id"]), reverse=True)
+    return {
+        "messages": [
+            {"queue_name": row["queue_name"], **message_view.message(row, row["now"], peek=peek, keys=keys)}
+            for row in rows[:SENT]
+        ],
+        "left_out": [{"queue_name": name, "text": why} for name, why in dict.fromkeys(left_out)],
+    }

@@ -1,0 +1,137 @@
+"""One round of a tick, a transaction: what of some jobs is due, or is to be sent again, is sent."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_pgmq.core import slots
+from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.slot_messages import Outgoing, by_queue, outgoing
+from airflow_pgmq.core.summary import Summary
+from airflow_pgmq.db.statements import Flow, periodic, queues
+from airflow_pgmq.db.statements.sending import Claim
+
+#: Jobs and slots of one round: bounds its transaction and its memory.
+JOBS = 1000
+SLOTS = 5000
+#: Slots that are computed in one round, most of them left out after an outage: a tenth of a second.
+LOOKED_AT = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """How a namespace's slots are sent, under its lock."""
+
+    namespace: str
+    look_ahead: timedelta
+    dedup_window: timedelta
+    source: Mapping[str, Any] | None
+    #: Where its jobs send to.
+    queue_names: frozenset[str]
+
+    def advance(
+        self,
+        counts: Summary,
+        going: Mapping[str, PeriodicJob],
+        window: slots.Window,
+        *,
+        is_known: bool,
+        only: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        bounded: bool = True,
+    ) -> Flow[bool]:
+        """Send what is due of these jobs, or to be sent again, and move watermarks; whether there is more."""
+        limit = JOBS if bounded else None
+        rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
+        busy = yield from self._busy(rows)
+        items: list[Outgoing] = []
+        states: list[dict[str, Any]] = []
+        opened: list[tuple[str, datetime]] = []
+        looked_at = 0
+        for row in rows:
+            job = going[row["name"]]
+            due = slots.due(job, row["watermark"], row["next_slot"], window, row["opened"])
+            counts.dropped += due.dropped
+            wanted = due.slots
+            if job.name in busy:
+                counts.dropped += len(wanted)
+                wanted = []
+            items += [outgoing(job, slot, self.namespace, self.source) for slot in wanted]
+            states.append(_state(job, due, wanted))
+            opened += [(job.name, slot) for slot in row["opened"]]
+            is_known = is_known and not row["lost"]
+            looked_at += due.looked_at
+            if bounded and (len(items) >= SLOTS or looked_at >= LOOKED_AT):
+                break
+        claims = yield from self.send(items, window.now, is_known=is_known)
+        if states:
+            yield periodic.advance_jobs(self.namespace, window.now, states)
+        if opened:
+            yield periodic.free_slots(self.namespace, opened)
+        counts.count(items, claims, window.now)
+        return bounded and (len(states) < len(rows) or len(rows) == JOBS)
+
+    def _busy(self, rows: Sequence[Row]) -> Flow[set[str]]:
+        """Jobs with `overlap="skip"` whose newest message is still in the queue that it was sent to."""
+        last: dict[str, dict[int, Row]] = defaultdict(dict)
+        for row in rows:
+            if row["last_msg_id"] is not None:
+                last[row["last_queue"]][row["last_msg_id"]] = row
+        missing = set((yield queues.missing(last))) if last else set()
+        busy = set()
+        for queue_name, by_id in last.items():
+            if queue_name in missing:
+                continue
+            keys = {
+                msg_id: slots.key(self.namespace, row["name"], row["last_slot"])
+                for msg_id, row in by_id.items()
+            }
+            for msg_id in (yield periodic.still_queued(queue_name, keys)):
+                busy.add(by_id[msg_id]["name"])
+        return busy
+
+    def send(self, items: Sequence[Outgoing], now: datetime, *, is_known: bool) -> Flow[dict[str, Claim]]:
+        """Send what has not expired; by key, what became of it.
+
+        :param is_known: whether all that was ever sent is known; otherwise the queue is asked first
+        """
+        claims: dict[str, Claim] = {}
+        wanted = [item for item in items if not item.is_expired(now)]
+        if wanted and not is_known:
+            yield from self._adopt(wanted, now)
+        for queue_name, queued in by_queue(wanted).items():
+            claims |= yield from periodic.send(
+                self.namespace, queue_name, queued, now=now, window=self.dedup_window
+            )
+        # What the page shows as duplicates: a slot stays sent, and was met again.
+        again = sorted(
+            {(item.job.name, item.slot) for item in items if claims.get(item.key, ("",))[0] == "duplicate"}
+        )
+        if again:
+            yield periodic.note_repeats(self.namespace, again)
+        return claims
+
+    def _adopt(self, wanted: Sequence[Outgoing], now: datetime) -> Flow[None]:
+        """Look for them in every queue that the namespace's jobs send to, or did when they were stored."""
+        stored = yield periodic.stored_queues(self.namespace)
+        named = {*self.queue_names, *stored, *(item.job.queue_name for item in wanted)}
+        # Nothing was archived before it was enqueued.
+        since = min(now, *(item.slot for item in wanted)) - self.look_ahead
+        for queue_name in sorted(named - set((yield queues.missing(named)))):
+            yield from periodic.adopt(
+                self.namespace, queue_name, wanted, since=since, now=now, window=self.dedup_window
+            )
+
+
+def _state(job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "watermark": due.watermark,
+        "next_slot": due.next_slot,
+        "last_slot": max(wanted, default=None),
+    }

@@ -1,0 +1,119 @@
+"""One call's messages → chunks → transactions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from airflow_pgmq.core.batch import Batch, chunks
+from airflow_pgmq.core.messages import SendResult
+from airflow_pgmq.db.client import Client, Connection, DriverError
+from airflow_pgmq.db.driver.connecting import stores_all_text
+from airflow_pgmq.db.statements import Flow, queues, sending
+from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
+from airflow_pgmq.errors import InvalidMessage, LostRace, PermissionDenied
+
+_log = logging.getLogger(__name__)
+
+#: How long `dedup_scope="once"` remembers a key.
+WINDOW = timedelta(days=7)
+#: From so many keys on, being faster without a race is worth an error in the server's log with one.
+BULK = 100
+
+
+def send(
+    client: Client,
+    queue_name: str,
+    batch: Batch,
+    *,
+    scope: Scope = "once",
+    on_duplicate: OnDuplicate = "skip",
+    window: timedelta = WINDOW,
+    conn: Connection | None = None,
+) -> list[SendResult]:
+    """Send a batch; results in its order.
+
+    Keyed messages are committed chunk by chunk, so that locks are short and a retry after a crash finds the
+    sent ones as duplicates. Where all must stand or fall together (no keys, `fail`, the caller's transaction)
+    there is one transaction, and its keys are sorted over the whole call: two such calls cannot deadlock.
+    """
+    _check(scope, on_duplicate, window)
+    if batch.keys is None:
+        return client.run(lambda: _plain(queue_name, batch), conn)
+    prepare(client, queue_name, scope, conn)
+
+    def keyed(chunk: Batch, optimistic: bool = False) -> Flow[list[SendResult]]:
+        return sending.keyed(
+            queue_name, chunk, scope=scope, on_duplicate=on_duplicate, window=window, optimistic=optimistic
+        )
+
+    def send_chunk(chunk: Batch, own: Connection) -> list[SendResult]:
+        if len(chunk) >= BULK:
+            with suppress(LostRace):
+                return client.attempt(lambda: keyed(chunk, optimistic=True), own)
+        return client.attempt(lambda: keyed(chunk), own)
+
+    if conn is not None or on_duplicate == "fail":
+        return client.run(lambda: keyed(batch), conn)
+    found: list[SendResult] = []
+    with client.connection() as own:
+        if not stores_all_text(own):
+            # What it cannot store is found out by sending it.
+            return client.attempt(lambda: keyed(batch), own)
+        for positions in chunks(range(len(batch)), batch.chunk_size):
+            found += send_chunk(batch.take(positions), own)
+        if scope == "once" and (pages := _pages_to_prune(found)):
+            _prune(client, pages, own)
+    return found
+
+
+def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection | None = None) -> None:
+    """Make sure that what a scope relies on is there: the ledger, or the queue's unique index."""
+    if scope == "once":
+        client.once("schema", client.ensure_schema)
+    elif conn is not None:
+        # In the caller's transaction, which may have created the queue; and not remembered: it may roll back.
+        client.run(lambda: queues.guard(queue_name), conn)
+    else:
+        client.once(guard_check(queue_name), lambda: client.run(lambda: queues.guard(queue_name)))
+
+
+def guard_check(queue_name: str) -> str:
+    """What a client calls the check of a queue's unique index."""
+    return f"guard {queue_name}"
+
+
+def _pages_to_prune(results: Sequence[SendResult]) -> int:
+    """How much of the ledger a send looks through for expired rows: three times what it adds, 1 MB at most.
+
+    So the ledger shrinks where nothing ticks; every hundredth message does it, so a single send seldom pays.
+    """
+    return min(128, 4 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results))
+
+
+def _prune(client: Client, pages: int, own: Connection) -> None:
+    """Housekeeping: what was sent stands and is reported, whatever becomes of this."""
+    try:
+        client.attempt(lambda: sending.prune_ledger(pages), own)
+    except PermissionDenied:
+        _log.debug("This role may not prune the dedup ledger; ticks and maintenance do it too.")
+    except DriverError as exc:
+        _log.warning("The dedup ledger was not pruned: %s", exc)
+
+
+def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:
+    results: list[SendResult] = []
+    for positions in chunks(range(len(batch)), batch.chunk_size):
+        results += yield sending.plain(queue_name, batch.take(positions))
+    return results
+
+
+def _check(scope: str, on_duplicate: str, window: timedelta) -> None:
+    if scope not in ("once", "queued"):
+        raise InvalidMessage(f"dedup_scope must be 'once' or 'queued', not {scope!r}.")
+    if on_duplicate not in ("skip", "replace", "fail"):
+        raise InvalidMessage(f"on_duplicate must be 'skip', 'replace' or 'fail', not {on_duplicate!r}.")
+    if window <= timedelta(0):
+        raise InvalidMessage("dedup_window must be positive.")

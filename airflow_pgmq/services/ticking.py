@@ -1,0 +1,199 @@
+"""A tick: bring the stored jobs in line with the code, then enqueue every slot that is due.
+
+Each round is one transaction under the namespace's row lock, which sends messages and moves the watermarks
+of their jobs together. So a crash between rounds loses nothing and repeats nothing, and ticks of several
+deployments take turns.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from airflow_pgmq.command_line import command
+from airflow_pgmq.core import slots
+from airflow_pgmq.core.batch import chunks
+from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.slot_messages import Outgoing, outgoing
+from airflow_pgmq.core.summary import Summary
+from airflow_pgmq.db.client import Client, Connection, DriverError
+from airflow_pgmq.db.driver.translation import words
+from airflow_pgmq.db.statements import Flow, incarnations, periodic, sending
+from airflow_pgmq.errors import InvalidJobs, PgmqError
+from airflow_pgmq.services import culprits, rounds, sampling
+from airflow_pgmq.services.deploys import Deployed, Deploys
+from airflow_pgmq.services.rounds import Rounds
+
+#: Pages of ledger and slots that a tick looks through for expired rows: 1 MB of each, about 10,000 rows.
+PRUNED_PAGES = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A set of jobs and how far ahead they are enqueued."""
+
+    namespace: str
+    owner: str
+    jobs: Sequence[PeriodicJob]
+    version: int
+    look_ahead: timedelta
+    grace: timedelta
+    dedup_window: timedelta
+    source: Mapping[str, Any] | None = None
+    #: A lower version may take over when the higher one is silent: a rollback, or its job was deleted.
+    rollback: bool = False
+    by_name: dict[str, PeriodicJob] = field(init=False)
+    rounds: Rounds = field(init=False)
+    deploys: Deploys = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {job.name: job for job in self.jobs})
+        sent = Rounds(
+            namespace=self.namespace,
+            look_ahead=self.look_ahead,
+            dedup_window=self.dedup_window,
+            source=self.source,
+            queue_names=frozenset(job.queue_name for job in self.jobs),
+        )
+        object.__setattr__(self, "rounds", sent)
+        deploys = Deploys(
+            owner=self.owner,
+            by_name=self.by_name,
+            version=self.version,
+            look_ahead=self.look_ahead,
+            grace=self.grace,
+            rollback=self.rollback,
+            rounds=sent,
+        )
+        object.__setattr__(self, "deploys", deploys)
+
+    def run(self, client: Client) -> Summary:
+        """Deploy what changed, then enqueue in rounds until nothing is due.
+
+        Jobs of a queue that is missing, does not take messages or gives none back are left out, and named in
+        the summary.
+        """
+        client.once("schema", client.ensure_schema)
+        summary = Summary(jobs=len(self.jobs))
+        with client.connection() as conn:
+            summary.failed = client.attempt(self._check_queues, conn)
+            deployed = self._deploy(client, conn, summary)
+            self._go_round(client, conn, deployed, summary)
+            client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
+            client.attempt(lambda: sending.prune_slots(PRUNED_PAGES), conn)
+            sampling.take_if_allowed(client, conn)
+        return summary
+
+    def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:
+        """Enqueue the slots in [start, end) of jobs that are not paused; no watermark moves."""
+        client.once("schema", client.ensure_schema)
+        summary = Summary(jobs=len(self.jobs))
+        with client.connection() as conn:
+            if missing := client.attempt(self._check_queues, conn):
+                raise InvalidJobs(missing)
+            stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
+            paused = {job.name for job in stored if job.paused}
+            items = [
+                outgoing(job, slot, self.namespace, self.source)
+                for job in self.jobs
+                if job.name not in paused
+                for slot in slots.between(job, start, end)
+            ]
+            for positions in chunks(range(len(items)), rounds.SLOTS):
+                part = [items[position] for position in positions]
+                summary.add(client.attempt(partial(self._fill, part), conn))
+        return summary
+
+    def _deploy(self, client: Client, conn: Connection, summary: Summary) -> Deployed:
+        """Deploy; again without the jobs of each queue that hinders it."""
+        held = frozenset(summary.failed)
+        hindered: dict[str, str] = {}
+        until = None
+        while True:
+            work = partial(self.deploys.deploy, held, frozenset(hindered), until)
+            try:
+                counts, deployed = client.attempt(work, conn)
+            except (PgmqError, DriverError) as exc:
+                queue_name = culprits.queue_of(exc)
+                if queue_name is None or queue_name in hindered:
+                    raise
+                hindered[queue_name] = f"queue {queue_name!r} hinders its deploy: {words(exc)}"
+                continue
+            summary.add(counts)
+            if isinstance(deployed, Deployed):
+                summary.outdated = len(deployed.outdated)
+                summary.failed |= {name: [*hindered.values()] for name in sorted(deployed.hindered)}
+                return deployed
+            until = deployed.until
+
+    def _go_round(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> None:
+        """Send what is due; without the jobs of each queue that takes nothing."""
+        more = True
+        while more:
+            try:
+                counts, more = client.attempt(partial(self._round, deployed), conn)
+            except (PgmqError, DriverError) as exc:
+                queue_name = culprits.queue_of(exc)
+                if queue_name is None:
+                    raise
+                names = client.attempt(partial(self._sending_to, queue_name), conn) - deployed.without
+                if not names:
+                    raise
+                text = f"queue {queue_name!r} does not take its messages: {words(exc)}"
+                summary.failed |= {name: [text] for name in sorted(names)}
+                deployed = replace(deployed, without=deployed.without | names)
+                continue
+            summary.add(counts)
+
+    def _sending_to(self, queue_name: str) -> Flow[frozenset[str]]:
+        """Jobs that send to a queue, or whose newest message is waited for there."""
+        now = yield periodic.clock()
+        rows = yield periodic.jobs_of_queues(self.namespace, [queue_name], now)
+        waiting = {row["name"] for row in rows if row["waits"]}
+        return frozenset(job.name for job in self.jobs if job.queue_name == queue_name or job.name in waiting)
+
+    def _fill(self, items: Sequence[Outgoing]) -> Flow[Summary]:
+        """Slots of a backfill; under the namespace's lock, if it has one, so that no tick comes between."""
+        counts = Summary()
+        locked = yield periodic.lock_namespace(self.namespace)
+        now = locked["now"] if locked else (yield periodic.clock())
+        claims = yield from self.rounds.send(items, now, is_known=locked is not None and locked["known"])
+        counts.count(items, claims, now)
+        return counts
+
+    def _check_queues(self) -> Flow[dict[str, list[str]]]:
+        """Recognise queues that were lost and made again; jobs whose queue is missing, and what to do then.
+
+        Those that jobs were sent to until now are recognised, too: a deploy may take them elsewhere.
+        """
+        stored = yield periodic.stored_queues(self.namespace)
+        wanted = {job.queue_name for job in self.jobs}
+        missing = wanted.intersection((yield from incarnations.recognise(wanted.union(stored))))
+        return {
+            job.name: [
+                f"queue {name!r} does not exist in the database of this connection; create it there with "
+                f"`{command(f'init {shlex.quote(name)}')}`, and --conn-id for another than pgmq_default"
+            ]
+            for job in self.jobs
+            if (name := job.queue_name) in missing
+        }
+
+    def _round(self, deployed: Deployed) -> Flow[tuple[Summary, bool]]:
+        counts = Summary()
+        stored = yield periodic.lock_namespace(self.namespace)
+        if stored is None or stored["fingerprint"] != deployed.fingerprint:
+            # Another deploy came between two rounds: the jobs are now its own to send.
+            return counts, False
+        window = slots.Window(stored["now"], deployed.horizon, self.grace)
+        going = {name: job for name, job in self.by_name.items() if name not in deployed.without}
+        more = yield from self.rounds.advance(
+            counts, going, window, is_known=stored["known"], without=sorted(deployed.without)
+        )
+        if not more:
+            is_known = stored["known"] or deployed.is_complete
+            yield periodic.close_tick(self.namespace, self.owner, self.version, window, is_known=is_known)
+        return counts, more

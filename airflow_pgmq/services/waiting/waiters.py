@@ -1,0 +1,209 @@
+"""Who waits for what, when to look for it next, and whom to wake: no I/O, and time is an argument."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf
+
+from airflow_pgmq.db.statements.watching import COUNTED, Arrived, Ask, Seen
+
+#: Seconds between looks that nothing asked for: where inserts are announced and heard, and where not.
+SLOW_POLL = 60.0
+FAST_POLL = 5.0
+
+#: Seconds until a queue is looked at again that somebody held for himself.
+LOCKED_POLL = 1.0
+
+#: PGMQ's own trigger keeps silent for 250 ms after each notification, so what came then is looked for.
+AFTER_THROTTLE = 0.3
+
+#: Messages that are still there wake the next waiters: the first ones may have come to nothing.
+AGAIN = 1.0
+
+#: A timer that fires a little early would look in vain and have to look again.
+SLACK = 0.001
+
+#: After a look the queue is left alone for so many times what it cost the server, and at least so many
+#: seconds: thousands of messages a second, or an expensive condition, must keep neither side busy.
+REST = 3.0
+SHORTEST_REST = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """What a waiter gets."""
+
+    #: Matching messages that are visible; counting ends at 1,000 or at `min_messages`, if that is more. Where
+    #: the announcement told of them: how many came together.
+    count: int
+    #: When the one of them was enqueued that has been visible longest.
+    oldest: datetime | None
+    #: Seconds for which that one has been visible; None where nobody asked the database.
+    waited: float | None
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """One call of `Watcher.wait`."""
+
+    ask: Ask
+    min_messages: int
+    poll_interval: float | None
+    result: asyncio.Future[Visible]
+
+
+@dataclass(eq=False, slots=True)
+class Queue:
+    """A watched queue. It is kept for a while without waiters, as one-shot triggers come and go."""
+
+    waiters: dict[Ask, dict[Waiter, None]] = field(default_factory=dict)
+    #: When something is expected, when a throttled trigger might have kept silent, and when to look anyway.
+    look_at: float = -inf
+    again_at: float = inf
+    poll_at: float = inf
+    rested_at: float = -inf
+    announced: bool = False
+    left_at: float = inf
+    #: Messages that waiters were woken for; the look after a throttle wakes nobody else for them.
+    spent: dict[Ask, int] = field(default_factory=dict)
+
+    def due_at(self) -> float:
+        """When to look next; never without waiters."""
+        soonest = min(self.look_at, self.again_at, self.poll_at)
+        return max(soonest, self.rested_at) if self.waiters else inf
+
+    def waits_for_one(self, ask: Ask) -> bool:
+        """Whether all who wait want one message, and this."""
+        return self.waiters.keys() == {ask} and all(each.min_messages == 1 for each in self.waiters[ask])
+
+    def poll_interval(self, hears: bool) -> float:
+        """The longest time between two looks."""
+        longest = SLOW_POLL if hears and self.announced else FAST_POLL
+        wishes = [each.poll_interval for group in self.waiters.values() for each in group]
+        return min([wish for wish in wishes if wish is not None], default=longest)
+
+
+class Demand:
+    """All waiters of a watcher, by queue."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, Queue] = {}
+
+    def add(self, waiter: Waiter) -> bool:
+        """Take a waiter in; his queue is looked at as soon as possible. True if the queue is new."""
+        is_new = waiter.ask.queue_name not in self.queues
+        queue = self.queues.setdefault(waiter.ask.queue_name, Queue())
+        queue.waiters.setdefault(waiter.ask, {})[waiter] = None
+        queue.look_at = -inf
+        return is_new
+
+    def remove(self, waiter: Waiter, now: float) -> None:
+        """Let a waiter go, whether he got what he waited for or not."""
+        queue = self.queues[waiter.ask.queue_name]
+        group = queue.waiters.get(waiter.ask, {})
+        group.pop(waiter, None)
+        if not group:
+            queue.waiters.pop(waiter.ask, None)
+        if not queue.waiters:
+            queue.left_at = now
+
+    def forget(self, before: float) -> bool:
+        """Drop the queues that nobody has waited for since; True if there were any."""
+        old = [name for name, each in self.queues.items() if not each.waiters and each.left_at <= before]
+        for name in old:
+            del self.queues[name]
+        return bool(old)
+
+    def announced(self, queue_name: str, now: float, arrived: Arrived | None = None) -> None:
+        """Something was inserted, and all of it is visible if we know what arrived.
+
+        Who waits for any message is then woken without a look, which takes longer than all the rest.
+        """
+        if (queue := self.queues.get(queue_name)) is None:
+            return
+        queue.again_at = now + AFTER_THROTTLE
+        anything = Ask.of(queue_name, None, None)
+        if arrived is None or not queue.waits_for_one(anything):
+            queue.look_at = now
+            return
+        left = arrived.count
+        for waiter in queue.waiters[anything]:
+            if left and not waiter.result.done():
+                waiter.result.set_result(Visible(arrived.count, arrived.oldest, None))
+                left -= 1
+            elif not waiter.result.done():
+                # As after a look: if nobody takes what is there, the next one gets his chance.
+                queue.look_at = min(queue.look_at, now + AGAIN)
+        queue.spent[anything] = queue.spent.get(anything, 0) + arrived.count - left
+
+    def due(self, now: float) -> list[str]:
+        """The queues to look at now. If one of them is only polled, others are polled with it."""
+        waiting = {name: each for name, each in self.queues.items() if each.waiters}
+        if not any(each.due_at() <= now for each in waiting.values()):
+            return []
+        polls = any(each.poll_at <= now for each in waiting.values())
+        early = FAST_POLL / 2 if polls else 0.0
+        return [name for name, each in waiting.items() if each.due_at() <= now or each.poll_at <= now + early]
+
+    def next_at(self) -> float:
+        """When the next queue is due."""
+        return min((each.due_at() for each in self.queues.values()), default=inf)
+
+    def limits(self, queue_names: list[str], now: float) -> dict[Ask, int]:
+        """What to ask for now, and up to which number it matters."""
+        for name in queue_names:
+            queue = self.queues[name]
+            if min(queue.look_at, queue.poll_at) <= now:
+                queue.spent.clear()
+            queue.look_at = queue.poll_at = inf
+            if queue.again_at <= now:
+                queue.again_at = inf
+        return {
+            ask: max(COUNTED, *(each.min_messages for each in group))
+            for name in queue_names
+            for ask, group in self.queues[name].waiters.items()
+        }
+
+    def answer(self, seen: Mapping[Ask, Seen], asked_at: float, now: float, hears: bool) -> None:
+        """Wake whom the messages suffice for, and say when to look again."""
+        for ask, found in seen.items():
+            queue = self.queues.get(ask.queue_name)
+            if queue is None:
+                continue
+            queue.announced = found.announced
+            queue.rested_at = now + max(REST * found.took, SHORTEST_REST)
+            queue.look_at = min(queue.look_at, asked_at + found.next_in + SLACK)
+            if self._wake(queue, ask, found):
+                queue.look_at = min(queue.look_at, now + AGAIN)
+        for name in {ask.queue_name for ask in seen} & self.queues.keys():
+            self.queues[name].poll_at = now + self.queues[name].poll_interval(hears)
+
+    def put_off(self, queue_names: Iterable[str], now: float) -> None:
+        """These could not be looked at; they will be soon."""
+        for name in self.queues.keys() & set(queue_names):
+            self.queues[name].poll_at = now + LOCKED_POLL
+
+    def waiters(self, ask: Ask | None = None) -> Iterator[Waiter]:
+        """Those who wait for something, or for anything."""
+        for queue in self.queues.values():
+            for each, group in queue.waiters.items():
+                if ask is None or each == ask:
+                    yield from list(group)
+
+    @staticmethod
+    def _wake(queue: Queue, ask: Ask, found: Seen) -> bool:
+        """Wake as many as there are messages for, who came first first; True if others could be next.
+
+        To wake all would start a task for each of them, and all but a few would find nothing.
+        """
+        group = queue.waiters.get(ask, {})
+        left = found.count - queue.spent.get(ask, 0)
+        for waiter in group:
+            if not waiter.result.done() and waiter.min_messages <= left:
+                waiter.result.set_result(Visible(found.count, found.oldest, found.waited))
+                left -= waiter.min_messages
+        queue.spent[ask] = found.count - left
+        return any(not each.result.done() and each.min_messages <= found.count for each in group)

@@ -1,0 +1,211 @@
+"""One watcher for all who wait in a process: it looks when there is reason to, once for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from math import isfinite
+from typing import Any, TypeVar
+
+from airflow_pgmq.core import names
+from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.db.statements import Statement, Work, overview, watching
+from airflow_pgmq.db.statements.watching import Ask
+from airflow_pgmq.errors import InvalidMessage, PgmqError
+from airflow_pgmq.services.waiting.listener import Listener
+from airflow_pgmq.services.waiting.looking import IMPATIENCE, Looker
+from airflow_pgmq.services.waiting.pool import Readers
+from airflow_pgmq.services.waiting.reconnect import Link
+from airflow_pgmq.services.waiting.waiters import Demand, Visible, Waiter
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: Seconds that connections stay open after the last waiter left: the next one-shot trigger comes soon.
+LINGER = 30.0
+
+
+class Watcher:
+    """Waits for messages on at most three connections: one to listen, two to read.
+
+    For one event loop; connections are opened with the first waiter and closed after the last.
+    """
+
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        name: str = "pgmq",
+        refresh: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+        linger: float = LINGER,
+        limits: Limits | None = None,
+    ) -> None:
+        self.link = Link(arguments, name, refresh, limits)
+        self._linger = linger
+        self._demand = Demand()
+        self._channels: dict[str, str] = {}
+        self._users = 0
+        self._main: asyncio.Task[None] | None = None
+        self._closing: asyncio.TimerHandle | None = None
+        self._renew()
+
+    async def wait(
+        self,
+        queue_name: str,
+        *,
+        condition: Mapping[str, Any] | None = None,
+        headers_condition: Mapping[str, Any] | None = None,
+        min_messages: int = 1,
+        poll_interval: float | None = None,
+    ) -> Visible:
+        """Return when enough matching messages are visible. Nothing is read; outages are waited out.
+
+        Of many who wait for the same, as many are woken as there are messages for, who came first first; the
+        next ones a second later, if messages are still there.
+
+        :param queue_name: the queue
+        :param condition: only messages that contain this (jsonb `@>`)
+        :param headers_condition: only messages whose headers contain this
+        :param min_messages: how many must be visible at once
+        :param poll_interval: the longest time between two looks; 60 seconds by default, and 5 where inserts
+            into the queue are not announced or notifications do not pass
+        :raises PgmqError: the queue does not exist, or the role may not read it
+        """
+        if min_messages < 1 or (poll_interval is not None and poll_interval <= 0):
+            raise InvalidMessage("min_messages must be at least 1, and poll_interval positive.")
+        loop = asyncio.get_running_loop()
+        ask = Ask.of(queue_name, condition, headers_condition)
+        waiter = Waiter(ask, min_messages, poll_interval, loop.create_future())
+        with self._used():
+            if self._demand.add(waiter):
+                self._follow()
+            self._wake.set()
+            try:
+                return await waiter.result
+            finally:
+                self._demand.remove(waiter, loop.time())
+
+    async def run(self, work: Work[T] | Callable[[], Work[T]]) -> T:
+        """Run a statement, or a flow given as the function that makes it, as one transaction of its own.
+
+        Outages are waited out and the work is done again, so it may happen twice; a flow that has begun
+        raises instead. Who is cancelled leaves at once, and what had begun is ended.
+        """
+        with self._used():
+            return await self._readers.run(work)
+
+    async def look(self, statement: Statement[T]) -> T:
+        """Run a statement that looks at one queue, as the watcher itself does.
+
+        :raises LockNotAvailable: somebody holds the queue for himself; to wait would hold up the others
+        """
+        with self._used():
+            briefly = partial(overview.briefly, statement, IMPATIENCE)
+            return await self._readers.run(briefly, waits_for_locks=False)
+
+    async def close(self) -> None:
+        """Close the connections now; whoever still waits gets an error."""
+        self._fail(self._demand.waiters(), PgmqError("The watcher was closed."))
+        if main := self._retire():
+            await asyncio.wait([main])
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        """Keep the connections open for the block, and a while longer."""
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        if self._main is None:
+            self._renew()
+            self._main = asyncio.create_task(self._work(self._readers, self._listener))
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users and self._main is not None:
+                self._closing = asyncio.get_running_loop().call_later(self._linger, self._retire)
+
+    def _retire(self) -> asyncio.Task[None] | None:
+        """Let the connections be closed; from here on, whoever comes gets others."""
+        main, self._main = self._main, None
+        if main is not None:
+            main.cancel()
+        return main
+
+    def _renew(self) -> None:
+        self._wake = asyncio.Event()
+        self._readers = Readers(self.link)
+        self._looker = Looker(self._readers)
+        self._listener = Listener(self.link, self._readers, self._on_announcement)
+        self._follow()
+
+    async def _work(self, readers: Readers, listener: Listener) -> None:
+        """Listen and look until nobody is there."""
+        parts = [asyncio.create_task(listener.run()), asyncio.create_task(self._look_for_ever())]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            # Neither ends by itself: this is a mistake of ours, and nobody may wait for ever because of it.
+            self._main = None
+            reason = done.pop().exception() or PgmqError("The watcher ended.")
+            log.error("%s: the watcher failed", self.link.name, exc_info=reason)
+            self._fail(self._demand.waiters(), reason)
+        finally:
+            # If nobody retired us, the loop ends. It has cancelled everything; twice, psycopg takes offence.
+            loop_ends = self._main is asyncio.current_task()
+            for part in () if loop_ends else parts:
+                part.cancel()
+            await asyncio.wait(parts)
+            await readers.close(cancel=not loop_ends)
+            await self.link.settle()
+            if loop_ends:
+                self._main = None
+            if self._main is None:
+                # What belongs to the loop must not be kept.
+                self._renew()
+
+    async def _look_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            if due := self._demand.due(loop.time()):
+                await self._look(due)
+                continue
+            if self._demand.forget(loop.time() - self._linger):
+                self._follow()
+            next_at = self._demand.next_at()
+            timer = loop.call_at(next_at, self._wake.set) if isfinite(next_at) else None
+            await self._wake.wait()
+            if timer is not None:
+                timer.cancel()
+
+    async def _look(self, queue_names: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        found = await self._looker.look(self._demand.limits(queue_names, asked_at))
+        self._demand.answer(found.seen, asked_at, loop.time(), self._listener.hears)
+        self._demand.put_off(found.locked, loop.time())
+        for ask, mistake in found.mistakes.items():
+            self._fail(self._demand.waiters(ask), mistake)
+
+    @staticmethod
+    def _fail(waiters: Iterable[Waiter], reason: BaseException) -> None:
+        for waiter in waiters:
+            if not waiter.result.done():
+                waiter.result.set_exception(reason)
+
+    def _follow(self) -> None:
+        """Let the listener hear what is watched."""
+        self._channels = {names.channel(queue_name): queue_name for queue_name in self._demand.queues}
+        self._listener.want(self._channels)
+
+    def _on_announcement(self, channel: str, payload: str) -> None:
+        """Look at a queue whose messages were announced, or may have come before anybody listened."""
+        if queue_name := self._channels.get(channel):
+            now = asyncio.get_running_loop().time()
+            self._demand.announced(queue_name, now, watching.arrived(payload))
+            self._wake.set()
