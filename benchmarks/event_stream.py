@@ -22,7 +22,7 @@ TRIGGER_ID = 1
 def run(stage: Stage) -> Iterator[Figure]:
     """As fast as the triggerer confirms, and as fast as the stream could go."""
     try:
-        import airflow_pgmq.shared_stream  # noqa: F401
+        import airflow_pgmq.triggers.shared_stream  # noqa: F401
     except Exception:  # Airflow before 3.3
         return
     database = stage.database("event_stream")

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+try:
+    import tomllib
+except ImportError:  # Python 3.10; import-linter brings it
+    import tomli as tomllib
+
 ROOT = Path(__file__).parents[1]
-MODULES = sorted((ROOT / "airflow_pgmq").rglob("*.py"))
+PACKAGE = ROOT / "airflow_pgmq"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+#: What imports the package.
+SOURCES = [
+    path
+    for name in ("airflow_pgmq", "tests", "benchmarks", "demo", "dags")
+    for path in (ROOT / name).rglob("*.py")
+]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 MAX_LINES = 400
+#: At the top of the package, and in the contract of all its layers: what one can keep in mind.
+MAX_ENTRIES = 28
+MAX_FLOORS = 9
+
+#: `from airflow_pgmq.jobs import …`, `python -m airflow_pgmq.db.local`
+NAMED = re.compile(r"(?:\bfrom|\bimport|-m) (airflow_pgmq(?:\.\w+)+)")
+
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -25,7 +49,7 @@ def exported_names(tree: ast.Module) -> list[str] | None:
 
 
 def defined_names(tree: ast.Module) -> set[str]:
-    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    names = {node.name for node in tree.body if isinstance(node, DEFINITIONS)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
             names |= {alias.asname or alias.name for alias in node.names}
@@ -60,3 +84,74 @@ def test_root_package_imports_nothing():
     """Airflow imports it while it looks for providers, in every process."""
     tree = ast.parse((ROOT / "airflow_pgmq" / "__init__.py").read_text())
     assert [type(node) for node in tree.body] == [ast.Expr, ast.Assign]
+
+
+def test_the_top_of_the_package_can_be_taken_in_at_a_glance():
+    entries = sorted(path.name for path in PACKAGE.iterdir() if path.name != "__pycache__")
+    assert len(entries) <= MAX_ENTRIES, entries
+
+
+def test_the_layers_are_few():
+    (layers,) = (
+        contract["layers"]
+        for contract in PYPROJECT["tool"]["importlinter"]["contracts"]
+        if contract.get("containers") == ["airflow_pgmq"]
+    )
+    assert len(layers) <= MAX_FLOORS
+
+
+def test_each_module_of_statements_has_the_sql_file_of_its_name():
+    modules = {path.stem for path in (PACKAGE / "db" / "statements").glob("*.py")} - {"__init__"}
+    # What several of them share.
+    files = {path.stem for path in (PACKAGE / "db" / "sql").glob("*.sql")} - {"fragments"}
+    assert files == modules
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
+    """Modules of ours and the names taken from them, inside of functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+@cache
+def names_in(module: str) -> set[str] | None:
+    """What can be imported from a module; None: there is no such module."""
+    path = ROOT.joinpath(*module.split("."))
+    if path.is_dir():
+        start = path / "__init__.py"
+        names = {each.stem for each in path.iterdir()}
+        return names | defined_names(ast.parse(start.read_text())) if start.exists() else names
+    source = path.with_suffix(".py")
+    return defined_names(ast.parse(source.read_text())) if source.is_file() else None
+
+
+def exists(module: str, name: str | None) -> bool:
+    names = names_in(module)
+    return names is not None and (name is None or name in names)
+
+
+def test_each_import_of_ours_leads_to_a_module_and_a_name():
+    """What is imported late, or where a test expects an error of Airflow's, is found out here."""
+    lost = {
+        f"{path.relative_to(ROOT)}: {module} {name or ''}"
+        for path in SOURCES
+        for module, name in imported(ast.parse(path.read_text()))
+        if module.split(".")[0] in ("airflow_pgmq", "tests", "demo", "benchmarks")
+        and not exists(module, name)
+    }
+    assert lost == set()
+
+
+def test_each_module_that_a_text_names_is_there():
+    """Documents, and code that other processes run."""
+    texts = [*SOURCES, *ROOT.glob("*.md"), *ROOT.glob("*.yml"), *(ROOT / "docs").rglob("*.md")]
+    lost = {
+        f"{path.relative_to(ROOT)}: {module}"
+        for path in texts
+        for module in NAMED.findall(path.read_text())
+        if names_in(module) is None
+    }
+    assert lost == set()

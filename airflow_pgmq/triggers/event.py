@@ -103,7 +103,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         self.make_plain()
         if self.deliver == "payload":
             # Airflow older than 3.3 is found out when the Dag file is parsed.
-            import airflow_pgmq.shared_stream  # noqa: F401
+            import airflow_pgmq.triggers.shared_stream  # noqa: F401
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Ring when messages come, and when nobody takes them."""

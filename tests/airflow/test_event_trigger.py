@@ -22,7 +22,7 @@ from airflow_pgmq.triggers import PgmqEventTrigger
 from tests.fixtures.patience import within
 
 try:
-    import airflow_pgmq.shared_stream  # noqa: F401
+    import airflow_pgmq.triggers.shared_stream  # noqa: F401
 
     HAS_SHARED_STREAMS = True
 except AirflowOptionalProviderFeatureException:

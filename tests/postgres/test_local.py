@@ -17,7 +17,7 @@ from airflow_pgmq.db.local import LocalPostgres, LocalPostgresError
 
 ANNOUNCE = """
 import sys
-from airflow_pgmq.local import LocalPostgres
+from airflow_pgmq.db.local import LocalPostgres
 server = LocalPostgres().start()
 print(server.directory, flush=True)
 sys.stdin.read()
