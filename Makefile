@@ -12,7 +12,9 @@ UV := $(shell command -v uv)
 # Test processes at a time; each has an Airflow and a Postgres of its own.
 JOBS := 2
 PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
-SUITES := tests/unit tests/postgres tests/model tests/airflow tests/test_architecture.py
+# What is true of the repository as a whole: its layers, its documents, its workflows.
+WHOLE := tests/test_architecture.py tests/test_repository.py
+SUITES := tests/unit tests/postgres tests/model tests/airflow $(WHOLE)
 
 .PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-oldest test-newest matrix browser browser-airflow31 chromium chaos check format bench clean
 
@@ -28,7 +30,7 @@ test: $(VENV)/installed ## Run every test
 	$(BIN)/python $(PYTEST) $(SUITES)
 
 test-unit: $(VENV)/installed ## Run the tests that need neither Airflow nor Postgres
-	$(BIN)/python $(PYTEST) tests/unit tests/test_architecture.py
+	$(BIN)/python $(PYTEST) tests/unit $(WHOLE)
 
 test-postgres: $(VENV)/installed ## Run the tests on a real Postgres
 	$(BIN)/python $(PYTEST) tests/postgres

@@ -26,7 +26,12 @@ SOURCES = [
     for name in ("airflow_pgmq", "tests", "benchmarks", "demo", "dags")
     for path in (ROOT / name).rglob("*.py")
 ]
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+#: From the top to the bottom, the modules of a floor with ` | ` between them.
+(LAYERS,) = (
+    contract["layers"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    if contract.get("containers") == ["airflow_pgmq"]
+)
 
 MAX_LINES = 400
 #: At the top of the package, and in the contract of all its layers: what one can keep in mind.
@@ -92,12 +97,14 @@ def test_the_top_of_the_package_can_be_taken_in_at_a_glance():
 
 
 def test_the_layers_are_few():
-    (layers,) = (
-        contract["layers"]
-        for contract in PYPROJECT["tool"]["importlinter"]["contracts"]
-        if contract.get("containers") == ["airflow_pgmq"]
-    )
-    assert len(layers) <= MAX_FLOORS
+    assert len(LAYERS) <= MAX_FLOORS
+
+
+def test_contributing_draws_the_layers_as_they_are():
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## Layers")[1]
+    drawn = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+    names = [re.split(" {3,}", line)[0].split() for line in drawn]
+    assert names == [layer.split(" | ") for layer in LAYERS]
 
 
 def test_each_module_of_statements_has_the_sql_file_of_its_name():

@@ -15,9 +15,9 @@ from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "dags" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "dags" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [
-    pytest.param(block, id=f"{page.name}-{number}")
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.S), 1)
 ]
@@ -39,7 +39,7 @@ def test_python_blocks_run(code: str, pgmq_connection: str) -> None:
     assert any(isinstance(value, (DAG, PgmqHook)) or name == "DAG" for name, value in names.items())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
@@ -50,7 +50,7 @@ def test_the_readme_names_only_make_targets_that_exist() -> None:
     assert set(re.findall(r"^make ([a-z0-9-]+)", (ROOT / "README.md").read_text(), re.M)) <= targets
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_that_a_page_names_are_there(page: Path) -> None:
     known = {command.name for group in get_commands() for command in group.subcommands}
     assert set(re.findall(r"airflow pgmq ([a-z-]+)", page.read_text())) <= known
