@@ -16,7 +16,7 @@ PYTEST = -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 WHOLE := tests/test_architecture.py tests/test_repository.py
 SUITES := tests/unit tests/postgres tests/model tests/airflow $(WHOLE)
 
-.PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-oldest test-newest matrix browser browser-airflow31 chromium chaos check format bench clean
+.PHONY: help setup demo test test-unit test-postgres test-hostile test-pooler test-airflow test-oldest test-newest matrix browser browser-airflow31 chromium chaos check check-workflows format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
@@ -71,13 +71,21 @@ chaos: $(VENV)/installed ## Run the tests that take minutes to an hour: killed t
 	$(BIN)/python -m pytest tests/airflow tests/model -m chaos -v $(ARGS)
 	EXAMPLES_FACTOR=20 $(BIN)/python -m pytest tests/unit/test_schedule_*.py --timeout 0 $(ARGS)
 
-check: $(VENV)/installed ## Check format, lint, types and layers
+check: $(VENV)/installed check-workflows ## Check format, lint, types, layers and workflows
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-format: $(VENV)/installed ## Format the code and mend what the linter can
+check-workflows: $(VENV)/installed ## Check what GitHub reads: its form, and that workflows give nothing away
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+		$(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/zizmor --offline --quiet .
+
+format: $(VENV)/installed ## Format the code and fix what the linter can
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests import matrix
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -67,3 +70,58 @@ def test_the_changelog_has_the_usual_form() -> None:
     assert re.findall(r"^## (.+)$", text, re.M)[0] == "[Unreleased]"
     assert set(re.findall(r"^### (.+)$", text, re.M)) <= kinds
     assert [line for line in text.splitlines() if len(line) > 120] == []
+
+
+# Workflows.
+
+
+def workflow(name: str) -> dict[str, object]:
+    found: dict[str, object] = yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text())
+    return found
+
+
+def jobs(name: str) -> dict[str, dict]:
+    return workflow(name)["jobs"]  # type: ignore[return-value]
+
+
+def test_the_matrix_of_airflows_is_that_of_the_tests() -> None:
+    columns = jobs("matrix")["airflow"]["strategy"]["matrix"]["include"]
+    assert [(column["airflow"], column["python"]) for column in columns] == [
+        (column.version, column.python) for column in matrix.COLUMNS
+    ]
+
+
+def test_the_checks_run_on_each_python_that_the_package_names() -> None:
+    pythons = jobs("checks")["test"]["strategy"]["matrix"]["python"]
+    named = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert pythons == named
+
+
+def test_workflows_and_hooks_call_make_targets_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
+    files = [
+        *WORKFLOWS.glob("*.yml"),
+        ROOT / ".pre-commit-config.yaml",
+        ROOT / ".devcontainer" / "devcontainer.json",
+    ]
+    calls = [call for path in files for call in CALL.findall(path.read_text())]
+    called = {target for call in calls for target in call.split()}
+    assert called
+    assert called <= targets
+
+
+def test_the_programs_that_tests_run_are_installed_everywhere() -> None:
+    """`.ci/run` says which; `ip` is in iproute2."""
+    run = (ROOT / ".ci" / "run").read_text()
+    (several,) = re.findall(r"^for package in (.+); do$", run, re.M)
+    needed = {*several.split(), "iproute2"}
+    assert "pgbouncer" in needed
+    for path in (
+        WORKFLOWS / "checks.yml",
+        WORKFLOWS / "matrix.yml",
+        ROOT / ".devcontainer" / "devcontainer.json",
+    ):
+        for packages in re.findall(
+            r"install --yes --no-install-recommends (?:\\\n)?([^\n]+)", path.read_text()
+        ):
+            assert needed <= set(packages.strip(' ",').split())
