@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,40 @@ def test_the_programs_that_tests_run_are_installed_everywhere() -> None:
             r"install --yes --no-install-recommends (?:\\\n)?([^\n]+)", path.read_text()
         ):
             assert needed <= set(packages.strip(' ",').split())
+
+
+# How tests wait.
+
+
+def sleeps(path: Path) -> Iterator[ast.stmt]:
+    """Statements that let time pass, but for the pause between two looks, which is inside of a `while`."""
+    todo: list[ast.AST] = [ast.parse(path.read_text())]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.While):
+            continue
+        if isinstance(node, ast.Expr):
+            call = node.value.value if isinstance(node.value, ast.Await) else node.value
+            if isinstance(call, ast.Call) and lets_time_pass(call):
+                yield node
+        todo += ast.iter_child_nodes(node)
+
+
+def lets_time_pass(call: ast.Call) -> bool:
+    values = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    if ast.unparse(call.func).split(".")[-1] == "sleep":
+        # None at all: others get their turn on the event loop.
+        return values != [0]
+    return any(isinstance(value, str) and value.startswith("SELECT pg_sleep") for value in values)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=relative)
+def test_a_sleep_says_what_it_is_for(path: Path) -> None:
+    """Tests wait for events. Where there is none, a comment beside the sleep says why time has to pass."""
+    lines = path.read_text().splitlines()
+    silent = [
+        node.lineno
+        for node in sleeps(path)
+        if not any("# " in line for line in lines[max(0, node.lineno - 2) : node.end_lineno])
+    ]
+    assert silent == []

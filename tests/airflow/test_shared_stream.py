@@ -114,6 +114,7 @@ def test_a_watcher_cancelled_before_its_event_is_taken_keeps_the_message(databas
         hook.send_batch("q", [{}, {}])
         runner.start("all", watching())
         await until(lambda: len([row for row in queued(database) if not row["visible"]]) == 2)
+        # The filter has come to its first message by now, which is not taken from it.
         await asyncio.sleep(0.3)
         await runner.stop()
         assert runner.events["all"] == []
@@ -129,6 +130,7 @@ def test_unmatched_messages_are_not_archived_by_a_cancelled_watcher(database, ho
         hook.send_batch("q", [{"n": 1}, {"n": 2}])
         runner.start("picky", watching(condition={"n": 1}, unmatched="archive", per="batch"))
         await until(lambda: len([row for row in queued(database) if not row["visible"]]) == 2)
+        # As above.
         await asyncio.sleep(0.3)
         await runner.stop()
 
@@ -258,6 +260,7 @@ def test_no_event_follows_one_that_came_alone(database, hook):
         hook.send("q", {})
         runner.start("all", watching())
         await until(lambda: archived(database) == 1)
+        # Twice `quiet_after`, after which the event would follow.
         await asyncio.sleep(1)
         assert len(runner.events["all"]) == 1
 
@@ -348,10 +351,10 @@ def test_a_large_message_is_in_its_event_by_reference(database, hook):
     run(scenario)
 
 
-def test_a_missing_queue_is_waited_for(database, hook):
+def test_a_missing_queue_is_waited_for(database, hook, caplog):
     async def scenario(runner: Runner) -> None:
         runner.start("all", watching(queue_name="later"))
-        await asyncio.sleep(0.5)
+        await until(lambda: "trying again until it works" in caplog.text)
         hook.create_queue("later")
         hook.send("later", {})
         await until(lambda: runner.events["all"])

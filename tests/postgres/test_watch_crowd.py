@@ -52,6 +52,7 @@ def test_a_thousand_waiters_on_twenty_queues(database: Database, queues: list[st
             # The queues are looked at once more when their channels are heard.
             await asyncio.sleep(1)
             before = statements(database)
+            # What a watcher costs that has nothing to do.
             await asyncio.sleep(IDLE)
             assert statements(database) - before < IDLE / 2
             assert len(connections(database)) <= 3

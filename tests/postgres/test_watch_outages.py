@@ -182,6 +182,7 @@ def test_a_server_that_is_frozen(own_database: Database, caplog: pytest.LogCaptu
             await until(lambda: said(caplog, "no answer within"), "the loss")
             # It can be left at any time.
             other = asyncio.create_task(watcher.wait(QUEUE))
+            # It is in the middle of connecting by then.
             await asyncio.sleep(0.5)
             other.cancel()
             await asyncio.wait([other], timeout=1)

@@ -39,11 +39,13 @@ def draining(
         @task.pgmq(queue_name=dag_id, transactional=True, batch_size=batch_size)
         def drain(messages: list[Message], conn: Any, run_id: str) -> None:
             """Note and ack in one transaction."""
+            # The work.
             time.sleep(seconds_each * len(messages))
             conn.cursor().executemany(NOTE, [(dag_id, each.msg_id, run_id) for each in messages])
 
         @task
         def linger() -> None:
+            # Nothing to wait for: the run is to last.
             time.sleep(busy_for)
 
         drained = drain(run_id="{{ run_id }}")
