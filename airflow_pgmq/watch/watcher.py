@@ -20,6 +20,7 @@ from airflow_pgmq.watch.link import Link
 from airflow_pgmq.watch.listener import Listener
 from airflow_pgmq.watch.looking import IMPATIENCE, Looker
 from airflow_pgmq.watch.readers import Readers
+from airflow_pgmq.watch.timing import end
 
 T = TypeVar("T")
 
@@ -157,9 +158,7 @@ class Watcher:
         finally:
             # If nobody retired us, the loop ends. It has cancelled everything; twice, psycopg takes offence.
             loop_ends = self._main is asyncio.current_task()
-            for part in () if loop_ends else parts:
-                part.cancel()
-            await asyncio.wait(parts)
+            await end(parts, told=loop_ends)
             await readers.close(cancel=not loop_ends)
             await self.link.settle()
             if loop_ends:
