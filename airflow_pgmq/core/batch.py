@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from airflow_pgmq.core import names, payload
+from airflow_pgmq.core import iso8601, names, payload
 from airflow_pgmq.errors import InvalidMessage
 
 T = TypeVar("T")
@@ -161,8 +161,7 @@ def _parse_text(text: str) -> float | datetime:
     except ValueError:
         pass
     try:
-        # Python 3.10 does not read the Z.
-        return datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        return iso8601.parse(text)
     except ValueError:
         raise InvalidMessage(f"The delay {text!r} is neither seconds nor an ISO 8601 instant.") from None
 

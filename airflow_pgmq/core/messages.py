@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from airflow_pgmq.core import iso8601
 from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.errors import InvalidMessage
 
@@ -74,7 +75,7 @@ class Message:
         if header is None:
             return None
         try:
-            at = datetime.fromisoformat(str(header).replace("Z", "+00:00"))
+            at = iso8601.parse(str(header))
         except ValueError:
             return None
         return at if at.tzinfo else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import islice, takewhile
 
+from airflow_pgmq.core import iso8601
 from airflow_pgmq.core.jobs import PeriodicJob
 
 _TICK = timedelta(microseconds=1)
@@ -163,7 +164,7 @@ def of_key(dedup_key: str) -> tuple[str, str, datetime] | None:
     if len(parts) != 3 or not _SLOT.fullmatch(parts[2]):
         return None
     try:
-        slot = datetime.fromisoformat(parts[2].replace("Z", "+00:00"))
+        slot = iso8601.parse(parts[2])
     except ValueError:
         return None
     return parts[0], parts[1], slot

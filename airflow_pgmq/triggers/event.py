@@ -30,6 +30,8 @@ __all__ = ["PgmqEventTrigger"]
 
 Deliver: TypeAlias = Literal["doorbell", "payload"]
 
+HALF_AN_HOUR = 1800.0
+
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
@@ -66,7 +68,8 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     :param headers_condition: only messages whose headers contain this
     :param ring_interval: seconds between two rings at least (doorbell)
     :param max_ring_interval: seconds between two rings at most while nobody reads the messages, and how long
-        a reader may hold messages without a sign of life before the bell rings for others (doorbell)
+        a reader may hold messages without a sign of life before the bell rings for others; half an hour, or
+        `ring_interval` if that is longer (doorbell)
     :param trigger_queue: only triggerers that serve this queue run the trigger (Airflow 3.4)
     :param pgmq_conn_id: the Airflow connection
     :param per: one event for each `message`, or one for each `batch` (payload, like all that follow)
@@ -88,14 +91,14 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     condition: Mapping[str, Any] | None = None
     headers_condition: Mapping[str, Any] | None = None
     ring_interval: float = 10.0
-    max_ring_interval: float = 1800.0
+    max_ring_interval: float | None = None
     trigger_queue: str | None = dataclasses.field(default=None, metadata=NOT_STORED)
 
     def __post_init__(self) -> None:
         BaseEventTrigger.__init__(self)  # type: ignore[no-untyped-call]
         if self.deliver not in ("doorbell", "payload"):
             raise ValueError(f"deliver must be 'doorbell' or 'payload', not {self.deliver!r}")
-        if not 0 < self.ring_interval <= self.max_ring_interval:
+        if not 0 < self.ring_interval <= self._longest:
             raise ValueError("ring_interval must be positive, and max_ring_interval not shorter")
         if self.trigger_queue is not None:
             compat.route(self, self.trigger_queue)
@@ -105,10 +108,15 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
             # Airflow older than 3.3 is found out when the Dag file is parsed.
             import airflow_pgmq.triggers.shared_stream  # noqa: F401
 
+    @property
+    def _longest(self) -> float:
+        given = self.max_ring_interval
+        return max(HALF_AN_HOUR, self.ring_interval) if given is None else given
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Ring when messages come, and when nobody takes them."""
         retry = RetryForever(self.log, f"Queue {self.queue_name}")
-        bell = Bell(self.ring_interval, self.max_ring_interval)
+        bell = Bell(self.ring_interval, self._longest)
         while True:
             try:
                 sight = await (self._look() if bell.is_outstanding else self._wait())
@@ -119,7 +127,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
             except Exception as exc:
                 if isinstance(exc, QueueNotFound):
                     # One that is made again has nothing to do with this one.
-                    bell = Bell(self.ring_interval, self.max_ring_interval)
+                    bell = Bell(self.ring_interval, self._longest)
                 await retry.endure(exc)
                 continue
             retry.succeeded()

@@ -14,7 +14,7 @@ from airflow_pgmq.core.event_settings import StreamSettings
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.db.statements import Flow, Statement, consuming, queues, reading
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.services.waiting.timing import within
+from airflow_pgmq.services.waiting.timing import end, within
 from airflow_pgmq.triggers.outages import RetryForever
 
 #: What the verdicts are to the metrics.
@@ -57,9 +57,7 @@ class Holding:
 
     async def close(self) -> None:
         """Do what was decided; give back what was not, for another triggerer to read."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         decided = {id(held) for _, held in self._verdicts}
         self._verdicts += [("return", held) for held in self._held.values() if id(held) not in decided]
         with suppress(Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query
-from pydantic import Field
 
 from airflow_pgmq import settings
 from airflow_pgmq.core import visible
@@ -58,10 +57,10 @@ async def list_messages(
     )
 
 
-@router.get("/sent", dependencies=auth.OF_A_DAG)
+@router.get("/dags/{dag_id}/sent", dependencies=auth.OF_A_DAG)
 async def list_sent(
     asker: AskerDep,
-    dag_id: Annotated[Name, Field(min_length=1)],
+    dag_id: str,
     run_id: Name | None = None,
     task_id: Name | None = None,
     map_index: Annotated[int | None, Query(ge=-1, lt=2**31)] = None,

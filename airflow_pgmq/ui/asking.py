@@ -32,7 +32,6 @@ EXPECTED = {
     "query.msg_id": "A message id is a whole number of up to 64 bits.",
     "query.after": "after is the id of a message, a whole number of up to 64 bits.",
     "query.limit": "limit is a whole number from 1 to 200.",
-    "query.dag_id": "Say which Dag, by dag_id: a text of up to 250 characters, without NUL.",
     "query.run_id": "run_id is a text of up to 250 characters, without NUL.",
     "query.task_id": "task_id is a text of up to 250 characters, without NUL.",
     "query.map_index": "map_index is a whole number from -1 to 2147483647.",

@@ -181,6 +181,7 @@ def test_a_mistake_is_waited_out_and_rings_nothing(hook, caplog, capsys):
     [
         {},
         {"condition": {"a": [1, {"b": None}]}, "headers_condition": {"job": "j"}, "ring_interval": 2.5},
+        {"ring_interval": 3600},
         pytest.param(
             {"deliver": "payload", "per": "batch", "unmatched": "archive"}, marks=needs_shared_streams
         ),
@@ -203,6 +204,7 @@ def test_parameters_survive_a_json_round_trip(parameters):
         {"deliver": "pigeon"},
         {"ring_interval": 0},
         {"ring_interval": 60, "max_ring_interval": 30},
+        {"max_ring_interval": 0},
         {"queue_name": "a;b"},
         {"per": "month"},
         {"unmatched": "lose"},

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import airflow
 import pytest
 from airflow.sdk import DAG, task
+from packaging.version import Version
 
 from airflow_pgmq import compat
 from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
@@ -79,8 +81,15 @@ def archived(hook: PgmqHook) -> list[int]:
         return [row[0] for row in conn.execute("SELECT msg_id FROM pgmq.a_q ORDER BY 1")]
 
 
+#: `dag.test()` of 3.1.0 tells the sensor the date of its first attempt as a text.
+rescheduled = pytest.param(
+    {"mode": "reschedule"},
+    marks=pytest.mark.skipif(Version(airflow.__version__) < Version("3.1.1"), reason="Airflow's own fault"),
+)
+
+
 @pytest.mark.parametrize(
-    "how", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=lambda how: str(how)
+    "how", [{"mode": "poke"}, rescheduled, {"deferrable": True}], ids=lambda how: str(how)
 )
 def test_every_mode_waits_and_hands_on_the_same(
     hook: PgmqHook, run_dag: Callable[..., FinishedRun], how: dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 from datetime import datetime, timedelta, timezone
@@ -182,3 +183,13 @@ def test_the_hook_waits(pgmq_connection: str) -> None:
         hook.wait("q", min_messages=9, timeout=0.2)
     with pytest.raises(QueueNotFound):
         hook.wait("nowhere")
+
+
+def test_each_of_many_short_waits_ends(pgmq_connection: str) -> None:
+    """On Python 3.10 the driver loses a cancellation in one of thirty."""
+    hook = PgmqHook()
+    hook.create_queue("q")
+    hook.send("q", {"a": 1})
+    for number in range(100):
+        with contextlib.suppress(TimeoutError):
+            hook.wait("q", timeout=number % 20 / 1000)

@@ -44,9 +44,10 @@ def fill(path: str) -> str:
         "queue_name": "mail",
         "namespace": "shop",
         "name": "job",
+        "dag_id": "shop",
     }
     path = re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
-    return f"/pgmq{path}" + ("?dag_id=shop" if path.endswith("/sent") else "")
+    return f"/pgmq{path}"
 
 
 def request(client: Any, method: str, path: str, **options: Any) -> Any:

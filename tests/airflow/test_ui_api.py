@@ -97,7 +97,7 @@ def test_a_dead_letters_reason_does_not_quote_what_is_redacted(boss, hook):
     message = {"user": "me", "login": {"password": "hunter2"}}
     hook.send("mail", message, headers={"token": "t0ken", "source": {"dag_id": "shop"}})
     hook.dead_letter("mail", hook.read("mail"), "ValueError: 'hunter2' of me, by t0ken; api_key=abc")
-    for path in ("queues/mail_dlq/messages", "sent?dag_id=shop"):
+    for path in ("queues/mail_dlq/messages", "dags/shop/sent"):
         answer = boss.get(f"{API}/{path}")
         (found,) = answer.json()["messages"]
         told = "ValueError: '***' of me, by ***; api_key=***"
@@ -119,7 +119,7 @@ def test_sent(boss, hook):
     source = {"dag_id": "shop", "run_id": "r/1", "task_id": "t", "map_index": 3}
     hook.send("mail", 1, headers={"source": source})
     hook.send("mail", 2, headers={"source": {**source, "map_index": 4}})
-    found = boss.get(f"{API}/sent", params=source).json()["messages"]
+    found = boss.get(f"{API}/dags/shop/sent", params=source).json()["messages"]
 
     assert [(each["queue_name"], each["message"], each["source"]) for each in found] == [("mail", 1, source)]
 
@@ -295,7 +295,10 @@ def test_bad_input_changes_nothing(boss, hook, audit_log, path, body):
         ("queues/mail/messages?where=elsewhere", 422),
         ("queues/none", 404),
         ("queues/none/messages", 404),
-        ("sent", 422),
+        ("dags/%00/sent", 422),
+        (f"dags/{'x' * 251}/sent", 422),
+        ("dags//sent", 404),
+        ("sent", 404),
         ("nothing", 404),
     ],
 )

@@ -69,7 +69,7 @@ def test_everybody_sees_queues_and_jobs(as_role, role):
     assert (connection["may_peek"], connection["may_write"]) == (role in MORE, role in MORE)
     assert [queue["queue_name"] for queue in queues] == ["mail"]
     assert client.get("/pgmq/api/pgmq_default/jobs").status_code == 200
-    assert client.get("/pgmq/api/pgmq_default/sent?dag_id=shop").status_code == 200
+    assert client.get("/pgmq/api/pgmq_default/dags/shop/sent").status_code == 200
 
 
 @each_role

@@ -182,11 +182,12 @@ names = st.fixed_dictionaries(
         "queue_name": st.one_of(st.just("mail"), texts),
         "namespace": texts,
         "name": texts,
+        "dag_id": texts,
     }
 ).map(lambda found: {name: value.encode(errors="replace").decode() or "x" for name, value in found.items()})
 PARAMETERS = [
     *("connection_id", "range", "where", "dedup_key", "job", "msg_id", "after", "limit"),
-    *("dag_id", "run_id", "task_id", "map_index"),
+    *("run_id", "task_id", "map_index"),
 ]
 queries = st.dictionaries(
     st.sampled_from(
@@ -199,7 +200,6 @@ queries = st.dictionaries(
             "msg_id",
             "after",
             "limit",
-            "dag_id",
             "run_id",
             "task_id",
             "map_index",

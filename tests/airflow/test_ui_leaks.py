@@ -78,7 +78,7 @@ def questions() -> list[str]:
     """Every GET of the API and of the pages, with what may be asked of each."""
     more = {
         "/messages": ["?where=archive", "?msg_id=2", "?limit=1"],
-        "/sent": ["&task_id=t", "&map_index=-1"],
+        "/sent": ["?task_id=t", "?map_index=-1"],
         "/{queue_name}": ["?range=day"],
         "/connections": ["?connection_id=pgmq_default"],
     }
@@ -136,7 +136,7 @@ def test_what_a_dag_sent_is_for_who_may_see_the_dag(as_user, pgmq_connection, ho
         return False
 
     monkeypatch.setattr(SimpleAuthManager, "is_authorized_dag", is_authorized_dag)
-    answer = as_user("guest").get(f"{API}/sent", params={"dag_id": "shop"})
+    answer = as_user("guest").get(f"{API}/dags/shop/sent")
 
     assert answer.status_code == 403
     assert asked == ["shop"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from airflow_pgmq.services.waiting.timing import within
+from airflow_pgmq.services.waiting import timing
+from airflow_pgmq.services.waiting.timing import end, within
 
 
 def test_the_result_in_time():
@@ -44,3 +46,38 @@ def test_a_cancellation_together_with_the_result_is_not_forgotten(fails):
         return waiting.cancelled()
 
     assert asyncio.run(scenario())
+
+
+def test_a_cancellation_that_was_lost_is_sent_again(monkeypatch):
+    monkeypatch.setattr(timing, "AGAIN", 0.01)
+
+    async def forgetful() -> None:
+        for _ in range(3):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    async def scenario() -> bool:
+        task = asyncio.create_task(forgetful())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(end([task]), 30)
+        await end([])
+        return task.cancelled()
+
+    assert asyncio.run(scenario())
+
+
+def test_what_is_late_and_does_not_listen_ends_too(monkeypatch):
+    monkeypatch.setattr(timing, "AGAIN", 0.01)
+
+    async def deaf() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    async def scenario() -> BaseException | None:
+        waiting = asyncio.create_task(within(deaf(), 0.01))
+        await asyncio.wait([waiting], timeout=30)
+        return waiting.exception()
+
+    assert isinstance(asyncio.run(scenario()), asyncio.TimeoutError)

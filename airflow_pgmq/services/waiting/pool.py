@@ -12,6 +12,7 @@ from airflow_pgmq.db.statements import Work
 from airflow_pgmq.errors import NotConnected
 from airflow_pgmq.services.waiting.notifications import sever
 from airflow_pgmq.services.waiting.reconnect import Backoff, Link
+from airflow_pgmq.services.waiting.timing import end
 
 T = TypeVar("T")
 
@@ -81,10 +82,7 @@ class Readers:
 
     async def close(self, *, cancel: bool = True) -> None:
         """Close what is open; what is still running is cancelled, or was by the end of the loop."""
-        for task in self._tasks if cancel else ():
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(self._tasks, told=not cancel)
         for place in self._places:
             await place.drop()
 

@@ -19,6 +19,7 @@ from airflow_pgmq.services.waiting.listener import Listener
 from airflow_pgmq.services.waiting.looking import IMPATIENCE, Looker
 from airflow_pgmq.services.waiting.pool import Readers
 from airflow_pgmq.services.waiting.reconnect import Link
+from airflow_pgmq.services.waiting.timing import end
 from airflow_pgmq.services.waiting.waiters import Demand, Visible, Waiter
 
 T = TypeVar("T")
@@ -157,9 +158,7 @@ class Watcher:
         finally:
             # If nobody retired us, the loop ends. It has cancelled everything; twice, psycopg takes offence.
             loop_ends = self._main is asyncio.current_task()
-            for part in () if loop_ends else parts:
-                part.cancel()
-            await asyncio.wait(parts)
+            await end(parts, told=loop_ends)
             await readers.close(cancel=not loop_ends)
             await self.link.settle()
             if loop_ends:

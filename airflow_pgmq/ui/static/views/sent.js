@@ -48,9 +48,8 @@ function view({ connection }, main) {
   return async (signal) => {
     const mapIndex = /^-?\d+$/.test(given("map_index")) ? given("map_index") : given("task_id") ? "-1" : "";
     const { messages, left_out } = await get(
-      api(connection.connection_id, "sent"),
+      api(connection.connection_id, "dags", given("dag_id"), "sent"),
       {
-        dag_id: given("dag_id"),
         run_id: given("run_id"),
         task_id: given("task_id"),
         map_index: mapIndex,

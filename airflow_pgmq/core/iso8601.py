@@ -1,0 +1,25 @@
+"""Instants that are written as texts."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+__all__ = ["parse"]
+
+_FRACTION = re.compile(r"(?<=:\d\d)[.,](\d+)")
+
+
+def parse(text: str) -> datetime:
+    """The instant of an ISO 8601 text, on each Python the same.
+
+    3.10 reads neither the Z nor fractions of other than three or six digits, and producers write both: Go,
+    for example, leaves out zeros at the end, and has nanoseconds, which are cut off.
+
+    :raises ValueError: it is none
+    """
+    return datetime.fromisoformat(_FRACTION.sub(_six_digits, text.strip()).replace("Z", "+00:00"))
+
+
+def _six_digits(found: re.Match[str]) -> str:
+    return f".{found[1][:6]:0<6}"
