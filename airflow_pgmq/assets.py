@@ -10,6 +10,7 @@ from airflow.sdk import Asset
 
 from airflow_pgmq import lineage
 from airflow_pgmq.core import names
+from airflow_pgmq.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -52,11 +53,11 @@ def create_asset(
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """Check a URI when a Dag file is parsed, and spell it as PGMQ stores the queue: in lower case.
 
-    :raises ValueError: it names no connection or no queue
+    :raises InvalidArgument: it names no connection or no queue
     """
     path = uri.path.strip("/")
     if not uri.netloc or not path or "/" in path:
-        raise ValueError("URI format pgmq:// must be pgmq://<connection id>/<queue>")
+        raise InvalidArgument("URI format pgmq:// must be pgmq://<connection id>/<queue>")
     queue_name = names.lower(names.queue(unquote(path)))
     return uri._replace(path=f"/{quote(queue_name, safe='')}", query="", fragment="")
 

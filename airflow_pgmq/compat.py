@@ -13,6 +13,8 @@ from airflow import __version__ as airflow_version
 from airflow.sdk.bases.hook import BaseHook
 from packaging.version import Version
 
+from airflow_pgmq.errors import InvalidArgument
+
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseEventTrigger
 
@@ -124,5 +126,5 @@ def route(trigger: BaseEventTrigger, queue: str) -> None:
     from airflow.triggers.base import BaseEventTrigger
 
     if "queue" not in inspect.signature(BaseEventTrigger.__init__).parameters:
-        raise ValueError("trigger_queue needs Airflow 3.4 or newer; leave it out.")
+        raise InvalidArgument("trigger_queue needs Airflow 3.4 or newer; leave it out.")
     trigger.queue = queue  # type: ignore[attr-defined]  # not there before 3.4

@@ -23,7 +23,7 @@ from airflow_pgmq.compat import (
 from airflow_pgmq.core import payload, xcom
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.deadlines import Deadlines
-from airflow_pgmq.errors import InvalidMessage, PgmqError
+from airflow_pgmq.errors import InvalidArgument, PgmqError
 from airflow_pgmq.lineage import ReportsQueues
 from airflow_pgmq.links import PgmqQueueLink, push_early
 
@@ -113,9 +113,9 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         self.poll_interval = poll_interval
         self.pgmq_conn_id = pgmq_conn_id
         if not 1 <= self.min_messages <= self.max_messages:
-            raise InvalidMessage("min_messages must be at least 1 and at most max_messages.")
+            raise InvalidArgument("min_messages must be at least 1 and at most max_messages.")
         if ack not in ("archive", "delete", "none"):
-            raise InvalidMessage(f"ack must be 'archive', 'delete' or 'none', not {ack!r}.")
+            raise InvalidArgument(f"ack must be 'archive', 'delete' or 'none', not {ack!r}.")
         self.start_from_trigger = start_from_trigger and self.deferrable
         if self.start_from_trigger:
             self._start_from_trigger()
@@ -225,7 +225,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         try:
             for name in ("condition", "headers_condition"):
                 arguments[name] = payload.plain(arguments[name], what=name)
-        except InvalidMessage:
+        except InvalidArgument:
             # A worker resolves what is another task's output, and says what is wrong with the rest.
             self.start_from_trigger = False
             return

@@ -8,6 +8,7 @@ from typing import Literal
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.core.payload import DEFAULT_MAX_BYTES
 from airflow_pgmq.core.redaction import DEFAULT_KEYS, parse_keys
+from airflow_pgmq.errors import InvalidArgument
 
 #: Airflow keeps XComs in its metadata database, where they are read and shown as a whole.
 MAX_XCOM_BYTES = 48 * 1024
@@ -31,7 +32,7 @@ def limits() -> Limits:
     def seconds(option: str, fallback: float) -> float:
         value = float(conf.getfloat("pgmq", option, fallback=fallback))
         if value != 0 and not SHORTEST <= value <= LONGEST:
-            raise ValueError(
+            raise InvalidArgument(
                 f"[pgmq] {option} is {value}: give seconds from {SHORTEST} to {LONGEST}, or 0 for no limit."
             )
         return value

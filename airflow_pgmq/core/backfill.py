@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_pgmq.core.cron import problem
 from airflow_pgmq.core.schedule import Schedule
-from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.errors import InvalidArgument
 
 _TICK = timedelta(microseconds=1)
 
@@ -19,7 +19,7 @@ def of_run(
 
     :param schedule: the Dag's
     :param zone: in which the Dag's schedule is meant
-    :raises PgmqError: there is no interval and the schedule is no cron expression
+    :raises InvalidArgument: there is no interval and the schedule is no cron expression
     """
     if start is not None and end is not None and start < end:
         return start, end
@@ -28,7 +28,7 @@ def of_run(
         before = next(Schedule(schedule, zone).until(at - _shift(at, zone) - _TICK), None)
         if before is not None:
             return before, at
-    raise PgmqError(
+    raise InvalidArgument(
         "This backfill run has no data interval, so it is not known which slots it stands for. Schedule the "
         "Dag with CronTriggerTimetable('* * * * *', timezone='UTC', interval=timedelta(minutes=1))."
     )

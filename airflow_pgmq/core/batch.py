@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from airflow_pgmq.core import iso8601, names, payload
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 
 T = TypeVar("T")
 Delay = float | int | timedelta | datetime | str | None
@@ -135,15 +135,15 @@ def parse_delay(delay: Delay) -> float | datetime:
         delay = _parse_text(delay)
     if isinstance(delay, datetime):
         if delay.tzinfo is None:
-            raise InvalidMessage(
+            raise InvalidArgument(
                 f"The delay {delay.isoformat()} has no time zone; add one, for example +00:00."
             )
         return delay
     if isinstance(delay, bool) or not isinstance(delay, (int, float, timedelta)):
-        raise InvalidMessage(f"A delay is seconds, a timedelta or an instant, not {type(delay).__name__}.")
+        raise InvalidArgument(f"A delay is seconds, a timedelta or an instant, not {type(delay).__name__}.")
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
     if not 0 <= seconds <= 10 * 366 * 86400:
-        raise InvalidMessage(f"The delay of {seconds} s is not between 0 s and ten years.")
+        raise InvalidArgument(f"The delay of {seconds} s is not between 0 s and ten years.")
     return seconds
 
 
@@ -151,7 +151,7 @@ def whole_seconds(value: float | timedelta) -> int:
     """A visibility timeout in the only unit that PGMQ takes."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if seconds < 0 or int(seconds) != seconds:
-        raise InvalidMessage(f"A visibility timeout is whole seconds, not {value!r}; PGMQ takes no other.")
+        raise InvalidArgument(f"A visibility timeout is whole seconds, not {value!r}; PGMQ takes no other.")
     return int(seconds)
 
 
@@ -163,14 +163,14 @@ def _parse_text(text: str) -> float | datetime:
     try:
         return iso8601.parse(text)
     except ValueError:
-        raise InvalidMessage(f"The delay {text!r} is neither seconds nor an ISO 8601 instant.") from None
+        raise InvalidArgument(f"The delay {text!r} is neither seconds nor an ISO 8601 instant.") from None
 
 
 def _refuse_key_header(headers: Mapping[str, Any]) -> None:
     if isinstance(headers, Mapping) and "dedup_key" in headers:
-        raise InvalidMessage("Pass dedup_key= instead of the header 'dedup_key', so that it is enforced.")
+        raise InvalidArgument("Pass dedup_key= instead of the header 'dedup_key', so that it is enforced.")
 
 
 def _same_length(what: str, values: Sequence[Any], count: int) -> None:
     if len(values) != count:
-        raise InvalidMessage(f"{what} has {len(values)} items for {count} messages.")
+        raise InvalidArgument(f"{what} has {len(values)} items for {count} messages.")

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 
 Ack: TypeAlias = Literal["archive", "delete"]
 FailOn: TypeAlias = Literal["any", "dead", "all", "never"]
@@ -47,17 +47,17 @@ class Policy:
     def __post_init__(self) -> None:
         for name, at_least in (("batch_size", 1), ("visibility_timeout", 1), ("backoff", 0)):
             if getattr(self, name) < at_least:
-                raise InvalidMessage(f"{name} must be at least {at_least}.")
+                raise InvalidArgument(f"{name} must be at least {at_least}.")
         if self.max_backoff < self.backoff:
-            raise InvalidMessage("max_backoff must not be less than backoff.")
+            raise InvalidArgument("max_backoff must not be less than backoff.")
         for name in ("max_batches", "max_reads", "stop_after_failures"):
             if (limit := getattr(self, name)) is not None and limit < 1:
-                raise InvalidMessage(f"{name} must be at least 1, or None.")
+                raise InvalidArgument(f"{name} must be at least 1, or None.")
         if self.ack not in ("archive", "delete"):
-            raise InvalidMessage(f"ack must be 'archive' or 'delete', not {self.ack!r}.")
+            raise InvalidArgument(f"ack must be 'archive' or 'delete', not {self.ack!r}.")
         if self.batch_size > 1 and self.max_reads == 1:
             # A worker that dies takes its whole batch along, and only a second read tells which one did it.
-            raise InvalidMessage("max_reads must be at least 2 where several messages are read at once.")
+            raise InvalidArgument("max_reads must be at least 2 where several messages are read at once.")
 
     @property
     def dead_letters(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.event_delivery import Unmatched
-from airflow_pgmq.errors import InvalidName
+from airflow_pgmq.errors import InvalidArgument, InvalidName
 
 Per: TypeAlias = Literal["message", "batch"]
 
@@ -37,15 +37,15 @@ class StreamSettings:
         """Refuse what would not work, when the Dag file is parsed."""
         names.queue(self.queue_name)
         if self.per not in get_args(Per) or self.unmatched not in get_args(Unmatched):
-            raise ValueError(f"per is one of {get_args(Per)}, unmatched one of {get_args(Unmatched)}")
+            raise InvalidArgument(f"per is one of {get_args(Per)}, unmatched one of {get_args(Unmatched)}")
         at_least_one = {
             name: getattr(self, name)
             for name in ("batch_size", "max_in_flight", "max_reads", "visibility_timeout")
         }
         if wrong := [name for name, value in at_least_one.items() if value < 1]:
-            raise ValueError(f"{', '.join(wrong)} must be at least 1")
+            raise InvalidArgument(f"{', '.join(wrong)} must be at least 1")
         if self.quiet_after <= 0 or self.unmatched_delay < 0:
-            raise ValueError("quiet_after must be positive, unmatched_delay must not be negative")
+            raise InvalidArgument("quiet_after must be positive, unmatched_delay must not be negative")
         if self.dead_letters == self.queue_name:
             raise InvalidName(f"Queue {self.queue_name!r} cannot be its own dead-letter queue.")
 

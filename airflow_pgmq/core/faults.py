@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from airflow_pgmq.command_line import command
+from airflow_pgmq.errors import LimitReached, LockTimeout
 
 INSTALL = f"run `{command('init')}` once, with a role that may create schemas."
 
@@ -82,6 +83,37 @@ def refused(words: str, *, lacks_password: bool = False) -> str:
     """What to do about a connection that could not be opened; `words` are libpq's and the server's."""
     kind = _kind(words, lacks_password)
     return _ADVICE[kind] if kind else _REFUSED if _is_there(words) else _UNREACHED
+
+
+def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
+    """The error for what Postgres says when a limit was reached."""
+    advice = "Try again, or raise the limit in Airflow's configuration."
+    if sqlstate == "55P03":
+        return LockTimeout(
+            "lock_timeout",
+            sqlstate,
+            f"Somebody held a lock for longer than [pgmq] lock_timeout, so nothing was done ({text}).",
+            "Waiting: SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0; "
+            f"for whom: pg_blocking_pids(pid). {advice}",
+        )
+    if sqlstate == "25P03":
+        return LimitReached(
+            "idle_in_transaction_timeout",
+            sqlstate,
+            "This process stood still inside a transaction for longer than [pgmq] "
+            "idle_in_transaction_timeout, so Postgres ended the transaction for the others' sake. Nothing of "
+            f"it was done ({text}).",
+            advice,
+        )
+    if sqlstate in ("57014", "25P04"):
+        return LimitReached(
+            "transaction_timeout",
+            sqlstate,
+            "A transaction took longer than [pgmq] transaction_timeout, or somebody cancelled it, so nothing "
+            f"of it was done ({text}).",
+            "Do less at once, or raise the limit in Airflow's configuration.",
+        )
+    return None
 
 
 #: What servers and poolers say of a connection that somebody must correct, as whole phrases.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from airflow_pgmq.core import names, payload, schedule
 from airflow_pgmq.core.cron import ORDERS, Order, ambiguity, problem
-from airflow_pgmq.errors import InvalidJobs, InvalidMessage, InvalidName
+from airflow_pgmq.errors import InvalidInput, InvalidJobs
 
 MAX_JITTER = timedelta(days=1)
 MAX_AGE = timedelta(days=3660)
@@ -255,7 +255,7 @@ class PeriodicJob:
 def _refusal(check: Callable[[], object]) -> list[str]:
     try:
         check()
-    except (InvalidName, InvalidMessage) as exc:
+    except InvalidInput as exc:
         return [str(exc)]
     return []
 

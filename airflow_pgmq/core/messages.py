@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from airflow_pgmq.core import iso8601
 from airflow_pgmq.core.payload import Unreadable
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
@@ -189,7 +189,7 @@ class Fences(NamedTuple):
 def fences(messages: Reference | Iterable[Reference]) -> Fences:
     """What a verb may touch: the very messages that were read; a bare id is not fenced.
 
-    :raises InvalidMessage: a mapping's `enqueued_at` is no instant
+    :raises InvalidArgument: a mapping's `enqueued_at` is no instant
     """
     each = [_fence(message) for message in references(messages)]
     return Fences([one[0] for one in each], [one[1] for one in each], [one[2] for one in each])
@@ -229,6 +229,6 @@ def _instant(value: Any) -> datetime | None:
         return parsed
     if value is None or (isinstance(value, datetime) and value.tzinfo):
         return value
-    raise InvalidMessage(
+    raise InvalidArgument(
         f"The enqueued_at {value!r} of a message is no instant in ISO 8601 with a time zone."
     )

@@ -10,9 +10,11 @@ from itertools import repeat
 from typing import Any
 
 from airflow_pgmq.core import json_types
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument, InvalidInput, InvalidMessage
 
 DEFAULT_MAX_BYTES = 1024 * 1024
+#: What a message is made of; whatever else becomes JSON here is an argument.
+_OF_A_MESSAGE = ("message", "headers", "group")
 
 
 def _encoder(*, sort_keys: bool = False) -> tuple[Callable[[Any], str], Callable[[Iterable[Any]], list[str]]]:
@@ -98,7 +100,11 @@ def _in_steps(value: Any, encode: Callable[[Any], str], what: str) -> str:
         reason = "it is nested too deeply or contains itself"
     except (TypeError, ValueError) as exc:
         reason = str(exc)
-    raise InvalidMessage(f"The {what} is not JSON that Postgres accepts: {reason}")
+    raise _invalid(what, f"The {what} is not JSON that Postgres accepts: {reason}")
+
+
+def _invalid(what: str, text: str) -> InvalidInput:
+    return InvalidMessage(text) if what in _OF_A_MESSAGE else InvalidArgument(text)
 
 
 def _is_storable(text: str) -> bool:
@@ -149,11 +155,12 @@ def dumps_all(values: Sequence[Any], *, max_bytes: int | None = DEFAULT_MAX_BYTE
 
 
 def check_size(text: str, max_bytes: int | None, *, what: str = "message") -> None:
-    """Raise InvalidMessage if the JSON text is larger than the limit, in UTF-8 bytes."""
+    """Refuse a JSON text that is larger than the limit, in UTF-8 bytes."""
     if max_bytes is not None and len(text) * 4 > max_bytes and (size := len(text.encode())) > max_bytes:
-        raise InvalidMessage(
+        raise _invalid(
+            what,
             f"The {what} has {size:,} bytes, the limit is {max_bytes:,} ([pgmq] max_message_bytes). "
-            "Send a reference to the data instead of the data."
+            "Send a reference to the data instead of the data.",
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 
 #: The parameter says what the function wants: one message at a time, or a list of them.
 ONE, MANY, CONNECTION = "message", "messages", "conn"
@@ -30,14 +30,14 @@ class Signature:
         signature = inspect.signature(function)
         given = set(signature.parameters) & {ONE, MANY}
         if len(given) != 1:
-            raise InvalidMessage(
+            raise InvalidArgument(
                 f"{name} must have a parameter {ONE!r}, to get one message at a time, or {MANY!r}, to get a "
                 "list of them."
             )
         if inspect.iscoroutinefunction(function):
-            raise InvalidMessage(f"{name} is a coroutine function; call asyncio.run() inside a plain one.")
+            raise InvalidArgument(f"{name} is a coroutine function; call asyncio.run() inside a plain one.")
         if transactional and CONNECTION not in signature.parameters:
-            raise InvalidMessage(
+            raise InvalidArgument(
                 f"{name} must have a parameter {CONNECTION!r}: transactional work is done on that connection."
             )
         ours = given | ({CONNECTION} if transactional else set())
@@ -45,7 +45,7 @@ class Signature:
         if any(
             each.kind in (each.POSITIONAL_ONLY, each.VAR_POSITIONAL) for each in signature.parameters.values()
         ):
-            raise InvalidMessage(f"{name} must take its parameters by name: no '*args' and no '/'.")
+            raise InvalidArgument(f"{name} must take its parameters by name: no '*args' and no '/'.")
         return cls(function, MANY in given, transactional, signature.replace(parameters=kept))
 
     def without_ours(self) -> Callable[..., Any]:

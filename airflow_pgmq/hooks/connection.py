@@ -12,7 +12,7 @@ from airflow_pgmq.core import diagnoses, policies
 from airflow_pgmq.db.client import Client, Connection, connect, drive
 from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.db.statements import doctor as asking
-from airflow_pgmq.errors import ConnectionNotFound, PgmqError
+from airflow_pgmq.errors import ConnectionNotFound, InvalidConnection
 from airflow_pgmq.provider_info import get_provider_info
 from airflow_pgmq.services import doctor
 
@@ -46,7 +46,7 @@ class ConnectionBase(BaseHook):
         connection = deepcopy(self._connection or self._look_up())
         extras = connection.extra_dejson
         if connection.conn_type not in ("pgmq", "postgres"):
-            raise PgmqError(
+            raise InvalidConnection(
                 f"Connection {self.pgmq_conn_id!r} is of type {connection.conn_type!r}, not 'pgmq' or "
                 "'postgres'. Give it the type 'pgmq', or name another connection."
             )

@@ -15,7 +15,7 @@ from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Work, consuming, reading, sending
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services.consuming import Line
 from airflow_pgmq.services.sending import WINDOW, send
@@ -145,7 +145,7 @@ class MessageVerbs(ConnectionBase):
         """
         seconds = parse_delay(delay)
         if not isinstance(seconds, float) or not seconds.is_integer():
-            raise InvalidMessage("The delay of a topic is whole seconds; PGMQ takes no other.")
+            raise InvalidArgument("The delay of a topic is whole seconds; PGMQ takes no other.")
         return self.client.run(lambda: sending.topic(routing_key, message, headers, int(seconds)), conn)
 
     def read(

@@ -10,7 +10,7 @@ from airflow_pgmq import metrics
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import transfers
 from airflow_pgmq.db.statements.transfers import QueryScope
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import sending
 
@@ -50,7 +50,7 @@ class TransferVerbs(ConnectionBase):
         :raises DuplicateMessage: with `on_duplicate="fail"`; nothing was sent
         """
         if dedup_scope not in ("once", "queued", "none") or on_duplicate not in ("skip", "fail"):
-            raise InvalidMessage("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
+            raise InvalidArgument("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
         if dedup_scope != "none":
             sending.prepare(self.client, queue_name, dedup_scope, conn)
         counts = self.client.run(

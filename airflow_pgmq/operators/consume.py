@@ -9,7 +9,7 @@ from airflow_pgmq.compat import AirflowFailException, AirflowSkipException
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.core.signature import Signature
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION
 from airflow_pgmq.operators.draining import DrainOperator
 
@@ -129,7 +129,7 @@ class PgmqConsumeOperator(DrainOperator):
         self.fail_on = fail_on
         self.pgmq_conn_id = pgmq_conn_id
         if fail_on not in FAIL_ON:
-            raise InvalidMessage(f"fail_on must be one of {', '.join(FAIL_ON)}, not {fail_on!r}.")
+            raise InvalidArgument(f"fail_on must be one of {', '.join(FAIL_ON)}, not {fail_on!r}.")
         self._policy(Signature.of(self._function, transactional=transactional))
 
     @property

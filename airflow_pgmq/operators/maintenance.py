@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class PgmqMaintenanceOperator(PgmqOperator):
     ) -> None:
         super().__init__(**kwargs)
         if archive_retention is not None and archive_retention < timedelta(0):
-            raise ValueError("archive_retention must not be negative")
+            raise InvalidArgument("archive_retention must not be negative")
         self.archive_retention = archive_retention
         self.queue_names = queue_names
         self.pgmq_conn_id = pgmq_conn_id

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Reference, fences, references
-from airflow_pgmq.errors import InvalidMessage, MessageLost
+from airflow_pgmq.errors import InvalidArgument, MessageLost
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PgmqAckOperator(_HeldMessages):
         super().__init__(queue_name=queue_name, messages=messages, **kwargs)
         self.ack = ack
         if ack not in ("archive", "delete"):
-            raise InvalidMessage(f"ack must be 'archive' or 'delete', not {ack!r}.")
+            raise InvalidArgument(f"ack must be 'archive' or 'delete', not {ack!r}.")
 
     def _apply(self, messages: Messages, context: Context) -> list[int]:
         done = (self.hook.archive if self.ack == "archive" else self.hook.delete)(self.queue_name, messages)
@@ -144,7 +144,7 @@ def _references(messages: Any) -> list[Reference]:
     if isinstance(messages, (Mapping, int)):
         return [messages]
     if isinstance(messages, str):
-        raise InvalidMessage(
+        raise InvalidArgument(
             f"messages is the text {messages[:60]!r}. Pass the sensor's .output instead of a template, or "
             "set render_template_as_native_obj=True on the Dag."
         )

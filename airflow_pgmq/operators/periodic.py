@@ -12,7 +12,7 @@ from airflow_pgmq.core import backfill, job_list, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.source import source
-from airflow_pgmq.errors import InvalidJobs, PgmqWarning
+from airflow_pgmq.errors import InvalidArgument, InvalidJobs, PgmqWarning
 from airflow_pgmq.links import PgmqJobsLink, PgmqMessagesLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
@@ -48,7 +48,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidJobs: something is wrong with jobs, each named; at a tick, after the others were sent:
         queues that are missing, take no messages or give none back
-    :raises PgmqError: another task ticks the same namespace
+    :raises NamespaceTaken: another task ticks the same namespace
     """
 
     # Not only what holds templates: Airflow stores, compares and shows no other fields.
@@ -82,11 +82,11 @@ class PgmqPeriodicOperator(PgmqOperator):
             for doubt in job.doubts():
                 warnings.warn(f"periodic job {job.name!r}: {doubt}", PgmqWarning, stacklevel=2)
         if version is not None and not core_jobs.is_version(version):
-            raise ValueError(
+            raise InvalidArgument(
                 f"version must be an integer of at most {core_jobs.MAX_VERSION}, not {version!r}"
             )
         if look_ahead < timedelta(0) or grace < timedelta(0) or dedup_window <= timedelta(0):
-            raise ValueError("look_ahead and grace must not be negative, dedup_window must be positive")
+            raise InvalidArgument("look_ahead and grace must not be negative, dedup_window must be positive")
         self.jobs = job_list.JobList(
             jobs, longest=settings.max_templated_field_length(), hidden=settings.redact_keys()
         )

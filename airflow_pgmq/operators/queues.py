@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_pgmq.core import names
-from airflow_pgmq.errors import InvalidName
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class PgmqQueueOperator(PgmqOperator):
     :param partition_interval: messages or time per partition (needs pg_partman); for `create`
     :param retention_interval: how much of a partitioned queue is kept; for `create`
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises InvalidName: the name is not safe, or `confirm` is another one
+    :raises InvalidName: the name is not safe
+    :raises InvalidArgument: `confirm` is another name
     """
 
     template_fields: Sequence[str] = ("queue_name", "topics", "pgmq_conn_id")
@@ -53,13 +54,13 @@ class PgmqQueueOperator(PgmqOperator):
     ) -> None:
         super().__init__(**kwargs)
         if action not in ("create", "drop", "purge", "bind", "unbind"):
-            raise InvalidName(
+            raise InvalidArgument(
                 f"action must be 'create', 'drop', 'purge', 'bind' or 'unbind', not {action!r}."
             )
         if action in ("drop", "purge") and not confirm:
-            raise InvalidName(f"To {action} a queue, repeat its name in confirm=.")
+            raise InvalidArgument(f"To {action} a queue, repeat its name in confirm=.")
         if action in ("bind", "unbind") and not topics:
-            raise InvalidName(f"To {action}, name the topics.")
+            raise InvalidArgument(f"To {action}, name the topics.")
         self.queue_name = queue_name
         self.action = action
         self.confirm = confirm
@@ -74,7 +75,7 @@ class PgmqQueueOperator(PgmqOperator):
         """Do it; what was done."""
         names.queue(self.queue_name)
         if self.action in ("drop", "purge") and self.confirm != self.queue_name:
-            raise InvalidName(
+            raise InvalidArgument(
                 f"Queue {self.queue_name!r} is left alone: confirm is {self.confirm!r}, not its name."
             )
         done: dict[str, Any] = {"queue_name": self.queue_name, "action": self.action}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_pgmq.core import batch, names
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PgmqRequeueOperator(PgmqOperator):
     ) -> None:
         super().__init__(**kwargs)
         if source not in ("dead_letters", "archive"):
-            raise InvalidMessage(f"source must be 'dead_letters' or 'archive', not {source!r}.")
+            raise InvalidArgument(f"source must be 'dead_letters' or 'archive', not {source!r}.")
         self.queue_name = queue_name
         self.source = source
         self.dead_letter_queue = dead_letter_queue

@@ -11,7 +11,7 @@ from airflow.sdk import Asset
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.source import with_source
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
@@ -116,7 +116,7 @@ class PgmqSendOperator(PgmqOperator):
         if not isinstance(self.dedup_key, str):
             return self.dedup_key
         if count != 1:
-            raise InvalidMessage(
+            raise InvalidArgument(
                 f"One dedup_key for {count} messages would send only the first; give a list, one for each."
             )
         return [self.dedup_key]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
-from airflow_pgmq.errors import InvalidMessage, InvalidQuery
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION
 from airflow_pgmq.operators.draining import DrainOperator
 
@@ -49,7 +49,8 @@ class PgmqToSqlOperator(DrainOperator):
     :param fail_on: the task fails at the end if `any` message failed, became a `dead` letter, if `all`
         failed, or `never`
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises InvalidQuery: neither or both of table and sql, or not one statement
+    :raises InvalidArgument: neither or both of table and sql
+    :raises InvalidQuery: not one statement
     :raises PermissionDenied: the role may not make temporary tables; nothing was read
     :raises MessagesFailed: by `fail_on`; the counts are in XCom before
     """
@@ -95,11 +96,11 @@ class PgmqToSqlOperator(DrainOperator):
     ) -> None:
         super().__init__(**kwargs)
         if (table is None) == (sql is None):
-            raise InvalidQuery("Give either table= with columns=, or sql=.")
+            raise InvalidArgument("Give either table= with columns=, or sql=.")
         if (columns is None or isinstance(columns, str) or not columns) if table is not None else columns:
-            raise InvalidQuery("columns is a list of columns, and belongs to table=.")
+            raise InvalidArgument("columns is a list of columns, and belongs to table=.")
         if on_conflict not in ("error", "skip") or fail_on not in FAIL_ON:
-            raise InvalidMessage(f"on_conflict is 'error' or 'skip', fail_on one of {', '.join(FAIL_ON)}.")
+            raise InvalidArgument(f"on_conflict is 'error' or 'skip', fail_on one of {', '.join(FAIL_ON)}.")
         self.queue_name = queue_name
         self.table = table
         self.columns = columns

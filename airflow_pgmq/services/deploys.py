@@ -14,7 +14,7 @@ from airflow_pgmq.core.jobs import Deploy, PeriodicJob, Stored
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, periodic, queues
-from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.errors import NamespaceTaken
 from airflow_pgmq.services import rounds
 from airflow_pgmq.services.rounds import Rounds
 
@@ -216,7 +216,7 @@ class Deploys:
 
     def _check_owner(self, stored: Row) -> None:
         if stored["owner"] != self.owner and stored["now"] - stored["ticked_at"] < SILENT:
-            raise PgmqError(
+            raise NamespaceTaken(
                 f"Namespace {self.namespace!r} is ticked by {stored['owner']!r}, so {self.owner!r} must not: "
                 "each would withdraw the other's jobs. Give one of them another namespace=. After a rename, "
                 f"this works once the old name has been silent for {SILENT.total_seconds() / 60:.0f} minutes."

@@ -13,7 +13,7 @@ from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.connecting import stores_all_text
 from airflow_pgmq.db.statements import Flow, queues, sending
 from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
-from airflow_pgmq.errors import InvalidMessage, LostRace, PermissionDenied
+from airflow_pgmq.errors import InvalidArgument, LostRace, PermissionDenied
 
 _log = logging.getLogger(__name__)
 
@@ -112,8 +112,8 @@ def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:
 
 def _check(scope: str, on_duplicate: str, window: timedelta) -> None:
     if scope not in ("once", "queued"):
-        raise InvalidMessage(f"dedup_scope must be 'once' or 'queued', not {scope!r}.")
+        raise InvalidArgument(f"dedup_scope must be 'once' or 'queued', not {scope!r}.")
     if on_duplicate not in ("skip", "replace", "fail"):
-        raise InvalidMessage(f"on_duplicate must be 'skip', 'replace' or 'fail', not {on_duplicate!r}.")
+        raise InvalidArgument(f"on_duplicate must be 'skip', 'replace' or 'fail', not {on_duplicate!r}.")
     if window <= timedelta(0):
-        raise InvalidMessage("dedup_window must be positive.")
+        raise InvalidArgument("dedup_window must be positive.")

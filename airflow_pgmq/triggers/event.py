@@ -18,7 +18,7 @@ from airflow_pgmq.core.event_settings import StreamSettings
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.db.client import LockNotAvailable
 from airflow_pgmq.db.statements import watching
-from airflow_pgmq.errors import QueueNotFound
+from airflow_pgmq.errors import InvalidArgument, QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers.outages import RetryForever
 from airflow_pgmq.triggers.serializable import NOT_STORED, Serializable
@@ -97,9 +97,9 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     def __post_init__(self) -> None:
         BaseEventTrigger.__init__(self)  # type: ignore[no-untyped-call]
         if self.deliver not in ("doorbell", "payload"):
-            raise ValueError(f"deliver must be 'doorbell' or 'payload', not {self.deliver!r}")
+            raise InvalidArgument(f"deliver must be 'doorbell' or 'payload', not {self.deliver!r}")
         if not 0 < self.ring_interval <= self._longest:
-            raise ValueError("ring_interval must be positive, and max_ring_interval not shorter")
+            raise InvalidArgument("ring_interval must be positive, and max_ring_interval not shorter")
         if self.trigger_queue is not None:
             compat.route(self, self.trigger_queue)
         self.check()

@@ -24,7 +24,7 @@ class Serializable:
     def make_plain(self) -> None:
         """Put conditions into JSON: Airflow stores them, and in messages they are compared as JSON.
 
-        :raises InvalidMessage: one holds what has no obvious way to be JSON
+        :raises InvalidArgument: one holds what has no obvious way to be JSON
         """
         for name in ("condition", "headers_condition"):
             setattr(self, name, payload.plain(getattr(self, name), what=name))

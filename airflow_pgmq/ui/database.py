@@ -91,7 +91,7 @@ def _told(asker: Asker, timeout: int, work: Callable[[], T]) -> T:
     # The texts of these hold nothing but what was asked for.
     except (errors.QueueNotFound, errors.JobNotFound) as exc:
         raise HTTPException(404, str(exc)) from exc
-    except (errors.InvalidName, errors.InvalidMessage) as exc:
+    except errors.InvalidInput as exc:
         # Where Postgres refused, its words may quote what is stored.
         hidden = isinstance(exc.__cause__, DriverError) and not asker.may_peek()
         raise HTTPException(422, _without_words(exc) if hidden else str(exc)) from exc

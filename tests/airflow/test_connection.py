@@ -19,7 +19,7 @@ from packaging.version import Version
 from airflow_pgmq import settings
 from airflow_pgmq.command_line import command
 from airflow_pgmq.db.local import LocalPostgres
-from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.errors import InvalidArgument, InvalidConnection
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.provider_info import get_provider_info
 from tests.fixtures.factories import execute
@@ -178,7 +178,7 @@ def test_both_connection_types_give_a_psycopg_3_connection(database: Database, c
 
 
 def test_other_connection_types_are_refused(database: Database) -> None:
-    with pytest.raises(PgmqError, match="'mysql'"):
+    with pytest.raises(InvalidConnection, match="'mysql'"):
         PgmqHook(connection=connection(database, conn_type="mysql")).get_conn()
 
 
@@ -208,5 +208,5 @@ def test_dag_files_do_not_load_the_driver() -> None:
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e9", "0.0001"])
 def test_a_limit_that_postgres_cannot_have_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("AIRFLOW__PGMQ__LOCK_TIMEOUT", value)
-    with pytest.raises(ValueError, match=r"\[pgmq\] lock_timeout is .*: give seconds from 0.001 to"):
+    with pytest.raises(InvalidArgument, match=r"\[pgmq\] lock_timeout is .*: give seconds from 0.001 to"):
         settings.limits()

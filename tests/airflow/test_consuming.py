@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import DAG, task
 
 from airflow_pgmq.compat import AirflowFailException, AirflowSkipException
-from airflow_pgmq.errors import InvalidMessage, MessagesFailed, QueueNotFound
+from airflow_pgmq.errors import InvalidArgument, MessagesFailed, QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.operators import PgmqConsumeOperator
@@ -222,7 +222,7 @@ async def coroutine(message: Any) -> None: ...
 
 @pytest.mark.parametrize("function", [no_message, both, starred, coroutine], ids=lambda each: each.__name__)
 def test_functions_that_cannot_be_called_are_refused_at_dag_parse(function: Any) -> None:
-    with pytest.raises(InvalidMessage, match=function.__name__):
+    with pytest.raises(InvalidArgument, match=function.__name__):
         PgmqConsumeOperator(task_id="t", queue_name="q", python_callable=function)
 
 
@@ -241,7 +241,7 @@ def test_functions_that_cannot_be_called_are_refused_at_dag_parse(function: Any)
     ids=str,
 )
 def test_bad_parameters_are_refused_at_dag_parse(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidArgument):
         PgmqConsumeOperator(task_id="t", queue_name="q", python_callable=take, **wrong)
 
 

@@ -16,7 +16,7 @@ from airflow.sdk import Asset, AssetWatcher
 from airflow.triggers.base import BaseEventTrigger
 
 from airflow_pgmq import assets
-from airflow_pgmq.errors import InvalidName
+from airflow_pgmq.errors import InvalidArgument, InvalidName
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers import PgmqEventTrigger
 from tests.fixtures.patience import within
@@ -214,13 +214,13 @@ def test_parameters_survive_a_json_round_trip(parameters):
     ],
 )
 def test_mistakes_are_found_when_the_dag_file_is_parsed(wrong):
-    with pytest.raises(ValueError, match=r"must|cannot|one of"):
+    with pytest.raises(InvalidArgument, match=r"must|cannot|one of"):
         PgmqEventTrigger(**{"queue_name": "q", **wrong})
 
 
 def test_a_trigger_is_left_to_the_triggerers_of_a_queue():
     if "queue" not in inspect.signature(BaseEventTrigger.__init__).parameters:
-        with pytest.raises(ValueError, match=r"3\.4"):
+        with pytest.raises(InvalidArgument, match=r"3\.4"):
             PgmqEventTrigger(queue_name="q", trigger_queue="near")
         return
     from airflow.serialization.encoders import encode_trigger
@@ -271,7 +271,7 @@ def test_a_sender_and_a_consumer_meet_in_one_asset():
     "uri", ["pgmq://", "pgmq://pgmq_default", "pgmq:///orders", "pgmq://a/b/c", "pgmq://a"]
 )
 def test_a_uri_that_names_no_queue_is_refused(uri):
-    with pytest.raises(ValueError, match="pgmq://"):
+    with pytest.raises(InvalidArgument, match="pgmq://"):
         Asset(uri)
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from airflow.sdk import DAG
 
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.operators import PgmqMaintenanceOperator, PgmqPeriodicOperator
 from tests.fixtures.factories import execute, job
@@ -45,7 +46,7 @@ def test_the_names_are_templated(run_dag, hook, database):
 
 
 def test_a_negative_retention_is_refused_at_parse():
-    with pytest.raises(ValueError, match="archive_retention"):
+    with pytest.raises(InvalidArgument, match="archive_retention"):
         PgmqMaintenanceOperator(task_id="maintain", archive_retention=timedelta(-1))
 
 

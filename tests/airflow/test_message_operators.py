@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_pgmq.errors import InvalidMessage, InvalidName, MessageLost, QueueNotFound
+from airflow_pgmq.errors import InvalidArgument, MessageLost, QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.operators import (
     PgmqAckOperator,
@@ -122,7 +122,7 @@ def test_a_task_whose_first_try_ended_after_its_ack_has_lost_nothing(
 
 def test_nothing_and_texts_instead_of_messages(hook: PgmqHook) -> None:
     assert PgmqAckOperator(task_id="t", queue_name="q", messages=None).execute({}) == []
-    with pytest.raises(InvalidMessage, match="output"):
+    with pytest.raises(InvalidArgument, match="output"):
         PgmqAckOperator(task_id="t", queue_name="q", messages="[{'msg_id': 1}]").execute({})
 
 
@@ -192,14 +192,14 @@ def test_from_the_archive(hook: PgmqHook, database: Database) -> None:
     assert requeue.execute({}) == {"2": 3}
     assert [row["headers"] for row in queued(database, "q")] == [{"x": 1}]
     assert archived(database) == [1]
-    with pytest.raises(InvalidMessage, match="say which"):
+    with pytest.raises(InvalidArgument, match="say which"):
         PgmqRequeueOperator(task_id="t", queue_name="q", source="archive").execute({})
 
 
 def test_requeue_names_what_is_missing(hook: PgmqHook) -> None:
     with pytest.raises(QueueNotFound, match="q_dlq"):
         hook.requeue("q")
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidArgument):
         PgmqRequeueOperator(task_id="t", queue_name="q", source="trash")  # type: ignore[arg-type]
 
 
@@ -227,7 +227,7 @@ def test_queues_are_made_bound_purged_and_dropped(hook: PgmqHook, run_dag: Run) 
 
 
 def test_destroying_wants_the_name_twice(hook: PgmqHook, run_dag: Run) -> None:
-    with pytest.raises(InvalidName, match="repeat its name"):
+    with pytest.raises(InvalidArgument, match="repeat its name"):
         PgmqQueueOperator(task_id="t", queue_name="q", action="drop")
     with DAG("drop", schedule=None) as dag:
         PgmqQueueOperator(task_id="t", queue_name="{{ 'q' }}", action="drop", confirm="r")
@@ -237,5 +237,5 @@ def test_destroying_wants_the_name_twice(hook: PgmqHook, run_dag: Run) -> None:
 
 @pytest.mark.parametrize("wrong", [{"action": "burn"}, {"action": "bind"}], ids=str)
 def test_bad_actions_are_refused_at_dag_parse(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         PgmqQueueOperator(task_id="t", queue_name="q", **wrong)

@@ -15,7 +15,7 @@ from airflow.timetables.base import TimeRestriction
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from airflow_pgmq.core import slots
-from airflow_pgmq.errors import InvalidJobs, PgmqError, PgmqWarning
+from airflow_pgmq.errors import InvalidArgument, InvalidJobs, NamespaceTaken, PgmqWarning
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
@@ -149,7 +149,7 @@ def test_backfill_runs_of_a_plain_cron_leave_no_time_between_them(
 @pytest.mark.parametrize("schedule", [None, "@once", "@continuous", timedelta(hours=1)])
 def test_a_backfill_of_a_schedule_that_is_no_cron_says_how_to_have_an_interval(schedule: Any) -> None:
     at = datetime(2026, 11, 20, 12, 10, tzinfo=timezone.utc)
-    with pytest.raises(PgmqError, match="CronTriggerTimetable"):
+    with pytest.raises(InvalidArgument, match="CronTriggerTimetable"):
         _interval(backfill_context(at, at, schedule=schedule))
 
 
@@ -200,7 +200,7 @@ def test_missing_queues_are_named_with_their_jobs_once_the_others_are_sent(hook:
 
 def test_two_tasks_must_not_tick_one_namespace(hook: PgmqHook) -> None:
     PgmqPeriodicOperator(task_id="one", jobs=LASTING, namespace="n").execute(scheduled_context())
-    with pytest.raises(PgmqError, match="another namespace="):
+    with pytest.raises(NamespaceTaken, match="another namespace="):
         PgmqPeriodicOperator(task_id="two", jobs=LASTING, namespace="n").execute(scheduled_context())
 
 

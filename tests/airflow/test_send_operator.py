@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from airflow.sdk import DAG, Asset
 
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.operators import PgmqSendOperator
 from tests.fixtures.airflow import FinishedRun
@@ -95,5 +95,5 @@ def test_many_messages_and_mapped_tasks(hook: PgmqHook, run_dag: Callable[..., F
 
 def test_one_key_for_many_messages_is_refused(pgmq_connection: str) -> None:
     operator = PgmqSendOperator(task_id="t", queue_name="q", message=[1, 2], dedup_key="k")
-    with pytest.raises(InvalidMessage, match="give a list"):
+    with pytest.raises(InvalidArgument, match="give a list"):
         operator._keys(2)

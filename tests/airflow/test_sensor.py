@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from airflow_pgmq import compat
 from airflow_pgmq.compat import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
-from airflow_pgmq.errors import InvalidMessage, PgmqError, QueueNotFound
+from airflow_pgmq.errors import InvalidArgument, PgmqError, QueueNotFound
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.messages import Unreadable
 from airflow_pgmq.operators import PgmqSendOperator
@@ -390,7 +390,7 @@ def test_a_missing_queue_fails_at_once(pgmq_connection: str) -> None:
     "wrong", [{"min_messages": 0}, {"min_messages": 2, "max_messages": 1}, {"ack": "pop"}]
 )
 def test_bad_parameters_are_refused_at_dag_parse(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidArgument):
         PgmqSensor(task_id="t", queue_name="q", **wrong)
 
 

@@ -11,9 +11,10 @@ import psycopg
 import pytest
 from airflow.sdk import DAG
 
+from airflow_pgmq.db.statements import reading
 from airflow_pgmq.errors import (
     DuplicateMessage,
-    InvalidMessage,
+    InvalidArgument,
     InvalidName,
     InvalidQuery,
     MessagesFailed,
@@ -152,7 +153,7 @@ def test_errors_of_the_query_have_postgres_words(hook: PgmqHook) -> None:
     assert "semicolon" not in str(failed.value)
     with pytest.raises(psycopg.errors.InvalidDatetimeFormat, match="soon"):
         hook.send_from_query("q", "SELECT 'soon' AS delay")
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidArgument):
         hook.send_from_query("q", "SELECT 1", on_duplicate="replace")  # type: ignore[arg-type]
 
 
@@ -211,6 +212,19 @@ def test_a_statement_sees_messages_as_a_table(hook: PgmqHook, database: Database
         (1, 7),
         (2, 7),
     ]
+
+
+def test_errors_of_the_statement_have_postgres_words(hook: PgmqHook) -> None:
+    hook.send("q", {"id": 1})
+    for sql in ("INSERT INTO nowhere SELECT 1 FROM messages", "SELECT 1; SELECT 2 FROM messages"):
+        with pytest.raises(MessagesFailed) as failed:
+            PgmqToSqlOperator(
+                task_id="t", queue_name="q", sql=sql, max_batches=1, do_xcom_push=False
+            ).execute({})
+        cause = failed.value.__cause__
+        assert type(cause) is InvalidQuery
+        assert f"It was: {sql}" in str(cause)
+        hook.client.run(lambda: reading.set_vt("q", [1], 0))
 
 
 @pytest.mark.parametrize(
@@ -315,7 +329,7 @@ def test_behind_a_pooler_nothing_stays_in_the_session(
     ids=str,
 )
 def test_bad_parameters_are_refused_at_dag_parse(wrong: dict[str, Any]) -> None:
-    with pytest.raises((InvalidQuery, InvalidMessage)):
+    with pytest.raises(InvalidArgument):
         PgmqToSqlOperator(task_id="t", queue_name="q", **wrong)
 
 
@@ -326,4 +340,4 @@ def test_a_table_name_is_quoted(hook: PgmqHook) -> None:
     hook.send("q", {"id": 1})
     with pytest.raises(MessagesFailed) as failed:
         operator.execute({})
-    assert isinstance(failed.value.__cause__, InvalidQuery)
+    assert type(failed.value.__cause__) is InvalidArgument

@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk import DAG, task
 from pydantic import BaseModel
 
-from airflow_pgmq.errors import InvalidJobs, InvalidMessage
+from airflow_pgmq.errors import InvalidArgument, InvalidJobs, InvalidMessage
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.notifications import PgmqNotifier
@@ -105,9 +105,9 @@ def test_what_has_no_obvious_way_stays_an_error_everywhere(
         hook.send("q", 1, headers=value)
     with pytest.raises(InvalidMessage, match=f"The message .*{reason}"):
         hook.send_topic("a.b", value)
-    with pytest.raises(InvalidMessage, match=f"The condition .*{reason}"):
+    with pytest.raises(InvalidArgument, match=f"The condition .*{reason}"):
         hook.read("q", condition=value)
-    with pytest.raises(InvalidMessage, match=f"The headers_condition .*{reason}"):
+    with pytest.raises(InvalidArgument, match=f"The headers_condition .*{reason}"):
         PgmqEventTrigger(queue_name="q", headers_condition=value)
     with pytest.raises(InvalidJobs, match=reason):
         PgmqPeriodicOperator(

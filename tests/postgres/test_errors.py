@@ -11,6 +11,7 @@ from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import overview, queues, reading, sending
 from airflow_pgmq.errors import (
     FeatureMissing,
+    InvalidArgument,
     InvalidMessage,
     InvalidName,
     NotInstalled,
@@ -158,8 +159,18 @@ def test_message_that_postgres_would_refuse_never_reaches_it(unreachable, value)
         {"headers": {"a": "\x00"}},
         {"headers": [{"a": float("nan")}]},
         {"headers": ["a"]},
-        {"headers": {"dedup_key": "a"}},
         {"group": "\x00"},
+    ],
+)
+def test_part_of_a_message_that_postgres_would_refuse_never_reaches_it(unreachable, options):
+    with pytest.raises(InvalidMessage):
+        send_prepared(unreachable, "mail", prepare([1], **options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"dedup_key": "a"}},
         {"delays": -1},
         {"delays": "soon"},
         {"delays": datetime(2026, 1, 1)},
@@ -169,7 +180,7 @@ def test_message_that_postgres_would_refuse_never_reaches_it(unreachable, value)
     ],
 )
 def test_option_that_postgres_would_refuse_never_reaches_it(unreachable, options):
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidArgument):
         send_prepared(unreachable, "mail", prepare([1], **options))
 
 

@@ -13,7 +13,7 @@ from airflow_pgmq.compat import BaseHook
 from airflow_pgmq.errors import (
     BrokenOff,
     FeatureMissing,
-    InvalidMessage,
+    InvalidArgument,
     InvalidName,
     InvalidQuery,
     LockTimeout,
@@ -264,8 +264,9 @@ def test_ours_and_the_drivers_in_one_passes_between_processes(database):
 
 def test_the_users_own_sql_is_not_taken_for_pgmq(database, client):
     for query in ("SELECT nothing AS message", "SELECT 1 AS message FROM none", "SELECT f() AS message"):
-        with pytest.raises(InvalidQuery):
-            hook_of(database).send_from_query("mail", query)
+        for scope in ("once", "queued", "none"):
+            with pytest.raises(InvalidQuery, match="It was: SELECT"):
+                hook_of(database).send_from_query("mail", query, dedup_scope=scope)
 
 
 @pytest.mark.parametrize(
@@ -291,5 +292,5 @@ def test_what_the_driver_cannot_send_is_named(database, client, name):
         lambda: hook.cancel("mail", name),
         lambda: hook.bind_topic(name, "mail"),
     ):
-        with pytest.raises((InvalidMessage, InvalidName)):
+        with pytest.raises(InvalidArgument):
             work()

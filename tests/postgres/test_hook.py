@@ -8,7 +8,13 @@ from datetime import timedelta
 import pytest
 
 from airflow_pgmq.db.sql import migrations
-from airflow_pgmq.errors import FeatureMissing, InvalidMessage, JobNotFound, PgmqError
+from airflow_pgmq.errors import (
+    FeatureMissing,
+    InvalidArgument,
+    InvalidConnection,
+    InvalidMessage,
+    JobNotFound,
+)
 from tests.fixtures.factories import execute, job, queued, tick
 
 
@@ -77,7 +83,7 @@ def test_conditions_of_read(hook):
 
 @pytest.mark.parametrize("wrong", [0.5, -1, timedelta(milliseconds=10)])
 def test_visibility_timeout_is_whole_seconds(hook, wrong):
-    with pytest.raises(InvalidMessage, match="whole seconds"):
+    with pytest.raises(InvalidArgument, match="whole seconds"):
         hook.read("mail", visibility_timeout=wrong)
 
 
@@ -146,7 +152,7 @@ def test_topics(hook, database):
     assert [binding.pattern for binding in hook.topics()] == ["orders.*"]
     assert queued(database)[0]["headers"] == {"h": 1}
     assert hook.unbind_topic("orders.*", "mail") is True
-    with pytest.raises(InvalidMessage, match="whole seconds"):
+    with pytest.raises(InvalidArgument, match="whole seconds"):
         hook.send_topic("orders.new", 1, delay=0.5)
 
 
@@ -206,5 +212,5 @@ def test_connection_of_another_type_is_refused(monkeypatch):
 
     monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps({"conn_type": "mysql", "host": "x"}))
 
-    with pytest.raises(PgmqError, match="is of type 'mysql'"):
+    with pytest.raises(InvalidConnection, match="is of type 'mysql'"):
         PgmqHook().get_conn()

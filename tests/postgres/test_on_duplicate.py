@@ -7,7 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from airflow_pgmq.errors import DuplicateMessage, InvalidMessage
+from airflow_pgmq.errors import DuplicateMessage, InvalidArgument
 from tests.fixtures.factories import execute, keys_in, queued, read, send, statuses
 
 pytestmark = [pytest.mark.usefixtures("small_chunks"), pytest.mark.parametrize("scope", ["once", "queued"])]
@@ -144,11 +144,11 @@ def test_fail_leaves_the_callers_transaction_usable(database, client, scope):
 
 
 def test_nonsense_is_refused(database, client, scope):
-    with pytest.raises(InvalidMessage, match="on_duplicate"):
+    with pytest.raises(InvalidArgument, match="on_duplicate"):
         send(client, "a", scope=scope, on_duplicate="ignore")
-    with pytest.raises(InvalidMessage, match="dedup_scope"):
+    with pytest.raises(InvalidArgument, match="dedup_scope"):
         send(client, "a", scope="twice")
-    with pytest.raises(InvalidMessage, match="positive"):
+    with pytest.raises(InvalidArgument, match="positive"):
         send(client, "a", scope=scope, window=timedelta(0))
 
     assert execute(database, "SELECT last_value, is_called FROM pgmq.q_mail_msg_id_seq") == [

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.db.statements import queues, sending
-from airflow_pgmq.errors import FeatureMissing, InvalidName, QueueNotFound
+from airflow_pgmq.errors import FeatureMissing, InvalidArgument, InvalidName, QueueNotFound
 from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import execute, queued, read, send, statuses
 
@@ -54,7 +54,7 @@ def test_partitioned_queue_needs_pg_partman(client):
 
 
 def test_queue_cannot_be_unlogged_and_partitioned(client):
-    with pytest.raises(InvalidName, match="at once"):
+    with pytest.raises(InvalidArgument, match="at once"):
         create(client, "both", unlogged=True, partition_interval="1 day")
 
 

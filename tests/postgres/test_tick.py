@@ -10,7 +10,7 @@ import pytest
 
 from airflow_pgmq.core import slots
 from airflow_pgmq.db.statements import sending
-from airflow_pgmq.errors import InvalidJobs, PgmqError, QueueNotFound
+from airflow_pgmq.errors import InvalidJobs, NamespaceTaken, QueueNotFound
 from tests.fixtures.factories import (
     client_of,
     execute,
@@ -312,7 +312,7 @@ def test_namespaces_do_not_touch_each_other(database, client):
 def test_two_owners_of_a_namespace_are_told(database, client):
     tick(job()).run(client)
 
-    with pytest.raises(PgmqError, match=r"'shop' is ticked by 'dag\.task', so 'other\.task' must not"):
+    with pytest.raises(NamespaceTaken, match=r"'shop' is ticked by 'dag\.task', so 'other\.task' must not"):
         tick(job("other"), owner="other.task").run(client)
 
     assert {row["headers"]["job"] for row in queued(database)} == {"job"}
@@ -324,7 +324,7 @@ def test_silent_owner_can_be_succeeded(database, client):
 
     tick(job(), owner="renamed.task").run(client)
 
-    with pytest.raises(PgmqError, match="ticked by 'renamed"):
+    with pytest.raises(NamespaceTaken, match="ticked by 'renamed"):
         tick(job()).run(client)
 
 

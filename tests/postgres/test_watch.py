@@ -14,7 +14,7 @@ import pytest
 
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.statements import Statement, queues, reading, watching
-from airflow_pgmq.errors import InvalidMessage, PermissionDenied, PgmqError, QueueNotFound
+from airflow_pgmq.errors import InvalidArgument, PermissionDenied, PgmqError, QueueNotFound
 from airflow_pgmq.services.waiting import Watcher, shared, waiters
 from tests.fixtures.factories import QUEUE, execute
 from tests.postgres.watching import (
@@ -185,7 +185,7 @@ def test_a_mistake_is_the_affair_of_its_waiter_only(database: Database, announce
 def test_what_is_asked_wrongly(database: Database, client: Client) -> None:
     async def scenario(watcher: Watcher) -> None:
         for wrong in ({"min_messages": 0}, {"poll_interval": 0}, {"condition": {"a": float("nan")}}):
-            with pytest.raises(InvalidMessage):
+            with pytest.raises(InvalidArgument):
                 await watcher.wait(QUEUE, **wrong)
 
     watch(database, scenario)

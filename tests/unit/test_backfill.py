@@ -8,7 +8,7 @@ import pytest
 
 from airflow_pgmq.core import backfill
 from airflow_pgmq.core.schedule import UTC
-from airflow_pgmq.errors import PgmqError
+from airflow_pgmq.errors import InvalidArgument
 from tests.unit.support import utc
 
 NOON = utc("2026-06-01 12:00")
@@ -62,10 +62,10 @@ def test_runs_of_a_cron_schedule_stand_side_by_side():
     "schedule", [None, object(), "@once", "@continuous", "", "0 0 31 2 *", "* * * * * * *"]
 )
 def test_where_no_interval_is_known_the_error_says_how_to_have_one(schedule):
-    with pytest.raises(PgmqError, match="CronTriggerTimetable"):
+    with pytest.raises(InvalidArgument, match="CronTriggerTimetable"):
         backfill.of_run(NOON, NOON, NOON, schedule, UTC)
 
 
 def test_a_run_without_any_instant_has_no_interval():
-    with pytest.raises(PgmqError, match="no data interval"):
+    with pytest.raises(InvalidArgument, match="no data interval"):
         backfill.of_run(None, None, None, "* * * * *", UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.batch import Batch, parse_delay, prepare
-from airflow_pgmq.errors import InvalidMessage, InvalidName
+from airflow_pgmq.errors import InvalidArgument, InvalidMessage, InvalidName
 from tests.unit.support import utc
 
 NOON = utc("2026-06-01 12:00")
@@ -43,7 +43,7 @@ def test_each_message_has_the_size_limit_of_the_call():
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_a_column_of_another_length_is_refused(column, count):
     values = {"headers": {}, "delays": 0, "dedup_keys": "k"}
-    with pytest.raises(InvalidMessage, match=f"{column} has {count} items for 2 messages"):
+    with pytest.raises(InvalidArgument, match=f"{column} has {count} items for 2 messages"):
         prepare([1, 2], **{column: [values[column]] * count})
 
 
@@ -83,7 +83,7 @@ def test_the_group_is_a_header_that_pgmq_reads():
 
 @pytest.mark.parametrize("headers", [{"dedup_key": "k"}, [{"a": 1}, {"dedup_key": "k"}]])
 def test_a_key_among_the_headers_is_refused_because_nothing_would_enforce_it(headers):
-    with pytest.raises(InvalidMessage, match="Pass dedup_key="):
+    with pytest.raises(InvalidArgument, match="Pass dedup_key="):
         prepare([1, 2], headers=headers)
 
 
@@ -183,7 +183,7 @@ def test_a_delay_is_seconds_or_an_instant_also_as_text_of_a_template(delay, expe
     ],
 )
 def test_any_other_delay_is_refused(delay, part):
-    with pytest.raises(InvalidMessage, match=part):
+    with pytest.raises(InvalidArgument, match=part):
         parse_delay(delay)
 
 

@@ -14,7 +14,7 @@ from airflow_pgmq.core.consumer_policy import Policy, Summary, backoff
 from airflow_pgmq.core.messages import Message, fences
 from airflow_pgmq.core.outcomes import Outcome, decide, for_log, reason
 from airflow_pgmq.core.signature import Signature
-from airflow_pgmq.errors import InvalidMessage, InvalidOutcome, InvalidQuery
+from airflow_pgmq.errors import InvalidArgument, InvalidOutcome, InvalidQuery
 from tests.unit.support import utc
 
 NOON = utc("2026-06-01 12:00")
@@ -52,7 +52,7 @@ def test_what_is_no_outcome_is_an_error_and_never_an_ack(wrong: Any) -> None:
 
 
 def test_a_delay_is_checked_where_it_is_written() -> None:
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidArgument):
         Outcome.retry(-1)
 
 
@@ -127,7 +127,7 @@ def test_messages_of_xcom_are_fenced_like_messages() -> None:
 
 @pytest.mark.parametrize("wrong", ["yesterday", "2026-06-01T12:00:00", NOON.replace(tzinfo=None), 5])
 def test_a_fence_that_is_no_instant_is_an_error(wrong: Any) -> None:
-    with pytest.raises(InvalidMessage, match="enqueued_at"):
+    with pytest.raises(InvalidArgument, match="enqueued_at"):
         fences({"msg_id": 1, "enqueued_at": wrong})
 
 

@@ -35,7 +35,7 @@ from airflow_pgmq.errors import (
     DuplicateMessage,
     FeatureMissing,
     GuardMissing,
-    InvalidMessage,
+    InvalidArgument,
     InvalidName,
     NotInstalled,
     NotSent,
@@ -489,7 +489,7 @@ def test_conditions_are_json():
     statement = reading.visible("mail", limit=5, condition={"a": "ä"}, headers_condition=None)
     assert statement.params["condition"] == '{"a":"ä"}'
     assert statement.params["headers_condition"] is None
-    with pytest.raises(InvalidMessage, match="The condition is not JSON"):
+    with pytest.raises(InvalidArgument, match="The condition is not JSON"):
         reading.visible("mail", limit=5, condition={"a": float("nan")}, headers_condition=None)
 
 
@@ -542,7 +542,7 @@ def test_a_queue_that_is_there_is_left_alone():
 
 
 def test_queues_that_would_not_be_safe_are_not_created():
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         Played(create("mail", unlogged=True, partition_interval="1 day"))
     with pytest.raises(InvalidName):
         Played(create("a;b"))
@@ -865,7 +865,7 @@ def test_a_queue_is_not_its_own_dead_letter_queue():
 
 
 def test_the_archive_is_not_requeued_by_accident():
-    with pytest.raises(InvalidMessage, match="say which"):
+    with pytest.raises(InvalidArgument, match="say which"):
         requeue(source=None)
 
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_pgmq.core import names
 from airflow_pgmq.db.statements import Statement, on_queue, union, watching
 from airflow_pgmq.db.statements.watching import Ask, Seen
-from airflow_pgmq.errors import InvalidMessage, InvalidName
+from airflow_pgmq.errors import InvalidArgument, InvalidName
 
 
 def row(position: int, **columns: Any) -> dict[str, Any]:
@@ -68,6 +68,6 @@ def test_a_look_answers_each_ask() -> None:
 def test_an_ask_is_checked() -> None:
     with pytest.raises(InvalidName):
         Ask.of("a;b")
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(InvalidArgument):
         Ask.of("a", {"n": float("inf")})
     assert Ask.of("a", {"n": 1}) == Ask.of("A", {"n": 1})

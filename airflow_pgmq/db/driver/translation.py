@@ -35,17 +35,17 @@ def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[An
             raise known from exc
         raise
     except UnicodeEncodeError as exc:
-        raise errors.InvalidMessage(f"{_NO_TEXT}: half of a surrogate pair.") from exc
+        raise errors.InvalidArgument(f"{_NO_TEXT}: half of a surrogate pair.") from exc
 
 
 def _of_the_session(exc: psycopg.Error, conn: psycopg.BaseConnection[Any]) -> errors.PgmqError | None:
     """What a session of ours, or the database's encoding, does not let pass."""
     text = (exc.diag.message_primary or str(exc)).strip()
     if isinstance(exc, psycopg.DataError) and exc.sqlstate is None:
-        return errors.InvalidMessage(f"{_NO_TEXT}: {faults.sentence(text)}")
+        return errors.InvalidArgument(f"{_NO_TEXT}: {faults.sentence(text)}")
     if isinstance(exc, (pg.UntranslatableCharacter, pg.CharacterNotInRepertoire)):
         return errors.InvalidMessage(f"This database cannot store the text, so nothing was done: {text}.")
-    return errors.limit_reached(exc.sqlstate, text) if sessions.of(conn) is not None else None
+    return faults.limit_reached(exc.sqlstate, text) if sessions.of(conn) is not None else None
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
         return _as_both(errors.BrokenOff, exc, words, mend)
     if statement is None or state is None:
         return None
-    if state == errors.CODE_TOO_OLD:
+    if state == _CODE_TOO_OLD:
         return errors.CodeTooOld(f"{text}. {exc.diag.message_hint}")
     if isinstance(exc, pg.InsufficientPrivilege):
         return _denied(statement, exc, text)
@@ -146,6 +146,9 @@ _RAISED_BY_PGMQ = {
     "send_topic": errors.InvalidName,
     "create_queue": errors.FeatureMissing,
 }
+
+#: What our schema raises for code that is too old for it.
+_CODE_TOO_OLD = "PQ001"
 
 #: A table, schema, function or column that is not there.
 _MISSING = (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction, pg.UndefinedColumn)

@@ -14,7 +14,7 @@ from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, queues, reading
-from airflow_pgmq.errors import InvalidMessage, InvalidName, PermissionDenied, QueueNotFound
+from airflow_pgmq.errors import InvalidArgument, InvalidName, PermissionDenied, QueueNotFound
 
 
 def read(policy: Policy) -> Statement[list[Message]]:
@@ -191,7 +191,9 @@ def requeue(
 ) -> Statement[dict[int, int]]:
     """Bring messages back into the queue: from a dead letter queue, or from its archive (`source=None`)."""
     if source is None and msg_ids is None and not condition and not headers_condition:
-        raise InvalidMessage("From the archive, say which messages: msg_ids, condition or headers_condition.")
+        raise InvalidArgument(
+            "From the archive, say which messages: msg_ids, condition or headers_condition."
+        )
     at = parse_delay(delay)
     return Statement(
         "requeue_archive" if source is None else "requeue_dead_letters",

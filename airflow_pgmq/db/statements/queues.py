@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
 from airflow_pgmq.db.statements import Flow, Statement, first, many, on_queue, scalar, union
-from airflow_pgmq.errors import GuardMissing, InvalidName, QueueNotFound
+from airflow_pgmq.errors import GuardMissing, InvalidArgument, QueueNotFound
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def create(
     """
     names.queue(queue_name)
     if unlogged and partition_interval is not None:
-        raise InvalidName(f"Queue {queue_name!r} cannot be unlogged and partitioned at once.")
+        raise InvalidArgument(f"Queue {queue_name!r} cannot be unlogged and partitioned at once.")
     lacks = yield _incomplete([queue_name], first)
     if lacks:
         if not lacks["listed"]:

@@ -10,7 +10,7 @@ from airflow_pgmq.core import names, payload, user_sql
 from airflow_pgmq.core.messages import Message, Row
 from airflow_pgmq.db.sql import code
 from airflow_pgmq.db.statements import Flow, Statement, incarnations, nothing, on_queue, scalar
-from airflow_pgmq.errors import DuplicateMessage, InvalidName, InvalidQuery, NotSent
+from airflow_pgmq.errors import DuplicateMessage, InvalidArgument, InvalidName, InvalidQuery, NotSent
 
 QueryScope: TypeAlias = Literal["once", "queued", "none"]
 OnConflict: TypeAlias = Literal["error", "skip"]
@@ -129,5 +129,5 @@ def target(table: str) -> tuple[str, ...]:
     """`table` or `schema.table` as an identifier; it is quoted, so capitals count."""
     parts = tuple(table.split("."))
     if not 1 <= len(parts) <= 2 or not all(parts):
-        raise InvalidQuery(f"table must be 'table' or 'schema.table', not {table!r}.")
+        raise InvalidArgument(f"table must be 'table' or 'schema.table', not {table!r}.")
     return parts

@@ -14,7 +14,7 @@ from airflow_pgmq.core import names
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.statements import Statement, Work, overview, watching
 from airflow_pgmq.db.statements.watching import Ask
-from airflow_pgmq.errors import InvalidMessage, PgmqError
+from airflow_pgmq.errors import InvalidArgument, PgmqError
 from airflow_pgmq.services.waiting.listener import Listener
 from airflow_pgmq.services.waiting.looking import IMPATIENCE, Looker
 from airflow_pgmq.services.waiting.pool import Readers
@@ -77,7 +77,7 @@ class Watcher:
         :raises PgmqError: the queue does not exist, or the role may not read it
         """
         if min_messages < 1 or (poll_interval is not None and poll_interval <= 0):
-            raise InvalidMessage("min_messages must be at least 1, and poll_interval positive.")
+            raise InvalidArgument("min_messages must be at least 1, and poll_interval positive.")
         loop = asyncio.get_running_loop()
         ask = Ask.of(queue_name, condition, headers_condition)
         waiter = Waiter(ask, min_messages, poll_interval, loop.create_future())

@@ -1,0 +1,119 @@
+"""Every error that this package raises on purpose. Catch a leaf, or a family of them.
+
+PgmqError
+├── InvalidInput              correct what was given; a ValueError, too
+│   ├── InvalidArgument
+│   │   ├── InvalidName
+│   │   └── InvalidQuery
+│   ├── InvalidMessage
+│   └── InvalidJobs
+├── NotFound                  create it, or correct its name
+│   ├── ConnectionNotFound
+│   ├── QueueNotFound
+│   └── JobNotFound
+├── SetupRequired             whoever runs the database or Airflow must change something first
+│   ├── InvalidConnection
+│   ├── NotInstalled
+│   ├── CodeTooOld
+│   ├── FeatureMissing
+│   ├── GuardMissing
+│   ├── PermissionDenied
+│   ├── NotSent
+│   └── NotRemoved
+├── Unanswered                try again, later
+│   ├── NotConnected
+│   ├── BrokenOff
+│   └── LimitReached
+│       └── LockTimeout
+├── Conflict                  somebody or something else was there first
+│   ├── DuplicateMessage
+│   ├── MessageLost
+│   ├── ArchiveRefused
+│   ├── NamespaceTaken
+│   └── LostRace
+└── WorkFailed                correct the function or the SQL that consumes messages
+    ├── MessagesFailed
+    ├── InvalidOutcome
+    └── TransactionEnded
+
+Each class says when it is raised and what to do then; docs/errors.md has the same as a table. Other errors of
+psycopg's pass as they are. `PgmqWarning` is about what works, but probably not as it was meant.
+"""
+
+from __future__ import annotations
+
+from airflow_pgmq.errors.base import PgmqError, PgmqWarning, queue_of
+from airflow_pgmq.errors.conflict import (
+    ArchiveRefused,
+    Conflict,
+    DuplicateMessage,
+    LostRace,
+    MessageLost,
+    NamespaceTaken,
+)
+from airflow_pgmq.errors.invalid_input import (
+    InvalidArgument,
+    InvalidInput,
+    InvalidJobs,
+    InvalidMessage,
+    InvalidName,
+    InvalidQuery,
+)
+from airflow_pgmq.errors.not_found import ConnectionNotFound, JobNotFound, NotFound, QueueNotFound
+from airflow_pgmq.errors.setup_required import (
+    CodeTooOld,
+    FeatureMissing,
+    GuardMissing,
+    InvalidConnection,
+    NotInstalled,
+    NotRemoved,
+    NotSent,
+    PermissionDenied,
+    SetupRequired,
+)
+from airflow_pgmq.errors.unanswered import BrokenOff, LimitReached, LockTimeout, NotConnected, Unanswered
+from airflow_pgmq.errors.work_failed import InvalidOutcome, MessagesFailed, TransactionEnded, WorkFailed
+
+__all__ = [
+    "ArchiveRefused",
+    "BrokenOff",
+    "CodeTooOld",
+    "Conflict",
+    "ConnectionNotFound",
+    "DuplicateMessage",
+    "FeatureMissing",
+    "GuardMissing",
+    "InvalidArgument",
+    "InvalidConnection",
+    "InvalidInput",
+    "InvalidJobs",
+    "InvalidMessage",
+    "InvalidName",
+    "InvalidOutcome",
+    "InvalidQuery",
+    "JobNotFound",
+    "LimitReached",
+    "LockTimeout",
+    "LostRace",
+    "MessageLost",
+    "MessagesFailed",
+    "NamespaceTaken",
+    "NotConnected",
+    "NotFound",
+    "NotInstalled",
+    "NotRemoved",
+    "NotSent",
+    "PermissionDenied",
+    "PgmqError",
+    "PgmqWarning",
+    "QueueNotFound",
+    "SetupRequired",
+    "TransactionEnded",
+    "Unanswered",
+    "WorkFailed",
+    "queue_of",
+]
+
+# Tracebacks, and Airflow's logs of them, name what users import.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

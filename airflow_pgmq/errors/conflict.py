@@ -1,0 +1,78 @@
+"""What others were faster with, or have already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_pgmq.errors.base import PgmqError
+
+
+class Conflict(PgmqError):
+    """Somebody else was first: with a dedup key, a message, an id or a namespace.
+
+    Take it as an answer, or ask for something else: only the first of them has it.
+    """
+
+
+class DuplicateMessage(Conflict):
+    """A dedup key is taken and `on_duplicate="fail"` was asked for, or a unique index refused a message.
+
+    Use `on_duplicate="skip"` to send the rest, and one `dedup_scope` per queue; nothing of the call was sent,
+    unless the text says otherwise.
+    """
+
+    def __init__(self, queue_name: str, keys: Sequence[str], text: str | None = None) -> None:
+        self.queue_name = queue_name
+        self.keys = tuple(keys)
+        shown = ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")
+        super().__init__(
+            text
+            or f"{len(keys)} dedup key(s) were already sent to queue {queue_name!r}: {shown}. "
+            "Nothing of this call was sent; use on_duplicate='skip' to send the rest."
+        )
+
+
+class MessageLost(Conflict):
+    """The visibility timeout ran out and somebody else has read the messages: they are theirs now.
+
+    Give the work a longer `visibility_timeout`, or extend it meanwhile; undo what must not happen twice.
+    """
+
+    def __init__(self, queue_name: str, msg_ids: Sequence[int]) -> None:
+        self.queue_name = queue_name
+        self.msg_ids = tuple(msg_ids)
+        super().__init__(
+            f"Messages {list(msg_ids)} of queue {queue_name!r} were read by somebody else meanwhile."
+        )
+
+
+class ArchiveRefused(Conflict):
+    """A unique index that others put on the archive refused messages, so an ack failed.
+
+    Drop the index, or ack with `delete`. Where it is the index of the ids, way is made by itself.
+    """
+
+    queue_name: str
+
+    def __init__(self, queue_name: str, msg_ids: Sequence[int] | None, index: str, text: str) -> None:
+        self.queue_name = queue_name
+        #: Which ones the statement was about; None: it did not know their ids.
+        self.msg_ids = msg_ids
+        super().__init__(
+            f"The unique index {index!r} on the archive of queue {queue_name!r} refused a message ({text}), "
+            "so nothing was archived. Drop the index, or ack with delete."
+        )
+
+
+class NamespaceTaken(Conflict):
+    """Another task ticks the periodic jobs of this namespace: each would withdraw the other's.
+
+    Give one of the two another `namespace=`; after a rename, wait until the old name has been silent.
+    """
+
+
+class LostRace(Conflict):
+    """Another transaction took a dedup key at the same moment; nothing was sent.
+
+    Do nothing: the sender runs again by itself.
+    """

@@ -1,0 +1,95 @@
+"""What the database, the role or Airflow lacks."""
+
+from __future__ import annotations
+
+from airflow_pgmq.errors.base import PgmqError
+
+
+class SetupRequired(PgmqError):
+    """The database, the role or the connection is not set up for what was asked.
+
+    Let whoever may do it change that; most texts have the command or the SQL.
+    """
+
+
+class InvalidConnection(SetupRequired):
+    """The Airflow connection is of another type than `pgmq` and `postgres`.
+
+    Give it the type `pgmq`, or name another connection.
+    """
+
+
+class NotInstalled(SetupRequired):
+    """PGMQ or the schema `airflow_pgmq` is missing or old, and could not be installed.
+
+    Run `airflow pgmq init` once, with a role that may create schemas.
+    """
+
+    public = "PGMQ or the schema airflow_pgmq is not in the database"
+
+
+class CodeTooOld(SetupRequired):
+    """A newer release has upgraded the schema `airflow_pgmq`, and this one would break its promises.
+
+    Upgrade the package in all of Airflow's processes; nothing was done.
+    """
+
+
+class FeatureMissing(SetupRequired):
+    """The PGMQ in this database, or a queue in it, lacks a function, table or column that the call needs.
+
+    Upgrade PGMQ (docs/upgrading.md), or run the SQL that `airflow pgmq doctor` prints.
+    """
+
+    public = "the PGMQ in the database is too old for it"
+
+
+class GuardMissing(SetupRequired):
+    """The unique index behind `dedup_scope="queued"` is not there, or cannot be made.
+
+    Let the owner of the queue's table make it (`PgmqHook().guard_queue`), or use the scope `once`; nothing
+    was sent.
+    """
+
+
+class PermissionDenied(SetupRequired):
+    """The role lacks a right, or row level security keeps a row from it.
+
+    Give it the GRANTs and policies of docs/permissions.md; the text has Postgres's own words.
+    """
+
+    public = "the role of the connection may not do it"
+    #: Postgres's own words alone.
+    reason = ""
+    #: Whether a policy refused one row, and others may pass.
+    is_of_row = False
+
+
+class NotSent(SetupRequired):
+    """Messages were inserted and are not there: a policy or a trigger hides or swallows them.
+
+    Give the role the policies of docs/permissions.md, or change the trigger; nothing was sent.
+    """
+
+    def __init__(self, queue_name: str, count: int) -> None:
+        self.queue_name = queue_name
+        super().__init__(
+            f"{count} message(s) for queue {queue_name!r} were neither sent nor duplicates, however often "
+            "they were tried: row level security or a trigger hides or swallows them. Nothing of this "
+            "transaction was sent; docs/permissions.md says which policies a role needs."
+        )
+
+
+class NotRemoved(SetupRequired):
+    """Messages of periodic jobs were to be taken back and are still there: a policy or a trigger keeps them.
+
+    Give the role the policies of docs/permissions.md, or change the trigger; nothing was changed.
+    """
+
+    def __init__(self, queue_name: str, count: int) -> None:
+        self.queue_name = queue_name
+        super().__init__(
+            f"{count} message(s) of queue {queue_name!r} were to be taken back and are still there: row "
+            "level security or a trigger keeps them. Nothing of this transaction was done; "
+            "docs/permissions.md says which policies a role needs."
+        )

@@ -1,0 +1,64 @@
+"""What the server could do at another time."""
+
+from __future__ import annotations
+
+from airflow_pgmq.errors.base import PgmqError
+
+
+class Unanswered(PgmqError):
+    """The server did not do what it could do at another time.
+
+    Try again, as Airflow's retries do; the text says what else helps.
+    """
+
+    public = "the database did not finish what was asked of it"
+
+    def __init__(self, words: str, mend: str) -> None:
+        self.words = words
+        self.mend = mend
+        super().__init__(f"{words} {mend}")
+
+
+class NotConnected(Unanswered):
+    """There is no server, or it does not let this connection in.
+
+    Correct the Airflow connection as the text says, or wait until the server has started.
+    """
+
+    public = "there is no connection to the database"
+
+    #: Whether the connection must be corrected: a wrong password, a role or database that does not exist. To
+    #: wait for it, as through an outage, would be in vain.
+    is_mistake: bool = False
+
+
+class BrokenOff(Unanswered):
+    """The server did not finish: a timeout, a lock, a shutdown, a lost connection, or it only reads.
+
+    Try again; what its transaction did is undone, unless the connection was lost at its COMMIT.
+    """
+
+
+class LimitReached(Unanswered):
+    """A limit in the section `[pgmq]` of Airflow's configuration ended a transaction.
+
+    Do less at once, try again, or raise the limit; nothing of the transaction was done.
+    """
+
+    def __init__(self, setting: str, sqlstate: str, words: str, mend: str) -> None:
+        #: The option's name.
+        self.setting = setting
+        self.sqlstate = sqlstate
+        super().__init__(words, mend)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it was this process that stood still."""
+        return self.setting == "idle_in_transaction_timeout"
+
+
+class LockTimeout(LimitReached):
+    """Somebody else held a lock for longer than `[pgmq] lock_timeout`.
+
+    Try again; the text has the SQL that shows who holds it.
+    """
