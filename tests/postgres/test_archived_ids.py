@@ -122,4 +122,6 @@ def test_an_index_of_another_kind_is_named(client: Client, database: Database) -
         client.run(lambda: reading.archive(QUEUE, [1, 2]))
     with pytest.raises(ArchiveRefused), client.transaction() as conn:
         client.run(lambda: reading.archive(QUEUE, [1, 2]), conn)
+    with pytest.raises(ArchiveRefused, match=r"'theirs'.*'mail'"):
+        client.run(lambda: sending.cancel(QUEUE, ["a", "b"]))
     assert len(queued(database)) == 2

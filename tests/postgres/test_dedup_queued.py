@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import psycopg
 import pytest
 
 from airflow_pgmq.core.batch import prepare
-from airflow_pgmq.db.statements import queues
-from airflow_pgmq.errors import DuplicateMessage, GuardMissing, QueueNotFound
+from airflow_pgmq.db.statements import queues, transfers
+from airflow_pgmq.errors import DuplicateMessage, GuardMissing, InvalidQuery, QueueNotFound
 from airflow_pgmq.services import sending
 from tests.fixtures.factories import client_of, execute, keys_in, queued, read, send, statuses
 
@@ -189,12 +191,53 @@ def test_role_that_does_not_own_the_queue_gets_the_sql_for_its_owner(database, c
     assert statuses(results) == ["sent", "duplicate"]
 
 
+def test_role_that_does_not_own_an_index_to_rebuild_gets_the_sql_for_its_owner(database, client):
+    execute(database, "CREATE INDEX q_mail_dedup_idx ON pgmq.q_mail ((headers ->> 'dedup_key'))")
+    with database.connect() as connection:
+        connection.execute("CREATE ROLE guest_of_rebuilt")
+        connection.execute("GRANT ALL ON SCHEMA pgmq TO guest_of_rebuilt")
+        connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA pgmq TO guest_of_rebuilt")
+        connection.execute("SET LOCAL ROLE guest_of_rebuilt")
+        with pytest.raises(GuardMissing, match=r"only the owner.*DROP INDEX .*q_mail_dedup_idx"):
+            send_queued(client, "a", conn=connection)
+        connection.rollback()
+
+
 def test_index_that_is_dropped_later_fails_closed(database, client):
     send_queued(client, "a")
     execute(database, "DROP INDEX pgmq.q_mail_dedup_idx")
 
     with pytest.raises(GuardMissing, match="guard_queue"):
         send_queued(client, "a", "b")
+
+    assert keys_in(database) == ["a"]
+
+
+def send_rows(client, sql, scope):
+    options = {"window": timedelta(days=1), "fail_on_duplicate": False, "headers": None}
+    return client.run(lambda: transfers.send("mail", sql, None, scope=scope, **options))
+
+
+def test_rows_of_a_query_fail_closed_too(database, client):
+    send_queued(client, "a")
+    send_rows(client, "SELECT 'b' AS dedup_key", "queued")
+    execute(database, "DROP INDEX pgmq.q_mail_dedup_idx")
+
+    with pytest.raises(GuardMissing, match="guard_queue"):
+        send_rows(client, "SELECT 'c' AS dedup_key", "queued")
+    # The same SQLSTATE in the user's own query is the query's fault.
+    with pytest.raises(InvalidQuery, match="position 9"):
+        send_rows(client, "SELECT 'c' AS dedup_key ORDER BY 9", "queued")
+
+    assert keys_in(database) == ["a", "b"]
+
+
+def test_rows_of_a_query_with_a_key_of_the_other_scope_are_refused(database, client):
+    send_queued(client, "a")
+    client.ensure_schema()
+
+    with pytest.raises(DuplicateMessage, match=r"\(a\).*one dedup_scope per queue"):
+        send_rows(client, "SELECT 'a' AS dedup_key", "once")
 
     assert keys_in(database) == ["a"]
 
@@ -248,6 +291,15 @@ def test_index_is_made_in_a_transaction_that_has_sent_before(database, client):
         sending.send(client, "mail", prepare([1]), conn=connection)
 
         assert statuses(send_queued(client, "a", conn=connection)) == ["sent"]
+
+
+def test_one_key_of_the_other_scope_is_refused(database, client):
+    send_queued(client, "a")
+
+    with pytest.raises(DuplicateMessage, match=r"\(a\).*one dedup_scope per queue"):
+        send(client, "a", scope="once")
+
+    assert keys_in(database) == ["a"]
 
 
 def test_a_key_of_the_other_scope_is_refused_and_what_was_sent_before_stands(database, client, small_chunks):

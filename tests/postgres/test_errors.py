@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from psycopg import errors
 
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.db import refusals
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import overview, queues, reading, sending
 from airflow_pgmq.errors import (
@@ -121,6 +123,15 @@ def test_schema_that_disappears_later_is_named(database, client):
 
     with pytest.raises(NotInstalled, match="pgmq init"):
         send(client, "b")
+
+
+@pytest.mark.parametrize("name", [name for name, value in vars(refusals).items() if name.isupper() and value])
+def test_an_sqlstate_is_called_what_postgres_calls_it(name):
+    state = getattr(refusals, name)
+    if state == refusals.SYNTAX_OR_ACCESS:
+        assert all(each.sqlstate.startswith(state) for each in (errors.SyntaxError, errors.UndefinedTable))
+    else:
+        assert errors.lookup(state).__name__ == name.title().replace("_", "")
 
 
 NEVER_JSON = {

@@ -274,6 +274,7 @@ def test_the_users_own_sql_is_not_taken_for_pgmq(database, client):
     [
         (lambda hook: hook.bind_topic("a", "nowhere"), QueueNotFound),
         (lambda hook: hook.bind_topic("a b", "mail"), InvalidName),
+        (lambda hook: hook.unbind_topic("", "mail"), InvalidName),
         (lambda hook: hook.send_topic("..", 1), InvalidName),
         (lambda hook: hook.create_queue("parts", partition_interval="daily"), FeatureMissing),
     ],

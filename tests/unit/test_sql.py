@@ -128,6 +128,24 @@ def test_each_query_is_used_by_the_module_of_its_file(file):
     assert set(NAME.findall(TOPICS[file])) <= CALLED[file.removesuffix(".sql")]
 
 
+#: What runs statements and translates errors; a statement says itself what is special about it.
+RUNNERS = [PACKAGE / "db" / "client.py", *sorted((PACKAGE / "db" / "driver").glob("*.py"))]
+
+
+#: Words of another meaning: how Python's codecs treat what they cannot decode.
+OTHER_WORDS = {"replace"}
+
+
+@pytest.mark.parametrize("path", RUNNERS, ids=lambda path: path.name)
+def test_what_runs_queries_knows_none_of_them_by_name(path):
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    columns = {id(node.slice) for node in nodes if isinstance(node, ast.Subscript)}
+    held = {node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in columns}
+    assert not held & queries().keys() - OTHER_WORDS
+    # Nor does it ask a statement for its name.
+    assert not [node.lineno for node in nodes if isinstance(node, ast.Attribute) and node.attr == "name"]
+
+
 # Migrations.
 
 

@@ -1,4 +1,7 @@
-"""Driver errors → ours, which say what to do. The SQLSTATE decides, and what the statement is about."""
+"""Driver errors → ours, which say what to do. The SQLSTATE decides.
+
+A statement says itself what only it can be refused for (`db.refusals`); here is what any may meet.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from airflow_pgmq import errors
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import faults, names
 from airflow_pgmq.db.driver import sessions
-from airflow_pgmq.db.statements import Statement, doctor
+from airflow_pgmq.db.refusals import Refusal, meaning
+from airflow_pgmq.db.statements import Statement
 
 Told = TypeVar("Told", errors.NotConnected, errors.BrokenOff)
 
@@ -106,46 +110,32 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
         return None
     if state == _CODE_TOO_OLD:
         return errors.CodeTooOld(f"{text}. {exc.diag.message_hint}")
+    if (meant := meaning(statement, _refusal(exc, state, text))) is not None:
+        return meant
     if isinstance(exc, pg.InsufficientPrivilege):
-        return _denied(statement, exc, text)
-    if statement.fragments and state.startswith("42") and "pgmq." not in text:
-        hint = " It must be one statement, without a semicolon inside." if state == "42601" else ""
-        query = next(iter(statement.fragments.values())).strip()
-        return errors.InvalidQuery(
-            f"Postgres refuses the query: {faults.sentence(text)}{hint} It was: {query}"
-        )
-    if isinstance(exc, _MISSING):
-        return _missing(statement, exc)
-    if isinstance(exc, pg.RaiseException) and (kind := _RAISED_BY_PGMQ.get(statement.name)):
-        return kind(f"PGMQ refuses: {faults.sentence(text)}")
-    if isinstance(exc, pg.InvalidColumnReference) and statement.name in ("send_queued", "send_query_queued"):
-        return errors.GuardMissing(
-            f"Queue {statement.queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing "
-            f"was sent. In a task of its owner's, PgmqHook().guard_queue({statement.queue_name!r}) makes it."
-        )
-    return _unique(statement, exc) if isinstance(exc, pg.UniqueViolation) else None
+        return _denied(exc, text)
+    return _missing(statement, exc) if isinstance(exc, _MISSING) else None
 
 
-def _denied(statement: Statement[Any], exc: psycopg.Error, text: str) -> errors.PgmqError:
-    if statement.name in ("create_guard", "drop_guard"):
-        return errors.GuardMissing(
-            "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "
-            f"({text}): {doctor.as_text(statement)}"
-        )
+def _refusal(exc: psycopg.Error, sqlstate: str, text: str) -> Refusal:
+    said = exc.diag
+    return Refusal(
+        sqlstate,
+        text,
+        detail=said.message_detail or "",
+        constraint=said.constraint_name or "",
+        table=said.table_name or "",
+        function=said.source_function or "",
+    )
+
+
+def _denied(exc: psycopg.Error, text: str) -> errors.PermissionDenied:
     denied = errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
     denied.reason = text
     # The words are in the server's language, the name of its function is not.
     denied.is_of_row = exc.diag.source_function == "ExecWithCheckOptions"
     return denied
 
-
-#: What PGMQ's functions check themselves.
-_RAISED_BY_PGMQ = {
-    "bind_topic": errors.InvalidName,
-    "unbind_topic": errors.InvalidName,
-    "send_topic": errors.InvalidName,
-    "create_queue": errors.FeatureMissing,
-}
 
 #: What our schema raises for code that is too old for it.
 _CODE_TOO_OLD = "PQ001"
@@ -200,25 +190,3 @@ def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> e
         lacking.queue_name = exc.queue_name
         return lacking
     return exc
-
-
-def _unique(statement: Statement[Any], exc: pg.UniqueViolation) -> errors.PgmqError | None:
-    detail = exc.diag.message_detail or ""
-    if statement.name in ("archive", "cancel"):
-        index, text = exc.diag.constraint_name or "", exc.diag.message_primary or ""
-        return errors.ArchiveRefused(statement.queue_name or "", statement.params.get("msg_ids"), index, text)
-    if statement.name == "create_guard":
-        return errors.GuardMissing(
-            f"Queue {statement.queue_name!r} holds messages with the same dedup key ({detail}), so the "
-            "unique index cannot be built. Consume or cancel all but one of them, then try again."
-        )
-    if statement.name == "send_new" and exc.diag.table_name == "dedup_ledger":
-        return errors.LostRace(detail)
-    if statement.name not in ("send_new", "send_once", "send_query_once"):
-        return None
-    why = (detail or str(exc)).rstrip(".")
-    refused = (
-        f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "
-        "per queue. What was committed before of a large batch stands."
-    )
-    return errors.DuplicateMessage(statement.queue_name or "", [], refused)

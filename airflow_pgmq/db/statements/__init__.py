@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.db.refusals import Meaning
 from airflow_pgmq.db.sql import queries
 
 T = TypeVar("T")
@@ -47,6 +48,8 @@ class Statement(Generic[T]):
     is_limit: bool = False
     #: SQL that is in no file of queries: a migration, PGMQ's own installer, several queries in one.
     script: str | None = None
+    #: What it means when the server refuses this statement, by SQLSTATE: `db.refusals` has the details.
+    errors: Mapping[str, Meaning] = field(default_factory=dict)
 
     @property
     def sql(self) -> str:
@@ -58,6 +61,8 @@ def on_queue(
     name: str,
     queue_name: str,
     decode: Callable[[Sequence[Row]], T] = nothing,  # type: ignore[assignment]
+    *,
+    errors: Mapping[str, Meaning] | None = None,
     **params: Any,
 ) -> Statement[T]:
     """A statement about one queue: its name as a value, its table as an identifier."""
@@ -67,6 +72,7 @@ def on_queue(
         {"table": names.table(queue_name)},
         decode,
         queue_name,
+        errors=errors or {},
     )
 
 

@@ -268,7 +268,7 @@ def withdraw(
     found: dict[str, tuple[int, datetime]] = {}
     if not job_names:
         return found
-    params = {"namespace": namespace, "names": list(job_names), "after": after}
+    params: dict[str, Any] = {"namespace": namespace, "names": list(job_names), "after": after}
     for queue_name in sorted((yield Statement("sent_to", params, decode=column("queue_name")))):
         rows = yield on_queue("withdraw", queue_name, list, **params, now=now, again=again)
         kept = sum(row["withdrawn"] for row in rows) - (rows[0]["removed"] if rows else 0)

@@ -7,10 +7,14 @@ from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
-from airflow_pgmq.db.statements import Flow, Statement, first, many, on_queue, scalar, union
-from airflow_pgmq.errors import GuardMissing, InvalidArgument, QueueNotFound
+from airflow_pgmq.db import refusals
+from airflow_pgmq.db.refusals import Refusal
+from airflow_pgmq.db.statements import Flow, Statement, doctor, first, many, on_queue, scalar, union
+from airflow_pgmq.errors import FeatureMissing, GuardMissing, InvalidArgument, InvalidName, QueueNotFound
 
 T = TypeVar("T")
+
+_PATTERN_REFUSED = {refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(InvalidName)}
 
 
 def create(
@@ -38,7 +42,8 @@ def create(
             partition_interval=None if partition_interval is None else str(partition_interval),
             retention_interval=str(retention_interval),
         )
-        yield on_queue("create_queue", queue_name)
+        refused = {refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(FeatureMissing)}
+        yield on_queue("create_queue", queue_name, errors=refused)
     if notify:
         yield from enable_notify(queue_name)
     return lacks is not None
@@ -124,13 +129,36 @@ def guard(queue_name: str) -> Flow[bool]:
         return False
     index = names.dedup_index(queue_name)
     if state["present"]:
-        yield Statement("drop_guard", identifiers={"index": ("pgmq", index)}, queue_name=queue_name)
+        yield Statement(
+            "drop_guard",
+            identifiers={"index": ("pgmq", index)},
+            queue_name=queue_name,
+            errors={refusals.INSUFFICIENT_PRIVILEGE: _not_the_owner},
+        )
     yield Statement(
         "create_guard",
         identifiers={"index_name": (index,), "table": names.table(queue_name)},
         queue_name=queue_name,
+        errors={
+            refusals.INSUFFICIENT_PRIVILEGE: _not_the_owner,
+            refusals.UNIQUE_VIOLATION: _has_equal_keys,
+        },
     )
     return True
+
+
+def _not_the_owner(statement: Statement[Any], refusal: Refusal) -> GuardMissing:
+    return GuardMissing(
+        "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "
+        f"({refusal.text}): {doctor.as_text(statement)}"
+    )
+
+
+def _has_equal_keys(statement: Statement[Any], refusal: Refusal) -> GuardMissing:
+    return GuardMissing(
+        f"Queue {statement.queue_name!r} holds messages with the same dedup key ({refusal.detail}), so the "
+        "unique index cannot be built. Consume or cancel all but one of them, then try again."
+    )
 
 
 def _guard_state(queue_name: str) -> Flow[Mapping[str, Any]]:
@@ -155,7 +183,7 @@ def _guard_state(queue_name: str) -> Flow[Mapping[str, Any]]:
 
 def bind_topic(pattern: str, queue_name: str) -> Statement[None]:
     """Route messages whose key matches the pattern to the queue."""
-    return on_queue("bind_topic", queue_name, pattern=pattern)
+    return on_queue("bind_topic", queue_name, errors=_PATTERN_REFUSED, pattern=pattern)
 
 
 def bind_if_there(pattern: str, queue_name: str) -> Flow[None]:
@@ -167,7 +195,7 @@ def bind_if_there(pattern: str, queue_name: str) -> Flow[None]:
 
 def unbind_topic(pattern: str, queue_name: str) -> Statement[bool]:
     """Undo a binding; False if there was none."""
-    return on_queue("unbind_topic", queue_name, scalar("unbound"), pattern=pattern)
+    return on_queue("unbind_topic", queue_name, scalar("unbound"), errors=_PATTERN_REFUSED, pattern=pattern)
 
 
 def topics() -> Statement[list[TopicBinding]]:

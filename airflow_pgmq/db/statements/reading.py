@@ -9,6 +9,8 @@ from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Message, Reference, Row, fences
+from airflow_pgmq.db import refusals
+from airflow_pgmq.db.refusals import Meaning
 from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, scalar
 
 Messages = Reference | Iterable[Reference]
@@ -23,7 +25,7 @@ def read(
     headers_condition: Mapping[str, Any] | None = None,
 ) -> Statement[list[Message]]:
     """Read up to `max_messages` visible messages, oldest first."""
-    params = {
+    params: dict[str, Any] = {
         "max_messages": max_messages,
         "visibility_timeout": visibility_timeout,
         "condition": as_json(condition),
@@ -79,7 +81,8 @@ def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
 
 def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
     """Move messages to the archive; the ids that were ours."""
-    return _ack("archive", queue_name, messages)
+    refused = {refusals.UNIQUE_VIOLATION: refusals.archive_refused}
+    return _ack("archive", queue_name, messages, errors=refused)
 
 
 def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
@@ -139,8 +142,16 @@ def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[
     return _ack("set_vt", queue_name, messages, seconds=seconds, instant=instant, channel=channel)
 
 
-def _ack(name: str, queue_name: str, messages: Messages, **params: Any) -> Statement[list[int]]:
-    return on_queue(name, queue_name, column("msg_id"), **fences(messages)._asdict(), **params)
+def _ack(
+    name: str,
+    queue_name: str,
+    messages: Messages,
+    *,
+    errors: Mapping[str, Meaning] | None = None,
+    **params: Any,
+) -> Statement[list[int]]:
+    held = fences(messages)._asdict()
+    return on_queue(name, queue_name, column("msg_id"), errors=errors, **held, **params)
 
 
 def decode_messages(rows: Sequence[Row]) -> list[Message]:

@@ -9,9 +9,11 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.batch import Batch, chunks, first_of_each, last_of_each
 from airflow_pgmq.core.messages import Row, SendResult, Status
+from airflow_pgmq.db import refusals
+from airflow_pgmq.db.refusals import Refusal
 from airflow_pgmq.db.sql import code
 from airflow_pgmq.db.statements import Flow, Statement, column, incarnations, on_queue, scalar
-from airflow_pgmq.errors import DuplicateMessage, NotSent
+from airflow_pgmq.errors import DuplicateMessage, GuardMissing, InvalidName, LostRace, NotSent, PgmqError
 
 K = TypeVar("K")
 Scope: TypeAlias = Literal["once", "queued"]
@@ -145,16 +147,56 @@ def _claim(
     params = {**columns(batch), "sequence": names.sequence(queue_name)}
     if scope == "queued":
         return on_queue(
-            "send_queued", queue_name, lambda rows: _claims(queue_name, rows), keys=keys, **params
+            "send_queued",
+            queue_name,
+            lambda rows: _claims(queue_name, rows),
+            errors={refusals.INVALID_COLUMN_REFERENCE: guard_missing},
+            keys=keys,
+            **params,
         )
     params |= {"window": window, "code": code(), "relation": incarnations.relation(queue_name)}
     lines = "\n".join(keys)
     # A key with a line break of its own would be two.
     if optimistic and lines.count("\n") == len(keys) - 1:
         return on_queue(
-            "send_new", queue_name, lambda rows: _new_claims(queue_name, rows, keys), lines=lines, **params
+            "send_new",
+            queue_name,
+            lambda rows: _new_claims(queue_name, rows, keys),
+            errors={refusals.UNIQUE_VIOLATION: _taken_meanwhile},
+            lines=lines,
+            **params,
         )
-    return on_queue("send_once", queue_name, lambda rows: _claims(queue_name, rows), keys=keys, **params)
+    return on_queue(
+        "send_once",
+        queue_name,
+        lambda rows: _claims(queue_name, rows),
+        errors={refusals.UNIQUE_VIOLATION: key_refused},
+        keys=keys,
+        **params,
+    )
+
+
+def guard_missing(statement: Statement[Any], refusal: Refusal) -> GuardMissing:
+    """ON CONFLICT finds no unique index that it could mean."""
+    return GuardMissing(
+        f"Queue {statement.queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing "
+        f"was sent. In a task of its owner's, PgmqHook().guard_queue({statement.queue_name!r}) makes it."
+    )
+
+
+def key_refused(statement: Statement[Any], refusal: Refusal) -> DuplicateMessage:
+    """A unique index of the queue's table, as `dedup_scope="queued"` makes it."""
+    why = (refusal.detail or refusal.text).rstrip(".")
+    return DuplicateMessage(
+        statement.queue_name or "",
+        [],
+        f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "
+        "per queue. What was committed before of a large batch stands.",
+    )
+
+
+def _taken_meanwhile(statement: Statement[Any], refusal: Refusal) -> PgmqError:
+    return LostRace(refusal.detail) if refusal.table == "dedup_ledger" else key_refused(statement, refusal)
 
 
 def _claims(queue_name: str, rows: Sequence[Row]) -> dict[str, Claim] | None:
@@ -217,7 +259,8 @@ def columns(batch: Batch) -> dict[str, Any]:
 
 def cancel(queue_name: str, keys: Sequence[str]) -> Statement[list[int]]:
     """Archive unread messages with these keys; the keys stay taken."""
-    return on_queue("cancel", queue_name, column("msg_id"), keys=list(keys))
+    refused = {refusals.UNIQUE_VIOLATION: refusals.archive_refused}
+    return on_queue("cancel", queue_name, column("msg_id"), errors=refused, keys=list(keys))
 
 
 def topic(routing_key: str, message: Any, headers: Mapping[str, Any] | None, seconds: int) -> Statement[int]:
@@ -228,7 +271,8 @@ def topic(routing_key: str, message: Any, headers: Mapping[str, Any] | None, sec
         "headers": payload.dumps_headers(headers),
         "seconds": seconds,
     }
-    return Statement("send_topic", params, decode=scalar("queues"))
+    refused = {refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(InvalidName)}
+    return Statement("send_topic", params, decode=scalar("queues"), errors=refused)
 
 
 def prune_slots(pages: int) -> Statement[None]:

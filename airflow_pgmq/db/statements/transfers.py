@@ -6,11 +6,28 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
-from airflow_pgmq.core import names, payload, user_sql
+from airflow_pgmq.core import faults, names, payload, user_sql
 from airflow_pgmq.core.messages import Message, Row
+from airflow_pgmq.db import refusals
+from airflow_pgmq.db.refusals import Refusal
 from airflow_pgmq.db.sql import code
-from airflow_pgmq.db.statements import Flow, Statement, incarnations, nothing, on_queue, scalar
-from airflow_pgmq.errors import DuplicateMessage, InvalidArgument, InvalidName, InvalidQuery, NotSent
+from airflow_pgmq.db.statements import (
+    Flow,
+    Statement,
+    incarnations,
+    nothing,
+    on_queue,
+    scalar,
+    sending,
+)
+from airflow_pgmq.errors import (
+    DuplicateMessage,
+    GuardMissing,
+    InvalidArgument,
+    InvalidName,
+    InvalidQuery,
+    NotSent,
+)
 
 QueryScope: TypeAlias = Literal["once", "queued", "none"]
 OnConflict: TypeAlias = Literal["error", "skip"]
@@ -41,6 +58,11 @@ def send(
         lambda rows: rows[0],
         queue_name,
         fragments={"source": source},
+        errors={
+            refusals.SYNTAX_OR_ACCESS: _query_refused,
+            **({refusals.UNIQUE_VIOLATION: sending.key_refused} if scope == "once" else {}),
+            **({refusals.INVALID_COLUMN_REFERENCE: _guard_missing} if scope == "queued" else {}),
+        },
     )
     row = yield statement
     if scope == "once" and not row["settled"]:
@@ -57,6 +79,22 @@ def send(
     if fail_on_duplicate and duplicates:
         raise DuplicateMessage(queue_name, [f"{duplicates} of the query's rows"])
     return {"sent": row["sent"], "duplicates": duplicates}
+
+
+def _query_refused(statement: Statement[Any], refusal: Refusal) -> InvalidQuery | None:
+    """The user's own SQL is wrong; not so where a right is missing, or something of PGMQ's."""
+    if refusal.sqlstate == refusals.INSUFFICIENT_PRIVILEGE or "pgmq." in refusal.text:
+        return None
+    is_syntax = refusal.sqlstate == refusals.SYNTAX_ERROR
+    hint = " It must be one statement, without a semicolon inside." if is_syntax else ""
+    query = next(iter(statement.fragments.values())).strip()
+    return InvalidQuery(f"Postgres refuses the query: {faults.sentence(refusal.text)}{hint} It was: {query}")
+
+
+def _guard_missing(statement: Statement[Any], refusal: Refusal) -> GuardMissing | None:
+    """Our ON CONFLICT; the user's ORDER BY and DISTINCT ON may be refused with the same SQLSTATE."""
+    is_ours = refusal.function == "infer_arbiter_indexes"
+    return sending.guard_missing(statement, refusal) if is_ours else None
 
 
 def _check_stored(queue_name: str, row: Row) -> Flow[None]:
@@ -122,6 +160,7 @@ def with_messages(
         {**(parameters or {}), "pgmq_queue": queue_name},
         queue_name=queue_name,
         fragments={"statement": text},
+        errors={refusals.SYNTAX_OR_ACCESS: _query_refused},
     )
 
 

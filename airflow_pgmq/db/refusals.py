@@ -1,0 +1,65 @@
+"""What it means when the server refuses a statement: a part of the statement that can cause it.
+
+A statement's `errors` lead from an SQLSTATE, or from its first two characters, to a function that makes the
+error, or None where this is not what happened. What is true of every statement (a missing schema, a missing
+right, a lost connection) is the driver's to say, and it asks the statement first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_pgmq.core import faults
+from airflow_pgmq.errors import ArchiveRefused, PgmqError
+
+if TYPE_CHECKING:
+    from airflow_pgmq.db.statements import Statement
+
+UNIQUE_VIOLATION = "23505"
+INSUFFICIENT_PRIVILEGE = "42501"
+SYNTAX_ERROR = "42601"
+INVALID_COLUMN_REFERENCE = "42P10"
+#: A RAISE of a function of PGMQ's, which checks its arguments itself.
+RAISE_EXCEPTION = "P0001"
+#: The class of all that is wrong with a text of SQL: its syntax, and what it names.
+SYNTAX_OR_ACCESS = "42"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the server said."""
+
+    sqlstate: str
+    #: In the server's language.
+    text: str
+    detail: str
+    #: The constraint or index, and the table, that it is about.
+    constraint: str
+    table: str
+    #: The server's own function that refused: a name that is the same in every language.
+    function: str
+
+
+Meaning: TypeAlias = "Callable[[Statement[Any], Refusal], PgmqError | None]"
+
+
+def meaning(statement: Statement[Any], refusal: Refusal) -> PgmqError | None:
+    """The error that the statement makes of it; None: it has none for that."""
+    for state in (refusal.sqlstate, refusal.sqlstate[:2]):
+        if (make := statement.errors.get(state)) and (error := make(statement, refusal)):
+            return error
+    return None
+
+
+def raised_by_pgmq(kind: type[PgmqError]) -> Meaning:
+    """An argument that a function of PGMQ does not take."""
+    return lambda statement, refusal: kind(f"PGMQ refuses: {faults.sentence(refusal.text)}")
+
+
+def archive_refused(statement: Statement[Any], refusal: Refusal) -> ArchiveRefused:
+    """A unique index of the archive."""
+    return ArchiveRefused(
+        statement.queue_name or "", statement.params.get("msg_ids"), refusal.constraint, refusal.text
+    )
