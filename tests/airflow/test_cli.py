@@ -385,6 +385,17 @@ def test_a_connection_of_another_type_is_named_with_what_to_do(
     assert "secret" not in said
 
 
+@pytest.mark.parametrize("words", [("queues",), ("doctor",), ("send", "mail", "1")])
+def test_an_option_that_is_not_allowed_is_one_line(
+    bare: Run, database: Database, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection_to(database)))
+    monkeypatch.setenv("AIRFLOW__PGMQ__LOCK_TIMEOUT", "-1")
+    code, said = bare(*words)
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith("[pgmq] lock_timeout is -1.0: give seconds from")
+
+
 def test_a_database_without_pgmq_and_without_its_sql_names_the_extra(
     bare: Run, empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
