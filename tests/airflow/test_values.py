@@ -120,7 +120,7 @@ def test_what_has_no_obvious_way_stays_an_error_everywhere(
 def test_operators_send_them_also_out_of_templates(
     hook: PgmqHook, run_dag: Callable[..., FinishedRun], native: bool, database: Database
 ) -> None:
-    with DAG("values", schedule=None, render_template_as_native_obj=native) as dag:
+    with DAG(f"values_{native}", schedule=None, render_template_as_native_obj=native) as dag:
         PgmqSendOperator(task_id="plain", queue_name="q", message=VALUES, headers={"id": ID})
         PgmqSendOperator(task_id="many", queue_name="q", message=[VALUES["lines"][0], ID])
         PgmqSendOperator(

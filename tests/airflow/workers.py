@@ -32,6 +32,8 @@ def run(connection: str, options: dict[str, Any]) -> None:
     """Execute the operator; the exit status tells how it ended."""
     os.environ["AIRFLOW_CONN_PGMQ_DEFAULT"] = connection
     operator = table(**options) if options.pop("into_table", False) else consumer(**options)
+    # A shell that starts the tests in the background lets them ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # As Airflow's task runner does it.
     signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     try:
