@@ -9,7 +9,7 @@ from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Message, Reference, Row, fences
-from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, scalar
+from airflow_pgmq.db.statements import Flow, Statement, Work, column, incarnations, on_queue, scalar
 
 Messages = Reference | Iterable[Reference]
 
@@ -88,12 +88,11 @@ def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
     Ids begin again where a crash empties an unlogged queue, whose archive is logged; a restore of the queue
     alone may bring back what is archived.
     """
-    yield on_queue("mark_lock", queue_name)
+    yield incarnations.lock(queue_name)
     tables = {"table": names.table(queue_name), "archive": names.table(queue_name, "a")}
     moved: int = yield Statement("make_way", {"msg_ids": msg_ids}, tables, scalar("moved"), queue_name)
     if moved:
-        params = {"sequence": names.sequence(queue_name)}
-        yield Statement("pass_archive", params, {"archive": tables["archive"]}, queue_name=queue_name)
+        yield incarnations.pass_archive(queue_name)
     return bool(moved)
 
 
