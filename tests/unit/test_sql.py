@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def test_a_query_has_a_description_of_its_own(name):
 @pytest.mark.parametrize("name", fragments())
 def test_a_fragment_is_shared(name):
     assert QUERIES.count(f"<<{name}>>") > 1
+
+
+def test_what_several_queries_say_is_a_fragment():
+    """Copies come to differ. A few lines may be alike; eight are the same fact said twice."""
+    found = Counter()
+    for text in re.split(NAME, QUERIES):
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        found.update(tuple(lines[at : at + 8]) for at in range(len(lines) - 7))
+    assert [lines for lines, count in found.items() if count > 1] == []
 
 
 @each_query

@@ -131,7 +131,7 @@ def sent_by(
 ) -> Statement[list[Row]]:
     """The newest messages that a Dag, run or task has sent and that are there."""
     params = {"source": payload.dumps({"source": dict(source)}), "scanned": SCANNED_EACH, "limit": limit}
-    params |= {"peek": peek, "most": MOST_BYTES}
+    params |= {"peek": peek, "most": MOST_BYTES, "alone": False}
     parts = [
         Statement(
             "sent_by_archived" if archived else "sent_by",
