@@ -421,7 +421,9 @@ def test_the_heartbeat_keeps_a_slow_message(client: Client, database: Database) 
     assert counts(drain(client, work, visibility_timeout=1)) == {"read": 1, "acked": 1, "batches": 1}
 
 
-def test_the_heartbeat_leaves_to_others_what_is_theirs(client: Client, database: Database) -> None:
+def test_the_heartbeat_leaves_to_others_what_is_theirs(
+    client: Client, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     send(client, "slow", "next")
     stolen: list[Message] = []
     seen: list[Any] = []
@@ -433,8 +435,12 @@ def test_the_heartbeat_leaves_to_others_what_is_theirs(client: Client, database:
 
     working = consumer(client, visibility_timeout=1, batch_size=2, max_batches=1)
     assert counts(working.drain(work)) == {"read": 2, "lost": 2, "batches": 1}
-    # What is lost before its turn is not even begun.
+    # What is lost before its turn is not even begun, so nobody tried to ack it.
     assert seen == ["slow"]
+    assert [record.message for record in caplog.records if "by now" in record.message] == [
+        "Queue mail: [1] are somebody else's by now, not acked",
+        "Queue mail: [2] are somebody else's by now",
+    ]
     assert [(row["read_ct"], row["vt"]) for row in queued(database)] == [
         (each.read_ct, each.vt) for each in stolen
     ]

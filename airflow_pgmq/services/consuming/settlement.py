@@ -216,21 +216,32 @@ class Settlement:
     def finish(self, messages: Sequence[Message], done: Sequence[int], name: str) -> list[int]:
         """Count messages under a name, those that are not among the done as lost."""
         ours = set(done)
-        lost = [message.msg_id for message in messages if message.msg_id not in ours]
-        for message in messages:
+        finished = [message for message in messages if message.msg_id in ours]
+        for message in finished:
             self.unfinished.pop(message.msg_id, None)
-        setattr(self.summary, name, getattr(self.summary, name) + len(messages) - len(lost))
-        self.summary.lost += len(lost)
-        if lost:
+        setattr(self.summary, name, getattr(self.summary, name) + len(finished))
+        lost = [message for message in messages if message.msg_id not in ours]
+        return self.count_lost(lost, f", not {name}")
+
+    def count_lost(self, messages: Sequence[Message], instead: str = "") -> list[int]:
+        """Count messages that somebody else has read since; their ids.
+
+        :param instead: what was tried with them, for the log
+        """
+        ids = [message.msg_id for message in messages]
+        for msg_id in ids:
+            self.unfinished.pop(msg_id, None)
+        self.summary.lost += len(ids)
+        if ids:
             self.log.warning(
-                "Queue %s: %s are somebody else's by now, not %s", self.policy.queue_name, lost, name
+                "Queue %s: %s are somebody else's by now%s", self.policy.queue_name, ids, instead
             )
-        return lost
+        return ids
 
     def drop_lost(self, messages: Sequence[Message]) -> list[Message]:
         """Those that are still ours, as far as the heartbeat knows."""
         lost = [message for message in messages if message.fence in self.heartbeat.lost]
-        self.finish(lost, [], "acked")
+        self.count_lost(lost)
         return [message for message in messages if message.fence not in self.heartbeat.lost]
 
     def release(self, messages: Sequence[Message]) -> None:
