@@ -79,11 +79,16 @@ def messages(search: Search) -> Statement[list[Row]]:
         "namespace": namespace or None,
         "dedup_key": search.dedup_key,
     }
+
+    def decode(rows: Sequence[Row]) -> list[Row]:
+        # Where that message is gone, the one beside it was found.
+        return [row for row in rows if search.msg_id in (None, row["msg_id"])]
+
     return Statement(
         "messages_of_archive" if search.in_archive else "messages_of_queue",
         params,
         _place(search),
-        list,
+        decode,
         search.queue_name,
     )
 
