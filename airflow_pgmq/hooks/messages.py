@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_pgmq import metrics, settings
-from airflow_pgmq.core.batch import Delay, parse_delay, prepare, whole_seconds
+from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Ack
+from airflow_pgmq.core.delays import Delay, parse, whole_seconds
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Work, consuming, reading, sending
@@ -143,10 +144,10 @@ class MessageVerbs(ConnectionBase):
         :param delay: whole seconds or a timedelta
         :param conn: join this connection's transaction
         """
-        seconds = parse_delay(delay)
-        if not isinstance(seconds, float) or not seconds.is_integer():
+        at = parse(delay)
+        if at.instant is not None or not at.seconds.is_integer():
             raise InvalidMessage("The delay of a topic is whole seconds; PGMQ takes no other.")
-        return self.client.run(lambda: sending.topic(routing_key, message, headers, int(seconds)), conn)
+        return self.client.run(lambda: sending.topic(routing_key, message, headers, int(at.seconds)), conn)
 
     def read(
         self,
@@ -228,7 +229,7 @@ class MessageVerbs(ConnectionBase):
         :param untried: nobody has worked on them, so this read does not count towards `max_reads`
         """
         held = references(messages)
-        flags, delays = [untried] * len(held), [delay] * len(held)
+        flags, delays = [untried] * len(held), [parse(delay)] * len(held)
         return self._settle(lambda again: consuming.release_each(queue_name, held, delays, flags), conn)
 
     def extend(
@@ -240,8 +241,8 @@ class MessageVerbs(ConnectionBase):
         conn: Connection | None = None,
     ) -> list[int]:
         """Hold messages longer: hidden for `visibility_timeout` from now. Parameters as for `archive`."""
-        held = references(messages)
-        return self._settle(lambda again: reading.set_vt(queue_name, held, visibility_timeout), conn)
+        held, delay = references(messages), parse(visibility_timeout)
+        return self._settle(lambda again: reading.set_vt(queue_name, held, delay), conn)
 
     def _ack(self, queue_name: str, messages: Messages, ack: Ack, conn: Connection | None) -> list[int]:
         held = references(messages)

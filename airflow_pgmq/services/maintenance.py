@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from airflow_pgmq.core import names, shape
-from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.messages import is_over
 from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.statements import Flow, maintenance, overview, reading, sending
@@ -91,8 +91,7 @@ def expire(queue_name: str) -> Flow[int]:
     expired = [
         {name: row[name] for name in ("msg_id", "read_ct", "enqueued_at")}
         for row in rows
-        # As consumers decide it: anybody may write that header, and a text that is no time is none.
-        if (at := Message.expiry(row["expires_at"])) is not None and at <= row["now"]
+        if is_over(row["expires_at"], row["now"])
     ]
     if not expired:
         return 0

@@ -16,6 +16,7 @@ import pytest
 
 from airflow_pgmq.core import iso8601
 from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading
 from airflow_pgmq.errors import BrokenOff, InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
@@ -54,7 +55,7 @@ def payloads(messages: list[Message]) -> list[Any]:
 
 def steal(client: Client) -> list[Message]:
     """Somebody else reads everything, as after the visibility timeout."""
-    client.run(lambda: consuming.release_each(QUEUE, held := read_rows(client), [0] * len(held)))
+    client.run(lambda: consuming.release_each(QUEUE, held := read_rows(client), [AT_ONCE] * len(held)))
     return read(client)
 
 
@@ -148,7 +149,7 @@ def test_a_message_that_was_read_before_comes_alone(client: Client) -> None:
 
 
 def execute_release(client: Client, message: Message) -> None:
-    client.run(lambda: consuming.release_each(QUEUE, [message], [0]))
+    client.run(lambda: consuming.release_each(QUEUE, [message], [AT_ONCE]))
 
 
 def test_dead_letter_after_the_last_read(
@@ -455,7 +456,7 @@ def test_a_message_that_was_lost_and_is_read_again_is_ours_again(client: Client,
         if seen == [("slow", 1)]:
             (first, _) = steal(client)
             assert wait_for(lambda: working._held.heartbeat.lost)
-            client.run(lambda: consuming.release_each(QUEUE, [first], [0], [True]))
+            client.run(lambda: consuming.release_each(QUEUE, [first], [AT_ONCE], [True]))
 
     working = consumer(client, visibility_timeout=1, max_reads=3)
     assert counts(working.drain(work)) == {"read": 2, "acked": 1, "lost": 1, "batches": 2}

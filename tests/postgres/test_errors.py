@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import overview, queues, reading, sending
 from airflow_pgmq.errors import (
@@ -36,7 +37,7 @@ ON_A_QUEUE = {
     "pop": lambda client: client.run(lambda: reading.pop("nowhere", 1)),
     "archive": lambda client: client.run(lambda: reading.archive("nowhere", 1)),
     "delete": lambda client: client.run(lambda: reading.delete("nowhere", 1)),
-    "extend": lambda client: client.run(lambda: reading.set_vt("nowhere", 1, 30)),
+    "extend": lambda client: client.run(lambda: reading.set_vt("nowhere", 1, ParsedDelay(30))),
     "cancel": lambda client: client.run(lambda: sending.cancel("nowhere", ["a"])),
     "purge": lambda client: client.run(lambda: queues.purge("nowhere")),
     "metrics": lambda client: client.run(lambda: queues.metrics("nowhere")),

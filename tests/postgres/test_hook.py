@@ -46,6 +46,25 @@ def test_send_with_a_delay(hook, database, delay):
     assert timedelta(minutes=59) < row["hidden"] <= timedelta(hours=1)
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda hook: hook.release("mail", 1, delay="soon"),
+        lambda hook: hook.requeue("mail", delay="soon"),
+        lambda hook: hook.extend("mail", 1, visibility_timeout="soon"),
+        lambda hook: hook.send("mail", 1, delay="soon"),
+        lambda hook: hook.send_topic("a", 1, delay="soon"),
+    ],
+    ids=["release", "requeue", "extend", "send", "send_topic"],
+)
+def test_a_wrong_delay_is_found_before_anything_is_asked(verb, monkeypatch):
+    from airflow_pgmq.hooks import PgmqHook
+
+    monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", "pgmq://nobody@127.0.0.1:1/none")
+    with pytest.raises(InvalidMessage, match="neither seconds nor"):
+        verb(PgmqHook("nowhere"))
+
+
 def test_send_batch_in_the_callers_transaction(hook, database):
     with hook.get_conn() as connection:
         results = hook.send_batch("mail", [1, 2, 1], dedup_keys=["a", "b", "a"], conn=connection)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import reading, sending
 from airflow_pgmq.services import job_control
@@ -52,7 +53,7 @@ def lose_schema(database):
 def read_early(database, client, count):
     """Let these messages be visible before their time, and read them."""
     ids = [row["msg_id"] for row in queued(database)[:count]]
-    client.run(lambda: reading.set_vt("mail", ids, 0))
+    client.run(lambda: reading.set_vt("mail", ids, AT_ONCE))
     return read(client, count)
 
 

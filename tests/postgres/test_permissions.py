@@ -11,6 +11,7 @@ import pytest
 
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.statements import consuming, doctor, periodic, queues, reading, schema, sending, watching
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
@@ -54,7 +55,7 @@ def do_read(client):
     first, second, third, *_ = client.run(lambda: reading.read("mail", max_messages=4, visibility_timeout=9))
     client.run(lambda: reading.archive("mail", first))
     client.run(lambda: reading.delete("mail", second))
-    client.run(lambda: reading.set_vt("mail", third, None))
+    client.run(lambda: reading.set_vt("mail", third, AT_ONCE))
     client.run(lambda: reading.pop("mail", 1))
     client.run(lambda: reading.visible("mail", limit=1, condition=None, headers_condition=None))
     client.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=1, headers_condition={}))
@@ -91,10 +92,6 @@ def do_requeue(client):
                 "mail",
                 source=source,
                 msg_ids=None if source else [archived.msg_id],
-                condition=None,
-                headers_condition=None,
-                limit=None,
-                delay=None,
             )
         )
         assert len(moved) == 1

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from airflow_pgmq import errors
+from airflow_pgmq.core.delays import parse
 from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.db import client as clients
@@ -83,7 +84,7 @@ def use(client: Client, database: Database, conn: psycopg.Connection | None = No
         assert message.vt.tzinfo is UTC
         assert message.enqueued_at.tzinfo is UTC
         assert before < message.enqueued_at < message.vt < before + timedelta(seconds=180)
-    held = client.run(lambda: reading.set_vt(QUEUE, messages, later), conn)
+    held = client.run(lambda: reading.set_vt(QUEUE, messages, parse(later)), conn)
     assert held == [message.msg_id for message in messages]
     assert client.run(lambda: reading.archive(QUEUE, messages), conn) == held
     assert client.run(lambda: queues.metrics(QUEUE), conn).queue_length == 1

@@ -13,6 +13,7 @@ import pytest
 from airflow_pgmq.core import batch as batches
 from airflow_pgmq.core.batch import Batch, prepare
 from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
@@ -83,8 +84,7 @@ MESSAGE = Message(1, 2, NOON, NOON, {})
 
 
 def requeue(**options: Any) -> Statement[Any]:
-    names = ("source", "msg_ids", "condition", "headers_condition", "limit", "delay")
-    return consuming.requeue("mail", **{**dict.fromkeys(names), **options})
+    return consuming.requeue("mail", **{"source": None, **options})
 
 
 # Every statement fits its query.
@@ -105,9 +105,9 @@ STATEMENTS = [
     reading.pop("mail", 2),
     reading.archive("mail", 1),
     reading.delete("mail", 1),
-    reading.set_vt("mail", 1, 30),
+    reading.set_vt("mail", 1, ParsedDelay(30)),
     consuming.read(POLICY),
-    consuming.release_each("mail", [MESSAGE], [5]),
+    consuming.release_each("mail", [MESSAGE], [ParsedDelay(5)]),
     consuming.dead_letter("mail", "mail_dlq", 1, "no"),
     requeue(source=None, msg_ids=[1]),
     requeue(source="mail_dlq"),
@@ -503,7 +503,7 @@ def test_acks_are_fenced_and_say_which_were_ours(ack):
 
 @pytest.mark.parametrize(
     ("delay", "seconds", "instant"),
-    [(None, 0.0, None), (30, 30.0, None), (timedelta(minutes=1), 60.0, None), (NOON, 0.0, NOON)],
+    [(AT_ONCE, 0.0, None), (ParsedDelay(30.0), 30.0, None), (ParsedDelay(instant=NOON), 0.0, NOON)],
 )
 def test_visibility_moves_by_seconds_or_to_an_instant(delay, seconds, instant):
     statement = reading.set_vt("mail", 7, delay)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_pgmq.core import names, payload
-from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consumer_policy import Ack
+from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.core.messages import Message, Reference, Row, fences
 from airflow_pgmq.db.statements import Flow, Statement, Work, column, incarnations, on_queue, scalar
 
@@ -130,12 +130,9 @@ def settled(queue_name: str, messages: Messages, *, archived: bool) -> Statement
     )
 
 
-def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[int]]:
+def set_vt(queue_name: str, messages: Messages, delay: ParsedDelay) -> Statement[list[int]]:
     """Make messages visible again after `delay`; the ids that were ours."""
-    at = parse_delay(delay)
-    seconds, instant = (at, None) if isinstance(at, float) else (0.0, at)
-    channel = names.channel(queue_name)
-    return _ack("set_vt", queue_name, messages, seconds=seconds, instant=instant, channel=channel)
+    return _ack("set_vt", queue_name, messages, **delay.params, channel=names.channel(queue_name))
 
 
 def _ack(name: str, queue_name: str, messages: Messages, **params: Any) -> Statement[list[int]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.delays import AT_ONCE, parse
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
 from airflow_pgmq.db.client import (
@@ -250,7 +251,7 @@ class Settlement:
             self.heartbeat.let_go(messages)
             untried = [message.msg_id not in self.tried for message in messages]
             delays = [
-                self.policy.delay_of_refused(message) if message.msg_id in self._later else 0.0
+                parse(self.policy.delay_of_refused(message)) if message.msg_id in self._later else AT_ONCE
                 for message in messages
             ]
             done = self.client.run(
