@@ -10,6 +10,7 @@ from typing import Any
 from airflow_pgmq import metrics, settings
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Ack
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.delays import Delay, parse, whole_seconds
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
@@ -19,7 +20,7 @@ from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services.consuming import Line
-from airflow_pgmq.services.sending import WINDOW, send
+from airflow_pgmq.services.sending import send
 
 
 class MessageVerbs(ConnectionBase):
@@ -35,7 +36,7 @@ class MessageVerbs(ConnectionBase):
         group: str | None = None,
         dedup_key: str | None = None,
         dedup_scope: Scope = "once",
-        dedup_window: timedelta = WINDOW,
+        dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: OnDuplicate = "skip",
         conn: Connection | None = None,
     ) -> SendResult:
@@ -80,7 +81,7 @@ class MessageVerbs(ConnectionBase):
         group: str | None = None,
         dedup_keys: Sequence[str] | None = None,
         dedup_scope: Scope = "once",
-        dedup_window: timedelta = WINDOW,
+        dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: OnDuplicate = "skip",
         conn: Connection | None = None,
     ) -> list[SendResult]:

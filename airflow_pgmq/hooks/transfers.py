@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from airflow_pgmq import metrics
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import transfers
 from airflow_pgmq.db.statements.transfers import QueryScope
@@ -26,7 +27,7 @@ class TransferVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | None = None,
         dedup_scope: QueryScope = "once",
-        dedup_window: timedelta = sending.WINDOW,
+        dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: Literal["skip", "fail"] = "skip",
         conn: Connection | None = None,
     ) -> dict[str, int]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from airflow_pgmq.core.batch import Batch, chunks
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.connecting import stores_all_text
@@ -17,8 +18,6 @@ from airflow_pgmq.errors import InvalidMessage, LostRace, PermissionDenied
 
 _log = logging.getLogger(__name__)
 
-#: How long `dedup_scope="once"` remembers a key.
-WINDOW = timedelta(days=7)
 #: From so many keys on, being faster without a race is worth an error in the server's log with one.
 BULK = 100
 
@@ -30,7 +29,7 @@ def send(
     *,
     scope: Scope = "once",
     on_duplicate: OnDuplicate = "skip",
-    window: timedelta = WINDOW,
+    window: timedelta = DEDUP_WINDOW,
     conn: Connection | None = None,
 ) -> list[SendResult]:
     """Send a batch; results in its order.

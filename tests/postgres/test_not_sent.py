@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.db.statements import queues, transfers
 from airflow_pgmq.errors import NotSent, PermissionDenied
 from airflow_pgmq.services import sending
@@ -81,7 +82,7 @@ def send_query(client, scope):
             "SELECT 'k' || n AS dedup_key, to_jsonb(n) AS message FROM generate_series(1, 3) AS n",
             None,
             scope=scope,
-            window=sending.WINDOW,
+            window=DEDUP_WINDOW,
             fail_on_duplicate=False,
             headers=None,
         )
