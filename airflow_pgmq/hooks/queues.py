@@ -39,8 +39,8 @@ class QueueVerbs(ConnectionBase):
             lambda: queues.create(
                 queue_name,
                 unlogged=unlogged,
-                partition_interval=None if partition_interval is None else str(partition_interval),
-                retention_interval=str(retention_interval),
+                partition_interval=partition_interval,
+                retention_interval=retention_interval,
                 notify=notify,
             ),
             conn,

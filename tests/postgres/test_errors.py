@@ -46,11 +46,7 @@ ON_A_QUEUE = {
 }
 ANYWHERE = {
     "list": lambda client: client.run(queues.list_all),
-    "create": lambda client: client.run(
-        lambda: queues.create(
-            "mail", unlogged=False, partition_interval=None, retention_interval="1", notify=False
-        )
-    ),
+    "create": lambda client: client.run(lambda: queues.create("mail")),
     "drop": lambda client: client.run(lambda: queues.drop("mail")),
     "metrics of all": lambda client: client.run(overview.tables),
     "topic": lambda client: client.run(lambda: sending.topic("a", 1, None, 0)),
@@ -65,11 +61,7 @@ def test_missing_queue_is_named(client, verb):
 
 @pytest.mark.parametrize("keys", [{}, {"dedup_keys": ["a"]}], ids=["plain", "once"])
 def test_a_queue_without_headers_is_named_and_not_the_schema(client, database, keys):
-    client.run(
-        lambda: queues.create(
-            "bare", unlogged=False, partition_interval=None, retention_interval="1", notify=False
-        )
-    )
+    client.run(lambda: queues.create("bare"))
     execute(database, "ALTER TABLE pgmq.q_bare DROP COLUMN headers")
     with pytest.raises(FeatureMissing, match=r"queue 'bare' is not as PGMQ makes it .*headers.*doctor"):
         send_prepared(client, "bare", prepare([1], **keys))

@@ -154,11 +154,7 @@ def do_see(client):
 def do_create(client):
     for unlogged in (False, True):
         client.once("schema", client.ensure_schema)
-        client.run(
-            lambda unlogged=unlogged: queues.create(
-                "own", unlogged=unlogged, partition_interval=None, retention_interval="1", notify=True
-            )
-        )
+        client.run(lambda unlogged=unlogged: queues.create("own", unlogged=unlogged, notify=True))
         client.run(lambda: queues.guard("own"))
         send_prepared(client, "own", prepare([1], dedup_keys=["a"]), scope="queued")
         client.run(lambda: queues.purge("own"))
@@ -198,11 +194,7 @@ class Role:
 
 @pytest.fixture
 def role(database, client):
-    client.run(
-        lambda: queues.create(
-            "mail_dlq", unlogged=False, partition_interval=None, retention_interval="", notify=True
-        )
-    )
+    client.run(lambda: queues.create("mail_dlq", notify=True))
     client.run(lambda: queues.guard("mail"))
     # Whoever sends needs no rights for what announces it.
     client.run(lambda: queues.enable_notify("mail"))

@@ -113,8 +113,7 @@ def test_our_own_sessions_read_sql_as_it_was_written(database, client, name):
     shown = Statement("setting", script=f"SELECT current_setting('{name}') AS value", decode=scalar("value"))
 
     assert client.run(lambda: shown) == client.run(lambda: one_by_one(shown)) == "on"
-    options = {"unlogged": False, "partition_interval": None, "retention_interval": "", "notify": True}
-    assert client.run(lambda: queues.create("more", **options))
+    assert client.run(lambda: queues.create("more", notify=True))
     use(client, database)
     assert client.run(lambda: reading.archive(QUEUE, [3])) == [3]
 

@@ -46,9 +46,7 @@ def make_dead_letter_queue(name: str) -> Flow[bool]:
     :raises InvalidName: it is named after a queue whose name this package would not give
     """
     try:
-        made: bool = yield from queues.create(
-            name, unlogged=False, partition_interval=None, retention_interval="", notify=False
-        )
+        made: bool = yield from queues.create(name)
     except InvalidName as exc:
         raise InvalidName(
             f"The dead letter queue {name!r} is missing and not made here, name another one with "

@@ -14,11 +14,18 @@ T = TypeVar("T")
 
 
 def create(
-    queue_name: str, *, unlogged: bool, partition_interval: str | None, retention_interval: str, notify: bool
+    queue_name: str,
+    *,
+    unlogged: bool = False,
+    partition_interval: str | int | None = None,
+    retention_interval: str | int = 100_000,
+    notify: bool = False,
 ) -> Flow[bool]:
     """Create a queue if it is missing, or what is missing of it; the rest stays as it is. True: it was made.
 
     Under PGMQ's own lock, which its functions take only since 1.6: many who create the same queue take turns.
+
+    :param notify: needs the schema airflow_pgmq, which has the trigger's function
     """
     names.queue(queue_name)
     if unlogged and partition_interval is not None:
