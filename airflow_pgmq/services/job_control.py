@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import jobs, payload, slot_messages
+from airflow_pgmq.core import jobs, slot_messages
 from airflow_pgmq.core.batch import Batch
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.statements import Flow, periodic, sending
@@ -32,11 +32,8 @@ def run_now(namespace: str, name: str, source: dict[str, Any] | None = None) -> 
     """Send one message of the job at once, next to its slots, as it was last deployed."""
     now, definition = yield from _locked(namespace, name)
     job = jobs.PeriodicJob.from_definition(name, definition)
-    batch = Batch(
-        [job.message_json],
-        headers=[payload.dumps_headers(slot_messages.headers(job, now, namespace, source))],
-        keys=[f"{namespace}/{name}/now/{now.isoformat()}"],
-    )
+    item = slot_messages.at_once(job, now, namespace, source)
+    batch = Batch([job.message_json], headers=[item.headers], keys=[item.key])
     results: list[SendResult] = yield from sending.keyed(
         job.queue_name, batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
     )
