@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -51,11 +51,11 @@ def recent(job: PeriodicJob, now: datetime) -> list[datetime]:
 
 def states(
     job: PeriodicJob,
+    shown: Sequence[datetime],
     stand: Stand,
     sent: Mapping[datetime, Sent],
 ) -> list[tuple[datetime, State]]:
-    """What became of the job's recent slots; those that nothing can be known of are left out."""
-    shown = recent(job, stand.now)
+    """What became of the job's `recent` slots; those that nothing can be known of are left out."""
     known = {slot: sent[slot] for slot in shown if slot in sent}
     since = max(stand.deployed_at, stand.now - _window(known))
     found: list[tuple[datetime, State]] = []
