@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.sql import migrations
+from airflow_pgmq.db.statements import Statement
 from airflow_pgmq.errors import FeatureMissing, InvalidMessage, JobNotFound, PgmqError
 from tests.fixtures.factories import execute, job, queued, tick
 
@@ -19,6 +21,25 @@ def hook(pgmq_connection):
     hook = PgmqHook(pgmq_connection)
     hook.create_queue("mail")
     return hook
+
+
+def test_a_hook_has_the_limits_that_it_was_given(pgmq_connection, monkeypatch):
+    from airflow_pgmq.hooks import PgmqHook
+
+    monkeypatch.setenv("AIRFLOW__PGMQ__LOCK_TIMEOUT", "7")
+    shown = Statement(
+        "limits",
+        script="SELECT current_setting('lock_timeout') AS wait, current_setting('statement_timeout') AS work",
+        decode=lambda rows: (rows[0]["wait"], rows[0]["work"]),
+    )
+
+    configured, given = (
+        PgmqHook(pgmq_connection),
+        PgmqHook(pgmq_connection, limits=Limits(lock=3, statement=4)),
+    )
+    assert configured.client.run(lambda: shown) == ("7s", "30min")
+    assert given.client.run(lambda: shown) == ("3s", "4s")
+    assert (configured.client.limits.lock, given.client.limits.lock) == (7, 3)
 
 
 def test_send_and_read(hook):
