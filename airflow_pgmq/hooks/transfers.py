@@ -52,19 +52,20 @@ class TransferVerbs(ConnectionBase):
         """
         if dedup_scope not in ("once", "queued", "none") or on_duplicate not in ("skip", "fail"):
             raise InvalidMessage("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
-        if dedup_scope != "none":
-            sending.prepare(self.client, queue_name, dedup_scope, conn)
-        counts = self.client.run(
-            lambda: transfers.send(
-                queue_name,
-                sql,
-                parameters,
-                scope=dedup_scope,
-                window=dedup_window,
-                fail_on_duplicate=on_duplicate == "fail",
-                headers=headers,
-            ),
-            conn,
-        )
+        with self.client.connection(conn) as current:
+            if dedup_scope != "none":
+                sending.prepare(self.client, queue_name, dedup_scope, current)
+            counts = self.client.run(
+                lambda: transfers.send(
+                    queue_name,
+                    sql,
+                    parameters,
+                    scope=dedup_scope,
+                    window=dedup_window,
+                    fail_on_duplicate=on_duplicate == "fail",
+                    headers=headers,
+                ),
+                current,
+            )
         metrics.sent(queue_name, counts["sent"], counts["duplicates"])
         return counts

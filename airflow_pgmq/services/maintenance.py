@@ -53,9 +53,9 @@ def maintain(
     :param queue_names: whose archives are pruned; all by default
     :raises PermissionDenied: the role may not keep samples or prune the ledger
     """
-    client.once("schema", client.ensure_schema)
     summary = Summary()
     with client.connection() as conn:
+        client.ensure_schema(conn)
         summary.sampled = sampling.take(client, conn)
         client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
         client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)

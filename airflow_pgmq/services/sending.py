@@ -41,7 +41,6 @@ def send(
     _check(scope, on_duplicate, window)
     if batch.keys is None:
         return client.run(lambda: _plain(queue_name, batch), conn)
-    prepare(client, queue_name, scope, conn)
 
     def keyed(chunk: Batch, optimistic: bool = False) -> Flow[list[SendResult]]:
         return sending.keyed(
@@ -54,12 +53,14 @@ def send(
                 return client.attempt(lambda: keyed(chunk, optimistic=True), own)
         return client.attempt(lambda: keyed(chunk), own)
 
-    if conn is not None or on_duplicate == "fail":
+    if conn is not None:
+        prepare(client, queue_name, scope, conn)
         return client.run(lambda: keyed(batch), conn)
     found: list[SendResult] = []
     with client.connection() as own:
-        if not stores_all_text(own):
-            # What it cannot store is found out by sending it.
+        prepare(client, queue_name, scope, own)
+        # What a database cannot store is found out by sending it.
+        if on_duplicate == "fail" or not stores_all_text(own):
             return client.attempt(lambda: keyed(batch), own)
         for positions in chunks(range(len(batch)), batch.chunk_size):
             found += send_chunk(batch.take(positions), own)
@@ -68,15 +69,15 @@ def send(
     return found
 
 
-def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection | None = None) -> None:
+def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection) -> None:
     """Make sure that what a scope relies on is there: the ledger, or the queue's unique index."""
     if scope == "once":
-        client.once("schema", client.ensure_schema)
-    elif conn is not None:
+        client.ensure_schema(conn)
+    elif client.begins(conn):
+        client.once(guard_check(queue_name), lambda: client.run(lambda: queues.guard(queue_name), conn))
+    else:
         # In the caller's transaction, which may have created the queue; and not remembered: it may roll back.
         client.run(lambda: queues.guard(queue_name), conn)
-    else:
-        client.once(guard_check(queue_name), lambda: client.run(lambda: queues.guard(queue_name)))
 
 
 def guard_check(queue_name: str) -> str:

@@ -105,8 +105,8 @@ def test_a_tick_that_ended_early_does_not_make_it_known(database, client, monkey
         rounds = 0
 
         def attempt(self, make, own):
-            # The queues, the deploy, and one round of two.
-            if self.rounds == 3:
+            # The schema and its installation, the queues, the deploy, and one round of two.
+            if self.rounds == 5:
                 raise KeyboardInterrupt
             self.rounds += 1
             return super().attempt(make, own)

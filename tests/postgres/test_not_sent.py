@@ -75,7 +75,8 @@ def test_a_trigger_that_swallows_slots(database, client):
 
 
 def send_query(client, scope):
-    sending.prepare(client, QUEUE, scope)
+    with client.connection() as conn:
+        sending.prepare(client, QUEUE, scope, conn)
     return client.run(
         lambda: transfers.send(
             QUEUE,

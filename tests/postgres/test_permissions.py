@@ -153,7 +153,7 @@ def do_see(client):
 
 def do_create(client):
     for unlogged in (False, True):
-        client.once("schema", client.ensure_schema)
+        client.ensure_schema()
         client.run(lambda unlogged=unlogged: queues.create("own", unlogged=unlogged, notify=True))
         client.run(lambda: queues.guard("own"))
         send_prepared(client, "own", prepare([1], dedup_keys=["a"]), scope="queued")
