@@ -61,6 +61,11 @@ def hook(proxy: Proxy, database: Database, monkeypatch: pytest.MonkeyPatch) -> P
     return PgmqHook("proxied")
 
 
+def consume(hook: PgmqHook) -> None:
+    with hook.consume(QUEUE) as messages:
+        assert messages == []
+
+
 VERBS: dict[str, Callable[[PgmqHook], Any]] = {
     "send, once": lambda hook: hook.send(QUEUE, 1, dedup_key="a"),
     "send, queued": lambda hook: hook.send(QUEUE, 1, dedup_key="a", dedup_scope="queued"),
@@ -72,6 +77,7 @@ VERBS: dict[str, Callable[[PgmqHook], Any]] = {
     "backfill": lambda hook: tick(job()).backfill(hook.client, NOW - timedelta(hours=3), NOW),
     "maintain": lambda hook: maintenance.maintain(hook.client),
     "create a queue": lambda hook: hook.create_queue("other", notify=True),
+    "consume": consume,
     "announce": lambda hook: hook.enable_notify(QUEUE),
 }
 

@@ -129,10 +129,11 @@ class Consumer:
 
     @contextmanager
     def _session(self) -> Iterator[None]:
-        if self.policy.max_reads is not None:
-            self._held.prepare()
         try:
             with self._held.line, self._held.heartbeat:
+                if self.policy.max_reads is not None:
+                    # Before anything is read.
+                    self._held.prepare()
                 yield
         except BaseException:
             # After the connection is closed: its transaction may hold the very rows.

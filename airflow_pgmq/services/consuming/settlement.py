@@ -68,10 +68,20 @@ class Settlement:
         """The work on these begins: given back from here on, they have been tried."""
         self.tried = {message.msg_id for message in messages}
 
-    def prepare(self) -> None:
-        """Make sure that dead letters have a place, before anything is read."""
+    def prepare(self, *, in_work: bool = False) -> None:
+        """Make sure that dead letters have a place.
+
+        :param in_work: whether the line's connection may be in the transaction of the work
+        """
+
+        def make(again: bool = False) -> Work[bool]:
+            return consuming.prepare(self.policy)
+
+        if not in_work:
+            # What the role may not do there is not about the queue.
+            self.line.open()
         try:
-            if self.client.run(lambda: consuming.prepare(self.policy)):
+            if self.client.run(make) if in_work else self.line.run(make):
                 self.log.info("Created the dead letter queue %s", self.policy.dead_letters)
         except PermissionDenied as exc:
             raise consuming.not_allowed(self.policy, exc) from exc
@@ -273,7 +283,7 @@ class Settlement:
 
     def _prepare_for(self, decided: Sequence[Decided]) -> None:
         if self.policy.max_reads is None and any(outcome.kind == "dead" for _, outcome in decided):
-            self.prepare()
+            self.prepare(in_work=True)
 
     def _raise_lost(self, decided: Sequence[Decided], done: list[int]) -> None:
         if lost := sorted({message.msg_id for message, _ in decided} - set(done)):
