@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier
 
 from airflow_pgmq.core.batch import Delay
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.source import with_source
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class PgmqNotifier(BaseNotifier):
         delay: Delay = None,
         dedup_key: str | None = None,
         dedup_scope: Scope = "once",
-        dedup_window: timedelta = timedelta(days=7),
+        dedup_window: timedelta = DEDUP_WINDOW,
         pgmq_conn_id: str = "pgmq_default",
         **kwargs: Any,
     ) -> None:

@@ -21,8 +21,8 @@ from airflow_pgmq.compat import (
     utcnow,
 )
 from airflow_pgmq.core import payload, xcom
-from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.deadlines import Deadlines
+from airflow_pgmq.core.delays import whole_seconds
 from airflow_pgmq.errors import InvalidArgument, PgmqError
 from airflow_pgmq.lineage import ReportsQueues
 from airflow_pgmq.links import PgmqQueueLink, push_early
@@ -253,10 +253,9 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
                 condition=self.condition,
                 headers_condition=self.headers_condition,
             )
-            # By the database's clock.
-            held = timedelta(seconds=whole_seconds(self.visibility_timeout))
-            expired = [message for message in part if message.is_expired(message.vt - held)]
-            found += [message for message in part if not message.is_expired(message.vt - held)]
+            timeout = whole_seconds(self.visibility_timeout)
+            expired = [message for message in part if message.was_expired(timeout)]
+            found += [message for message in part if not message.was_expired(timeout)]
             if not expired:
                 break
             self.log.info("Archiving %d expired messages of queue %s", len(expired), self.queue_name)

@@ -82,11 +82,7 @@ def _start(stack: ExitStack, home: Path, server: LocalPostgres, stage: Stage) ->
     client = Client(lambda: psycopg.connect(server.dsn(QUEUES)))
     client.install()
     # Announced, as queues are whose waiters need not poll.
-    client.run(
-        lambda: queues.create(
-            QUEUE, unlogged=False, partition_interval=None, retention_interval="", notify=True
-        )
-    )
+    client.run(lambda: queues.create(QUEUE, notify=True))
     standalone = Standalone(home, server)
     (home / "dags").mkdir()
     shutil.copy(ROOT / "dags" / f"{DAG_ID}.py", home / "dags")

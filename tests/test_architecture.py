@@ -85,6 +85,17 @@ def test_exported_names_exist_and_are_sorted(module):
     assert set(exported) <= defined_names(tree)
 
 
+def test_the_dedup_window_is_said_once():
+    """Other weeks, such as a chart's, are other facts: they have a name of their own beside them."""
+    found = {
+        str(module.relative_to(ROOT / "airflow_pgmq"))
+        for module in MODULES
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node) == "timedelta(days=7)"
+    }
+    assert found == {"core/dedup.py", "services/overview/queues.py"}
+
+
 def test_root_package_imports_nothing():
     """Airflow imports it while it looks for providers, in every process."""
     tree = ast.parse((ROOT / "airflow_pgmq" / "__init__.py").read_text())

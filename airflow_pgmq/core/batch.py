@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
-from airflow_pgmq.core import iso8601, names, payload
+from airflow_pgmq.core import names, payload
+from airflow_pgmq.core.delays import Delay as Delay
+from airflow_pgmq.core.delays import columns, parse
 from airflow_pgmq.errors import InvalidArgument
 
 T = TypeVar("T")
-Delay = float | int | timedelta | datetime | str | None
 
 #: Messages of one statement. Each is a commit, and 10,000 messages in ten take a quarter longer than in two;
 #: larger ones are no faster, and 1,000,000 rows in one take 790 MB of the server (measured).
@@ -119,51 +120,11 @@ def _delays(
         return None, None
     if isinstance(delays, Sequence) and not isinstance(delays, str):
         _same_length("delays", delays, count)
-        parsed = [parse_delay(each) for each in delays]
+        found = columns(map(parse, delays))
     else:
-        parsed = [parse_delay(delays)] * count
-    seconds = [0.0 if isinstance(each, datetime) else each for each in parsed]
-    instants = [each if isinstance(each, datetime) else None for each in parsed]
+        found = columns([parse(delays)] * count)
+    seconds, instants = found["seconds"], found["instants"]
     return (seconds if any(seconds) else None), (instants if any(instants) else None)
-
-
-def parse_delay(delay: Delay) -> float | datetime:
-    """Seconds from now by the database's clock, or an instant. Text, as a template gives it, is either."""
-    if delay is None or delay == "":
-        return 0.0
-    if isinstance(delay, str):
-        delay = _parse_text(delay)
-    if isinstance(delay, datetime):
-        if delay.tzinfo is None:
-            raise InvalidArgument(
-                f"The delay {delay.isoformat()} has no time zone; add one, for example +00:00."
-            )
-        return delay
-    if isinstance(delay, bool) or not isinstance(delay, (int, float, timedelta)):
-        raise InvalidArgument(f"A delay is seconds, a timedelta or an instant, not {type(delay).__name__}.")
-    seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
-    if not 0 <= seconds <= 10 * 366 * 86400:
-        raise InvalidArgument(f"The delay of {seconds} s is not between 0 s and ten years.")
-    return seconds
-
-
-def whole_seconds(value: float | timedelta) -> int:
-    """A visibility timeout in the only unit that PGMQ takes."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if seconds < 0 or int(seconds) != seconds:
-        raise InvalidArgument(f"A visibility timeout is whole seconds, not {value!r}; PGMQ takes no other.")
-    return int(seconds)
-
-
-def _parse_text(text: str) -> float | datetime:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return iso8601.parse(text)
-    except ValueError:
-        raise InvalidArgument(f"The delay {text!r} is neither seconds nor an ISO 8601 instant.") from None
 
 
 def _refuse_key_header(headers: Mapping[str, Any]) -> None:

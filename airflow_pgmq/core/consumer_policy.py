@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core import names
@@ -71,11 +70,6 @@ class Policy:
     def is_worn(self, message: Message) -> bool:
         """Whether it was tried more often than allowed, so that the work is not even begun."""
         return self.max_reads is not None and message.tries > self.max_reads
-
-    def is_expired(self, message: Message) -> bool:
-        """Whether it was past its `expires_at` when it was read, by the database's clock."""
-        at = message.expires_at
-        return at is not None and at <= message.vt - timedelta(seconds=self.visibility_timeout)
 
     def delay(self, message: Message) -> float:
         """Seconds until a failed message is visible again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, TypeAlias, get_args
 
-from airflow_pgmq.core import names
+from airflow_pgmq.core import delays, names
 from airflow_pgmq.core.event_delivery import Unmatched
 from airflow_pgmq.errors import InvalidArgument, InvalidName
 
@@ -46,6 +46,7 @@ class StreamSettings:
             raise InvalidArgument(f"{', '.join(wrong)} must be at least 1")
         if self.quiet_after <= 0 or self.unmatched_delay < 0:
             raise InvalidArgument("quiet_after must be positive, unmatched_delay must not be negative")
+        delays.parse(self.unmatched_delay)
         if self.dead_letters == self.queue_name:
             raise InvalidName(f"Queue {self.queue_name!r} cannot be its own dead-letter queue.")
 

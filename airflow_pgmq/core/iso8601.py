@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-__all__ = ["parse"]
+__all__ = ["of_header", "parse"]
 
 _FRACTION = re.compile(r"(?<=:\d\d)[.,](\d+)")
 
@@ -19,6 +19,15 @@ def parse(text: str) -> datetime:
     :raises ValueError: it is none
     """
     return datetime.fromisoformat(_FRACTION.sub(_six_digits, text.strip()).replace("Z", "+00:00"))
+
+
+def of_header(value: object) -> datetime | None:
+    """The instant that a value of somebody else means; None if it is none, or has no time zone."""
+    try:
+        at = parse(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo else None
 
 
 def _six_digits(found: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, overload
 from airflow_pgmq.core import payload
 from airflow_pgmq.core.jobs import DEFINED, PeriodicJob, set_fingerprint
 from airflow_pgmq.core.redaction import redact
+from airflow_pgmq.core.wording import number_of
 
 #: More jobs than this are counted, not listed.
 MOST_LISTED = 100
@@ -82,7 +83,7 @@ class JobList(Sequence[PeriodicJob]):
 
     @property
     def _head(self) -> str:
-        return f"{_number(len(self), 'periodic job')}, digest {self.digest}"
+        return f"{number_of(len(self), 'periodic job')}, digest {self.digest}"
 
     def _listed(self, describe: Callable[[PeriodicJob], str]) -> Iterator[str]:
         queue_name = None
@@ -96,8 +97,8 @@ class JobList(Sequence[PeriodicJob]):
         counts = Counter(job.queue_name for job in self._jobs)
         biggest = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
         for shown, (queue_name, count) in enumerate(biggest):
-            line = f"queue {queue_name}: {_number(count, 'job')}"
-            rest = f"and {_number(len(biggest) - shown, 'more queue')}"
+            line = f"queue {queue_name}: {number_of(count, 'job')}"
+            rest = f"and {number_of(len(biggest) - shown, 'more queue')}"
             room -= len(line) + 1
             if room < len(rest) + 1 and shown < len(biggest) - 1:
                 yield rest
@@ -155,7 +156,3 @@ def _item(line: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -43,6 +43,8 @@ DEFINED = (
 )
 #: What migrations before the third did not store.
 _POLICIES = ("catch_up", "catch_up_limit")
+#: What a stored job raises, as it is read or later, that other code has stored and this one cannot read.
+UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +98,11 @@ class PeriodicJob:
     def from_definition(cls, name: str, definition: Mapping[str, Any]) -> PeriodicJob:
         """The job as it was stored; code before migration 3 did not store its policies.
 
-        :raises KeyError, TypeError, ValueError: other code stored what this one cannot read
+        What was checked when it was stored is not checked again. Other code may have stored it: `unknown`
+        says what this one does not understand, and what it cannot read raises one of `UNREADABLE`.
         """
+        if not isinstance(definition, Mapping):
+            raise TypeError("the definition is no JSON object")
         given: dict[str, Any] = {
             each: definition[each] for each in ("cron", "queue_name", "message", "timezone", "headers")
         }
@@ -191,6 +196,13 @@ class PeriodicJob:
             *self._wrong_headers(),
         ]
 
+    def unknown(self) -> list[str]:
+        """What this code does not understand of a job that other code has stored, each as a sentence.
+
+        Only what its slots depend on, because it is asked at every refresh of a page.
+        """
+        return [*self._wrong_schedule(), *self._wrong_policies()]
+
     def doubts(self) -> list[str]:
         """What is valid, but perhaps not what was meant; of a job without problems."""
         found = ambiguity(self.cron, self.name, self.seconds)
@@ -273,6 +285,11 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def unreadable(exc: Exception) -> str:
+    """Why a stored job cannot be read, for people."""
+    return f"{type(exc).__name__}: {exc}"
+
+
 def stored_job(name: str, definition: Mapping[str, Any], declared: PeriodicJob) -> PeriodicJob | None:
     """A job as it was stored, to finish its work; None if other code stored what this one cannot read.
 
@@ -286,7 +303,7 @@ def stored_job(name: str, definition: Mapping[str, Any], declared: PeriodicJob) 
     try:
         job = PeriodicJob.from_definition(name, {**policies, **definition})
         return None if job.problems(max_bytes=None) else job
-    except (KeyError, TypeError, ValueError):
+    except UNREADABLE:
         return None
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow_pgmq.core.messages import Message, Row
+from airflow_pgmq.core import iso8601
+from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.redaction import HIDDEN, hidden_values, redact, scrub
 
 #: Browsers keep whole numbers up to here.
@@ -30,11 +31,11 @@ def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> di
         "vt": row["vt"],
         "archived_at": row["archived_at"],
         "state": _state(row, now),
-        "expires_at": _time(headers.get("expires_at")),
+        "expires_at": iso8601.of_header(headers.get("expires_at")),
         "dedup_key": _text(headers.get("dedup_key")),
         "job": _text(headers.get("job")),
         "namespace": _text(headers.get("namespace")),
-        "slot": _time(headers.get("slot")),
+        "slot": iso8601.of_header(headers.get("slot")),
         "group": _text(headers.get("x-pgmq-group")),
         "dead_letter": _dead_letter(headers.get("dead_letter")),
         "source": _source(headers.get("source")),
@@ -85,10 +86,6 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _time(value: object) -> datetime | None:
-    return Message.expiry(value) if isinstance(value, str) else None
-
-
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _EXACT else None
 
@@ -107,7 +104,7 @@ def _dead_letter(value: object) -> dict[str, Any] | None:
         "msg_id": _whole(value.get("msg_id")),
         "read_ct": _whole(value.get("read_ct")),
         "tries": _tries(value),
-        "enqueued_at": _time(value.get("enqueued_at")),
+        "enqueued_at": iso8601.of_header(value.get("enqueued_at")),
         "reason": _text(value.get("reason")),
     }
 

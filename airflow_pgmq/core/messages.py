@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from airflow_pgmq.core import iso8601
@@ -67,22 +67,18 @@ class Message:
     @property
     def expires_at(self) -> datetime | None:
         """The instant after which our consumers skip the message; None without a valid header."""
-        return self.expiry(self.headers.get("expires_at"))
-
-    @staticmethod
-    def expiry(header: object) -> datetime | None:
-        """The instant that a header `expires_at` means; None if it is none."""
-        if header is None:
-            return None
-        try:
-            at = iso8601.parse(str(header))
-        except ValueError:
-            return None
-        return at if at.tzinfo else None
+        return iso8601.of_header(self.headers.get("expires_at"))
 
     def is_expired(self, now: datetime) -> bool:
         """Whether a consumer should skip the message."""
-        return (at := self.expires_at) is not None and at <= now
+        return is_over(self.headers.get("expires_at"), now)
+
+    def was_expired(self, visibility_timeout: float) -> bool:
+        """Whether it was expired when it was read: `vt` tells when that was, by the database's clock.
+
+        :param visibility_timeout: seconds for which it was read
+        """
+        return self.is_expired(self.vt - timedelta(seconds=visibility_timeout))
 
     def as_dict(self) -> dict[str, Any]:
         """The message in JSON types, for XCom."""
@@ -94,6 +90,11 @@ class Message:
             "message": None if isinstance(self.message, Unreadable) else self.message,
             "headers": dict(self.headers),
         }
+
+
+def is_over(expires_at: object, now: datetime) -> bool:
+    """Whether the time of a header `expires_at` is over; never, where it is no instant."""
+    return (at := iso8601.of_header(expires_at)) is not None and at <= now
 
 
 class Remark(str):
@@ -225,7 +226,7 @@ def _fence(message: Reference) -> Fence:
 
 def _instant(value: Any) -> datetime | None:
     """`enqueued_at` as a mapping has it, a text where it went through XCom."""
-    if isinstance(value, str) and (parsed := Message.expiry(value)) is not None:
+    if (parsed := iso8601.of_header(value)) is not None:
         return parsed
     if value is None or (isinstance(value, datetime) and value.tzinfo):
         return value

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from airflow_pgmq.core.batch import Delay, parse_delay
+from airflow_pgmq.core.delays import Delay, ParsedDelay, parse
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.errors import InvalidOutcome
 
@@ -21,9 +21,14 @@ class Outcome:
 
     kind: Kind
     #: For `retry`; None: by the back-off of the consumer.
-    delay: Delay = None
+    delay: ParsedDelay | None = None
     #: For `dead`: what its headers will say.
     reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.delay is not None:
+            # Whoever makes one without `retry` gives it as there.
+            object.__setattr__(self, "delay", parse(self.delay))
 
     @classmethod
     def ack(cls) -> Outcome:
@@ -33,9 +38,7 @@ class Outcome:
     @classmethod
     def retry(cls, delay: Delay = None) -> Outcome:
         """Give it back; visible again after `delay` (seconds, timedelta or instant), or by the back-off."""
-        if delay is not None:
-            parse_delay(delay)
-        return cls("retry", delay=delay)
+        return cls("retry", delay=None if delay is None else parse(delay))
 
     @classmethod
     def dead(cls, reason: str) -> Outcome:

@@ -166,6 +166,14 @@ def check_size(text: str, max_bytes: int | None, *, what: str = "message") -> No
 
 def dumps_headers(headers: Mapping[str, Any] | None) -> str:
     """Serialize headers, which PGMQ keeps as one JSON object."""
+    return dumps(plain_headers(headers), what="headers")
+
+
+def plain_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Headers as a dict of their own, empty where there are none.
+
+    :raises InvalidMessage: they are no mapping
+    """
     if headers is not None and not isinstance(headers, Mapping):
         raise InvalidMessage(f"Headers must be a mapping, not {type(headers).__name__}.")
-    return dumps(dict(headers or {}), what="headers")
+    return dict(headers or {})

@@ -180,6 +180,16 @@ def of_job(
     )
 
 
+def unreadable_job(why: str) -> Problem:
+    """A stored job of which this code cannot tell the slots."""
+    return Problem(
+        "unreadable_job",
+        "warning",
+        f"This version of airflow_pgmq cannot read the job as it was deployed, so no slots are shown: {why}.",
+        "Upgrade the package here to the version that the job's Dag runs with.",
+    )
+
+
 def of_namespace(*, namespace: str, owner: str, ticked_at: datetime, now: datetime) -> Iterator[Problem]:
     """What is wrong with a set of jobs."""
     if now - ticked_at > TICK_SILENCE:

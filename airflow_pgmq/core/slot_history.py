@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from airflow_pgmq.core import slots
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.jobs import PeriodicJob
 
 State: TypeAlias = Literal["sent", "duplicate", "late", "missed", "waiting"]
@@ -15,8 +16,6 @@ State: TypeAlias = Literal["sent", "duplicate", "late", "missed", "waiting"]
 SHOWN = 30
 #: How far back slots are looked for.
 FURTHEST = timedelta(days=31)
-#: How long sent slots are remembered where none tells.
-WINDOW = timedelta(days=7)
 #: Where the look-ahead is shorter than the time between two ticks, the next tick sends a slot.
 LATE = timedelta(minutes=2)
 #: So long after a slot, the next tick may still send it.
@@ -52,11 +51,11 @@ def recent(job: PeriodicJob, now: datetime) -> list[datetime]:
 
 def states(
     job: PeriodicJob,
+    shown: Sequence[datetime],
     stand: Stand,
     sent: Mapping[datetime, Sent],
 ) -> list[tuple[datetime, State]]:
-    """What became of the job's recent slots; those that nothing can be known of are left out."""
-    shown = recent(job, stand.now)
+    """What became of the job's `recent` slots; those that nothing can be known of are left out."""
     known = {slot: sent[slot] for slot in shown if slot in sent}
     since = max(stand.deployed_at, stand.now - _window(known))
     found: list[tuple[datetime, State]] = []
@@ -69,8 +68,10 @@ def states(
 
 
 def _window(known: Mapping[datetime, Sent]) -> timedelta:
-    """How long a sent slot is remembered."""
-    return max((each.expires_at - max(slot, each.first_at) for slot, each in known.items()), default=WINDOW)
+    """How long a sent slot is remembered, as far as the known ones tell."""
+    return max(
+        (each.expires_at - max(slot, each.first_at) for slot, each in known.items()), default=DEDUP_WINDOW
+    )
 
 
 def _sent(sent: Sent) -> State:

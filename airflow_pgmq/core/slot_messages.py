@@ -31,25 +31,29 @@ class Outgoing:
 def outgoing(job: PeriodicJob, slot: datetime, namespace: str, source: Mapping[str, Any] | None) -> Outgoing:
     """The message of one slot; only its `source` says who made it."""
     key = slots.key(namespace, job.name, slot)
-    found = headers(job, slot, namespace, source)
-    return Outgoing(
-        job, slot, key, slots.visible_at(job, slot, key), payload.dumps_headers({**found, "dedup_key": key})
-    )
+    visible_at = slots.visible_at(job, slot, key)
+    return Outgoing(job, slot, key, visible_at, _headers(job, slot, namespace, key, source))
 
 
-def headers(
-    job: PeriodicJob, slot: datetime, namespace: str, source: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """What a job's message says of itself, but for its key."""
+def at_once(job: PeriodicJob, now: datetime, namespace: str, source: Mapping[str, Any] | None) -> Outgoing:
+    """A message of the job beside its slots; its key is no slot's, so it takes none."""
+    key = slots.key_of_now(namespace, job.name, now)
+    return Outgoing(job, now, key, now, _headers(job, now, namespace, key, source))
+
+
+def _headers(
+    job: PeriodicJob, slot: datetime, namespace: str, key: str, source: Mapping[str, Any] | None
+) -> str:
+    """What a job's message says of itself, as JSON; ours win over the job's own."""
     found: dict[str, Any] = {**(job.headers or {}), "job": job.name, "namespace": namespace}
-    found |= {"slot": slots.text(slot), "version": job.version}
+    found |= {"slot": slots.text(slot), "version": job.version, "dedup_key": key}
     if (expires := slots.expires_at(job, slot)) is not None:
         found["expires_at"] = expires.isoformat()
     if job.group is not None:
         found["x-pgmq-group"] = job.group
     if source is not None:
         found["source"] = source
-    return found
+    return payload.dumps_headers(found)
 
 
 def by_queue(items: Iterable[Outgoing]) -> dict[str, list[Outgoing]]:

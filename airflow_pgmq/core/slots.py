@@ -158,6 +158,11 @@ def key(namespace: str, name: str, slot: datetime) -> str:
     return f"{namespace}/{name}/{text(slot)}"
 
 
+def key_of_now(namespace: str, name: str, now: datetime) -> str:
+    """The dedup key of a message that is sent at once, beside the slots: each time another one."""
+    return f"{namespace}/{name}/now/{now.isoformat()}"
+
+
 def of_key(dedup_key: str) -> tuple[str, str, datetime] | None:
     """Namespace, name and slot of such a key; None for any other."""
     parts = dedup_key.split("/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.core import payload
 
 
 def source(context: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +29,6 @@ def with_source(headers: Mapping[str, Any] | None, context: Mapping[str, Any]) -
 
     :raises InvalidMessage: the headers are no mapping
     """
-    if headers is not None and not isinstance(headers, Mapping):
-        raise InvalidMessage(f"Headers must be a mapping, not {type(headers).__name__}.")
+    own = payload.plain_headers(headers)
     found = source(context)
-    return {**(headers or {}), "source": found} if found else dict(headers or {})
+    return {**own, "source": found} if found else own

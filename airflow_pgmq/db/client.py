@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.driver import sessions
+from airflow_pgmq.db.driver.bundled import bundled_pgmq
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.connecting import DEFAULTS
 from airflow_pgmq.db.driver.connecting import connect as connect
@@ -229,16 +230,22 @@ class Client:
         return True
 
     def ensure_schema(self, conn: Connection | None = None) -> None:
-        """Make sure that our schema is there; installs it where the role may."""
-        with self.connection(conn) as current:
-            if drive(schema.is_current(), current):
-                return
-        self.install()
+        """Make sure, the first time, that our schema is there; installs it where the role may.
 
-    def install(self) -> list[str]:
+        :param conn: where to look, but not inside a caller's transaction: what is read there stays locked, so
+            that an installation would wait for it
+        """
+        if "schema" in self._checked:
+            return
+        with self.connection(conn if conn is not None and self.begins(conn) else None) as current:
+            if not self.attempt(schema.is_current, current):
+                self.install(current)
+        self._checked.add("schema")
+
+    def install(self, conn: Connection | None = None) -> list[str]:
         """Install PGMQ if it is missing and our schema; says what was done, an empty list: nothing."""
         try:
-            return self.run(lambda: schema.install(bundled_pgmq))
+            return self.run(lambda: schema.install(bundled_pgmq), conn)
         except errors.PermissionDenied as exc:
             raise schema.not_allowed(exc) from exc
 
@@ -384,13 +391,3 @@ async def adrive(work: Work[T], conn: AsyncConnection) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
-
-
-def bundled_pgmq() -> str | None:
-    """PGMQ's SQL from the official client, if that is installed (extra `sql`)."""
-    try:
-        from pgmq.install import get_embedded_install_sql
-    except ImportError:
-        return None
-    text: str = get_embedded_install_sql()
-    return text

@@ -23,4 +23,6 @@ class PgmqHook(
     Errors are `airflow_pgmq.errors.PgmqError` and its leaves where the cause is known, psycopg's otherwise.
 
     :param pgmq_conn_id: the Airflow connection
+    :param connection: the connection itself, where Airflow does not look it up by its id
+    :param limits: of each transaction; by default those of `[pgmq]` in Airflow's configuration
     """

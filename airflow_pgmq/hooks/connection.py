@@ -9,6 +9,7 @@ from typing import Any
 from airflow_pgmq import settings
 from airflow_pgmq.compat import AirflowNotFoundException, BaseHook, is_plain_process
 from airflow_pgmq.core import diagnoses, policies
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client, Connection, connect, drive
 from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.db.statements import doctor as asking
@@ -29,10 +30,13 @@ class ConnectionBase(BaseHook):
     conn_type = "pgmq"
     hook_name = "PGMQ (Postgres queue)"
 
-    def __init__(self, pgmq_conn_id: str = default_conn_name, *, connection: Any = None) -> None:
+    def __init__(
+        self, pgmq_conn_id: str = default_conn_name, *, connection: Any = None, limits: Limits | None = None
+    ) -> None:
         super().__init__()
         self.pgmq_conn_id = pgmq_conn_id
         self._connection = connection
+        self._limits = limits
 
     def get_conn(self) -> Connection:
         """Open a psycopg 3 connection, whatever driver Airflow uses; the caller commits and closes it."""
@@ -86,7 +90,10 @@ class ConnectionBase(BaseHook):
     @cached_property
     def client(self) -> Client:
         """Runs statements on connections of this hook."""
-        return Client(self.get_conn, settings.limits())
+        return Client(self.get_conn, self._transaction_limits())
+
+    def _transaction_limits(self) -> Limits:
+        return self._limits or settings.limits()
 
     def install(self) -> list[str]:
         """Install PGMQ, if it is missing and the role may, and the schema `airflow_pgmq`.

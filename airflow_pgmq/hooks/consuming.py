@@ -10,8 +10,8 @@ from typing import Any
 from airflow_pgmq import metrics
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import names
-from airflow_pgmq.core.batch import Delay, whole_seconds
 from airflow_pgmq.core.consumer_policy import Ack, Policy
+from airflow_pgmq.core.delays import Delay, parse, whole_seconds
 from airflow_pgmq.core.messages import Message, references
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import consuming
@@ -132,6 +132,7 @@ class ConsumingVerbs(ConnectionBase):
         :return: old id → new id; one whose dedup key is in the queue again (scope `queued`) stays where it is
         """
         source = None if from_archive else dead_letter_queue or names.dead_letter_queue(queue_name)
+        at = parse(delay)
         return self.client.run(
             lambda: consuming.requeue(
                 queue_name,
@@ -140,7 +141,7 @@ class ConsumingVerbs(ConnectionBase):
                 condition=condition,
                 headers_condition=headers_condition,
                 limit=limit,
-                delay=delay,
+                delay=at,
             ),
             conn,
         )

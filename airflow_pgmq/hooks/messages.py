@@ -8,8 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_pgmq import metrics, settings
-from airflow_pgmq.core.batch import Delay, parse_delay, prepare, whole_seconds
+from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Ack
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.delays import Delay, parse, whole_seconds
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Work, consuming, reading, sending
@@ -18,7 +20,7 @@ from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services.consuming import Line
-from airflow_pgmq.services.sending import WINDOW, send
+from airflow_pgmq.services.sending import send
 
 
 class MessageVerbs(ConnectionBase):
@@ -34,7 +36,7 @@ class MessageVerbs(ConnectionBase):
         group: str | None = None,
         dedup_key: str | None = None,
         dedup_scope: Scope = "once",
-        dedup_window: timedelta = WINDOW,
+        dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: OnDuplicate = "skip",
         conn: Connection | None = None,
     ) -> SendResult:
@@ -79,7 +81,7 @@ class MessageVerbs(ConnectionBase):
         group: str | None = None,
         dedup_keys: Sequence[str] | None = None,
         dedup_scope: Scope = "once",
-        dedup_window: timedelta = WINDOW,
+        dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: OnDuplicate = "skip",
         conn: Connection | None = None,
     ) -> list[SendResult]:
@@ -143,10 +145,10 @@ class MessageVerbs(ConnectionBase):
         :param delay: whole seconds or a timedelta
         :param conn: join this connection's transaction
         """
-        seconds = parse_delay(delay)
-        if not isinstance(seconds, float) or not seconds.is_integer():
+        at = parse(delay)
+        if at.instant is not None or not at.seconds.is_integer():
             raise InvalidArgument("The delay of a topic is whole seconds; PGMQ takes no other.")
-        return self.client.run(lambda: sending.topic(routing_key, message, headers, int(seconds)), conn)
+        return self.client.run(lambda: sending.topic(routing_key, message, headers, int(at.seconds)), conn)
 
     def read(
         self,
@@ -228,7 +230,7 @@ class MessageVerbs(ConnectionBase):
         :param untried: nobody has worked on them, so this read does not count towards `max_reads`
         """
         held = references(messages)
-        flags, delays = [untried] * len(held), [delay] * len(held)
+        flags, delays = [untried] * len(held), [parse(delay)] * len(held)
         return self._settle(lambda again: consuming.release_each(queue_name, held, delays, flags), conn)
 
     def extend(
@@ -240,8 +242,8 @@ class MessageVerbs(ConnectionBase):
         conn: Connection | None = None,
     ) -> list[int]:
         """Hold messages longer: hidden for `visibility_timeout` from now. Parameters as for `archive`."""
-        held = references(messages)
-        return self._settle(lambda again: reading.set_vt(queue_name, held, visibility_timeout), conn)
+        held, delay = references(messages), parse(visibility_timeout)
+        return self._settle(lambda again: reading.set_vt(queue_name, held, delay), conn)
 
     def _ack(self, queue_name: str, messages: Messages, ack: Ack, conn: Connection | None) -> list[int]:
         held = references(messages)

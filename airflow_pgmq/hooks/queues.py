@@ -33,18 +33,19 @@ class QueueVerbs(ConnectionBase):
         :param conn: join this connection's transaction
         :raises InvalidName: PGMQ would accept the name, but lower-case it or cut it
         """
-        if notify:
-            self.client.once("schema", self.client.ensure_schema)
-        self.client.run(
-            lambda: queues.create(
-                queue_name,
-                unlogged=unlogged,
-                partition_interval=None if partition_interval is None else str(partition_interval),
-                retention_interval=str(retention_interval),
-                notify=notify,
-            ),
-            conn,
-        )
+        with self.client.connection(conn) as current:
+            if notify:
+                self.client.ensure_schema(current)
+            self.client.run(
+                lambda: queues.create(
+                    queue_name,
+                    unlogged=unlogged,
+                    partition_interval=partition_interval,
+                    retention_interval=retention_interval,
+                    notify=notify,
+                ),
+                current,
+            )
 
     def drop_queue(self, queue_name: str, *, conn: Connection | None = None) -> bool:
         """Drop a queue with its archive and its dedup keys; False if there was none.
@@ -90,8 +91,9 @@ class QueueVerbs(ConnectionBase):
         :param queue_name: the queue
         :param conn: join this connection's transaction
         """
-        self.client.once("schema", self.client.ensure_schema)
-        return self.client.run(lambda: queues.enable_notify(queue_name), conn)
+        with self.client.connection(conn) as current:
+            self.client.ensure_schema(current)
+            return self.client.run(lambda: queues.enable_notify(queue_name), current)
 
     def disable_notify(self, queue_name: str, *, conn: Connection | None = None) -> None:
         """Announce inserts no more."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from airflow_pgmq import metrics
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import transfers
 from airflow_pgmq.db.statements.transfers import QueryScope
@@ -26,7 +27,7 @@ class TransferVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | None = None,
         dedup_scope: QueryScope = "once",
-        dedup_window: timedelta = sending.WINDOW,
+        dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: Literal["skip", "fail"] = "skip",
         conn: Connection | None = None,
     ) -> dict[str, int]:
@@ -51,19 +52,20 @@ class TransferVerbs(ConnectionBase):
         """
         if dedup_scope not in ("once", "queued", "none") or on_duplicate not in ("skip", "fail"):
             raise InvalidArgument("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
-        if dedup_scope != "none":
-            sending.prepare(self.client, queue_name, dedup_scope, conn)
-        counts = self.client.run(
-            lambda: transfers.send(
-                queue_name,
-                sql,
-                parameters,
-                scope=dedup_scope,
-                window=dedup_window,
-                fail_on_duplicate=on_duplicate == "fail",
-                headers=headers,
-            ),
-            conn,
-        )
+        with self.client.connection(conn) as current:
+            if dedup_scope != "none":
+                sending.prepare(self.client, queue_name, dedup_scope, current)
+            counts = self.client.run(
+                lambda: transfers.send(
+                    queue_name,
+                    sql,
+                    parameters,
+                    scope=dedup_scope,
+                    window=dedup_window,
+                    fail_on_duplicate=on_duplicate == "fail",
+                    headers=headers,
+                ),
+                current,
+            )
         metrics.sent(queue_name, counts["sent"], counts["duplicates"])
         return counts

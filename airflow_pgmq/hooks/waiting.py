@@ -10,7 +10,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from airflow_pgmq import settings
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import waiting
@@ -57,7 +56,7 @@ class WaitingVerbs(ConnectionBase):
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
 
         async def waiting() -> Visible:
-            watcher = Watcher(arguments, name=self.pgmq_conn_id, limits=settings.limits())
+            watcher = Watcher(arguments, name=self.pgmq_conn_id, limits=self._transaction_limits())
             try:
                 return await within(
                     watcher.wait(
@@ -101,7 +100,7 @@ class WaitingVerbs(ConnectionBase):
             raise
 
     def _looked_up(self) -> tuple[dict[str, Any], Limits]:
-        return self.connection_arguments(), settings.limits()
+        return self.connection_arguments(), self._transaction_limits()
 
     async def _arguments_off_the_loop(self) -> dict[str, Any]:
         # Looking up a connection blocks, and Airflow's own way to it wants this very thread.

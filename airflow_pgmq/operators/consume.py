@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.compat import AirflowFailException, AirflowSkipException
-from airflow_pgmq.core.batch import whole_seconds
 from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
+from airflow_pgmq.core.delays import whole_seconds
 from airflow_pgmq.core.signature import Signature
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION

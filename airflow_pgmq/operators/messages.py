@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_pgmq.core import batch
+from airflow_pgmq.core import batch, delays
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Reference, fences, references
 from airflow_pgmq.errors import InvalidArgument, MessageLost
@@ -131,7 +131,7 @@ class PgmqExtendOperator(_HeldMessages):
     ) -> None:
         super().__init__(queue_name=queue_name, messages=messages, **kwargs)
         self.visibility_timeout = visibility_timeout
-        batch.whole_seconds(visibility_timeout)
+        delays.whole_seconds(visibility_timeout)
 
     def _apply(self, messages: Messages, context: Context) -> list[int]:
         return self.hook.extend(self.queue_name, messages, visibility_timeout=self.visibility_timeout)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_pgmq import settings
 from airflow_pgmq.core import backfill, job_list, names
 from airflow_pgmq.core import jobs as core_jobs
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.source import source
 from airflow_pgmq.errors import InvalidArgument, InvalidJobs, PgmqWarning
@@ -71,7 +72,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         version: int | None = None,
         look_ahead: timedelta = timedelta(minutes=10),
         grace: timedelta = timedelta(minutes=5),
-        dedup_window: timedelta = timedelta(days=7),
+        dedup_window: timedelta = DEDUP_WINDOW,
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:

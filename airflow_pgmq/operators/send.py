@@ -10,6 +10,7 @@ from airflow.sdk import Asset
 
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import batch
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.source import with_source
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
@@ -69,7 +70,7 @@ class PgmqSendOperator(PgmqOperator):
         group: str | None = None,
         dedup_key: str | Sequence[str] | None = None,
         dedup_scope: Scope = "once",
-        dedup_window: timedelta = timedelta(days=7),
+        dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: OnDuplicate = "skip",
         skip_on_duplicate: bool = False,
         pgmq_conn_id: str = DEFAULT_CONNECTION,

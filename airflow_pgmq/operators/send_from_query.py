@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.source import with_source
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
@@ -49,7 +50,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
         parameters: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
         dedup_scope: QueryScope = "once",
-        dedup_window: timedelta = timedelta(days=7),
+        dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: Literal["skip", "fail"] = "skip",
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import jobs, payload, slot_messages
+from airflow_pgmq.core import jobs, slot_messages
 from airflow_pgmq.core.batch import Batch
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.statements import Flow, periodic, sending
-from airflow_pgmq.errors import JobNotFound
+from airflow_pgmq.errors import InvalidJobs, JobNotFound
 
 
 def pause(namespace: str, name: str) -> Flow[int]:
@@ -29,14 +29,18 @@ def resume(namespace: str, name: str) -> Flow[None]:
 
 
 def run_now(namespace: str, name: str, source: dict[str, Any] | None = None) -> Flow[SendResult]:
-    """Send one message of the job at once, next to its slots, as it was last deployed."""
+    """Send one message of the job at once, next to its slots, as it was last deployed.
+
+    :raises InvalidJobs: newer code has deployed it, and this one cannot read it
+    """
     now, definition = yield from _locked(namespace, name)
-    job = jobs.PeriodicJob.from_definition(name, definition)
-    batch = Batch(
-        [job.message_json],
-        headers=[payload.dumps_headers(slot_messages.headers(job, now, namespace, source))],
-        keys=[f"{namespace}/{name}/now/{now.isoformat()}"],
-    )
+    try:
+        job = jobs.PeriodicJob.from_definition(name, definition)
+        item = slot_messages.at_once(job, now, namespace, source)
+        batch = Batch([job.message_json], headers=[item.headers], keys=[item.key])
+    except jobs.UNREADABLE as exc:
+        why = f"this version of airflow_pgmq cannot read it as it was deployed ({jobs.unreadable(exc)})"
+        raise InvalidJobs({name: [why]}) from exc
     results: list[SendResult] = yield from sending.keyed(
         job.queue_name, batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
     )

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from airflow_pgmq.core import names, shape
-from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.messages import is_over
 from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.statements import Flow, maintenance, overview, reading, sending
@@ -53,9 +53,9 @@ def maintain(
     :param queue_names: whose archives are pruned; all by default
     :raises PermissionDenied: the role may not keep samples or prune the ledger
     """
-    client.once("schema", client.ensure_schema)
     summary = Summary()
     with client.connection() as conn:
+        client.ensure_schema(conn)
         summary.sampled = sampling.take(client, conn)
         client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
         client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)
@@ -91,8 +91,7 @@ def expire(queue_name: str) -> Flow[int]:
     expired = [
         {name: row[name] for name in ("msg_id", "read_ct", "enqueued_at")}
         for row in rows
-        # As consumers decide it: anybody may write that header, and a text that is no time is none.
-        if (at := Message.expiry(row["expires_at"])) is not None and at <= row["now"]
+        if is_over(row["expires_at"], row["now"])
     ]
     if not expired:
         return 0

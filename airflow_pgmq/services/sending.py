@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from airflow_pgmq.core.batch import Batch, chunks
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.connecting import stores_all_text
@@ -17,8 +18,6 @@ from airflow_pgmq.errors import InvalidArgument, LostRace, PermissionDenied
 
 _log = logging.getLogger(__name__)
 
-#: How long `dedup_scope="once"` remembers a key.
-WINDOW = timedelta(days=7)
 #: From so many keys on, being faster without a race is worth an error in the server's log with one.
 BULK = 100
 
@@ -30,7 +29,7 @@ def send(
     *,
     scope: Scope = "once",
     on_duplicate: OnDuplicate = "skip",
-    window: timedelta = WINDOW,
+    window: timedelta = DEDUP_WINDOW,
     conn: Connection | None = None,
 ) -> list[SendResult]:
     """Send a batch; results in its order.
@@ -42,7 +41,6 @@ def send(
     _check(scope, on_duplicate, window)
     if batch.keys is None:
         return client.run(lambda: _plain(queue_name, batch), conn)
-    prepare(client, queue_name, scope, conn)
 
     def keyed(chunk: Batch, optimistic: bool = False) -> Flow[list[SendResult]]:
         return sending.keyed(
@@ -55,12 +53,14 @@ def send(
                 return client.attempt(lambda: keyed(chunk, optimistic=True), own)
         return client.attempt(lambda: keyed(chunk), own)
 
-    if conn is not None or on_duplicate == "fail":
+    if conn is not None:
+        prepare(client, queue_name, scope, conn)
         return client.run(lambda: keyed(batch), conn)
     found: list[SendResult] = []
     with client.connection() as own:
-        if not stores_all_text(own):
-            # What it cannot store is found out by sending it.
+        prepare(client, queue_name, scope, own)
+        # What a database cannot store is found out by sending it.
+        if on_duplicate == "fail" or not stores_all_text(own):
             return client.attempt(lambda: keyed(batch), own)
         for positions in chunks(range(len(batch)), batch.chunk_size):
             found += send_chunk(batch.take(positions), own)
@@ -69,15 +69,15 @@ def send(
     return found
 
 
-def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection | None = None) -> None:
+def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection) -> None:
     """Make sure that what a scope relies on is there: the ledger, or the queue's unique index."""
     if scope == "once":
-        client.once("schema", client.ensure_schema)
-    elif conn is not None:
+        client.ensure_schema(conn)
+    elif client.begins(conn):
+        client.once(guard_check(queue_name), lambda: client.run(lambda: queues.guard(queue_name), conn))
+    else:
         # In the caller's transaction, which may have created the queue; and not remembered: it may roll back.
         client.run(lambda: queues.guard(queue_name), conn)
-    else:
-        client.once(guard_check(queue_name), lambda: client.run(lambda: queues.guard(queue_name)))
 
 
 def guard_check(queue_name: str) -> str:

@@ -77,9 +77,9 @@ class Tick:
         Jobs of a queue that is missing, does not take messages or gives none back are left out, and named in
         the summary.
         """
-        client.once("schema", client.ensure_schema)
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
+            client.ensure_schema(conn)
             summary.failed = client.attempt(self._check_queues, conn)
             deployed = self._deploy(client, conn, summary)
             self._go_round(client, conn, deployed, summary)
@@ -90,9 +90,9 @@ class Tick:
 
     def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:
         """Enqueue the slots in [start, end) of jobs that are not paused; no watermark moves."""
-        client.once("schema", client.ensure_schema)
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
+            client.ensure_schema(conn)
             if missing := client.attempt(self._check_queues, conn):
                 raise InvalidJobs(missing)
             stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from airflow_pgmq import metrics
+from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay
 from airflow_pgmq.core.event_delivery import Held, Verdict
 from airflow_pgmq.core.event_settings import StreamSettings
 from airflow_pgmq.core.messages import Message
@@ -101,7 +102,7 @@ class Holding:
         if not ours:
             return
         watcher = await PgmqHook(self._settings.pgmq_conn_id).watcher()
-        timeout = self._settings.visibility_timeout
+        timeout = ParsedDelay(self._settings.visibility_timeout)
         extended: list[int] = await watcher.run(
             reading.set_vt(self._settings.queue_name, list(ours.values()), timeout)
         )
@@ -141,12 +142,12 @@ class Holding:
 
     @property
     def _works(self) -> dict[Verdict, Callable[[list[Held]], Any]]:
-        queue_name, delay = self._settings.queue_name, self._settings.unmatched_delay
+        queue_name, delay = self._settings.queue_name, ParsedDelay(self._settings.unmatched_delay)
         return {
             "archive": lambda held: reading.archive(queue_name, _messages(held)),
-            "release": lambda held: reading.set_vt(queue_name, _messages(held), 0),
+            "release": lambda held: reading.set_vt(queue_name, _messages(held), AT_ONCE),
             "put_off": lambda held: _untried(queue_name, held, delay),
-            "return": lambda held: _untried(queue_name, held, 0.0),
+            "return": lambda held: _untried(queue_name, held, AT_ONCE),
             # A function that makes the flow: after an outage it is begun anew.
             "dead_letter": lambda held: lambda: self._bury(held),
         }
@@ -163,7 +164,7 @@ class Holding:
         return moved
 
 
-def _untried(queue_name: str, held: list[Held], delay: float) -> Statement[list[int]]:
+def _untried(queue_name: str, held: list[Held], delay: ParsedDelay) -> Statement[list[int]]:
     """Give messages back that no watcher has refused and that ended nobody: that is no failure of theirs."""
     each = len(held)
     return consuming.release_each(queue_name, _messages(held), [delay] * each, [True] * each)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
 
 from airflow.exceptions import AirflowOptionalProviderFeatureException
 
@@ -149,7 +148,7 @@ class QueueStream(SharedStreamProducer):
         if held.refusal:
             self._holding.decide("dead_letter", held)
             return None
-        if message.is_expired(self._read_at(message)):
+        if message.was_expired(self.settings.visibility_timeout):
             self._holding.decide("archive", held)
             return None
         return held
@@ -173,7 +172,3 @@ class QueueStream(SharedStreamProducer):
         if self._tail is not None:
             self._holding.decide(verdict, self._tail)
         self._tail = None
-
-    def _read_at(self, message: Message) -> datetime:
-        """By the database's clock."""
-        return message.vt - timedelta(seconds=self.settings.visibility_timeout)

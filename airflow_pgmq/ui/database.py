@@ -119,10 +119,9 @@ def _connection(connection_id: str) -> AirflowConnection:
 
 
 def _hook(connection: AirflowConnection, timeout: int) -> PgmqHook:
-    hook = PgmqHook(connection.conn_id, connection=connection)
     # A slow queue ends its own statement, not the session in which the others are looked at.
-    hook.client = Client(hook.get_conn, Limits(lock=timeout, statement=timeout, transaction=3 * timeout))
-    return hook
+    limits = Limits(lock=timeout, statement=timeout, transaction=3 * timeout)
+    return PgmqHook(connection.conn_id, connection=connection, limits=limits)
 
 
 def _gate() -> _Gate:

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading, sending
@@ -236,7 +237,7 @@ class World:
             return
         held = [self._message(message)]
         if step.how == "release":
-            self.client.run(lambda: reading.set_vt(step.queue, held, 0))
+            self.client.run(lambda: reading.set_vt(step.queue, held, AT_ONCE))
             self._each(lambda oracle: oracle.set_vt(step.queue, message.msg_id, self.now))
             return
         settle = reading.archive if step.how == "archive" else reading.delete
@@ -265,17 +266,7 @@ class World:
         if not archived:
             return
         old = archived[step.which % len(archived)]["msg_id"]
-        moved = self.client.run(
-            lambda: consuming.requeue(
-                step.queue,
-                source=None,
-                msg_ids=[old],
-                condition=None,
-                headers_condition=None,
-                limit=1,
-                delay=None,
-            )
-        )
+        moved = self.client.run(lambda: consuming.requeue(step.queue, source=None, msg_ids=[old], limit=1))
         self._each(lambda oracle: oracle.requeue(step.queue, old, moved[old], self.now))
 
     @do.register

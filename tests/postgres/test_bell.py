@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_pgmq.core.bell import Head, Sight
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.client import LockNotAvailable
 from airflow_pgmq.db.statements import reading, watching
 from airflow_pgmq.hooks import PgmqHook
@@ -132,7 +133,7 @@ def test_a_mark_in_forwarded_headers_says_nothing_of_the_new_message(hook):
     hook.send_batch("next", [1])
     hook.send("q", {})
     hook.release("q", hook.read("q"), delay=1)
-    hook.client.run(lambda: reading.set_vt("q", [1], 0))
+    hook.client.run(lambda: reading.set_vt("q", [1], AT_ONCE))
     (message,) = hook.read("q")
     hook.send("next", message.message, headers=message.headers)
     hook.read("next", max_messages=2, visibility_timeout=60)

@@ -95,8 +95,8 @@ def test_a_tick_is_told_whose_schema_is_upgraded_between_its_transactions(databa
 
         def attempt(self, make, own):
             self.transactions += 1
-            # After the check of the queues and the deploy.
-            if self.transactions == 3:
+            # After the checks of schema and queues, and the deploy.
+            if self.transactions == 4:
                 upgrade(database)
             return super().attempt(make, own)
 

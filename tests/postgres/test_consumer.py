@@ -16,6 +16,7 @@ import pytest
 
 from airflow_pgmq.core import iso8601
 from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading
 from airflow_pgmq.errors import BrokenOff, InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
@@ -54,7 +55,7 @@ def payloads(messages: list[Message]) -> list[Any]:
 
 def steal(client: Client) -> list[Message]:
     """Somebody else reads everything, as after the visibility timeout."""
-    client.run(lambda: consuming.release_each(QUEUE, held := read_rows(client), [0] * len(held)))
+    client.run(lambda: consuming.release_each(QUEUE, held := read_rows(client), [AT_ONCE] * len(held)))
     return read(client)
 
 
@@ -148,7 +149,7 @@ def test_a_message_that_was_read_before_comes_alone(client: Client) -> None:
 
 
 def execute_release(client: Client, message: Message) -> None:
-    client.run(lambda: consuming.release_each(QUEUE, [message], [0]))
+    client.run(lambda: consuming.release_each(QUEUE, [message], [AT_ONCE]))
 
 
 def test_dead_letter_after_the_last_read(
@@ -421,7 +422,9 @@ def test_the_heartbeat_keeps_a_slow_message(client: Client, database: Database) 
     assert counts(drain(client, work, visibility_timeout=1)) == {"read": 1, "acked": 1, "batches": 1}
 
 
-def test_the_heartbeat_leaves_to_others_what_is_theirs(client: Client, database: Database) -> None:
+def test_the_heartbeat_leaves_to_others_what_is_theirs(
+    client: Client, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     send(client, "slow", "next")
     stolen: list[Message] = []
     seen: list[Any] = []
@@ -433,8 +436,12 @@ def test_the_heartbeat_leaves_to_others_what_is_theirs(client: Client, database:
 
     working = consumer(client, visibility_timeout=1, batch_size=2, max_batches=1)
     assert counts(working.drain(work)) == {"read": 2, "lost": 2, "batches": 1}
-    # What is lost before its turn is not even begun.
+    # What is lost before its turn is not even begun, so nobody tried to ack it.
     assert seen == ["slow"]
+    assert [record.message for record in caplog.records if "by now" in record.message] == [
+        "Queue mail: [1] are somebody else's by now, not acked",
+        "Queue mail: [2] are somebody else's by now",
+    ]
     assert [(row["read_ct"], row["vt"]) for row in queued(database)] == [
         (each.read_ct, each.vt) for each in stolen
     ]
@@ -449,7 +456,7 @@ def test_a_message_that_was_lost_and_is_read_again_is_ours_again(client: Client,
         if seen == [("slow", 1)]:
             (first, _) = steal(client)
             assert wait_for(lambda: working._held.heartbeat.lost)
-            client.run(lambda: consuming.release_each(QUEUE, [first], [0], [True]))
+            client.run(lambda: consuming.release_each(QUEUE, [first], [AT_ONCE], [True]))
 
     working = consumer(client, visibility_timeout=1, max_reads=3)
     assert counts(working.drain(work)) == {"read": 2, "acked": 1, "lost": 1, "batches": 2}

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading
@@ -197,7 +198,7 @@ def test_what_somebody_else_has_read_is_lost_all_the_same(
     send(client, "a")
     block = Consumer(client_of(proxy.dsn), Policy(queue_name=QUEUE, ack=ack), together=True).batch()
     held = block.__enter__()
-    client.run(lambda: consuming.release_each(QUEUE, held, [0]))
+    client.run(lambda: consuming.release_each(QUEUE, held, [AT_ONCE]))
     read(client)
     proxy.cut_after(f"pgmq.{ack}(".encode())
     with pytest.raises(MessageLost):

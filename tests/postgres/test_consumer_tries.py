@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay
 from airflow_pgmq.db.client import Client, drive
 from airflow_pgmq.db.statements import consuming
 from airflow_pgmq.errors import InvalidOutcome, MessageLost, PermissionDenied, TransactionEnded
@@ -43,7 +44,7 @@ def raises(exception: BaseException) -> Any:
 def give_back(client: Client, *, untried: bool = True, delay: float = 0) -> list[Message]:
     messages = read(client)
     flags = [untried] * len(messages)
-    client.run(lambda: consuming.release_each(QUEUE, messages, [delay] * len(messages), flags))
+    client.run(lambda: consuming.release_each(QUEUE, messages, [ParsedDelay(delay)] * len(messages), flags))
     return messages
 
 
@@ -161,7 +162,7 @@ def test_what_was_not_lost_beside_a_lost_one_is_untried(client: Client, database
     send(client, "a", "b")
 
     def work(messages: list[Message], conn: Any) -> None:
-        client.run(lambda: consuming.release_each(QUEUE, messages[:1], [0]))
+        client.run(lambda: consuming.release_each(QUEUE, messages[:1], [AT_ONCE]))
         read(client)
 
     drain(client, work, together=True, batch_size=2, transactional=True, max_batches=1)
@@ -206,10 +207,10 @@ def test_a_read_that_is_given_back_twice_counts_once(client: Client, database: D
     for untried in (1, 2):
         held = carry(read(client))
         for _ in range(3):
-            assert client.run(lambda held=held: consuming.release_each(QUEUE, held, [0], [True])) == [1]
+            assert client.run(lambda held=held: consuming.release_each(QUEUE, held, [AT_ONCE], [True])) == [1]
         assert standing(database) == [(untried + 1, untried)]
     # Of a bare id, nobody knows which read is meant.
-    client.run(lambda: consuming.release_each(QUEUE, [1], [0], [True]))
+    client.run(lambda: consuming.release_each(QUEUE, [1], [AT_ONCE], [True]))
     assert standing(database) == [(3, 3)]
 
 
@@ -246,6 +247,6 @@ def test_sql_and_python_count_the_same_and_believe_no_number_that_cannot_be(
         # A message that was tried comes alone.
         assert bool(rest) is (first.tries == 1)
         assert 1 <= first.tries <= first.read_ct == reads + 1
-        drive(consuming.release_each(QUEUE, [first], [0], [untried]), conn)
+        drive(consuming.release_each(QUEUE, [first], [AT_ONCE], [untried]), conn)
         (again, *_) = drive(consuming.read(policy), conn)
         assert again.tries == first.tries + (not untried)

@@ -67,9 +67,7 @@ def at_once(count: int, work) -> list[object]:
 
 
 def create(name: str = "mail", *, unlogged: bool = False, notify: bool = True):
-    return queues.create(
-        name, unlogged=unlogged, partition_interval=None, retention_interval="1", notify=notify
-    )
+    return queues.create(name, unlogged=unlogged, notify=notify)
 
 
 @pytest.mark.parametrize("unlogged", [False, True])

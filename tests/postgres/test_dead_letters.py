@@ -41,8 +41,7 @@ def bury(messages: list[Message], conn: Any) -> Outcome:
 
 
 def requeue(client: Client, **which: Any) -> dict[int, int]:
-    options = {"msg_ids": None, "condition": None, "headers_condition": None, "limit": None, "delay": None}
-    return client.run(lambda: consuming.requeue(QUEUE, source="mail_dlq", **{**options, **which}))
+    return client.run(lambda: consuming.requeue(QUEUE, source="mail_dlq", **which))
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -87,17 +86,7 @@ def test_a_key_survives_a_second_death(client: Client, database: Database, guard
     execute(
         database, "CREATE UNIQUE INDEX ON pgmq.q_last ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key'"
     )
-    client.run(
-        lambda: consuming.requeue(
-            "mail_dlq",
-            source="last",
-            msg_ids=None,
-            condition=None,
-            headers_condition=None,
-            limit=None,
-            delay=None,
-        )
-    )
+    client.run(lambda: consuming.requeue("mail_dlq", source="last"))
     assert queued(database, "mail_dlq")[0]["headers"]["dedup_key"] == "k"
 
 

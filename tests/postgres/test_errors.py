@@ -8,6 +8,7 @@ import pytest
 from psycopg import errors
 
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import overview, queues, reading, sending
@@ -39,7 +40,7 @@ ON_A_QUEUE = {
     "pop": lambda client: client.run(lambda: reading.pop("nowhere", 1)),
     "archive": lambda client: client.run(lambda: reading.archive("nowhere", 1)),
     "delete": lambda client: client.run(lambda: reading.delete("nowhere", 1)),
-    "extend": lambda client: client.run(lambda: reading.set_vt("nowhere", 1, 30)),
+    "extend": lambda client: client.run(lambda: reading.set_vt("nowhere", 1, ParsedDelay(30))),
     "cancel": lambda client: client.run(lambda: sending.cancel("nowhere", ["a"])),
     "purge": lambda client: client.run(lambda: queues.purge("nowhere")),
     "metrics": lambda client: client.run(lambda: queues.metrics("nowhere")),
@@ -48,11 +49,7 @@ ON_A_QUEUE = {
 }
 ANYWHERE = {
     "list": lambda client: client.run(queues.list_all),
-    "create": lambda client: client.run(
-        lambda: queues.create(
-            "mail", unlogged=False, partition_interval=None, retention_interval="1", notify=False
-        )
-    ),
+    "create": lambda client: client.run(lambda: queues.create("mail")),
     "drop": lambda client: client.run(lambda: queues.drop("mail")),
     "metrics of all": lambda client: client.run(overview.tables),
     "topic": lambda client: client.run(lambda: sending.topic("a", 1, None, 0)),
@@ -67,11 +64,7 @@ def test_missing_queue_is_named(client, verb):
 
 @pytest.mark.parametrize("keys", [{}, {"dedup_keys": ["a"]}], ids=["plain", "once"])
 def test_a_queue_without_headers_is_named_and_not_the_schema(client, database, keys):
-    client.run(
-        lambda: queues.create(
-            "bare", unlogged=False, partition_interval=None, retention_interval="1", notify=False
-        )
-    )
+    client.run(lambda: queues.create("bare"))
     execute(database, "ALTER TABLE pgmq.q_bare DROP COLUMN headers")
     with pytest.raises(FeatureMissing, match=r"queue 'bare' is not as PGMQ makes it .*headers.*doctor"):
         send_prepared(client, "bare", prepare([1], **keys))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.core.messages import Message, Reference
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import Statement, consuming, reading
@@ -20,8 +21,8 @@ from tests.fixtures.postgres import Database
 VERBS: dict[str, Callable[[Any], Statement[list[int]]]] = {
     "archive": lambda held: reading.archive(QUEUE, held),
     "delete": lambda held: reading.delete(QUEUE, held),
-    "set_vt": lambda held: reading.set_vt(QUEUE, held, 3600),
-    "release_each": lambda held: consuming.release_each(QUEUE, held, [3600] * len(held)),
+    "set_vt": lambda held: reading.set_vt(QUEUE, held, ParsedDelay(3600)),
+    "release_each": lambda held: consuming.release_each(QUEUE, held, [ParsedDelay(3600)] * len(held)),
     "dead_letter": lambda held: consuming.dead_letter(QUEUE, "mail_dlq", held, "why"),
 }
 

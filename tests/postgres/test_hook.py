@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.sql import migrations
+from airflow_pgmq.db.statements import Statement
 from airflow_pgmq.errors import (
     FeatureMissing,
     InvalidArgument,
@@ -25,6 +27,25 @@ def hook(pgmq_connection):
     hook = PgmqHook(pgmq_connection)
     hook.create_queue("mail")
     return hook
+
+
+def test_a_hook_has_the_limits_that_it_was_given(pgmq_connection, monkeypatch):
+    from airflow_pgmq.hooks import PgmqHook
+
+    monkeypatch.setenv("AIRFLOW__PGMQ__LOCK_TIMEOUT", "7")
+    shown = Statement(
+        "limits",
+        script="SELECT current_setting('lock_timeout') AS wait, current_setting('statement_timeout') AS work",
+        decode=lambda rows: (rows[0]["wait"], rows[0]["work"]),
+    )
+
+    configured, given = (
+        PgmqHook(pgmq_connection),
+        PgmqHook(pgmq_connection, limits=Limits(lock=3, statement=4)),
+    )
+    assert configured.client.run(lambda: shown) == ("7s", "30min")
+    assert given.client.run(lambda: shown) == ("3s", "4s")
+    assert (configured.client.limits.lock, given.client.limits.lock) == (7, 3)
 
 
 def test_send_and_read(hook):
@@ -50,6 +71,25 @@ def test_send_with_a_delay(hook, database, delay):
 
     (row,) = execute(database, "SELECT vt - now() AS hidden FROM pgmq.q_mail")
     assert timedelta(minutes=59) < row["hidden"] <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda hook: hook.release("mail", 1, delay="soon"),
+        lambda hook: hook.requeue("mail", delay="soon"),
+        lambda hook: hook.extend("mail", 1, visibility_timeout="soon"),
+        lambda hook: hook.send("mail", 1, delay="soon"),
+        lambda hook: hook.send_topic("a", 1, delay="soon"),
+    ],
+    ids=["release", "requeue", "extend", "send", "send_topic"],
+)
+def test_a_wrong_delay_is_found_before_anything_is_asked(verb, monkeypatch):
+    from airflow_pgmq.hooks import PgmqHook
+
+    monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", "pgmq://nobody@127.0.0.1:1/none")
+    with pytest.raises(InvalidMessage, match="neither seconds nor"):
+        verb(PgmqHook("nowhere"))
 
 
 def test_send_batch_in_the_callers_transaction(hook, database):

@@ -108,6 +108,6 @@ def test_parallel_threads_share_a_client(empty_database):
     client = client_of(empty_database.dsn)
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: client.once("schema", client.ensure_schema), range(8)))
+        list(pool.map(lambda _: client.ensure_schema(), range(8)))
 
     assert client.run(schema.version) == NEWEST

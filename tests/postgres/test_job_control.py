@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_pgmq.db.statements import periodic, sending
-from airflow_pgmq.errors import JobNotFound
+from airflow_pgmq.errors import InvalidJobs, JobNotFound
 from airflow_pgmq.services import job_control
 from tests.fixtures.factories import (
     NAMESPACE,
@@ -151,6 +151,19 @@ def test_run_now_is_never_a_duplicate(client):
     tick(job()).run(client)
 
     assert [run_now(client).status for _ in range(3)] == ["sent"] * 3
+
+
+@pytest.mark.parametrize(
+    ("definition", "why"),
+    [("{}", "KeyError: 'cron'"), ("null", "is no JSON object"), ('{"ttl": "a while"}', "TypeError")],
+)
+def test_run_now_of_what_newer_code_has_deployed_is_an_error_that_says_so(client, database, definition, why):
+    tick(job()).run(client)
+    more = "definition ||" if "ttl" in definition else ""
+    execute(database, f"UPDATE airflow_pgmq.periodic_jobs SET definition = {more} '{definition}'::jsonb")
+
+    with pytest.raises(InvalidJobs, match=f"job: this version of airflow_pgmq cannot read it.*{why}"):
+        run_now(client)
 
 
 def test_run_now_message_is_not_withdrawn_with_the_job(database, client):

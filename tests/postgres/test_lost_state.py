@@ -8,6 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import reading, sending
 from airflow_pgmq.services import job_control
@@ -52,7 +53,7 @@ def lose_schema(database):
 def read_early(database, client, count):
     """Let these messages be visible before their time, and read them."""
     ids = [row["msg_id"] for row in queued(database)[:count]]
-    client.run(lambda: reading.set_vt("mail", ids, 0))
+    client.run(lambda: reading.set_vt("mail", ids, AT_ONCE))
     return read(client, count)
 
 
@@ -104,8 +105,8 @@ def test_a_tick_that_ended_early_does_not_make_it_known(database, client, monkey
         rounds = 0
 
         def attempt(self, make, own):
-            # The queues, the deploy, and one round of two.
-            if self.rounds == 3:
+            # The schema and its installation, the queues, the deploy, and one round of two.
+            if self.rounds == 5:
                 raise KeyboardInterrupt
             self.rounds += 1
             return super().attempt(make, own)

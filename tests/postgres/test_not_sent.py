@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.db.statements import queues, transfers
 from airflow_pgmq.errors import NotSent, PermissionDenied
 from airflow_pgmq.services import sending
@@ -74,14 +75,15 @@ def test_a_trigger_that_swallows_slots(database, client):
 
 
 def send_query(client, scope):
-    sending.prepare(client, QUEUE, scope)
+    with client.connection() as conn:
+        sending.prepare(client, QUEUE, scope, conn)
     return client.run(
         lambda: transfers.send(
             QUEUE,
             "SELECT 'k' || n AS dedup_key, to_jsonb(n) AS message FROM generate_series(1, 3) AS n",
             None,
             scope=scope,
-            window=sending.WINDOW,
+            window=DEDUP_WINDOW,
             fail_on_duplicate=False,
             headers=None,
         )

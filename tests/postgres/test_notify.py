@@ -121,11 +121,7 @@ def test_disabled_queue_is_silent(database, announced):
 
 
 def test_new_queue_may_announce_from_the_start(database, client):
-    client.run(
-        lambda: queues.create(
-            "fresh", unlogged=False, partition_interval=None, retention_interval="1", notify=True
-        )
-    )
+    client.run(lambda: queues.create("fresh", notify=True))
 
     work = "SELECT pgmq.send('fresh', '{}')"
     assert heard(database, lambda: execute(database, work), "pgmq.q_fresh.INSERT") == ["pgmq.q_fresh.INSERT"]

@@ -101,10 +101,7 @@ def test_all_go_to_the_dead_letters_and_back(client: Client, database: Database,
 
 
 def requeue(client: Client, source: str | None = "mail_dlq", **options: Any) -> dict[int, int]:
-    defaults = {"msg_ids": None, "condition": None, "headers_condition": None, "limit": None, "delay": None}
-    return client.run(
-        lambda: consuming.requeue(QUEUE, source=source, **{**defaults, **options})  # type: ignore[arg-type]
-    )
+    return client.run(lambda: consuming.requeue(QUEUE, source=source, **options))
 
 
 def test_a_forged_header_is_brought_back_with_the_others(client: Client, database: Database) -> None:

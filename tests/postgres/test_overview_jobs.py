@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from airflow_pgmq.core import payload, slots
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.errors import JobNotFound
 from airflow_pgmq.services import job_control, overview
 from tests.fixtures.factories import execute, go_back, job, state, tick
@@ -196,7 +199,79 @@ def test_an_unreadable_definition_spoils_its_own_row_only(client, database, defi
     bad, good = overview.jobs(client)["jobs"]
 
     assert (bad["cron"], bad["words"], bad["next_slots"]) == (None, "", [])
+    assert codes(bad) == ["unreadable_job"]
     assert good["next_slots"]
+    assert codes(good) == []
+
+
+ODD = {
+    "a duration that no timedelta holds": {"jitter": 1e30},
+    "a duration in words": {"ttl": "a while"},
+    "a cron that this code does not know": {"cron": "every other day"},
+    "a day that never comes": {"cron": "0 0 30 2 *"},
+    "a cron that is none": {"cron": 5},
+    "an order of fields that this code does not know": {"cron": "* * * * * *", "seconds": ["middle"]},
+    "a zone that this system does not know": {"timezone": "Mars/Phobos"},
+    "a zone that is none": {"timezone": 5},
+    "a bound that is no time": {"start": "soon"},
+    "a bound before all times": {"start": "0001-01-01T00:00:00+14:00"},
+    "a bound after all times": {"end": "9999-12-31T23:59:59-14:00"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_a_job_that_this_code_cannot_read_is_shown_with_that_problem(client, database, odd):
+    """Newer code, or people, have stored it."""
+    tick(job("bad"), job("good")).run(client)
+    deployed_long_ago(database)
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET definition = definition || %s::jsonb WHERE name = 'bad'",
+        [json.dumps(odd)],
+    )
+    bad, good = overview.jobs(client)["jobs"]
+
+    assert (bad["name"], bad["queue_name"], bad["next_slots"], bad["slots"]) == ("bad", "mail", [], [])
+    assert (bad["lateness"], bad["last_slot"]) == (None, good["last_slot"])
+    (problem,) = bad["problems"]
+    assert (problem["code"], problem["severity"]) == ("unreadable_job", "warning")
+    assert (len(good["next_slots"]), codes(good)) == (5, [])
+
+
+def test_what_is_wrong_with_an_unreadable_job_is_named(client, database):
+    tick(job()).run(client)
+    execute(
+        database,
+        """UPDATE airflow_pgmq.periodic_jobs SET definition = definition || '{"cron": "every other day"}'""",
+    )
+    (problem,) = overview.job(client, "shop", "job")["problems"]
+
+    assert "cron 'every other day' has 3 fields" in problem["text"]
+    execute(database, "UPDATE airflow_pgmq.periodic_jobs SET definition = '{}'")
+    (problem,) = overview.job(client, "shop", "job")["problems"]
+    assert "KeyError: 'cron'" in problem["text"]
+
+
+def test_a_look_computes_each_jobs_slots_once_and_checks_nothing_again(client, monkeypatch):
+    """A page refreshes every few seconds, with a thousand jobs."""
+    tick(*(job(f"job{n}") for n in range(3))).run(client)
+    called = []
+
+    def watch(owner, name):
+        original = getattr(owner, name)
+
+        def called_by(*args, **kwargs):
+            called.append(name)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, called_by)
+
+    watch(slots, "before")
+    watch(payload, "canonical")
+    watch(PeriodicJob, "problems")
+
+    assert [each["name"] for each in overview.jobs(client)["jobs"]] == ["job0", "job1", "job2"]
+    assert called == ["before"] * 3
 
 
 def test_unknown_jobs(client):

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.statements import consuming, doctor, periodic, queues, reading, schema, sending, watching
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
@@ -54,7 +55,7 @@ def do_read(client):
     first, second, third, *_ = client.run(lambda: reading.read("mail", max_messages=4, visibility_timeout=9))
     client.run(lambda: reading.archive("mail", first))
     client.run(lambda: reading.delete("mail", second))
-    client.run(lambda: reading.set_vt("mail", third, None))
+    client.run(lambda: reading.set_vt("mail", third, AT_ONCE))
     client.run(lambda: reading.pop("mail", 1))
     client.run(lambda: reading.visible("mail", limit=1, condition=None, headers_condition=None))
     client.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=1, headers_condition={}))
@@ -91,10 +92,6 @@ def do_requeue(client):
                 "mail",
                 source=source,
                 msg_ids=None if source else [archived.msg_id],
-                condition=None,
-                headers_condition=None,
-                limit=None,
-                delay=None,
             )
         )
         assert len(moved) == 1
@@ -156,12 +153,8 @@ def do_see(client):
 
 def do_create(client):
     for unlogged in (False, True):
-        client.once("schema", client.ensure_schema)
-        client.run(
-            lambda unlogged=unlogged: queues.create(
-                "own", unlogged=unlogged, partition_interval=None, retention_interval="1", notify=True
-            )
-        )
+        client.ensure_schema()
+        client.run(lambda unlogged=unlogged: queues.create("own", unlogged=unlogged, notify=True))
         client.run(lambda: queues.guard("own"))
         send_prepared(client, "own", prepare([1], dedup_keys=["a"]), scope="queued")
         client.run(lambda: queues.purge("own"))
@@ -201,11 +194,7 @@ class Role:
 
 @pytest.fixture
 def role(database, client):
-    client.run(
-        lambda: queues.create(
-            "mail_dlq", unlogged=False, partition_interval=None, retention_interval="", notify=True
-        )
-    )
+    client.run(lambda: queues.create("mail_dlq", notify=True))
     client.run(lambda: queues.guard("mail"))
     # Whoever sends needs no rights for what announces it.
     client.run(lambda: queues.enable_notify("mail"))

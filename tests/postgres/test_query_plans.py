@@ -10,6 +10,7 @@ import pytest
 
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.slot_messages import outgoing
@@ -122,7 +123,7 @@ OFTEN = {
     "withdraw 1000 jobs": lambda: withdrawal(*(f"job{n}" for n in range(1000))),
     "is the last message queued": lambda: periodic.still_queued("mail", {n: f"{n}" for n in range(1, 1001)}),
     "read a batch of work": lambda: consuming.read(Policy(queue_name="mail", batch_size=100)),
-    "release after failures": lambda: consuming.release_each("mail", MESSAGES, [10] * 100),
+    "release after failures": lambda: consuming.release_each("mail", MESSAGES, [ParsedDelay(10)] * 100),
     "dead letters": lambda: consuming.dead_letter("mail", "mail_dlq", MESSAGES, "no"),
     "archive": lambda: reading.archive("mail", list(range(1, 101))),
     "delete": lambda: reading.delete("mail", list(range(1, 101))),
@@ -147,7 +148,7 @@ OFTEN = {
     "prune samples": lambda: maintenance.prune_samples(),
     "expired messages": lambda: maintenance.expiring("mail"),
     "prune an archive": lambda: maintenance.prune_archive("mail", timedelta(days=30)),
-    "extend": lambda: reading.set_vt("mail", list(range(1, 101)), 30),
+    "extend": lambda: reading.set_vt("mail", list(range(1, 101)), ParsedDelay(30)),
 }
 
 

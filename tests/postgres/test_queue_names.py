@@ -103,9 +103,5 @@ def test_a_name_of_more_bytes_than_postgres_keeps_is_refused_with_the_reason(dat
 @pytest.mark.parametrize("name", ["Unicode-里程", "UPPER"])
 def test_only_making_one_is_refused(client, name):
     with pytest.raises(InvalidName, match="cannot be given to a new queue"):
-        client.run(
-            lambda: queues.create(
-                name, unlogged=False, partition_interval=None, retention_interval="", notify=False
-            )
-        )
+        client.run(lambda: queues.create(name))
     assert [each.queue_name for each in client.run(queues.list_all)] == ["mail"]

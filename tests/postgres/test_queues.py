@@ -12,13 +12,7 @@ from tests.fixtures.factories import execute, queued, read, send, statuses
 
 
 def create(client, queue_name, **options):
-    defaults = {
-        "unlogged": False,
-        "partition_interval": None,
-        "retention_interval": "100000",
-        "notify": False,
-    }
-    client.run(lambda: queues.create(queue_name, **{**defaults, **options}))
+    client.run(lambda: queues.create(queue_name, **options))
 
 
 def drop(client, queue_name):

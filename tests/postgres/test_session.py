@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from airflow_pgmq import errors
+from airflow_pgmq.core.delays import parse
 from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.db import client as clients
@@ -83,7 +84,7 @@ def use(client: Client, database: Database, conn: psycopg.Connection | None = No
         assert message.vt.tzinfo is UTC
         assert message.enqueued_at.tzinfo is UTC
         assert before < message.enqueued_at < message.vt < before + timedelta(seconds=180)
-    held = client.run(lambda: reading.set_vt(QUEUE, messages, later), conn)
+    held = client.run(lambda: reading.set_vt(QUEUE, messages, parse(later)), conn)
     assert held == [message.msg_id for message in messages]
     assert client.run(lambda: reading.archive(QUEUE, messages), conn) == held
     assert client.run(lambda: queues.metrics(QUEUE), conn).queue_length == 1
@@ -112,8 +113,7 @@ def test_our_own_sessions_read_sql_as_it_was_written(database, client, name):
     shown = Statement("setting", script=f"SELECT current_setting('{name}') AS value", decode=scalar("value"))
 
     assert client.run(lambda: shown) == client.run(lambda: one_by_one(shown)) == "on"
-    options = {"unlogged": False, "partition_interval": None, "retention_interval": "", "notify": True}
-    assert client.run(lambda: queues.create("more", **options))
+    assert client.run(lambda: queues.create("more", notify=True))
     use(client, database)
     assert client.run(lambda: reading.archive(QUEUE, [3])) == [3]
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.statements import reading, sending
 from airflow_pgmq.services import job_control
 from tests.fixtures.factories import (
@@ -115,7 +116,7 @@ def test_a_cancelled_slot_does_not_come_back_in_another_queue(database, client, 
 def test_a_message_that_was_released_early_is_not_sent_again(database, client, post):
     tick(job()).run(client)
     early = queued(database)[3]
-    client.run(lambda: reading.set_vt("mail", early["msg_id"], 0))
+    client.run(lambda: reading.set_vt("mail", early["msg_id"], AT_ONCE))
     client.run(lambda: reading.archive("mail", read(client)))
 
     tick(job(queue_name=post)).run(client)

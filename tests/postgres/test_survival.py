@@ -53,7 +53,7 @@ def test_killed_ticks_lose_and_repeat_nothing(database, client):
         if kill % 2:
             how = {"longest": random.uniform(0, longest)}
         else:
-            how = {"halt_after": random.randint(4, 16), "longest": 0}
+            how = {"halt_after": random.randint(5, 17), "longest": 0}
         interrupted += run_for(database.dsn, deployed(version), **how) is None
         sent = sum(row["headers"]["version"] == version for row in queued(database))
         partial += 0 < sent < 10 * JOBS

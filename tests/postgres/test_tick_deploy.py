@@ -267,12 +267,12 @@ def test_deploy_of_ten_thousand_jobs(database, client):
 
 
 class Killed(Client):
-    """Dies after the check of the queues and the deploy."""
+    """Dies after the checks of schema and queues, and the deploy."""
 
     transactions = 0
 
     def attempt(self, make, own):
-        if self.transactions == 2:
+        if self.transactions == 3:
             raise KeyboardInterrupt
         self.transactions += 1
         return super().attempt(make, own)

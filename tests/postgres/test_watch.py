@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.statements import Statement, queues, reading, watching
 from airflow_pgmq.errors import InvalidArgument, PermissionDenied, PgmqError, QueueNotFound
@@ -126,9 +127,9 @@ def test_a_message_that_is_given_back(database: Database, client: Client) -> Non
     async def scenario(watcher: Watcher) -> None:
         task = await waiting(watcher, QUEUE)
         await listening(watcher, database, QUEUE)
-        client.run(lambda: reading.set_vt(QUEUE, message, 7200))
+        client.run(lambda: reading.set_vt(QUEUE, message, ParsedDelay(7200)))
         assert not task.done()
-        client.run(lambda: reading.set_vt(QUEUE, message, None))
+        client.run(lambda: reading.set_vt(QUEUE, message, AT_ONCE))
         await soon(task)
 
     watch(database, scenario)

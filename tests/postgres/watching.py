@@ -55,11 +55,7 @@ async def watcher_of(database: Database, **options: Any) -> AsyncIterator[Watche
 
 def make_queue(client: Client, queue_name: str, *, notify: bool = True) -> None:
     """A queue, announced by our trigger."""
-    client.run(
-        lambda: queues.create(
-            queue_name, unlogged=False, partition_interval=None, retention_interval="", notify=notify
-        )
-    )
+    client.run(lambda: queues.create(queue_name, notify=notify))
 
 
 def put(database: Database, queue_name: str, message: str = "{}", delay: int = 0) -> int:

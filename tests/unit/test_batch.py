@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from airflow_pgmq.core import batch
-from airflow_pgmq.core.batch import Batch, parse_delay, prepare
+from airflow_pgmq.core.batch import Batch, prepare
 from airflow_pgmq.errors import InvalidArgument, InvalidMessage, InvalidName
 from tests.unit.support import utc
 
@@ -135,56 +135,6 @@ def test_a_statement_takes_fewer_of_large_messages(length, size):
 
 
 # Delays.
-
-
-@pytest.mark.parametrize(
-    ("delay", "expected"),
-    [
-        (None, 0.0),
-        (0, 0.0),
-        (5, 5.0),
-        (0.5, 0.5),
-        (timedelta(minutes=2), 120.0),
-        (NOON, NOON),
-        (datetime(1999, 1, 1, tzinfo=timezone.utc), datetime(1999, 1, 1, tzinfo=timezone.utc)),
-        ("", 0.0),
-        ("5", 5.0),
-        (" 2.5 ", 2.5),
-        ("2026-06-01T12:00:00Z", NOON),
-        ("2026-06-01T12:00:00+00:00", NOON),
-        ("2026-06-01 14:00:00+02:00", NOON),
-        (" 2026-06-01T12:00:00.000000+00:00\n", NOON),
-    ],
-)
-def test_a_delay_is_seconds_or_an_instant_also_as_text_of_a_template(delay, expected):
-    assert parse_delay(delay) == expected
-
-
-@pytest.mark.parametrize(
-    ("delay", "part"),
-    [
-        (-1, "not between"),
-        (-0.001, "not between"),
-        (timedelta(seconds=-1), "not between"),
-        (float("nan"), "not between"),
-        (float("inf"), "not between"),
-        (timedelta.max, "not between"),
-        (4_000_000_000, "not between"),
-        ("-5", "not between"),
-        ("nan", "not between"),
-        ("soon", "neither seconds nor"),
-        ("None", "neither seconds nor"),
-        ("2026-13-01T00:00:00Z", "neither seconds nor"),
-        (datetime(2026, 6, 1), "no time zone"),
-        ("2026-06-01T12:00:00", "no time zone"),
-        (True, "not bool"),
-        ([5], "not list"),
-        (b"5", "not bytes"),
-    ],
-)
-def test_any_other_delay_is_refused(delay, part):
-    with pytest.raises(InvalidArgument, match=part):
-        parse_delay(delay)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from airflow_pgmq.core import iso8601
-from airflow_pgmq.core.messages import Message
 
 NOON = datetime(2026, 11, 27, 12, 0, 5, tzinfo=timezone.utc)
 
@@ -29,11 +28,11 @@ NOON = datetime(2026, 11, 27, 12, 0, 5, tzinfo=timezone.utc)
 def test_what_producers_write(text, microseconds):
     at = NOON + timedelta(microseconds=microseconds)
     assert iso8601.parse(text) == at
-    assert Message.expiry(text) == at
+    assert iso8601.of_header(text) == at
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-11-27T25:00:00Z", "12:00:05Z", "2026-13-01T00:00:00Z"])
 def test_what_is_no_instant(text):
     with pytest.raises(ValueError):
         iso8601.parse(text)
-    assert Message.expiry(text) is None
+    assert iso8601.of_header(text) is None

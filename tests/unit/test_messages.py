@@ -143,6 +143,14 @@ def test_the_ends_of_time_are_instants_too(text, expired):
     assert message(expires_at=text).is_expired(NOON) is expired
 
 
+def test_what_was_expired_when_it_was_read_is_judged_by_the_databases_clock():
+    # Read at 12:00 minus the visibility timeout.
+    read_at = NOON - timedelta(seconds=60)
+    assert message(expires_at=read_at.isoformat()).was_expired(60)
+    assert not message(expires_at=(read_at + timedelta(seconds=1)).isoformat()).was_expired(60)
+    assert not message().was_expired(60)
+
+
 # Fences.
 
 

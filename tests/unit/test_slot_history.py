@@ -29,13 +29,13 @@ def sent(declared, *offsets, late=timedelta(0), window=WEEK):
 
 def states(declared, known, *, watermark=NOW, deployed_at=NOW - 5 * HOUR, paused=False):
     stand = Stand(now=NOW, watermark=watermark, deployed_at=deployed_at, paused=paused)
-    return [state for _, state in slot_history.states(declared, stand, known)]
+    shown = slot_history.recent(declared, NOW)
+    return [state for _, state in slot_history.states(declared, shown, stand, known)]
 
 
 def test_oldest_first():
-    found = slot_history.states(
-        job(), Stand(now=NOW, watermark=NOW, deployed_at=NOW - 3 * HOUR, paused=False), {}
-    )
+    stand = Stand(now=NOW, watermark=NOW, deployed_at=NOW - 3 * HOUR, paused=False)
+    found = slot_history.states(job(), slot_history.recent(job(), NOW), stand, {})
     assert [slot.hour for slot, _ in found] == [10, 11, 12]
 
 

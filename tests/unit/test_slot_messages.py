@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.core.slot_messages import batch, by_queue, outgoing
+from airflow_pgmq.core.slot_messages import at_once, batch, by_queue, outgoing
 from tests.unit.support import utc
 
 NOON = utc("2026-06-01 12:00")
@@ -67,11 +67,23 @@ def test_a_message_that_would_expire_before_it_is_visible_has_expired():
     assert outgoing(job, NOON, "reports", None).is_expired(NOON - timedelta(hours=1))
 
 
+def test_a_message_beside_the_slots_is_a_slots_but_for_its_key():
+    job = replace(
+        JOB, headers={"trace": "abc"}, group="g", ttl=timedelta(minutes=5), jitter=timedelta(hours=1)
+    )
+    source = {"dag_id": "ticks"}
+    found = at_once(job, NOON, "reports", source)
+    assert (found.key, found.visible_at) == ("reports/report/now/2026-06-01T12:00:00+00:00", NOON)
+    of_a_slot = json.loads(outgoing(job, NOON, "reports", source).headers)
+    assert json.loads(found.headers) == {**of_a_slot, "dedup_key": found.key}
+
+
 def test_a_slot_is_the_same_in_every_zone():
     berlin = NOON.astimezone(ZoneInfo("Europe/Berlin"))
     assert slots.text(berlin) == slots.text(NOON) == "2026-06-01T12:00:00Z"
     assert slots.of_key(slots.key("reports", "report", berlin)) == ("reports", "report", NOON)
     assert slots.of_key("reports/report/now/2026-06-01T12:00:00Z") is None
+    assert slots.of_key(slots.key_of_now("reports", "report", NOON)) is None
     assert slots.of_key("reports/report/2026-13-01T12:00:00Z") is None
 
 

@@ -13,6 +13,7 @@ import pytest
 from airflow_pgmq.core import batch as batches
 from airflow_pgmq.core.batch import Batch, prepare
 from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
@@ -83,8 +84,7 @@ MESSAGE = Message(1, 2, NOON, NOON, {})
 
 
 def requeue(**options: Any) -> Statement[Any]:
-    names = ("source", "msg_ids", "condition", "headers_condition", "limit", "delay")
-    return consuming.requeue("mail", **{**dict.fromkeys(names), **options})
+    return consuming.requeue("mail", **{"source": None, **options})
 
 
 # Every statement fits its query.
@@ -105,9 +105,9 @@ STATEMENTS = [
     reading.pop("mail", 2),
     reading.archive("mail", 1),
     reading.delete("mail", 1),
-    reading.set_vt("mail", 1, 30),
+    reading.set_vt("mail", 1, ParsedDelay(30)),
     consuming.read(POLICY),
-    consuming.release_each("mail", [MESSAGE], [5]),
+    consuming.release_each("mail", [MESSAGE], [ParsedDelay(5)]),
     consuming.dead_letter("mail", "mail_dlq", 1, "no"),
     requeue(source=None, msg_ids=[1]),
     requeue(source="mail_dlq"),
@@ -503,7 +503,7 @@ def test_acks_are_fenced_and_say_which_were_ours(ack):
 
 @pytest.mark.parametrize(
     ("delay", "seconds", "instant"),
-    [(None, 0.0, None), (30, 30.0, None), (timedelta(minutes=1), 60.0, None), (NOON, 0.0, NOON)],
+    [(AT_ONCE, 0.0, None), (ParsedDelay(30.0), 30.0, None), (ParsedDelay(instant=NOON), 0.0, NOON)],
 )
 def test_visibility_moves_by_seconds_or_to_an_instant(delay, seconds, instant):
     statement = reading.set_vt("mail", 7, delay)
@@ -513,51 +513,56 @@ def test_visibility_moves_by_seconds_or_to_an_instant(delay, seconds, instant):
 # Queues.
 
 
-def create(queue_name: str, **options: Any) -> Flow[None]:
-    defaults = {
-        "unlogged": False,
-        "partition_interval": None,
-        "retention_interval": "7 days",
-        "notify": False,
-    }
-    return queues.create(queue_name, **{**defaults, **options})
-
-
 LACKS: Rows = [{"queue_name": "mail", "listed": False, "has_table": False, "has_archive": False}]
 CREATION = ["incomplete_queues", "queue_lock", "incomplete_queues", "create_arguments", "create_queue"]
 
 
 @pytest.mark.parametrize("options", [{}, {"unlogged": True}, {"partition_interval": 10_000}])
 def test_a_queue_is_made_under_the_lock_after_a_second_look(options):
-    played = Played(create("mail", **options), LACKS, [], LACKS, [], [])
+    played = Played(queues.create("mail", **options), LACKS, [], LACKS, [], [])
     assert played.names == CREATION
     assert played.result is True
     for statement in played.ran:
         assert_fits(statement)
 
 
+def test_a_queue_is_made_as_it_is_asked_for_and_plain_where_nothing_is_said():
+    def arguments(**options: Any) -> dict[str, Any]:
+        made = Played(queues.create("mail", **options), LACKS, [], LACKS, [], []).ran[3].params
+        return {name: made[name] for name in ("unlogged", "partition_interval", "retention_interval")}
+
+    assert arguments() == {"unlogged": False, "partition_interval": None, "retention_interval": "100000"}
+    assert arguments(partition_interval=10_000, retention_interval="7 days") == {
+        "unlogged": False,
+        "partition_interval": "10000",
+        "retention_interval": "7 days",
+    }
+
+
 def test_a_queue_that_is_there_is_left_alone():
-    assert Played(create("mail"), []).result is False
-    assert Played(create("mail"), LACKS, [], []).result is False
+    assert Played(queues.create("mail"), []).result is False
+    assert Played(queues.create("mail"), LACKS, [], []).result is False
 
 
 def test_queues_that_would_not_be_safe_are_not_created():
     with pytest.raises(InvalidArgument):
-        Played(create("mail", unlogged=True, partition_interval="1 day"))
+        Played(queues.create("mail", unlogged=True, partition_interval="1 day"))
     with pytest.raises(InvalidName):
-        Played(create("a;b"))
+        Played(queues.create("a;b"))
     with pytest.raises(InvalidName):
-        Played(create("Mail"), LACKS)
+        Played(queues.create("Mail"), LACKS)
 
 
 def test_a_queue_that_others_made_under_another_name_stays_as_it_is_and_is_made_whole():
-    assert Played(create("Mail"), []).result is False
+    assert Played(queues.create("Mail"), []).result is False
     listed = [{**LACKS[0], "listed": True}]
-    assert Played(create("Mail"), listed, [], listed, [], []).names == CREATION
+    assert Played(queues.create("Mail"), listed, [], listed, [], []).names == CREATION
 
 
 def test_a_new_queue_announces_under_pgmqs_lock():
-    played = Played(create("mail", notify=True), LACKS, [], LACKS, [], [], [], [{"present": False}], [])
+    played = Played(
+        queues.create("mail", notify=True), LACKS, [], LACKS, [], [], [], [{"present": False}], []
+    )
     assert played.names == [*CREATION, "queue_lock", "has_trigger", "enable_notify"]
     for statement in played.ran:
         assert_fits(statement)

@@ -1,9 +1,10 @@
 """The SQL of this package: every run-time query has a name and a description, in the file of its topic.
 
-A file belongs to the module of `db/statements` that has its name. A block is `-- name --`, its
-description, the statement. Identifiers in {braces} are quoted by the driver, values are %(parameters)s,
-%(…)b where arrays travel in binary. Messages travel as lines, because a text costs the driver next to
-nothing and JSON never holds a line break of its own.
+A file belongs to the module of `db/statements` that has its name, and each of its queries is built by one
+function there, which the other modules call. A block is `-- name --`, its description, the statement.
+Identifiers in {braces} are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in
+binary. Messages travel as lines, because a text costs the driver next to nothing and JSON never holds a
+line break of its own.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ WITH chosen AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
-    SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
+    SELECT new_id, <<later_vt>>,
            -- Anybody may write that header; a path, unlike a cast, fails for no value.
            least(greatest((jsonb_path_query_first_tz(
                headers, '$.dead_letter.enqueued_at.datetime() ? (@.type() == "timestamp with time zone")', '{{}}', true
@@ -118,7 +118,7 @@ WITH chosen AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
-    SELECT new_id, coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s)),
+    SELECT new_id, <<later_vt>>,
            enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - ARRAY['untried', 'released_read'] ELSE headers END
     FROM fresh ORDER BY new_id
     ON CONFLICT DO NOTHING

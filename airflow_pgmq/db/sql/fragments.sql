@@ -34,3 +34,88 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 coalesce(regexp_replace(doc ->> 'visible_at', '^[0-9-]+([T ][0-9:.]+)?$', E'\\&Z')::timestamptz,
          (statement_timestamp() AT TIME ZONE 'UTC' + coalesce((doc ->> 'delay')::interval, interval '0'))
              AT TIME ZONE 'UTC')
+
+-- message_vt --
+-- When a message of a batch becomes visible: at its instant, or so many seconds from now.
+coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0)))
+
+-- later_vt --
+-- The same of messages that have one delay together and are there already.
+coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
+
+-- row_message --
+-- The payload that a row of a query becomes: its column `message`, or all columns that say nothing else.
+CASE WHEN doc ? 'message' THEN doc -> 'message'
+     ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END
+
+-- mark --
+-- The incarnation of the queue that the ledger and the slots speak of. No row where another one is there, or
+-- where this code is too old for the schema: then nothing is claimed.
+mark AS MATERIALIZED (
+    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
+    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
+)
+
+-- slot_key --
+-- The dedup key of a slot, as `core/slots.py` makes it.
+%(namespace)s || '/' || sent.name || '/' || to_char(sent.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+
+-- stretch --
+-- A stretch of a table's pages that begins anywhere: bounded work without an index, and over many calls every
+-- row's turn comes. A table that is shorter is walked whole.
+stretch AS (
+    SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
+    FROM (
+        SELECT pg_relation_size(%(quoted_table)s::regclass) / current_setting('block_size')::bigint AS pages
+    ) AS size
+)
+
+-- in_stretch --
+-- Whether a row lies in that stretch.
+ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
+    AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
+
+-- shown_times --
+-- A message as page and command line show it: other clients may write times that are none for Python.
+msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
+least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt
+
+-- shown_content --
+-- Its headers and, for who may see it, its payload, unless they are too large.
+CASE WHEN NOT headers_large THEN headers END AS headers,
+CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
+message_large OR headers_large AS too_large
+
+-- content_size --
+-- Whether they are too large, for a message that was not asked for alone. What is too large even compressed is
+-- not unpacked. OFFSET keeps it from being worked out twice.
+(
+    SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
+                ELSE NOT %(alone)s AND octet_length(message::text) > %(most)s END AS message_large,
+           CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
+                ELSE NOT %(alone)s AND octet_length(headers::text) > %(most)s END AS headers_large
+    OFFSET 0
+) AS size
+
+-- states --
+-- How many messages of a queue there are, by state.
+%(queue_name)s::text AS queue_name, count(*) AS counted,
+count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
+count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight
+
+-- oldest --
+-- When the oldest message was enqueued. Only times that were are asked for: clients may write `infinity`, and
+-- ages of that are none.
+min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp())
+
+-- first_vt --
+-- When the one of them became visible that has been so longest.
+min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp())
+
+-- column_type --
+-- The type that PGMQ gives a column of a queue or an archive.
+CASE attname
+    WHEN 'msg_id' THEN 'bigint'::regtype WHEN 'read_ct' THEN 'integer'::regtype
+    WHEN 'message' THEN 'jsonb'::regtype WHEN 'headers' THEN 'jsonb'::regtype
+    WHEN 'vt' THEN 'timestamptz'::regtype WHEN 'enqueued_at' THEN 'timestamptz'::regtype
+    WHEN 'archived_at' THEN 'timestamptz'::regtype END

@@ -1,22 +1,12 @@
 -- messages_of_queue --
 -- Messages by id, of those that are looked through; payloads up to a size. Reads nothing.
-SELECT msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
-       least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt, NULL::timestamptz AS archived_at,
-       CASE WHEN NOT headers_large THEN headers END AS headers,
-       CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
-       message_large OR headers_large AS too_large, statement_timestamp() AS now
+SELECT <<shown_times>>, NULL::timestamptz AS archived_at,
+       <<shown_content>>, statement_timestamp() AS now
 FROM (
     SELECT msg_id, read_ct, enqueued_at, vt, headers, message
     FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id LIMIT %(scanned)s
 ) AS part
-CROSS JOIN LATERAL (
-    -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
-    SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
-                ELSE NOT %(alone)s AND octet_length(message::text) > %(most)s END AS message_large,
-           CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
-                ELSE NOT %(alone)s AND octet_length(headers::text) > %(most)s END AS headers_large
-    OFFSET 0
-) AS size
+CROSS JOIN LATERAL <<content_size>>
 WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
     AND (%(namespace)s::text IS NULL OR headers ->> 'namespace' = %(namespace)s)
     AND (%(dedup_key)s::text IS NULL OR headers ->> 'dedup_key' = %(dedup_key)s)
@@ -24,24 +14,14 @@ ORDER BY msg_id LIMIT %(limit)s;
 
 -- messages_of_archive --
 -- The same of a queue's archive, whose newest come first.
-SELECT msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
-       least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt,
+SELECT <<shown_times>>,
        least(greatest(archived_at::timestamptz, 'epoch'), '9999-01-01Z') AS archived_at,
-       CASE WHEN NOT headers_large THEN headers END AS headers,
-       CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
-       message_large OR headers_large AS too_large, statement_timestamp() AS now
+       <<shown_content>>, statement_timestamp() AS now
 FROM (
     SELECT msg_id, read_ct, enqueued_at, vt, headers, message, archived_at
     FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC LIMIT %(scanned)s
 ) AS part
-CROSS JOIN LATERAL (
-    -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
-    SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
-                ELSE NOT %(alone)s AND octet_length(message::text) > %(most)s END AS message_large,
-           CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
-                ELSE NOT %(alone)s AND octet_length(headers::text) > %(most)s END AS headers_large
-    OFFSET 0
-) AS size
+CROSS JOIN LATERAL <<content_size>>
 WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
     AND (%(namespace)s::text IS NULL OR headers ->> 'namespace' = %(namespace)s)
     AND (%(dedup_key)s::text IS NULL OR headers ->> 'dedup_key' = %(dedup_key)s)
@@ -66,23 +46,13 @@ WHERE namespace = %(namespace)s AND name = %(name)s AND slot = %(slot)s::timesta
 -- sent_by --
 -- The newest messages of a queue that a Dag, run or task has sent.
 SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
-    SELECT msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
-           least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt, NULL::timestamptz AS archived_at,
-           CASE WHEN NOT headers_large THEN headers END AS headers,
-           CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
-           message_large OR headers_large AS too_large
+    SELECT <<shown_times>>, NULL::timestamptz AS archived_at,
+           <<shown_content>>
     FROM (
         SELECT msg_id, read_ct, enqueued_at, vt, headers, message
         FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s
     ) AS newest
-    CROSS JOIN LATERAL (
-        -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
-        SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
-                    ELSE octet_length(message::text) > %(most)s END AS message_large,
-               CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
-                    ELSE octet_length(headers::text) > %(most)s END AS headers_large
-        OFFSET 0
-    ) AS size
+    CROSS JOIN LATERAL <<content_size>>
     WHERE headers @> %(source)s::jsonb
     ORDER BY msg_id DESC LIMIT %(limit)s
 ) AS found;
@@ -90,24 +60,14 @@ SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now
 -- sent_by_archived --
 -- The same of an archive.
 SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now FROM (
-    SELECT msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
-           least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt,
+    SELECT <<shown_times>>,
            least(greatest(archived_at::timestamptz, 'epoch'), '9999-01-01Z') AS archived_at,
-           CASE WHEN NOT headers_large THEN headers END AS headers,
-           CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
-           message_large OR headers_large AS too_large
+           <<shown_content>>
     FROM (
         SELECT msg_id, read_ct, enqueued_at, vt, headers, message, archived_at
         FROM {table} ORDER BY msg_id DESC LIMIT %(scanned)s
     ) AS newest
-    CROSS JOIN LATERAL (
-        -- Compressed first: what is large even so is not unpacked. OFFSET keeps it from being worked out twice.
-        SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
-                    ELSE octet_length(message::text) > %(most)s END AS message_large,
-               CASE WHEN headers IS NULL THEN false WHEN pg_column_size(headers) > %(most)s THEN true
-                    ELSE octet_length(headers::text) > %(most)s END AS headers_large
-        OFFSET 0
-    ) AS size
+    CROSS JOIN LATERAL <<content_size>>
     WHERE headers @> %(source)s::jsonb
     ORDER BY msg_id DESC LIMIT %(limit)s
 ) AS found;

@@ -41,17 +41,10 @@ DELETE FROM airflow_pgmq.queue_samples WHERE (sampled_at, queue_name) IN (
 );
 
 -- expiring --
--- Messages that say when they expire, visible ones, in a stretch of the table that begins anywhere: bounded
--- work without an index, and over many calls every row's turn comes. A table that is shorter is walked whole.
-WITH stretch AS (
-    SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
-    FROM (
-        SELECT pg_relation_size(%(quoted_table)s::regclass) / current_setting('block_size')::bigint AS pages
-    ) AS size
-)
+-- Messages that say when they expire, visible ones, in a stretch of the table.
+WITH <<stretch>>
 SELECT msg_id, read_ct, enqueued_at, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
-WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
-    AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
+WHERE <<in_stretch>>
     AND vt <= statement_timestamp() AND headers ? 'expires_at'
 ORDER BY msg_id;
 

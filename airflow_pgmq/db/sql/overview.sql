@@ -57,19 +57,11 @@ LEFT JOIN pg_class AS q ON q.relnamespace = to_regnamespace('pgmq') AND q.relnam
 LEFT JOIN pg_class AS a ON a.relnamespace = to_regnamespace('pgmq') AND a.relname = lower('a_' || meta.queue_name)
 LEFT JOIN LATERAL (
     SELECT array_agg(attname::text) AS names FROM pg_attribute
-    WHERE attrelid = q.oid AND attnum > 0 AND NOT attisdropped AND atttypid = CASE attname
-        WHEN 'msg_id' THEN 'bigint'::regtype WHEN 'read_ct' THEN 'integer'::regtype
-        WHEN 'message' THEN 'jsonb'::regtype WHEN 'headers' THEN 'jsonb'::regtype
-        WHEN 'vt' THEN 'timestamptz'::regtype WHEN 'enqueued_at' THEN 'timestamptz'::regtype
-        WHEN 'archived_at' THEN 'timestamptz'::regtype END
+    WHERE attrelid = q.oid AND attnum > 0 AND NOT attisdropped AND atttypid = <<column_type>>
 ) AS of_own ON true
 LEFT JOIN LATERAL (
     SELECT array_agg(attname::text) AS names FROM pg_attribute
-    WHERE attrelid = a.oid AND attnum > 0 AND NOT attisdropped AND atttypid = CASE attname
-        WHEN 'msg_id' THEN 'bigint'::regtype WHEN 'read_ct' THEN 'integer'::regtype
-        WHEN 'message' THEN 'jsonb'::regtype WHEN 'headers' THEN 'jsonb'::regtype
-        WHEN 'vt' THEN 'timestamptz'::regtype WHEN 'enqueued_at' THEN 'timestamptz'::regtype
-        WHEN 'archived_at' THEN 'timestamptz'::regtype END
+    WHERE attrelid = a.oid AND attnum > 0 AND NOT attisdropped AND atttypid = <<column_type>>
 ) AS of_archive ON true
 LEFT JOIN LATERAL (
     SELECT sum(CASE WHEN part IN (SELECT relation FROM held) THEN (
@@ -87,13 +79,10 @@ LEFT JOIN LATERAL (
 ORDER BY meta.queue_name;
 
 -- count_all --
--- A queue's messages by state, every one of them looked at. Only times that were are asked for: clients may
--- write `infinity`, and ages of that are none.
-SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
-       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
-       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp()) AS oldest,
-       min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp()) AS first_vt
+-- A queue's messages by state, every one of them looked at.
+SELECT <<states>>,
+       <<oldest>> AS oldest,
+       <<first_vt>> AS first_vt
 FROM {table};
 
 -- count_archive --
@@ -102,25 +91,21 @@ SELECT %(queue_name)s::text AS queue_name, count(*) AS counted FROM {table};
 
 -- count_by_index --
 -- The same for a table that is mostly empty space, up to so many.
-SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
-       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
-       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
-       min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp()) AS oldest,
-       min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp()) AS first_vt
+SELECT <<states>>,
+       <<oldest>> AS oldest,
+       <<first_vt>> AS first_vt
 FROM (SELECT vt, read_ct, enqueued_at FROM {table} ORDER BY msg_id LIMIT %(most)s) AS few;
 
 -- count_sample --
 -- The same for some pages of a large table. The oldest is looked up where no dead rows lie before it.
-SELECT %(queue_name)s::text AS queue_name, count(*) AS counted,
-       count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
-       count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight,
+SELECT <<states>>,
        coalesce(CASE WHEN %(clean)s THEN (
            SELECT min(enqueued_at) FROM (SELECT enqueued_at FROM {table} ORDER BY msg_id LIMIT 10) AS front
            WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp()
-       ) END, min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp())) AS oldest,
+       ) END, <<oldest>>) AS oldest,
        coalesce(CASE WHEN %(clean)s THEN (
            SELECT min(vt) FROM {table} WHERE vt BETWEEN 'epoch' AND statement_timestamp()
-       ) END, min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp())) AS first_vt
+       ) END, <<first_vt>>) AS first_vt
 FROM {table} TABLESAMPLE SYSTEM (%(percent)s::real);
 
 -- recent_samples --

@@ -1,10 +1,7 @@
 -- send_slots --
 -- The twin of `send_once` for the slots of periodic jobs, whose place is not the ledger: whatever queue a slot
 -- was sent to, it is sent once. Its clock is the transaction's. A slot whose message was lost is free.
-WITH mark AS MATERIALIZED (
-    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
-    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
-), input AS MATERIALIZED (
+WITH <<mark>>, input AS MATERIALIZED (
     SELECT i.position, i.name COLLATE "C" AS name, i.slot, i.message, i.headers, i.vt, mark.incarnation,
            taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
     FROM mark CROSS JOIN unnest(%(names)b::text[], %(slots)b::timestamptz[],
@@ -115,12 +112,11 @@ WHERE sent.namespace = %(namespace)s AND sent.msg_id IS NOT NULL AND sent.visibl
 
 -- doubt_slots --
 -- What is not in the queue although it is said to wait there is to be sent again.
-UPDATE airflow_pgmq.slots AS slot SET msg_id = NULL
-WHERE slot.namespace = %(namespace)s AND slot.queue_name = %(queue_name)s AND slot.visible_at > %(now)s
+UPDATE airflow_pgmq.slots AS sent SET msg_id = NULL
+WHERE sent.namespace = %(namespace)s AND sent.queue_name = %(queue_name)s AND sent.visible_at > %(now)s
     AND NOT EXISTS (
         SELECT FROM {table} AS waiting
-        WHERE waiting.msg_id = slot.msg_id AND waiting.headers ->> 'dedup_key' = slot.namespace || '/' || slot.name || '/'
-            || to_char(slot.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+        WHERE waiting.msg_id = sent.msg_id AND waiting.headers ->> 'dedup_key' = <<slot_key>>
     );
 
 -- opened_jobs --
@@ -268,9 +264,7 @@ WHERE EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = sent.queue_name);
 -- Take back messages of jobs that nobody could have seen yet; their slots are free, or open: to be sent again.
 -- A row that a reader holds is left to it, its slot stays taken.
 WITH pending AS MATERIALIZED (
-    SELECT sent.name, sent.slot, sent.msg_id, sent.place,
-           %(namespace)s || '/' || sent.name || '/'
-               || to_char(sent.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS key
+    SELECT sent.name, sent.slot, sent.msg_id, sent.place, <<slot_key>> AS key
     FROM unnest(%(names)s::text[]) AS job (name)
     CROSS JOIN LATERAL (
         -- OFFSET and LIMIT make these look-ups: plain joins are planned as scans of both tables.

@@ -71,7 +71,7 @@ SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
 -- set_vt --
 -- Move the time at which held messages become visible, if nobody else has read them since. Waiters have a
 -- timer set to the old time, so an earlier one is announced.
-UPDATE {table} AS held SET vt = coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
+UPDATE {table} AS held SET vt = <<later_vt>>
 FROM (
     SELECT msg_id, vt FROM {table} AS held
     JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)

@@ -1,7 +1,7 @@
 -- send_plain --
 -- Messages without a key, ids in the order of the call.
 INSERT INTO {table} (vt, message, headers)
-SELECT coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))),
+SELECT <<message_vt>>,
        i.message::jsonb,
        nullif(%(common_headers)s::jsonb || coalesce(i.headers::jsonb, '{{}}'), '{{}}')
 FROM unnest(string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[], %(seconds)b::float8[],
@@ -17,12 +17,9 @@ RETURNING msg_id;
 -- a row for each message costs the driver twice as much. Nothing is done, and `unsettled` is the answer,
 -- where the ledger speaks of another incarnation of the queue, or this code is too old. `stored` is how many were really inserted: a
 -- trigger can swallow them.
-WITH mark AS MATERIALIZED (
-    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
-    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
-), input AS MATERIALIZED (
+WITH <<mark>>, input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers, mark.incarnation,
-           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
+           <<message_vt>> AS vt,
            taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
     FROM mark CROSS JOIN unnest(%(keys)b::text[], string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[],
                 %(seconds)b::float8[], %(instants)b::timestamptz[])
@@ -70,10 +67,7 @@ SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 -- send_once must run instead; so it must where a key is past its window or of another incarnation, and then
 -- nothing is sent here. Keys travel as lines, too. The ids of what was sent are in the order of the call's
 -- keys that were free.
-WITH mark AS MATERIALIZED (
-    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
-    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
-), asked AS MATERIALIZED (
+WITH <<mark>>, asked AS MATERIALIZED (
     SELECT string_to_array(%(lines)s::text, E'\n') AS keys, incarnation FROM mark
 ), taken AS MATERIALIZED (
     SELECT found.dedup_key AS key, found.msg_id, found.first_at,
@@ -87,7 +81,7 @@ WITH mark AS MATERIALIZED (
     SELECT position, key, message, headers, vt, incarnation, nextval(%(sequence)s::regclass) AS msg_id
     FROM (
         SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers, asked.incarnation,
-               coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
+               <<message_vt>> AS vt
         FROM asked CROSS JOIN LATERAL unnest(asked.keys, string_to_array(%(messages)s::text, E'\n'),
                     %(headers)b::text[], %(seconds)b::float8[], %(instants)b::timestamptz[])
              WITH ORDINALITY AS i (key, message, headers, seconds, instant, position)
@@ -120,7 +114,7 @@ SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 -- the statement fails where the index is missing instead of sending duplicates. The rest as in send_once.
 WITH input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
-           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt,
+           <<message_vt>> AS vt,
            waiting.msg_id, waiting.first_at, waiting.msg_id IS NULL AS free
     FROM unnest(%(keys)b::text[], string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[],
                 %(seconds)b::float8[], %(instants)b::timestamptz[])
@@ -153,7 +147,7 @@ FROM fresh JOIN sent USING (msg_id) HAVING count(*) > 0;
 -- was read already is left alone and not returned.
 WITH input AS MATERIALIZED (
     SELECT i.key COLLATE "C" AS key, i.msg_id, i.message, i.headers,
-           coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) AS vt
+           <<message_vt>> AS vt
     FROM unnest(%(keys)b::text[], %(msg_ids)b::bigint[], string_to_array(%(messages)s::text, E'\n'),
                 %(headers)b::text[], %(seconds)b::float8[], %(instants)b::timestamptz[])
          AS i (key, msg_id, message, headers, seconds, instant)
@@ -185,34 +179,21 @@ SELECT archived.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
 SELECT pgmq.send_topic(%(routing_key)s::text, %(message)s::jsonb, %(headers)s::jsonb, %(seconds)s::integer) AS queues;
 
 -- prune_ledger --
--- Remove expired ledger rows from a stretch of the table that begins anywhere: bounded work without an
--- index, and over many calls every row's turn comes. A table that is shorter is walked whole.
-WITH stretch AS (
-    SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
-    FROM (
-        SELECT pg_relation_size('airflow_pgmq.dedup_ledger') / current_setting('block_size')::bigint AS pages
-    ) AS size
-)
+-- Remove expired ledger rows from a stretch of the table.
+WITH <<stretch>>
 DELETE FROM airflow_pgmq.dedup_ledger WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM airflow_pgmq.dedup_ledger
-    WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
-        AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
+    WHERE <<in_stretch>>
         AND expires_at < statement_timestamp()
     FOR UPDATE SKIP LOCKED
 ));
 
 -- prune_slots --
 -- The same for slots, but for the last one of a job that waits for its last message.
-WITH stretch AS (
-    SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
-    FROM (
-        SELECT pg_relation_size('airflow_pgmq.slots') / current_setting('block_size')::bigint AS pages
-    ) AS size
-)
+WITH <<stretch>>
 DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM airflow_pgmq.slots AS old
-    WHERE ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
-        AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
+    WHERE <<in_stretch>>
         AND expires_at < statement_timestamp()
         AND NOT EXISTS (
             SELECT FROM airflow_pgmq.periodic_jobs AS job

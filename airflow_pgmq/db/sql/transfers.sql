@@ -3,8 +3,7 @@
 WITH sent AS (
     INSERT INTO {table} (vt, message, headers)
     SELECT <<row_vt>>,
-           CASE WHEN doc ? 'message' THEN doc -> 'message'
-                ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
+           <<row_message>>,
            nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}'), '{{}}')
     -- OFFSET: the row becomes JSON once, not once for each use.
     FROM (SELECT to_jsonb(origin) AS doc FROM ({source}) AS origin OFFSET 0) AS origins
@@ -61,8 +60,7 @@ WITH mark AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT msg_id, vt,
-           CASE WHEN doc ? 'message' THEN doc -> 'message'
-                ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
+           <<row_message>>,
            nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
                   || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
     FROM checked WHERE doc IS NOT NULL AND (key IS NULL OR claim = msg_id)
@@ -95,8 +93,7 @@ WITH input AS MATERIALIZED (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT msg_id,
            <<row_vt>>,
-           CASE WHEN doc ? 'message' THEN doc -> 'message'
-                ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END,
+           <<row_message>>,
            nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
                   || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
     FROM fresh ORDER BY key COLLATE "C"

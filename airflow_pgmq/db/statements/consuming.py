@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import names
-from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay, columns, parse
 from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, queues, reading
@@ -47,9 +46,7 @@ def make_dead_letter_queue(name: str) -> Flow[bool]:
     :raises InvalidName: it is named after a queue whose name this package would not give
     """
     try:
-        made: bool = yield from queues.create(
-            name, unlogged=False, partition_interval=None, retention_interval="", notify=False
-        )
+        made: bool = yield from queues.create(name)
     except InvalidName as exc:
         raise InvalidName(
             f"The dead letter queue {name!r} is missing and not made here, name another one with "
@@ -97,7 +94,8 @@ def stands(policy: Policy, decided: Sequence[Decided]) -> Flow[bool]:
     final = [(message, outcome) for message, outcome in decided if outcome.kind != "retry"]
     messages = [message for message, _ in final]
     # Waits for a transaction that the server has not ended yet: it holds these rows.
-    if not final or (yield reading.set_vt(policy.queue_name, messages, policy.visibility_timeout)):
+    hidden = ParsedDelay(policy.visibility_timeout)
+    if not final or (yield reading.set_vt(policy.queue_name, messages, hidden)):
         return False
     return bool((yield from _settled(policy, final)))
 
@@ -111,7 +109,7 @@ def _outcomes(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list
     if acked:
         statements.append(ack(policy, acked))
     if retried:
-        delays = [policy.delay(message) if delay is None else delay for message, delay in retried]
+        delays = [delay or parse(policy.delay(message)) for message, delay in retried]
         statements.append(release_each(policy.queue_name, [message for message, _ in retried], delays))
     if dead:
         messages, reasons = [each for each, _ in dead], [reason or "" for _, reason in dead]
@@ -129,11 +127,10 @@ def ack(policy: Policy, messages: Sequence[Message]) -> Statement[list[int]]:
 def release_each(
     queue_name: str,
     messages: reading.Messages,
-    delays: Sequence[Delay],
+    delays: Sequence[ParsedDelay],
     untried: Sequence[bool] | None = None,
 ) -> Statement[list[int]]:
     """Give messages back, each after a delay of its own; those that nobody has tried lose no try by it."""
-    at = [parse_delay(delay) for delay in delays]
     held = references(messages)
     flags = [False] * len(held) if untried is None else untried
     return on_queue(
@@ -142,8 +139,7 @@ def release_each(
         column("msg_id"),
         channel=names.channel(queue_name),
         **fences(held)._asdict(),
-        seconds=[0.0 if isinstance(each, datetime) else each for each in at],
-        instants=[each if isinstance(each, datetime) else None for each in at],
+        **columns(delays),
         untried=[untried_again(each) if flag else None for each, flag in zip(held, flags, strict=True)],
     )
 
@@ -183,18 +179,17 @@ def requeue(
     queue_name: str,
     *,
     source: str | None,
-    msg_ids: Sequence[int] | None,
-    condition: Mapping[str, Any] | None,
-    headers_condition: Mapping[str, Any] | None,
-    limit: int | None,
-    delay: Delay,
+    msg_ids: Sequence[int] | None = None,
+    condition: Mapping[str, Any] | None = None,
+    headers_condition: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    delay: ParsedDelay = AT_ONCE,
 ) -> Statement[dict[int, int]]:
     """Bring messages back into the queue: from a dead letter queue, or from its archive (`source=None`)."""
     if source is None and msg_ids is None and not condition and not headers_condition:
         raise InvalidArgument(
             "From the archive, say which messages: msg_ids, condition or headers_condition."
         )
-    at = parse_delay(delay)
     return Statement(
         "requeue_archive" if source is None else "requeue_dead_letters",
         {
@@ -204,8 +199,7 @@ def requeue(
             "condition": reading.as_json(condition),
             "headers_condition": reading.as_json(headers_condition),
             "limit": limit,
-            "seconds": 0.0 if isinstance(at, datetime) else at,
-            "instant": at if isinstance(at, datetime) else None,
+            **delay.params,
         },
         {
             "table": names.table(queue_name),

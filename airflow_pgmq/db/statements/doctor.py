@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_pgmq.core import names, policies, surroundings
+from airflow_pgmq.core import policies, surroundings
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.privileges import RIGHTS, quoted
-from airflow_pgmq.db.statements import Flow, Statement, column, on_queue, scalar, union
+from airflow_pgmq.db.statements import Flow, Statement, column, on_queue, queues, schema, union
 from airflow_pgmq.db.statements.watching import ANNOUNCERS
 
 OURS, THEIRS = ANNOUNCERS
@@ -40,13 +40,13 @@ def standing() -> Flow[Standing]:
     found["migration"] = 0
     if found["ours"]:
         # No row at all is a row that is hidden.
-        found["migration"] = yield Statement("schema_version", decode=scalar("number"))
+        found["migration"] = yield schema.newest_migration()
     elif found["ours"] is None:
         found["migration"] = None
     lacking = yield rights()
     kept = policies.kept_from(lacking, (yield Statement("examine_policies", decode=list)))
     settings = yield Statement("examine_settings", {"names": surroundings.NAMES}, decode=list)
-    return Standing(found, lacking, kept, settings, (yield queues()))
+    return Standing(found, lacking, kept, settings, (yield _tables()))
 
 
 def server() -> Statement[Row]:
@@ -72,7 +72,7 @@ def rights() -> Statement[list[Row]]:
     return Statement("examine_rights", columns, decode=list)
 
 
-def queues() -> Statement[list[Row]]:
+def _tables() -> Statement[list[Row]]:
     """The tables of queues, and what is attached to them."""
     return Statement("examine_queues", {"ours": OURS, "theirs": THEIRS}, decode=list)
 
@@ -92,15 +92,12 @@ def unguarded(queue_names: Iterable[str]) -> Statement[list[str]]:
 
 def guard(queue_name: str) -> str:
     """The SQL that builds the index of `dedup_scope="queued"`."""
-    index = names.dedup_index(queue_name)
-    return as_text(
-        Statement("create_guard", identifiers={"index_name": (index,), "table": names.table(queue_name)})
-    )
+    return as_text(queues.create_guard(queue_name))
 
 
 def announce(queue_name: str) -> str:
     """The SQL that puts our notify trigger on a queue."""
-    return as_text(on_queue("enable_notify", queue_name))
+    return as_text(queues.create_trigger(queue_name))
 
 
 def use_ours(queue_name: str, *, stands: bool) -> str:

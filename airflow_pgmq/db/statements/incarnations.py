@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from airflow_pgmq.core import incarnations, names
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.db.sql import code
-from airflow_pgmq.db.statements import Flow, Statement, first, on_queue, scalar
+from airflow_pgmq.db.statements import Flow, Statement, first, on_queue, scalar, schema
 from airflow_pgmq.errors import QueueNotFound
 
 
@@ -39,6 +38,11 @@ def reborn(queue_name: str | None = None) -> Flow[Mapping[str, Row]]:
     return {row["queue_name"]: row for row in found}
 
 
+def lock(queue_name: str) -> Statement[None]:
+    """One at a time settles which incarnation is there, or makes way in its archive."""
+    return on_queue("mark_lock", queue_name)
+
+
 def settle(queue_name: str) -> Flow[None]:
     """Find out what queue is there now; from then on, the ledger and the slots speak of it.
 
@@ -47,8 +51,8 @@ def settle(queue_name: str) -> Flow[None]:
 
     :raises CodeTooOld: by the schema's word
     """
-    yield Statement("admitted", {"code": code()})
-    yield on_queue("mark_lock", queue_name)
+    yield schema.admitted()
+    yield lock(queue_name)
     mark: Row | None = yield on_queue(
         "queue_mark", queue_name, first, relation=relation(queue_name), sequence=names.sequence(queue_name)
     )
@@ -65,14 +69,19 @@ def settle(queue_name: str) -> Flow[None]:
         incarnation=mark["incarnation"],
     )
     if reborn:
-        yield from _pass_archive(queue_name)
+        archive = names.quoted(*names.table(queue_name, "a"))
+        if (yield Statement("is_readable", {"relation": archive}, decode=scalar("found"))):
+            yield pass_archive(queue_name)
 
 
-def _pass_archive(queue_name: str) -> Flow[None]:
-    archive = names.table(queue_name, "a")
-    if (yield Statement("is_readable", {"relation": names.quoted(*archive)}, decode=scalar("found"))):
-        params = {"sequence": names.sequence(queue_name)}
-        yield Statement("pass_archive", params, {"archive": archive}, queue_name=queue_name)
+def pass_archive(queue_name: str) -> Statement[None]:
+    """Let the queue's ids go on after those of its archive, where the role may."""
+    return Statement(
+        "pass_archive",
+        {"sequence": names.sequence(queue_name)},
+        {"archive": names.table(queue_name, "a")},
+        queue_name=queue_name,
+    )
 
 
 def _is_reborn(queue_name: str, mark: Row) -> Flow[bool]:

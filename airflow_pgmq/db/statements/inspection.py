@@ -79,11 +79,16 @@ def messages(search: Search) -> Statement[list[Row]]:
         "namespace": namespace or None,
         "dedup_key": search.dedup_key,
     }
+
+    def decode(rows: Sequence[Row]) -> list[Row]:
+        # Where that message is gone, the one beside it was found.
+        return [row for row in rows if search.msg_id in (None, row["msg_id"])]
+
     return Statement(
         "messages_of_archive" if search.in_archive else "messages_of_queue",
         params,
         _place(search),
-        list,
+        decode,
         search.queue_name,
     )
 
@@ -131,7 +136,7 @@ def sent_by(
 ) -> Statement[list[Row]]:
     """The newest messages that a Dag, run or task has sent and that are there."""
     params = {"source": payload.dumps({"source": dict(source)}), "scanned": SCANNED_EACH, "limit": limit}
-    params |= {"peek": peek, "most": MOST_BYTES}
+    params |= {"peek": peek, "most": MOST_BYTES, "alone": False}
     parts = [
         Statement(
             "sent_by_archived" if archived else "sent_by",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Row
@@ -27,12 +28,16 @@ def may_sample() -> Statement[bool]:
 
 def is_sampled() -> Statement[bool]:
     """Whether this minute was sampled already."""
-    return Statement("newest_sample", decode=scalar("current"))
+    return _newest_sample("current")
 
 
 def newest_sample() -> Statement[datetime | None]:
     """When the queues were sampled last."""
-    return Statement("newest_sample", decode=scalar("newest"))
+    return _newest_sample("newest")
+
+
+def _newest_sample(what: str) -> Statement[Any]:
+    return Statement("newest_sample", decode=scalar(what))
 
 
 def keep(at: datetime, tables: Sequence[Table], counts: Mapping[str, Counts]) -> Statement[int]:

@@ -18,11 +18,18 @@ _PATTERN_REFUSED = {refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(InvalidNam
 
 
 def create(
-    queue_name: str, *, unlogged: bool, partition_interval: str | None, retention_interval: str, notify: bool
+    queue_name: str,
+    *,
+    unlogged: bool = False,
+    partition_interval: str | int | None = None,
+    retention_interval: str | int = 100_000,
+    notify: bool = False,
 ) -> Flow[bool]:
     """Create a queue if it is missing, or what is missing of it; the rest stays as it is. True: it was made.
 
     Under PGMQ's own lock, which its functions take only since 1.6: many who create the same queue take turns.
+
+    :param notify: needs the schema airflow_pgmq, which has the trigger's function
     """
     names.queue(queue_name)
     if unlogged and partition_interval is not None:
@@ -31,7 +38,7 @@ def create(
     if lacks:
         if not lacks["listed"]:
             names.new_queue(queue_name)
-        yield on_queue("queue_lock", queue_name)
+        yield _lock(queue_name)
         # Somebody else may have made it meanwhile.
         lacks = yield _incomplete([queue_name], first)
     if lacks:
@@ -61,6 +68,10 @@ def drop(queue_name: str) -> Flow[bool]:
         yield Statement("drop_archive", identifiers=archive, queue_name=queue_name)
         yield on_queue("unlist_queue", queue_name)
     return True
+
+
+def _lock(queue_name: str) -> Statement[None]:
+    return on_queue("queue_lock", queue_name)
 
 
 def list_all() -> Statement[list[Queue]]:
@@ -105,12 +116,17 @@ def purge(queue_name: str) -> Statement[int]:
 
 def enable_notify(queue_name: str) -> Flow[bool]:
     """Put our statement trigger on the queue; False if it was there. Under PGMQ's lock: racers deadlock."""
-    yield on_queue("queue_lock", queue_name)
+    yield _lock(queue_name)
     table = names.quoted(*names.table(queue_name))
     present = yield on_queue("has_trigger", queue_name, scalar("present"), table=table)
     if not present:
-        yield on_queue("enable_notify", queue_name)
+        yield create_trigger(queue_name)
     return not present
+
+
+def create_trigger(queue_name: str) -> Statement[None]:
+    """Our statement trigger, as a command of its own."""
+    return on_queue("enable_notify", queue_name)
 
 
 def disable_notify(queue_name: str) -> Statement[None]:
@@ -123,28 +139,33 @@ def guard(queue_name: str) -> Flow[bool]:
     state = yield from _guard_state(queue_name)
     if state["valid"]:
         return False
-    yield on_queue("queue_lock", queue_name)
+    yield _lock(queue_name)
     state = yield from _guard_state(queue_name)
     if state["valid"]:
         return False
-    index = names.dedup_index(queue_name)
     if state["present"]:
+        index = {"index": ("pgmq", names.dedup_index(queue_name))}
         yield Statement(
             "drop_guard",
-            identifiers={"index": ("pgmq", index)},
+            identifiers=index,
             queue_name=queue_name,
             errors={refusals.INSUFFICIENT_PRIVILEGE: _not_the_owner},
         )
-    yield Statement(
+    yield create_guard(queue_name)
+    return True
+
+
+def create_guard(queue_name: str) -> Statement[None]:
+    """The unique index, as a command of its own."""
+    return Statement(
         "create_guard",
-        identifiers={"index_name": (index,), "table": names.table(queue_name)},
+        identifiers={"index_name": (names.dedup_index(queue_name),), "table": names.table(queue_name)},
         queue_name=queue_name,
         errors={
             refusals.INSUFFICIENT_PRIVILEGE: _not_the_owner,
             refusals.UNIQUE_VIOLATION: _has_equal_keys,
         },
     )
-    return True
 
 
 def _not_the_owner(statement: Statement[Any], refusal: Refusal) -> GuardMissing:

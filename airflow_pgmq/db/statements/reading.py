@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_pgmq.core import names, payload
-from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consumer_policy import Ack
+from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.core.messages import Message, Reference, Row, fences
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Meaning
-from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, scalar
+from airflow_pgmq.db.statements import Flow, Statement, Work, column, incarnations, on_queue, scalar
 
 Messages = Reference | Iterable[Reference]
 
@@ -91,12 +91,11 @@ def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
     Ids begin again where a crash empties an unlogged queue, whose archive is logged; a restore of the queue
     alone may bring back what is archived.
     """
-    yield on_queue("mark_lock", queue_name)
+    yield incarnations.lock(queue_name)
     tables = {"table": names.table(queue_name), "archive": names.table(queue_name, "a")}
     moved: int = yield Statement("make_way", {"msg_ids": msg_ids}, tables, scalar("moved"), queue_name)
     if moved:
-        params = {"sequence": names.sequence(queue_name)}
-        yield Statement("pass_archive", params, {"archive": tables["archive"]}, queue_name=queue_name)
+        yield incarnations.pass_archive(queue_name)
     return bool(moved)
 
 
@@ -134,12 +133,9 @@ def settled(queue_name: str, messages: Messages, *, archived: bool) -> Statement
     )
 
 
-def set_vt(queue_name: str, messages: Messages, delay: Delay) -> Statement[list[int]]:
+def set_vt(queue_name: str, messages: Messages, delay: ParsedDelay) -> Statement[list[int]]:
     """Make messages visible again after `delay`; the ids that were ours."""
-    at = parse_delay(delay)
-    seconds, instant = (at, None) if isinstance(at, float) else (0.0, at)
-    channel = names.channel(queue_name)
-    return _ack("set_vt", queue_name, messages, seconds=seconds, instant=instant, channel=channel)
+    return _ack("set_vt", queue_name, messages, **delay.params, channel=names.channel(queue_name))
 
 
 def _ack(

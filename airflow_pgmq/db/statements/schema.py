@@ -25,8 +25,21 @@ def known() -> Flow[int | None]:
     found = yield installed()
     if not found["ours"]:
         return 0
-    number: int | None = yield Statement("schema_version", decode=scalar("number"))
+    number: int | None = yield newest_migration()
     return number
+
+
+def newest_migration() -> Statement[int | None]:
+    """The same, where our schema is there."""
+    return Statement("schema_version", decode=scalar("number"))
+
+
+def admitted() -> Statement[None]:
+    """An error where the schema says that this code is too old for it.
+
+    :raises CodeTooOld: by the schema's word
+    """
+    return Statement("admitted", {"code": code()})
 
 
 def version() -> Flow[int]:
@@ -48,7 +61,7 @@ def is_current() -> Flow[bool]:
     number = yield from version()
     if number > code():
         # One that this code does not know may say that this code is too old for it.
-        yield Statement("admitted", {"code": code()})
+        yield admitted()
     return number >= code()
 
 
@@ -68,6 +81,11 @@ def install(script: Callable[[], str | None]) -> Flow[list[str]]:
     return done
 
 
+def _extension() -> Statement[Row | None]:
+    """What the server offers, and which PGMQ is there."""
+    return Statement("pgmq_extension", decode=first)
+
+
 def not_allowed(exc: PermissionDenied) -> NotInstalled:
     """The error of a role that may not install."""
     return NotInstalled(
@@ -81,7 +99,7 @@ def _install_pgmq(script: Callable[[], str | None]) -> Flow[list[str]]:
     found = yield installed()
     done: list[str] = []
     if not found["pgmq"]:
-        extension = yield Statement("pgmq_extension", decode=first)
+        extension = yield _extension()
         if extension["available"]:
             yield Statement("create_extension")
             done.append("PGMQ: extension")
@@ -94,7 +112,7 @@ def _install_pgmq(script: Callable[[], str | None]) -> Flow[list[str]]:
                 f"SQL (pip install 'airflow-provider-pgmq[sql]') and run `{command('init')}` again, or "
                 "install the server's pgmq package."
             )
-    extension = yield Statement("pgmq_extension", decode=first)
+    extension = yield _extension()
     if not extension["headers"]:
         raise FeatureMissing(
             "This PGMQ is older than 1.5.0 and knows no headers; run ALTER EXTENSION pgmq UPDATE."

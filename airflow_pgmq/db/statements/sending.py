@@ -277,9 +277,9 @@ def topic(routing_key: str, message: Any, headers: Mapping[str, Any] | None, sec
 
 def prune_slots(pages: int) -> Statement[None]:
     """Remove slots past their window."""
-    return Statement("prune_slots", {"pages": pages})
+    return Statement("prune_slots", {"pages": pages, "quoted_table": "airflow_pgmq.slots"})
 
 
 def prune_ledger(pages: int) -> Statement[None]:
     """Remove ledger rows past their window."""
-    return Statement("prune_ledger", {"pages": pages})
+    return Statement("prune_ledger", {"pages": pages, "quoted_table": "airflow_pgmq.dedup_ledger"})

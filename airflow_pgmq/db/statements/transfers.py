@@ -123,7 +123,11 @@ def to_table(
 def make_batch() -> Flow[None]:
     """Give a session the table that statements of the user's read as `messages`."""
     yield Statement("make_batch")
-    yield Statement("show_batch")
+    yield _show_batch()
+
+
+def _show_batch() -> Statement[None]:
+    return Statement("show_batch")
 
 
 def with_messages(
@@ -141,7 +145,7 @@ def with_messages(
     text = user_sql.prepare(sql, parameters)
     if is_lent:
         yield Statement("lend_batch")
-        yield Statement("show_batch")
+        yield _show_batch()
     is_first: bool | None = yield Statement(
         "fill_batch",
         {"msg_ids": [message.msg_id for message in messages]},

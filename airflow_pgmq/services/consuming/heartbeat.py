@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.core.messages import Fence, Message
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import reading
@@ -96,7 +97,7 @@ class Heartbeat:
             return
         messages = list(held.values())
         ours = self._line.run(
-            lambda again: reading.set_vt(self.queue_name, messages, self.visibility_timeout)
+            lambda again: reading.set_vt(self.queue_name, messages, ParsedDelay(self.visibility_timeout))
         )
         with self._changing:
             # What was let go of or read anew during the beat is not what this beat speaks of.

@@ -40,7 +40,8 @@ class Intake:
         return live
 
     def _drop_expired(self) -> None:
-        expired = [each for each in self._held.unfinished.values() if self._policy.is_expired(each)]
+        timeout = self._policy.visibility_timeout
+        expired = [each for each in self._held.unfinished.values() if each.was_expired(timeout)]
         if expired:
             self._log.info("Archiving %d expired messages of queue %s", len(expired), self._policy.queue_name)
             with self._beside_the_others(expired):

@@ -49,6 +49,10 @@ class Line:
     ) -> None:
         self.close()
 
+    def open(self) -> None:
+        """Open the connection now, not at its first use."""
+        self._connection()
+
     def close(self) -> None:
         """Close the connection; the next use opens another."""
         conn, self._conn = self._conn, None

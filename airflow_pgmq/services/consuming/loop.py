@@ -129,10 +129,11 @@ class Consumer:
 
     @contextmanager
     def _session(self) -> Iterator[None]:
-        if self.policy.max_reads is not None:
-            self._held.prepare()
         try:
             with self._held.line, self._held.heartbeat:
+                if self.policy.max_reads is not None:
+                    # Before anything is read.
+                    self._held.prepare()
                 yield
         except BaseException:
             # After the connection is closed: its transaction may hold the very rows.
@@ -200,7 +201,7 @@ class Consumer:
         if isinstance(exc, MessageLost):
             self.log.warning("%s Their work was rolled back.", exc)
             lost = set(exc.msg_ids)
-            self._held.finish([message for message in messages if message.msg_id in lost], [], "acked")
+            self._held.count_lost([message for message in messages if message.msg_id in lost])
             self._held.release([message for message in messages if message.msg_id not in lost])
         elif not self._held.refused.is_one(exc):
             raise self.client.explained(exc) from exc.__cause__

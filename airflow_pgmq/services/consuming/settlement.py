@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.delays import AT_ONCE, parse
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
 from airflow_pgmq.db.client import (
@@ -67,10 +68,20 @@ class Settlement:
         """The work on these begins: given back from here on, they have been tried."""
         self.tried = {message.msg_id for message in messages}
 
-    def prepare(self) -> None:
-        """Make sure that dead letters have a place, before anything is read."""
+    def prepare(self, *, in_work: bool = False) -> None:
+        """Make sure that dead letters have a place.
+
+        :param in_work: whether the line's connection may be in the transaction of the work
+        """
+
+        def make(again: bool = False) -> Work[bool]:
+            return consuming.prepare(self.policy)
+
+        if not in_work:
+            # What the role may not do there is not about the queue.
+            self.line.open()
         try:
-            if self.client.run(lambda: consuming.prepare(self.policy)):
+            if self.client.run(make) if in_work else self.line.run(make):
                 self.log.info("Created the dead letter queue %s", self.policy.dead_letters)
         except PermissionDenied as exc:
             raise consuming.not_allowed(self.policy, exc) from exc
@@ -216,21 +227,32 @@ class Settlement:
     def finish(self, messages: Sequence[Message], done: Sequence[int], name: str) -> list[int]:
         """Count messages under a name, those that are not among the done as lost."""
         ours = set(done)
-        lost = [message.msg_id for message in messages if message.msg_id not in ours]
-        for message in messages:
+        finished = [message for message in messages if message.msg_id in ours]
+        for message in finished:
             self.unfinished.pop(message.msg_id, None)
-        setattr(self.summary, name, getattr(self.summary, name) + len(messages) - len(lost))
-        self.summary.lost += len(lost)
-        if lost:
+        setattr(self.summary, name, getattr(self.summary, name) + len(finished))
+        lost = [message for message in messages if message.msg_id not in ours]
+        return self.count_lost(lost, f", not {name}")
+
+    def count_lost(self, messages: Sequence[Message], instead: str = "") -> list[int]:
+        """Count messages that somebody else has read since; their ids.
+
+        :param instead: what was tried with them, for the log
+        """
+        ids = [message.msg_id for message in messages]
+        for msg_id in ids:
+            self.unfinished.pop(msg_id, None)
+        self.summary.lost += len(ids)
+        if ids:
             self.log.warning(
-                "Queue %s: %s are somebody else's by now, not %s", self.policy.queue_name, lost, name
+                "Queue %s: %s are somebody else's by now%s", self.policy.queue_name, ids, instead
             )
-        return lost
+        return ids
 
     def drop_lost(self, messages: Sequence[Message]) -> list[Message]:
         """Those that are still ours, as far as the heartbeat knows."""
         lost = [message for message in messages if message.fence in self.heartbeat.lost]
-        self.finish(lost, [], "acked")
+        self.count_lost(lost)
         return [message for message in messages if message.fence not in self.heartbeat.lost]
 
     def release(self, messages: Sequence[Message]) -> None:
@@ -239,7 +261,7 @@ class Settlement:
             self.heartbeat.let_go(messages)
             untried = [message.msg_id not in self.tried for message in messages]
             delays = [
-                self.policy.delay_of_refused(message) if message.msg_id in self._later else 0.0
+                parse(self.policy.delay_of_refused(message)) if message.msg_id in self._later else AT_ONCE
                 for message in messages
             ]
             done = self.client.run(
@@ -261,7 +283,7 @@ class Settlement:
 
     def _prepare_for(self, decided: Sequence[Decided]) -> None:
         if self.policy.max_reads is None and any(outcome.kind == "dead" for _, outcome in decided):
-            self.prepare()
+            self.prepare(in_work=True)
 
     def _raise_lost(self, decided: Sequence[Decided], done: list[int]) -> None:
         if lost := sorted({message.msg_id for message, _ in decided} - set(done)):

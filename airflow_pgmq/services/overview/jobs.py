@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_pgmq.core import problems, slot_history, slots
-from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.jobs import UNREADABLE, PeriodicJob, unreadable
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.errors import JobNotFound
@@ -32,15 +34,16 @@ def jobs(
             return {"at": datetime.now(timezone.utc), "namespaces": [], "jobs": []}
         sets = client.run(lambda: inspection.namespaces(namespace), current)
         rows = client.run(lambda: inspection.jobs(namespace, name), current)
-        declared = {_id(row): _declared(row) for row in rows}
-        sent = _slots(client, rows[:STRIPS], declared, current)
+        slots_of = {_id(row): _slots(row, with_past=place < STRIPS) for place, row in enumerate(rows)}
+        asked = [(*job, slot) for job, found in slots_of.items() for slot in found.past or ()]
+        sent = client.run(lambda: inspection.sent_slots(asked), current) if asked else {}
     ticked = {row["namespace"]: row["ticked_at"] for row in sets}
     return {
         "at": max((row["now"] for row in (*sets, *rows)), default=datetime.now(timezone.utc)),
         "namespaces": [_namespace(row) for row in sets],
         "jobs": [
-            _job(row, declared[_id(row)], sent.get(_id(row), {}), position < STRIPS)
-            for position, row in enumerate(rows)
+            _job(row, slots_of[_id(row)], sent.get(_id(row), {}))
+            for row in rows
             if row["namespace"] in ticked
         ],
     }
@@ -61,28 +64,38 @@ def _id(row: Row) -> tuple[str, str]:
     return row["namespace"], row["name"]
 
 
-def _declared(row: Row) -> PeriodicJob | None:
-    """The job as it was deployed; None if newer code stored what this one cannot read."""
-    if not isinstance(row["definition"], Mapping):
-        return None
+@dataclass(frozen=True)
+class _Slots:
+    """What a stored job's definition says of its slots."""
+
+    #: None: this code cannot read it, and the problem says why.
+    job: PeriodicJob | None = None
+    #: None: not looked at.
+    past: Sequence[datetime] | None = ()
+    upcoming: Sequence[datetime] = ()
+    #: Seconds by which the last message became visible too late; 0 for what the next tick may take.
+    lateness: float | None = None
+    problem: Problem | None = None
+
+
+def _slots(row: Row, *, with_past: bool) -> _Slots:
+    """Compute them, once; whatever a job's definition is, it must not spoil the rows beside it."""
     try:
-        declared = PeriodicJob.from_definition(row["name"], row["definition"])
-        return None if declared.problems(max_bytes=None) else declared
-    except (KeyError, TypeError, ValueError):
-        return None
+        job = PeriodicJob.from_definition(row["name"], row["definition"])
+        if unknown := job.unknown():
+            return _unreadable("; ".join(unknown), with_past)
+        return _Slots(
+            job,
+            slot_history.recent(job, row["now"]) if with_past else None,
+            [] if row["paused"] else slots.upcoming(job, row["now"], UPCOMING),
+            _lateness(row, job),
+        )
+    except UNREADABLE as exc:
+        return _unreadable(unreadable(exc), with_past)
 
 
-def _slots(
-    client: Client, rows: list[Row], declared: dict[tuple[str, str], PeriodicJob | None], conn: Connection
-) -> dict[tuple[str, str], dict[datetime, slot_history.Sent]]:
-    """What is known of the jobs' last slots."""
-    asked = [
-        (row["namespace"], row["name"], slot)
-        for row in rows
-        if (job := declared[_id(row)]) is not None
-        for slot in slot_history.recent(job, row["now"])
-    ]
-    return client.run(lambda: inspection.sent_slots(asked), conn) if asked else {}
+def _unreadable(why: str, with_past: bool) -> _Slots:
+    return _Slots(past=() if with_past else None, problem=problems.unreadable_job(why))
 
 
 def _namespace(row: Row) -> dict[str, Any]:
@@ -101,52 +114,49 @@ def _namespace(row: Row) -> dict[str, Any]:
     }
 
 
-def _job(
-    row: Row,
-    declared: PeriodicJob | None,
-    sent: Mapping[datetime, slot_history.Sent],
-    with_strip: bool,
-) -> dict[str, Any]:
+def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) -> dict[str, Any]:
     dag_id, task_id = split_owner(row["owner"])
     definition: dict[str, Any] = defaultdict(lambda: None)
     if isinstance(row["definition"], Mapping):
         definition.update(row["definition"])
     now = row["now"]
-    wrong = problems.of_job(
-        paused=row["paused"], next_slot=row["next_slot"], ticked_at=row["ticked_at"], now=now
-    )
+    wrong = [
+        *([found.problem] if found.problem else []),
+        *problems.of_job(
+            paused=row["paused"], next_slot=row["next_slot"], ticked_at=row["ticked_at"], now=now
+        ),
+    ]
     stand = slot_history.Stand(
         now=now, watermark=row["watermark"], deployed_at=row["deployed_at"], paused=row["paused"]
     )
-    past = slot_history.states(declared, stand, sent) if declared else []
+    past = slot_history.states(found.job, found.past or (), stand, sent) if found.job else []
     return {
         "namespace": row["namespace"],
         "name": row["name"],
         "cron": definition["cron"],
-        "words": words.of_cron(str(definition["cron"] or ""), definition["seconds"] or "last"),
+        "words": words.of_cron(str(definition["cron"] or ""), str(definition["seconds"] or "last")),
         "timezone": definition["timezone"],
         "queue_name": row["queue_name"],
         "version": row["version"],
         "paused": row["paused"],
-        "next_slots": slots.upcoming(declared, now, UPCOMING) if declared and not row["paused"] else [],
+        "next_slots": list(found.upcoming),
         "last_slot": row["last_slot"],
         "last_sent_at": row["last_sent_at"],
-        "lateness": _lateness(row, declared),
+        "lateness": found.lateness,
         "owner": row["owner"],
         "dag_id": dag_id,
         "task_id": task_id,
         # Unknown is not empty.
-        "slots": [{"slot": slot, "state": state} for slot, state in past] if with_strip else None,
+        "slots": [{"slot": slot, "state": state} for slot, state in past] if found.past is not None else None,
         "problems": [problem.as_dict() for problem in wrong],
     }
 
 
-def _lateness(row: Row, declared: PeriodicJob | None) -> float | None:
-    """Seconds by which the last message became visible too late; 0 for what the next tick may take."""
-    if declared is None or row["last_slot"] is None or row["last_sent_at"] is None:
+def _lateness(row: Row, job: PeriodicJob) -> float | None:
+    if row["last_slot"] is None or row["last_sent_at"] is None:
         return None
     key = slots.key(row["namespace"], row["name"], row["last_slot"])
-    due = slots.visible_at(declared, row["last_slot"], key)
+    due = slots.visible_at(job, row["last_slot"], key)
     late: timedelta = row["last_sent_at"] - due
     return late.total_seconds() if late > slot_history.LATE else 0.0
 

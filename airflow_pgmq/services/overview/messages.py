@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -57,13 +57,12 @@ def _by_ledger(client: Client, search: Search, conn: Connection) -> list[Row]:
     ids = client.run(lambda: inspection.ledger_message(search.queue_name, key), conn)
     if not ids:
         return []
-    found = client.run(lambda: inspection.messages(replace(search, msg_id=ids[0])), conn)
-    return [row for row in found if row["msg_id"] == ids[0]]
+    return client.run(lambda: inspection.messages(replace(search, msg_id=ids[0])), conn)
 
 
-def _following(client: Client, search: Search, found: list[Row], conn: Connection) -> int | None:
+def _following(client: Client, search: Search, found: Sequence[Row], conn: Connection) -> int | None:
+    """The id to go on after; None: that was all."""
     if search.msg_id is not None:
-        found[:] = [row for row in found if row["msg_id"] == search.msg_id]
         return None
     if len(found) >= search.limit:
         return int(found[-1]["msg_id"])

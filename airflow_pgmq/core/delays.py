@@ -1,0 +1,83 @@
+"""How long a message stays invisible, as users say it → seconds or an instant, once for all that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import inf
+from typing import Any, TypeAlias
+
+from airflow_pgmq.core import iso8601
+from airflow_pgmq.errors import InvalidArgument
+
+#: What users give.
+Delay: TypeAlias = float | int | timedelta | datetime | str | None
+
+LONGEST = timedelta(days=3660)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDelay:
+    """Until when a message stays invisible: the instant, or seconds from now by the database's clock."""
+
+    seconds: float = 0.0
+    instant: datetime | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """As the parameters of a statement about messages that have one delay together."""
+        return {"seconds": self.seconds, "instant": self.instant}
+
+
+AT_ONCE = ParsedDelay()
+
+
+def parse(delay: Delay | ParsedDelay) -> ParsedDelay:
+    """What a delay means; text, as a template gives it, is seconds or an instant.
+
+    :raises InvalidArgument: it is neither, has no time zone, or is not between now and ten years
+    """
+    if isinstance(delay, ParsedDelay):
+        return delay
+    if delay is None or delay == "":
+        return AT_ONCE
+    if isinstance(delay, str):
+        delay = _of_text(delay)
+    if isinstance(delay, datetime):
+        if delay.tzinfo is None:
+            raise InvalidArgument(
+                f"The delay {delay.isoformat()} has no time zone; add one, for example +00:00."
+            )
+        return ParsedDelay(instant=delay)
+    if isinstance(delay, bool) or not isinstance(delay, (int, float, timedelta)):
+        raise InvalidArgument(f"A delay is seconds, a timedelta or an instant, not {type(delay).__name__}.")
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if not 0 <= seconds <= LONGEST.total_seconds():
+        raise InvalidArgument(f"The delay of {seconds} s is not between 0 s and ten years.")
+    return ParsedDelay(float(seconds))
+
+
+def columns(delays: Iterable[ParsedDelay]) -> dict[str, Any]:
+    """As the parameters of a statement about messages that have a delay each."""
+    each = list(delays)
+    return {"seconds": [one.seconds for one in each], "instants": [one.instant for one in each]}
+
+
+def whole_seconds(value: float | timedelta) -> int:
+    """A visibility timeout in the only unit that PGMQ takes."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds < inf or int(seconds) != seconds:
+        raise InvalidArgument(f"A visibility timeout is whole seconds, not {value!r}; PGMQ takes no other.")
+    return int(seconds)
+
+
+def _of_text(text: str) -> float | datetime:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return iso8601.parse(text)
+    except ValueError:
+        raise InvalidArgument(f"The delay {text!r} is neither seconds nor an ISO 8601 instant.") from None
