@@ -27,8 +27,8 @@ from tests.fixtures.postgres import Database
 
 CONN_ID = "queues_of_the_cli"
 
-#: Problems that the page and `airflow pgmq queues` show, and the doctor does not look for.
-PAGES_OWN = {"no_access", "nobody_reads", "dead_letters", "not_installed", "not_maintained"}
+#: Problems that the page, `airflow pgmq queues` and `jobs` show, and the doctor does not look for.
+PAGES_OWN = {"no_access", "nobody_reads", "dead_letters", "not_installed", "not_maintained", "unreadable_job"}
 
 Run = Callable[..., Any]
 
