@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,35 @@ def test_each_module_that_a_text_names_is_there():
         if names_in(module) is None
     }
     assert lost == set()
+
+
+def loaded_with(tree: ast.Module) -> Iterator[str]:
+    """Modules, or names in them, that are imported while this one is: not late, and not for types only."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif not isinstance(node, DEFINITIONS) and not _is_for_types(node):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def test_no_modules_wait_for_each_other():
+    """Python loads such a circle from one end, and fails from the other."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES}
+    paths = {name.removesuffix(".__init__"): path for path, name in names.items()}
+    loads = {
+        name: {
+            each if each in paths else each.rpartition(".")[0]
+            for each in loaded_with(ast.parse(path.read_text()))
+        }
+        & paths.keys() - {name}
+        for name, path in paths.items()
+    }
+    TopologicalSorter(loads).prepare()

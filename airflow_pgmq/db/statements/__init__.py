@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.privileges import quoted
 from airflow_pgmq.db.refusals import Meaning
 from airflow_pgmq.db.sql import queries
 
@@ -21,6 +22,8 @@ R = TypeVar("R")
 
 #: `%(value)s` and `{identifier}`, and not the braces of a JSON literal, which are doubled.
 _NAMES = re.compile(r"(%\(|(?<!\{)\{)(\w+)(\)|\})")
+
+_PLACES = re.compile(r"\{(?P<identifier>\w+)\}|%\((?P<value>\w+)\)s")
 
 Flow: TypeAlias = Generator["Statement[Any]", Any, T]
 Work: TypeAlias = "Statement[T] | Flow[T]"
@@ -108,3 +111,16 @@ def scalar(name: str) -> Callable[[Sequence[Row]], Any]:
 def first(rows: Sequence[Row]) -> Row | None:
     """Decode to the first row, or None."""
     return rows[0] if rows else None
+
+
+def as_text(statement: Statement[Any]) -> str:
+    """A statement for people to read and run: names of queues and their tables in it, and nothing else."""
+
+    def value(found: re.Match[str]) -> str:
+        if name := found["identifier"]:
+            return ".".join(map(quoted, statement.identifiers[name]))
+        return "'{}'".format(str(statement.params[found["value"]]).replace("'", "''"))
+
+    text = " ".join(statement.sql.split()).rstrip(";") + ";"
+    # At once: a name may look like another place.
+    return _PLACES.sub(value, text)

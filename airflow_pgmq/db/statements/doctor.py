@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_pgmq.core import policies, surroundings
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.core.privileges import RIGHTS, quoted
-from airflow_pgmq.db.statements import Flow, Statement, column, on_queue, queues, schema, union
+from airflow_pgmq.core.privileges import RIGHTS
+from airflow_pgmq.db.statements import Flow, Statement, as_text, column, on_queue, queues, schema, union
 from airflow_pgmq.db.statements.watching import ANNOUNCERS
 
 OURS, THEIRS = ANNOUNCERS
-
-_PLACES = re.compile(r"\{(?P<identifier>\w+)\}|%\((?P<value>\w+)\)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +100,6 @@ def use_ours(queue_name: str, *, stands: bool) -> str:
     """The SQL that takes PGMQ's own notify trigger off a queue, and puts ours there unless it stands."""
     take_off = as_text(on_queue("disable_pgmq_notify", queue_name))
     return take_off if stands else f"{take_off}\n{announce(queue_name)}"
-
-
-def as_text(statement: Statement[Any]) -> str:
-    """A statement for people to read and run: names of queues and their tables in it, and nothing else."""
-
-    def value(found: re.Match[str]) -> str:
-        if name := found["identifier"]:
-            return ".".join(map(quoted, statement.identifiers[name]))
-        return "'{}'".format(str(statement.params[found["value"]]).replace("'", "''"))
-
-    text = " ".join(statement.sql.split()).rstrip(";") + ";"
-    # At once: a name may look like another place.
-    return _PLACES.sub(value, text)
 
 
 def _rebuild(row: Row) -> Statement[None]:

@@ -9,7 +9,7 @@ from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Refusal
-from airflow_pgmq.db.statements import Flow, Statement, doctor, first, many, on_queue, scalar, union
+from airflow_pgmq.db.statements import Flow, Statement, as_text, first, many, on_queue, scalar, union
 from airflow_pgmq.errors import FeatureMissing, GuardMissing, InvalidArgument, InvalidName, QueueNotFound
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ def create_guard(queue_name: str) -> Statement[None]:
 def _not_the_owner(statement: Statement[Any], refusal: Refusal) -> GuardMissing:
     return GuardMissing(
         "dedup_scope='queued' needs a unique index that only the owner of the queue's table can make "
-        f"({refusal.text}): {doctor.as_text(statement)}"
+        f"({refusal.text}): {as_text(statement)}"
     )
 
 
