@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from airflow.sdk import DAG
 
+from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.statements import reading
 from airflow_pgmq.errors import (
     DuplicateMessage,
@@ -224,7 +225,7 @@ def test_errors_of_the_statement_have_postgres_words(hook: PgmqHook) -> None:
         cause = failed.value.__cause__
         assert type(cause) is InvalidQuery
         assert f"It was: {sql}" in str(cause)
-        hook.client.run(lambda: reading.set_vt("q", [1], 0))
+        hook.client.run(lambda: reading.set_vt("q", [1], AT_ONCE))
 
 
 @pytest.mark.parametrize(

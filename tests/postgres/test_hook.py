@@ -88,7 +88,7 @@ def test_a_wrong_delay_is_found_before_anything_is_asked(verb, monkeypatch):
     from airflow_pgmq.hooks import PgmqHook
 
     monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", "pgmq://nobody@127.0.0.1:1/none")
-    with pytest.raises(InvalidMessage, match="neither seconds nor"):
+    with pytest.raises(InvalidArgument, match="neither seconds nor"):
         verb(PgmqHook("nowhere"))
 
 
