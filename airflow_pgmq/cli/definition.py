@@ -24,6 +24,12 @@ ARG_MSG_IDS = Arg(("--msg-ids",), help="Only these messages", type=int, nargs="+
 ARG_DELAY = Arg(("--delay",), help="Seconds, or an ISO 8601 instant, until messages become visible")
 ARG_DEAD_LETTER_QUEUE = Arg(("--dead-letter-queue",), help="Where dead letters are (default: <queue>_dlq)")
 
+ARG_NO_NOTIFY = Arg(
+    ("--no-notify",),
+    help="Do not let queues announce their messages: waiters look every 5 seconds (those that do so go on)",
+    action="store_true",
+)
+
 
 def get_commands() -> list[GroupCommand]:
     """What Airflow adds to its command line."""
@@ -55,11 +61,12 @@ _DATABASE = (
         "Install PGMQ and the schema airflow_pgmq, and make queues",
         Arg(
             ("queue_names",),
-            help="Queues to make where missing, and whose inserts to announce, so that waiters need not poll",
+            help="Queues to make where missing; those that exist announce their messages from now on, too",
             nargs="*",
             metavar="queue_name",
         ),
-        more="Does nothing that is done already.",
+        ARG_NO_NOTIFY,
+        more="Does nothing that is done already: of a queue that exists, messages and settings stay.",
     ),
     _command(
         "doctor",
@@ -87,8 +94,14 @@ _QUEUES = (
         "create",
         "queues",
         "Make queues that announce their messages",
-        Arg(("queue_names",), help="Queues to make where missing", nargs="+", metavar="queue_name"),
+        Arg(
+            ("queue_names",),
+            help="Queues to make where missing; those that exist announce their messages from now on, too",
+            nargs="+",
+            metavar="queue_name",
+        ),
         Arg(("--unlogged",), help="Faster, but a crash of the server empties them", action="store_true"),
+        ARG_NO_NOTIFY,
         more="Needs PGMQ, which `init` installs.",
     ),
     _command(

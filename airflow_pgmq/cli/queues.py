@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import settings
-from airflow_pgmq.cli.session import changes, confirm, fail, hook, looks, note, say, show, tabular
+from airflow_pgmq.cli.session import changes, confirm, fail, here, hook, looks, note, say, show, tabular
 from airflow_pgmq.core import json_types, names
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.errors import InvalidName, NotInstalled, QueueNotFound
-from airflow_pgmq.services import overview
+from airflow_pgmq.services import creating, overview
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -49,16 +49,18 @@ def check_names(ours: PgmqHook, queue_names: Sequence[str]) -> None:
                 names.new_queue(name)
 
 
-def make_queues(ours: PgmqHook, queue_names: Sequence[str], *, unlogged: bool = False) -> list[str]:
+def make_queues(args: Namespace, ours: PgmqHook, *, unlogged: bool = False) -> list[str]:
     """Make the queues that are missing, and let all of them announce their messages; what was done."""
     done = []
-    there = {queue.queue_name for queue in ours.list_queues()}
-    for name in dict.fromkeys(queue_names):
-        if name not in there:
-            ours.create_queue(name, unlogged=unlogged, notify=True)
+    for name in dict.fromkeys(args.queue_names):
+        created = creating.create(ours.client, name, unlogged=unlogged, notify=not args.no_notify)
+        if created.made:
             done.append(f"Queue {name}: made")
-        elif ours.enable_notify(name):
+        elif created.announced:
             done.append(f"Queue {name}: inserts are announced")
+        if created.obstacle is not None:
+            why = here(args, created.obstacle)
+            note(f"Queue {name}: inserts are not announced, so waiters look every 5 seconds. {why}")
     return done
 
 
@@ -67,7 +69,9 @@ def create(args: Namespace) -> None:
     """Make queues."""
     ours = hook(args)
     check_names(ours, args.queue_names)
-    done = make_queues(ours, args.queue_names, unlogged=args.unlogged)
+    # Fails without PGMQ, which this command does not install.
+    ours.list_queues()
+    done = make_queues(args, ours, unlogged=args.unlogged)
     say("\n".join(done) or "Everything is there already.")
 
 

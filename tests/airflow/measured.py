@@ -53,7 +53,7 @@ async def wait(hook: PgmqHook, queue_name: str, count: int) -> None:
 def main() -> None:
     hook = PgmqHook()
     for name in ("orders", "waited", "several", "slots"):
-        hook.create_queue(name, notify=True)
+        hook.create_queue(name)
     for _ in range(2):
         PgmqSendOperator(
             task_id="s", queue_name="orders", message=[{"n": 1}, {"n": 2}], dedup_key=["a", "b"]

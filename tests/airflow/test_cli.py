@@ -128,6 +128,37 @@ def test_init_makes_queues_that_announce_and_does_nothing_twice(run: Run, databa
     assert run("doctor", "-o", "json") == []
 
 
+@pytest.mark.parametrize("name", ["init", "create"])
+def test_queues_need_not_announce(run: Run, database: Database, name: str) -> None:
+    execute(database, "SELECT pgmq.create('old')")
+    run("init", "loud")
+    assert run(name, "orders", "old", "loud", "--no-notify").splitlines() == ["Queue orders: made"]
+    (problem,) = run("doctor", "-o", "json")
+    assert (problem["code"], problem["severity"]) == ("no_notify", "warning")
+    assert problem["text"].endswith(": old, orders.")
+
+
+def test_a_queue_that_cannot_announce_is_made_and_says_why(
+    bare: Run, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"app_{database.name}"
+    execute(
+        database,
+        f"CREATE ROLE {role} LOGIN; GRANT USAGE, CREATE ON SCHEMA pgmq TO {role};"
+        f"GRANT SELECT, INSERT ON pgmq.meta TO {role}",
+    )
+    try:
+        connection = {**connection_to(database), "login": role}
+        monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection))
+        code, said = bare("create", "orders")
+        assert (code, bare("create", "silent", "--no-notify")) == (0, (0, "Queue silent: made\n"))
+    finally:
+        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert "Queue orders: made" in said
+    assert "Queue orders: inserts are not announced, so waiters look every 5 seconds." in said
+    assert f"GRANT USAGE ON SCHEMA airflow_pgmq TO {role};" in said
+
+
 def test_the_doctor_prints_the_mend_and_tells_errors_by_the_exit_code(
     run: Run, failing: Callable[..., str], database: Database
 ) -> None:

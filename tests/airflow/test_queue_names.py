@@ -49,7 +49,7 @@ def hook(pgmq_connection: str) -> PgmqHook:
 def test_the_hook_does_all_but_make_it(hook: PgmqHook, name: str) -> None:
     with pytest.raises(InvalidName, match="lower-case letters"):
         hook.create_queue(f"{name}_2")
-    hook.create_queue(name, notify=True)
+    hook.create_queue(name)
     assert hook.enable_notify(name) is False
     hook.send(name, {"a": 1}, headers={"h": 1})
     assert [each.status for each in hook.send_batch(name, [1, 2], dedup_keys=["k", "k"])] == [

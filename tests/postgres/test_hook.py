@@ -116,7 +116,7 @@ def test_cancel(hook):
 
 
 def test_queues(hook):
-    hook.create_queue("fast", unlogged=True, notify=True)
+    hook.create_queue("fast", unlogged=True)
 
     assert [(queue.queue_name, queue.is_unlogged) for queue in hook.list_queues()] == [
         ("fast", True),
@@ -125,7 +125,7 @@ def test_queues(hook):
     assert hook.metrics("mail").queue_length == 0
     assert [each.queue_name for each in hook.metrics_all()] == ["fast", "mail"]
     assert hook.enable_notify("fast") is False
-    assert hook.enable_notify("mail") is True
+    assert hook.enable_notify("mail") is False
     hook.disable_notify("mail")
     assert hook.enable_notify("mail") is True
     assert hook.guard_queue("mail") is True

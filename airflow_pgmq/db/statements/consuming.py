@@ -13,7 +13,7 @@ from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
 from airflow_pgmq.core.outcomes import Decided
-from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, queues, reading
+from airflow_pgmq.db.statements import Flow, Statement, Work, announcing, column, on_queue, queues, reading
 from airflow_pgmq.errors import InvalidMessage, InvalidName, PermissionDenied, QueueNotFound
 
 
@@ -42,7 +42,7 @@ def prepare(policy: Policy) -> Flow[bool]:
 
 
 def make_dead_letter_queue(name: str) -> Flow[bool]:
-    """Make the queue; False if somebody else has done it meanwhile.
+    """Make the queue, which announces its inserts if it can; False if somebody else has done it meanwhile.
 
     :raises InvalidName: it is named after a queue whose name this package would not give
     """
@@ -55,6 +55,7 @@ def make_dead_letter_queue(name: str) -> Flow[bool]:
             f"The dead letter queue {name!r} is missing and not made here, name another one with "
             f"dead_letter_queue=. {exc}"
         ) from exc
+    yield from announcing.announce(name)
     return made
 
 
