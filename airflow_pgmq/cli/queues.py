@@ -117,7 +117,7 @@ def peek(args: Namespace) -> None:
     """Show messages as they lie there, without the values of `redact_keys` unless asked for."""
     search = overview.Search(
         queue_name=args.queue_name,
-        where="archive" if args.archive else "queue",
+        source=args.source,
         msg_id=args.msg_id,
         dedup_key=args.dedup_key,
         job=args.job,
@@ -169,16 +169,16 @@ def cancel(args: Namespace) -> None:
 def requeue(args: Namespace) -> None:
     """Bring messages back."""
     ours = hook(args)
-    if not args.from_archive and args.dead_letter_queue is None:
+    if args.source == "dead_letters" and args.dead_letter_queue is None:
         _check_dead_letters(ours, args.queue_name)
     dead = args.dead_letter_queue or names.dead_letter_queue(args.queue_name)
-    source = "the archive" if args.from_archive else dead
+    place = "the archive" if args.source == "archive" else dead
     which = number_of(len(args.msg_ids) if args.msg_ids else args.limit, "message")
     which = which if args.msg_ids else f"up to {which}"
-    confirm(args, f"Bring {which} back from {source} into queue {args.queue_name} on {args.conn_id}?")
+    confirm(args, f"Bring {which} back from {place} into queue {args.queue_name} on {args.conn_id}?")
     moved = ours.requeue(
         args.queue_name,
-        from_archive=args.from_archive,
+        source=args.source,
         dead_letter_queue=args.dead_letter_queue,
         msg_ids=args.msg_ids,
         limit=args.limit,

@@ -11,7 +11,7 @@ from airflow_pgmq import metrics
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, whole_seconds
-from airflow_pgmq.core.consumer_policy import Ack, Policy
+from airflow_pgmq.core.consumer_policy import Ack, Policy, Source
 from airflow_pgmq.core.messages import Message, references
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import consuming
@@ -109,7 +109,7 @@ class ConsumingVerbs(ConnectionBase):
         self,
         queue_name: str,
         *,
-        from_archive: bool = False,
+        source: Source = "dead_letters",
         dead_letter_queue: str | None = None,
         msg_ids: Sequence[int] | None = None,
         condition: Mapping[str, Any] | None = None,
@@ -121,7 +121,7 @@ class ConsumingVerbs(ConnectionBase):
         """Bring dead letters, or archived messages, back into their queue: unread, with their headers.
 
         :param queue_name: where they go; of a dead letter queue that several share, only its own come back
-        :param from_archive: from the queue's archive; then say which ones
+        :param source: `dead_letters`, or the queue's `archive`; then say which ones
         :param dead_letter_queue: `<queue>_dlq` by default
         :param msg_ids: only these, by their ids in the dead letter queue or archive
         :param condition: only messages that contain this (jsonb `@>`)
@@ -131,11 +131,11 @@ class ConsumingVerbs(ConnectionBase):
         :param conn: join this connection's transaction
         :return: old id → new id; one whose dedup key is in the queue again (scope `queued`) stays where it is
         """
-        source = None if from_archive else dead_letter_queue or names.dead_letter_queue(queue_name)
         return self.client.run(
             lambda: consuming.requeue(
                 queue_name,
                 source=source,
+                dead_letter_queue=dead_letter_queue,
                 msg_ids=msg_ids,
                 condition=condition,
                 headers_condition=headers_condition,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.core import batch, names
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.core.consumer_policy import Source, check_source
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-Source: TypeAlias = Literal["dead_letters", "archive"]
 
 
 class PgmqRequeueOperator(PgmqOperator):
@@ -32,6 +30,7 @@ class PgmqRequeueOperator(PgmqOperator):
     :param limit: at most so many, oldest first; None: all
     :param delay: seconds, a timedelta or an instant until they are visible (templated)
     :param pgmq_conn_id: the Airflow connection (templated)
+    :raises InvalidMessage: `source` is another word, or `dead_letter_queue` is given for the archive
     :raises QueueNotFound: there is no such queue
     """
 
@@ -61,8 +60,7 @@ class PgmqRequeueOperator(PgmqOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if source not in ("dead_letters", "archive"):
-            raise InvalidMessage(f"source must be 'dead_letters' or 'archive', not {source!r}.")
+        check_source(source, dead_letter_queue)
         self.queue_name = queue_name
         self.source = source
         self.dead_letter_queue = dead_letter_queue
@@ -87,7 +85,7 @@ class PgmqRequeueOperator(PgmqOperator):
         """Requeue; old id → new id."""
         moved = self.hook.requeue(
             self.queue_name,
-            from_archive=self.source == "archive",
+            source=self.source,
             dead_letter_queue=self.dead_letter_queue,
             msg_ids=self.msg_ids,
             condition=self.condition,

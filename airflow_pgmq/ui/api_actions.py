@@ -40,7 +40,7 @@ class ToRequeue(_Body):
 
     msg_ids: Ids | None = None
     limit: Annotated[Whole, Field(ge=1, le=AT_MOST)] = AT_MOST
-    where: Literal["queue", "archive"] = "queue"
+    source: Literal["dead_letters", "archive"] = "dead_letters"
 
 
 class Confirmation(_Body):
@@ -93,19 +93,19 @@ async def run_now(asker: AskerDep, namespace: str, name: str) -> Answer:
 @router.post("/queues/{queue_name}/requeue")
 async def requeue(asker: AskerDep, queue_name: str, body: ToRequeueDep) -> Answer:
     """Bring dead letters back to where they came from, or archived messages back into the queue."""
-    if body.where == "archive" and body.msg_ids is None:
+    if body.source == "archive" and body.msg_ids is None:
         raise HTTPException(422, "From the archive, say which messages: msg_ids.")
-    if body.where == "queue" and not names.is_dead_letter_queue(queue_name) and body.msg_ids is None:
+    if body.source == "dead_letters" and not names.is_dead_letter_queue(queue_name) and body.msg_ids is None:
         raise HTTPException(422, f"{queue_name} is no dead letter queue: say which messages, by msg_ids.")
 
     def work(hook: PgmqHook) -> dict[str, int]:
         left = {}
-        if body.where == "archive":
-            moved: Iterable[int] = hook.requeue(queue_name, from_archive=True, msg_ids=body.msg_ids)
+        if body.source == "archive":
+            moved: Iterable[int] = hook.requeue(queue_name, source="archive", msg_ids=body.msg_ids)
         else:
             moved, waiting = _requeue_dead_letters(hook, queue_name, body.msg_ids, body.limit)
             left = {"left": waiting}
-        return _noted(asker, "requeue", queue_name, moved, where=body.where) | left
+        return _noted(asker, "requeue", queue_name, moved, source=body.source) | left
 
     return Answer(await database.write(asker, work), None)
 

@@ -187,6 +187,10 @@ def test_messages_are_sent_seen_and_left_as_they_are(run: Run, database: Databas
     assert run("peek", "orders", "--dedup-key", "b", "-o", "json") == []
     (queue,) = run("queues", "orders", "-o", "json")
     assert (queue["length"], queue["visible"]) == (1, 1)
+    assert run("peek", "orders", "--source", "archive", "-o", "json") == []
+    assert "1 message cancelled" in run("cancel", "orders", "a", "--yes")
+    (message,) = run("peek", "orders", "--source", "archive", "-o", "json")
+    assert (message["message"], message["state"]) == ({"n": 1}, "archived")
 
 
 @pytest.mark.parametrize("name", ["Unicode-里程", "UPPER.case-dash", "100% sure"])
@@ -200,7 +204,7 @@ def test_queues_that_others_made_under_other_names(run: Run, database: Database,
     assert [each["message"] for each in run("peek", name, "-o", "json")] == [1]
     assert [each["length"] for each in run("queues", name, "-o", "json")] == [1]
     assert "1 message cancelled" in run("cancel", name, "a", "--yes")
-    assert "1 message is back" in run("requeue", name, "--from-archive", "--msg-ids", "1", "--yes")
+    assert "1 message is back" in run("requeue", name, "--source", "archive", "--msg-ids", "1", "--yes")
     assert "1 message deleted" in run("purge", name, "--yes")
 
 
@@ -301,7 +305,11 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
         (["peek", "nowhere"], "nowhere"),
         (["queues", "nowhere"], "nowhere"),
         (["pause", "shop", "job"], "No periodic job 'job'"),
-        (["requeue", "orders", "--from-archive", "--yes"], "say which"),
+        (["requeue", "orders", "--source", "archive", "--yes"], "say which"),
+        (
+            ["requeue", "orders", "--source", "archive", "--dead-letter-queue", "orders", "--yes"],
+            "dead_letter_queue belongs to source='dead_letters'",
+        ),
         (["requeue", "orders", "--yes"], "Queue orders has no dead letters: there is no queue 'orders_dlq'."),
         (["requeue", "oders", "--yes"], "Did you mean 'orders'?"),
         (["requeue", "orders", "--dead-letter-queue", "order", "--yes"], "Did you mean 'orders'?"),

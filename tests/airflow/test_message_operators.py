@@ -201,6 +201,10 @@ def test_requeue_names_what_is_missing(hook: PgmqHook) -> None:
         hook.requeue("q")
     with pytest.raises(InvalidMessage):
         PgmqRequeueOperator(task_id="t", queue_name="q", source="trash")  # type: ignore[arg-type]
+    with pytest.raises(InvalidMessage, match="belongs to source='dead_letters'"):
+        PgmqRequeueOperator(task_id="t", queue_name="q", source="archive", dead_letter_queue="q_dlq")
+    with pytest.raises(InvalidMessage, match="not 'trash'"):
+        hook.requeue("q", source="trash")  # type: ignore[arg-type]
 
 
 def test_queues_are_made_bound_purged_and_dropped(hook: PgmqHook, run_dag: Run) -> None:

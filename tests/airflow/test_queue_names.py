@@ -80,7 +80,7 @@ def test_the_hook_does_all_but_make_it(hook: PgmqHook, name: str) -> None:
     (first,) = hook.read(name, headers_condition={"h": 1})
     assert hook.archive(name, first) == [first.msg_id]
     assert hook.get_messages(name, [first.msg_id])[0].message == {"a": 1}
-    assert hook.requeue(name, from_archive=True, msg_ids=[first.msg_id])
+    assert hook.requeue(name, source="archive", msg_ids=[first.msg_id])
     assert hook.delete(name, hook.read(name, max_messages=1))
     (dead,) = hook.read(name)
     assert hook.dead_letter(name, dead, reason="no")

@@ -78,9 +78,9 @@ WRONG = {
     "negative": {"msg_ids": [-(2**63)]},
     "a long text": {"msg_ids": ["1" * 20]},
     "other digits": {"msg_ids": ["٣"]},
-    "null": {"msg_ids": None, "confirm": None, "where": None},
+    "null": {"msg_ids": None, "confirm": None, "source": None},
     "an object": {"msg_ids": {"0": 1}},
-    "NUL": {"confirm": "mail\x00", "where": "queue\x00"},
+    "NUL": {"confirm": "mail\x00", "source": "archive\x00"},
     "unknown": {"msg_id": [1], "limit": 1, "confirm": "mail"},
 }
 
@@ -121,7 +121,7 @@ def test_other_content_and_too_much_of_it_are_refused(boss, hook, path):
         ("msg_id=NaN", "A message id is a whole number"),
         ("limit=0", "limit is a whole number from 1 to 200"),
         ("after=-9223372036854775808", "after is the id"),
-        ("where=x", "where is queue or archive"),
+        ("source=x", "source is queue or archive"),
         ("dedup_key=%00", "A dedup key is a text"),
         ("job=" + "x" * 256, "A job is looked for"),
     ],
@@ -159,7 +159,7 @@ bodies = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["msg_ids", "limit", "where", "confirm", "x"]), inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["msg_ids", "limit", "source", "confirm", "x"]), inner, max_size=4)
     ),
     max_leaves=8,
 )
@@ -186,7 +186,7 @@ names = st.fixed_dictionaries(
     }
 ).map(lambda found: {name: value.encode(errors="replace").decode() or "x" for name, value in found.items()})
 PARAMETERS = [
-    *("connection_id", "range", "where", "dedup_key", "job", "msg_id", "after", "limit"),
+    *("connection_id", "range", "source", "dedup_key", "job", "msg_id", "after", "limit"),
     *("run_id", "task_id", "map_index"),
 ]
 queries = st.dictionaries(
@@ -194,7 +194,7 @@ queries = st.dictionaries(
         [
             "connection_id",
             "range",
-            "where",
+            "source",
             "dedup_key",
             "job",
             "msg_id",

@@ -126,7 +126,7 @@ VERBS: dict[str, Callable[[Site], Any]] = {
     "cancel": lambda s: s.cancel("mail", ["schlüssel"]),
     "dead letter": lambda s: s.dead_letter("mail", [1], "weil's übel ist", dead_letter_queue="mail_dlq"),
     "requeue": lambda s: s.requeue("mail", delay=timedelta(days=200)),
-    "requeue archive": lambda s: s.requeue("mail", from_archive=True, msg_ids=[5]),
+    "requeue archive": lambda s: s.requeue("mail", source="archive", msg_ids=[5]),
     "send query": lambda s: s.send_from_query(
         "mail",
         "SELECT n, timestamp '2031-03-30 01:30' AS at, date '2031-03-30' AS day, 'q' || n AS dedup_key,"

@@ -268,7 +268,8 @@ class World:
         moved = self.client.run(
             lambda: consuming.requeue(
                 step.queue,
-                source=None,
+                source="archive",
+                dead_letter_queue=None,
                 msg_ids=[old],
                 condition=None,
                 headers_condition=None,

@@ -41,8 +41,9 @@ def bury(messages: list[Message], conn: Any) -> Outcome:
 
 
 def requeue(client: Client, **which: Any) -> dict[int, int]:
-    options = {"msg_ids": None, "condition": None, "headers_condition": None, "limit": None, "delay": None}
-    return client.run(lambda: consuming.requeue(QUEUE, source="mail_dlq", **{**options, **which}))
+    names = ("dead_letter_queue", "msg_ids", "condition", "headers_condition", "limit", "delay")
+    options: dict[str, Any] = {**dict.fromkeys(names), **which}
+    return client.run(lambda: consuming.requeue(QUEUE, source="dead_letters", **options))
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -90,7 +91,8 @@ def test_a_key_survives_a_second_death(client: Client, database: Database, guard
     client.run(
         lambda: consuming.requeue(
             "mail_dlq",
-            source="last",
+            source="dead_letters",
+            dead_letter_queue="last",
             msg_ids=None,
             condition=None,
             headers_condition=None,

@@ -85,12 +85,13 @@ def do_requeue(client):
     dead, archived, *_ = owner.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=9))
     owner.run(lambda: consuming.dead_letter("mail", "mail_dlq", [dead], "bad"))
     owner.run(lambda: reading.archive("mail", archived))
-    for source in ("mail_dlq", None):
+    for source in ("dead_letters", "archive"):
         moved = client.run(
             lambda source=source: consuming.requeue(
                 "mail",
                 source=source,
-                msg_ids=None if source else [archived.msg_id],
+                dead_letter_queue=None,
+                msg_ids=[archived.msg_id] if source == "archive" else None,
                 condition=None,
                 headers_condition=None,
                 limit=None,
@@ -149,7 +150,7 @@ def do_see(client):
         raise PermissionDenied("permission denied")
     overview.jobs(client)
     overview.messages(client, overview.Search(queue_name="mail", dedup_key="a"))
-    overview.messages(client, overview.Search(queue_name="mail", where="archive"))
+    overview.messages(client, overview.Search(queue_name="mail", source="archive"))
     if overview.sent(client, {"dag_id": "shop"})["left_out"]:
         raise PermissionDenied("permission denied")
 

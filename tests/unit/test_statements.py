@@ -84,7 +84,7 @@ MESSAGE = Message(1, 2, NOON, NOON, {})
 
 
 def requeue(**options: Any) -> Statement[Any]:
-    names = ("source", "msg_ids", "condition", "headers_condition", "limit", "delay")
+    names = ("source", "dead_letter_queue", "msg_ids", "condition", "headers_condition", "limit", "delay")
     return consuming.requeue("mail", **{**dict.fromkeys(names), **options})
 
 
@@ -110,8 +110,8 @@ STATEMENTS = [
     consuming.read(POLICY),
     consuming.release_each("mail", [MESSAGE], [5]),
     consuming.dead_letter("mail", "mail_dlq", 1, "no"),
-    requeue(source=None, msg_ids=[1]),
-    requeue(source="mail_dlq"),
+    requeue(source="archive", msg_ids=[1]),
+    requeue(source="dead_letters"),
     transfers.to_table("mail", "shop.Orders", ["id"], "error", [MESSAGE]),
     transfers.to_table("mail", "orders", ["id"], "skip", [MESSAGE]),
     *transfers.make_batch(),
@@ -907,7 +907,19 @@ def test_a_queue_is_not_its_own_dead_letter_queue():
 
 def test_the_archive_is_not_requeued_by_accident():
     with pytest.raises(InvalidMessage, match="say which"):
-        requeue(source=None)
+        requeue(source="archive")
+
+
+def test_where_messages_come_from_is_one_of_two_words():
+    assert requeue(source="dead_letters").identifiers["source"] == ("pgmq", "q_mail_dlq")
+    assert requeue(source="dead_letters", dead_letter_queue="dead").identifiers["source"] == (
+        "pgmq",
+        "q_dead",
+    )
+    with pytest.raises(InvalidMessage, match="'dead_letters' or 'archive', not 'mail_dlq'"):
+        requeue(source="mail_dlq")
+    with pytest.raises(InvalidMessage, match="dead_letter_queue belongs to source='dead_letters'"):
+        requeue(source="archive", dead_letter_queue="mail_dlq", msg_ids=[1])
 
 
 def test_the_dead_letter_queue_is_made_only_where_it_is_missing():

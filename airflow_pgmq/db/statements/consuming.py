@@ -10,7 +10,7 @@ from typing import Any
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Delay, parse_delay
-from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.consumer_policy import Policy, Source, check_source
 from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.db.statements import Flow, Statement, Work, announcing, column, on_queue, queues, reading
@@ -183,19 +183,23 @@ def buried(
 def requeue(
     queue_name: str,
     *,
-    source: str | None,
+    source: Source,
+    dead_letter_queue: str | None,
     msg_ids: Sequence[int] | None,
     condition: Mapping[str, Any] | None,
     headers_condition: Mapping[str, Any] | None,
     limit: int | None,
     delay: Delay,
 ) -> Statement[dict[int, int]]:
-    """Bring messages back into the queue: from a dead letter queue, or from its archive (`source=None`)."""
-    if source is None and msg_ids is None and not condition and not headers_condition:
+    """Bring messages back into the queue: from its dead letter queue, or from its archive."""
+    check_source(source, dead_letter_queue)
+    is_archive = source == "archive"
+    if is_archive and msg_ids is None and not condition and not headers_condition:
         raise InvalidMessage("From the archive, say which messages: msg_ids, condition or headers_condition.")
     at = parse_delay(delay)
+    place = dead_letter_queue or names.dead_letter_queue(queue_name)
     return Statement(
-        "requeue_archive" if source is None else "requeue_dead_letters",
+        "requeue_archive" if is_archive else "requeue_dead_letters",
         {
             "queue_name": queue_name,
             "sequence": names.sequence(queue_name),
@@ -208,10 +212,10 @@ def requeue(
         },
         {
             "table": names.table(queue_name),
-            "source": names.table(queue_name, "a") if source is None else names.table(source),
+            "source": names.table(queue_name, "a") if is_archive else names.table(place),
         },
         _moved,
-        source or queue_name,
+        queue_name if is_archive else place,
     )
 
 

@@ -14,10 +14,11 @@ from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.core.slot_history import Sent
 from airflow_pgmq.db.statements import Statement, column, first, union
 
-Where: TypeAlias = Literal["queue", "archive"]
+#: Where a message is looked for.
+Source: TypeAlias = Literal["queue", "archive"]
 #: Namespace, job and instant.
 Slot: TypeAlias = tuple[str, str, datetime]
-Place: TypeAlias = tuple[str, Where]
+Place: TypeAlias = tuple[str, Source]
 
 #: Messages that a search looks through at once.
 SCANNED = 20_000
@@ -33,7 +34,7 @@ class Search:
     """Which messages are looked for."""
 
     queue_name: str
-    where: Where = "queue"
+    source: Source = "queue"
     msg_id: int | None = None
     dedup_key: str | None = None
     #: A job's name, or namespace and name with a slash between.
@@ -47,7 +48,7 @@ class Search:
     @property
     def in_archive(self) -> bool:
         """Whether it looks into the archive."""
-        return self.where == "archive"
+        return self.source == "archive"
 
     @property
     def is_filtered(self) -> bool:
@@ -140,8 +141,8 @@ def sent_by(
             list,
             name,
         )
-        for name, where in places
-        for archived in [where == "archive"]
+        for name, place in places
+        for archived in [place == "archive"]
     ]
     return union(parts, list)
 
