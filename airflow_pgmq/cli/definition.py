@@ -174,7 +174,9 @@ _QUEUES = (
             default="dead_letters",
         ),
         ARG_DEAD_LETTER_QUEUE,
-        Arg(("--limit",), help="At most so many, oldest first (default: 1000)", type=int, default=1000),
+        Arg(
+            ("--max-messages",), help="At most so many, oldest first (default: 1000)", type=int, default=1000
+        ),
         ARG_DELAY,
         ARG_YES,
     ),

@@ -173,7 +173,7 @@ def requeue(args: Namespace) -> None:
         _check_dead_letters(ours, args.queue_name)
     dead = args.dead_letter_queue or names.dead_letter_queue(args.queue_name)
     place = "the archive" if args.source == "archive" else dead
-    which = number_of(len(args.msg_ids) if args.msg_ids else args.limit, "message")
+    which = number_of(len(args.msg_ids) if args.msg_ids else args.max_messages, "message")
     which = which if args.msg_ids else f"up to {which}"
     confirm(args, f"Bring {which} back from {place} into queue {args.queue_name} on {args.conn_id}?")
     moved = ours.requeue(
@@ -181,7 +181,7 @@ def requeue(args: Namespace) -> None:
         source=args.source,
         dead_letter_queue=args.dead_letter_queue,
         msg_ids=args.msg_ids,
-        limit=args.limit,
+        max_messages=args.max_messages,
         delay=args.delay,
     )
     say(f"Queue {args.queue_name}: {number_of(len(moved), 'message is', 'messages are')} back.")

@@ -28,7 +28,7 @@ class ConsumingVerbs(ConnectionBase):
         self,
         queue_name: str,
         *,
-        max_messages: int = 1,
+        batch_size: int = 1,
         visibility_timeout: float | timedelta = 60,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
@@ -45,7 +45,8 @@ class ConsumingVerbs(ConnectionBase):
         alone, so that one that makes the block fail does not take others along. Expired ones are archived.
 
         :param queue_name: an existing queue
-        :param max_messages: at most so many; the list may be empty
+        :param batch_size: how many messages are read, worked on and acked together, at most; the list may be
+            empty
         :param visibility_timeout: whole seconds or a timedelta until they come back if this process dies
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
@@ -61,7 +62,7 @@ class ConsumingVerbs(ConnectionBase):
         """
         policy = Policy(
             queue_name=queue_name,
-            batch_size=max_messages,
+            batch_size=batch_size,
             visibility_timeout=whole_seconds(visibility_timeout),
             condition=condition,
             headers_condition=headers_condition,
@@ -114,7 +115,7 @@ class ConsumingVerbs(ConnectionBase):
         msg_ids: Sequence[int] | None = None,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
-        limit: int | None = 1000,
+        max_messages: int | None = 1000,
         delay: Delay = None,
         conn: Connection | None = None,
     ) -> dict[int, int]:
@@ -126,7 +127,7 @@ class ConsumingVerbs(ConnectionBase):
         :param msg_ids: only these, by their ids in the dead letter queue or archive
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
-        :param limit: at most so many, oldest first
+        :param max_messages: at most so many, oldest first; None: all
         :param delay: seconds, a timedelta or an instant until which they stay invisible
         :param conn: join this connection's transaction
         :return: old id → new id; one whose dedup key is in the queue again (scope `queued`) stays where it is
@@ -139,7 +140,7 @@ class ConsumingVerbs(ConnectionBase):
                 msg_ids=msg_ids,
                 condition=condition,
                 headers_condition=headers_condition,
-                limit=limit,
+                max_messages=max_messages,
                 delay=delay,
             ),
             conn,

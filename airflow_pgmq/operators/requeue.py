@@ -27,7 +27,7 @@ class PgmqRequeueOperator(PgmqOperator):
     :param condition: only messages that contain this (jsonb `@>`) (templated)
     :param headers_condition: only messages whose headers contain this, such as
         `{"dead_letter": {"msg_id": 7}}` (templated)
-    :param limit: at most so many, oldest first; None: all
+    :param max_messages: at most so many, oldest first; None: all
     :param delay: seconds, a timedelta or an instant until they are visible (templated)
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidMessage: `source` is another word, or `dead_letter_queue` is given for the archive
@@ -54,7 +54,7 @@ class PgmqRequeueOperator(PgmqOperator):
         msg_ids: Sequence[int] | None = None,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
-        limit: int | None = 1000,
+        max_messages: int | None = 1000,
         delay: batch.Delay = None,
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
@@ -67,7 +67,7 @@ class PgmqRequeueOperator(PgmqOperator):
         self.msg_ids = msg_ids
         self.condition = condition
         self.headers_condition = headers_condition
-        self.limit = limit
+        self.max_messages = max_messages
         self.delay = delay
         self.pgmq_conn_id = pgmq_conn_id
 
@@ -90,7 +90,7 @@ class PgmqRequeueOperator(PgmqOperator):
             msg_ids=self.msg_ids,
             condition=self.condition,
             headers_condition=self.headers_condition,
-            limit=self.limit,
+            max_messages=self.max_messages,
             delay=self.delay,
         )
         self.log.info("%d messages are back in queue %s", len(moved), self.queue_name)

@@ -39,7 +39,7 @@ EXPECTED = {
     "query.job": "A job is looked for by its name, or namespace/name: up to 255 characters, without NUL.",
     "query.connection_id": "connection_id is a text of up to 250 characters, without NUL.",
     "body.msg_ids": f"msg_ids is a list of 1 to {AT_MOST} ids: whole numbers of up to 64 bits.",
-    "body.limit": f"limit is a whole number from 1 to {AT_MOST}.",
+    "body.max_messages": f"max_messages is a whole number from 1 to {AT_MOST}.",
     "body.source": "source is dead_letters or archive.",
     "body.confirm": "Type the queue's name to purge it.",
 }

@@ -164,7 +164,7 @@ def test_dead_letters_come_back_as_they_were(dead: PgmqHook, run_dag: Run, datab
         ({"msg_ids": [2]}, [1]),
         ({"condition": {"n": 2}}, [2]),
         ({"headers_condition": {"dedup_key": "a"}}, [0]),
-        ({"limit": 2}, [0, 1]),
+        ({"max_messages": 2}, [0, 1]),
         ({"condition": {"n": 7}}, []),
     ],
     ids=str,

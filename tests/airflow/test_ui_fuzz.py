@@ -45,9 +45,9 @@ def refused(answer) -> str:
 
 NO_JSON = {
     "beyond a double": b'{"msg_ids": [1e400]}',
-    "NaN": b'{"limit": NaN}',
-    "infinity": b'{"limit": -Infinity}',
-    "digits": b'{"limit": ' + b"9" * 5000 + b"}",
+    "NaN": b'{"max_messages": NaN}',
+    "infinity": b'{"max_messages": -Infinity}',
+    "digits": b'{"max_messages": ' + b"9" * 5000 + b"}",
     "deep": b'{"msg_ids": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
     "open": b"[" * 60_000,
     "half a character": b'{"confirm": "\\ud800"}',
@@ -81,7 +81,7 @@ WRONG = {
     "null": {"msg_ids": None, "confirm": None, "source": None},
     "an object": {"msg_ids": {"0": 1}},
     "NUL": {"confirm": "mail\x00", "source": "archive\x00"},
-    "unknown": {"msg_id": [1], "limit": 1, "confirm": "mail"},
+    "unknown": {"msg_id": [1], "max_messages": 1, "confirm": "mail"},
 }
 
 
@@ -159,7 +159,9 @@ bodies = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["msg_ids", "limit", "source", "confirm", "x"]), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["msg_ids", "max_messages", "source", "confirm", "x"]), inner, max_size=4
+        )
     ),
     max_leaves=8,
 )

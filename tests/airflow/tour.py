@@ -71,7 +71,7 @@ class Site:
 
 
 def _consumed(site: Site) -> list[Any]:
-    with site.consume("mail", max_messages=2, visibility_timeout=timedelta(minutes=2)) as messages:
+    with site.consume("mail", batch_size=2, visibility_timeout=timedelta(minutes=2)) as messages:
         return [message.as_dict() for message in messages]
 
 

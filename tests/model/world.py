@@ -273,7 +273,7 @@ class World:
                 msg_ids=[old],
                 condition=None,
                 headers_condition=None,
-                limit=1,
+                max_messages=1,
                 delay=None,
             )
         )

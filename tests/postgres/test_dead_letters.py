@@ -41,7 +41,7 @@ def bury(messages: list[Message], conn: Any) -> Outcome:
 
 
 def requeue(client: Client, **which: Any) -> dict[int, int]:
-    names = ("dead_letter_queue", "msg_ids", "condition", "headers_condition", "limit", "delay")
+    names = ("dead_letter_queue", "msg_ids", "condition", "headers_condition", "max_messages", "delay")
     options: dict[str, Any] = {**dict.fromkeys(names), **which}
     return client.run(lambda: consuming.requeue(QUEUE, source="dead_letters", **options))
 
@@ -96,7 +96,7 @@ def test_a_key_survives_a_second_death(client: Client, database: Database, guard
             msg_ids=None,
             condition=None,
             headers_condition=None,
-            limit=None,
+            max_messages=None,
             delay=None,
         )
     )

@@ -81,6 +81,20 @@ def test_visibility_timeout_is_whole_seconds(hook, wrong):
         hook.read("mail", visibility_timeout=wrong)
 
 
+def test_how_many_messages_is_named_as_it_was_given(hook):
+    """A batch is worked on together; `max_messages` is what one call takes at most."""
+    hook.create_queue("mail_dlq")
+    for verb in (hook.read, hook.pop, hook.requeue):
+        with pytest.raises(InvalidMessage, match="max_messages must not be negative, as -1 is"):
+            verb("mail", max_messages=-1)
+        assert not verb("mail", max_messages=0)
+    with (
+        pytest.raises(InvalidMessage, match="batch_size must be at least 1"),
+        hook.consume("mail", batch_size=0),
+    ):
+        pass
+
+
 def test_acks(hook, database):
     hook.send_batch("mail", [1, 2, 3, 4, 5])
     first, second, third, fourth = hook.read("mail", max_messages=4)

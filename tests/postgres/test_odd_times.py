@@ -101,7 +101,7 @@ def test_all_go_to_the_dead_letters_and_back(client: Client, database: Database,
 
 
 def requeue(client: Client, source: Source = "dead_letters", **options: Any) -> dict[int, int]:
-    names = ("dead_letter_queue", "msg_ids", "condition", "headers_condition", "limit", "delay")
+    names = ("dead_letter_queue", "msg_ids", "condition", "headers_condition", "max_messages", "delay")
     every: dict[str, Any] = {**dict.fromkeys(names), **options}
     return client.run(lambda: consuming.requeue(QUEUE, source=source, **every))
 

@@ -94,7 +94,7 @@ def do_requeue(client):
                 msg_ids=[archived.msg_id] if source == "archive" else None,
                 condition=None,
                 headers_condition=None,
-                limit=None,
+                max_messages=None,
                 delay=None,
             )
         )

@@ -84,7 +84,15 @@ MESSAGE = Message(1, 2, NOON, NOON, {})
 
 
 def requeue(**options: Any) -> Statement[Any]:
-    names = ("source", "dead_letter_queue", "msg_ids", "condition", "headers_condition", "limit", "delay")
+    names = (
+        "source",
+        "dead_letter_queue",
+        "msg_ids",
+        "condition",
+        "headers_condition",
+        "max_messages",
+        "delay",
+    )
     return consuming.requeue("mail", **{**dict.fromkeys(names), **options})
 
 

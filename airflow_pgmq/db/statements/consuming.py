@@ -188,7 +188,7 @@ def requeue(
     msg_ids: Sequence[int] | None,
     condition: Mapping[str, Any] | None,
     headers_condition: Mapping[str, Any] | None,
-    limit: int | None,
+    max_messages: int | None,
     delay: Delay,
 ) -> Statement[dict[int, int]]:
     """Bring messages back into the queue: from its dead letter queue, or from its archive."""
@@ -206,7 +206,7 @@ def requeue(
             "msg_ids": None if msg_ids is None else [int(each) for each in msg_ids],
             "condition": reading.as_json(condition),
             "headers_condition": reading.as_json(headers_condition),
-            "limit": limit,
+            "max_messages": None if max_messages is None else reading.at_most(max_messages),
             "seconds": 0.0 if isinstance(at, datetime) else at,
             "instant": at if isinstance(at, datetime) else None,
         },

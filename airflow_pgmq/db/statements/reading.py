@@ -10,6 +10,7 @@ from airflow_pgmq.core.batch import Delay, parse_delay
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Message, Reference, Row, fences
 from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, scalar
+from airflow_pgmq.errors import InvalidMessage
 
 Messages = Reference | Iterable[Reference]
 
@@ -24,7 +25,7 @@ def read(
 ) -> Statement[list[Message]]:
     """Read up to `max_messages` visible messages, oldest first."""
     params = {
-        "max_messages": max_messages,
+        "max_messages": at_most(max_messages),
         "visibility_timeout": visibility_timeout,
         "condition": as_json(condition),
     }
@@ -74,7 +75,7 @@ def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
     """Read and delete at once."""
     if max_messages == 1:
         return on_queue("pop", queue_name, decode_messages)
-    return on_queue("pop_many", queue_name, decode_messages, max_messages=max_messages)
+    return on_queue("pop_many", queue_name, decode_messages, max_messages=at_most(max_messages))
 
 
 def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
@@ -147,6 +148,13 @@ def decode_messages(rows: Sequence[Row]) -> list[Message]:
     """Decode what was read, by id."""
     # An UPDATE returns its rows in no particular order.
     return sorted((Message.from_row(row) for row in rows), key=lambda message: message.msg_id)
+
+
+def at_most(max_messages: int) -> int:
+    """Check how many messages a verb may take."""
+    if max_messages < 0:
+        raise InvalidMessage(f"max_messages must not be negative, as {max_messages} is.")
+    return max_messages
 
 
 def as_json(condition: Mapping[str, Any] | None) -> str | None:

@@ -67,7 +67,7 @@ export class Actions {
           this.#run(
             queueName,
             "requeue",
-            { limit },
+            { max_messages: limit },
             {
               title: `Requeue ${limit < number ? "the oldest " : ""}${plural(limit, "dead letter")}?`,
               text: textFor("requeue", limit),
