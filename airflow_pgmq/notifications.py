@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_pgmq.core.batch import Delay
+from airflow_pgmq.core.batch import Delay, Ttl
 from airflow_pgmq.core.source import with_source
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class PgmqNotifier(BaseNotifier):
     :param message: any JSON value, or what has one way to be one (docs/values.md) (templated)
     :param headers: a JSON object that travels with the message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
+    :param ttl: seconds, a timedelta, or text of seconds, from when the message becomes visible, after which
+        our consumers archive it unseen (header `expires_at`); without one it does not expire (templated)
     :param dedup_key: send each key at most once (templated)
     :param dedup_scope: `once` per window, or one at a time in the queue: `queued`
     :param dedup_window: how long `once` remembers a key; 7 days by default
@@ -43,6 +45,7 @@ class PgmqNotifier(BaseNotifier):
         "message",
         "headers",
         "delay",
+        "ttl",
         "dedup_key",
         "pgmq_conn_id",
     )
@@ -54,6 +57,7 @@ class PgmqNotifier(BaseNotifier):
         message: Any,
         headers: Mapping[str, Any] | None = None,
         delay: Delay = None,
+        ttl: Ttl = None,
         dedup_key: str | None = None,
         dedup_scope: Scope = "once",
         dedup_window: timedelta = timedelta(days=7),
@@ -66,6 +70,7 @@ class PgmqNotifier(BaseNotifier):
         self.message = message
         self.headers = headers
         self.delay = delay
+        self.ttl = ttl
         self.dedup_key = dedup_key
         self.dedup_scope = dedup_scope
         self.dedup_window = dedup_window
@@ -85,6 +90,7 @@ class PgmqNotifier(BaseNotifier):
             self.message,
             headers=with_source(self.headers, context),
             delay=self.delay,
+            ttl=self.ttl,
             dedup_key=self.dedup_key,
             dedup_scope=self.dedup_scope,
             dedup_window=self.dedup_window,

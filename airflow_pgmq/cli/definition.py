@@ -146,6 +146,7 @@ _QUEUES = (
         Arg(("message",), help="JSON; - reads it from standard input"),
         Arg(("--headers",), help="JSON object"),
         ARG_DELAY,
+        Arg(("--ttl",), help="Seconds from when it becomes visible, after which consumers archive it unseen"),
         Arg(("--group",), help="FIFO group"),
         Arg(("--dedup-key",), help="Send it at most once"),
         Arg(("--dedup-scope",), help="(default: once)", choices=("once", "queued"), default="once"),

@@ -147,6 +147,7 @@ def send(args: Namespace) -> None:
         message,
         headers=headers,
         delay=args.delay,
+        ttl=args.ttl,
         group=args.group,
         dedup_key=args.dedup_key,
         dedup_scope=args.dedup_scope,

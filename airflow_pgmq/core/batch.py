@@ -12,12 +12,15 @@ from airflow_pgmq.errors import InvalidMessage
 
 T = TypeVar("T")
 Delay = float | int | timedelta | datetime | str | None
+Ttl = float | int | timedelta | str | None
 
 #: Messages of one statement. Each is a commit, and 10,000 messages in ten take a quarter longer than in two;
 #: larger ones are no faster, and 1,000,000 rows in one take 790 MB of the server (measured).
 CHUNK = 5000
 #: Characters of one statement's messages; Postgres takes no value of 1 GB.
 CHUNK_TEXT = 64 * 1024 * 1024
+#: Seconds of the longest delay and ttl: ten years.
+LONGEST = 10 * 366 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Batch:
     keys: list[str] | None = None
     seconds: list[float] | None = None
     instants: list[datetime | None] | None = None
+    #: Seconds from when each becomes visible until it expires.
+    ttl: float | None = None
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -53,6 +58,7 @@ class Batch:
             pick(self.keys),
             pick(self.seconds),
             pick(self.instants),
+            self.ttl,
         )
 
 
@@ -63,6 +69,7 @@ def prepare(
     delays: Delay | Sequence[Delay] = None,
     dedup_keys: Sequence[str] | None = None,
     group: str | None = None,
+    ttl: Ttl = None,
     max_bytes: int | None = payload.DEFAULT_MAX_BYTES,
 ) -> Batch:
     """Check and serialize everything before anything is sent."""
@@ -77,6 +84,7 @@ def prepare(
         for each in headers:
             _refuse_key_header(each or {})
         own = [payload.dumps_headers(each) for each in headers]
+    lifetime = check_ttl(ttl, headers)
     seconds, instants = _delays(delays, count)
     if dedup_keys is not None:
         _same_length("dedup_keys", dedup_keys, count)
@@ -88,6 +96,7 @@ def prepare(
         dedup_keys,
         seconds,
         instants,
+        lifetime,
     )
 
 
@@ -142,8 +151,32 @@ def parse_delay(delay: Delay) -> float | datetime:
     if isinstance(delay, bool) or not isinstance(delay, (int, float, timedelta)):
         raise InvalidMessage(f"A delay is seconds, a timedelta or an instant, not {type(delay).__name__}.")
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
-    if not 0 <= seconds <= 10 * 366 * 86400:
+    if not 0 <= seconds <= LONGEST:
         raise InvalidMessage(f"The delay of {seconds} s is not between 0 s and ten years.")
+    return seconds
+
+
+def parse_ttl(ttl: Ttl) -> float | None:
+    """Seconds for which a message is of use, as text too, as a template gives it; None: for ever."""
+    if ttl is None or ttl == "":
+        return None
+    try:
+        if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta, str)):
+            raise ValueError
+        seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else float(ttl)
+    except ValueError:
+        raise InvalidMessage(f"A ttl is seconds or a timedelta, not {ttl!r}.") from None
+    if not 0 < seconds <= LONGEST:
+        raise InvalidMessage(f"The ttl of {seconds:g} s is not more than 0 s and at most ten years.")
+    return seconds
+
+
+def check_ttl(ttl: Ttl, headers: Any) -> float | None:
+    """The same, of messages with these headers, one for all or one for each: they must not say it, too."""
+    seconds = parse_ttl(ttl)
+    each = headers if isinstance(headers, (list, tuple)) else [headers]
+    if seconds is not None and any(isinstance(one, Mapping) and "expires_at" in one for one in each):
+        raise InvalidMessage("Pass either ttl= or the header 'expires_at', not both.")
     return seconds
 
 

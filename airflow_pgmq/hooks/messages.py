@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_pgmq import metrics, settings
-from airflow_pgmq.core.batch import Delay, parse_delay, prepare, whole_seconds
+from airflow_pgmq.core.batch import Delay, Ttl, check_ttl, parse_delay, prepare, whole_seconds
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
@@ -31,6 +31,7 @@ class MessageVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | None = None,
         delay: Delay = None,
+        ttl: Ttl = None,
         group: str | None = None,
         dedup_key: str | None = None,
         dedup_scope: Scope = "once",
@@ -44,6 +45,8 @@ class MessageVerbs(ConnectionBase):
         :param message: any JSON value, or what has one way to be one (docs/values.md)
         :param headers: a JSON object that travels with the message
         :param delay: seconds, a timedelta or an instant until which the message stays invisible
+        :param ttl: seconds or a timedelta from when it becomes visible, after which our consumers archive it
+            unseen (header `expires_at`, by the database's clock); without one it does not expire
         :param group: FIFO group, the header `x-pgmq-group`
         :param dedup_key: at most 255 characters; travels as the header `dedup_key`
         :param dedup_scope: `once`: one message per key within the window, also after it was consumed;
@@ -61,6 +64,7 @@ class MessageVerbs(ConnectionBase):
             [message],
             headers=headers,
             delays=delay,
+            ttl=ttl,
             group=group,
             dedup_keys=None if dedup_key is None else [dedup_key],
             dedup_scope=dedup_scope,
@@ -76,6 +80,7 @@ class MessageVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
         delays: Delay | Sequence[Delay] = None,
+        ttl: Ttl = None,
         group: str | None = None,
         dedup_keys: Sequence[str] | None = None,
         dedup_scope: Scope = "once",
@@ -92,6 +97,7 @@ class MessageVerbs(ConnectionBase):
         :param messages: JSON values
         :param headers: of all messages, or one mapping (or None) for each
         :param delays: of all messages, or one for each: seconds, timedelta or instant
+        :param ttl: of all messages, as for `send`
         :param group: FIFO group of all messages
         :param dedup_keys: one for each message; equal keys inside the batch are duplicates
         :param dedup_scope: as for `send`
@@ -111,6 +117,7 @@ class MessageVerbs(ConnectionBase):
             delays=delays,
             dedup_keys=dedup_keys,
             group=group,
+            ttl=ttl,
             max_bytes=settings.max_message_bytes(),
         )
         results = send(
@@ -133,6 +140,7 @@ class MessageVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | None = None,
         delay: float | timedelta = 0,
+        ttl: Ttl = None,
         conn: Connection | None = None,
     ) -> int:
         """Send a message to every queue bound to the routing key; how many queues that were (PGMQ 1.11).
@@ -141,12 +149,16 @@ class MessageVerbs(ConnectionBase):
         :param message: any JSON value, or what has one way to be one (docs/values.md)
         :param headers: a JSON object
         :param delay: whole seconds or a timedelta
+        :param ttl: as for `send`
         :param conn: join this connection's transaction
         """
         seconds = parse_delay(delay)
         if not isinstance(seconds, float) or not seconds.is_integer():
             raise InvalidMessage("The delay of a topic is whole seconds; PGMQ takes no other.")
-        return self.client.run(lambda: sending.topic(routing_key, message, headers, int(seconds)), conn)
+        lifetime = check_ttl(ttl, headers)
+        return self.client.run(
+            lambda: sending.topic(routing_key, message, headers, int(seconds), lifetime), conn
+        )
 
     def read(
         self,

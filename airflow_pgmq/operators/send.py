@@ -33,6 +33,8 @@ class PgmqSendOperator(PgmqOperator):
         messages, so wrap a message that is a list (templated)
     :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
+    :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which our
+        consumers archive it unseen (header `expires_at`); without one it does not expire (templated)
     :param group: FIFO group, the header `x-pgmq-group` (templated)
     :param dedup_key: one key, or a list with one for each message; build it from what the message means,
         never from the clock: `{{ macros.pgmq.run_key(dag_run) }}` in it is once per slot, or per run where
@@ -52,6 +54,7 @@ class PgmqSendOperator(PgmqOperator):
         "message",
         "headers",
         "delay",
+        "ttl",
         "group",
         "dedup_key",
         "pgmq_conn_id",
@@ -66,6 +69,7 @@ class PgmqSendOperator(PgmqOperator):
         message: Any,
         headers: Mapping[str, Any] | None = None,
         delay: batch.Delay = None,
+        ttl: batch.Ttl = None,
         group: str | None = None,
         dedup_key: str | Sequence[str] | None = None,
         dedup_scope: Scope = "once",
@@ -80,6 +84,7 @@ class PgmqSendOperator(PgmqOperator):
         self.message = message
         self.headers = headers
         self.delay = delay
+        self.ttl = ttl
         self.group = group
         self.dedup_key = dedup_key
         self.dedup_scope = dedup_scope
@@ -97,6 +102,7 @@ class PgmqSendOperator(PgmqOperator):
             messages,
             headers=with_source(self.headers, context),
             delays=self.delay,
+            ttl=self.ttl,
             group=self.group,
             dedup_keys=self._keys(len(messages)),
             dedup_scope=self.dedup_scope,

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -188,6 +189,10 @@ def test_messages_are_sent_seen_and_left_as_they_are(run: Run, database: Databas
     (queue,) = run("queues", "orders", "-o", "json")
     assert (queue["length"], queue["visible"]) == (1, 1)
     assert run("peek", "orders", "--source", "archive", "-o", "json") == []
+    run("send", "orders", "2", "--ttl", "60", "--dedup-key", "short")
+    (short,) = run("peek", "orders", "--dedup-key", "short", "-o", "json")
+    lives = datetime.fromisoformat(short["expires_at"]) - datetime.fromisoformat(short["vt"])
+    assert lives == timedelta(seconds=60)
     assert "1 message cancelled" in run("cancel", "orders", "a", "--yes")
     (message,) = run("peek", "orders", "--source", "archive", "-o", "json")
     assert (message["message"], message["state"]) == ({"n": 1}, "archived")
@@ -302,6 +307,12 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
         (["purge", "oders", "--yes"], "Did you mean 'orders'?"),
         (["drop", "oders", "--yes"], "Did you mean 'orders'?"),
         (["send", "orders", "1", "--delay", "soon"], "ISO 8601"),
+        (["send", "orders", "1", "--ttl", "soon"], "A ttl is seconds or a timedelta, not 'soon'"),
+        (["send", "orders", "1", "--ttl", "-5"], "The ttl of -5 s is not more than 0 s"),
+        (
+            ["send", "orders", "1", "--ttl", "5", "--headers", '{"expires_at": "x"}'],
+            "either ttl= or the header",
+        ),
         (["peek", "nowhere"], "nowhere"),
         (["queues", "nowhere"], "nowhere"),
         (["pause", "shop", "job"], "No periodic job 'job'"),

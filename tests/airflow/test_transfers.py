@@ -49,6 +49,7 @@ def test_rows_become_messages(hook: PgmqHook, run_dag: Run, database: Database) 
             " WHERE id <= %(most)s ORDER BY id DESC; ",
             parameters={"most": "{{ 2 }}"},
             headers={"team": "sales"},
+            ttl="{{ 60 }}",
         )
     run = run_dag(dag)
     assert run.xcom("t") == {"sent": 2, "duplicates": 0}
@@ -58,6 +59,8 @@ def test_rows_become_messages(hook: PgmqHook, run_dag: Run, database: Database) 
     assert rows[0]["headers"]["dedup_key"] == "order/2"
     assert rows[0]["headers"]["team"] == "sales"
     assert rows[0]["headers"]["source"]["task_id"] == "t"
+    expire = [datetime.fromisoformat(row["headers"]["expires_at"]) - row["vt"] for row in rows]
+    assert expire == [timedelta(minutes=1)] * 2
     assert run_dag(dag).xcom("t") == {"sent": 0, "duplicates": 2}
 
 

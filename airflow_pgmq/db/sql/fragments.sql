@@ -34,3 +34,11 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 coalesce(regexp_replace(doc ->> 'visible_at', '^[0-9-]+([T ][0-9:.]+)?$', E'\\&Z')::timestamptz,
          (statement_timestamp() AT TIME ZONE 'UTC' + coalesce((doc ->> 'delay')::interval, interval '0'))
              AT TIME ZONE 'UTC')
+
+-- expiry --
+-- The header that says when a message expires, counted from `vt`, when it becomes visible; none where it does not.
+-- The parameter has a prefix because the user's query has parameters of its own.
+CASE WHEN %(pgmq_ttl)s::float8 IS NULL THEN '{{}}' ELSE jsonb_build_object('expires_at', to_char(
+    (greatest(vt, statement_timestamp()) + make_interval(secs => %(pgmq_ttl)s::float8)) AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
+)) END
