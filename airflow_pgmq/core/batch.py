@@ -100,6 +100,17 @@ def prepare(
     )
 
 
+def keys_of(dedup_key: str | Sequence[str] | None, count: int) -> Sequence[str] | None:
+    """One key, or one for each message, as the keys of so many messages."""
+    if not isinstance(dedup_key, str):
+        return dedup_key
+    if count != 1:
+        raise InvalidMessage(
+            f"One dedup_key for {count} messages would send only the first; give a list, one for each."
+        )
+    return [dedup_key]
+
+
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Slices of at most `size`."""
     return (items[at : at + size] for at in range(0, len(items), size))

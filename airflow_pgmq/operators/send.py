@@ -11,7 +11,6 @@ from airflow.sdk import Asset
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.source import with_source
-from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
@@ -104,7 +103,7 @@ class PgmqSendOperator(PgmqOperator):
             delays=self.delay,
             ttl=self.ttl,
             group=self.group,
-            dedup_keys=self._keys(len(messages)),
+            dedup_keys=batch.keys_of(self.dedup_key, len(messages)),
             dedup_scope=self.dedup_scope,
             dedup_window=self.dedup_window,
             on_duplicate=self.on_duplicate,
@@ -115,17 +114,6 @@ class PgmqSendOperator(PgmqOperator):
     def queues_written(self) -> Sequence[str]:
         """The queue, for lineage."""
         return [self.queue_name]
-
-    def _keys(self, count: int) -> Sequence[str] | None:
-        if self.dedup_key is None:
-            return None
-        if not isinstance(self.dedup_key, str):
-            return self.dedup_key
-        if count != 1:
-            raise InvalidMessage(
-                f"One dedup_key for {count} messages would send only the first; give a list, one for each."
-            )
-        return [self.dedup_key]
 
     def _report(self, results: Sequence[SendResult], context: Context) -> None:
         fresh = [result for result in results if result.status != "duplicate"]

@@ -113,7 +113,8 @@ def test_many_messages_and_mapped_tasks(hook: PgmqHook, run_dag: Callable[..., F
     assert {message.message for message in hook.read("q", max_messages=10)} == {"x", "y"}
 
 
-def test_one_key_for_many_messages_is_refused(pgmq_connection: str) -> None:
+def test_one_key_for_many_messages_is_refused(hook: PgmqHook) -> None:
     operator = PgmqSendOperator(task_id="t", queue_name="q", message=[1, 2], dedup_key="k")
     with pytest.raises(InvalidMessage, match="give a list"):
-        operator._keys(2)
+        operator.execute({})
+    assert hook.metrics("q").queue_length == 0
