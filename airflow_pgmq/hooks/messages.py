@@ -13,10 +13,12 @@ from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Work, consuming, reading, sending
+from airflow_pgmq.db.statements.inspection import Source
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 from airflow_pgmq.errors import InvalidMessage
 from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.services import overview
 from airflow_pgmq.services.consuming import Line
 from airflow_pgmq.services.sending import WINDOW, send
 
@@ -189,6 +191,44 @@ class MessageVerbs(ConnectionBase):
             ),
             conn,
         )
+
+    def peek(
+        self,
+        queue_name: str,
+        *,
+        source: Source = "queue",
+        msg_id: int | None = None,
+        dedup_key: str | None = None,
+        job: str | None = None,
+        after: int | None = None,
+        limit: int = 10,
+        conn: Connection | None = None,
+    ) -> list[Message]:
+        """Look at messages without reading them: all stay as they are, delayed ones and those in flight too.
+
+        They come whole and with every value: `[pgmq] redact_keys` is for what is printed. A search by key or
+        job looks through the queue until it has found enough, 20,000 messages at a time.
+
+        :param queue_name: the queue; dead letters are in a queue of their own
+        :param source: its messages, oldest first (`queue`), or its `archive`, newest first
+        :param msg_id: only this message
+        :param dedup_key: only the message that stands for this key
+        :param job: only messages of this periodic job, `name` or `namespace/name`
+        :param after: go on behind this id; in the archive, with smaller ones
+        :param limit: at most so many
+        :param conn: join this connection's transaction
+        :raises QueueNotFound: there is no such queue
+        """
+        search = overview.Search(
+            queue_name=queue_name,
+            source=source,
+            msg_id=msg_id,
+            dedup_key=dedup_key,
+            job=job,
+            after=after,
+            limit=limit,
+        )
+        return overview.peek(self.client, search, conn=conn)
 
     def get_messages(
         self, queue_name: str, msg_ids: Iterable[int], *, conn: Connection | None = None

@@ -314,6 +314,7 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
             "either ttl= or the header",
         ),
         (["peek", "nowhere"], "nowhere"),
+        (["peek", "orders", "--limit", "0"], "limit must be at least 1, not 0."),
         (["queues", "nowhere"], "nowhere"),
         (["pause", "shop", "job"], "No periodic job 'job'"),
         (["requeue", "orders", "--source", "archive", "--yes"], "say which"),

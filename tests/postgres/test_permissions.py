@@ -56,6 +56,7 @@ def do_read(client):
     client.run(lambda: reading.delete("mail", second))
     client.run(lambda: reading.set_vt("mail", third, None))
     client.run(lambda: reading.pop("mail", 1))
+    overview.peek(client, overview.Search(queue_name="mail"))
     client.run(lambda: reading.visible("mail", limit=1, condition=None, headers_condition=None))
     client.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=1, headers_condition={}))
 

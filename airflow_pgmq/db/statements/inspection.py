@@ -13,6 +13,7 @@ from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.core.slot_history import Sent
 from airflow_pgmq.db.statements import Statement, column, first, union
+from airflow_pgmq.errors import InvalidMessage
 
 #: Where a message is looked for.
 Source: TypeAlias = Literal["queue", "archive"]
@@ -44,6 +45,14 @@ class Search:
     limit: int = 50
     #: Whether payloads are fetched at all.
     peek: bool = False
+    #: Whether large ones are, too.
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if self.source not in ("queue", "archive"):
+            raise InvalidMessage(f"source must be 'queue' or 'archive', not {self.source!r}.")
+        if self.limit < 1:
+            raise InvalidMessage(f"limit must be at least 1, not {self.limit}.")
 
     @property
     def in_archive(self) -> bool:
@@ -74,7 +83,7 @@ def messages(search: Search) -> Statement[list[Row]]:
         "scanned": 1 if alone else SCANNED if search.is_filtered else search.limit,
         "limit": search.limit,
         "peek": search.peek,
-        "most": _LAST if alone else MOST_BYTES,
+        "most": _LAST if alone or search.whole else MOST_BYTES,
         "alone": alone,
         "job": job or None,
         "namespace": namespace or None,
