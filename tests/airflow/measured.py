@@ -14,8 +14,8 @@ from airflow_pgmq.operators import (
     PgmqConsumeOperator,
     PgmqMaintenanceOperator,
     PgmqPeriodicOperator,
-    PgmqSendFromQueryOperator,
     PgmqSendOperator,
+    SqlToPgmqOperator,
 )
 from airflow_pgmq.triggers import PgmqMessageTrigger
 from tests.postgres.watching import until
@@ -58,7 +58,7 @@ def main() -> None:
         PgmqSendOperator(
             task_id="s", queue_name="orders", message=[{"n": 1}, {"n": 2}], dedup_key=["a", "b"]
         ).execute(context())
-    PgmqSendFromQueryOperator(task_id="q", queue_name="orders", sql="SELECT 3 AS n").execute(context())
+    SqlToPgmqOperator(task_id="q", queue_name="orders", sql="SELECT 3 AS n").execute(context())
     messages = hook.read("orders")
     PgmqAckOperator(
         task_id="a", queue_name="orders", messages=[message.as_dict() for message in messages]

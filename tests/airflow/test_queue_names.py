@@ -21,8 +21,8 @@ from airflow_pgmq.operators import (
     PgmqPeriodicOperator,
     PgmqQueueOperator,
     PgmqRequeueOperator,
-    PgmqSendFromQueryOperator,
     PgmqSendOperator,
+    SqlToPgmqOperator,
 )
 from airflow_pgmq.sensors import PgmqSensor
 from airflow_pgmq.services import overview
@@ -107,7 +107,7 @@ def test_operators_sensors_and_jobs(
         send = PgmqSendOperator(task_id="send", message={"n": 1}, dedup_key="k", outlets=[queue_asset(name)])
         wait = PgmqSensor(task_id="wait", deferrable=True, ack="none", condition={"n": 1}, timeout=30)
         ack = PgmqAckOperator(task_id="ack", messages=wait.output)
-        query = PgmqSendFromQueryOperator(task_id="query", sql="SELECT 7 AS n, 'q' AS dedup_key")
+        query = SqlToPgmqOperator(task_id="query", sql="SELECT 7 AS n, 'q' AS dedup_key")
         tick = PgmqPeriodicOperator(task_id="tick", jobs=[job])
         work = PgmqConsumeOperator(task_id="work", python_callable=fail, condition={"n": 7}, max_reads=1)
         back = PgmqRequeueOperator(task_id="back", trigger_rule="all_done")

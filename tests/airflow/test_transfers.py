@@ -20,7 +20,7 @@ from airflow_pgmq.errors import (
     PermissionDenied,
 )
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.operators import PgmqSendFromQueryOperator, PgmqToSqlOperator
+from airflow_pgmq.operators import PgmqToSqlOperator, SqlToPgmqOperator
 from tests.fixtures.airflow import FinishedRun
 from tests.fixtures.factories import execute, queued
 from tests.fixtures.pooler import running_pooler
@@ -42,7 +42,7 @@ def hook(pgmq_connection: str, database: Database) -> PgmqHook:
 def test_rows_become_messages(hook: PgmqHook, run_dag: Run, database: Database) -> None:
     execute(database, "INSERT INTO orders SELECT n, n * 1.5 FROM generate_series(1, 3) AS n")
     with DAG("query", schedule=None) as dag:
-        PgmqSendFromQueryOperator(
+        SqlToPgmqOperator(
             task_id="t",
             queue_name="q",
             sql="SELECT id, total, 'order/' || id AS dedup_key FROM orders"

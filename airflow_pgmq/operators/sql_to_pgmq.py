@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_pgmq.db.statements.transfers import QueryScope
 
 
-class PgmqSendFromQueryOperator(PgmqOperator):
+class SqlToPgmqOperator(PgmqOperator):
     """Send every row of a query as a message, in one statement: no row passes through the worker.
 
     The columns `dedup_key`, `headers` (jsonb), `delay` (interval, or a number of seconds) and `visible_at`
