@@ -9,34 +9,44 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_pgmq.core.batch import Delay
+from airflow_pgmq.core.batch import keys_of
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.delays import Delay, Ttl
 from airflow_pgmq.core.source import with_source
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_pgmq.db.statements.sending import Scope
+    from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
     from airflow_pgmq.hooks import PgmqHook
 
 __all__ = ["PgmqNotifier"]
 
 
 class PgmqNotifier(BaseNotifier):
-    """Send a message from a callback: `on_failure_callback=PgmqNotifier(…)`, of a task or a Dag.
+    """Send messages from a callback: `on_failure_callback=PgmqNotifier(…)`, of a task or a Dag.
 
     Airflow may call back more than once for the same event; a `dedup_key` made of `run_id` and `try_number`
     makes that one message. Where Airflow has asynchronous callbacks (deadline alerts in the triggerer), the
-    event loop is not blocked. The header `source` says which task it was, or which run: `PgmqSendOperator`'s.
+    event loop is not blocked. The header `source` says which task it was, or which run. The parameters are
+    those of `PgmqSendOperator`.
 
     :param queue_name: an existing queue (templated)
-    :param message: any JSON value, or what has one way to be one (docs/values.md) (templated)
-    :param headers: a JSON object that travels with the message (templated)
+    :param message: any JSON value, or what has one way to be one (docs/values.md); a list is several
+        messages, so wrap a message that is a list (templated)
+    :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
-    :param dedup_key: send each key at most once (templated)
+    :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which
+        our consumers archive it unseen (header `expires_at`); without one it does not expire (templated)
+    :param group: FIFO group, the header `x-pgmq-group` (templated)
+    :param dedup_key: one key, or a list with one for each message; each is sent at most once (templated)
     :param dedup_scope: `once` per window, or one at a time in the queue: `queued`
     :param dedup_window: how long `once` remembers a key; 7 days by default
+    :param on_duplicate: `skip`, `replace` the waiting message, or `fail`: the callback raises
     :param pgmq_conn_id: the Airflow connection (templated)
+    :raises InvalidMessage: Postgres would refuse the message, or it is over `[pgmq] max_message_bytes`
+    :raises QueueNotFound: there is no such queue
+    :raises DuplicateMessage: with `on_duplicate="fail"`
     """
 
     template_fields: Sequence[str] = (
@@ -44,6 +54,8 @@ class PgmqNotifier(BaseNotifier):
         "message",
         "headers",
         "delay",
+        "ttl",
+        "group",
         "dedup_key",
         "pgmq_conn_id",
     )
@@ -55,9 +67,12 @@ class PgmqNotifier(BaseNotifier):
         message: Any,
         headers: Mapping[str, Any] | None = None,
         delay: Delay = None,
-        dedup_key: str | None = None,
+        ttl: Ttl = None,
+        group: str | None = None,
+        dedup_key: str | Sequence[str] | None = None,
         dedup_scope: Scope = "once",
         dedup_window: timedelta = DEDUP_WINDOW,
+        on_duplicate: OnDuplicate = "skip",
         pgmq_conn_id: str = "pgmq_default",
         **kwargs: Any,
     ) -> None:
@@ -67,9 +82,12 @@ class PgmqNotifier(BaseNotifier):
         self.message = message
         self.headers = headers
         self.delay = delay
+        self.ttl = ttl
+        self.group = group
         self.dedup_key = dedup_key
         self.dedup_scope = dedup_scope
         self.dedup_window = dedup_window
+        self.on_duplicate = on_duplicate
         self.pgmq_conn_id = pgmq_conn_id
 
     @cached_property
@@ -81,16 +99,24 @@ class PgmqNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Send; an error is the caller's to log."""
-        result = self.hook.send(
+        messages = self.message if isinstance(self.message, list) else [self.message]
+        results = self.hook.send_batch(
             self.queue_name,
-            self.message,
+            messages,
             headers=with_source(self.headers, context),
-            delay=self.delay,
-            dedup_key=self.dedup_key,
+            delays=self.delay,
+            ttl=self.ttl,
+            group=self.group,
+            dedup_keys=keys_of(self.dedup_key, len(messages)),
             dedup_scope=self.dedup_scope,
             dedup_window=self.dedup_window,
+            on_duplicate=self.on_duplicate,
         )
-        self.log.info("Queue %s: %s", self.queue_name, result)
+        if len(results) == 1:
+            self.log.info("Queue %s: %s", self.queue_name, results[0])
+        else:
+            duplicates = sum(result.status == "duplicate" for result in results)
+            self.log.info("Queue %s: %d messages, %d duplicates", self.queue_name, len(results), duplicates)
 
     async def async_notify(self, context: Context) -> None:
         """The same without blocking the event loop."""

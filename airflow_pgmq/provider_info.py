@@ -58,6 +58,18 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "transfers": [
+            {
+                "source-integration-name": "PostgreSQL",
+                "target-integration-name": "PGMQ",
+                "python-module": "airflow_pgmq.operators.sql_to_pgmq",
+            },
+            {
+                "source-integration-name": "PGMQ",
+                "target-integration-name": "PostgreSQL",
+                "python-module": "airflow_pgmq.operators.pgmq_to_sql",
+            },
+        ],
         "triggers": [{"integration-name": "PGMQ", "python-modules": ["airflow_pgmq.triggers"]}],
         "queues": ["airflow_pgmq.message_queue.PgmqMessageQueueProvider"],
         "asset-uris": [

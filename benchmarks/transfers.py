@@ -40,7 +40,7 @@ def run(stage: Stage) -> Iterator[Figure]:
     each = [PART * time for time in seconds["each"]]
     faster = ratio(each, seconds["inside"])
     yield Figure(
-        f"{ROWS:,} rows with keys by `PgmqSendFromQueryOperator`, against fetching them and one `send` each",
+        f"{ROWS:,} rows with keys by `SqlToPgmqOperator`, against fetching them and one `send` each",
         f"at least {AT_LEAST} times as fast",
         f"{faster:.0f} times: {milliseconds(seconds['inside'])} against {milliseconds(each)}",
         faster >= AT_LEAST,

@@ -32,8 +32,6 @@ def run(stage: Stage) -> Iterator[Figure]:
     """Begin to wait, wait, wake up; then the same for those with a connection each, idle."""
     database = stage.database("waiters")
     names = [database.new_queue() for _ in range(QUEUES)]
-    for queue_name in names:
-        database.hook.enable_notify(queue_name)
     with database.connect() as connection:
         # The server's counts include autovacuum's transactions, and come late.
         name = sql.Identifier(database.name)

@@ -66,7 +66,6 @@ def _spread(seconds: list[float]) -> str:
 
 async def _listeners(stage: Stage, database: Database) -> dict[tuple[str, str], list[float]]:
     queue_name = database.new_queue()
-    database.hook.enable_notify(queue_name)
     async with await psycopg.AsyncConnection.connect(database.dsn, autocommit=True) as connection:
         await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(f"pgmq.q_{queue_name}.INSERT")))
         ways = {"trigger": _trigger(database), "bare listener": _bare_listener(connection)}

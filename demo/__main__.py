@@ -129,7 +129,7 @@ def prepare(standalone: Standalone) -> tuple[PgmqHook, list[Any]]:
     hook = PgmqHook()
     hook.install()
     for queue_name in {job.queue_name for job in jobs} | {ORDERS, REPORTS, SIGNUPS}:
-        hook.create_queue(queue_name, notify=True)
+        hook.create_queue(queue_name)
     return hook, jobs
 
 

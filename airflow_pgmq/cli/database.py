@@ -26,7 +26,8 @@ def init(args: Namespace) -> None:
     """Install, and make queues that announce their messages."""
     ours = hook(args)
     check_names(ours, args.queue_names)
-    say("\n".join([*ours.install(), *make_queues(ours, args.queue_names)]) or "Everything is there already.")
+    done = [*ours.install(), *make_queues(args, ours)]
+    say("\n".join(done) or "Everything is there already.")
 
 
 @looks

@@ -24,6 +24,12 @@ ARG_MSG_IDS = Arg(("--msg-ids",), help="Only these messages", type=int, nargs="+
 ARG_DELAY = Arg(("--delay",), help="Seconds, or an ISO 8601 instant, until messages become visible")
 ARG_DEAD_LETTER_QUEUE = Arg(("--dead-letter-queue",), help="Where dead letters are (default: <queue>_dlq)")
 
+ARG_NO_NOTIFY = Arg(
+    ("--no-notify",),
+    help="Do not let queues announce their messages: waiters look every 5 seconds (those that do so go on)",
+    action="store_true",
+)
+
 
 def get_commands() -> list[GroupCommand]:
     """What Airflow adds to its command line."""
@@ -55,11 +61,12 @@ _DATABASE = (
         "Install PGMQ and the schema airflow_pgmq, and make queues",
         Arg(
             ("queue_names",),
-            help="Queues to make where missing, and whose inserts to announce, so that waiters need not poll",
+            help="Queues to make where missing; those that exist announce their messages from now on, too",
             nargs="*",
             metavar="queue_name",
         ),
-        more="Does nothing that is done already.",
+        ARG_NO_NOTIFY,
+        more="Does nothing that is done already: of a queue that exists, messages and settings stay.",
     ),
     _command(
         "doctor",
@@ -87,8 +94,14 @@ _QUEUES = (
         "create",
         "queues",
         "Make queues that announce their messages",
-        Arg(("queue_names",), help="Queues to make where missing", nargs="+", metavar="queue_name"),
+        Arg(
+            ("queue_names",),
+            help="Queues to make where missing; those that exist announce their messages from now on, too",
+            nargs="+",
+            metavar="queue_name",
+        ),
         Arg(("--unlogged",), help="Faster, but a crash of the server empties them", action="store_true"),
+        ARG_NO_NOTIFY,
         more="Needs PGMQ, which `init` installs.",
     ),
     _command(
@@ -110,7 +123,12 @@ _QUEUES = (
         "queues",
         "Show messages without reading them",
         ARG_QUEUE,
-        Arg(("--archive",), help="Those of the archive", action="store_true"),
+        Arg(
+            ("--source",),
+            help="Where to look (default: queue); dead letters are in a queue of their own",
+            choices=("queue", "archive"),
+            default="queue",
+        ),
         Arg(("--unredacted",), help="With the values of [pgmq] redact_keys", action="store_true"),
         Arg(("--dedup-key",), help="Only with this dedup key"),
         Arg(("--job",), help="Only of this periodic job"),
@@ -128,6 +146,7 @@ _QUEUES = (
         Arg(("message",), help="JSON; - reads it from standard input"),
         Arg(("--headers",), help="JSON object"),
         ARG_DELAY,
+        Arg(("--ttl",), help="Seconds from when it becomes visible, after which consumers archive it unseen"),
         Arg(("--group",), help="FIFO group"),
         Arg(("--dedup-key",), help="Send it at most once"),
         Arg(("--dedup-scope",), help="(default: once)", choices=("once", "queued"), default="once"),
@@ -149,9 +168,16 @@ _QUEUES = (
         "Bring dead letters, or archived messages, back into their queue",
         ARG_QUEUE,
         ARG_MSG_IDS,
-        Arg(("--from-archive",), help="From the archive; then say which ones", action="store_true"),
+        Arg(
+            ("--source",),
+            help="Where they come from (default: dead_letters); of the archive, say which ones",
+            choices=("dead_letters", "archive"),
+            default="dead_letters",
+        ),
         ARG_DEAD_LETTER_QUEUE,
-        Arg(("--limit",), help="At most so many, oldest first (default: 1000)", type=int, default=1000),
+        Arg(
+            ("--max-messages",), help="At most so many, oldest first (default: 1000)", type=int, default=1000
+        ),
         ARG_DELAY,
         ARG_YES,
     ),

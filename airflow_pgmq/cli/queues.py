@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import settings
-from airflow_pgmq.cli.session import changes, confirm, fail, hook, looks, note, say, show, tabular
+from airflow_pgmq.cli.session import changes, confirm, fail, here, hook, looks, note, say, show, tabular
 from airflow_pgmq.core import json_types, names
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.errors import InvalidName, NotInstalled, QueueNotFound
-from airflow_pgmq.services import overview
+from airflow_pgmq.services import creating, overview
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -49,16 +49,18 @@ def check_names(ours: PgmqHook, queue_names: Sequence[str]) -> None:
                 names.new_queue(name)
 
 
-def make_queues(ours: PgmqHook, queue_names: Sequence[str], *, unlogged: bool = False) -> list[str]:
+def make_queues(args: Namespace, ours: PgmqHook, *, unlogged: bool = False) -> list[str]:
     """Make the queues that are missing, and let all of them announce their messages; what was done."""
     done = []
-    there = {queue.queue_name for queue in ours.list_queues()}
-    for name in dict.fromkeys(queue_names):
-        if name not in there:
-            ours.create_queue(name, unlogged=unlogged, notify=True)
+    for name in dict.fromkeys(args.queue_names):
+        created = creating.create(ours.client, name, unlogged=unlogged, notify=not args.no_notify)
+        if created.made:
             done.append(f"Queue {name}: made")
-        elif ours.enable_notify(name):
+        elif created.announced:
             done.append(f"Queue {name}: inserts are announced")
+        if created.obstacle is not None:
+            why = here(args, created.obstacle)
+            note(f"Queue {name}: inserts are not announced, so waiters look every 5 seconds. {why}")
     return done
 
 
@@ -67,7 +69,9 @@ def create(args: Namespace) -> None:
     """Make queues."""
     ours = hook(args)
     check_names(ours, args.queue_names)
-    done = make_queues(ours, args.queue_names, unlogged=args.unlogged)
+    # Fails without PGMQ, which this command does not install.
+    ours.list_queues()
+    done = make_queues(args, ours, unlogged=args.unlogged)
     say("\n".join(done) or "Everything is there already.")
 
 
@@ -113,7 +117,7 @@ def peek(args: Namespace) -> None:
     """Show messages as they lie there, without the values of `redact_keys` unless asked for."""
     search = overview.Search(
         queue_name=args.queue_name,
-        where="archive" if args.archive else "queue",
+        source=args.source,
         msg_id=args.msg_id,
         dedup_key=args.dedup_key,
         job=args.job,
@@ -143,6 +147,7 @@ def send(args: Namespace) -> None:
         message,
         headers=headers,
         delay=args.delay,
+        ttl=args.ttl,
         group=args.group,
         dedup_key=args.dedup_key,
         dedup_scope=args.dedup_scope,
@@ -165,19 +170,19 @@ def cancel(args: Namespace) -> None:
 def requeue(args: Namespace) -> None:
     """Bring messages back."""
     ours = hook(args)
-    if not args.from_archive and args.dead_letter_queue is None:
+    if args.source == "dead_letters" and args.dead_letter_queue is None:
         _check_dead_letters(ours, args.queue_name)
     dead = args.dead_letter_queue or names.dead_letter_queue(args.queue_name)
-    source = "the archive" if args.from_archive else dead
-    which = number_of(len(args.msg_ids) if args.msg_ids else args.limit, "message")
+    place = "the archive" if args.source == "archive" else dead
+    which = number_of(len(args.msg_ids) if args.msg_ids else args.max_messages, "message")
     which = which if args.msg_ids else f"up to {which}"
-    confirm(args, f"Bring {which} back from {source} into queue {args.queue_name} on {args.conn_id}?")
+    confirm(args, f"Bring {which} back from {place} into queue {args.queue_name} on {args.conn_id}?")
     moved = ours.requeue(
         args.queue_name,
-        from_archive=args.from_archive,
+        source=args.source,
         dead_letter_queue=args.dead_letter_queue,
         msg_ids=args.msg_ids,
-        limit=args.limit,
+        max_messages=args.max_messages,
         delay=args.delay,
     )
     say(f"Queue {args.queue_name}: {number_of(len(moved), 'message is', 'messages are')} back.")

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from airflow_pgmq.core import names, payload
-from airflow_pgmq.core.delays import Delay as Delay
-from airflow_pgmq.core.delays import columns, parse
+from airflow_pgmq.core.delays import Delay, Ttl, check_ttl, columns, parse
 from airflow_pgmq.errors import InvalidArgument
 
 T = TypeVar("T")
@@ -19,6 +18,8 @@ T = TypeVar("T")
 CHUNK = 5000
 #: Characters of one statement's messages; Postgres takes no value of 1 GB.
 CHUNK_TEXT = 64 * 1024 * 1024
+#: Seconds of the longest delay and ttl: ten years.
+LONGEST = 10 * 366 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Batch:
     keys: list[str] | None = None
     seconds: list[float] | None = None
     instants: list[datetime | None] | None = None
+    #: Seconds from when each becomes visible until it expires.
+    ttl: float | None = None
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -54,6 +57,7 @@ class Batch:
             pick(self.keys),
             pick(self.seconds),
             pick(self.instants),
+            self.ttl,
         )
 
 
@@ -64,6 +68,7 @@ def prepare(
     delays: Delay | Sequence[Delay] = None,
     dedup_keys: Sequence[str] | None = None,
     group: str | None = None,
+    ttl: Ttl = None,
     max_bytes: int | None = payload.DEFAULT_MAX_BYTES,
 ) -> Batch:
     """Check and serialize everything before anything is sent."""
@@ -78,6 +83,7 @@ def prepare(
         for each in headers:
             _refuse_key_header(each or {})
         own = [payload.dumps_headers(each) for each in headers]
+    lifetime = check_ttl(ttl, headers)
     seconds, instants = _delays(delays, count)
     if dedup_keys is not None:
         _same_length("dedup_keys", dedup_keys, count)
@@ -89,7 +95,19 @@ def prepare(
         dedup_keys,
         seconds,
         instants,
+        lifetime,
     )
+
+
+def keys_of(dedup_key: str | Sequence[str] | None, count: int) -> Sequence[str] | None:
+    """One key, or one for each message, as the keys of so many messages."""
+    if not isinstance(dedup_key, str):
+        return dedup_key
+    if count != 1:
+        raise InvalidArgument(
+            f"One dedup_key for {count} messages would send only the first; give a list, one for each."
+        )
+    return [dedup_key]
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

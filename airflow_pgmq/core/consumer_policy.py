@@ -12,6 +12,8 @@ from airflow_pgmq.core.messages import Message
 from airflow_pgmq.errors import InvalidArgument
 
 Ack: TypeAlias = Literal["archive", "delete"]
+#: Where messages that are brought back come from.
+Source: TypeAlias = Literal["dead_letters", "archive"]
 FailOn: TypeAlias = Literal["any", "dead", "all", "never"]
 
 FAIL_ON = ("any", "dead", "all", "never")
@@ -78,6 +80,14 @@ class Policy:
     def delay_of_refused(self, message: Message) -> float:
         """The same of one that was done and cannot be settled; no try is lost, but each read counts."""
         return backoff(message, message.read_ct, self.backoff, self.max_backoff)
+
+
+def check_source(source: str, dead_letter_queue: str | None) -> None:
+    """Raise InvalidArgument for what is no `Source`, and for a dead letter queue that it does not use."""
+    if source not in ("dead_letters", "archive"):
+        raise InvalidArgument(f"source must be 'dead_letters' or 'archive', not {source!r}.")
+    if source == "archive" and dead_letter_queue is not None:
+        raise InvalidArgument("dead_letter_queue belongs to source='dead_letters', not to source='archive'.")
 
 
 def backoff(message: Message, tries: int, first: float, maximum: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
@@ -13,6 +13,7 @@ from airflow_pgmq.errors import InvalidArgument
 
 #: What users give.
 Delay: TypeAlias = float | int | timedelta | datetime | str | None
+Ttl: TypeAlias = float | int | timedelta | str | None
 
 LONGEST = timedelta(days=3660)
 
@@ -56,6 +57,33 @@ def parse(delay: Delay | ParsedDelay) -> ParsedDelay:
     if not 0 <= seconds <= LONGEST.total_seconds():
         raise InvalidArgument(f"The delay of {seconds} s is not between 0 s and ten years.")
     return ParsedDelay(float(seconds))
+
+
+def parse_ttl(ttl: Ttl) -> float | None:
+    """Seconds for which a message is of use, as text too, as a template gives it; None: for ever.
+
+    :raises InvalidArgument: it is no number of seconds between now and ten years
+    """
+    if ttl is None or ttl == "":
+        return None
+    try:
+        if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta, str)):
+            raise ValueError
+        seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else float(ttl)
+    except ValueError:
+        raise InvalidArgument(f"A ttl is seconds or a timedelta, not {ttl!r}.") from None
+    if not 0 < seconds <= LONGEST.total_seconds():
+        raise InvalidArgument(f"The ttl of {seconds:g} s is not more than 0 s and at most ten years.")
+    return seconds
+
+
+def check_ttl(ttl: Ttl, headers: Any) -> float | None:
+    """The same, of messages with these headers, one for all or one for each: they must not say it, too."""
+    seconds = parse_ttl(ttl)
+    each = headers if isinstance(headers, (list, tuple)) else [headers]
+    if seconds is not None and any(isinstance(one, Mapping) and "expires_at" in one for one in each):
+        raise InvalidArgument("Pass either ttl= or the header 'expires_at', not both.")
+    return seconds
 
 
 def columns(delays: Iterable[ParsedDelay]) -> dict[str, Any]:

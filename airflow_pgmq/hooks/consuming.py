@@ -10,7 +10,7 @@ from typing import Any
 from airflow_pgmq import metrics
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import names
-from airflow_pgmq.core.consumer_policy import Ack, Policy
+from airflow_pgmq.core.consumer_policy import Ack, Policy, Source
 from airflow_pgmq.core.delays import Delay, parse, whole_seconds
 from airflow_pgmq.core.messages import Message, references
 from airflow_pgmq.db.client import Connection
@@ -28,7 +28,7 @@ class ConsumingVerbs(ConnectionBase):
         self,
         queue_name: str,
         *,
-        max_messages: int = 1,
+        batch_size: int = 1,
         visibility_timeout: float | timedelta = 60,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
@@ -45,7 +45,8 @@ class ConsumingVerbs(ConnectionBase):
         alone, so that one that makes the block fail does not take others along. Expired ones are archived.
 
         :param queue_name: an existing queue
-        :param max_messages: at most so many; the list may be empty
+        :param batch_size: how many messages are read, worked on and acked together, at most; the list may be
+            empty
         :param visibility_timeout: whole seconds or a timedelta until they come back if this process dies
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
@@ -61,7 +62,7 @@ class ConsumingVerbs(ConnectionBase):
         """
         policy = Policy(
             queue_name=queue_name,
-            batch_size=max_messages,
+            batch_size=batch_size,
             visibility_timeout=whole_seconds(visibility_timeout),
             condition=condition,
             headers_condition=headers_condition,
@@ -109,38 +110,38 @@ class ConsumingVerbs(ConnectionBase):
         self,
         queue_name: str,
         *,
-        from_archive: bool = False,
+        source: Source = "dead_letters",
         dead_letter_queue: str | None = None,
         msg_ids: Sequence[int] | None = None,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
-        limit: int | None = 1000,
+        max_messages: int | None = 1000,
         delay: Delay = None,
         conn: Connection | None = None,
     ) -> dict[int, int]:
         """Bring dead letters, or archived messages, back into their queue: unread, with their headers.
 
         :param queue_name: where they go; of a dead letter queue that several share, only its own come back
-        :param from_archive: from the queue's archive; then say which ones
+        :param source: `dead_letters`, or the queue's `archive`; then say which ones
         :param dead_letter_queue: `<queue>_dlq` by default
         :param msg_ids: only these, by their ids in the dead letter queue or archive
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
-        :param limit: at most so many, oldest first
+        :param max_messages: at most so many, oldest first; None: all
         :param delay: seconds, a timedelta or an instant until which they stay invisible
         :param conn: join this connection's transaction
         :return: old id → new id; one whose dedup key is in the queue again (scope `queued`) stays where it is
         """
-        source = None if from_archive else dead_letter_queue or names.dead_letter_queue(queue_name)
         at = parse(delay)
         return self.client.run(
             lambda: consuming.requeue(
                 queue_name,
                 source=source,
+                dead_letter_queue=dead_letter_queue,
                 msg_ids=msg_ids,
                 condition=condition,
                 headers_condition=headers_condition,
-                limit=limit,
+                max_messages=max_messages,
                 delay=at,
             ),
             conn,

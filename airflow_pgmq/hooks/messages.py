@@ -11,14 +11,16 @@ from airflow_pgmq import metrics, settings
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
-from airflow_pgmq.core.delays import Delay, parse, whole_seconds
+from airflow_pgmq.core.delays import Delay, Ttl, check_ttl, parse, whole_seconds
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Work, consuming, reading, sending
+from airflow_pgmq.db.statements.inspection import Source
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.services import overview
 from airflow_pgmq.services.consuming import Line
 from airflow_pgmq.services.sending import send
 
@@ -33,6 +35,7 @@ class MessageVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | None = None,
         delay: Delay = None,
+        ttl: Ttl = None,
         group: str | None = None,
         dedup_key: str | None = None,
         dedup_scope: Scope = "once",
@@ -46,6 +49,8 @@ class MessageVerbs(ConnectionBase):
         :param message: any JSON value, or what has one way to be one (docs/values.md)
         :param headers: a JSON object that travels with the message
         :param delay: seconds, a timedelta or an instant until which the message stays invisible
+        :param ttl: seconds or a timedelta from when it becomes visible, after which our consumers archive it
+            unseen (header `expires_at`, by the database's clock); without one it does not expire
         :param group: FIFO group, the header `x-pgmq-group`
         :param dedup_key: at most 255 characters; travels as the header `dedup_key`
         :param dedup_scope: `once`: one message per key within the window, also after it was consumed;
@@ -63,6 +68,7 @@ class MessageVerbs(ConnectionBase):
             [message],
             headers=headers,
             delays=delay,
+            ttl=ttl,
             group=group,
             dedup_keys=None if dedup_key is None else [dedup_key],
             dedup_scope=dedup_scope,
@@ -78,6 +84,7 @@ class MessageVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
         delays: Delay | Sequence[Delay] = None,
+        ttl: Ttl = None,
         group: str | None = None,
         dedup_keys: Sequence[str] | None = None,
         dedup_scope: Scope = "once",
@@ -94,6 +101,7 @@ class MessageVerbs(ConnectionBase):
         :param messages: JSON values
         :param headers: of all messages, or one mapping (or None) for each
         :param delays: of all messages, or one for each: seconds, timedelta or instant
+        :param ttl: of all messages, as for `send`
         :param group: FIFO group of all messages
         :param dedup_keys: one for each message; equal keys inside the batch are duplicates
         :param dedup_scope: as for `send`
@@ -113,6 +121,7 @@ class MessageVerbs(ConnectionBase):
             delays=delays,
             dedup_keys=dedup_keys,
             group=group,
+            ttl=ttl,
             max_bytes=settings.max_message_bytes(),
         )
         results = send(
@@ -135,6 +144,7 @@ class MessageVerbs(ConnectionBase):
         *,
         headers: Mapping[str, Any] | None = None,
         delay: float | timedelta = 0,
+        ttl: Ttl = None,
         conn: Connection | None = None,
     ) -> int:
         """Send a message to every queue bound to the routing key; how many queues that were (PGMQ 1.11).
@@ -143,12 +153,16 @@ class MessageVerbs(ConnectionBase):
         :param message: any JSON value, or what has one way to be one (docs/values.md)
         :param headers: a JSON object
         :param delay: whole seconds or a timedelta
+        :param ttl: as for `send`
         :param conn: join this connection's transaction
         """
         at = parse(delay)
         if at.instant is not None or not at.seconds.is_integer():
             raise InvalidArgument("The delay of a topic is whole seconds; PGMQ takes no other.")
-        return self.client.run(lambda: sending.topic(routing_key, message, headers, int(at.seconds)), conn)
+        lifetime = check_ttl(ttl, headers)
+        return self.client.run(
+            lambda: sending.topic(routing_key, message, headers, int(at.seconds), lifetime), conn
+        )
 
     def read(
         self,
@@ -179,6 +193,44 @@ class MessageVerbs(ConnectionBase):
             ),
             conn,
         )
+
+    def peek(
+        self,
+        queue_name: str,
+        *,
+        source: Source = "queue",
+        msg_id: int | None = None,
+        dedup_key: str | None = None,
+        job: str | None = None,
+        after: int | None = None,
+        limit: int = 10,
+        conn: Connection | None = None,
+    ) -> list[Message]:
+        """Look at messages without reading them: all stay as they are, delayed ones and those in flight too.
+
+        They come whole and with every value: `[pgmq] redact_keys` is for what is printed. A search by key or
+        job looks through the queue until it has found enough, 20,000 messages at a time.
+
+        :param queue_name: the queue; dead letters are in a queue of their own
+        :param source: its messages, oldest first (`queue`), or its `archive`, newest first
+        :param msg_id: only this message
+        :param dedup_key: only the message that stands for this key
+        :param job: only messages of this periodic job, `name` or `namespace/name`
+        :param after: go on behind this id; in the archive, with smaller ones
+        :param limit: at most so many
+        :param conn: join this connection's transaction
+        :raises QueueNotFound: there is no such queue
+        """
+        search = overview.Search(
+            queue_name=queue_name,
+            source=source,
+            msg_id=msg_id,
+            dedup_key=dedup_key,
+            job=job,
+            after=after,
+            limit=limit,
+        )
+        return overview.peek(self.client, search, conn=conn)
 
     def get_messages(
         self, queue_name: str, msg_ids: Iterable[int], *, conn: Connection | None = None

@@ -6,7 +6,7 @@ from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import queues
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.services import sampling, sending
+from airflow_pgmq.services import creating, sampling, sending
 
 
 class QueueVerbs(ConnectionBase):
@@ -19,32 +19,39 @@ class QueueVerbs(ConnectionBase):
         unlogged: bool = False,
         partition_interval: str | int | None = None,
         retention_interval: str | int = 100_000,
-        notify: bool = False,
+        notify: bool = True,
         conn: Connection | None = None,
     ) -> None:
-        """Create a queue; one that exists stays as it is.
+        """Create a queue that announces its inserts; one that exists keeps its messages and its kind.
+
+        Where inserts cannot be announced (the schema `airflow_pgmq` is missing, the role may not), the queue
+        is created all the same and a warning in the log says what to do: its waiters look every 5 seconds.
 
         :param queue_name: 1 to 47 characters: lower-case letters, digits, underscores, a letter first; one
             that others made may have any name that PGMQ takes
         :param unlogged: faster, but a crash of the server empties the queue
         :param partition_interval: messages or time per partition, such as 10000 or "1 day" (needs pg_partman)
         :param retention_interval: how much of a partitioned queue is kept
-        :param notify: announce inserts, so that waiters need not poll (see `enable_notify`)
+        :param notify: announce inserts, so that waiters need not poll, of a queue that exists too (see
+            `enable_notify`); False leaves one that exists as it is
         :param conn: join this connection's transaction
         :raises InvalidName: PGMQ would accept the name, but lower-case it or cut it
         """
-        with self.client.connection(conn) as current:
-            if notify:
-                self.client.ensure_schema(current)
-            self.client.run(
-                lambda: queues.create(
-                    queue_name,
-                    unlogged=unlogged,
-                    partition_interval=partition_interval,
-                    retention_interval=retention_interval,
-                    notify=notify,
-                ),
-                current,
+        created = creating.create(
+            self.client,
+            queue_name,
+            unlogged=unlogged,
+            partition_interval=partition_interval,
+            retention_interval=retention_interval,
+            notify=notify,
+            conn=conn,
+        )
+        if created.obstacle is not None:
+            self.log.warning(
+                "Queue %r: inserts are not announced, so waiters look every 5 seconds. %s "
+                "Pass notify=False to do without them, and without this warning.",
+                queue_name,
+                created.obstacle,
             )
 
     def drop_queue(self, queue_name: str, *, conn: Connection | None = None) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from airflow_pgmq import metrics
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.delays import Ttl, check_ttl
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import transfers
 from airflow_pgmq.db.statements.transfers import QueryScope
@@ -26,6 +27,7 @@ class TransferVerbs(ConnectionBase):
         parameters: Mapping[str, Any] | None = None,
         *,
         headers: Mapping[str, Any] | None = None,
+        ttl: Ttl = None,
         dedup_scope: QueryScope = "once",
         dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: Literal["skip", "fail"] = "skip",
@@ -42,6 +44,7 @@ class TransferVerbs(ConnectionBase):
         :param sql: one query
         :param parameters: values of `%(name)s` in it; without them a percent sign is only that
         :param headers: of every message, under its own
+        :param ttl: of every message, as for `send`; a row whose own headers have `expires_at` keeps that
         :param dedup_scope: as for `send`, or `none`: keys are ignored
         :param dedup_window: as for `send`
         :param on_duplicate: `skip` or `fail`; equal keys inside the query are duplicates
@@ -52,6 +55,7 @@ class TransferVerbs(ConnectionBase):
         """
         if dedup_scope not in ("once", "queued", "none") or on_duplicate not in ("skip", "fail"):
             raise InvalidArgument("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
+        lifetime = check_ttl(ttl, headers)
         with self.client.connection(conn) as current:
             if dedup_scope != "none":
                 sending.prepare(self.client, queue_name, dedup_scope, current)
@@ -64,6 +68,7 @@ class TransferVerbs(ConnectionBase):
                     window=dedup_window,
                     fail_on_duplicate=on_duplicate == "fail",
                     headers=headers,
+                    ttl=lifetime,
                 ),
                 current,
             )

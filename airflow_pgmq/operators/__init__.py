@@ -6,11 +6,11 @@ from airflow_pgmq.operators.consume import PgmqConsumeOperator
 from airflow_pgmq.operators.maintenance import PgmqMaintenanceOperator
 from airflow_pgmq.operators.messages import PgmqAckOperator, PgmqExtendOperator, PgmqReleaseOperator
 from airflow_pgmq.operators.periodic import PgmqPeriodicOperator
+from airflow_pgmq.operators.pgmq_to_sql import PgmqToSqlOperator
 from airflow_pgmq.operators.queues import PgmqQueueOperator
 from airflow_pgmq.operators.requeue import PgmqRequeueOperator
 from airflow_pgmq.operators.send import PgmqSendOperator
-from airflow_pgmq.operators.send_from_query import PgmqSendFromQueryOperator
-from airflow_pgmq.operators.to_sql import PgmqToSqlOperator
+from airflow_pgmq.operators.sql_to_pgmq import SqlToPgmqOperator
 
 __all__ = [
     "PgmqAckOperator",
@@ -21,7 +21,7 @@ __all__ = [
     "PgmqQueueOperator",
     "PgmqReleaseOperator",
     "PgmqRequeueOperator",
-    "PgmqSendFromQueryOperator",
     "PgmqSendOperator",
     "PgmqToSqlOperator",
+    "SqlToPgmqOperator",
 ]

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_pgmq.core import batch, delays
+from airflow_pgmq.core import delays
 from airflow_pgmq.core.consumer_policy import Ack
+from airflow_pgmq.core.delays import Delay
 from airflow_pgmq.core.messages import Reference, fences, references
 from airflow_pgmq.errors import InvalidArgument, MessageLost
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
@@ -107,7 +108,7 @@ class PgmqReleaseOperator(_HeldMessages):
 
     template_fields: Sequence[str] = (*_HeldMessages.template_fields, "delay")
 
-    def __init__(self, *, queue_name: str, messages: Any, delay: batch.Delay = None, **kwargs: Any) -> None:
+    def __init__(self, *, queue_name: str, messages: Any, delay: Delay = None, **kwargs: Any) -> None:
         super().__init__(queue_name=queue_name, messages=messages, **kwargs)
         self.delay = delay
 

@@ -18,16 +18,17 @@ Action: TypeAlias = Literal["create", "drop", "purge", "bind", "unbind"]
 class PgmqQueueOperator(PgmqOperator):
     """Create, drop or purge a queue, or bind topics to it.
 
-    `create` leaves a queue that exists as it is, and binds `topics` too. `drop` and `purge` destroy messages,
-    so they want the queue's name a second time, in `confirm`: a template that renders to another queue than
-    the author had in mind then fails. `drop` takes the archive and the dedup keys along; after `purge` the
-    keys of scope `once` stay taken.
+    `create` leaves messages and kind of a queue that exists as they are, and binds `topics` too. `drop` and
+    `purge` destroy messages, so they want the queue's name a second time, in `confirm`: a template that
+    renders to another queue than the author had in mind then fails. `drop` takes the archive and the dedup
+    keys along; after `purge` the keys of scope `once` stay taken.
 
     :param queue_name: the queue (templated)
     :param action: `create`, `drop`, `purge`, `bind` or `unbind`
     :param confirm: for `drop` and `purge`: the queue's name again, not templated
     :param topics: patterns to bind or unbind; segments between dots, `*` is one, `#` any number (templated)
-    :param notify: announce inserts, so that waiters need not poll; for `create`
+    :param notify: announce inserts, so that waiters need not poll, of a queue that exists too; where that is
+        impossible, a warning in the log says why; for `create`
     :param unlogged: faster, but a crash of the server empties the queue; for `create`
     :param partition_interval: messages or time per partition (needs pg_partman); for `create`
     :param retention_interval: how much of a partitioned queue is kept; for `create`

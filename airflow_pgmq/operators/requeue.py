@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from airflow_pgmq.core import batch, names
-from airflow_pgmq.errors import InvalidArgument
+from airflow_pgmq.core import names
+from airflow_pgmq.core.consumer_policy import Source, check_source
+from airflow_pgmq.core.delays import Delay
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-Source: TypeAlias = Literal["dead_letters", "archive"]
 
 
 class PgmqRequeueOperator(PgmqOperator):
@@ -29,9 +28,10 @@ class PgmqRequeueOperator(PgmqOperator):
     :param condition: only messages that contain this (jsonb `@>`) (templated)
     :param headers_condition: only messages whose headers contain this, such as
         `{"dead_letter": {"msg_id": 7}}` (templated)
-    :param limit: at most so many, oldest first; None: all
+    :param max_messages: at most so many, oldest first; None: all
     :param delay: seconds, a timedelta or an instant until they are visible (templated)
     :param pgmq_conn_id: the Airflow connection (templated)
+    :raises InvalidArgument: `source` is another word, or `dead_letter_queue` is given for the archive
     :raises QueueNotFound: there is no such queue
     """
 
@@ -55,21 +55,20 @@ class PgmqRequeueOperator(PgmqOperator):
         msg_ids: Sequence[int] | None = None,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
-        limit: int | None = 1000,
-        delay: batch.Delay = None,
+        max_messages: int | None = 1000,
+        delay: Delay = None,
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if source not in ("dead_letters", "archive"):
-            raise InvalidArgument(f"source must be 'dead_letters' or 'archive', not {source!r}.")
+        check_source(source, dead_letter_queue)
         self.queue_name = queue_name
         self.source = source
         self.dead_letter_queue = dead_letter_queue
         self.msg_ids = msg_ids
         self.condition = condition
         self.headers_condition = headers_condition
-        self.limit = limit
+        self.max_messages = max_messages
         self.delay = delay
         self.pgmq_conn_id = pgmq_conn_id
 
@@ -87,12 +86,12 @@ class PgmqRequeueOperator(PgmqOperator):
         """Requeue; old id → new id."""
         moved = self.hook.requeue(
             self.queue_name,
-            from_archive=self.source == "archive",
+            source=self.source,
             dead_letter_queue=self.dead_letter_queue,
             msg_ids=self.msg_ids,
             condition=self.condition,
             headers_condition=self.headers_condition,
-            limit=self.limit,
+            max_messages=self.max_messages,
             delay=self.delay,
         )
         self.log.info("%d messages are back in queue %s", len(moved), self.queue_name)

@@ -11,8 +11,8 @@ from airflow.sdk import Asset
 from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.delays import Delay, Ttl
 from airflow_pgmq.core.source import with_source
-from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
@@ -34,6 +34,8 @@ class PgmqSendOperator(PgmqOperator):
         messages, so wrap a message that is a list (templated)
     :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
+    :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which our
+        consumers archive it unseen (header `expires_at`); without one it does not expire (templated)
     :param group: FIFO group, the header `x-pgmq-group` (templated)
     :param dedup_key: one key, or a list with one for each message; build it from what the message means,
         never from the clock: `{{ macros.pgmq.run_key(dag_run) }}` in it is once per slot, or per run where
@@ -53,6 +55,7 @@ class PgmqSendOperator(PgmqOperator):
         "message",
         "headers",
         "delay",
+        "ttl",
         "group",
         "dedup_key",
         "pgmq_conn_id",
@@ -66,7 +69,8 @@ class PgmqSendOperator(PgmqOperator):
         queue_name: str,
         message: Any,
         headers: Mapping[str, Any] | None = None,
-        delay: batch.Delay = None,
+        delay: Delay = None,
+        ttl: Ttl = None,
         group: str | None = None,
         dedup_key: str | Sequence[str] | None = None,
         dedup_scope: Scope = "once",
@@ -81,6 +85,7 @@ class PgmqSendOperator(PgmqOperator):
         self.message = message
         self.headers = headers
         self.delay = delay
+        self.ttl = ttl
         self.group = group
         self.dedup_key = dedup_key
         self.dedup_scope = dedup_scope
@@ -98,8 +103,9 @@ class PgmqSendOperator(PgmqOperator):
             messages,
             headers=with_source(self.headers, context),
             delays=self.delay,
+            ttl=self.ttl,
             group=self.group,
-            dedup_keys=self._keys(len(messages)),
+            dedup_keys=batch.keys_of(self.dedup_key, len(messages)),
             dedup_scope=self.dedup_scope,
             dedup_window=self.dedup_window,
             on_duplicate=self.on_duplicate,
@@ -110,17 +116,6 @@ class PgmqSendOperator(PgmqOperator):
     def queues_written(self) -> Sequence[str]:
         """The queue, for lineage."""
         return [self.queue_name]
-
-    def _keys(self, count: int) -> Sequence[str] | None:
-        if self.dedup_key is None:
-            return None
-        if not isinstance(self.dedup_key, str):
-            return self.dedup_key
-        if count != 1:
-            raise InvalidArgument(
-                f"One dedup_key for {count} messages would send only the first; give a list, one for each."
-            )
-        return [self.dedup_key]
 
     def _report(self, results: Sequence[SendResult], context: Context) -> None:
         fresh = [result for result in results if result.status != "duplicate"]

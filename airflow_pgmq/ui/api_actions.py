@@ -39,8 +39,8 @@ class ToRequeue(_Body):
     """Messages by id, or the oldest so many of a dead letter queue."""
 
     msg_ids: Ids | None = None
-    limit: Annotated[Whole, Field(ge=1, le=AT_MOST)] = AT_MOST
-    where: Literal["queue", "archive"] = "queue"
+    max_messages: Annotated[Whole, Field(ge=1, le=AT_MOST)] = AT_MOST
+    source: Literal["dead_letters", "archive"] = "dead_letters"
 
 
 class Confirmation(_Body):
@@ -93,19 +93,19 @@ async def run_now(asker: AskerDep, namespace: str, name: str) -> Answer:
 @router.post("/queues/{queue_name}/requeue")
 async def requeue(asker: AskerDep, queue_name: str, body: ToRequeueDep) -> Answer:
     """Bring dead letters back to where they came from, or archived messages back into the queue."""
-    if body.where == "archive" and body.msg_ids is None:
+    if body.source == "archive" and body.msg_ids is None:
         raise HTTPException(422, "From the archive, say which messages: msg_ids.")
-    if body.where == "queue" and not names.is_dead_letter_queue(queue_name) and body.msg_ids is None:
+    if body.source == "dead_letters" and not names.is_dead_letter_queue(queue_name) and body.msg_ids is None:
         raise HTTPException(422, f"{queue_name} is no dead letter queue: say which messages, by msg_ids.")
 
     def work(hook: PgmqHook) -> dict[str, int]:
         left = {}
-        if body.where == "archive":
-            moved: Iterable[int] = hook.requeue(queue_name, from_archive=True, msg_ids=body.msg_ids)
+        if body.source == "archive":
+            moved: Iterable[int] = hook.requeue(queue_name, source="archive", msg_ids=body.msg_ids)
         else:
-            moved, waiting = _requeue_dead_letters(hook, queue_name, body.msg_ids, body.limit)
+            moved, waiting = _requeue_dead_letters(hook, queue_name, body.msg_ids, body.max_messages)
             left = {"left": waiting}
-        return _noted(asker, "requeue", queue_name, moved, where=body.where) | left
+        return _noted(asker, "requeue", queue_name, moved, source=body.source) | left
 
     return Answer(await database.write(asker, work), None)
 
@@ -153,20 +153,24 @@ def _noted(
 
 
 def _requeue_dead_letters(
-    hook: PgmqHook, queue_name: str, msg_ids: Sequence[int] | None, limit: int
+    hook: PgmqHook, queue_name: str, msg_ids: Sequence[int] | None, max_messages: int
 ) -> tuple[list[int], int]:
     """Several queues may share a dead letter queue: each message knows where it came from.
 
     Letters of a queue that is gone stay, and are counted.
     """
-    origins = hook.client.run(lambda: inspection.dead_letter_origins(queue_name, msg_ids, limit))
+    origins = hook.client.run(lambda: inspection.dead_letter_origins(queue_name, msg_ids, max_messages))
     known = {queue.queue_name for queue in hook.list_queues() if names.is_safe(queue.queue_name)}
     reached = [origin for origin in origins if origin in known]
     moved: list[int] = []
     with hook.client.transaction() as conn:
         for origin in reached:
             moved += hook.requeue(
-                origin, dead_letter_queue=queue_name, msg_ids=msg_ids, limit=limit - len(moved), conn=conn
+                origin,
+                dead_letter_queue=queue_name,
+                msg_ids=msg_ids,
+                max_messages=max_messages - len(moved),
+                conn=conn,
             )
     return moved, sum(origins.values()) - sum(origins[origin] for origin in reached)
 

@@ -24,7 +24,7 @@ MsgId = Annotated[int | None, Query(ge=-LAST_ID, le=LAST_ID)]
 async def list_messages(
     asker: AskerDep,
     queue_name: str,
-    where: Literal["queue", "archive"] = "queue",
+    source: Literal["queue", "archive"] = "queue",
     dedup_key: Text | None = None,
     job: Text | None = None,
     msg_id: MsgId = None,
@@ -40,7 +40,7 @@ async def list_messages(
         )
     search = Search(
         queue_name=queue_name,
-        where=where,
+        source=source,
         msg_id=msg_id,
         dedup_key=dedup_key or None,
         job=job or None,

@@ -28,7 +28,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,19}")
 #: What is expected of each parameter: pydantic's words are for programmers, and quote what was given.
 EXPECTED = {
     "query.range": "range is hour, day or week.",
-    "query.where": "where is queue or archive.",
+    "query.source": "source is queue or archive.",
     "query.msg_id": "A message id is a whole number of up to 64 bits.",
     "query.after": "after is the id of a message, a whole number of up to 64 bits.",
     "query.limit": "limit is a whole number from 1 to 200.",
@@ -39,8 +39,8 @@ EXPECTED = {
     "query.job": "A job is looked for by its name, or namespace/name: up to 255 characters, without NUL.",
     "query.connection_id": "connection_id is a text of up to 250 characters, without NUL.",
     "body.msg_ids": f"msg_ids is a list of 1 to {AT_MOST} ids: whole numbers of up to 64 bits.",
-    "body.limit": f"limit is a whole number from 1 to {AT_MOST}.",
-    "body.where": "where is queue or archive.",
+    "body.max_messages": f"max_messages is a whole number from 1 to {AT_MOST}.",
+    "body.source": "source is dead_letters or archive.",
     "body.confirm": "Type the queue's name to purge it.",
 }
 

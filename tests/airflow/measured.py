@@ -14,8 +14,8 @@ from airflow_pgmq.operators import (
     PgmqConsumeOperator,
     PgmqMaintenanceOperator,
     PgmqPeriodicOperator,
-    PgmqSendFromQueryOperator,
     PgmqSendOperator,
+    SqlToPgmqOperator,
 )
 from airflow_pgmq.triggers import PgmqMessageTrigger
 from tests.postgres.watching import until
@@ -53,12 +53,12 @@ async def wait(hook: PgmqHook, queue_name: str, count: int) -> None:
 def main() -> None:
     hook = PgmqHook()
     for name in ("orders", "waited", "several", "slots"):
-        hook.create_queue(name, notify=True)
+        hook.create_queue(name)
     for _ in range(2):
         PgmqSendOperator(
             task_id="s", queue_name="orders", message=[{"n": 1}, {"n": 2}], dedup_key=["a", "b"]
         ).execute(context())
-    PgmqSendFromQueryOperator(task_id="q", queue_name="orders", sql="SELECT 3 AS n").execute(context())
+    SqlToPgmqOperator(task_id="q", queue_name="orders", sql="SELECT 3 AS n").execute(context())
     messages = hook.read("orders")
     PgmqAckOperator(
         task_id="a", queue_name="orders", messages=[message.as_dict() for message in messages]

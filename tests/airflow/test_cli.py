@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -128,6 +129,37 @@ def test_init_makes_queues_that_announce_and_does_nothing_twice(run: Run, databa
     assert run("doctor", "-o", "json") == []
 
 
+@pytest.mark.parametrize("name", ["init", "create"])
+def test_queues_need_not_announce(run: Run, database: Database, name: str) -> None:
+    execute(database, "SELECT pgmq.create('old')")
+    run("init", "loud")
+    assert run(name, "orders", "old", "loud", "--no-notify").splitlines() == ["Queue orders: made"]
+    (problem,) = run("doctor", "-o", "json")
+    assert (problem["code"], problem["severity"]) == ("no_notify", "warning")
+    assert problem["text"].endswith(": old, orders.")
+
+
+def test_a_queue_that_cannot_announce_is_made_and_says_why(
+    bare: Run, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"app_{database.name}"
+    execute(
+        database,
+        f"CREATE ROLE {role} LOGIN; GRANT USAGE, CREATE ON SCHEMA pgmq TO {role};"
+        f"GRANT SELECT, INSERT ON pgmq.meta TO {role}",
+    )
+    try:
+        connection = {**connection_to(database), "login": role}
+        monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection))
+        code, said = bare("create", "orders")
+        assert (code, bare("create", "silent", "--no-notify")) == (0, (0, "Queue silent: made\n"))
+    finally:
+        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert "Queue orders: made" in said
+    assert "Queue orders: inserts are not announced, so waiters look every 5 seconds." in said
+    assert f"GRANT USAGE ON SCHEMA airflow_pgmq TO {role};" in said
+
+
 def test_the_doctor_prints_the_mend_and_tells_errors_by_the_exit_code(
     run: Run, failing: Callable[..., str], database: Database
 ) -> None:
@@ -156,6 +188,14 @@ def test_messages_are_sent_seen_and_left_as_they_are(run: Run, database: Databas
     assert run("peek", "orders", "--dedup-key", "b", "-o", "json") == []
     (queue,) = run("queues", "orders", "-o", "json")
     assert (queue["length"], queue["visible"]) == (1, 1)
+    assert run("peek", "orders", "--source", "archive", "-o", "json") == []
+    run("send", "orders", "2", "--ttl", "60", "--dedup-key", "short")
+    (short,) = run("peek", "orders", "--dedup-key", "short", "-o", "json")
+    lives = datetime.fromisoformat(short["expires_at"]) - datetime.fromisoformat(short["vt"])
+    assert lives == timedelta(seconds=60)
+    assert "1 message cancelled" in run("cancel", "orders", "a", "--yes")
+    (message,) = run("peek", "orders", "--source", "archive", "-o", "json")
+    assert (message["message"], message["state"]) == ({"n": 1}, "archived")
 
 
 @pytest.mark.parametrize("name", ["Unicode-里程", "UPPER.case-dash", "100% sure"])
@@ -169,7 +209,7 @@ def test_queues_that_others_made_under_other_names(run: Run, database: Database,
     assert [each["message"] for each in run("peek", name, "-o", "json")] == [1]
     assert [each["length"] for each in run("queues", name, "-o", "json")] == [1]
     assert "1 message cancelled" in run("cancel", name, "a", "--yes")
-    assert "1 message is back" in run("requeue", name, "--from-archive", "--msg-ids", "1", "--yes")
+    assert "1 message is back" in run("requeue", name, "--source", "archive", "--msg-ids", "1", "--yes")
     assert "1 message deleted" in run("purge", name, "--yes")
 
 
@@ -267,10 +307,21 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
         (["purge", "oders", "--yes"], "Did you mean 'orders'?"),
         (["drop", "oders", "--yes"], "Did you mean 'orders'?"),
         (["send", "orders", "1", "--delay", "soon"], "ISO 8601"),
+        (["send", "orders", "1", "--ttl", "soon"], "A ttl is seconds or a timedelta, not 'soon'"),
+        (["send", "orders", "1", "--ttl", "-5"], "The ttl of -5 s is not more than 0 s"),
+        (
+            ["send", "orders", "1", "--ttl", "5", "--headers", '{"expires_at": "x"}'],
+            "either ttl= or the header",
+        ),
         (["peek", "nowhere"], "nowhere"),
+        (["peek", "orders", "--limit", "0"], "limit must be at least 1, not 0."),
         (["queues", "nowhere"], "nowhere"),
         (["pause", "shop", "job"], "No periodic job 'job'"),
-        (["requeue", "orders", "--from-archive", "--yes"], "say which"),
+        (["requeue", "orders", "--source", "archive", "--yes"], "say which"),
+        (
+            ["requeue", "orders", "--source", "archive", "--dead-letter-queue", "orders", "--yes"],
+            "dead_letter_queue belongs to source='dead_letters'",
+        ),
         (["requeue", "orders", "--yes"], "Queue orders has no dead letters: there is no queue 'orders_dlq'."),
         (["requeue", "oders", "--yes"], "Did you mean 'orders'?"),
         (["requeue", "orders", "--dead-letter-queue", "order", "--yes"], "Did you mean 'orders'?"),

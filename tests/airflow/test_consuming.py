@@ -257,7 +257,7 @@ def test_missing_arguments_are_refused_at_dag_parse() -> None:
 
 def test_the_hook_consumes_in_plain_python(hook: PgmqHook, database: Database) -> None:
     hook.send_batch("q", [1, 2])
-    with hook.consume("q", max_messages=5) as messages:
+    with hook.consume("q", batch_size=5) as messages:
         assert [message.message for message in messages] == [1, 2]
         assert hook.metrics("q").queue_length == 2
     assert hook.metrics("q").queue_length == 0

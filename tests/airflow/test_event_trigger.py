@@ -34,7 +34,7 @@ needs_shared_streams = pytest.mark.skipif(not HAS_SHARED_STREAMS, reason="new in
 @pytest.fixture
 def hook(pgmq_connection: str) -> PgmqHook:
     hook = PgmqHook()
-    hook.create_queue("q", notify=True)
+    hook.create_queue("q")
     return hook
 
 

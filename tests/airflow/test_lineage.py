@@ -19,9 +19,9 @@ from airflow_pgmq.operators import (
     PgmqConsumeOperator,
     PgmqQueueOperator,
     PgmqRequeueOperator,
-    PgmqSendFromQueryOperator,
     PgmqSendOperator,
     PgmqToSqlOperator,
+    SqlToPgmqOperator,
 )
 from airflow_pgmq.operators.periodic import PgmqPeriodicOperator
 from airflow_pgmq.sensors import PgmqSensor
@@ -51,7 +51,7 @@ def work(message: Any) -> None:
 
 TASKS = [
     (PgmqSendOperator(task_id="t", message=1, **SEND), [], ["q_orders"]),
-    (PgmqSendFromQueryOperator(task_id="t", sql="SELECT 1", **SEND), [], ["q_orders"]),
+    (SqlToPgmqOperator(task_id="t", sql="SELECT 1", **SEND), [], ["q_orders"]),
     (PgmqPeriodicOperator(task_id="t", jobs=[job("a"), job("b", queue_name="x")]), [], ["q_mail", "q_x"]),
     (PgmqConsumeOperator(task_id="t", python_callable=work, **SEND), ["q_orders"], []),
     (PgmqSensor(task_id="t", **SEND), ["q_orders"], []),

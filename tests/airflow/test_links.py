@@ -96,7 +96,7 @@ GIVEN = {
     "PgmqMaintenanceOperator": {"queue_names": ["mail"]},
     "PgmqPeriodicOperator": {"jobs": [PeriodicJob(name="j", cron="@daily", queue_name="mail")]},
     "PgmqReleaseOperator": {"messages": [1]},
-    "PgmqSendFromQueryOperator": {"sql": "SELECT 1 AS message"},
+    "SqlToPgmqOperator": {"sql": "SELECT 1 AS message"},
     "PgmqSendOperator": {"message": 1},
     "PgmqToSqlOperator": {"sql": "SELECT 1"},
 }

@@ -164,7 +164,7 @@ def test_dead_letters_come_back_as_they_were(dead: PgmqHook, run_dag: Run, datab
         ({"msg_ids": [2]}, [1]),
         ({"condition": {"n": 2}}, [2]),
         ({"headers_condition": {"dedup_key": "a"}}, [0]),
-        ({"limit": 2}, [0, 1]),
+        ({"max_messages": 2}, [0, 1]),
         ({"condition": {"n": 7}}, []),
     ],
     ids=str,
@@ -201,6 +201,10 @@ def test_requeue_names_what_is_missing(hook: PgmqHook) -> None:
         hook.requeue("q")
     with pytest.raises(InvalidArgument):
         PgmqRequeueOperator(task_id="t", queue_name="q", source="trash")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="belongs to source='dead_letters'"):
+        PgmqRequeueOperator(task_id="t", queue_name="q", source="archive", dead_letter_queue="q_dlq")
+    with pytest.raises(InvalidArgument, match="not 'trash'"):
+        hook.requeue("q", source="trash")  # type: ignore[arg-type]
 
 
 def test_queues_are_made_bound_purged_and_dropped(hook: PgmqHook, run_dag: Run) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from inspect import signature
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG, BaseNotifier, task
 
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import DuplicateMessage, InvalidArgument, InvalidMessage
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.notifications import PgmqNotifier
+from airflow_pgmq.operators import PgmqSendOperator
 from tests.fixtures.airflow import FinishedRun
+from tests.fixtures.factories import execute, queued
+from tests.fixtures.postgres import Database
 
 
 @pytest.fixture
@@ -63,6 +68,73 @@ def test_dag_callback(hook: PgmqHook) -> None:
     (message,) = hook.read("alerts", max_messages=2)
     assert message.message == {"dag": "callback", "run": "r", "state": "failed"}
     assert message.headers["source"] == {"dag_id": "callback", "run_id": "r"}
+
+
+def in_both_ways(notifier: PgmqNotifier) -> None:
+    """As a callback of a task, then awaited as in the triggerer; the second time it is a duplicate."""
+    context: Any = {"run_id": "r"}
+    notifier(context)
+    asyncio.run(notifier.async_notify(context))
+
+
+def test_it_sends_as_the_operator_does(hook: PgmqHook, database: Database) -> None:
+    in_both_ways(
+        PgmqNotifier(
+            queue_name="alerts",
+            message={"run": "{{ run_id }}"},
+            headers={"of": "{{ run_id }}"},
+            delay="{{ 3600 }}",
+            ttl="{{ 60 }}",
+            group="{{ run_id }}",
+            dedup_key="{{ run_id }}",
+            dedup_window=timedelta(hours=1),
+        )
+    )
+    (row,) = queued(database, "alerts")
+    assert row["message"] == {"run": "r"}
+    expires_at = datetime.fromisoformat(row["headers"].pop("expires_at"))
+    assert expires_at - row["vt"] == timedelta(minutes=1)
+    assert row["vt"] - row["enqueued_at"] > timedelta(minutes=59)
+    assert row["headers"] == {"of": "r", "x-pgmq-group": "r", "dedup_key": "r", "source": {"run_id": "r"}}
+    (taken,) = execute(database, "SELECT expires_at - first_at AS holds FROM airflow_pgmq.dedup_ledger")
+    # From when the message becomes visible.
+    assert taken["holds"] == timedelta(hours=2)
+
+
+def test_a_waiting_message_is_replaced(hook: PgmqHook, database: Database) -> None:
+    for number in (1, 2):
+        PgmqNotifier(queue_name="alerts", message=number, dedup_key="k", on_duplicate="replace")(
+            {"run_id": "r"}
+        )
+    assert [row["message"] for row in queued(database, "alerts")] == [2]
+
+
+def test_a_duplicate_may_be_an_error(hook: PgmqHook) -> None:
+    notifier = PgmqNotifier(
+        queue_name="alerts", message=1, dedup_key="k", dedup_scope="queued", on_duplicate="fail"
+    )
+    notifier({"run_id": "r"})
+    with pytest.raises(DuplicateMessage):
+        notifier({"run_id": "r"})
+    with pytest.raises(DuplicateMessage):
+        asyncio.run(notifier.async_notify({"run_id": "r"}))
+
+
+def test_a_list_is_several_messages_with_a_key_each(hook: PgmqHook, database: Database) -> None:
+    in_both_ways(PgmqNotifier(queue_name="alerts", message=["a", ["b"]], dedup_key=["1", "2"]))
+    assert [row["message"] for row in queued(database, "alerts")] == ["a", ["b"]]
+    with pytest.raises(InvalidArgument, match="One dedup_key for 2 messages"):
+        PgmqNotifier(queue_name="alerts", message=["a", "b"], dedup_key="1")({"run_id": "r"})
+
+
+def test_it_takes_what_the_operator_takes_and_templates_the_same() -> None:
+    of_notifier, of_operator = (
+        set(signature(kind.__init__).parameters) for kind in (PgmqNotifier, PgmqSendOperator)
+    )
+    # A callback has no task that could be skipped.
+    assert of_operator - of_notifier == {"skip_on_duplicate"}
+    assert of_notifier - of_operator == set()
+    assert set(PgmqNotifier.template_fields) == set(PgmqSendOperator.template_fields)
 
 
 def test_headers_that_are_none_are_refused(hook: PgmqHook) -> None:

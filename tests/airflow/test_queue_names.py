@@ -21,8 +21,8 @@ from airflow_pgmq.operators import (
     PgmqPeriodicOperator,
     PgmqQueueOperator,
     PgmqRequeueOperator,
-    PgmqSendFromQueryOperator,
     PgmqSendOperator,
+    SqlToPgmqOperator,
 )
 from airflow_pgmq.sensors import PgmqSensor
 from airflow_pgmq.services import overview
@@ -49,7 +49,7 @@ def hook(pgmq_connection: str) -> PgmqHook:
 def test_the_hook_does_all_but_make_it(hook: PgmqHook, name: str) -> None:
     with pytest.raises(InvalidName, match="lower-case letters"):
         hook.create_queue(f"{name}_2")
-    hook.create_queue(name, notify=True)
+    hook.create_queue(name)
     assert hook.enable_notify(name) is False
     hook.send(name, {"a": 1}, headers={"h": 1})
     assert [each.status for each in hook.send_batch(name, [1, 2], dedup_keys=["k", "k"])] == [
@@ -80,7 +80,7 @@ def test_the_hook_does_all_but_make_it(hook: PgmqHook, name: str) -> None:
     (first,) = hook.read(name, headers_condition={"h": 1})
     assert hook.archive(name, first) == [first.msg_id]
     assert hook.get_messages(name, [first.msg_id])[0].message == {"a": 1}
-    assert hook.requeue(name, from_archive=True, msg_ids=[first.msg_id])
+    assert hook.requeue(name, source="archive", msg_ids=[first.msg_id])
     assert hook.delete(name, hook.read(name, max_messages=1))
     (dead,) = hook.read(name)
     assert hook.dead_letter(name, dead, reason="no")
@@ -107,7 +107,7 @@ def test_operators_sensors_and_jobs(
         send = PgmqSendOperator(task_id="send", message={"n": 1}, dedup_key="k", outlets=[queue_asset(name)])
         wait = PgmqSensor(task_id="wait", deferrable=True, ack="none", condition={"n": 1}, timeout=30)
         ack = PgmqAckOperator(task_id="ack", messages=wait.output)
-        query = PgmqSendFromQueryOperator(task_id="query", sql="SELECT 7 AS n, 'q' AS dedup_key")
+        query = SqlToPgmqOperator(task_id="query", sql="SELECT 7 AS n, 'q' AS dedup_key")
         tick = PgmqPeriodicOperator(task_id="tick", jobs=[job])
         work = PgmqConsumeOperator(task_id="work", python_callable=fail, condition={"n": 7}, max_reads=1)
         back = PgmqRequeueOperator(task_id="back", trigger_rule="all_done")

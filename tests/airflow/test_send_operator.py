@@ -12,6 +12,8 @@ from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.operators import PgmqSendOperator
 from tests.fixtures.airflow import FinishedRun
+from tests.fixtures.factories import execute
+from tests.fixtures.postgres import Database
 
 DAY = datetime(2026, 11, 20, tzinfo=timezone.utc)
 
@@ -50,6 +52,24 @@ def test_templates_headers_and_result(hook: PgmqHook, run_dag: Callable[..., Fin
         "source": {"dag_id": "send", "task_id": "one", "run_id": run.dag_run.run_id, "map_index": -1},
     }
     assert outlet_events(dag) == [{"msg_ids": [message.msg_id]}]
+
+
+@pytest.mark.parametrize("ttl", ["{{ 60 * 60 }}", 3600, timedelta(hours=1)], ids=str)
+def test_a_message_is_of_use_for_so_long(
+    hook: PgmqHook, run_dag: Callable[..., FinishedRun], database: Database, ttl: str | int | timedelta
+) -> None:
+    with DAG("expiring", schedule=None) as dag:
+        PgmqSendOperator(
+            task_id="t", queue_name="q", message=["a", "b"], delay=DAY.replace(year=2036), ttl=ttl
+        )
+    assert run_dag(dag).states == {"t": "success"}
+    rows = execute(database, "SELECT (headers ->> 'expires_at')::timestamptz - vt AS lives FROM pgmq.q_q")
+    assert [row["lives"] for row in rows] == [timedelta(hours=1)] * 2
+
+
+def test_what_is_no_ttl_is_told(hook: PgmqHook) -> None:
+    with pytest.raises(InvalidArgument, match="A ttl is seconds or a timedelta, not 'soon'"):
+        PgmqSendOperator(task_id="t", queue_name="q", message=1, ttl="soon").execute({})
 
 
 def outlet_events(dag: DAG) -> list[dict[str, object]]:
@@ -93,7 +113,8 @@ def test_many_messages_and_mapped_tasks(hook: PgmqHook, run_dag: Callable[..., F
     assert {message.message for message in hook.read("q", max_messages=10)} == {"x", "y"}
 
 
-def test_one_key_for_many_messages_is_refused(pgmq_connection: str) -> None:
+def test_one_key_for_many_messages_is_refused(hook: PgmqHook) -> None:
     operator = PgmqSendOperator(task_id="t", queue_name="q", message=[1, 2], dedup_key="k")
     with pytest.raises(InvalidArgument, match="give a list"):
-        operator._keys(2)
+        operator.execute({})
+    assert hook.metrics("q").queue_length == 0

@@ -25,7 +25,7 @@ from tests.fixtures.runner import Runner
 def hook(pgmq_connection: str, monkeypatch: pytest.MonkeyPatch) -> PgmqHook:
     monkeypatch.setattr(shared_stream, "GATHERING_TIME", 0.05)
     hook = PgmqHook()
-    hook.create_queue("q", notify=True)
+    hook.create_queue("q")
     return hook
 
 

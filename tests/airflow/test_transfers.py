@@ -22,7 +22,7 @@ from airflow_pgmq.errors import (
     PermissionDenied,
 )
 from airflow_pgmq.hooks import PgmqHook
-from airflow_pgmq.operators import PgmqSendFromQueryOperator, PgmqToSqlOperator
+from airflow_pgmq.operators import PgmqToSqlOperator, SqlToPgmqOperator
 from tests.fixtures.airflow import FinishedRun
 from tests.fixtures.factories import execute, queued
 from tests.fixtures.pooler import running_pooler
@@ -44,13 +44,14 @@ def hook(pgmq_connection: str, database: Database) -> PgmqHook:
 def test_rows_become_messages(hook: PgmqHook, run_dag: Run, database: Database) -> None:
     execute(database, "INSERT INTO orders SELECT n, n * 1.5 FROM generate_series(1, 3) AS n")
     with DAG("query", schedule=None) as dag:
-        PgmqSendFromQueryOperator(
+        SqlToPgmqOperator(
             task_id="t",
             queue_name="q",
             sql="SELECT id, total, 'order/' || id AS dedup_key FROM orders"
             " WHERE id <= %(most)s ORDER BY id DESC; ",
             parameters={"most": "{{ 2 }}"},
             headers={"team": "sales"},
+            ttl="{{ 60 }}",
         )
     run = run_dag(dag)
     assert run.xcom("t") == {"sent": 2, "duplicates": 0}
@@ -60,6 +61,8 @@ def test_rows_become_messages(hook: PgmqHook, run_dag: Run, database: Database) 
     assert rows[0]["headers"]["dedup_key"] == "order/2"
     assert rows[0]["headers"]["team"] == "sales"
     assert rows[0]["headers"]["source"]["task_id"] == "t"
+    expire = [datetime.fromisoformat(row["headers"]["expires_at"]) - row["vt"] for row in rows]
+    assert expire == [timedelta(minutes=1)] * 2
     assert run_dag(dag).xcom("t") == {"sent": 0, "duplicates": 2}
 
 

@@ -94,7 +94,7 @@ def test_many_look_the_connection_up_once_and_share_what_it_leads_to(
 ) -> None:
     hook = PgmqHook()
     for number in range(5):
-        hook.create_queue(f"q{number}", notify=True)
+        hook.create_queue(f"q{number}")
     lookups: list[str] = []
     look_up = PgmqHook.connection_arguments
 

@@ -163,7 +163,7 @@ def test_dead_letters_come_back_to_where_they_came_from(boss, hook, audit_log):
             queue_name, hook.read(queue_name, max_messages=3), "no", dead_letter_queue="mail_dlq"
         )
     first = act(boss, "pgmq_default/queues/mail_dlq/requeue", {"msg_ids": [1, 4]})
-    rest = act(boss, "pgmq_default/queues/mail_dlq/requeue", {"limit": 10})
+    rest = act(boss, "pgmq_default/queues/mail_dlq/requeue", {"max_messages": 10})
 
     assert (first.json(), rest.json()) == ({"changed": 2, "left": 0}, {"changed": 4, "left": 0})
     assert hook.metrics("mail").queue_length == hook.metrics("other").queue_length == 3
@@ -218,7 +218,7 @@ def test_purge_has_more_time(boss, hook, database):
 def test_archived_messages_come_back(boss, hook):
     hook.send_batch("mail", [1, 2])
     hook.archive("mail", [1, 2])
-    changed = act(boss, "pgmq_default/queues/mail/requeue", {"msg_ids": [2], "where": "archive"}).json()
+    changed = act(boss, "pgmq_default/queues/mail/requeue", {"msg_ids": [2], "source": "archive"}).json()
 
     assert changed == {"changed": 1}
     assert [message.message for message in hook.read("mail")] == [2]
@@ -270,9 +270,9 @@ def test_purge_wants_the_name_typed(boss, hook, audit_log):
         ("queues/mail/release", {"msg_ids": list(range(1001))}),
         ("queues/mail/delete", {"msg_ids": ["x"]}),
         ("queues/mail/delete", {"msg_ids": [2**63]}),
-        ("queues/mail/requeue", {"limit": 5}),
-        ("queues/mail/requeue", {"where": "archive"}),
-        ("queues/mail_dlq/requeue", {"limit": 0}),
+        ("queues/mail/requeue", {"max_messages": 5}),
+        ("queues/mail/requeue", {"source": "archive"}),
+        ("queues/mail_dlq/requeue", {"max_messages": 0}),
         ("queues/mail/purge", {}),
         ("queues/a$b/purge", {"confirm": "a$b"}),
     ],
@@ -292,7 +292,7 @@ def test_bad_input_changes_nothing(boss, hook, audit_log, path, body):
         ("queues/mail/messages?limit=201", 422),
         ("queues/mail/messages?dedup_key=%00", 422),
         ("queues/mail/messages?msg_id=-9223372036854775808", 422),
-        ("queues/mail/messages?where=elsewhere", 422),
+        ("queues/mail/messages?source=elsewhere", 422),
         ("queues/none", 404),
         ("queues/none/messages", 404),
         ("dags/%00/sent", 422),

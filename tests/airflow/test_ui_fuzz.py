@@ -45,9 +45,9 @@ def refused(answer) -> str:
 
 NO_JSON = {
     "beyond a double": b'{"msg_ids": [1e400]}',
-    "NaN": b'{"limit": NaN}',
-    "infinity": b'{"limit": -Infinity}',
-    "digits": b'{"limit": ' + b"9" * 5000 + b"}",
+    "NaN": b'{"max_messages": NaN}',
+    "infinity": b'{"max_messages": -Infinity}',
+    "digits": b'{"max_messages": ' + b"9" * 5000 + b"}",
     "deep": b'{"msg_ids": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
     "open": b"[" * 60_000,
     "half a character": b'{"confirm": "\\ud800"}',
@@ -78,10 +78,10 @@ WRONG = {
     "negative": {"msg_ids": [-(2**63)]},
     "a long text": {"msg_ids": ["1" * 20]},
     "other digits": {"msg_ids": ["٣"]},
-    "null": {"msg_ids": None, "confirm": None, "where": None},
+    "null": {"msg_ids": None, "confirm": None, "source": None},
     "an object": {"msg_ids": {"0": 1}},
-    "NUL": {"confirm": "mail\x00", "where": "queue\x00"},
-    "unknown": {"msg_id": [1], "limit": 1, "confirm": "mail"},
+    "NUL": {"confirm": "mail\x00", "source": "archive\x00"},
+    "unknown": {"msg_id": [1], "max_messages": 1, "confirm": "mail"},
 }
 
 
@@ -121,7 +121,7 @@ def test_other_content_and_too_much_of_it_are_refused(boss, hook, path):
         ("msg_id=NaN", "A message id is a whole number"),
         ("limit=0", "limit is a whole number from 1 to 200"),
         ("after=-9223372036854775808", "after is the id"),
-        ("where=x", "where is queue or archive"),
+        ("source=x", "source is queue or archive"),
         ("dedup_key=%00", "A dedup key is a text"),
         ("job=" + "x" * 256, "A job is looked for"),
     ],
@@ -159,7 +159,9 @@ bodies = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["msg_ids", "limit", "where", "confirm", "x"]), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["msg_ids", "max_messages", "source", "confirm", "x"]), inner, max_size=4
+        )
     ),
     max_leaves=8,
 )
@@ -186,7 +188,7 @@ names = st.fixed_dictionaries(
     }
 ).map(lambda found: {name: value.encode(errors="replace").decode() or "x" for name, value in found.items()})
 PARAMETERS = [
-    *("connection_id", "range", "where", "dedup_key", "job", "msg_id", "after", "limit"),
+    *("connection_id", "range", "source", "dedup_key", "job", "msg_id", "after", "limit"),
     *("run_id", "task_id", "map_index"),
 ]
 queries = st.dictionaries(
@@ -194,7 +196,7 @@ queries = st.dictionaries(
         [
             "connection_id",
             "range",
-            "where",
+            "source",
             "dedup_key",
             "job",
             "msg_id",

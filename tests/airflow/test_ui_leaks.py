@@ -77,7 +77,7 @@ def hook(pgmq_connection, database, plant, secrets, monkeypatch):
 def questions() -> list[str]:
     """Every GET of the API and of the pages, with what may be asked of each."""
     more = {
-        "/messages": ["?where=archive", "?msg_id=2", "?limit=1"],
+        "/messages": ["?source=archive", "?msg_id=2", "?limit=1"],
         "/sent": ["?task_id=t", "?map_index=-1"],
         "/{queue_name}": ["?range=day"],
         "/connections": ["?connection_id=pgmq_default"],

@@ -27,7 +27,7 @@ QUEUES = {
 def airflow(live_airflow: LiveAirflow) -> LiveAirflow:
     """With a run of each Dag, all on empty queues: they wait side by side."""
     for dag_id, queue_name in QUEUES.items():
-        live_airflow.hook().create_queue(queue_name, notify=True)
+        live_airflow.hook().create_queue(queue_name)
         live_airflow.trigger(dag_id)
     return live_airflow
 

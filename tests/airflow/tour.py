@@ -71,7 +71,7 @@ class Site:
 
 
 def _consumed(site: Site) -> list[Any]:
-    with site.consume("mail", max_messages=2, visibility_timeout=timedelta(minutes=2)) as messages:
+    with site.consume("mail", batch_size=2, visibility_timeout=timedelta(minutes=2)) as messages:
         return [message.as_dict() for message in messages]
 
 
@@ -94,7 +94,7 @@ def _tick(site: Site) -> Any:
 
 #: Each verb with its arguments; later ones find what earlier ones left.
 VERBS: dict[str, Callable[[Site], Any]] = {
-    "create": lambda s: [s.create_queue("mail", notify=True), s.create_queue("fast", unlogged=True)],
+    "create": lambda s: [s.create_queue("mail"), s.create_queue("fast", unlogged=True)],
     "send": lambda s: s.send("mail", {"größe": "ü"}, headers={"wer": "Zoë"}, group="grün"),
     "send later": lambda s: s.send("mail", 1, delay=timedelta(days=200)),
     "send at": lambda s: s.send("mail", 1, delay=LATER),
@@ -126,7 +126,7 @@ VERBS: dict[str, Callable[[Site], Any]] = {
     "cancel": lambda s: s.cancel("mail", ["schlüssel"]),
     "dead letter": lambda s: s.dead_letter("mail", [1], "weil's übel ist", dead_letter_queue="mail_dlq"),
     "requeue": lambda s: s.requeue("mail", delay=timedelta(days=200)),
-    "requeue archive": lambda s: s.requeue("mail", from_archive=True, msg_ids=[5]),
+    "requeue archive": lambda s: s.requeue("mail", source="archive", msg_ids=[5]),
     "send query": lambda s: s.send_from_query(
         "mail",
         "SELECT n, timestamp '2031-03-30 01:30' AS at, date '2031-03-30' AS day, 'q' || n AS dedup_key,"

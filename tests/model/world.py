@@ -266,7 +266,9 @@ class World:
         if not archived:
             return
         old = archived[step.which % len(archived)]["msg_id"]
-        moved = self.client.run(lambda: consuming.requeue(step.queue, source=None, msg_ids=[old], limit=1))
+        moved = self.client.run(
+            lambda: consuming.requeue(step.queue, source="archive", msg_ids=[old], max_messages=1)
+        )
         self._each(lambda oracle: oracle.requeue(step.queue, old, moved[old], self.now))
 
     @do.register

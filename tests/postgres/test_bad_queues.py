@@ -381,29 +381,29 @@ def test_other_work_goes_on(two: Client, database: Database) -> None:
     assert [each.msg_id for each in read(two)] == [1, 3]
 
 
-@pytest.mark.parametrize("where", ["queue", "archive"])
+@pytest.mark.parametrize("source", ["queue", "archive"])
 def test_what_columns_a_table_has_besides_is_not_looked_at(
-    two: Client, database: Database, where: Literal["queue", "archive"]
+    two: Client, database: Database, source: Literal["queue", "archive"]
 ) -> None:
-    table = f"pgmq.{where[0]}_bad"
+    table = f"pgmq.{source[0]}_bad"
     execute(database, f"ALTER TABLE {table} ADD headers_large int, ADD message_large int, ADD now int")
     (sent,) = [
         each
         for each in overview.sent(two, {"dag_id": "shop"}, peek=True)["messages"]
-        if each["queue_name"] == BAD and (each["archived_at"] is not None) == (where == "archive")
+        if each["queue_name"] == BAD and (each["archived_at"] is not None) == (source == "archive")
     ]
 
     execute(database, f"ALTER TABLE {table} ALTER COLUMN vt TYPE timestamp")
-    found = overview.messages(two, Search(queue_name=BAD, where=where, peek=True))["messages"]
+    found = overview.messages(two, Search(queue_name=BAD, source=source, peek=True))["messages"]
 
-    assert [each["message"] for each in found] == [sent["message"]] == [1 if where == "queue" else 2]
+    assert [each["message"] for each in found] == [sent["message"]] == [1 if source == "queue" else 2]
     assert found[0]["vt"].tzinfo is not None
 
 
 def test_a_queue_without_its_archive_is_no_missing_queue(two: Client, database: Database) -> None:
     """Advice to make it again would be wrong: it is there, and holds messages."""
     execute(database, "DROP TABLE pgmq.a_bad")
-    search = Search(queue_name=BAD, where="archive")
+    search = Search(queue_name=BAD, source="archive")
     with pytest.raises(FeatureMissing, match=r"no archive.*pgmq\.a_bad .*pgmq doctor"):
         overview.messages(two, search)
     with pytest.raises(FeatureMissing, match="no archive"):

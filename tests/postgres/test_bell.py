@@ -104,7 +104,7 @@ def test_a_dead_letter_and_a_requeued_message_carry_no_mark(hook):
     hook.send("q", {})
     hook.release("q", hook.read("q"), delay=60)
     hook.archive("q", [2])
-    hook.requeue("q", from_archive=True, msg_ids=[2])
+    hook.requeue("q", source="archive", msg_ids=[2])
     assert [each.headers for each in hook.read("q")] == [{}]
 
 

@@ -41,7 +41,7 @@ def bury(messages: list[Message], conn: Any) -> Outcome:
 
 
 def requeue(client: Client, **which: Any) -> dict[int, int]:
-    return client.run(lambda: consuming.requeue(QUEUE, source="mail_dlq", **which))
+    return client.run(lambda: consuming.requeue(QUEUE, **which))
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -86,7 +86,7 @@ def test_a_key_survives_a_second_death(client: Client, database: Database, guard
     execute(
         database, "CREATE UNIQUE INDEX ON pgmq.q_last ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key'"
     )
-    client.run(lambda: consuming.requeue("mail_dlq", source="last"))
+    client.run(lambda: consuming.requeue("mail_dlq", dead_letter_queue="last"))
     assert queued(database, "mail_dlq")[0]["headers"]["dedup_key"] == "k"
 
 

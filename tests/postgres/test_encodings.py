@@ -49,7 +49,7 @@ def hook(database: Database, pgmq_connection: str) -> PgmqHook:
     from airflow_pgmq.hooks import PgmqHook
 
     hook = PgmqHook(pgmq_connection)
-    hook.create_queue(QUEUE, notify=True)
+    hook.create_queue(QUEUE)
     return hook
 
 

@@ -127,6 +127,20 @@ def test_visibility_timeout_is_whole_seconds(hook, wrong):
         hook.read("mail", visibility_timeout=wrong)
 
 
+def test_how_many_messages_is_named_as_it_was_given(hook):
+    """A batch is worked on together; `max_messages` is what one call takes at most."""
+    hook.create_queue("mail_dlq")
+    for verb in (hook.read, hook.pop, hook.requeue):
+        with pytest.raises(InvalidArgument, match="max_messages must not be negative, as -1 is"):
+            verb("mail", max_messages=-1)
+        assert not verb("mail", max_messages=0)
+    with (
+        pytest.raises(InvalidArgument, match="batch_size must be at least 1"),
+        hook.consume("mail", batch_size=0),
+    ):
+        pass
+
+
 def test_acks(hook, database):
     hook.send_batch("mail", [1, 2, 3, 4, 5])
     first, second, third, fourth = hook.read("mail", max_messages=4)
@@ -162,7 +176,7 @@ def test_cancel(hook):
 
 
 def test_queues(hook):
-    hook.create_queue("fast", unlogged=True, notify=True)
+    hook.create_queue("fast", unlogged=True)
 
     assert [(queue.queue_name, queue.is_unlogged) for queue in hook.list_queues()] == [
         ("fast", True),
@@ -171,7 +185,7 @@ def test_queues(hook):
     assert hook.metrics("mail").queue_length == 0
     assert [each.queue_name for each in hook.metrics_all()] == ["fast", "mail"]
     assert hook.enable_notify("fast") is False
-    assert hook.enable_notify("mail") is True
+    assert hook.enable_notify("mail") is False
     hook.disable_notify("mail")
     assert hook.enable_notify("mail") is True
     assert hook.guard_queue("mail") is True

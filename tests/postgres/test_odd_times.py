@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.consumer_policy import Policy, Source
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.db.statements import consuming, queues, reading, watching
 from airflow_pgmq.db.statements.watching import Ask
@@ -78,7 +78,7 @@ def test_all_are_read_and_acked(client: Client, database: Database, odd: str) ->
     assert len(messages) == (2 if odd in ("infinity", "294276-12-31") else 3)
     assert all(isinstance(each, Message) and each.as_dict() for each in messages)
     assert len(client.run(lambda: reading.archive(QUEUE, messages))) == len(messages)
-    archived = overview.messages(client, overview.Search(queue_name=QUEUE, where="archive"))
+    archived = overview.messages(client, overview.Search(queue_name=QUEUE, source="archive"))
     assert len(archived["messages"]) == len(messages)
 
 
@@ -100,7 +100,7 @@ def test_all_go_to_the_dead_letters_and_back(client: Client, database: Database,
     assert len(read(client)) == 3
 
 
-def requeue(client: Client, source: str | None = "mail_dlq", **options: Any) -> dict[int, int]:
+def requeue(client: Client, source: Source = "dead_letters", **options: Any) -> dict[int, int]:
     return client.run(lambda: consuming.requeue(QUEUE, source=source, **options))
 
 
@@ -137,5 +137,7 @@ def test_the_time_that_a_dead_letter_had_comes_back_to_the_microsecond(
 def test_the_archive_is_brought_back_whatever_its_times(client: Client, database: Database, odd: str) -> None:
     execute(database, "SELECT pgmq.archive('mail', ARRAY[1, 2, 3]::bigint[])")
     execute(database, "UPDATE pgmq.a_mail SET archived_at = %s", [odd])
-    assert len(overview.messages(client, overview.Search(queue_name=QUEUE, where="archive"))["messages"]) == 3
-    assert len(requeue(client, None, msg_ids=[1, 2, 3])) == 3
+    assert (
+        len(overview.messages(client, overview.Search(queue_name=QUEUE, source="archive"))["messages"]) == 3
+    )
+    assert len(requeue(client, "archive", msg_ids=[1, 2, 3])) == 3

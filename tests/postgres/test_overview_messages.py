@@ -47,8 +47,8 @@ def test_oldest_first_and_page_by_page(client):
 def test_the_archive_newest_first(client, database):
     send(client, *"abcde")
     archive(database, 1, 2, 3, 4, 5)
-    first = search(client, where="archive", limit=3)
-    second = search(client, where="archive", limit=3, after=first["next_after"])
+    first = search(client, source="archive", limit=3)
+    second = search(client, source="archive", limit=3, after=first["next_after"])
 
     assert (ids(first), ids(second)) == ([5, 4, 3], [2, 1])
     assert {each["state"] for each in first["messages"]} == {"archived"}
@@ -63,14 +63,14 @@ def test_states(client):
     assert [each["state"] for each in search(client)["messages"]] == ["in_flight", "visible", "delayed"]
 
 
-@pytest.mark.parametrize("where", ["queue", "archive"])
-def test_by_id(client, database, where):
+@pytest.mark.parametrize("source", ["queue", "archive"])
+def test_by_id(client, database, source):
     send(client, *"abc")
-    if where == "archive":
+    if source == "archive":
         archive(database, 1, 2, 3)
 
-    assert ids(search(client, where=where, msg_id=2)) == [2]
-    assert ids(search(client, where=where, msg_id=9)) == []
+    assert ids(search(client, source=source, msg_id=2)) == [2]
+    assert ids(search(client, source=source, msg_id=9)) == []
 
 
 @pytest.mark.parametrize("scope", ["once", "queued"])
@@ -86,7 +86,7 @@ def test_a_key_of_the_archive(client, database):
     archive(database, 2)
 
     assert ids(search(client, dedup_key="b")) == []
-    assert ids(search(client, dedup_key="b", where="archive")) == [2]
+    assert ids(search(client, dedup_key="b", source="archive")) == [2]
 
 
 def test_by_job(client):
@@ -205,18 +205,18 @@ def test_ids_that_a_browser_would_round_are_texts(client, database):
     assert found["next_after"] == str(2**53 + 1)
 
 
-@pytest.mark.parametrize("where", ["queue", "archive"])
+@pytest.mark.parametrize("source", ["queue", "archive"])
 @pytest.mark.parametrize("at", ["infinity", "-infinity", "20000-01-01Z"])
-def test_messages_for_a_time_beyond_the_calendar(client, database, where, at):
+def test_messages_for_a_time_beyond_the_calendar(client, database, source, at):
     execute(
         database,
         "SELECT pgmq.send('mail', '{}'::jsonb, %s::jsonb, %s::timestamptz)",
         [json.dumps({"source": {"dag_id": "d"}}), at],
     )
-    if where == "archive":
+    if source == "archive":
         archive(database, 1)
 
-    assert ids(search(client, where=where)) == [1]
+    assert ids(search(client, source=source)) == [1]
     assert len(overview.sent(client, {"dag_id": "d"})["messages"]) == 1
 
 

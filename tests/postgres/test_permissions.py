@@ -57,6 +57,7 @@ def do_read(client):
     client.run(lambda: reading.delete("mail", second))
     client.run(lambda: reading.set_vt("mail", third, AT_ONCE))
     client.run(lambda: reading.pop("mail", 1))
+    overview.peek(client, overview.Search(queue_name="mail"))
     client.run(lambda: reading.visible("mail", limit=1, condition=None, headers_condition=None))
     client.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=1, headers_condition={}))
 
@@ -86,12 +87,12 @@ def do_requeue(client):
     dead, archived, *_ = owner.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=9))
     owner.run(lambda: consuming.dead_letter("mail", "mail_dlq", [dead], "bad"))
     owner.run(lambda: reading.archive("mail", archived))
-    for source in ("mail_dlq", None):
+    for source in ("dead_letters", "archive"):
         moved = client.run(
             lambda source=source: consuming.requeue(
                 "mail",
                 source=source,
-                msg_ids=None if source else [archived.msg_id],
+                msg_ids=[archived.msg_id] if source == "archive" else None,
             )
         )
         assert len(moved) == 1
@@ -146,7 +147,7 @@ def do_see(client):
         raise PermissionDenied("permission denied")
     overview.jobs(client)
     overview.messages(client, overview.Search(queue_name="mail", dedup_key="a"))
-    overview.messages(client, overview.Search(queue_name="mail", where="archive"))
+    overview.messages(client, overview.Search(queue_name="mail", source="archive"))
     if overview.sent(client, {"dag_id": "shop"})["left_out"]:
         raise PermissionDenied("permission denied")
 

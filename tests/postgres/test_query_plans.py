@@ -135,7 +135,7 @@ OFTEN = {
     "sight": lambda: watching.sight("mail"),
     "messages of a queue": lambda: inspection.messages(Search(queue_name="mail", peek=True)),
     "search by job": lambda: inspection.messages(Search(queue_name="mail", job="shop/job7")),
-    "search in an archive": lambda: inspection.messages(Search(queue_name="mail", job="a", where="archive")),
+    "search in an archive": lambda: inspection.messages(Search(queue_name="mail", job="a", source="archive")),
     "a message by key": lambda: inspection.ledger_message("mail", "shop/job7/2026-01-01T7Z"),
     "slots of a strip": lambda: inspection.sent_slots([("shop", f"job{n}", NOW) for n in range(300)]),
     "sent by a task": lambda: inspection.sent_by([("mail", "queue")], {"dag_id": "a"}, peek=True, limit=200),

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_pgmq.core import batch
 from airflow_pgmq.core.batch import Batch, prepare
+from airflow_pgmq.core.delays import parse_ttl
 from airflow_pgmq.errors import InvalidArgument, InvalidMessage, InvalidName
 from tests.unit.support import utc
 
@@ -155,3 +156,52 @@ def test_a_statement_takes_fewer_of_large_messages(length, size):
 def test_delays_are_one_for_all_or_one_for_each_message(delays: Any, seconds, instants):
     found = prepare([1, 2], delays=delays)
     assert (found.seconds, found.instants) == (seconds, instants)
+
+
+# How long messages are of use.
+
+
+@pytest.mark.parametrize(
+    ("ttl", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        (90, 90.0),
+        (0.5, 0.5),
+        ("90", 90.0),
+        (" 1.5 ", 1.5),
+        (timedelta(minutes=1), 60.0),
+        (timedelta(microseconds=1), 1e-6),
+        (10 * 366 * 86400, 10 * 366 * 86400.0),
+    ],
+)
+def test_a_ttl_is_seconds_or_a_timedelta_or_what_a_template_made_of_them(ttl, seconds):
+    assert parse_ttl(ttl) == seconds
+    assert prepare([1, 2], ttl=ttl).ttl == seconds
+
+
+@pytest.mark.parametrize(
+    "ttl", [0, -1, timedelta(0), float("nan"), float("inf"), "-3", "nan", 10 * 367 * 86400]
+)
+def test_a_ttl_is_more_than_nothing_and_at_most_ten_years(ttl):
+    with pytest.raises(InvalidArgument, match=r"ttl .* is not more than 0 s and at most ten years"):
+        prepare([1], ttl=ttl)
+
+
+@pytest.mark.parametrize("ttl", [True, [60], {"seconds": 1}, NOON, "soon", "1 hour", "2026-06-01T12:00:00Z"])
+def test_what_is_no_ttl_says_what_one_is(ttl):
+    with pytest.raises(InvalidArgument, match="ttl is seconds or a timedelta"):
+        prepare([1], ttl=ttl)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"expires_at": "x"}, [{"a": 1}, {"expires_at": "x"}], [None, {"expires_at": 0}]]
+)
+def test_a_message_expires_by_its_ttl_or_by_its_header(headers):
+    assert prepare([1, 2], headers=headers).ttl is None
+    with pytest.raises(InvalidArgument, match="either ttl= or the header 'expires_at'"):
+        prepare([1, 2], headers=headers, ttl=60)
+
+
+def test_a_part_of_a_batch_has_its_ttl():
+    assert prepare([1, 2, 3], ttl=60).take([0, 2]) == Batch(["1", "3"], ttl=60.0)

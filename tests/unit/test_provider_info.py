@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 from pathlib import Path
@@ -66,3 +67,10 @@ def test_the_hook_of_a_connection_type_is_in_the_package(connection):
     module, _, name = connection["hook-class-name"].rpartition(".")
     assert importlib.util.find_spec(module) is not None
     assert name.endswith("Hook")
+
+
+@pytest.mark.parametrize("transfer", INFO["transfers"], ids=lambda each: each["python-module"])
+def test_a_transfer_has_a_module_of_its_own_with_one_operator_of_that_name(transfer):
+    path = ROOT.joinpath(*transfer["python-module"].split(".")).with_suffix(".py")
+    classes = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+    assert [name.lower() for name in classes] == [path.stem.replace("_", "") + "operator"]

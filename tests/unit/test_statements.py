@@ -23,6 +23,7 @@ from airflow_pgmq.db.sql import migrations, queries
 from airflow_pgmq.db.statements import (
     Flow,
     Statement,
+    announcing,
     consuming,
     incarnations,
     periodic,
@@ -84,7 +85,7 @@ MESSAGE = Message(1, 2, NOON, NOON, {})
 
 
 def requeue(**options: Any) -> Statement[Any]:
-    return consuming.requeue("mail", **{"source": None, **options})
+    return consuming.requeue("mail", **options)
 
 
 # Every statement fits its query.
@@ -109,8 +110,8 @@ STATEMENTS = [
     consuming.read(POLICY),
     consuming.release_each("mail", [MESSAGE], [ParsedDelay(5)]),
     consuming.dead_letter("mail", "mail_dlq", 1, "no"),
-    requeue(source=None, msg_ids=[1]),
-    requeue(source="mail_dlq"),
+    requeue(source="archive", msg_ids=[1]),
+    requeue(source="dead_letters"),
     transfers.to_table("mail", "shop.Orders", ["id"], "error", [MESSAGE]),
     transfers.to_table("mail", "orders", ["id"], "skip", [MESSAGE]),
     *transfers.make_batch(),
@@ -568,6 +569,46 @@ def test_a_new_queue_announces_under_pgmqs_lock():
         assert_fits(statement)
 
 
+ANNOUNCER: dict[str, Any] = {
+    "ours": False,
+    "theirs": False,
+    "is_table": True,
+    "installed": True,
+    "may_use": True,
+    "may_trigger": True,
+    "role": "app",
+}
+
+
+def test_a_queue_announces_where_nothing_keeps_it_from_that():
+    played = Played(announcing.announce("mail"), [ANNOUNCER], [], [{"present": False}], [])
+    assert played.names == ["announcer", "queue_lock", "has_trigger", "enable_notify"]
+    assert played.result == (True, None)
+    assert_fits(played.ran[0])
+    assert Played(announcing.announce("mail"), [{**ANNOUNCER, "ours": True}]).result == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "why"),
+    [
+        ("is_table", "pgmq.q_mail is not a table."),
+        ("installed", "The schema airflow_pgmq is missing"),
+        ("may_use", "Let its owner run: GRANT USAGE ON SCHEMA airflow_pgmq TO app;"),
+        ("may_trigger", "Let its owner run: CREATE OR REPLACE TRIGGER airflow_pgmq_notify"),
+    ],
+)
+def test_what_keeps_a_queue_from_announcing_says_who_can_help(lacking, why):
+    played = Played(announcing.announce("mail"), [{**ANNOUNCER, lacking: False}])
+    assert played.names == ["announcer"]
+    announced, obstacle = played.result
+    assert announced is False
+    assert why in obstacle
+    assert Played(announcing.announce("mail"), [{**ANNOUNCER, lacking: False, "theirs": True}]).result == (
+        False,
+        None,
+    )
+
+
 def test_a_trigger_that_stands_is_left_alone():
     played = Played(queues.enable_notify("mail"), [], [{"present": True}])
     assert played.names == ["queue_lock", "has_trigger"]
@@ -871,16 +912,26 @@ def test_a_queue_is_not_its_own_dead_letter_queue():
 
 def test_the_archive_is_not_requeued_by_accident():
     with pytest.raises(InvalidArgument, match="say which"):
-        requeue(source=None)
+        requeue(source="archive")
+
+
+def test_where_messages_come_from_is_one_of_two_words():
+    assert requeue(source="dead_letters").identifiers["source"] == ("pgmq", "q_mail_dlq")
+    assert requeue(source="dead_letters", dead_letter_queue="dead").identifiers["source"] == (
+        "pgmq",
+        "q_dead",
+    )
+    with pytest.raises(InvalidArgument, match="'dead_letters' or 'archive', not 'mail_dlq'"):
+        requeue(source="mail_dlq")
+    with pytest.raises(InvalidArgument, match="dead_letter_queue belongs to source='dead_letters'"):
+        requeue(source="archive", dead_letter_queue="mail_dlq", msg_ids=[1])
 
 
 def test_the_dead_letter_queue_is_made_only_where_it_is_missing():
     assert Played(consuming.prepare(POLICY), []).result is False
     lacks: Rows = [{**LACKS[0], "queue_name": "mail_dlq"}]
-    assert Played(consuming.prepare(POLICY), lacks, lacks, [], lacks, [], []).names == [
-        "incomplete_queues",
-        *CREATION,
-    ]
+    played = Played(consuming.prepare(POLICY), lacks, lacks, [], lacks, [], [], [{**ANNOUNCER, "ours": True}])
+    assert played.names == ["incomplete_queues", *CREATION, "announcer"]
     with pytest.raises(QueueNotFound, match="'mail'"):
         Played(consuming.prepare(POLICY), [*LACKS, *lacks])
     long = Policy(queue_name="m" * 47)

@@ -82,7 +82,7 @@ WITH chosen AS MATERIALIZED (
         AND coalesce(headers -> 'dead_letter' ->> 'queue', %(queue_name)s) = %(queue_name)s
         AND (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
         AND <<matches>>
-    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
@@ -113,7 +113,7 @@ WITH chosen AS MATERIALIZED (
     SELECT msg_id, enqueued_at, message, headers FROM {source} AS held, <<asked>>
     WHERE (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
         AND <<matches>>
-    ORDER BY msg_id LIMIT %(limit)s FOR UPDATE OF held SKIP LOCKED
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (

@@ -119,3 +119,11 @@ CASE attname
     WHEN 'message' THEN 'jsonb'::regtype WHEN 'headers' THEN 'jsonb'::regtype
     WHEN 'vt' THEN 'timestamptz'::regtype WHEN 'enqueued_at' THEN 'timestamptz'::regtype
     WHEN 'archived_at' THEN 'timestamptz'::regtype END
+
+-- expiry --
+-- The header that says when a message expires, counted from `vt`, when it becomes visible; none where it does not.
+-- The parameter has a prefix because the user's query has parameters of its own.
+CASE WHEN %(pgmq_ttl)s::float8 IS NULL THEN '{{}}' ELSE jsonb_build_object('expires_at', to_char(
+    (greatest(vt, statement_timestamp()) + make_interval(secs => %(pgmq_ttl)s::float8)) AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
+)) END

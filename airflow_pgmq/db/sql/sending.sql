@@ -1,13 +1,16 @@
 -- send_plain --
 -- Messages without a key, ids in the order of the call.
 INSERT INTO {table} (vt, message, headers)
-SELECT <<message_vt>>,
-       i.message::jsonb,
-       nullif(%(common_headers)s::jsonb || coalesce(i.headers::jsonb, '{{}}'), '{{}}')
-FROM unnest(string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[], %(seconds)b::float8[],
-            %(instants)b::timestamptz[])
-     WITH ORDINALITY AS i (message, headers, seconds, instant, position)
-ORDER BY i.position
+SELECT vt, message::jsonb,
+       nullif(%(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>, '{{}}')
+FROM (
+    SELECT i.position, i.message, i.headers,
+           <<message_vt>> AS vt
+    FROM unnest(string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[], %(seconds)b::float8[],
+                %(instants)b::timestamptz[])
+         WITH ORDINALITY AS i (message, headers, seconds, instant, position)
+) AS input
+ORDER BY position
 RETURNING msg_id;
 
 -- send_once --
@@ -48,7 +51,7 @@ WITH <<mark>>, input AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb,
-           %(common_headers)s::jsonb || coalesce(fresh.headers::jsonb, '{{}}')
+           %(common_headers)s::jsonb || coalesce(fresh.headers::jsonb, '{{}}') || <<expiry>>
                || jsonb_build_object('dedup_key', fresh.key)
     FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
     RETURNING 1
@@ -97,7 +100,8 @@ WITH <<mark>>, asked AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT msg_id, vt, message::jsonb,
-           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || jsonb_build_object('dedup_key', key)
+           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>
+               || jsonb_build_object('dedup_key', key)
     FROM fresh ORDER BY msg_id
     RETURNING 1
 )
@@ -131,7 +135,8 @@ WITH input AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT msg_id, vt, message::jsonb,
-           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || jsonb_build_object('dedup_key', key)
+           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>
+               || jsonb_build_object('dedup_key', key)
     FROM fresh ORDER BY key
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
     RETURNING msg_id
@@ -156,14 +161,17 @@ WITH input AS MATERIALIZED (
     FROM {table} AS waiting JOIN input USING (msg_id)
     WHERE waiting.read_ct = 0 AND waiting.headers ->> 'dedup_key' = input.key
     ORDER BY input.key FOR UPDATE OF waiting
+), fresh AS (
+    SELECT key, msg_id, vt, message::jsonb AS message,
+           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>
+               || jsonb_build_object('dedup_key', key) AS headers
+    FROM input
 )
 UPDATE {table} AS waiting
-SET vt = input.vt, message = input.message::jsonb,
-    headers = %(common_headers)s::jsonb || coalesce(input.headers::jsonb, '{{}}')
-                  || jsonb_build_object('dedup_key', input.key)
-FROM input JOIN locked USING (msg_id)
-WHERE waiting.msg_id = input.msg_id AND waiting.read_ct = 0
-RETURNING input.key, waiting.msg_id;
+SET vt = fresh.vt, message = fresh.message, headers = fresh.headers
+FROM fresh JOIN locked USING (msg_id)
+WHERE waiting.msg_id = fresh.msg_id AND waiting.read_ct = 0
+RETURNING fresh.key, waiting.msg_id;
 
 -- cancel --
 -- Take unread messages with the given keys out of the queue and into its archive. Their keys stay taken.
@@ -176,7 +184,9 @@ SELECT archived.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
 
 -- send_topic --
 -- Send to every queue bound to the key; returns how many.
-SELECT pgmq.send_topic(%(routing_key)s::text, %(message)s::jsonb, %(headers)s::jsonb, %(seconds)s::integer) AS queues;
+SELECT pgmq.send_topic(%(routing_key)s::text, %(message)s::jsonb, %(headers)s::jsonb || <<expiry>>,
+                       %(seconds)s::integer) AS queues
+FROM (SELECT statement_timestamp() + make_interval(secs => %(seconds)s::integer) AS vt) AS at;
 
 -- prune_ledger --
 -- Remove expired ledger rows from a stretch of the table.

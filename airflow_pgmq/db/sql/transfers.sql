@@ -2,11 +2,14 @@
 -- The rows of a query as messages, without keys.
 WITH sent AS (
     INSERT INTO {table} (vt, message, headers)
-    SELECT <<row_vt>>,
+    SELECT vt,
            <<row_message>>,
-           nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}'), '{{}}')
+           nullif(%(pgmq_headers)s::jsonb || <<expiry>> || coalesce(nullif(doc -> 'headers', 'null'), '{{}}'), '{{}}')
     -- OFFSET: the row becomes JSON once, not once for each use.
-    FROM (SELECT to_jsonb(origin) AS doc FROM ({source}) AS origin OFFSET 0) AS origins
+    FROM (
+        SELECT doc, <<row_vt>> AS vt
+        FROM (SELECT to_jsonb(origin) AS doc FROM ({source}) AS origin OFFSET 0) AS origins
+    ) AS input
     RETURNING 1
 )
 SELECT count(*) AS rows, count(*) AS sent, 0 AS longest_key FROM sent;
@@ -61,7 +64,7 @@ WITH mark AS MATERIALIZED (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
     SELECT msg_id, vt,
            <<row_message>>,
-           nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
+           nullif(%(pgmq_headers)s::jsonb || <<expiry>> || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
                   || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
     FROM checked WHERE doc IS NOT NULL AND (key IS NULL OR claim = msg_id)
     RETURNING 1
@@ -78,7 +81,8 @@ WITH input AS MATERIALIZED (
 ), fresh AS MATERIALIZED (
     SELECT ordered.*, nextval(%(pgmq_sequence)s::regclass) AS msg_id
     FROM (
-        SELECT key, doc
+        SELECT key, doc,
+               <<row_vt>> AS vt
         FROM (
             SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input
         ) AS numbered
@@ -91,10 +95,9 @@ WITH input AS MATERIALIZED (
     ) AS ordered
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
-    SELECT msg_id,
-           <<row_vt>>,
+    SELECT msg_id, vt,
            <<row_message>>,
-           nullif(%(pgmq_headers)s::jsonb || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
+           nullif(%(pgmq_headers)s::jsonb || <<expiry>> || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
                   || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
     FROM fresh ORDER BY key COLLATE "C"
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING

@@ -8,11 +8,11 @@ from typing import Any
 
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import names
-from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.consumer_policy import Policy, Source, check_source
 from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay, columns, parse
 from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
 from airflow_pgmq.core.outcomes import Decided
-from airflow_pgmq.db.statements import Flow, Statement, Work, column, on_queue, queues, reading
+from airflow_pgmq.db.statements import Flow, Statement, Work, announcing, column, on_queue, queues, reading
 from airflow_pgmq.errors import InvalidArgument, InvalidName, PermissionDenied, QueueNotFound
 
 
@@ -41,7 +41,7 @@ def prepare(policy: Policy) -> Flow[bool]:
 
 
 def make_dead_letter_queue(name: str) -> Flow[bool]:
-    """Make the queue; False if somebody else has done it meanwhile.
+    """Make the queue, which announces its inserts if it can; False if somebody else has done it meanwhile.
 
     :raises InvalidName: it is named after a queue whose name this package would not give
     """
@@ -52,6 +52,7 @@ def make_dead_letter_queue(name: str) -> Flow[bool]:
             f"The dead letter queue {name!r} is missing and not made here, name another one with "
             f"dead_letter_queue=. {exc}"
         ) from exc
+    yield from announcing.announce(name)
     return made
 
 
@@ -178,35 +179,39 @@ def buried(
 def requeue(
     queue_name: str,
     *,
-    source: str | None,
+    source: Source = "dead_letters",
+    dead_letter_queue: str | None = None,
     msg_ids: Sequence[int] | None = None,
     condition: Mapping[str, Any] | None = None,
     headers_condition: Mapping[str, Any] | None = None,
-    limit: int | None = None,
+    max_messages: int | None = None,
     delay: ParsedDelay = AT_ONCE,
 ) -> Statement[dict[int, int]]:
-    """Bring messages back into the queue: from a dead letter queue, or from its archive (`source=None`)."""
-    if source is None and msg_ids is None and not condition and not headers_condition:
+    """Bring messages back into the queue: from its dead letter queue, or from its archive."""
+    check_source(source, dead_letter_queue)
+    is_archive = source == "archive"
+    if is_archive and msg_ids is None and not condition and not headers_condition:
         raise InvalidArgument(
             "From the archive, say which messages: msg_ids, condition or headers_condition."
         )
+    place = dead_letter_queue or names.dead_letter_queue(queue_name)
     return Statement(
-        "requeue_archive" if source is None else "requeue_dead_letters",
+        "requeue_archive" if is_archive else "requeue_dead_letters",
         {
             "queue_name": queue_name,
             "sequence": names.sequence(queue_name),
             "msg_ids": None if msg_ids is None else [int(each) for each in msg_ids],
             "condition": reading.as_json(condition),
             "headers_condition": reading.as_json(headers_condition),
-            "limit": limit,
+            "max_messages": None if max_messages is None else reading.at_most(max_messages),
             **delay.params,
         },
         {
             "table": names.table(queue_name),
-            "source": names.table(queue_name, "a") if source is None else names.table(source),
+            "source": names.table(queue_name, "a") if is_archive else names.table(place),
         },
         _moved,
-        source or queue_name,
+        queue_name if is_archive else place,
     )
 
 

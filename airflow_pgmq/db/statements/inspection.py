@@ -13,11 +13,13 @@ from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.core.slot_history import Sent
 from airflow_pgmq.db.statements import Statement, column, first, union
+from airflow_pgmq.errors import InvalidArgument
 
-Where: TypeAlias = Literal["queue", "archive"]
+#: Where a message is looked for.
+Source: TypeAlias = Literal["queue", "archive"]
 #: Namespace, job and instant.
 Slot: TypeAlias = tuple[str, str, datetime]
-Place: TypeAlias = tuple[str, Where]
+Place: TypeAlias = tuple[str, Source]
 
 #: Messages that a search looks through at once.
 SCANNED = 20_000
@@ -33,7 +35,7 @@ class Search:
     """Which messages are looked for."""
 
     queue_name: str
-    where: Where = "queue"
+    source: Source = "queue"
     msg_id: int | None = None
     dedup_key: str | None = None
     #: A job's name, or namespace and name with a slash between.
@@ -43,11 +45,19 @@ class Search:
     limit: int = 50
     #: Whether payloads are fetched at all.
     peek: bool = False
+    #: Whether large ones are, too.
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if self.source not in ("queue", "archive"):
+            raise InvalidArgument(f"source must be 'queue' or 'archive', not {self.source!r}.")
+        if self.limit < 1:
+            raise InvalidArgument(f"limit must be at least 1, not {self.limit}.")
 
     @property
     def in_archive(self) -> bool:
         """Whether it looks into the archive."""
-        return self.where == "archive"
+        return self.source == "archive"
 
     @property
     def is_filtered(self) -> bool:
@@ -73,7 +83,7 @@ def messages(search: Search) -> Statement[list[Row]]:
         "scanned": 1 if alone else SCANNED if search.is_filtered else search.limit,
         "limit": search.limit,
         "peek": search.peek,
-        "most": _LAST if alone else MOST_BYTES,
+        "most": _LAST if alone or search.whole else MOST_BYTES,
         "alone": alone,
         "job": job or None,
         "namespace": namespace or None,
@@ -145,8 +155,8 @@ def sent_by(
             list,
             name,
         )
-        for name, where in places
-        for archived in [where == "archive"]
+        for name, place in places
+        for archived in [place == "archive"]
     ]
     return union(parts, list)
 

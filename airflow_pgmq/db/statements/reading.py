@@ -12,6 +12,7 @@ from airflow_pgmq.core.messages import Message, Reference, Row, fences
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Meaning
 from airflow_pgmq.db.statements import Flow, Statement, Work, column, incarnations, on_queue, scalar
+from airflow_pgmq.errors import InvalidArgument
 
 Messages = Reference | Iterable[Reference]
 
@@ -26,7 +27,7 @@ def read(
 ) -> Statement[list[Message]]:
     """Read up to `max_messages` visible messages, oldest first."""
     params: dict[str, Any] = {
-        "max_messages": max_messages,
+        "max_messages": at_most(max_messages),
         "visibility_timeout": visibility_timeout,
         "condition": as_json(condition),
     }
@@ -76,7 +77,7 @@ def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
     """Read and delete at once."""
     if max_messages == 1:
         return on_queue("pop", queue_name, decode_messages)
-    return on_queue("pop_many", queue_name, decode_messages, max_messages=max_messages)
+    return on_queue("pop_many", queue_name, decode_messages, max_messages=at_most(max_messages))
 
 
 def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
@@ -154,6 +155,13 @@ def decode_messages(rows: Sequence[Row]) -> list[Message]:
     """Decode what was read, by id."""
     # An UPDATE returns its rows in no particular order.
     return sorted((Message.from_row(row) for row in rows), key=lambda message: message.msg_id)
+
+
+def at_most(max_messages: int) -> int:
+    """Check how many messages a verb may take."""
+    if max_messages < 0:
+        raise InvalidArgument(f"max_messages must not be negative, as {max_messages} is.")
+    return max_messages
 
 
 def as_json(condition: Mapping[str, Any] | None) -> str | None:

@@ -38,6 +38,7 @@ def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
         queue_name,
         lambda rows: _sent(queue_name, rows, len(batch)),
         **columns(batch),
+        pgmq_ttl=batch.ttl,
     )
 
 
@@ -144,7 +145,7 @@ def _claim(
     queue_name: str, batch: Batch, scope: Scope, window: timedelta, optimistic: bool
 ) -> Statement[dict[str, Claim] | None]:
     keys = batch.keys or []
-    params = {**columns(batch), "sequence": names.sequence(queue_name)}
+    params = {**columns(batch), "pgmq_ttl": batch.ttl, "sequence": names.sequence(queue_name)}
     if scope == "queued":
         return on_queue(
             "send_queued",
@@ -242,7 +243,7 @@ def _replace(queue_name: str, batch: Batch, msg_ids: list[int]) -> Statement[set
         "replace",
         queue_name,
         lambda rows: {row["key"] for row in rows},
-        **{**columns(batch), "keys": batch.keys, "msg_ids": msg_ids},
+        **{**columns(batch), "pgmq_ttl": batch.ttl, "keys": batch.keys, "msg_ids": msg_ids},
     )
 
 
@@ -263,13 +264,20 @@ def cancel(queue_name: str, keys: Sequence[str]) -> Statement[list[int]]:
     return on_queue("cancel", queue_name, column("msg_id"), errors=refused, keys=list(keys))
 
 
-def topic(routing_key: str, message: Any, headers: Mapping[str, Any] | None, seconds: int) -> Statement[int]:
+def topic(
+    routing_key: str,
+    message: Any,
+    headers: Mapping[str, Any] | None,
+    seconds: int,
+    ttl: float | None = None,
+) -> Statement[int]:
     """Send to every queue bound to the routing key; the number of queues."""
     params = {
         "routing_key": routing_key,
         "message": payload.dumps(message),
         "headers": payload.dumps_headers(headers),
         "seconds": seconds,
+        "pgmq_ttl": ttl,
     }
     refused = {refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(InvalidName)}
     return Statement("send_topic", params, decode=scalar("queues"), errors=refused)

@@ -42,10 +42,11 @@ def send(
     window: timedelta,
     fail_on_duplicate: bool,
     headers: Mapping[str, Any] | None,
+    ttl: float | None = None,
 ) -> Flow[dict[str, int]]:
     """Send the rows of a query, in one statement; how many were sent and how many were duplicates."""
     source = user_sql.prepare(sql, parameters)
-    params: dict[str, Any] = {"pgmq_headers": payload.dumps_headers(headers)}
+    params: dict[str, Any] = {"pgmq_headers": payload.dumps_headers(headers), "pgmq_ttl": ttl}
     if scope != "none":
         params["pgmq_sequence"] = names.sequence(queue_name)
     if scope == "once":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_pgmq.db.statements.inspection import Search
 from airflow_pgmq.services.overview.jobs import job, jobs
-from airflow_pgmq.services.overview.messages import messages, sent
+from airflow_pgmq.services.overview.messages import messages, peek, sent
 from airflow_pgmq.services.overview.queues import queue, queues
 
-__all__ = ["Search", "job", "jobs", "messages", "queue", "queues", "sent"]
+__all__ = ["Search", "job", "jobs", "messages", "peek", "queue", "queues", "sent"]

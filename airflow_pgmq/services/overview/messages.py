@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_pgmq.core import message_view, shape
 from airflow_pgmq.core.batch import chunks
-from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.messages import Message, Row
 from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.db.statements import overview as queue_statements
@@ -35,18 +35,39 @@ def messages(
     :raises QueueNotFound: there is no such queue
     :raises InvalidName: what is looked for is no text that Postgres could hold
     """
-    if "\x00" in f"{search.dedup_key}{search.job}":
-        raise InvalidName("No dedup key and no job's name holds a NUL character.")
     with client.connection(conn) as current:
-        found = _by_ledger(client, search, current) or client.run(
-            lambda: inspection.messages(search), current
-        )
-        following = _following(client, search, found, current)
+        found, following = _page(client, search, current)
     now = found[0]["now"] if found else datetime.now(timezone.utc)
     return {
         "messages": [message_view.message(row, now, peek=search.peek, keys=keys) for row in found],
         "next_after": None if following is None else message_view.number(following),
     }
+
+
+def peek(client: Client, search: Search, *, conn: Connection | None = None) -> list[Message]:
+    """The first messages of a search; it looks through as much of the queue or archive as that takes.
+
+    By a dedup key, the message that stands for it ends the search.
+    """
+    search = replace(search, peek=True, whole=True)
+    found: list[Row] = []
+    page = search
+    with client.connection(conn) as current:
+        while len(found) < search.limit:
+            rows, following = _page(client, page, current)
+            found += rows
+            if following is None or (rows and search.dedup_key is not None):
+                break
+            page = replace(search, after=following)
+    return [Message.from_row(row) for row in found[: search.limit]]
+
+
+def _page(client: Client, search: Search, conn: Connection) -> tuple[list[Row], int | None]:
+    """What is found by looking once, and where to go on."""
+    if "\x00" in f"{search.dedup_key}{search.job}":
+        raise InvalidName("No dedup key and no job's name holds a NUL character.")
+    found = _by_ledger(client, search, conn) or client.run(lambda: inspection.messages(search), conn)
+    return found, _following(client, search, found, conn)
 
 
 def _by_ledger(client: Client, search: Search, conn: Connection) -> list[Row]:

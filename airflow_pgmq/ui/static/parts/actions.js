@@ -42,7 +42,7 @@ export class Actions {
   }
 
   // Buttons for chosen messages of a queue.
-  forChosen(queueName, verbs, chosen, where) {
+  forChosen(queueName, verbs, chosen, source) {
     return verbs.map((verb) =>
       h(
         "button",
@@ -50,7 +50,7 @@ export class Actions {
           type: "button",
           class: SOME[verb].danger ? "danger" : null,
           disabled: !chosen.length,
-          onclick: () => this.#some(queueName, verb, { msg_ids: chosen, ...where }),
+          onclick: () => this.#some(queueName, verb, { msg_ids: chosen, ...source }),
         },
         SOME[verb].label,
       ),
@@ -67,7 +67,7 @@ export class Actions {
           this.#run(
             queueName,
             "requeue",
-            { limit },
+            { max_messages: limit },
             {
               title: `Requeue ${limit < number ? "the oldest " : ""}${plural(limit, "dead letter")}?`,
               text: textFor("requeue", limit),

@@ -101,7 +101,7 @@ export class MessageBrowser {
     return get(
       api(this.connection.connection_id, "queues", this.queueName, "messages"),
       {
-        where: this.tab === "archive" ? "archive" : "queue",
+        source: this.tab === "archive" ? "archive" : "queue",
         limit: PAGE,
         after,
         [this.by.value]: text,
@@ -157,7 +157,7 @@ export class MessageBrowser {
               this.queueName,
               VERBS[this.tab],
               chosen,
-              this.tab === "archive" ? { where: "archive" } : {},
+              this.tab === "archive" ? { source: "archive" } : {},
             ),
             dead && this.queue.dead_letters
               ? this.actions.requeueAll(this.queueName, this.queue.dead_letters)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.delays import Ttl
 from airflow_pgmq.core.source import with_source
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_pgmq.db.statements.transfers import QueryScope
 
 
-class PgmqSendFromQueryOperator(PgmqOperator):
+class SqlToPgmqOperator(PgmqOperator):
     """Send every row of a query as a message, in one statement: no row passes through the worker.
 
     The columns `dedup_key`, `headers` (jsonb), `delay` (interval, or a number of seconds) and `visible_at`
@@ -29,6 +30,8 @@ class PgmqSendFromQueryOperator(PgmqOperator):
     :param sql: one query, or the path of a `.sql` file (templated)
     :param parameters: values of `%(name)s` in the query (templated)
     :param headers: a JSON object that travels with every message (templated)
+    :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which our
+        consumers archive it unseen; a row whose own headers have `expires_at` keeps that (templated)
     :param dedup_scope: `once` per window, one at a time in the queue: `queued`, or `none`: keys are ignored
     :param dedup_window: how long `once` remembers a key; 7 days by default
     :param on_duplicate: `skip` or `fail`; equal keys inside the query are duplicates
@@ -37,7 +40,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
     :raises DuplicateMessage: with `on_duplicate="fail"`
     """
 
-    template_fields: Sequence[str] = ("queue_name", "sql", "parameters", "headers", "pgmq_conn_id")
+    template_fields: Sequence[str] = ("queue_name", "sql", "parameters", "headers", "ttl", "pgmq_conn_id")
     template_fields_renderers = {"sql": "sql", "parameters": "json", "headers": "json"}  # noqa: RUF012 - as Airflow has it
     template_ext: Sequence[str] = (".sql",)
     operator_extra_links = (PgmqQueueLink(), PgmqMessagesLink())
@@ -49,6 +52,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
         sql: str,
         parameters: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
+        ttl: Ttl = None,
         dedup_scope: QueryScope = "once",
         dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: Literal["skip", "fail"] = "skip",
@@ -60,6 +64,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
         self.sql = sql
         self.parameters = parameters
         self.headers = headers
+        self.ttl = ttl
         self.dedup_scope = dedup_scope
         self.dedup_window = dedup_window
         self.on_duplicate = on_duplicate
@@ -72,6 +77,7 @@ class PgmqSendFromQueryOperator(PgmqOperator):
             self.sql,
             self.parameters,
             headers=with_source(self.headers, context),
+            ttl=self.ttl,
             dedup_scope=self.dedup_scope,
             dedup_window=self.dedup_window,
             on_duplicate=self.on_duplicate,

@@ -1,0 +1,21 @@
+-- announcer --
+-- Which notify trigger fires on the queue's table, ours or PGMQ's, and what else it takes to put ours there: a plain
+-- or a partitioned table, the trigger's function, and two rights. By name, because who may not use a schema may not
+-- look a function of it up.
+SELECT EXISTS (
+           SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(ours)s AND tgenabled <> 'D'
+       ) AS ours,
+       EXISTS (
+           SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(theirs)s AND tgenabled <> 'D'
+       ) AS theirs,
+       c.relkind IN ('r', 'p') AS is_table,
+       announcer.oid IS NOT NULL AS installed,
+       coalesce(has_schema_privilege(announcer.pronamespace, 'USAGE'), false) AS may_use,
+       has_table_privilege(c.oid, 'TRIGGER') AS may_trigger,
+       current_user::text AS role
+FROM pg_class AS c
+LEFT JOIN (
+    SELECT p.oid, p.pronamespace FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname = 'airflow_pgmq' AND p.proname = 'notify_insert'
+) AS announcer ON true
+WHERE c.oid = %(table)s::regclass;

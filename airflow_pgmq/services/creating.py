@@ -1,0 +1,59 @@
+"""Making queues that announce their messages, as far as role and database let them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from airflow_pgmq.db.client import Client, Connection
+from airflow_pgmq.db.statements import Flow, announcing, queues
+from airflow_pgmq.errors import NotInstalled, PermissionDenied
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What was done for a queue."""
+
+    #: Whether it, or a part of it, was missing.
+    made: bool = False
+    #: Whether it has the notify trigger since now.
+    announced: bool = False
+    #: Why its inserts are not announced; None where they are, or nobody asked.
+    obstacle: str | None = None
+
+
+def create(
+    client: Client,
+    queue_name: str,
+    *,
+    unlogged: bool = False,
+    partition_interval: str | int | None = None,
+    retention_interval: str | int = 100_000,
+    notify: bool = True,
+    conn: Connection | None = None,
+) -> Created:
+    """Create a queue if it is missing, and let it announce its inserts if it does not.
+
+    A queue that cannot announce serves: its waiters look every five seconds. So that is no error.
+
+    :param notify: False leaves a queue that exists as it is
+    """
+    if notify:
+        # What the trigger needs may be there all the same.
+        with suppress(NotInstalled, PermissionDenied):
+            client.ensure_schema(conn)
+
+    def work() -> Flow[Created]:
+        made = yield from queues.create(
+            queue_name,
+            unlogged=unlogged,
+            partition_interval=None if partition_interval is None else str(partition_interval),
+            retention_interval=str(retention_interval),
+            notify=False,
+        )
+        if not notify:
+            return Created(made=made)
+        announced, obstacle = yield from announcing.announce(queue_name)
+        return Created(made, announced, obstacle)
+
+    return client.run(work, conn)
