@@ -18,8 +18,6 @@ T = TypeVar("T")
 CHUNK = 5000
 #: Characters of one statement's messages; Postgres takes no value of 1 GB.
 CHUNK_TEXT = 64 * 1024 * 1024
-#: Seconds of the longest delay and ttl: ten years.
-LONGEST = 10 * 366 * 86400
 
 
 @dataclass(frozen=True, slots=True)

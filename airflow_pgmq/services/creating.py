@@ -38,22 +38,22 @@ def create(
 
     :param notify: False leaves a queue that exists as it is
     """
-    if notify:
-        # What the trigger needs may be there all the same.
-        with suppress(NotInstalled, PermissionDenied):
-            client.ensure_schema(conn)
 
     def work() -> Flow[Created]:
         made = yield from queues.create(
             queue_name,
             unlogged=unlogged,
-            partition_interval=None if partition_interval is None else str(partition_interval),
-            retention_interval=str(retention_interval),
-            notify=False,
+            partition_interval=partition_interval,
+            retention_interval=retention_interval,
         )
         if not notify:
             return Created(made=made)
         announced, obstacle = yield from announcing.announce(queue_name)
         return Created(made, announced, obstacle)
 
-    return client.run(work, conn)
+    with client.connection(conn) as current:
+        if notify:
+            # What the trigger needs may be there all the same.
+            with suppress(NotInstalled, PermissionDenied):
+                client.ensure_schema(current)
+        return client.run(work, current)

@@ -120,6 +120,10 @@ CASE attname
     WHEN 'vt' THEN 'timestamptz'::regtype WHEN 'enqueued_at' THEN 'timestamptz'::regtype
     WHEN 'archived_at' THEN 'timestamptz'::regtype END
 
+-- numbered --
+-- The rows of a query, each with its place among those of its key: only the first may be sent.
+(SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input) AS numbered
+
 -- expiry --
 -- The header that says when a message expires, counted from `vt`, when it becomes visible; none where it does not.
 -- The parameter has a prefix because the user's query has parameters of its own.

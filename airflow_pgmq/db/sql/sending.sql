@@ -4,8 +4,7 @@ INSERT INTO {table} (vt, message, headers)
 SELECT vt, message::jsonb,
        nullif(%(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>, '{{}}')
 FROM (
-    SELECT i.position, i.message, i.headers,
-           <<message_vt>> AS vt
+    SELECT i.position, i.message, i.headers, <<message_vt>> AS vt
     FROM unnest(string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[], %(seconds)b::float8[],
                 %(instants)b::timestamptz[])
          WITH ORDINALITY AS i (message, headers, seconds, instant, position)

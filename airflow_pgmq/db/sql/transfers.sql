@@ -29,11 +29,8 @@ WITH mark AS MATERIALIZED (
 ), fresh AS MATERIALIZED (
     SELECT ordered.*, nextval(%(pgmq_sequence)s::regclass) AS msg_id
     FROM (
-        SELECT key, doc,
-               <<row_vt>> AS vt
-        FROM (
-            SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input
-        ) AS numbered
+        SELECT key, doc, <<row_vt>> AS vt
+        FROM <<numbered>>
         WHERE key IS NULL OR (among_equals = 1 AND NOT EXISTS (
             SELECT FROM airflow_pgmq.dedup_ledger
             WHERE queue_name = %(pgmq_queue)s AND dedup_key = numbered.key AND expires_at > statement_timestamp()
@@ -81,11 +78,8 @@ WITH input AS MATERIALIZED (
 ), fresh AS MATERIALIZED (
     SELECT ordered.*, nextval(%(pgmq_sequence)s::regclass) AS msg_id
     FROM (
-        SELECT key, doc,
-               <<row_vt>> AS vt
-        FROM (
-            SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input
-        ) AS numbered
+        SELECT key, doc, <<row_vt>> AS vt
+        FROM <<numbered>>
         WHERE key IS NULL OR (among_equals = 1 AND NOT EXISTS (
             SELECT FROM {table} AS waiting
             WHERE waiting.headers ? 'dedup_key' AND waiting.headers ->> 'dedup_key' = numbered.key
