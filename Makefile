@@ -1,9 +1,9 @@
-# Every target makes the environment that it needs: a machine with Python and make is enough.
+# Every target makes the environment that it needs, so a machine with Python and make is enough.
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-# The first of these that Airflow 3 runs on.
+# The first of these Pythons that Airflow 3 supports.
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& command -v "$$python" && break; done)
@@ -35,19 +35,19 @@ test-unit: $(VENV)/installed ## Run the tests that need neither Airflow nor Post
 test-postgres: $(VENV)/installed ## Run the tests on a real Postgres
 	$(BIN)/python $(PYTEST) tests/postgres
 
-test-hostile: $(VENV)/installed ## Run them again where server and database set up sessions as nobody expects
+test-hostile: $(VENV)/installed ## Run them again with unusual session settings of server and database
 	$(BIN)/python $(PYTEST) tests/postgres --profile hostile
 
 test-pooler: $(VENV)/installed ## Run them again behind PgBouncer in transaction mode
 	$(BIN)/python $(PYTEST) tests/postgres --profile pooler
 
-test-model: $(VENV)/installed ## Tell stories of periodic jobs to the package and to the model of what it promises
+test-model: $(VENV)/installed ## Compare periodic jobs with a model of what they promise, over random sequences of events
 	$(BIN)/python $(PYTEST) tests/model
 
 test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 	$(BIN)/python $(PYTEST) tests/airflow
 
-test-oldest: $(VENV)/installed ## Run the suites on the oldest Airflow that is supported, with the packages of its time
+test-oldest: $(VENV)/installed ## Run the suites on the oldest Airflow that is supported, with the packages of its release date
 	$(BIN)/python -m tests.matrix oldest $(if $(ARGS),-- $(ARGS))
 
 test-newest: $(VENV)/installed ## Run them on the newest
@@ -77,7 +77,7 @@ check: $(VENV)/installed check-workflows ## Check format, lint, types, layers an
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-check-workflows: $(VENV)/installed ## Check what GitHub reads: its form, and that workflows give nothing away
+check-workflows: $(VENV)/installed ## Check the form of GitHub's files and the security of its workflows
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml

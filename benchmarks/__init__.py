@@ -1,1 +1,1 @@
-"""What sending and ticking cost, measured on this machine: `python -m benchmarks [names…] [--quick]`."""
+"""Measure on this machine what sending and ticking cost: `python -m benchmarks [names…] [--quick]`."""

@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def _prepare_environment(home: str) -> None:
-    """Nothing of an Airflow that is configured here has a part in the figures."""
+    """Remove the settings of an Airflow that is configured here: they must not influence the figures."""
     for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
         del os.environ[name]
     os.environ["AIRFLOW_HOME"] = home

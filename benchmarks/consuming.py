@@ -24,7 +24,7 @@ FILL = (
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """The same queues, by each way."""
+    """Drain the same queues in each way."""
     database = stage.database("consuming")
     with database.connect() as connection:
         ways = {

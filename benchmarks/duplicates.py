@@ -19,7 +19,7 @@ LEDGER = "airflow_pgmq.dedup_ledger"
 
 @dataclass(frozen=True)
 class Traces:
-    """What a send can leave behind."""
+    """What a send can leave in the database."""
 
     bytes: int
     dead_rows: int
@@ -95,7 +95,7 @@ def _article(connection: psycopg.Connection[Any], server: LocalPostgres, databas
 
 
 def _traces(connection: psycopg.Connection[Any], server: LocalPostgres, queue_name: str) -> Traces:
-    # pgstattuple counts for itself; the statistics of the server come late.
+    # pgstattuple counts the rows itself; the server's statistics are late.
     row = connection.execute(
         "SELECT sum(pg_total_relation_size(name)), sum((pgstattuple(name)).dead_tuple_count),"
         f" (SELECT last_value FROM pgmq.q_{queue_name}_msg_id_seq)"
@@ -103,7 +103,7 @@ def _traces(connection: psycopg.Connection[Any], server: LocalPostgres, queue_na
         ([f"pgmq.q_{queue_name}", LEDGER],),
     ).fetchone()
     assert row is not None
-    # Checkpoints come and go by themselves.
+    # Checkpoints also write lines to the log, at any time.
     lines = sum("checkpoint" not in line for line in server.log.read_text().splitlines())
     return Traces(int(row[0]), int(row[1]), row[2], lines)
 

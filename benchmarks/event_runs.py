@@ -1,4 +1,4 @@
-"""From a message to the Dag run that it starts, on a whole Airflow, and Airflow's own share of the way."""
+"""The time from a message to the run that it starts, on a complete Airflow, and Airflow's share of it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SENT_AND_ACKED = """
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """One message at a time, each after a pause that no loop of Airflow's knows."""
+    """Send one message at a time, after pauses that differ from the intervals of Airflow's loops."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airflow_events_")))
         server = stack.enter_context(LocalPostgres())
@@ -52,10 +52,10 @@ def run(stage: Stage) -> Iterator[Figure]:
         ways = []
         for number in range(stage.rounds + 1):
             stage.progress(f"message {number + 1} of {stage.rounds + 1}")
-            # The bell rings at most every ten seconds, and a round of the scheduler takes one.
+            # The trigger rings at most every ten seconds, and a loop of the scheduler takes one second.
             time.sleep(11 + random.random())
             ways.append(_measure(server, standalone))
-        # The first one pays for imports.
+        # The first one includes the time of imports.
         parts = [median(column) for column in zip(*ways[1:], strict=True)]
     total, names = sum(parts), ("event stored", "run queued", "task started", "acked")
     yield Figure(
@@ -74,14 +74,14 @@ def run(stage: Stage) -> Iterator[Figure]:
 
 
 def _start(stack: ExitStack, home: Path, server: LocalPostgres, stage: Stage) -> Standalone:
-    """Airflow with the one Dag, its bell watched."""
+    """Airflow with one Dag, when its doorbell is being watched."""
     stage.progress("Airflow starts")
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         for database in (METADATA, QUEUES):
             admin.execute(f"CREATE DATABASE {database}")
     client = Client(lambda: psycopg.connect(server.dsn(QUEUES)))
     client.install()
-    # Announced, as queues are whose waiters need not poll.
+    # With the notify trigger, so that waiters need not poll.
     client.run(lambda: queues.create(QUEUE, notify=True))
     standalone = Standalone(home, server)
     (home / "dags").mkdir()

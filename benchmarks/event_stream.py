@@ -20,7 +20,7 @@ TRIGGER_ID = 1
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """As fast as the triggerer confirms, and as fast as the stream could go."""
+    """Measure with the triggerer's confirmations, and with immediate ones."""
     try:
         import airflow_pgmq.triggers.shared_stream  # noqa: F401
     except Exception:  # Airflow before 3.3
@@ -33,7 +33,7 @@ def run(stage: Stage) -> Iterator[Figure]:
         rates = []
         for cap in CAPS:
             stage.progress(f"{what}, cap {cap}")
-            # Some rounds of confirmation, and no more than it takes.
+            # A few rounds of confirmation are enough.
             count = cap * 6 if every == CONFIRM_EVERY else 3000
             rounds = 1 if every == CONFIRM_EVERY else stage.rounds
             rates.append(median(_rate(database, cap, count, every) for _ in range(rounds)))
@@ -77,7 +77,7 @@ async def _drain(conn_id: str, queue_name: str, cap: int, count: int, confirm_ev
             seqs.append(manager.bind_pending_event(trigger_id=TRIGGER_ID, key=key))
 
     try:
-        # The first ones have the way free and need no confirmation of others.
+        # The first ones need no confirmation of others.
         await take(cap)
         with Stopwatch() as watch:
             await take(count - cap)

@@ -1,4 +1,4 @@
-"""New messages into a queue that holds a million already, with a million keys in the ledger."""
+"""Send new messages to a queue that already has a million, with a million keys in the ledger."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _batches = count(1)
 
 
 def ordered_keys() -> list[str]:
-    """Keys that sort one after the other, as dates and counters do."""
+    """Keys in ascending order, as of dates and counters."""
     batch = next(_batches)
     return [f"daily_report/2026-01-02/{batch:06}-{number:06}" for number in range(ways.COUNT)]
 
 
 def spread_keys() -> list[str]:
-    """Keys that land anywhere in the index, as hashes do."""
+    """Keys that are spread over the whole index, as of hashes."""
     batch = next(_batches)
     return [hashlib.md5(f"{batch}-{number}".encode()).hexdigest() for number in range(ways.COUNT)]
 
@@ -58,7 +58,7 @@ def run(stage: Stage) -> Iterator[Figure]:
             way()
         times = take_turns(stage.rounds, compared, stage.progress)
         more = ratio(times["full queue"], times["empty queue"])
-        # Hashes touch a page of a large index for each key, whoever keeps it; keys with a meaning do not.
+        # Each hash changes another page of a large index, in any database; keys with a meaning do not.
         is_required = kind == "ordered"
         yield Figure(
             f"a new message with {stage.queued:,} messages queued and as many ledger rows, {kind} keys",
@@ -74,7 +74,7 @@ def _fill(database: Database, rows: int, key_sql: str) -> str:
     with database.connect() as connection:
         for text in (FILL_QUEUE, FILL_LEDGER):
             connection.execute(text.format(queue_name=queue_name, rows=rows, key=key_sql))
-        # As autovacuum leaves them behind.
+        # The state after autovacuum.
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
     return queue_name

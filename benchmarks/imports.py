@@ -1,4 +1,4 @@
-"""What a Dag file pays for naming our operators, in fresh processes."""
+"""What the imports of our operators cost a Dag file, in new processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ print(time.perf_counter() - started, "psycopg" in sys.modules)
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Import in one process after the other; the first compiles the modules and does not count."""
+    """Import in one process after the other; the first one compiles the modules and is not counted."""
     times: list[float] = []
     driver = False
     for number in range(PROCESSES + 1):

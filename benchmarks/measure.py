@@ -1,4 +1,4 @@
-"""Ways that are compared take turns, so that the machine's moods hit all of them alike."""
+"""Ways that are compared run in turn, so that changes of the machine's speed affect all of them equally."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-#: Runs a way once and returns the seconds that count; what it prepares is not among them.
+#: Runs a way once and returns the seconds that are measured; preparation is not included.
 Way = Callable[[], float]
 
 
@@ -29,7 +29,7 @@ class Stopwatch:
 def take_turns(
     rounds: int, ways: Mapping[str, Way], progress: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    """Seconds of each way, one for each round; every other round goes backwards: none is always first."""
+    """Seconds of each way, one for each round; every second round runs in reverse: none is always first."""
     names = list(ways)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
@@ -45,14 +45,14 @@ def ratio(times: Sequence[float], baseline: Sequence[float]) -> float:
 
 
 def milliseconds(times: Sequence[float]) -> str:
-    """The median, for people."""
+    """The median in a readable form."""
     return f"{median(times) * 1000:,.0f} ms"
 
 
 def peak_memory() -> int:
-    """The most bytes that this process has held in memory so far."""
+    """The highest number of bytes in memory of this process so far."""
     try:
-        # `getrusage` would do, but on Linux a process inherits the peak of the one that forked it.
+        # Not `getrusage`: on Linux a process inherits the peak of the process that forked it.
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except FileNotFoundError:

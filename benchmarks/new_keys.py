@@ -1,4 +1,4 @@
-"""10,000 new keys: against one send each, and against sending without any dedup."""
+"""10,000 new keys, compared with one send each, and with sends without any dedup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A refresh of the page: how long the database works for it, by its own log."""
+"""How long the database works for a refresh of the page, by its own log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _DURATION = re.compile(r"duration: ([\d.]+) ms")
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Measure with full queues, then with dead rows and a full archive besides."""
+    """Measure with full queues, then also with dead rows and a full archive."""
     database = stage.database("page")
     _fill(stage, database)
     queues = f"{QUEUES} queues, one with {stage.queued:,} messages, the others with {EACH}"
@@ -75,7 +75,7 @@ def _fill(stage: Stage, database: Database) -> None:
 
 
 def _figure(stage: Stage, database: Database, what: str, kept: Connection) -> Figure:
-    """On a connection that is kept, as the page does it."""
+    """Run it on a connection that stays open, as the page does."""
     refresh = [_refresh(stage, database, kept) for _ in range(stage.rounds + 1)][1:]
     took = median(each for each, _ in refresh)
     estimated = ", ".join(sorted(set().union(*(names for _, names in refresh))))
@@ -90,7 +90,7 @@ def _figure(stage: Stage, database: Database, what: str, kept: Connection) -> Fi
 def _refresh(
     stage: Stage, database: Database, conn: Connection | None = None
 ) -> tuple[float, frozenset[str]]:
-    """Milliseconds by the server's log, as the page does it: parsing, planning and running each statement."""
+    """Milliseconds by the server's log, for parsing, planning and running each statement of the page."""
     log = Path(stage.server.log)
     before = log.stat().st_size
     found = overview.queues(Client(database.connect, Limits(transaction=5)), conn)

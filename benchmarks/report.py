@@ -1,4 +1,4 @@
-"""Figures → a table for the terminal and one to keep."""
+"""Turns figures into a table for the terminal and one for the repository."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """The verdict in one word."""
         return {True: "met", False: "MISSED", None: "–"}[self.met]
 
 
@@ -65,7 +65,7 @@ def markdown(figures: Sequence[Figure], caption: str) -> str:
             "# Measured",
             "",
             f"{caption}.",
-            "Written by `make bench`: medians of paired runs, so it is the ratios that count.",
+            "Written by `make bench`: medians of paired runs, so the ratios are what matters.",
             "",
             "| figure | required | measured | verdict |",
             "|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""A Postgres as it comes, durable, and the hook that leads to it."""
+"""A Postgres with default, durable settings, and the hook that connects to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Database:
     _queues: int = 0
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection in autocommit mode, as the ways to compare with use it."""
+        """A connection in autocommit mode, for the ways to compare with."""
         return psycopg.connect(self.dsn, autocommit=True)
 
     def new_queue(self, *, alone: bool = False) -> str:
@@ -47,7 +47,7 @@ class Database:
 
 @dataclass
 class Stage:
-    """What a benchmark gets."""
+    """The argument of a benchmark."""
 
     server: LocalPostgres
     rounds: int
@@ -73,6 +73,6 @@ class Stage:
         return Database(name, self.server.dsn(name), hook)
 
     def postgres_version(self) -> str:
-        """Of the server."""
+        """Return the server's version."""
         with psycopg.connect(self.server.dsn()) as connection:
             return connection.info.parameter_status("server_version") or "unknown"

@@ -1,4 +1,4 @@
-"""What a task's process does for one tick, from the Dag file on; prints what each step took as JSON."""
+"""What a task's process does for one tick, from the Dag file on; prints each step's time as JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
 from benchmarks.measure import Stopwatch, peak_memory
 
-# Zones without summer time: on every day of the year each job has one slot.
+# Zones without summer time, so that each job has one slot on every day of the year.
 ZONES = ("UTC", "Asia/Shanghai", "Asia/Kolkata", "Africa/Nairobi")
 
 
 def main(connection_id: str, namespace: str, queue_name: str, count: int, look_ahead: int) -> dict[str, Any]:
-    """Parse, connect, tick."""
+    """Parse the Dag file, connect, tick."""
     before = peak_memory()
     with Stopwatch() as parse:
         operator = PgmqPeriodicOperator(

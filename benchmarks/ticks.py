@@ -1,4 +1,4 @@
-"""Ticks over 10,000 jobs, each in a process of its own, as a task is."""
+"""Ticks over 10,000 jobs, each in a process of its own, like a task."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Measured = dict[str, Any]
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Deploy, enqueue a slot of each job, look again."""
+    """Deploy, enqueue a slot of each job, then tick again."""
     database = stage.database("ticks")
     first: list[Measured] = []
     due: list[Measured] = []

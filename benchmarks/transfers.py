@@ -1,4 +1,4 @@
-"""Rows into a queue: inside the database, against fetching them and sending them."""
+"""Send rows to a queue: inside the database, compared with fetching and sending them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PART = 10
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """The same rows with the same keys, by each way."""
+    """Send the same rows with the same keys in each way."""
     database = stage.database("transfers")
     with database.connect() as connection:
         connection.execute(
@@ -86,7 +86,7 @@ def _as_batch(database: Database, queue_name: str, rows: list[tuple[Any, ...]]) 
 
 
 def _one_by_one(database: Database, queue_name: str, rows: list[tuple[Any, ...]]) -> None:
-    # One connection for all of them: the kindest form of it.
+    # One connection for all of them: the fastest form of this way.
     with database.hook.get_conn() as conn:
         conn.autocommit = True
         for row in rows:

@@ -1,4 +1,4 @@
-"""What a thousand waiters cost, against a connection each."""
+"""What a thousand waiters cost, compared with a connection for each."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CONNECTIONS = 4
 QUERIES = 1.0
 BLOCKED = 0.050
 
-#: With Postgres as it comes, more connections than these are refused.
+#: Postgres refuses more connections than these by default.
 ONE_EACH = 90
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Begin to wait, wait, wake up; then the same for those with a connection each, idle."""
+    """Measure begin, wait and wake-up; then idle waiters with a connection each."""
     database = stage.database("waiters")
     names = [database.new_queue() for _ in range(QUEUES)]
     with database.connect() as connection:
@@ -38,7 +38,7 @@ def run(stage: Stage) -> Iterator[Figure]:
         connection.execute(sql.SQL("ALTER DATABASE {} SET log_statement = 'all'").format(name))
     idle_for = 60 if stage.rounds >= 9 else 15
     who = f"{SENSORS:,} deferred sensors and {WATCHERS} event watchers on {QUEUES} queues in one process"
-    # A full collection of what Airflow has imported blocks for 80 ms, whoever's turn it is.
+    # A full garbage collection of what Airflow has imported blocks for 80 ms, independent of the waiters.
     gc.collect()
     gc.freeze()
     measured = asyncio.run(_shared(stage, database, names, idle_for))
@@ -142,14 +142,14 @@ def _backends(database: Database) -> set[int]:
 
 
 def _statements(stage: Stage, backends: set[int]) -> int:
-    """How many the backends were sent."""
+    """How many queries the backends have received."""
     lines = stage.server.log.read_text(errors="replace").splitlines()
     logged = (line for line in lines if "LOG:  statement: " in line or "LOG:  execute " in line)
     return sum(any(f"[{pid}]" in line for pid in backends) for line in logged)
 
 
 def _megabytes(pid: int) -> float:
-    """What the process has for itself, and its share of what it has with others (Linux)."""
+    """The process's private memory, and its share of memory that it has in common with others (Linux)."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -158,7 +158,7 @@ def _megabytes(pid: int) -> float:
 
 
 class _LoopWatch:
-    """How late the event loop ever was."""
+    """The longest delay of the event loop."""
 
     def __init__(self) -> None:
         self._latest = 0.0

@@ -1,4 +1,4 @@
-"""From the moment a message is visible until somebody knows: our trigger, a bare listener, and polls."""
+"""How soon a visible message is noticed: by our trigger, by a simple listener, and by polls."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ P50 = 0.005
 P99 = 0.050
 AGAINST_BARE = 1.5
 
-#: Delayed and returned messages become visible so many seconds later.
+#: Delayed and returned messages become visible this many seconds later.
 LATER = 0.2
-#: Before each message, so that its waiter has settled down.
+#: Seconds before each message, so that its waiter is idle.
 PAUSE = 0.05
 
 #: Waits until the queue has a message.
@@ -32,7 +32,7 @@ Waiter = Callable[[str], Awaitable[object]]
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Our trigger and a bare listener take turns; the polls differ by so much that once is enough."""
+    """Our trigger and a simple listener run in turn; the polls are so much slower that one run is enough."""
     database = stage.database("wake_ups")
     seconds = asyncio.run(_listeners(stage, database))
     for kind in KINDS:
@@ -80,9 +80,9 @@ async def _listeners(stage: Stage, database: Database) -> dict[tuple[str, str], 
 
 
 async def _once(database: Database, queue_name: str, waiter: Waiter, kind: str) -> float:
-    """One message, from its commit or its `vt` until it is known."""
+    """Send one message; returns the seconds from its commit or its `vt` until it is noticed."""
     with database.connect() as sender:
-        # A message that its reader lets lapse was in the queue before anybody waited.
+        # A message whose visibility timeout ends was in the queue before the wait began.
         visible_at = _insert(sender, queue_name, 1, LATER) if kind == "returned" else 0.0
         known = asyncio.ensure_future(_clocked(waiter(queue_name)))
         await asyncio.sleep(PAUSE)
@@ -95,7 +95,7 @@ async def _once(database: Database, queue_name: str, waiter: Waiter, kind: str) 
 
 
 def _insert(sender: psycopg.Connection[Any], queue_name: str, read_ct: int, later: float) -> float:
-    """Commit a message; when it is visible, by the server's clock, which is also ours."""
+    """Commit a message; returns when it is visible, by the server's clock, which is also ours."""
     insert = sql.SQL(
         "INSERT INTO {} (read_ct, vt, message)"
         " VALUES (%s, clock_timestamp() + make_interval(secs => %s), '{{}}')"
@@ -128,7 +128,7 @@ def _trigger(database: Database) -> Waiter:
 
 
 def _bare_listener(connection: psycopg.AsyncConnection[Any]) -> Waiter:
-    """As short as it gets: read, else wait for a notification or the next `vt`, and read again."""
+    """The simplest listener: read, else wait for a notification or the next `vt`, and read again."""
 
     async def read(queue_name: str) -> None:
         table = sql.Identifier("pgmq", f"q_{queue_name}")

@@ -1,4 +1,4 @@
-"""Ways to send the same messages: ours, the article's, and plain PGMQ without dedup.
+"""Ways to send the same messages: ours, that of the article, and plain PGMQ without dedup.
 
 Each opens a connection of its own, as a task does, and makes JSON of the messages.
 """
@@ -16,7 +16,7 @@ from benchmarks.measure import Stopwatch, Way
 from benchmarks.stage import Database
 
 COUNT = 10_000
-#: As many in a statement as our own API puts into one.
+#: The same number of messages per statement as in our own API.
 CHUNK = 5000
 
 MESSAGES: list[dict[str, Any]] = [
@@ -78,7 +78,7 @@ def send_as_article(database: Database, queue_name: str, keys: Sequence[str]) ->
 
 
 def plain(database: Database, *, chunk: int = COUNT, headers: bool = True, binary: bool = True) -> Way:
-    """`pgmq.send_batch`; the keys are in the headers, and nobody checks them.
+    """`pgmq.send_batch`; the keys are in the headers, and are not checked.
 
     :param binary: binary arrays; what psycopg sends for a list by itself is text and takes longer
     """

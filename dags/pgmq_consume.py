@@ -1,4 +1,4 @@
-"""Two consumers that drain their queues every five minutes, and the dead letters' way back.
+"""Two consumers that drain their queues every five minutes, and a task that requeues dead letters.
 
 Payments are booked in the transaction that acks them, so each is booked exactly once, whatever crashes.
 Mails are handed over in lists; the mail server says for each address what becomes of its message. What failed
@@ -29,10 +29,10 @@ from airflow_pgmq.operators import PgmqRequeueOperator
 def pgmq_consume() -> None:
     @task.short_circuit(ignore_downstream_trigger_rules=False)
     def wants_requeue(params: dict[str, Any]) -> bool:
-        """Whether this run was asked to try dead payments again."""
+        """Whether this run shall requeue dead payments."""
         return bool(params["requeue"])
 
-    # The dead letter queue exists once a payment's consumer has run.
+    # The dead letter queue exists after the consumer of payments has run once.
     requeue = PgmqRequeueOperator(task_id="requeue", queue_name="payments", dead_letter_queue="payments_dlq")
 
     @task
@@ -45,7 +45,7 @@ def pgmq_consume() -> None:
 
     @task.pgmq(queue_name="payments", transactional=True, max_reads=3, trigger_rule="none_failed")
     def book(message: Message, conn: Any) -> None:
-        """One payment into the books: this row and the ack are committed together."""
+        """Book one payment: this row and the ack are committed together."""
         payment = message.message
         if payment["amount"] <= 0:
             raise ValueError(f"payment {payment['id']} has no amount")
@@ -53,7 +53,7 @@ def pgmq_consume() -> None:
 
     @task.pgmq(queue_name="mail", batch_size=50)
     def deliver(messages: list[Message]) -> dict[int, Outcome]:
-        """Many mails at once; those without an entry in the result are done."""
+        """Send many mails at once; those without an entry in the result are acked."""
         outcomes = {}
         for message in messages:
             address = message.message["to"]

@@ -1,7 +1,7 @@
-"""A Dag that messages start: a sign-up is welcomed within seconds, and nothing runs while there are none.
+"""A Dag that messages start: each sign-up is greeted within seconds, and nothing runs while there are none.
 
-The bell rings when sign-ups are in the queue; the run takes all of them, acks each when it was welcomed, and
-those who sign up meanwhile are either taken along or ring again.
+The doorbell rings when sign-ups are in the queue. The run takes all of them, and acks each after the greeting. It
+also takes sign-ups that arrive meanwhile; the bell rings again for those that it misses.
 
 Needs the queue of `airflow pgmq init signups`.
 """
@@ -31,7 +31,7 @@ bell = AssetWatcher(name="signups_bell", trigger=PgmqEventTrigger(queue_name="si
 def pgmq_event_driven() -> None:
     @task.pgmq(queue_name="signups")
     def welcome(message: Any) -> None:
-        """Greet one new user; if this raises, the sign-up comes again."""
+        """Greet one new user; if this raises, the message comes back later."""
         log.info("Welcome, %s!", message.message["name"])
 
     welcome()

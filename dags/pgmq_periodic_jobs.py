@@ -17,7 +17,7 @@ from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
 
 JOBS = [
-    # Office hours follow the wall clock of the place, summer time included.
+    # Office hours follow the local time of the place, including summer time.
     PeriodicJob(
         name="invoices",
         cron="0 6 * * 1-5",
@@ -53,7 +53,7 @@ JOBS = [
         queue_name="markets",
         message={"do": "settle", "venue": "XSHG"},
     ),
-    # A rate that nobody fetched within its quarter of an hour is worth nothing any more.
+    # A rate that nobody fetched within a quarter of an hour is useless.
     PeriodicJob(
         name="fx-rates",
         cron="*/15 * * * *",
@@ -71,7 +71,7 @@ JOBS = [
         headers={"priority": "low"},
     ),
     # 02:30 does not exist on one night a year and happens twice on another: it is sent once on both.
-    # After an outage only the latest missed night is worth making up for.
+    # After an outage only the latest missed night is sent.
     PeriodicJob(
         name="nightly-vacuum",
         cron="30 2 * * *",
@@ -80,7 +80,7 @@ JOBS = [
         message={"do": "vacuum", "analyze": True},
         catch_up="last",
     ),
-    # The slots of a thousand tenants would all be on the hour: spread them, each always to its own minute.
+    # Without jitter the slots of a thousand tenants are all on the hour. With it each has its own, fixed minute.
     PeriodicJob(
         name="crm-sync",
         cron="@hourly",
@@ -88,7 +88,7 @@ JOBS = [
         message={"do": "sync", "system": "crm"},
         jitter=timedelta(minutes=5),
     ),
-    # Never two at a time: a slot is left out while the message before it is still in the queue.
+    # Never two at a time: a slot is left out while the previous message is still in the queue.
     PeriodicJob(
         name="search-reindex",
         cron="*/5 * * * *",
@@ -116,7 +116,7 @@ JOBS = [
 
 with DAG(
     dag_id="pgmq_periodic_jobs",
-    # The interval has a width, so that an Airflow backfill of an hour enqueues that hour's slots.
+    # The data interval is a minute long, so that an Airflow backfill of an hour enqueues that hour's slots.
     schedule=CronTriggerTimetable("* * * * *", timezone="UTC", interval=timedelta(minutes=1)),
     catchup=False,
     max_active_runs=1,
@@ -128,7 +128,7 @@ with DAG(
         jobs=JOBS,
         namespace="demo",
         look_ahead=timedelta(minutes=10),
-        # A slot that was sent is not sent again, so a retry can't hurt.
+        # A slot that was sent is not sent again, so a retry does no harm.
         retries=3,
         retry_delay=timedelta(seconds=10),
     )

@@ -1,4 +1,4 @@
-"""A consumer that a message wakes: wait for paid orders without holding a worker, then ship them.
+"""Wait for paid orders without occupying a worker, then ship them.
 
 The next run starts when this one has finished, so there is always one that waits. The sensor archives
 messages only when it hands them on; orders that are not paid stay in the queue.
@@ -31,14 +31,14 @@ def pgmq_wait_for_messages() -> None:
         condition={"status": "paid"},
         max_messages=10,
         deferrable=True,
-        # Without a worker, until a message comes.
+        # Waits in the triggerer, without a worker, until a message arrives.
         start_from_trigger=True,
         retries=3,
     )
 
     @task
     def ship(messages: list[dict[str, Any]]) -> list[int]:
-        """Ship each order; its number is the result."""
+        """Ship each order; returns their numbers."""
         return [message["message"]["order"] for message in messages]
 
     ship(paid_orders.output)

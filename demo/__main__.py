@@ -1,4 +1,4 @@
-"""Start everything, verify each claim, then stay up or end."""
+"""Start everything, verify each claim, then keep running or end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from demo.ticks import Ticks
 if TYPE_CHECKING:
     from airflow_pgmq.hooks import PgmqHook
 
-# `--once` ends within five minutes; what is left of them is for shutting down.
+# `--once` ends within five minutes; the difference is for shutting down.
 TIME_TO_VERIFY = 265
 
 
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def start_anew(airflow: str) -> NoReturn:
-    """The same command with another Airflow, in an environment of its own that is made if need be."""
+    """The same command with another Airflow, in an environment of its own, which is made if it is missing."""
     from tests import matrix
 
     python = matrix.install(matrix.column(airflow)) / "bin" / "python"
@@ -76,7 +76,7 @@ def start_anew(airflow: str) -> NoReturn:
 def start(stack: ExitStack, interrupts: Interrupts, screen: Screen, deadline: float) -> Stage:
     """Postgres, the queues and Airflow; `stack` ends them in the reverse order."""
     with screen.step("Embedded Postgres") as step:
-        # What is started must be on the stack before a signal may end the demo.
+        # Everything started must be on the stack before a signal may end the demo.
         with interrupts.held():
             postgres = stack.enter_context(LocalPostgres())
         with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
@@ -113,14 +113,14 @@ def start(stack: ExitStack, interrupts: Interrupts, screen: Screen, deadline: fl
 
 
 def read_dags(api: Api) -> bool:
-    """Whether Airflow has read our Dags; one that it can't read ends the demo."""
+    """Whether Airflow has read our Dags; raises if it can't read one."""
     if errors := api.import_errors():
         raise ClaimError(f"a Dag file can't be imported:\n{errors[0]}")
     return api.dags() >= DAG_IDS
 
 
 def prepare(standalone: Standalone) -> tuple[PgmqHook, list[Any]]:
-    """PGMQ and every queue that the Dags use; only from here on may Airflow be imported."""
+    """Make PGMQ and every queue that the Dags use; Airflow must not be imported before this."""
     os.environ.clear()
     os.environ.update(standalone.environment)
     from airflow_pgmq.hooks import PgmqHook
@@ -134,10 +134,10 @@ def prepare(standalone: Standalone) -> tuple[PgmqHook, list[Any]]:
 
 
 def verify(stage: Stage, screen: Screen) -> list[Step]:
-    """Measure every claim; one that fails keeps no other from being measured."""
+    """Measure every claim, also after one has failed."""
     steps = []
     for title, measure in CLAIMS.items():
-        # Whatever goes wrong while it is measured, the claim is not shown to hold; the step says why.
+        # After any error the claim counts as failed; the step says why.
         with suppress(Exception), screen.step(title) as stage.step:
             steps.append(stage.step)
             stage.step.figure = measure(stage)
@@ -145,7 +145,7 @@ def verify(stage: Stage, screen: Screen) -> list[Step]:
 
 
 def stay_up(stage: Stage, screen: Screen) -> None:
-    """Show what goes on until Ctrl-C."""
+    """Show what happens until Ctrl-C."""
     screen.note("Airflow stays up: press Ctrl-C to end it and everything it started.")
     while True:
         stage.standalone.check()
@@ -155,7 +155,7 @@ def stay_up(stage: Stage, screen: Screen) -> None:
 
 
 def report(screen: Screen, verified: list[Step]) -> int:
-    """The last word: which claims failed, if any."""
+    """Say which claims failed, if any."""
     failed = [step.title for step in verified if not step.ok]
     screen.note(f"FAILED: {'; '.join(failed)}" if failed else f"All {len(verified)} claims hold.")
     return 1 if failed else 0

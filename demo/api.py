@@ -1,4 +1,4 @@
-"""The little of Airflow's REST API that the demo needs."""
+"""The parts of Airflow's REST API that the demo needs."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class TokenAuth(httpx.Auth):
 
 
 class Api:
-    """A client of one Airflow; what the demo shows is what its user can ask for."""
+    """A client of one Airflow, with the same API that any user has."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
-        # trust_env off: a proxy has nothing to do with an address of this machine.
+        # trust_env off: no proxy for an address of this machine.
         self._http = httpx.Client(base_url=f"{url}/api/v2/", timeout=30, trust_env=False)
         self._http.auth = TokenAuth(url, user, password)
 
@@ -53,7 +53,7 @@ class Api:
         return {name: str(part["status"]) for name, part in parts.items()}
 
     def version(self) -> str:
-        """Airflow's."""
+        """Airflow's version."""
         return self._get("version")["version"]
 
     def dags(self) -> set[str]:
@@ -61,11 +61,11 @@ class Api:
         return {dag["dag_id"] for dag in self._get("dags")["dags"]}
 
     def import_errors(self) -> list[str]:
-        """What the Dag processor could not read, as tracebacks."""
+        """The tracebacks of Dag files that the Dag processor could not read."""
         return [error["stack_trace"] for error in self._get("importErrors")["import_errors"]]
 
     def unpause(self, dag_id: str) -> None:
-        """Let the Dag's schedule begin."""
+        """Unpause the Dag."""
         self._http.patch(f"dags/{dag_id}", json={"is_paused": False}).raise_for_status()
 
     def trigger(self, dag_id: str) -> str:
@@ -79,7 +79,7 @@ class Api:
         self._post(f"dags/{dag_id}/clearTaskInstances", body)
 
     def backfill(self, dag_id: str, first: datetime, last: datetime) -> None:
-        """Run the Dag for dates that it had, once more."""
+        """Run the Dag again for past dates."""
         body = {
             "dag_id": dag_id,
             "from_date": first.isoformat(),
@@ -97,7 +97,7 @@ class Api:
         return self._get(f"dags/{dag_id}/dagRuns/{run_id}")
 
     def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """One task of a run, as its latest try left it."""
+        """One task of a run, after its latest try."""
         return self._get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:

@@ -18,22 +18,22 @@ from airflow_pgmq.jobs import PeriodicJob
 if TYPE_CHECKING:
     from airflow_pgmq.hooks import PgmqHook
 
-# How long the reader may sleep without looking whether it is to end.
+# How long the reader may sleep before it checks whether it must end.
 LONGEST_WAIT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A message in the reader's hands."""
+    """A message that the reader has read."""
 
     job: PeriodicJob
     slot: datetime
-    #: When the reader had it, after when it was due; both by the database's clock.
+    #: How long after its time the reader got it; both by the database's clock.
     lateness: timedelta
 
     @property
     def ahead(self) -> bool:
-        """Whether the job is enqueued before its slots, and so never waits for Airflow."""
+        """Whether the job is enqueued ahead of its slots, so that Airflow's delays do not matter."""
         return self.job.overlap == "allow"
 
 
@@ -51,7 +51,7 @@ class Reader(threading.Thread):
         self._ended = threading.Event()
 
     def stop(self) -> None:
-        """End, and wait for the end."""
+        """Stop the thread, and wait for its end."""
         self._ended.set()
         self.join()
 
@@ -65,7 +65,7 @@ class Reader(threading.Thread):
                         self._read(connection, queue_name)
                     self._wait(connection)
         except Exception as exc:
-            # The main thread waits for arrivals, so it is the one to report it.
+            # The main thread waits for arrivals, so it reports the error.
             self.error = exc
 
     def _listen(self, connection: psycopg.Connection) -> None:
@@ -74,7 +74,7 @@ class Reader(threading.Thread):
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(f"{schema}.{table}.INSERT")))
 
     def _wait(self, connection: psycopg.Connection) -> None:
-        """Sleep until the next message becomes visible; a new one may be earlier, so its NOTIFY wakes us."""
+        """Sleep until the next message becomes visible; the NOTIFY of a new one, maybe earlier, wakes us."""
         tables = (sql.Identifier(*names.table(queue_name)) for queue_name in self.queues)
         rows = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT min(vt) AS vt FROM {}").format(table) for table in tables

@@ -1,4 +1,4 @@
-"""What the demo claims, each a function that measures it and returns the figures or raises `ClaimError`."""
+"""The claims of the demo: each function measures one and returns the figures, or raises `ClaimError`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DAG_IDS = {"pgmq_daily_report", "pgmq_periodic_jobs", "pgmq_wait_for_messages", 
 REPORTS = "reports"
 ORDERS = "orders"
 
-# What "on time" means here, on a machine that runs all of Airflow beside the reader.
+# The limits for "on time", on a machine that runs all of Airflow beside the reader.
 TYPICAL_LATENESS = timedelta(milliseconds=100)
 WORST_LATENESS = timedelta(seconds=1)
 ENOUGH_ARRIVALS = 15
 
 
 def airflow_runs_on_postgres(stage: Stage) -> str:
-    """Every part is healthy, and the metadata is in the embedded server."""
+    """Every part is healthy, and Airflow's metadata is in the embedded Postgres."""
     health = stage.api.health()
     if set(health.values()) != {"healthy"}:
         raise ClaimError(f"not everything is healthy: {health}")
@@ -39,7 +39,7 @@ def airflow_runs_on_postgres(stage: Stage) -> str:
 
 
 def rerun_sends_nothing(stage: Stage) -> str:
-    """A cleared run meets its own key: a duplicate, also after the message was consumed."""
+    """A cleared run sends with the same key again: a duplicate, also after the message was consumed."""
     dag_id, task_id = "pgmq_daily_report", "send_report"
     run_id = stage.api.trigger(dag_id)
     first = stage.finished(dag_id, run_id, task_id)
@@ -57,7 +57,7 @@ def rerun_sends_nothing(stage: Stage) -> str:
 
 
 def _reports(stage: Stage, run_id: str) -> int:
-    """How many messages the queue holds for the report of that run."""
+    """How many messages of that run's report are in the queue."""
     statement = "SELECT count(*) FROM pgmq.q_reports WHERE headers ->> 'dedup_key' = %(key)s"
     ((count,),) = stage.query(statement, key=f"daily_report/{run_id}")
     return count
@@ -95,7 +95,7 @@ def message_wakes_consumer(stage: Stage) -> str:
 
 
 def periodic_dag_ticks(stage: Stage) -> str:
-    """Two scheduled runs in a row, and the queue holds what they sent until its time has come."""
+    """Two scheduled runs in a row succeed; their messages are in the queue, invisible until their time."""
 
     def look() -> list[ticks.Tick] | None:
         finished = stage.scheduled_ticks()
@@ -129,7 +129,7 @@ def cleared_tick_doubles_nothing(stage: Stage) -> str:
 
 
 def messages_are_on_time(stage: Stage) -> str:
-    """The reader gets each message at its slot: never before, and little after."""
+    """The reader gets each message at its slot: never before, and at most a little later."""
 
     def look() -> list[Arrival] | None:
         ahead = [arrival for arrival in stage.reader.arrivals if arrival.ahead]
@@ -151,7 +151,7 @@ def backfill_is_refused(stage: Stage) -> str:
 
     def look() -> list[ticks.Tick]:
         finished = stage.scheduled_ticks()
-        # The minutes before the first tick had ended were nobody's to send.
+        # Slots before the end of the first tick were not sent.
         return [tick for tick in finished if tick.minute - timedelta(minutes=1) > finished[0].ended]
 
     tick = stage.wait_for("a minute to fill again", look)[-1]
@@ -201,7 +201,7 @@ def _slots(stage: Stage) -> tuple[int, int]:
 
 
 def seconds(duration: timedelta) -> str:
-    """Seconds, as people read them."""
+    """Seconds in a readable form."""
     return f"{duration.total_seconds():.1f} s"
 
 

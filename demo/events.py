@@ -14,7 +14,7 @@ DAG_ID = "pgmq_event_driven"
 SIGNUPS = "signups"
 
 WATCHED = "SELECT 1 FROM trigger WHERE classpath LIKE '%PgmqEventTrigger' AND triggerer_id IS NOT NULL"
-#: The bell is Airflow's way to the run: the event, the scheduler's round, the start of the task's process.
+#: The time includes Airflow's part: the event, the scheduler's loop, the start of the task's process.
 EVENT = "SELECT timestamp FROM asset_event WHERE timestamp > %s ORDER BY timestamp LIMIT 1"
 RUN = """
     SELECT run.queued_at, task.start_date
@@ -25,7 +25,7 @@ RUN = """
 
 
 def message_starts_dag_run(stage: Stage) -> str:
-    """A message rings, a run starts, and its task takes all that came, at once and later."""
+    """A message rings, a run starts, and its task takes all messages, also those that come later."""
     stage.wait_for("the bell to be watched", lambda: _metadata(stage, WATCHED))
     first = stage.hook.send(SIGNUPS, {"name": "Ada"})
     ((enqueued,),) = stage.query(

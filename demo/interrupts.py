@@ -1,4 +1,4 @@
-"""Signals that end the demo, turned into one exception at a moment that can be cleaned up after."""
+"""Turns the signals that end the demo into one exception, raised only where clean-up is possible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """The demo was asked to end."""
+    """A signal has asked the demo to end."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -19,7 +19,7 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """The first signal raises `Interrupted`; later ones do nothing, for they would cut the clean-up short."""
+    """The first signal raises `Interrupted`; later ones are ignored, so that the clean-up can finish."""
 
     def __init__(self) -> None:
         self._signum: int | None = None
@@ -35,7 +35,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let a signal wait until the block is through: what it starts must be known to be ended."""
+        """Delay signals until the block ends, so that everything that it starts can be cleaned up."""
         self._held = True
         try:
             yield
@@ -46,7 +46,7 @@ class Interrupts:
 
     @contextmanager
     def clean_up_after(self) -> Iterator[None]:
-        """After the block only the clean-up is left, which no signal may cut short."""
+        """After the block only the clean-up follows, which no signal may interrupt."""
         try:
             yield
         finally:

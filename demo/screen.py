@@ -1,4 +1,4 @@
-"""What the demo shows: tables that live on a terminal, plain lines in a pipe."""
+"""What the demo shows: tables that are updated on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLAIN_WIDTH = 140
 
 @dataclass
 class Step:
-    """Something under way: what it waits for now, in the end what came out."""
+    """A step: what it waits for now, and at the end its result."""
 
     title: str
     figure: str = ""
@@ -54,7 +54,7 @@ class FigureColumn(TextColumn):
 
 
 class Screen:
-    """Takes what happens, from any thread, and draws it."""
+    """Draws events that any thread reports."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False)
@@ -86,7 +86,7 @@ class Screen:
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Show something as under way, then as done, or as failed if it raises."""
+        """Show a step as running, then as done, or as failed if it raises."""
         step = Step(title)
         task = self._progress.add_task(title, total=1, step=step)
         began = time.monotonic()
@@ -104,7 +104,7 @@ class Screen:
                 self._line(_word(step.ok), title, step.figure)
 
     def up(self, url: str, user: str, password: str) -> None:
-        """Airflow answers: where, and how to log in."""
+        """Airflow is up: show its address and how to log in."""
         address = f"Airflow   {url}\nuser      {user}\npassword  {password}"
         self._address = Panel(Text(address), title="PGMQ on Airflow", title_align="left", border_style="cyan")
         self._line("up", url, f"user {user}, password {password}")
@@ -126,11 +126,11 @@ class Screen:
         self._line("tick", f"{tick.minute:%H:%M} try {tick.try_number}", f"{tick.state}: {what}")
 
     def note(self, text: str) -> None:
-        """Something to be read below everything else."""
+        """Show a text below everything else."""
         self.console.print(Text(text))
 
     def summary(self, steps: Sequence[Step]) -> None:
-        """Every claim with its figure."""
+        """Show every claim with its figure."""
         style = box.SIMPLE if self.console.is_terminal else box.ASCII2
         table = Table(
             "",
@@ -179,7 +179,7 @@ class Screen:
 
 
 def millis(lateness: timedelta) -> str:
-    """Milliseconds, as people read them."""
+    """Milliseconds in a readable form."""
     return f"{lateness / timedelta(milliseconds=1):,.1f} ms"
 
 

@@ -1,4 +1,4 @@
-"""What the claims look at: one Airflow, one hook, the two watchers, and how to wait for something in them."""
+"""What the claims use: one Airflow, one hook, the two observers, and how to wait for something in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class ClaimError(Exception):
-    """A claim does not hold; the message says what was measured instead."""
+    """A claim is not true; the message says what was measured instead."""
 
 
 @dataclass
@@ -35,12 +35,12 @@ class Stage:
     hook: PgmqHook
     reader: Reader
     ticks: Ticks
-    #: No wait goes on after this instant of the monotonic clock.
+    #: Every wait ends at this instant of the monotonic clock.
     deadline: float
     step: Step = field(default_factory=lambda: Step(""))
 
     def wait_for(self, what: str, look: Callable[[], T | None], seconds: float = 90) -> T:
-        """Look again and again until there is something; a part that died ends the wait."""
+        """Poll until there is a result; raises if a part of the demo has died."""
         self.step.figure = f"waiting for {what} …"
         began = time.monotonic()
         deadline = min(began + seconds, self.deadline)
@@ -60,7 +60,7 @@ class Stage:
             task = self.api.task(dag_id, run_id, task_id)
             if task["try_number"] <= after:
                 return False
-            # Not the task's state: to clear a run that the scheduler is about to close would be lost on it.
+            # Not the task's state: a clear is lost if the scheduler closes the run just after it.
             state = self.api.run(dag_id, run_id)["state"]
             if state == "failed":
                 log = "\n".join(self.api.log(dag_id, run_id, task_id, task["try_number"])[-10:])
@@ -77,13 +77,13 @@ class Stage:
         return self.finished(dag_id, run_id, task_id, after=tries)
 
     def scheduled_ticks(self) -> list[Tick]:
-        """The first end of each run of the periodic Dag, which is not that of a cleared run."""
+        """The first end of each run of the periodic Dag, not the end after a clear."""
         first: dict[str, Tick] = {}
         for tick in list(self.ticks.finished):
             first.setdefault(tick.run_id, tick)
         return list(first.values())
 
     def query(self, statement: Query, **values: Any) -> list[tuple[Any, ...]]:
-        """Ask the queues' database directly, as a witness that is not the provider."""
+        """Query the queues' database directly, without the provider."""
         with self.hook.get_conn() as connection:
             return connection.cursor(row_factory=tuple_row).execute(statement, values).fetchall()

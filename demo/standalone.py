@@ -25,8 +25,8 @@ USER = "admin"
 PASSWORDS = "passwords.json"
 TEMPORARY = "tmp"
 
-# How the parts are asked to end, and how many seconds they get before the next way. A task that runs while
-# the API server ends would go on asking for it for half a minute, and nobody needs its result any more.
+# Which signals end the parts, and how many seconds each signal gets before the next one. A task that runs
+# while the API server ends would retry its requests for half a minute, and its result is no longer needed.
 ENDINGS = ((signal.SIGINT, 8), (signal.SIGTERM, 2), (signal.SIGKILL, 5))
 
 
@@ -45,7 +45,7 @@ class Standalone:
         api_port, *log_ports = _free_ports(4)
         self.url = f"http://127.0.0.1:{api_port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        #: What a process needs to be part of this Airflow.
+        #: The environment variables of a process that belongs to this Airflow.
         self.environment = {
             **inherited,
             **_settings(home, self.url, api_port, log_ports),
@@ -60,9 +60,9 @@ class Standalone:
         (home / TEMPORARY).mkdir()
 
     def start(self) -> None:
-        """Start it and return at once; the API tells when it is up."""
+        """Start it and return at once; the API says when it is up."""
         with self.log.open("wb") as log:
-            # A session of its own: Ctrl-C reaches only us, and each process of it can be found again.
+            # A session of its own: Ctrl-C reaches only us, and all its processes can be found.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "airflow", "standalone"],
                 cwd=self.home,
@@ -74,7 +74,7 @@ class Standalone:
             )
 
     def check(self) -> None:
-        """Raise if it ended by itself."""
+        """Raise if it has ended unexpectedly."""
         if self._process is not None and self._process.poll() is not None:
             raise StandaloneError(f"airflow standalone ended with {self._process.returncode}:\n{self.tail()}")
 
@@ -83,7 +83,7 @@ class Standalone:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that it started and that still runs, orphans included."""
+        """All processes that it started and that still run, orphans included."""
         if self._process is None:
             return []
         self._process.poll()
@@ -98,9 +98,9 @@ class Standalone:
         return [process for process in self.processes() if _session(process.pid) == process.pid]
 
     def stop(self) -> None:
-        """End it, and then each process that is left of it."""
+        """End it, and then each remaining process."""
         for signum, seconds in ENDINGS:
-            # The first, which Ctrl-C would be, is for the parent alone: it ends its parts in order.
+            # The first signal, like Ctrl-C, goes to the parent only, which ends its parts in order.
             for process in self.processes() if signum is not signal.SIGINT else self._parent():
                 _send(process, signum)
             deadline = time.monotonic() + seconds
@@ -135,14 +135,14 @@ def _settings(home: Path, url: str, api_port: int, log_ports: list[int]) -> dict
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": worker_logs,
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": health_check,
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        # The parts talk to each other on this machine, whatever proxy its user has.
+        # The parts talk to each other on this machine, without the user's proxy.
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
 
 
 def _connection(dsn: str) -> str:
-    """The Airflow connection of the queues' database, as its environment variable wants it."""
+    """The Airflow connection of the queues' database, in the form of its environment variable."""
     parts = conninfo_to_dict(dsn)
     return json.dumps(
         {
@@ -156,7 +156,7 @@ def _connection(dsn: str) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    # All held at once, so that none is given twice.
+    # All are open at the same time, so that each port is given once.
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -172,7 +172,7 @@ def _session(pid: int) -> int | None:
 
 
 def _runs(process: psutil.Process) -> bool:
-    # An orphan that has ended is a zombie until the system's first process looks after it.
+    # An orphan that has ended is a zombie until the system's first process reaps it.
     with suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False

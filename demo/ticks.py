@@ -1,4 +1,4 @@
-"""The finished runs of the periodic Dag, as Airflow reports them."""
+"""The finished runs of the periodic Dag, from Airflow's API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Tick:
     minute: datetime
     try_number: int
     state: str
-    #: How long after its minute the scheduler had the task running.
+    #: How long after its minute the task was running.
     started_late: timedelta
     ended: datetime
     #: What the operator returned: jobs, slots, sent, duplicates …
@@ -33,7 +33,7 @@ class Tick:
 
 
 class Ticks(threading.Thread):
-    """Asks Airflow for new ticks until it is stopped."""
+    """Polls Airflow for new ticks until it is stopped."""
 
     def __init__(self, api: Api, show: Callable[[Tick], None]) -> None:
         super().__init__(name="ticks", daemon=True)
@@ -44,7 +44,7 @@ class Ticks(threading.Thread):
         self._ended = threading.Event()
 
     def stop(self) -> None:
-        """End, and wait for the end."""
+        """Stop the thread, and wait for its end."""
         self._ended.set()
         self.join()
 
@@ -53,7 +53,7 @@ class Ticks(threading.Thread):
             try:
                 self._look()
             except httpx.HTTPError:
-                # A busy server: the next look sees what this one missed.
+                # The server is busy: the next poll gets what this one missed.
                 continue
 
     def _look(self) -> None:
@@ -83,5 +83,5 @@ class Ticks(threading.Thread):
 
 
 def instant(text: str) -> datetime:
-    """A time as the API writes it."""
+    """Parse a time in the form of the API."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))

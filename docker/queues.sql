@@ -1,2 +1,2 @@
--- The queues' own database. Airflow's metadata has the one that POSTGRES_DB names; both are on one server here.
+-- The database of the queues. Airflow's metadata is in the database that POSTGRES_DB names, on the same server.
 CREATE DATABASE queues;
