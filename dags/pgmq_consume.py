@@ -1,8 +1,8 @@
 """Two consumers that drain their queues every five minutes, and a task that requeues dead letters.
 
 Payments are booked in the transaction that acks them, so each is booked exactly once, whatever crashes.
-Mails are handed over in lists; the mail server says for each address what becomes of its message. What failed
-too often waits in `payments_dlq` until somebody runs this Dag with `requeue` set.
+Mails are handed over in lists; the mail server says for each address what becomes of its message. Payments
+that failed too often wait in `payments_dlq` until somebody runs this Dag with `requeue` set.
 
 Needs the queues of `airflow pgmq init payments mail`. The table `books` is made by the Dag.
 """

@@ -1,6 +1,6 @@
 """Every minute: samples of the queues for the PGMQ page, expired messages archived, old rows removed.
 
-What was archived more than 30 days ago goes; without `archive_retention`, archives grow for ever.
+Messages archived more than 30 days ago are removed; without `archive_retention`, archives grow for ever.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ JOBS = [
         message={"do": "vacuum", "analyze": True},
         catch_up="last",
     ),
-    # Without jitter the slots of a thousand tenants are all on the hour. With it each has its own, fixed minute.
+    # Without jitter a thousand tenants' slots are all on the hour. With it each has its own, fixed minute.
     PeriodicJob(
         name="crm-sync",
         cron="@hourly",

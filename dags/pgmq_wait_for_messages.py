@@ -1,6 +1,6 @@
 """Wait for paid orders without occupying a worker, then ship them.
 
-The next run starts when this one has finished, so there is always one that waits. The sensor archives
+The next run starts when this one has finished, so one run is always waiting. The sensor archives
 messages only when it hands them on; orders that are not paid stay in the queue.
 
 Needs the queue of `airflow pgmq init orders`.
