@@ -1,7 +1,7 @@
 """One job, one Dag: a message a day, sent once however often the run is retried, cleared or backfilled.
 
 The key never depends on the clock. In a scheduled run it names the day's slot, so every try and every
-backfill has the same key. In a run that somebody started it names the run, so a test does not take the day's key.
+backfill has the same key. A run that somebody started has a key of its own, and does not take the day's key.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Dag that messages start: each sign-up is greeted within seconds, and nothing runs while there are none.
 
-The doorbell rings when sign-ups are in the queue. The run takes all of them, and acks each after the greeting.
+The doorbell rings when sign-ups are in the queue. The run takes all of them and acks each after its greeting.
 It also takes sign-ups that arrive meanwhile; the bell rings again for those that it misses.
 
 Needs the queue of `airflow pgmq init signups`.

@@ -1,4 +1,4 @@
-"""The fixtures are in `fixtures/`, one file per resource; Airflow's environment comes first of all."""
+"""The fixtures are in `fixtures/`, one file per resource; Airflow's environment must be imported first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest_plugins = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Any:
-    """A test may take longer on a machine that has much else to do; also if that begins only now."""
+    """A test may take longer on a busy machine, also if the machine becomes busy only now."""
     longer = settings._replace(timeout=settings.timeout * 2 * slowness())
     return pytest_timeout.pytest_timeout_set_timer(item, longer)
 

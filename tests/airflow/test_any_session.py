@@ -1,4 +1,4 @@
-"""Whatever server, database, role, pooler and caller set in a session: every verb answers the same."""
+"""Every verb gives the same answer whatever server, database, role, pooler and caller set in a session."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sites(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[tuple[Site, Site]]:
-    """A database as one expects it, and one whose sessions are otherwise, which a pooler may lend."""
+    """A database with default settings, and one with unusual session settings, maybe behind a pooler."""
     with ExitStack() as stack:
         port = None
         if request.param == "pooled":
@@ -99,13 +99,13 @@ def test_on_a_callers_connection_whose_session_stays_as_it_is(
 
 
 def _settings(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    # A pooler names sessions after whoever had them before, and PL/pgSQL has settings once it was used.
+    # A pooler's session has the name of its earlier client, and PL/pgSQL has settings after its first use.
     statement = "SELECT name, setting FROM pg_settings WHERE name !~ '^(application_name|plpgsql.*)$'"
     return dict(connection.execute(statement, prepare=False).fetchall())
 
 
 def _named(site: Site, answer: Any) -> Any:
-    """Without the name of its database, wherever it stands."""
+    """The text without the name of its database."""
     if isinstance(answer, str):
         return answer.replace(site.database.name, "…")
     if isinstance(answer, tuple):

@@ -160,7 +160,7 @@ def test_a_queue_that_cannot_announce_is_made_and_says_why(
     assert f"GRANT USAGE ON SCHEMA airflow_pgmq TO {role};" in said
 
 
-def test_the_doctor_prints_the_mend_and_tells_errors_by_the_exit_code(
+def test_the_doctor_prints_the_fix_and_tells_errors_by_the_exit_code(
     run: Run, failing: Callable[..., str], database: Database
 ) -> None:
     execute(database, "SELECT pgmq.create('silent')")

@@ -1,7 +1,7 @@
 """docker-compose.airflow.yml: docker-compose accepts it, and what its services run works.
 
 No container engine is needed: the services' commands run as processes of this machine, with the file's
-environment, order and health checks. Only addresses and paths are other ones: the processes share one host.
+environment, order and health checks. Only addresses and paths differ, because the processes share one host.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VARIABLES = {
     "PGMQ_QUEUES": "other compose_test",
 }
 
-# The second task repeats the first one's key, as a retry does whose first try was killed after it had sent.
+# The second task repeats the first one's key, like a retry after the first try was killed when it had sent.
 DAG = """
 from airflow.sdk import DAG
 

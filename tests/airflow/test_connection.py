@@ -121,7 +121,7 @@ def test_a_plain_script_is_told_why_it_sees_no_connection(airflow_metadata: Loca
         "export AIRFLOW_CONN_MADE_IN_THE_UI='pgmq://USER:PASSWORD@HOST:5432/DATABASE'",
     ):
         assert way in said
-    # Who catches Airflow's own error, or ours, catches this one.
+    # An `except` for Airflow's own error, or for ours, catches this one.
     assert "airflow True True" in said
 
 

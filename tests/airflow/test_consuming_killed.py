@@ -19,7 +19,7 @@ from tests.fixtures.postgres import Database
 
 MESSAGES = ["a", "b", "c"]
 
-# Where a statement of ours waits at the gate, without a line of ours that knows of it.
+# A statement waits at the gate by a trigger; no code of the package knows of it.
 WAIT = f"""
 CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_advisory_xact_lock({workers.GATE}); RETURN NULL; END $$;
@@ -45,7 +45,7 @@ def hook(pgmq_connection: str, database: Database) -> PgmqHook:
 
 @pytest.fixture
 def gate(database: Database) -> Iterator[psycopg.Connection[Any]]:
-    """Closed while its connection holds the lock."""
+    """A gate that is closed while this connection holds the lock."""
     with database.connect(autocommit=True) as conn:
         conn.execute("SELECT pg_advisory_lock(%s)", [workers.GATE])
         yield conn

@@ -32,7 +32,7 @@ def send(airflow: LiveAirflow) -> Callable[..., None]:
 
 
 def all_done(airflow: LiveAirflow, queue_name: str, count: int, timeout: float = 60) -> None:
-    """Wait until so many messages were dealt with, and the queue is empty."""
+    """Wait until this many messages were processed, and the queue is empty."""
     airflow.wait_until(
         lambda: airflow.processed(queue_name) == count and not airflow.left(queue_name),
         f"{count} messages of {queue_name} are processed",
@@ -90,7 +90,7 @@ def test_with_one_run_at_a_time_nothing_waits_for_a_later_message(airflow, send)
     all_done(airflow, "narrow", 500)
 
 
-def test_messages_that_take_long_start_a_handful_of_runs_and_none_is_left_over(airflow, send):
+def test_messages_that_take_long_start_a_few_runs_and_none_is_left_over(airflow, send):
     """Airflow 3.4 makes a run of each ring, whatever the runs before it take."""
     send("slow", 24)
     all_done(airflow, "slow", 24, 90)

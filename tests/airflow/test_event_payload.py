@@ -1,4 +1,4 @@
-"""Messages inside asset events, on an Airflow whose triggerers are killed: no message is in none."""
+"""Messages inside asset events, with triggerers that are killed: each message is in an event."""
 
 from __future__ import annotations
 

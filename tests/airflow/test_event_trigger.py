@@ -92,7 +92,7 @@ def test_it_rings_again_while_nobody_reads_and_each_time_later(hook):
             assert second - first >= 0.5
             assert third - second >= 1
             await asyncio.to_thread(lambda: hook.archive("q", hook.read("q")))
-            # One look that still saw the message may be under way.
+            # A look that still saw the message may be running.
             await asyncio.sleep(0.6)
             silent = len(rings)
             # Longer than the interval of the last rings.

@@ -66,7 +66,7 @@ def test_every_file_says_which_queues_it_needs(path):
     row = next(line for line in (DAGS / "README.md").read_text().splitlines() if f"[`{path.name}`]" in line)
     used = set(re.findall(r'queue_name="(\w+)"', path.read_text()))
     assert set(re.findall(r"`(\w+)`", row.split("|")[3])) == used
-    # Who copies the file alone reads it there.
+    # A user who copies only the file needs to read it there.
     told = re.search(r"`airflow pgmq init ([\w ]+)`", path.read_text())
     assert told is None or set(told[1].split()) == used
     assert told or not used or path.stem == "pgmq_daily_report"
@@ -134,7 +134,7 @@ def test_daily_report_is_sent_once_a_day(example_dag, run_dag_as, hook, query):
 
 
 def without_retries(dag):
-    """A failure is to be seen now, and not in five minutes."""
+    """The Dag without retries, so that a failure shows at once and not after five minutes."""
     for task in dag.tasks:
         task.retries = 0
     return dag

@@ -140,10 +140,10 @@ def test_nothing_is_removed_before_its_result_is_stored(hook: PgmqHook, ack: Any
 def test_a_task_that_fails_in_the_end_keeps_the_message(
     hook: PgmqHook, run_dag: Callable[..., FinishedRun], how: dict[str, Any]
 ) -> None:
-    """As one whose result cannot be stored."""
+    """For example because its result cannot be stored."""
 
     def fail(context: Any, result: Any) -> None:
-        raise RuntimeError("no more room")
+        raise RuntimeError("the disk is full")
 
     hook.send("q", "m")
     with DAG("full", schedule=None) as dag:
@@ -395,7 +395,7 @@ def test_bad_parameters_are_refused_at_dag_parse(wrong: dict[str, Any]) -> None:
 
 
 def test_execution_timeout_ends_a_deferred_wait(hook: PgmqHook) -> None:
-    """Airflow counts it anew in each part of a deferred task, and not at all in between."""
+    """Airflow counts it again in each part of a deferred task, and not at all in between."""
     sensor = PgmqSensor(
         task_id="t", queue_name="q", deferrable=True, timeout=600, execution_timeout=timedelta(seconds=60)
     )

@@ -316,7 +316,7 @@ def test_what_is_read_again_while_it_is_given_back_is_a_message_of_its_own(hook)
     asyncio.run(scenario())
 
 
-def test_what_no_watcher_wants_is_not_worn_by_it(database, hook):
+def test_reads_for_which_no_watcher_matched_do_not_count(database, hook):
     async def scenario(runner: Runner) -> None:
         hook.send("q", {"n": 1})
         runner.start("none", watching(condition={"n": 2}, max_reads=2, unmatched_delay=0))

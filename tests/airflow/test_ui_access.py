@@ -13,7 +13,7 @@ from tests.fixtures.ui import ACTING, act
 
 SECRET = "what-nobody-else-may-see"
 
-#: Files without data, and a redirect that says nothing but what was asked.
+#: Files without data, and a redirect that contains only what was in the request.
 PUBLIC = {"/static", "/go/{path:path}"}
 
 #: What an action needs to be more than a bad request.
@@ -169,7 +169,7 @@ def test_a_get_of_an_action_does_nothing(boss, hook):
 
 
 def test_connections_of_other_kinds_are_out_of_reach(boss, hook, monkeypatch):
-    """Whoever may see the page must not look into every Postgres that Airflow knows."""
+    """Users of the page must not get access to every Postgres that Airflow knows."""
     import os
 
     elsewhere = os.environ["AIRFLOW_CONN_PGMQ_DEFAULT"].replace('"pgmq"', '"postgres"', 1)

@@ -12,7 +12,7 @@ from tests.fixtures.ui import ACTING
 pytestmark = [pytest.mark.xdist_group("fab_airflow"), pytest.mark.timeout(180), pytest.mark.slow]
 
 WINDOW = {"Sec-Fetch-Dest": "document"}
-#: Who may read and edit connections, and whom Airflow shows its plugins.
+#: The roles that may read and edit connections, and those to which Airflow shows plugins.
 MORE = ("Admin", "Op")
 
 each_role = pytest.mark.parametrize("role", ROLES)

@@ -1,4 +1,4 @@
-"""Whatever a request holds, the page answers in plain words, and never by failing."""
+"""The page answers every request in plain words, and never fails."""
 
 from __future__ import annotations
 

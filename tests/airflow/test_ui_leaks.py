@@ -1,4 +1,4 @@
-"""Who may see Dags but not connections learns nothing that others wrote, from no route and by no failure."""
+"""Users who may see Dags but not connections get nothing that others wrote, from no route or error."""
 
 from __future__ import annotations
 

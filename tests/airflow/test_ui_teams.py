@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def sign_in(airflow_app, pgmq_connection, monkeypatch):
-    """Somebody of the team `red` or `blue`, to whom the connection `blue_queues` belongs."""
+    """A client of a user of team `red` or `blue`; the connection `blue_queues` belongs to team `blue`."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.models.team import Team

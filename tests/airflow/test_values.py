@@ -1,4 +1,4 @@
-"""Values that are not JSON go through every door: operators, templates, callbacks, conditions, Dag files."""
+"""Values that are not JSON work everywhere: operators, templates, callbacks, conditions, Dag files."""
 
 from __future__ import annotations
 

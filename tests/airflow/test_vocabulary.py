@@ -36,7 +36,7 @@ OTHER_WORDS = {
 
 
 def public() -> Iterator[tuple[str, dict[str, Parameter]]]:
-    """Everything that a Dag's author calls, and the page's actions, by name."""
+    """Everything that Dag authors call, and the page's actions, by name."""
     for name, method in vars_of(PgmqHook).items():
         yield f"hook.{name}", dict(signature(method).parameters)
     kinds = [getattr(operators, name) for name in operators.__all__]

@@ -52,7 +52,7 @@ def await_deferral(airflow: LiveAirflow, dag_id: str) -> None:
 
 
 def nested(depth: int) -> Any:
-    """So many lists in each other."""
+    """This many nested lists."""
     found: Any = []
     for _ in range(depth - 1):
         found = [found]

@@ -50,7 +50,7 @@ class Site:
         return self.hook.client.run(make, self.more.get("conn"))
 
     def left(self) -> dict[str, Any]:
-        """What lies in the tables, as somebody else sees it.
+        """The content of the tables, as another connection sees it.
 
         Without samples: they are taken by the minute, and of counters that lag behind.
         """

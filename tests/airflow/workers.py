@@ -68,7 +68,7 @@ def transactional_effects(messages: list[Message], conn: Any, blocked: bool) -> 
 
 
 def committed_effects(messages: list[Message], blocked: bool) -> None:
-    """Effects that stand before the ack."""
+    """Effects that are committed before the ack."""
     with PgmqHook().get_conn() as conn:
         conn.autocommit = True
         write(conn, messages, blocked)

@@ -1,4 +1,4 @@
-"""A real Airflow with a shop's queues, and a real browser in front of it."""
+"""A real Airflow with a shop's queues, and a real browser that opens it."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def chromium() -> Iterator[Browser]:
     """The system's browser."""
     if CHROMIUM is None:
-        # Where everything must pass, nothing may be left out.
+        # In CI no test may be skipped.
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
             "Chromium is missing; on Debian: apt-get install chromium"
         )
     from playwright.sync_api import expect, sync_playwright
 
-    # A machine that is busy with other tests draws slowly.
+    # The browser is slow on a machine that is busy with other tests.
     expect.set_options(timeout=20_000)
 
-    # As root Chromium starts only without its sandbox; it opens nothing but our own Airflow.
+    # As root Chromium starts only without its sandbox; it opens only our own Airflow.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -95,7 +95,7 @@ def sessions(site: Site, chromium: Browser) -> Callable[[str], StorageState]:
 def visit(
     site: Site, chromium: Browser, sessions: Callable[[str], StorageState]
 ) -> Iterator[Callable[..., Visitor]]:
-    """Somebody who looks at the page; at the end their console must be clean."""
+    """A visitor of the page; at the end the browser's console must have no errors."""
     visitors: list[Visitor] = []
 
     def open_as(user: str = "admin", *, width: int = 1280, theme: str = "light") -> Visitor:

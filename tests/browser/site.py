@@ -14,14 +14,14 @@ from tests.fixtures.live import LiveAirflow
 DAGS = Path(__file__).with_name("dags")
 #: Name and role; the password is the name.
 USERS = {"admin": "admin", "viewer": "viewer"}
-#: A connection that leads nowhere.
+#: A connection to a server that does not exist.
 BROKEN = "pgmq_broken"
-#: A connection of a secrets backend, which cannot list what it has; it leads where the default one does.
+#: A connection in a secrets backend, which cannot list them; it leads to the same database as the default.
 UNLISTED = "pgmq_vault"
 
 
 def settings(home: Path) -> dict[str, str]:
-    """What differs from other Airflows of the tests."""
+    """Settings that differ from the other Airflows of the tests."""
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({name: name for name in USERS}))
     return {
@@ -36,7 +36,7 @@ def settings(home: Path) -> dict[str, str]:
 
 
 def secrets_backend(home: Path, connection: str) -> dict[str, str]:
-    """A backend that holds one connection."""
+    """A backend that has one connection."""
     path = home / "connections.json"
     path.write_text(json.dumps({UNLISTED: json.loads(connection)}))
     return {
@@ -47,7 +47,7 @@ def secrets_backend(home: Path, connection: str) -> dict[str, str]:
 
 @dataclass
 class Site:
-    """Where the browser goes, and what the databases hold then."""
+    """The Airflow that the browser visits, and queries of its databases."""
 
     live: LiveAirflow
 
@@ -57,7 +57,7 @@ class Site:
         return f"http://127.0.0.1:{self.live.api_port}"
 
     def up(self) -> None:
-        """Start Airflow without what the page does not need."""
+        """Start only the parts of Airflow that the page needs."""
         live = self.live
         live.services.run("migrate", live.command("db", "migrate"), live.environment, timeout=120)
         live.start("api-server")

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from tests.fixtures.postgres import Database
 
 QUEUES = ("billing", "cache", "emails", "events", "orders", "reports", "returns", "stock", "webhooks")
-#: For the actions of one test each; `requeued` has dead letters.
+#: Each is for the actions of one test; `requeued` has dead letters.
 OWN = ("released", "removed", "purged", "requeued")
 EMPTY = "returns"
 HUGE = 400_000
-#: Of each dead letter, before it died; and why the last one of each queue did.
+#: Tries of each dead letter before it was moved; and the reason of the last one in each queue.
 TRIES = 5
 LONG_REASON = "the order has lines that no product is known for: " + ", ".join(map(str, range(200, 400)))
 #: Namespaces whose Dag has stopped, and whose job is behind.
 STOPPED = "warehouse"
 BEHIND = "support"
-#: Of the last 30 slots of each job, the oldest is 0.
+#: Indexes into the last 30 slots of each job; 0 is the oldest.
 MISSED, LATE, AGAIN = {11, 12}, {13, 14}, {20}
 PAUSED = "newsletter"
 
@@ -50,7 +50,7 @@ _MESSAGES = """
            jsonb_build_object('id', n, 'kind', {kind}), jsonb_build_object('dedup_key', {kind} || '/' || n)
     FROM generate_series(1, {number}) AS n
 """
-# Like people's days: little at night, much at noon. The counters end where the server's own stand.
+# Little at night, much at noon. The counters end at the values of the server's own.
 _SAMPLES = """
     WITH minutes AS (
         SELECT at, 60 - extract(epoch FROM now() - at) / 60 AS n,
@@ -58,7 +58,7 @@ _SAMPLES = """
                                  * (0.7 + 0.6 * random())))::bigint AS arrived
         FROM generate_series(date_trunc('minute', now()) - interval '7 days',
                              date_trunc('minute', now()) - interval '1 minute', interval '1 minute') AS at
-    ), stands AS (
+    ), final_counts AS (
         SELECT n_tup_ins AS ins, n_tup_del AS del FROM pg_stat_user_tables
         WHERE schemaname = 'pgmq' AND relname = 'q_{queue}'
     ), waiting AS (
@@ -71,12 +71,12 @@ _SAMPLES = """
     INSERT INTO airflow_pgmq.queue_samples
     SELECT '{queue}', at, ins - total + arrived,
            CASE WHEN {read} THEN del - total + arrived - more ELSE del END, held, held, 0, 20 + random() * 30
-    FROM sums, stands
+    FROM sums, final_counts
 """
 
 
 def fill(hook: PgmqHook, database: Database) -> None:
-    """Put everything there that needs no Airflow."""
+    """Make everything that needs no Airflow."""
     for name in QUEUES:
         hook.create_queue(name, notify=False)
     _archived(hook, "orders", 180)
@@ -145,13 +145,13 @@ def fill_own(hook: PgmqHook, database: Database) -> None:
 
 
 def drop_own(hook: PgmqHook) -> None:
-    """And away with them."""
+    """Drop them again."""
     for name in (*OWN, "requeued_dlq"):
         hook.drop_queue(name)
 
 
 def age(hook: PgmqHook, database: Database) -> None:
-    """As if the shop's jobs had run for weeks, and not always well; for after their first tick."""
+    """Make it look as if the shop's jobs had run for weeks, with failures; call it after their first tick."""
     execute(
         database,
         "UPDATE airflow_pgmq.periodic_jobs SET deployed_at = now() - interval '60 days' WHERE namespace = %s",
@@ -179,7 +179,7 @@ def _remember(database: Database, job: PeriodicJob, slot: datetime, *, late: boo
 
 
 def fall_behind(database: Database) -> None:
-    """A job whose slot nobody gets to, although its Dag ticks."""
+    """Make a job whose slot is not sent, although its Dag ticks."""
     execute(database, "UPDATE airflow_pgmq.namespaces SET ticked_at = now() WHERE namespace = %s", [BEHIND])
     execute(
         database,

@@ -1,4 +1,4 @@
-"""What the buttons do to the database; whoever may not do it sees no button."""
+"""What the buttons do to the database; users without the permission see no button."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_ids_that_browsers_round_are_exact(visit, site):
     visitor.confirm("Delete")
     expect(frame.get_by_text("1 message deleted")).to_be_visible()
     assert site.ids("wide") == [9007199254740994]
-    # Else it would refresh itself and miss the queue.
+    # Otherwise the page would refresh itself and notice that the queue is missing.
     visitor.page.close()
     site.live.execute_on_queues("SELECT pgmq.drop_queue('wide')")
 
@@ -126,7 +126,7 @@ def test_after_an_action_the_keyboard_is_where_it_was(visit):
 
 
 def test_after_the_last_action_the_keyboard_is_at_the_page(visit, site):
-    """The button is there no more for the messages that are gone."""
+    """The messages are gone, and with them their button."""
     visitor = visit()
     frame = visitor.open("queue/removed")
     choose(visitor, site.ids("removed")[-1])
@@ -175,7 +175,7 @@ def test_what_runs_cannot_be_called_off(visit, site):
     site.live.execute_on_queues("SELECT pgmq.drop_queue('slow')")
 
 
-def test_letters_of_a_queue_that_is_gone_stay_and_are_counted(visit, site):
+def test_dead_letters_of_a_dropped_queue_stay_and_are_counted(visit, site):
     for name in ("sharing", "sharing_dlq"):
         site.live.execute_on_queues(f"SELECT pgmq.create('{name}')")
     site.live.execute_on_queues(
@@ -259,7 +259,7 @@ def test_a_viewer_has_no_buttons_that_change_anything(visit, path):
 
 
 def test_what_fails_is_said_in_the_dialog(visit, site):
-    """The queue goes while somebody looks at it."""
+    """The queue is dropped while somebody looks at it."""
     site.live.execute_on_queues("SELECT pgmq.create('vanishing')")
     site.live.execute_on_queues("SELECT pgmq.send('vanishing', '{}')")
     visitor = visit()

@@ -1,4 +1,4 @@
-"""Text can be read in both themes: WCAG AA, 4.5 to 1, measured in what the browser drew."""
+"""Text can be read in both themes: WCAG AA, 4.5 to 1, measured in the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at messages: their content, who sent them, and that nothing in them is ever run."""
+"""Looking at messages: their content, who sent them, and that scripts in them are never run."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_pictures(visit, site, name, theme, width):
         theme == "dark"
     )
     picture = Image.open(BytesIO(visitor.page.screenshot(animations="disabled")))
-    # A third of the size, and no eye sees it.
+    # A third of the size, without a visible difference.
     picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
         PICTURES / f"{name}-{theme}-{width}.png", optimize=True
     )

@@ -11,7 +11,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="`make browser` insta
 
 @pytest.fixture
 def stranger(chromium):
-    """Somebody who is not signed in; at the end no script of ours may have failed."""
+    """A visitor who is not signed in; at the end no script of ours may have failed."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     stacks = []

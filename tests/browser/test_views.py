@@ -1,4 +1,4 @@
-"""Every view, as somebody sees it who may do everything and as somebody who may only look."""
+"""Every view, for a user who may do everything and for one who may only look."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_page_follows_airflows_theme_at_once(visit):
     visitor = visit(theme="light")
     root = visitor.open().locator("html")
     expect(root).not_to_have_class(re.compile(r"\bdark\b"))
-    # As Airflow hears of it when the theme is changed in another tab.
+    # The event that Airflow gets when the theme is changed in another tab.
     visitor.page.evaluate("dispatchEvent(new StorageEvent('storage', { key: 'theme', newValue: 'dark' }))")
     expect(root).to_have_class(re.compile(r"\bdark\b"))
 
@@ -119,7 +119,7 @@ def test_dead_letter_queues_are_shown_when_asked_for(visit):
 
 @each_user
 @pytest.mark.parametrize("span", ["hour", "day", "week"])
-def test_a_queue_shows_how_it_fared(visit, user, span):
+def test_a_queue_shows_its_history(visit, user, span):
     visitor = visit(user)
     frame = visitor.open("queue/orders", range=span)
     chart = frame.get_by_role("img", name=re.compile("^Per minute, .*Arrived between"))
@@ -229,7 +229,7 @@ def test_a_connection_that_fails_is_named_with_the_reason(visit, user):
     frame = visitor.open(connection_id=BROKEN)
     alert = frame.get_by_role("alert")
     expect(alert).to_contain_text(f"Connection {BROKEN} failed")
-    # Libpq's words have host, port and user in them.
+    # Libpq's message contains host, port and user.
     told = (
         "Connection refused"
         if user == "admin"

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
     from tests.browser.site import Site
 
-#: Where what Airflow's own page complains about comes from, without our doing.
+#: Sources of complaints of Airflow's own page, which are not about ours.
 NOT_OURS = ("/api/v2/", "/ui/", "/static/assets/")
 #: Airflow gives the frames of plugins both rights; the browser says so at each.
 SANDBOX = "An iframe which has both allow-scripts and allow-same-origin"
 
 
 class Visitor:
-    """One tab; what its console complains about is kept."""
+    """One tab; it collects the errors of its console."""
 
     def __init__(self, page: Page, site: Site) -> None:
         self.site = site
@@ -43,12 +43,12 @@ class Visitor:
             self.complaints.append(f"{message.text} ({url})")
 
     def open(self, path: str = "", **query: Any) -> FrameLocator:
-        """A view of ours, by the link that a worker would have made."""
+        """Open a view of ours by the link that a worker would have made."""
         self.page.goto(f"{self.site.url}/pgmq/go/{path}" + (f"?{urlencode(query)}" if query else ""))
         return self.frame
 
     def follow(self, link: Locator) -> None:
-        """Click a link of Airflow's own, and look where it leads: Airflow 3.1 opens some in a new tab."""
+        """Click a link of Airflow's own; returns the page that it opens, in 3.1 sometimes a new tab."""
         if link.get_attribute("target") != "_blank":
             link.click()
             return
@@ -62,16 +62,16 @@ class Visitor:
         return self.page.frame_locator("iframe")
 
     def row(self, text: str) -> Locator:
-        """A row of a table of ours, by what one of its cells says."""
+        """A row of a table of ours, by the text of one of its cells."""
         return self.frame.get_by_role("row").filter(has_text=text)
 
     def module(self, path: str, use: str) -> Any:
-        """What a function of JavaScript makes of one of our modules, in our page."""
+        """Run a JavaScript function with one of our modules, in our page."""
         address = f"{self.site.url}/pgmq/static/{path}"
         return self.page.frames[-1].evaluate(f"async (address) => ({use})(await import(address))", address)
 
     def confirm(self, action: str) -> None:
-        """Agree to what the dialog asks, and wait until it is done."""
+        """Confirm the dialog, and wait until the action is done."""
         dialog = self.frame.get_by_role("dialog")
         dialog.get_by_role("button", name=action, exact=True).click()
         dialog.wait_for(state="detached")

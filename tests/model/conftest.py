@@ -1,4 +1,4 @@
-"""The clock that stories are told under, and how many steps that were."""
+"""The clock of the stories, and how many steps were made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def moving(postgres_server) -> Iterator[SchemaClock]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Carry the counts along with the test's report, from whatever process it ran in."""
+    """Add the counts to the test's report, also if it ran in another process."""
     report = yield
     if report.when == "call":
         report.user_properties += [("steps", (world, count)) for world, count in steps.told.items()]

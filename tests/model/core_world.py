@@ -1,7 +1,7 @@
-"""The package's pure decisions, with dictionaries where the database is, told the same stories.
+"""The package's pure decisions run the same stories, with dictionaries instead of the database.
 
 What is due, what a deploy changes, what has expired and when a message is visible come from `core/`. Only
-their order is repeated here, as the statements of a tick follow each other.
+the order of the statements of a tick is repeated here.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class CoreWorld:
         self.opened: set[tuple[str, datetime]] = set()
 
     def run(self) -> None:
-        """Tell the story; raises Wrong at the first step after which something is not as promised."""
+        """Run the story; raises Wrong at the first step after which something is not as promised."""
         for number, step in enumerate(self.story.steps):
             steps.told["on the pure decisions"] += 1
             try:
@@ -75,7 +75,7 @@ class CoreWorld:
 
     @singledispatchmethod
     def do(self, step: Any) -> None:
-        """What happens to messages and queues has no place here."""
+        """Do a step; steps of messages and queues are ignored here."""
 
     @do.register
     def _(self, step: steps.Move) -> None:
@@ -237,7 +237,7 @@ def _cached(definition: Any) -> PeriodicJob:
 
 
 class _ById:
-    """A definition as a key: what it holds cannot be hashed."""
+    """A definition as a key of a dictionary: its content cannot be hashed."""
 
     __slots__ = ("value",)
 

@@ -1,4 +1,4 @@
-"""What the promise speaks of: definitions, jobs, slots that are taken, messages."""
+"""The facts of the model: definitions, jobs, slots that are taken, messages."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from tests.model.schedules import Schedule
 
-#: What is left out is counted up to so many.
+#: Slots that are left out are counted up to this many.
 COUNTED = 1000
 
 
 class Wrong(AssertionError):
-    """The queues do not hold what was promised."""
+    """The queues do not contain what was promised."""
 
 
 class Refused(Exception):
-    """What was asked must be refused, and changes nothing."""
+    """The step must be refused, and changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Message:
     #: Sent by hand, next to the job's slots.
     by_hand: bool = False
     read_ct: int = 0
-    #: Brought back from the archive: its slot does not speak of it any more.
+    #: Requeued from the archive: its slot no longer refers to it.
     requeued: bool = False
 
     @property
@@ -98,7 +98,7 @@ class Taken:
 
 @dataclass
 class Counts:
-    """What a tick must report. Of a slot that is taken nobody need know what the policy says."""
+    """What a tick must report. For a slot that is taken the policy need not be known."""
 
     sent: int = 0
     withdrawn: int = 0

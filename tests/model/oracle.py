@@ -1,8 +1,8 @@
-"""What periodic jobs promise, as a small program that knows nothing of the package.
+"""What periodic jobs promise, as a small program that uses nothing of the package.
 
-It keeps no more than the promise speaks of: the jobs, the slots that are taken, the messages in the queues.
-Slots come from brute force, decisions from the rules as they are written down, one after the other.
-Times are instants of UTC; `now` is what the queue database's clock showed.
+It keeps only what the promise is about: the jobs, the slots that are taken, the messages in the queues.
+Slots are found by brute force; decisions follow the documented rules, one after the other.
+Times are instants of UTC; `now` is the time of the queue database's clock.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class Oracle:
     archives: dict[tuple[str, int], Message] = field(default_factory=dict)
     #: Sent, but not yet found.
     new: list[Message] = field(default_factory=list)
-    #: Queues that were made again, which no tick has noticed, and what they had not shown.
+    #: Queues that were made again, which no tick has noticed, and their slots that were not visible.
     reborn: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
     #: Slots whose messages were taken back by a deploy, or went with their queue.
     again: set[tuple[str, datetime]] = field(default_factory=set)
-    #: Up to where complete ticks have looked.
+    #: The horizon of complete ticks.
     horizon: datetime | None = None
     #: Slots that our schema has forgotten: until a tick is complete, queues are asked for their messages.
     lost: set[tuple[str, datetime]] = field(default_factory=set)
 
     def copy(self) -> Oracle:
-        """Another world, in which something else may have happened."""
+        """A copy, in which something else may have happened."""
         kept = {each.name: getattr(self, each.name) for each in fields(self)}
         return Oracle(**{name: copy(value) for name, value in kept.items()})
 
@@ -64,7 +64,7 @@ class Oracle:
         return counts
 
     def close(self, code: Mapping[str, Definition], now: datetime) -> None:
-        """A tick is complete: from now on our schema is trusted, unless a queue could not be asked."""
+        """A tick is complete: from now on our schema is trusted, unless a queue could not be read."""
         if all(each.queue in self.queues for each in code.values()):
             self.lost.clear()
         self.horizon = max(self.horizon or now, now + self.look_ahead)
@@ -74,7 +74,7 @@ class Oracle:
     def deploy(
         self, code: Mapping[str, Definition], now: datetime, counts: Counts, *, rollback: bool
     ) -> set[str]:
-        """Bring the jobs in line with the code; which are left to newer code, or to their queue's return."""
+        """Change the jobs to the code's; returns those left to newer code, or until their queue is back."""
         held = {name for name, each in code.items() if each.queue not in self.queues}
         version = _version(code)
         if self.version is None or self.version_ticked_at is None:
@@ -101,17 +101,17 @@ class Oracle:
         return older | held
 
     def _turn_back(self, now: datetime) -> None:
-        """Where the clock went back, what lies further ahead than a tick looks is open again."""
+        """After the clock was set back, slots beyond the look-ahead are open again."""
         if self.horizon is None or self.horizon <= now + self.look_ahead:
             return
         self.horizon = now
         for name, job in self.jobs.items():
-            # Where messages must not overlap, no tick looks ahead at all.
+            # For jobs that must not overlap no tick looks ahead.
             if job.watermark > (now if job.definition.overlap == "skip" else now + self.look_ahead):
                 self._change(name, watermark=now)
 
     def _define(self, definition: Definition, now: datetime, counts: Counts) -> None:
-        """A definition begins now, and the one before it ends."""
+        """The new definition begins now, and the old one ends."""
         name = definition.name
         old = self.jobs.get(name)
         if old is not None and not old.paused:
@@ -132,7 +132,7 @@ class Oracle:
         self.jobs[name] = Job(definition, now, old is not None and old.paused)
 
     def send_due(self, name: str, now: datetime, counts: Counts, *, ahead: timedelta) -> None:
-        """Send a job's slots up to now + ahead, those that passed as its policies say."""
+        """Send a job's slots up to now + ahead; past ones by its policies."""
         job = self.jobs[name]
         if job.paused:
             return
@@ -184,7 +184,7 @@ class Oracle:
         return None
 
     def _take_back(self, name: str, now: datetime, after: datetime | None = None) -> list[datetime]:
-        """Remove what nobody could have seen, and free its slots."""
+        """Remove messages that nobody could have seen, and free their slots."""
         found = []
         for of, slot in sorted(self.taken):
             if of == name and (after is None or slot > after) and (at := self._find(name, slot)):
@@ -210,7 +210,7 @@ class Oracle:
     # -- What people do to jobs.
 
     def pause(self, name: str, now: datetime) -> int:
-        """Stop a job, and take back what nobody could have seen."""
+        """Stop a job, and take back messages that nobody could have seen."""
         job = self._job(name)
         withdrawn = self._take_back(name, now)
         back = min([job.watermark, *(slot - timedelta(microseconds=1) for slot in withdrawn)])
@@ -218,7 +218,7 @@ class Oracle:
         return len(withdrawn)
 
     def resume(self, name: str) -> None:
-        """Let a job go on: its next tick catches up."""
+        """Resume a job: its next tick catches up."""
         self._job(name)
         self._change(name, paused=False)
 
@@ -240,11 +240,11 @@ class Oracle:
     # -- What consumers and others do to messages.
 
     def visible(self, queue: str, now: datetime) -> list[int]:
-        """What a reader may get, in the order in which it does."""
+        """The messages that a read may return, in order."""
         return sorted(i for (of, i), message in self.messages.items() if of == queue and message.vt <= now)
 
     def read(self, queue: str, msg_ids: Iterable[int], until: datetime) -> None:
-        """A reader has them until then."""
+        """A reader holds them until this instant."""
         for msg_id in msg_ids:
             message = self.messages[queue, msg_id]
             self.messages[queue, msg_id] = replace(message, read_ct=message.read_ct + 1, vt=until)
@@ -277,21 +277,21 @@ class Oracle:
         self.queues.discard(queue)
 
     def create(self, queue: str, now: datetime) -> None:
-        """Others make a queue, maybe again: what it had not shown yet is to be sent again."""
+        """Others make a queue, maybe again: slots that were not visible yet must be sent again."""
         self.queues.add(queue)
         self.reborn[queue] = {
             slot for slot, taken in self.taken.items() if taken.queue == queue and taken.visible_at > now
         }
 
     def _forget_incarnation(self, queue: str) -> None:
-        """What a queue had not shown when it was made again is free, and to be sent again."""
+        """Slots that were not visible when a queue was made again are free, and must be sent again."""
         if queue in self.queues:
             for slot in self.reborn.pop(queue, ()):
                 del self.taken[slot]
                 self.again.add(slot)
 
     def lose_schema(self) -> None:
-        """Our schema is dropped: all that is known is what the queues hold."""
+        """Our schema is dropped: only the content of the queues is known."""
         self.lost |= self.taken.keys()
         self.jobs.clear()
         self.taken.clear()
@@ -341,7 +341,7 @@ def _version(code: Mapping[str, Definition]) -> int:
 def _caught_up(
     job: Definition, slots: Sequence[datetime], now: datetime, grace: timedelta
 ) -> Sequence[datetime]:
-    """Of the slots that passed: what is hardly late, and of the others what the policy wants."""
+    """Of the past slots: those within the grace, and of the others those that the policy sends."""
     on_time = [slot for slot in slots if now - grace < slot <= now]
     missed = [slot for slot in slots if slot <= now - grace]
     if job.catch_up == "all":

@@ -1,4 +1,4 @@
-"""A few kinds of cron expressions, and their slots by brute force: nothing here knows a cron library."""
+"""A few kinds of cron expressions, and their slots by brute force, without a cron library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=n) for n in (1, 60, 3600, 86400))
 
 @dataclass(frozen=True)
 class Every:
-    """Every so many seconds of the hour: 30 minutes must be a multiple, so that the zone does not matter."""
+    """A slot every this many seconds; 30 minutes must be a multiple, so that the zone does not matter."""
 
     seconds: int
     zone: str = "UTC"
@@ -103,6 +103,6 @@ def _on(schedule: Schedule, day: date) -> tuple[datetime, ...]:
 
 @lru_cache(maxsize=256)
 def _minutes(day: date, zone: str) -> tuple[tuple[datetime, datetime], ...]:
-    """Every minute of a day of UTC, and what a clock on a wall in the zone shows then."""
+    """Every minute of a day of UTC, with the local time of the zone."""
     midnight, local = datetime.combine(day, datetime.min.time(), UTC), ZoneInfo(zone)
     return tuple((at, at.astimezone(local)) for at in (midnight + MINUTE * n for n in range(1440)))

@@ -1,6 +1,6 @@
-"""What may happen: each step stands for itself, so a list of them is a story that can be told again.
+"""What may happen: each step is independent, so a list of steps is a story that can be run again.
 
-What a step refers to (a job, a message) is a number, taken modulo what is there.
+A step refers to a job or a message by a number, modulo how many exist.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SCHEDULES = (
     Yearly(),
 )
 
-#: What a deploy may say of a job.
+#: The fields of a job that a deploy may change.
 FIELDS: dict[str, tuple[Any, ...]] = {
     "payload": ({"n": 1, "m": [1, {"x": 1, "y": 2}]}, {"m": [1, {"y": 2, "x": 1}], "n": 1}, {"n": 2}, {}),
     "schedule": SCHEDULES,
@@ -87,7 +87,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class CutTick:
-    """A tick whose connection is cut before or after its n-th round trip; and each that follows it, too."""
+    """A tick whose connection is cut before or after its n-th round trip, and at each one after that."""
 
     code: int
     trip: int
@@ -137,7 +137,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Early:
-    """Somebody shows a message before its time, with PGMQ's own means."""
+    """Somebody makes a message visible before its time, by PGMQ's own function."""
 
     queue: str
     which: int
@@ -189,12 +189,12 @@ class Create:
 
 @dataclass(frozen=True)
 class LoseSchema:
-    """Our schema is dropped: no step of random stories, as then much can happen that nobody can know."""
+    """Our schema is dropped. Not in random stories, because afterwards much cannot be known."""
 
 
 Step = Any
 
-#: How many steps were made, by the world that they were made in.
+#: How many steps were made, by world.
 told: Counter[str] = Counter()
 
 _names, _queues, _codes = st.sampled_from(NAMES), st.sampled_from(QUEUES), st.integers(0, 1)
@@ -257,16 +257,16 @@ class Story:
     start: int = 0
     look_ahead: timedelta = 10 * MINUTE
     grace: timedelta = 5 * MINUTE
-    #: Of every session; what it says must not matter.
+    #: The time zone of every session; it must not matter.
     session_zone: str = "UTC"
 
 
 def stories(longest: int, *, decisions_only: bool = False) -> st.SearchStrategy[Story]:
-    """Stories of up to so many steps."""
+    """Stories of up to this many steps."""
     steps = st.one_of(*DECISIONS) if decisions_only else st.one_of(*DECISIONS, *DECISIONS[:6], *EVENTS)
     return st.builds(
         Story,
-        # A length that is drawn first: lists by themselves are mostly short.
+        # The length is drawn first, because lists are mostly short otherwise.
         st.integers(1, longest).flatmap(lambda n: st.lists(steps, min_size=n, max_size=n)).map(tuple),
         st.integers(0, len(STARTS) - 1),
         st.sampled_from([10 * MINUTE, timedelta(0), 2 * HOUR]),

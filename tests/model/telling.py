@@ -1,4 +1,4 @@
-"""How many stories are told, and from which seeds."""
+"""How many stories are run, and from which seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OPTIONS: dict[str, Any] = {"deadline": None, "database": None, "suppress_health
 def tell(
     stories: strategies.SearchStrategy[Any], world: Callable[[Any], Any], *, number: int, seed_of_them: int
 ) -> None:
-    """Tell so many stories, always the same for one seed; the shortest that fails is reported."""
+    """Run this many stories, always the same for one seed; the shortest that fails is reported."""
 
     @seed(seed_of_them)
     @settings(max_examples=number, **_OPTIONS)

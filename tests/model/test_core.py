@@ -1,4 +1,4 @@
-"""Stories told to the pure decisions and to the oracle."""
+"""Stories run by the pure decisions and by the oracle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that tick and are killed at any instant: what they leave behind is whole ticks or none."""
+"""Processes that tick are killed at any instant: each transaction is done completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_slot_is_sent_once(database: Database, seed: int):
     for _ in range(20):
         with ticker(package, database.dsn) as running:
             running.until(is_sending)
-            # Not a wait for an event: the kill is to come at no event.
+            # Not a wait for an event: the kill must come at a random time.
             time.sleep(chance.uniform(0, 0.3))
     with ticker(package, database.dsn) as running:
         running.until(is_sending, 2)

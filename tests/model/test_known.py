@@ -99,7 +99,7 @@ STORIES = {
         *[Tick(), Move(5 * MINUTE)] * 5,
         Tick(),
     ),
-    # A message for tomorrow is no reason to leave today's out.
+    # A message for tomorrow does not make `skip` leave today's out.
     "the clock ahead and back, without overlap": story(
         deploy(schedule=every(60), overlap="skip"),
         Move(MINUTE),

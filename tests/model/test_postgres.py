@@ -1,4 +1,4 @@
-"""Stories told to Postgres and to the oracle."""
+"""Stories run on Postgres and by the oracle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.model.telling import tell
 from tests.model.world import World
 
 
-# Fifteen seconds, and many times that beside a load.
+# Fifteen seconds, and many times that on a busy machine.
 @pytest.mark.timeout(600)
 def test_slots_are_sent_once_and_none_is_lost(moving: SchemaClock):
     tell(stories(40), partial(World, moving), number=50, seed_of_them=0)

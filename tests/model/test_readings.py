@@ -1,4 +1,4 @@
-"""A clock that goes on with every reading: whatever a transaction decides, it decides at one time."""
+"""The clock advances with every reading: all decisions of a transaction must use one time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def another_jitter(client: Client, number: int) -> Definition:
 def paused_and_resumed(client: Client, number: int) -> Definition:
     client.run(lambda: job_control.pause(NAMESPACE, "a"))
     client.run(lambda: job_control.resume(NAMESPACE, "a"))
-    # With every reading so much passes that it was away for longer than the grace.
+    # With every reading more time passes than the grace.
     return replace(JOB, catch_up="all")
 
 

@@ -1,4 +1,4 @@
-"""The same on a server whose every clock is moved: what a schema with clock functions cannot reach."""
+"""The same on a server where every clock is moved, also those that functions in a schema cannot replace."""
 
 from __future__ import annotations
 

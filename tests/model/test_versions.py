@@ -26,7 +26,7 @@ PACKAGE = Path(airflow_pgmq.__file__).parent
 
 
 class Ticker:
-    """A process that ticks, and what it said."""
+    """A process that ticks, and its output."""
 
     def __init__(self, package: Path, dsn: str) -> None:
         self.process = subprocess.Popen(
@@ -47,13 +47,13 @@ class Ticker:
             self._lines.put(line)
 
     def next(self) -> dict[str, Any]:
-        """What the next tick said."""
+        """The output of the next tick."""
         said: dict[str, Any] = json.loads(self._lines.get(timeout=60))
         assert Path(said["from"]).parent == self.package
         return said
 
     def until(self, wanted: Callable[[dict[str, Any]], object], times: int = 1) -> dict[str, Any]:
-        """The tick that was wanted, for the n-th time."""
+        """Wait for the n-th tick of this kind."""
         while True:
             said = self.next()
             times -= bool(wanted(said))
@@ -61,7 +61,7 @@ class Ticker:
                 return said
 
     def end(self) -> list[dict[str, Any]]:
-        """Let it finish; what it said since."""
+        """Let it finish; returns its remaining output."""
         if self.process.stdin:
             self.process.stdin.close()
         self.process.wait(60)
@@ -69,7 +69,7 @@ class Ticker:
         return [json.loads(line) for line in self._lines.queue]
 
     def kill(self) -> None:
-        """Leave nothing of it."""
+        """Kill it with its children."""
         with self.process:
             self.process.kill()
         self._listener.join()
@@ -77,7 +77,7 @@ class Ticker:
 
 @contextmanager
 def ticker(package: Path, dsn: str) -> Iterator[Ticker]:
-    """It ends with the block."""
+    """A ticker that ends with the block."""
     running = Ticker(package, dsn)
     try:
         yield running

@@ -1,4 +1,4 @@
-"""A process that ticks with the package that it finds, until its input ends: a line of JSON for each tick."""
+"""A process that ticks with the installed package until its input ends; prints JSON for each tick."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_pgmq.services.ticking import Tick
 
 
 def main(dsn: str) -> None:
-    """Tick every tenth of a second; every other time as a new process would."""
+    """Tick every tenth of a second; every second time as a new process would."""
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     job = PeriodicJob(name="a", cron="* * * * * *", queue_name="mail")

@@ -48,7 +48,7 @@ class CutConnection(psycopg.Connection[Any]):
 
 
 def job_of(definition: Definition) -> PeriodicJob:
-    """The same job in the package's words."""
+    """The same job as the package's `PeriodicJob`."""
     return PeriodicJob(
         name=definition.name,
         cron=definition.schedule.cron,
@@ -67,7 +67,7 @@ def job_of(definition: Definition) -> PeriodicJob:
 
 
 def spread(name: str, slot: datetime, jitter: timedelta) -> timedelta:
-    """Jitter as it has always been: another hash would show the messages of a slot at another time."""
+    """The jitter of all releases: another hash would change the time of a slot's message."""
     key = f"{NAMESPACE}/{name}/{slot:%Y-%m-%dT%H:%M:%SZ}"
     return jitter * (int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64)
 
@@ -105,7 +105,7 @@ class World:
         self.oracles = [Oracle(story.look_ahead, story.grace, spread, set(steps.QUEUES))]
 
     def run(self) -> None:
-        """Tell the story; raises Wrong at the first step after which something is not as promised."""
+        """Run the story; raises Wrong at the first step after which something is not as promised."""
         try:
             for number, step in enumerate(self.story.steps):
                 steps.told["on Postgres"] += 1
@@ -301,14 +301,14 @@ class World:
     # -- The two sides.
 
     def _attempt(self, work: Callable[[], Any]) -> Any:
-        """What the work gives; None where it was refused."""
+        """The result of the work; None if it was refused."""
         try:
             return work()
         except (InvalidJobs, JobNotFound, QueueNotFound):
             return None
 
     def _each(self, promise: Callable[[Oracle], Any], *, refused: bool = False) -> None:
-        """Every oracle that may be right says what must be so now; those that are wrong are left."""
+        """Compare with every oracle that may be right; those that are wrong are removed."""
 
         def branches(oracle: Oracle) -> list[Oracle]:
             before = oracle.copy() if refused else oracle

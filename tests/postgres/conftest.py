@@ -1,4 +1,4 @@
-"""What most of these tests start from."""
+"""Fixtures of most of these tests."""
 
 from __future__ import annotations
 

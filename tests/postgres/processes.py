@@ -1,4 +1,4 @@
-"""Work for processes of its own: forked from a server process without threads, so starting one is cheap."""
+"""Work in processes of its own, forked from a server process without threads, so that a start is fast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _together: Any = None
 
 
 def at_once(work: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> list[T]:
-    """Run `work` with each call's arguments in a process of its own, all let go at the same instant."""
+    """Run `work` with each call's arguments in a process of its own; all start at the same instant."""
     barrier = CONTEXT.Barrier(len(calls))
     with ProcessPoolExecutor(len(calls), CONTEXT, _meet_at, (barrier,)) as pool:
         futures = [pool.submit(_when_all_are_there, work, call) for call in calls]
@@ -46,7 +46,7 @@ def _when_all_are_there(work: Callable[..., T], call: tuple[Any, ...]) -> T:
 
 
 def send_shuffled(dsn: str, seed: int, count: int, options: dict[str, Any]) -> Counter[str]:
-    """Send the keys k0, k1, … in an order of this process's own; how often each status came."""
+    """Send the keys k0, k1, … in an order of this process's own; returns how often each status came."""
     batch.CHUNK = 1000
     keys = [f"k{n}" for n in range(count)]
     random.Random(seed).shuffle(keys)
@@ -54,7 +54,7 @@ def send_shuffled(dsn: str, seed: int, count: int, options: dict[str, Any]) -> C
 
 
 class _Halting(Client):
-    """One that says when so many transactions have ended, and then waits to be killed."""
+    """A client that says when this many transactions have ended, and then waits to be killed."""
 
     def __init__(self, dsn: str, transactions: int, halted: Any) -> None:
         super().__init__(client_of(dsn).open)
@@ -62,7 +62,7 @@ class _Halting(Client):
         self._halted = halted
 
     def attempt(self, make: Callable[[], Any], own: Any) -> Any:
-        """Run as ever, and halt after the last."""
+        """Run as usual, and halt after the last one."""
         result = super().attempt(make, own)
         self._left -= 1
         if not self._left:
@@ -72,10 +72,10 @@ class _Halting(Client):
 
 
 def run_ticks(dsn: str, ticks: Sequence[Tick], started: Any = None, halt_after: int | None = None) -> int:
-    """Tick after tick, in rounds of a few jobs; how many messages that sent.
+    """Run ticks in rounds of a few jobs; returns how many messages they sent.
 
-    :param started: is told that it begins, or that it halts
-    :param halt_after: halt after so many transactions
+    :param started: is called when it begins, and when it halts
+    :param halt_after: halt after this many transactions
     """
     rounds.JOBS = 10
     client = client_of(dsn) if halt_after is None else _Halting(dsn, halt_after, started)
@@ -112,27 +112,27 @@ def consumers(dsn: str, count: int) -> Iterator[None]:
 
 
 def install(dsn: str) -> list[str]:
-    """Install; what was done."""
+    """Install; returns what was done."""
     return client_of(dsn).install()
 
 
 def report(work: Callable[..., Any], arguments: tuple[Any, ...], answer: Any) -> None:
-    """Send back what the work returns."""
+    """Send the result of the work back."""
     answer.send(work(*arguments))
 
 
 def run_tick(client: Client, one: Tick) -> int:
-    """How many messages a tick sent."""
+    """Run a tick; returns how many messages it sent."""
     return one.run(client).sent
 
 
 def send_with(client: Client, options: dict[str, Any]) -> list[str]:
-    """Send the keys a and b; what became of them."""
+    """Send the keys a and b; returns their statuses."""
     return [result.status for result in send(client, "a", "b", messages=["new", "new"], **options)]
 
 
 def send_without_keys(client: Client) -> list[str]:
-    """Send two messages; what became of them."""
+    """Send two messages without keys; returns their statuses."""
     return [result.status for result in sending.send(client, QUEUE, batch.prepare(["new", "new"]))]
 
 

@@ -1,4 +1,4 @@
-"""Ids that begin again: the archive has them already, and the new messages can be acked all the same."""
+"""Ids that start again: the archive has them already, but the new messages can be acked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.fixtures.postgres import Database
 
 @pytest.fixture
 def again(client: Client, database: Database) -> None:
-    """What a crash does to an unlogged queue: the ids begin again, the archive stays."""
+    """Do what a crash does to an unlogged queue: its ids start again, the archive stays."""
     send(client, "old a", "old b", "old c")
     client.run(lambda: reading.archive(QUEUE, read(client)))
     execute(database, "TRUNCATE pgmq.q_mail RESTART IDENTITY")

@@ -1,4 +1,4 @@
-"""One queue that is not as PGMQ makes it: it is named, and nothing else is spoilt by it."""
+"""One queue that is not as PGMQ makes it: it is named, and nothing else is affected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.direct("the doctor says that notifications do not pass 
 BAD = "bad"
 EXPIRED = '{"expires_at": "2026-01-01T00:00:00Z", "source": {"dag_id": "shop"}}'
 
-#: What was done to the queue, what the page and the doctor say of it, and whether it can be counted still.
+#: What was done to the queue, what page and doctor say about it, and whether it can still be counted.
 FAULTS = {
     "no headers": ("ALTER TABLE pgmq.q_bad DROP COLUMN headers", {"lacks_columns"}, True),
     "no message": ("ALTER TABLE pgmq.q_bad DROP COLUMN message", {"lacks_columns"}, True),
@@ -86,7 +86,7 @@ def named(found: dict[str, Any], name: str = QUEUE) -> dict[str, Any]:
 
 @pytest.fixture
 def two(client: Client, database: Database) -> Client:
-    """A good queue and one to be spoilt, each with an expired message of a Dag, and an archived one."""
+    """A good queue and one to be broken, each with an expired message of a Dag, and an archived one."""
     fill(database, BAD)
     return client
 
@@ -100,7 +100,7 @@ def fill(database: Database, *names: str) -> None:
 
 
 def check_all_but(client: Client, name: str) -> None:
-    """Whatever looks at all queues does its work on the good one."""
+    """Check that everything that works on all queues does so on the good one."""
     assert named(overview.queues(client))["length"] == 1
     assert overview.queue(client, name)["queue_name"] == name
     assert overview.queue(client, QUEUE)["length"] == 1
@@ -132,7 +132,7 @@ def test_it_is_named_and_the_others_are_served(two: Client, database: Database, 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_doctor_names_it_and_its_mend_mends(two: Client, database: Database, fault: str) -> None:
+def test_the_doctor_names_it_and_its_fix_works(two: Client, database: Database, fault: str) -> None:
     spoil, expected, _ = FAULTS[fault]
     execute(database, spoil)
     found = [each for each in doctor.examine(two) if each.code in expected]
@@ -315,7 +315,7 @@ def test_names_that_cannot_be_used_are_named(client: Client, database: Database,
 
 @pytest.fixture
 def c_locale(postgres_server: LocalPostgres) -> Iterator[Database]:
-    """A database whose lower() knows only ASCII."""
+    """A database where lower() changes only ASCII."""
     with postgres_server_database(postgres_server) as database:
         yield database
 
@@ -345,7 +345,7 @@ def test_a_capital_that_the_database_does_not_know(c_locale: Database) -> None:
     assert "q_Äpfel" in problem.text
 
 
-# What is met while it changes.
+# Changes while it is looked at.
 
 
 def test_rights_that_are_taken_away_in_the_middle(database: Database, looker: Client) -> None:
@@ -401,7 +401,7 @@ def test_what_columns_a_table_has_besides_is_not_looked_at(
 
 
 def test_a_queue_without_its_archive_is_no_missing_queue(two: Client, database: Database) -> None:
-    """Advice to make it again would be wrong: it is there, and holds messages."""
+    """Advice to make it again would be wrong: it exists, and has messages."""
     execute(database, "DROP TABLE pgmq.a_bad")
     search = Search(queue_name=BAD, source="archive")
     with pytest.raises(FeatureMissing, match=r"no archive.*pgmq\.a_bad .*pgmq doctor"):

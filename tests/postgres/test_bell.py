@@ -41,7 +41,7 @@ def test_visible_messages_and_the_next_of_them(hook):
     seen = look(hook)
     assert (seen.visible, seen.head, seen.held) == (3, Head(1, 0), None)
     assert seen.oldest is not None
-    # What its reader let lapse is the next one again.
+    # A message whose visibility timeout ended is the next one again.
     hook.read("q", visibility_timeout=0)
     assert look(hook).head == Head(1, 1)
 
@@ -67,7 +67,7 @@ def test_what_was_given_back_for_later_is_held_by_nobody(hook, database, untried
     hook.send("q", {})
     hook.release("q", hook.read("q"), delay=timedelta(minutes=5), untried=untried)
     assert look(hook) == Sight(0)
-    # Whoever reads it then holds it, whatever its header says of the read before.
+    # The next reader holds it, whatever its header says about the read before.
     execute(database, "UPDATE pgmq.q_q SET vt = now()")
     assert held(hook) == 0
     (again,) = hook.read("q")
@@ -141,7 +141,7 @@ def test_a_mark_in_forwarded_headers_says_nothing_of_the_new_message(hook):
     assert seen.held.count == 2
 
 
-def test_a_locked_queue_is_no_matter_for_its_watcher_to_wait_for(hook, database):
+def test_a_watcher_does_not_wait_for_a_locked_queue(hook, database):
     async def scenario() -> None:
         watcher = await hook.watcher()
         with database.connect() as other:

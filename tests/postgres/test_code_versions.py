@@ -88,7 +88,7 @@ def test_a_running_process_of_older_code_does_nothing(database, newer, work):
 
 
 def test_a_tick_is_told_whose_schema_is_upgraded_between_its_transactions(database, client):
-    """It is no fault of the queues."""
+    """The error is not about the queues."""
 
     class Overtaken(Client):
         transactions = 0
@@ -196,7 +196,7 @@ def test_slots_are_carried_over_and_keys_stay(database, upgraded):
 
 
 def test_the_first_tick_after_the_upgrade_takes_nothing_back(database, upgraded):
-    """What code of migration 2 stored of a job is read, and is no other job."""
+    """What code of migration 2 stored of a job is read, and counts as the same job."""
     before = queued(database)
 
     summary = tick(job(), job("job.a"), look_ahead=3).run(upgraded)

@@ -1,4 +1,4 @@
-"""Many processes, the same keys: every key once, and nobody in a deadlock."""
+"""Many processes, the same keys: every key is sent once, without deadlocks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_processes_send_the_same_keys_in_different_orders(database, client, scop
 @pytest.mark.parametrize("on_duplicate", ["skip", "replace"])
 @pytest.mark.parametrize("scope", ["once", "queued"])
 def test_transactions_with_one_batch_each_in_opposite_orders(database, client, scope, on_duplicate):
-    """Chunks end on different keys, and what one has to replace the other does before it claims the rest."""
+    """Chunks end at different keys: each replaces messages of the other's before it claims the rest."""
     keys = [f"k{n:04}" for n in range(3000)]
     send(client, *keys[:1000], scope=scope)
 

@@ -1,4 +1,4 @@
-"""A verb opens one connection, also where it makes sure first that what it relies on is there."""
+"""A verb opens one connection, also if it first checks that schema, index or queue exists."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_callers_idle_connection_serves(fresh: Client, proxy: Proxy, database:
 def test_in_a_callers_transaction_nothing_of_the_check_stays_locked(
     fresh: Client, proxy: Proxy, database: Database
 ) -> None:
-    """An installation beside it would wait for that transaction, and that one for the installation."""
+    """Otherwise an installation and that transaction would wait for each other."""
     execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
     with read_committed(database) as conn:
         conn.execute("SELECT 1")

@@ -1,4 +1,4 @@
-"""The consumer's loop: acks, failures, dead letters, transactions, and whose message it is."""
+"""The consumer's loop: acks, failures, dead letters, transactions, and which reader holds a message."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def drain(client: Client, work: Any, **options: Any) -> Summary:
 
 
 def counts(summary: Summary) -> dict[str, int]:
-    """Without what is zero and without the time."""
+    """The counts that are not zero, without the time."""
     return {name: count for name, count in summary.as_dict().items() if count and name != "seconds"}
 
 
@@ -54,7 +54,7 @@ def payloads(messages: list[Message]) -> list[Any]:
 
 
 def steal(client: Client) -> list[Message]:
-    """Somebody else reads everything, as after the visibility timeout."""
+    """Let another reader read everything, as after the visibility timeout."""
     client.run(lambda: consuming.release_each(QUEUE, held := read_rows(client), [AT_ONCE] * len(held)))
     return read(client)
 
@@ -171,11 +171,11 @@ def test_dead_letter_after_the_last_read(
     assert iso8601.parse(letter.pop("enqueued_at")) == first["enqueued_at"]
     assert letter.pop("reason") == "ValueError: no � ?"
     assert letter == {"queue": "mail", "msg_id": 1, "read_ct": 3, "tries": 3}
-    # Airflow's log of a task takes nothing else.
+    # Airflow's task log accepts only such text.
     assert caplog.text.encode().decode() == caplog.text != ""
 
 
-def test_a_message_that_kills_its_readers_is_a_dead_letter_unheard(
+def test_a_message_that_kills_its_readers_is_a_dead_letter_without_a_call(
     client: Client, database: Database
 ) -> None:
     send(client, "killer", "good")
@@ -194,10 +194,10 @@ def test_another_dead_letter_queue_and_none(client: Client, database: Database) 
     execute(database, "SELECT pgmq.create('bin')")
 
     def work(messages: list[Message], conn: Any) -> Any:
-        return Outcome.dead("worn") if messages[0].message == "bad" else None
+        return Outcome.dead("broken") if messages[0].message == "bad" else None
 
     drain(client, work, dead_letter_queue="bin", max_reads=None)
-    assert [row["headers"]["dead_letter"]["reason"] for row in queued(database, "bin")] == ["worn"]
+    assert [row["headers"]["dead_letter"]["reason"] for row in queued(database, "bin")] == ["broken"]
     assert execute(database, "SELECT to_regclass('pgmq.q_mail_dlq') AS made") == [{"made": None}]
 
 
@@ -219,7 +219,7 @@ def test_a_role_that_may_not_make_the_dead_letter_queue_is_told_before_anything_
 
 
 @pytest.mark.parametrize("transactional", [False, True])
-def test_a_role_that_may_not_ack_is_told_so_and_buries_nothing(
+def test_a_role_that_may_not_ack_is_told_so_and_makes_no_dead_letter(
     client: Client, database: Database, transactional: bool
 ) -> None:
     send(client, "a", "b")
@@ -398,7 +398,7 @@ def test_work_cannot_commit_on_its_own(client: Client, database: Database, effec
     assert effects() == []
 
 
-# Whose message it is.
+# Which reader holds a message.
 
 
 def test_a_late_ack_is_refused(client: Client, database: Database) -> None:
@@ -414,7 +414,7 @@ def test_the_heartbeat_keeps_a_slow_message(client: Client, database: Database) 
     def work(messages: list[Message], conn: Any) -> None:
         first = messages[0].vt
         with client.connection() as other:
-            # Past the first timeout by the database's clock; nobody else could have read the message.
+            # The first timeout has ended by the database's clock; no other reader could have got the message.
             while other.execute("SELECT clock_timestamp() < %s + interval '0.5 s'", [first]).fetchone()[0]:
                 assert read(client) == []
                 other.execute("SELECT pg_sleep(0.05)")
@@ -436,7 +436,7 @@ def test_the_heartbeat_leaves_to_others_what_is_theirs(
 
     working = consumer(client, visibility_timeout=1, batch_size=2, max_batches=1)
     assert counts(working.drain(work)) == {"read": 2, "lost": 2, "batches": 1}
-    # What is lost before its turn is not even begun, so nobody tried to ack it.
+    # A message that is lost before its work begins is not worked on, so there is no ack.
     assert seen == ["slow"]
     assert [record.message for record in caplog.records if "by now" in record.message] == [
         "Queue mail: [1] are somebody else's by now, not acked",

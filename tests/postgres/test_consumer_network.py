@@ -1,4 +1,4 @@
-"""A network that goes away without a word: packets vanish, and nobody is told."""
+"""A network that fails silently: packets are lost, and no error is reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ip(*words: str) -> None:
 
 @pytest.fixture
 def cable() -> Iterator[Callable[[str], None]]:
-    """A network with one cable into it: `up` or `down`."""
+    """A network with one link to it: `up` or `down`."""
     name = f"pgmq{os.getpid()}"
     try:
         ip("netns", "add", name)
@@ -53,7 +53,7 @@ def cable() -> Iterator[Callable[[str], None]]:
 
 
 def enter_network() -> None:
-    """The calling thread, and those that it starts, live in the network from here on."""
+    """Move the calling thread, and threads that it starts, into the network."""
     with open(f"/run/netns/pgmq{os.getpid()}") as network:
         if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
@@ -77,7 +77,7 @@ def test_an_ack_outlives_a_network_that_goes_away(
         assert begun.wait(60)
         cable("down")
         cut.set()
-        # The connection that the ack went out on is given up.
+        # The connection on which the ack was sent is given up.
         while consumer._held.line._conn is not None and not drained.done():
             never.wait(0.05)
         cable("up")

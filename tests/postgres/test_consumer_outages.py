@@ -1,4 +1,4 @@
-"""Work that was done is not done in vain: connections that end during it, and answers that are lost."""
+"""Finished work is not lost: connections that end during it, and answers that are lost."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def counts(summary: Summary) -> dict[str, int]:
 
 
 def others_end(database: Database) -> None:
-    """Every other connection ends, and the server has noticed."""
+    """End every other connection, and wait until the server has noticed."""
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     execute(database, f"SELECT pg_terminate_backend(pid, 10000) {others} AND backend_type = 'client backend'")
 
@@ -218,7 +218,7 @@ def test_transactional_work_whose_commit_was_not_answered(
         getattr(proxy, f"cut_{when}")(b"COMMIT")
 
     summary = drain(client_of(proxy.dsn), work, transactional=True, ack=ack, backoff=3600, max_backoff=3600)
-    # One or the other, and never the effect without the ack.
+    # Both or neither, never the effect without the ack.
     assert counts(summary) == {
         "read": 1,
         "batches": 1,
@@ -283,7 +283,7 @@ def test_savepoints_of_the_work_are_its_own(client: Client, database: Database, 
 
 
 def lose_races(database: Database, sqlstate: str) -> None:
-    """The first three acks fail, as the victim of a race does."""
+    """Let the first three acks fail, as after a lost race."""
     execute(
         database,
         "CREATE SEQUENCE public.losses;"

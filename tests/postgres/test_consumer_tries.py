@@ -1,4 +1,4 @@
-"""Reads are not failures: only a try that failed or died counts."""
+"""Reads are not failures: only a try that failed, or whose worker died, counts."""
 
 from __future__ import annotations
 
@@ -209,12 +209,12 @@ def test_a_read_that_is_given_back_twice_counts_once(client: Client, database: D
         for _ in range(3):
             assert client.run(lambda held=held: consuming.release_each(QUEUE, held, [AT_ONCE], [True])) == [1]
         assert standing(database) == [(untried + 1, untried)]
-    # Of a bare id, nobody knows which read is meant.
+    # For a bare id it is unknown which read is meant.
     client.run(lambda: consuming.release_each(QUEUE, [1], [AT_ONCE], [True]))
     assert standing(database) == [(3, 3)]
 
 
-def test_what_cannot_carry_a_number_is_left_as_it_is(client: Client, database: Database) -> None:
+def test_headers_that_cannot_have_a_number_are_left_as_they_are(client: Client, database: Database) -> None:
     execute(database, "INSERT INTO pgmq.q_mail (vt, message, headers) VALUES (now(), '1', '[1]')")
     give_back(client)
     assert queued(database)[0]["headers"] == [1]

@@ -1,4 +1,4 @@
-"""`core.containment` says what jsonb's `@>` says."""
+"""`core.containment` gives the same results as jsonb's `@>`."""
 
 from __future__ import annotations
 

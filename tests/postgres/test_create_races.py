@@ -1,4 +1,4 @@
-"""Many who make the same queue at once all succeed, whatever PGMQ locks; old versions lock nothing."""
+"""All that create the same queue at once succeed, even with old PGMQ versions, which lock nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MANY = 24
 
-#: As in PGMQ 1.5.1: nothing serializes those who create, and the row of `pgmq.meta` comes last.
+#: As in PGMQ 1.5.1: creators do not wait for each other, and the row of `pgmq.meta` is written last.
 UNLOCKED = """
 DO $$
 DECLARE
@@ -52,7 +52,7 @@ def pgmq(request: pytest.FixtureRequest, database: Database) -> Database:
 
 
 def at_once(count: int, work) -> list[object]:
-    """What came of each of so many who begin together."""
+    """The results of this many threads that begin together."""
     barrier = Barrier(count)
 
     def begin(number: int) -> object:

@@ -1,4 +1,4 @@
-"""A queue that is made announces its inserts; where it cannot, it is made all the same and says why."""
+"""A new queue announces its inserts; if it cannot, it is made without, and a warning says why."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_pgmqs_own_trigger_announces_where_ours_cannot(database, others):
     assert creating.create(others, "mail").obstacle is not None
 
 
-def test_an_old_schema_is_upgraded_by_who_may(database, client):
+def test_an_old_schema_is_upgraded_by_a_role_that_may(database, client):
     go_back_to_migration(database, 1)
 
     assert creating.create(client, "fresh") == MADE
@@ -236,7 +236,7 @@ def test_a_dead_letter_queue_announces_where_it_can(database, client, role, othe
 
 
 def test_a_waiter_knows_that_a_new_queue_announces(client):
-    """What the default is for: no look every five seconds."""
+    """The reason for the default: no look every five seconds."""
     creating.create(client, "fresh")
 
     (seen,) = client.run(lambda: watching.look({watching.Ask.of("fresh"): 1})).values()

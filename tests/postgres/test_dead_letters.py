@@ -1,4 +1,4 @@
-"""A dead letter always finds its place, and comes back as it was."""
+"""A message can always be moved to the dead letter queue, and comes back unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fixtures.postgres import Database
 
 @pytest.fixture
 def guarded(database: Database, client: Client) -> None:
-    """The dead letter queue has the index of `queued`: some sender uses it, too."""
+    """The dead letter queue has the index of `queued`, as if a sender also used it."""
     execute(database, "SELECT pgmq.create('mail_dlq')")
     execute(
         database,
@@ -27,7 +27,7 @@ def guarded(database: Database, client: Client) -> None:
 
 
 def put(database: Database, *keys: str) -> None:
-    """Messages with keys that repeat, as `queued` lets them after the first has left."""
+    """Send messages with repeated keys, as `queued` allows after the first has left."""
     for key in keys:
         execute(
             database,
@@ -36,7 +36,7 @@ def put(database: Database, *keys: str) -> None:
         )
 
 
-def bury(messages: list[Message], conn: Any) -> Outcome:
+def reject(messages: list[Message], conn: Any) -> Outcome:
     return Outcome.dead("no")
 
 
@@ -51,9 +51,9 @@ def test_the_same_key_dies_more_than_once(
 ) -> None:
     put(database, "k", "k", "other")
     policy = Policy(queue_name=QUEUE, batch_size=3, transactional=transactional)
-    assert Consumer(client, policy, together=together).drain(bury).dead == 3
+    assert Consumer(client, policy, together=together).drain(reject).dead == 3
     put(database, "k")
-    assert Consumer(client, policy, together=together).drain(bury).dead == 1
+    assert Consumer(client, policy, together=together).drain(reject).dead == 1
     letters = [row["headers"] for row in queued(database, "mail_dlq")]
     assert [each["dead_letter"]["dedup_key"] for each in letters] == ["k", "k", "other", "k"]
     assert [each for each in letters if "dedup_key" in each] == []
@@ -67,7 +67,7 @@ def test_it_comes_back_with_its_key(client: Client, database: Database, guarded:
     )
     for _ in range(2):
         put(database, "k")
-        Consumer(client, Policy(queue_name=QUEUE), together=False).drain(bury)
+        Consumer(client, Policy(queue_name=QUEUE), together=False).drain(reject)
     # The second one's key is in the queue again by then.
     assert list(requeue(client)) == [1]
     assert [row["headers"] for row in queued(database)] == [{"dedup_key": "k", "team": "sales"}]
@@ -80,7 +80,7 @@ def test_it_comes_back_with_its_key(client: Client, database: Database, guarded:
 def test_a_key_survives_a_second_death(client: Client, database: Database, guarded: None) -> None:
     execute(database, "SELECT pgmq.create('last')")
     put(database, "k")
-    Consumer(client, Policy(queue_name=QUEUE), together=False).drain(bury)
+    Consumer(client, Policy(queue_name=QUEUE), together=False).drain(reject)
     letters = client.run(lambda: consuming.read(Policy(queue_name="mail_dlq")))
     client.run(lambda: consuming.dead_letter("mail_dlq", "last", letters, "again"))
     execute(
@@ -90,9 +90,9 @@ def test_a_key_survives_a_second_death(client: Client, database: Database, guard
     assert queued(database, "mail_dlq")[0]["headers"]["dedup_key"] == "k"
 
 
-def test_where_no_index_stands_the_key_stays_in_its_header(client: Client, database: Database) -> None:
+def test_without_an_index_the_key_stays_in_its_header(client: Client, database: Database) -> None:
     send(client, "k")
-    Consumer(client, Policy(queue_name=QUEUE), together=False).drain(bury)
+    Consumer(client, Policy(queue_name=QUEUE), together=False).drain(reject)
     (letter,) = queued(database, "mail_dlq")
     assert letter["headers"]["dedup_key"] == "k"
     assert "dedup_key" not in letter["headers"]["dead_letter"]

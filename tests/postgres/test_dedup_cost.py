@@ -15,7 +15,7 @@ WHERE schemaname IN ('pgmq', 'airflow_pgmq')
 
 
 def sizes(database):
-    """What would show a write: sizes with all indexes, the last id, the next transaction's number."""
+    """Values that change with a write: sizes with all indexes, the last id, the next transaction's number."""
     (row,) = execute(
         database,
         "SELECT pg_total_relation_size('airflow_pgmq.dedup_ledger') AS ledger,"
@@ -26,7 +26,7 @@ def sizes(database):
 
 
 def complaints(log, start):
-    """What the server logged since, other than its checkpoints."""
+    """The server's log since then, without checkpoints."""
     lines = log.read_text()[start:].splitlines()
     return [line for line in lines if "checkpoint" not in line]
 

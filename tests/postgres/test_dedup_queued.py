@@ -242,7 +242,7 @@ def test_rows_of_a_query_with_a_key_of_the_other_scope_are_refused(database, cli
     assert keys_in(database) == ["a"]
 
 
-def test_queue_that_is_made_anew_fails_closed_then_gets_its_index(database, client):
+def test_queue_that_is_made_again_fails_closed_then_gets_its_index(database, client):
     send_queued(client, "a")
     execute(database, "SELECT pgmq.drop_queue('mail')")
     execute(database, "SELECT pgmq.create('mail')")
@@ -302,7 +302,7 @@ def test_one_key_of_the_other_scope_is_refused(database, client):
     assert keys_in(database) == ["a"]
 
 
-def test_a_key_of_the_other_scope_is_refused_and_what_was_sent_before_stands(database, client, small_chunks):
+def test_a_key_of_the_other_scope_is_refused_and_what_was_sent_before_stays(database, client, small_chunks):
     keys = [f"k{n:04}" for n in range(2500)]
     send(client, keys[-1], scope="queued")
 
@@ -310,6 +310,6 @@ def test_a_key_of_the_other_scope_is_refused_and_what_was_sent_before_stands(dat
         send(client, *keys, scope="once")
 
     assert keys[-1] in str(failure.value)
-    stand = [row["headers"]["dedup_key"] for row in queued(database)][1:]
-    assert 0 < len(stand) < len(keys) - 1
-    assert stand == keys[: len(stand)]
+    remaining = [row["headers"]["dedup_key"] for row in queued(database)][1:]
+    assert 0 < len(remaining) < len(keys) - 1
+    assert remaining == keys[: len(remaining)]

@@ -1,4 +1,4 @@
-"""Each fault is made on a real Postgres, found, and gone when the mend was run."""
+"""Each fault is made on a real Postgres, found, and gone after its fix was run."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def role(database: Database, healthy: Client) -> Iterator[Client]:
     execute(database, f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
-def test_missing_grants_are_told_work_by_work_and_granted_by_the_mend(
+def test_missing_grants_are_told_work_by_work_and_granted_by_the_fix(
     database: Database, role: Client
 ) -> None:
     found = [problem for problem in doctor.examine(role) if problem.code == "missing_grants"]

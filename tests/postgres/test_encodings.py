@@ -1,4 +1,4 @@
-"""Databases that are not in UTF-8: text is still text, and what they cannot hold hurts nobody else."""
+"""Databases that are not in UTF-8: text is still text, and what they cannot store affects nothing else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FOREIGN = "5 €"
 def database(
     request: pytest.FixtureRequest, postgres_server: LocalPostgres, profile: Profile, pooler: int | None
 ) -> Iterator[Database]:
-    """One of the encoding that the test is about."""
+    """A database in the encoding of the test."""
     with narrow_database(postgres_server, request.param, profile, pooler) as database:
         yield database
 
@@ -67,7 +67,7 @@ def spoil(database: Database, *, headers: bool = False) -> None:
 
 
 def consume(hook: PgmqHook, **fields: Any) -> list[Any]:
-    """What a consumer gets to work on."""
+    """Drain the queue; returns the messages that the consumer got."""
     seen: list[Any] = []
     policy = Policy(queue_name=QUEUE, batch_size=10, max_reads=2, backoff=0, **fields)
     Consumer(hook.client, policy, together=True).drain(

@@ -1,4 +1,4 @@
-"""What goes wrong is named, with what to do; what Postgres would refuse never reaches it."""
+"""Errors name what is wrong and what to do; what Postgres would refuse is not sent to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every verb says when the server, the database, the role or the session is not as it should be."""
+"""The errors of every verb when the server, database, role or session is not as it should be."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def hook_of(database, **fields):
     return PgmqHook(connection=Connection(conn_id="x", extra=json.dumps(extra), **values))
 
 
-#: Each kind of verb of the hook, and a test holds that none is left out.
+#: Each kind of verb of the hook; a test checks that none is left out.
 VERBS = {
     "install": lambda hook: hook.install(),
     "send": lambda hook: hook.send("mail", 1),
@@ -90,7 +90,7 @@ JOB_VERBS = ("pause_job", "resume_job", "run_job_now", "list_jobs", "remove_name
 
 
 def told(verb, hook):
-    """What the verb raises; None: it works. Whatever it is must be ours, on few lines, and lead on."""
+    """The error of the verb, or None. It must be one of ours, in a few lines, and say what to do."""
     try:
         VERBS[verb](hook)
     except PgmqError as exc:

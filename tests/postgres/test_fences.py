@@ -1,4 +1,4 @@
-"""Whose message it is: an ack touches the message that was read, and no other that has its id by now."""
+"""An ack changes only the message that was read, and not another one that has its id by now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server and its databases behave as the other tests rely on."""
+"""The server and its databases behave as the other tests assume."""
 
 import psycopg
 

@@ -1,4 +1,4 @@
-"""A process that stands still inside a transaction: the others go on, and it does its work when it wakes."""
+"""A process is frozen inside a transaction: the others go on, and it does its work when it wakes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def backends(database: Database, condition: str) -> list[Any]:
 
 
 class Frozen:
-    """A process that was frozen when it had written and had not committed."""
+    """A process that was frozen after a write and before its commit."""
 
     def __init__(self, process: Any, answer: Any) -> None:
         self._process = process

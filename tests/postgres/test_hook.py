@@ -1,4 +1,4 @@
-"""`PgmqHook`: every verb through an Airflow connection, on its own and in the caller's transaction."""
+"""`PgmqHook`: every verb through an Airflow connection, alone and in the caller's transaction."""
 
 from __future__ import annotations
 

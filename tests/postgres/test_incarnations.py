@@ -40,7 +40,7 @@ def incarnation(database, queue_name="mail"):
 
 
 def moved(database, queue_name="mail"):
-    """As a restore does it: another table, with the same in it and ids that go on."""
+    """Do what a restore does: another table with the same content, and ids that go on."""
     table = f"pgmq.q_{queue_name}"
     execute(database, f"ALTER TABLE {table} RENAME TO old")
     execute(database, f"ALTER SEQUENCE {table}_msg_id_seq RENAME TO old_seq")
@@ -224,7 +224,7 @@ def test_many_lost_slots_are_sent_again_in_rounds(database, client, monkeypatch)
 
 
 def test_a_removed_job_sends_nothing_again_and_a_paused_one_once_it_is_resumed(database, client):
-    """Of a paused job are left only messages that were released early."""
+    """Of a paused job only messages that were released early remain."""
     tick(job("stays"), job("paused"), job("leaves")).run(client)
     execute(database, "UPDATE pgmq.q_mail SET read_ct = 1")
     client.run(lambda: job_control.pause(NAMESPACE, "paused"))
@@ -305,7 +305,7 @@ def test_a_crash_frees_what_an_unlogged_queue_held_and_nothing_else(crashing):
 
 @pytest.mark.slow
 def test_after_a_crash_ids_begin_after_those_of_the_archive(crashing):
-    """It is not emptied, and takes each id once: an ack would fail for ever."""
+    """The archive is not emptied, and takes each id once: an ack would always fail."""
     client = client_of(crashing.dsn)
     client.run(lambda: sending.keyed("light", batch("a", "b"), **ONCE))
     client.run(lambda: reading.archive("light", [1, 2]))
@@ -363,7 +363,7 @@ def test_rebirth_is_when_the_queue_was_made_again(database, client):
 
 
 def test_hours_are_full_again(database, client):
-    """The slots after a rebirth are those of the schedule, without a gap."""
+    """The slots after the queue was made again are those of the schedule, without a gap."""
     tick(job()).run(client)
     start = state(database)["horizon"] - timedelta(hours=10)
     made_again(database)

@@ -1,4 +1,4 @@
-"""Installing: PGMQ where it is missing, our schema, by many at once, and a clear word where it cannot be."""
+"""Installing PGMQ if it is missing, and our schema; by many at once; with a clear error if it fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEWEST = max(migrations())
 
 @pytest.fixture
 def stranger(empty_database):
-    """A client of a role that may do nothing but connect."""
+    """A client of a role that may only connect."""
     role = f"stranger_{empty_database.name}"
     execute(empty_database, f"CREATE ROLE {role} LOGIN")
     yield client_of(empty_database.dsn, user=role)

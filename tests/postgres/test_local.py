@@ -1,4 +1,4 @@
-"""The embedded Postgres ends when it should, also where its process could not end it."""
+"""The embedded Postgres ends when it should, even if its process was killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def other_process(monkeypatch):
-    """A process that runs a server and says where, until its standard input ends.
+    """A process that runs a server and prints its address, until its standard input ends.
 
     Its temporary directory is shared with the test only: any other server that starts would clean it up.
     """

@@ -1,4 +1,4 @@
-"""The schema is lost, or older than the queues: what they carry is looked up before anything is sent."""
+"""The schema is lost, or older than the queues: slots are looked up in the queues before any is sent."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_what_was_adopted_is_the_jobs_own(database, client):
 
 
 def test_the_queue_is_asked_only_once(database, client):
-    """Once a tick has gone through, the schema knows all."""
+    """After a complete tick the schema knows all slots."""
     tick(job()).run(client)
     lose_schema(database)
     tick(job()).run(renewed(database))
@@ -133,7 +133,7 @@ def test_a_backfill_asks_queue_and_archive_too(database, client):
 
 
 def test_what_was_deleted_of_the_look_ahead_is_sent_again(database, client):
-    """Documented: nothing can know of it."""
+    """Documented: it cannot be known."""
     tick(job()).run(client)
     client.run(lambda: reading.delete("mail", read_early(database, client, 3)))
     lose_schema(database)

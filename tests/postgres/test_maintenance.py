@@ -1,4 +1,4 @@
-"""Samples, expired messages and retention: done every minute, by anybody, in bounded steps."""
+"""Samples, expired messages and retention: every minute, by any process, in bounded steps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def archived(database, queue_name="mail"):
 
 
 def earlier(database, **by):
-    """As if the samples had been taken so much earlier."""
+    """Make it look as if the samples were taken this much earlier."""
     execute(database, "UPDATE airflow_pgmq.queue_samples SET sampled_at = sampled_at - %s", [timedelta(**by)])
 
 
@@ -82,7 +82,7 @@ def test_each_tick_takes_one(client, database):
     assert (first["length"], second["length"]) == (10, 10)
 
 
-def test_old_samples_go_those_of_dropped_queues_too(client, database):
+def test_old_samples_are_removed_also_those_of_dropped_queues(client, database):
     execute(
         database,
         "INSERT INTO airflow_pgmq.queue_samples SELECT name, now() - make_interval(days => age), 0, 0 "
@@ -96,7 +96,7 @@ def test_old_samples_go_those_of_dropped_queues_too(client, database):
 
 
 def test_of_each_ten_minutes_the_last_sample_stays(client, database):
-    """Whichever minutes those are that somebody maintains in."""
+    """In whichever minutes maintenance runs."""
     execute(
         database,
         "INSERT INTO airflow_pgmq.queue_samples SELECT 'mail', at, 0, 0 FROM generate_series("
@@ -165,7 +165,7 @@ def test_expired_messages_are_archived(client, database):
     assert maintenance.maintain(client).expired == 0
 
 
-def test_what_somebody_reads_is_left_to_him(client, database):
+def test_what_a_reader_holds_is_left_to_it(client, database):
     send_raw(database, f'{{"expires_at": "{PAST}"}}')
     read(client, 1)
 

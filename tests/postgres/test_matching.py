@@ -1,4 +1,4 @@
-"""What is looked for is what is read: one predicate, whatever bodies and headers other clients store."""
+"""Looks and reads match the same messages, whatever bodies and headers other clients store."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_looking_and_reading_agree(
 
 
 def meets(stored: str | None, condition: Any) -> bool:
-    """As the payload of events is chosen in Python."""
+    """The match in Python that chooses messages for payload events."""
     if not condition:
         return True
     return stored is not None and containment.contains(json.loads(stored), condition)

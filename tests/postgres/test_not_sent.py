@@ -1,4 +1,4 @@
-"""What was not stored is an error, not an answer: triggers swallow inserts, row level security hides rows."""
+"""A message that was not stored is an error: triggers drop inserts, row level security hides rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fixtures.factories import QUEUE, client_of, execute, job, queued, sen
 
 
 def swallow(database, condition="true"):
-    """Inserts into the queue disappear."""
+    """Make a trigger that drops inserts into the queue."""
     execute(
         database,
         "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS"

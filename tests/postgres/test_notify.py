@@ -21,7 +21,7 @@ CHANNEL = "pgmq.q_mail.INSERT"
 
 @pytest.fixture
 def announced(client):
-    """A client whose queue announces its inserts."""
+    """A client of a queue that announces its inserts."""
     assert client.run(lambda: queues.enable_notify("mail")) is True
     return client
 
@@ -29,7 +29,7 @@ def announced(client):
 def heard(database, work, channel=CHANNEL):
     """The channels of the notifications that the work causes.
 
-    Notifications are delivered in the order of their commits: the last one, our own, ends the waiting.
+    Notifications arrive in the order of their commits: the last one, our own, ends the wait.
     """
     with database.observe(autocommit=True) as listener:
         listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
@@ -90,7 +90,7 @@ def test_official_client_hears(database, announced):
     official = PGMQueue(conn_string=database.dsn, init_extension=False)
     with closing(official) as queue, ThreadPoolExecutor(1) as pool:
         listening = pool.submit(SyncNotificationListener(queue).listen, "mail", callback, timeout=30)
-        # Nobody says when it has begun to listen, so one message is not enough.
+        # It is unknown when the client has begun to listen, so one message is not enough.
         while not (heard.wait(0.05) or listening.done()):
             sending.send(announced, "mail", prepare([1]))
 

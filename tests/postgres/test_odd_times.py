@@ -1,4 +1,4 @@
-"""Times that no clock shows, which any client may write: each spoils its own message at most."""
+"""Impossible times, which any client may write: each affects its own message only."""
 
 from __future__ import annotations
 

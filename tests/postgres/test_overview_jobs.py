@@ -90,7 +90,7 @@ def test_slots_that_a_policy_left_out_are_missed(client, database):
     assert [each["state"] for each in found["slots"]][-4:] == ["missed"] * 4
 
 
-def test_slots_that_were_met_again_are_duplicates(client, database):
+def test_slots_that_were_enqueued_again_are_duplicates(client, database):
     tick(job(), look_ahead=0).run(client)
     deployed_long_ago(database)
     go_back(database, hours=3)
@@ -110,7 +110,7 @@ def test_nothing_is_said_of_slots_before_the_deploy(client):
     assert overview.job(client, "shop", "job")["slots"] == []
 
 
-def test_a_new_definition_begins_anew(client, database):
+def test_a_new_definition_begins_again(client, database):
     tick(job(cron="0 * * * *")).run(client)
     deployed_long_ago(database)
     go_back(database, hours=5)

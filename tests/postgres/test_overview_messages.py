@@ -158,7 +158,7 @@ def test_keys_are_redacted(client, database):
     assert found["redacted"]
 
 
-def test_a_letter_says_where_it_comes_from_and_why_it_died(client, database):
+def test_a_dead_letter_says_where_it_comes_from_and_why(client, database):
     execute(database, "SELECT pgmq.create('mail_dlq')")
     send(client, "a")
     client.run(lambda: consuming.dead_letter("mail", "mail_dlq", read(client, 1), "no 'secret' here"))

@@ -38,7 +38,7 @@ def sampled(database, minutes=70, without=()):
 
 
 def seen_in_their_minute(client, database, **samples):
-    """What the page shows of samples while the last of them is this minute's."""
+    """What the page shows of samples if the last one was taken in the current minute."""
     while True:
         execute(database, "DELETE FROM airflow_pgmq.queue_samples")
         sampled(database, **samples)
@@ -184,7 +184,7 @@ def test_large_queues_are_estimated_from_some_pages(client, database, monkeypatc
 
 
 def test_a_table_of_dead_rows_is_not_read(client, database):
-    """Deleted, and not vacuumed because somebody might still see them."""
+    """Deleted, and not vacuumed because an old transaction might still see them."""
     with database.connect() as holding:
         holding.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         holding.execute("SELECT 1")

@@ -1,4 +1,4 @@
-"""`hook.peek`: messages as they lie there, whole, and left as they are."""
+"""`hook.peek`: whole messages, which are not changed."""
 
 from __future__ import annotations
 

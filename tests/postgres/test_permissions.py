@@ -1,4 +1,4 @@
-"""`docs/permissions.md` is right: what it grants suffices, and nothing of it can be left out."""
+"""`docs/permissions.md` is right: its grants are enough, and none of them can be left out."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def do_look(client):
 
 
 def do_maintain(client):
-    """Something of everything is to be done, and this minute was not sampled yet."""
+    """Maintain, with work of each kind, in a minute that has no sample yet."""
     # It is about every queue.
     client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq"))
     with psycopg.connect(client.owner_dsn) as owner:
@@ -197,7 +197,7 @@ class Role:
 def role(database, client):
     client.run(lambda: queues.create("mail_dlq", notify=True))
     client.run(lambda: queues.guard("mail"))
-    # Whoever sends needs no rights for what announces it.
+    # Senders need no rights for the trigger that announces messages.
     client.run(lambda: queues.enable_notify("mail"))
     client.run(lambda: queues.bind_topic("a", "mail"))
     role = Role(database)

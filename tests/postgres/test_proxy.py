@@ -1,4 +1,4 @@
-"""The proxy that cuts connections does it where it says."""
+"""The proxy cuts connections at the right place."""
 
 from __future__ import annotations
 

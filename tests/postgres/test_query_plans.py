@@ -1,4 +1,4 @@
-"""Statements that run often find their rows by an index, however full the tables are."""
+"""Frequent statements find their rows by an index, however full the tables are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading hides messages, acks end them, and an ack never hits what another has read since."""
+"""Reads hide messages, acks remove them, and an ack never changes what another reader has read since."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def acks(client, verb, messages, *more):
 
 
 def read_by_another(database, client):
-    """The first reader's time is over, and a second one has the message."""
+    """The first reader's timeout has ended, and a second reader holds the message."""
     (first,) = read(client, 1)
     execute(database, "SELECT pgmq.set_vt('mail', %s, 0)", [first.msg_id])
     (second,) = read(client, 1)

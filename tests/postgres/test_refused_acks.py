@@ -1,4 +1,4 @@
-"""What others put on an archive or a dead letter queue refuses a message: nothing else is undone or waits."""
+"""An index, check, trigger or policy refuses a message's ack: nothing else is undone or waits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFUSE = (
     "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
     " $$ BEGIN IF NEW.message = '\"same\"' THEN RAISE 'not this one'; END IF; RETURN NEW; END $$;"
 )
-#: Each lets no message \"same\" into the archive, where there is one already.
+#: Each refuses a message \"same\" in the archive if there is one already.
 OBSTACLES = {
     "a unique index": "CREATE UNIQUE INDEX theirs ON pgmq.a_mail (message)",
     "a check": "ALTER TABLE pgmq.a_mail ADD CHECK (message <> '\"same\"') NOT VALID",
@@ -127,7 +127,7 @@ def test_a_policy_refuses_a_row_and_no_other(
     assert waits(database) > 0
 
 
-def test_worn_messages_that_may_not_be_buried_hold_up_nobody(
+def test_messages_over_max_reads_that_may_not_be_moved_hold_up_no_other(
     client: Client, database: Database, worker: Client
 ) -> None:
     send(client, "a", "b")
@@ -139,7 +139,7 @@ def test_worn_messages_that_may_not_be_buried_hold_up_nobody(
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_acks_stand_where_a_letter_may_not_be_written(
+def test_acks_stay_where_a_dead_letter_may_not_be_written(
     client: Client, database: Database, worker: Client, there: bool
 ) -> None:
     if there:
@@ -152,7 +152,7 @@ def test_acks_stand_where_a_letter_may_not_be_written(
     assert left(database) == [(1, 0)]
 
 
-def test_a_block_has_nothing_to_do_with_what_it_never_had(client: Client, database: Database) -> None:
+def test_a_block_is_not_affected_by_messages_that_it_never_had(client: Client, database: Database) -> None:
     """Beside its message there was an expired one that the archive refuses; then there is only that."""
     send(client, "a", "b", messages=["same", "b"])
     execute(database, "ALTER TABLE pgmq.a_mail ADD CHECK (message <> '\"same\"')")
@@ -177,7 +177,7 @@ def test_what_cannot_even_be_given_back_undoes_no_acks(refusing: Client, databas
     assert [row["msg_id"] for row in queued(database)] == [2]
 
 
-def test_a_failed_message_whose_letter_is_refused_was_tried(client: Client, database: Database) -> None:
+def test_a_failed_message_whose_dead_letter_is_refused_was_tried(client: Client, database: Database) -> None:
     send(client, "a", messages=["same"])
     execute(database, "SELECT pgmq.create('mail_dlq')")
     execute(database, "ALTER TABLE pgmq.q_mail_dlq ADD CHECK (message <> '\"same\"')")
@@ -191,7 +191,7 @@ def test_a_failed_message_whose_letter_is_refused_was_tried(client: Client, data
         with suppress(psycopg.errors.CheckViolation):
             consumer(client, max_reads=2).drain(fail)
         execute(database, "UPDATE pgmq.q_mail SET vt = now()")
-    # From then on it is worn.
+    # From then on it is over max_reads.
     assert done == [1, 1]
 
 
@@ -220,7 +220,7 @@ def test_a_drain_ends_where_everything_is_refused(
     assert left(database) == [(n, 0) for n in range(1, 7)]
 
 
-def test_expired_messages_hold_up_nobody(refusing: Client, database: Database) -> None:
+def test_refused_expired_messages_hold_up_no_other(refusing: Client, database: Database) -> None:
     execute(database, EXPIRE, {"below": 4})
     one = consumer(refusing, batch_size=10)
     with pytest.raises(ArchiveRefused):
@@ -230,7 +230,7 @@ def test_expired_messages_hold_up_nobody(refusing: Client, database: Database) -
     assert waits(database) > 0
 
 
-def test_worn_messages_hold_up_nobody(client: Client, database: Database) -> None:
+def test_refused_messages_over_max_reads_hold_up_no_other(client: Client, database: Database) -> None:
     send(client, "a", "b", messages=["same", "b"])
     execute(database, "UPDATE pgmq.q_mail SET read_ct = 5 WHERE msg_id = 1; SELECT pgmq.create('mail_dlq')")
     execute(database, "ALTER TABLE pgmq.q_mail_dlq ADD CHECK (message <> '\"same\"')")
@@ -241,7 +241,7 @@ def test_worn_messages_hold_up_nobody(client: Client, database: Database) -> Non
     assert [row["msg_id"] for row in queued(database)] == [1]
 
 
-def test_a_letter_that_is_refused_holds_up_no_other(client: Client, database: Database) -> None:
+def test_a_dead_letter_that_is_refused_holds_up_no_other(client: Client, database: Database) -> None:
     send(client, "a", "b", "c", messages=["same", "same", "other"])
     client.run(lambda: consuming.prepare(Policy(queue_name=QUEUE)))
     execute(database, "CREATE UNIQUE INDEX theirs ON pgmq.q_mail_dlq (message)")
@@ -263,7 +263,7 @@ def test_a_block_is_told_and_loses_no_try(refusing: Client, database: Database, 
 
 
 @pytest.mark.parametrize("transactional", [False, True])
-def test_without_an_archive_nothing_is_buried(
+def test_without_an_archive_nothing_is_moved_to_the_dead_letters(
     client: Client, database: Database, transactional: bool
 ) -> None:
     send(client, "a", "b")
@@ -278,7 +278,7 @@ def test_without_an_archive_nothing_is_buried(
 
 @pytest.mark.slow
 def test_those_beside_it_stay_ours_until_they_are_settled(refusing: Client, database: Database) -> None:
-    """One by one takes longer than the visibility timeout, and somebody else reads meanwhile."""
+    """One by one takes longer than the visibility timeout, and another reader reads meanwhile."""
     execute(
         database,
         "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS"

@@ -1,4 +1,4 @@
-"""Row level security hides: the policies of `docs/permissions.md` suffice, and each missing one is named."""
+"""Row level security: the policies of `docs/permissions.md` are enough, and each missing one is named."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def mend(database: Database, problem: Problem) -> None:
 
 
 @pytest.mark.direct("the doctor says that notifications do not pass a pooler")
-def test_the_doctor_finds_it_and_its_mend_mends(secured: Role, database: Database) -> None:
+def test_the_doctor_finds_it_and_its_fix_works(secured: Role, database: Database) -> None:
     grant_all(secured)
     found = [each for each in doctor.examine(secured.client) if each.code == "row_security"]
     problem = only(found)

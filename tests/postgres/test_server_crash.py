@@ -1,4 +1,4 @@
-"""Postgres crashes in the middle of the work: what is run again until it succeeds is done once."""
+"""Postgres crashes in the middle of the work: work that is repeated until it succeeds is done once."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Worker(Client):
         return super().attempt(make, own)
 
     def open(self, limits=None):
-        """Only what takes the place of a lost connection is opened so: the client persists by itself."""
+        """Open a connection that replaces a lost one; the client repeats attempts by itself."""
         self.failures += 1
         return super().open(limits)
 
     def persist(self, work):
-        """Until it succeeds, as Airflow's retries do."""
+        """Repeat the work until it succeeds, as Airflow's retries do."""
         while True:
             assert self.server_is_up.wait(TIMEOUT)
             try:

@@ -1,4 +1,4 @@
-"""What server, database, role, session or caller have set does not matter: results are the same."""
+"""Settings of server, database, role, session or caller do not change results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.fixtures.postgres import Database, prepare_template
 
 pytestmark = pytest.mark.own_session("each test sets up sessions itself")
 
-#: What each of these changes broke something.
+#: Each of these settings has broken something before.
 HOSTILE = {
     "zone": {"TimeZone": "Europe/Berlin"},
     "far zone": {"TimeZone": "Asia/Tokyo"},
@@ -48,7 +48,7 @@ WORDS = "grün 語 € 😀"
 
 
 def for_all(database: Database, settings: dict[str, str]) -> None:
-    """Every new session of the database has these."""
+    """Give these settings to every new session of the database."""
     for name, value in settings.items():
         statement = sql.SQL("ALTER DATABASE {} SET {} = {}")
         with psycopg.connect(database.server.dsn(), autocommit=True) as admin:
@@ -57,7 +57,7 @@ def for_all(database: Database, settings: dict[str, str]) -> None:
 
 @contextmanager
 def caller(database: Database, settings: dict[str, str], **options):
-    """A caller's connection, on which he has set them."""
+    """A caller's connection with these settings."""
     with database.connect(**options) as conn:
         for name, value in settings.items():
             conn.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
@@ -149,7 +149,7 @@ def test_a_callers_connection_on_which_nothing_is_changed(database, client, sett
         assert {name: conn.execute(f"SHOW {name}").fetchone() for name in settings} == kept
 
 
-def test_a_callers_encoding_is_put_back_inside_his_transaction(database, client):
+def test_a_callers_encoding_is_put_back_inside_its_transaction(database, client):
     with caller(database, {"client_encoding": "LATIN1"}) as conn, conn.transaction():
         send(client, "ä", messages=[WORDS], conn=conn)
         assert conn.info.encoding == "iso8859-1"

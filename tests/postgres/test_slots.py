@@ -55,7 +55,7 @@ def every(step, start, end):
 
 
 def held_back(database, client, one, **back):
-    """Slots of some time past, whose messages jitter holds back in part; when they began."""
+    """Send past slots, of which jitter delays some messages; returns when they began."""
     tick(one, look_ahead=0).run(client)
     go_back(database, **back)
     start = state(database)["watermark"]

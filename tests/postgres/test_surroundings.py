@@ -1,4 +1,4 @@
-"""Settings that do harm on connections that are not our own: told with their place, gone by the mend."""
+"""Settings that harm connections that are not our own: reported with their place, and removed by the fix."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def owner(database: Database) -> Iterator[str]:
 
 @pytest.fixture
 def theirs(database: Database, owner: str) -> Client:
-    """A client of that role, in whose database nothing is wrong."""
+    """A client of that role, in a database without problems."""
     client = client_of(database.dsn, user=owner)
     make_queue(client, QUEUE)
     assert doctor.examine(client) == []
@@ -64,7 +64,7 @@ def only(found: list[Problem]) -> Problem:
 
 @pytest.mark.parametrize("name", HARMFUL)
 @pytest.mark.parametrize("where", ["role", "database", "role in database"])
-def test_it_is_told_with_its_place_and_mended(
+def test_it_is_told_with_its_place_and_fixed(
     database: Database, owner: str, theirs: Client, where: str, name: str
 ) -> None:
     place = {
@@ -92,7 +92,7 @@ def test_the_strongest_place_is_the_one_that_is_told(database: Database, owner: 
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_not_felt_is_not_told(database: Database, theirs: Client, name: str) -> None:
+def test_settings_without_effect_are_not_told(database: Database, theirs: Client, name: str) -> None:
     execute(database, f"ALTER DATABASE {database.name} SET {name} = {HARMLESS[name]}")
     assert doctor.examine(theirs) == []
 

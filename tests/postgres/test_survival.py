@@ -19,8 +19,8 @@ JOBS = 150
 
 
 def run_for(dsn, one, longest=None, halt_after=None):
-    """Run a tick in a process that is killed after `longest` seconds, or when so many of its transactions
-    have ended; how long it took, None if killed.
+    """Run a tick in a process that is killed after `longest` seconds, or when this many of its transactions
+    have ended; returns how long it took, None if killed.
     """
     started, child = CONTEXT.Pipe(duplex=False)
     process = CONTEXT.Process(target=run_ticks, args=(dsn, [one], child, halt_after))
@@ -86,7 +86,7 @@ def test_deployments_that_share_a_namespace_send_each_slot_once(database, client
 @pytest.mark.parametrize("versions", [(1, 2), (0, 0)], ids=["with versions", "without"])
 @pytest.mark.parametrize("way", ["in turn", "at once"])
 def test_rolling_deploy_sends_each_slot_once(database, client, way, versions):
-    """With versions the new code's jobs stand from its first tick on; without, the last tick decides."""
+    """With versions the new code's jobs stay from its first tick on; without, the last tick decides."""
     old_jobs = [job(name, "* * * * * *", message="old") for name in ("changed", "removed")]
     new_jobs = [job(name, "* * * * * *", message="new") for name in ("changed", "added")]
     for jobs in (old_jobs, new_jobs):
@@ -115,7 +115,7 @@ def test_rolling_deploy_sends_each_slot_once(database, client, way, versions):
 
 @pytest.mark.slow
 def test_consumers_and_withdrawals_never_share_a_message(database, client):
-    """Every tick deploys anew while messages become visible all the time."""
+    """Every tick deploys again while messages become visible all the time."""
 
     def deployed(version):
         names = (f"job{n}" for n in range(20))

@@ -122,7 +122,7 @@ def test_next_tick_goes_on_where_the_last_ended(database, client):
 
 
 def test_tick_that_is_run_again_sends_nothing_twice(database, client):
-    """As if its watermark had been lost, which no crash can do: they are one transaction."""
+    """As if its watermark had been lost; a crash cannot do that, because both are in one transaction."""
     tick(job()).run(client)
     before = slots_in(database)
     go_back(database, hours=10)
@@ -378,7 +378,7 @@ def test_backfill_needs_no_tick_before(database, client):
 
 
 def test_queue_that_disappears_between_two_rounds_is_reported(database, client):
-    """Nothing of the round stands: a tick after the queue is back sends it all."""
+    """The whole round is rolled back: a tick after the queue is back sends it all."""
     tick(job(), look_ahead=0).run(client)
     execute(database, "DROP TABLE pgmq.q_mail")
 

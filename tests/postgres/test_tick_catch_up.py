@@ -1,4 +1,4 @@
-"""Slots that were missed, and slots whose predecessor is still in the queue."""
+"""Slots that were missed, and slots while the previous message is still in the queue."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ FIVE_DAYS = timedelta(days=5)
 
 
 def missed(database, client, one, **back):
-    """The job, registered so long ago and not ticked since; the start of the gap."""
+    """Register the job this long ago, without a tick since; returns the start of the gap."""
     tick(one, look_ahead=0).run(client)
     go_back(database, **back)
     return state(database)["watermark"]
 
 
 def earlier(database, **back):
-    """As if all that was sent had been for slots so much earlier, so that their own are to come."""
+    """Make it look as if all sent slots were this much earlier, so that the same slots are due again."""
     execute(database, "UPDATE airflow_pgmq.slots SET slot = slot - %s", [timedelta(**back)])
     key = """ namespace || '/' || name || to_char(slot AT TIME ZONE 'UTC', '/YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
     for table in ("q_mail", "a_mail"):

@@ -267,7 +267,7 @@ def test_deploy_of_ten_thousand_jobs(database, client):
 
 
 class Killed(Client):
-    """Dies after the checks of schema and queues, and the deploy."""
+    """Raised after the checks of schema and queues, and the deploy."""
 
     transactions = 0
 

@@ -1,4 +1,4 @@
-"""A deploy beside queues that give nothing back: their jobs wait for the mend, all others go on."""
+"""A deploy with queues that give nothing back: their jobs wait for the fix, all others go on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def by_job(database):
 
 
 BROKEN = "ALTER TABLE pgmq.q_post RENAME TO was; CREATE VIEW pgmq.q_post AS SELECT 1 AS msg_id"
-MENDED = "DROP VIEW pgmq.q_post; ALTER TABLE pgmq.was RENAME TO q_post"
+FIXED = "DROP VIEW pgmq.q_post; ALTER TABLE pgmq.was RENAME TO q_post"
 
 
 def with_post(database):
@@ -27,7 +27,7 @@ def with_post(database):
 
 
 def test_a_queue_that_gives_nothing_back_holds_up_its_own_jobs_only(database, client):
-    """Its jobs are deployed when it is mended: nothing is sent twice, or never."""
+    """Its jobs are deployed when it is fixed: nothing is sent twice or lost."""
     with_post(database)
     old = [job(name, queue_name="post") for name in ("letter", "leaves", "moves")]
     tick(job(), *old).run(client)
@@ -41,7 +41,7 @@ def test_a_queue_that_gives_nothing_back_holds_up_its_own_jobs_only(database, cl
     assert by_job(database) == {"job": 10, "begins": 10}
     assert {row["message"] for row in queued(database) if row["headers"]["job"] == "job"} == {"new"}
 
-    execute(database, MENDED)
+    execute(database, FIXED)
     assert tick(*new).run(client).failed == {}
     assert by_job(database) == {"job": 10, "begins": 10, "moves": 10}
     letters = queued(database, "post")
@@ -134,7 +134,7 @@ def test_a_job_that_waits_for_a_message_elsewhere_holds_up_no_other(database, cl
     assert slots_in(database) == hours(slots_in(database)[0] - timedelta(hours=1), state(database)["horizon"])
 
 
-def test_a_rollback_is_done_once_the_queue_is_mended(database, client):
+def test_a_rollback_is_done_once_the_queue_is_fixed(database, client):
     with_post(database)
 
     def jobs(version):
@@ -150,7 +150,7 @@ def test_a_rollback_is_done_once_the_queue_is_mended(database, client):
     execute(database, BROKEN)
     for _ in range(2):
         assert [*tick(*jobs(1), look_ahead=2, rollback=True).run(client).failed] == ["letter"]
-    execute(database, MENDED)
+    execute(database, FIXED)
 
     summary = tick(*jobs(1), look_ahead=10, rollback=True).run(client)
 
@@ -191,7 +191,7 @@ def test_a_lock_on_one_queue_is_that_queues(database, client):
 
 
 def test_two_codes_beside_broken_queues_do_not_meet(database, client):
-    """A tick whose namespace others have deployed meanwhile, held in another way, ends."""
+    """If others have deployed the namespace meanwhile, with other waiting jobs, the tick ends."""
     execute(database, "SELECT pgmq.create('post'), pgmq.create('away')")
     x = job("a", queue_name="post"), job("j")
     y = *x, job("k", queue_name="away")

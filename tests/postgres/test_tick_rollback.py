@@ -8,7 +8,7 @@ from tests.fixtures.factories import execute, job, queued, tick
 
 
 def silent(database, minutes=6):
-    """The highest version has not ticked for so long."""
+    """Make it look as if the highest version has not ticked for this long."""
     execute(
         database,
         "UPDATE airflow_pgmq.namespaces"

@@ -16,7 +16,7 @@ each_scope = pytest.mark.parametrize("scope", ["once", "queued"])
 
 
 @each_scope
-def test_nothing_stands_before_the_caller_commits(database, client, scope):
+def test_nothing_is_stored_before_the_caller_commits(database, client, scope):
     connection = database.connect()
     send(client, "a", scope=scope, conn=connection)
     assert queued(database) == []

@@ -146,7 +146,7 @@ def test_rows_of_a_query_expire_by_the_ttl_or_by_a_header_of_all(hook):
 
 
 def make_past(database):
-    """As if time had passed: the queue's clock is the database's."""
+    """Make it look as if time had passed by the database's clock."""
     execute(
         database,
         "UPDATE pgmq.q_mail SET headers = headers || jsonb_build_object('expires_at',"
@@ -173,7 +173,7 @@ def test_consumers_skip_it_and_maintenance_archives_it(hook, database):
 
 
 def test_the_ttl_of_a_message_is_that_of_a_periodic_job(hook, database):
-    """One header, one meaning: what a job writes and what a sender writes are read alike."""
+    """The header means the same, whether a job or a sender wrote it."""
     hook.send("mail", 1, delay=FAR, ttl=HOUR)
     (row,) = queued(database)
     assert datetime.fromisoformat(row["headers"]["expires_at"]) == FAR + HOUR

@@ -1,4 +1,4 @@
-"""JSON that Postgres holds and Python does not read: the messages beside it are read all the same."""
+"""JSON that Postgres stores and Python cannot read: the messages beside it are still read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_other_json_is_read():
 
 @pytest.fixture
 def consuming(database):
-    """A drain of the queue `q`, whose first message cannot be loaded; what its work saw is in a list."""
+    """A drain of the queue `q`, where the first message cannot be loaded; what its work saw is in a list."""
     execute(database, "SELECT pgmq.create('q')")
     for text in ('{"digits": 1e9999}', "1", "2"):
         execute(database, "SELECT pgmq.send('q', %s::jsonb)", [text])
@@ -90,7 +90,7 @@ def test_without_a_limit_of_reads_it_comes_back_later_each_time(database, consum
     assert execute(database, "SELECT queue_name FROM pgmq.meta") == [{"queue_name": "q"}]
 
 
-def test_no_back_off_does_not_make_a_drain_turn_on_it_for_ever(database, consuming):
+def test_without_back_off_a_drain_does_not_read_it_for_ever(database, consuming):
     assert consuming(max_reads=None, backoff=0).read == 3
 
 

@@ -1,4 +1,4 @@
-"""`docs/upgrading.md` is right: PGMQ that was installed by SQL becomes a newer one, and nothing is lost."""
+"""`docs/upgrading.md` is right: PGMQ that was installed by SQL can be upgraded, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fixtures.factories import execute, send, statuses
 PAGE = (Path(__file__).parents[2] / "docs" / "upgrading.md").read_text()
 UPGRADE = re.findall(r"^```sql\n(DO .+?)```", PAGE, re.M | re.S)[0]
 
-#: As PGMQ before 1.5 had it: no headers; and what came later is not there.
+#: As in PGMQ before 1.5: without headers, and without what came later.
 OLD = """
     ALTER TABLE pgmq.q_mail DROP COLUMN headers, DROP COLUMN last_read_at;
     ALTER TABLE pgmq.a_mail DROP COLUMN headers, DROP COLUMN last_read_at;

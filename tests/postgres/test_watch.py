@@ -39,14 +39,14 @@ pytestmark = pytest.mark.direct("a watcher that hears nothing looks by the clock
 
 @pytest.fixture
 def announced(client: Client) -> Client:
-    """A client of a database whose queue `mail` has our trigger."""
+    """A client of a database with the queue `mail`, which has our trigger."""
     client.run(lambda: queues.enable_notify(QUEUE))
     return client
 
 
 @pytest.fixture
 def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is found by looking now and then."""
+    """Switch polling off, so that polls find nothing."""
     monkeypatch.setattr(waiters, "SLOW_POLL", 10_000.0)
     monkeypatch.setattr(waiters, "FAST_POLL", 10_000.0)
 
@@ -112,7 +112,7 @@ def test_a_delayed_message_that_is_sent_while_one_waits(database: Database, anno
 
 
 @pytest.mark.usefixtures("no_polls")
-def test_a_message_whose_reader_let_it_lapse(database: Database, client: Client) -> None:
+def test_a_message_whose_visibility_timeout_ended(database: Database, client: Client) -> None:
     put(database, QUEUE)
     client.run(lambda: reading.read(QUEUE, max_messages=1, visibility_timeout=1))
     watch(database, lambda watcher: soon(watcher.wait(QUEUE)))
@@ -120,7 +120,7 @@ def test_a_message_whose_reader_let_it_lapse(database: Database, client: Client)
 
 @pytest.mark.usefixtures("no_polls")
 def test_a_message_that_is_given_back(database: Database, client: Client) -> None:
-    """An UPDATE, which no trigger announces: our own statement does."""
+    """It is an UPDATE, which no trigger announces; our own statement announces it."""
     put(database, QUEUE)
     (message,) = client.run(lambda: reading.read(QUEUE, max_messages=1, visibility_timeout=3600))
 
@@ -155,7 +155,7 @@ def test_only_enough_matching_messages(database: Database, announced: Client) ->
     assert watch(database, scenario) == 2
 
 
-def test_a_mistake_is_the_affair_of_its_waiter_only(database: Database, announced: Client) -> None:
+def test_a_mistake_concerns_its_own_waiter_only(database: Database, announced: Client) -> None:
     make_queue(announced, "secret")
     execute(database, "CREATE ROLE clerk LOGIN")
     execute(database, "GRANT USAGE ON SCHEMA pgmq TO clerk")
@@ -263,7 +263,7 @@ def test_as_many_are_woken_as_there_are_messages_for(
         # The look after PGMQ's throttle wakes nobody for the same messages.
         await until(lambda: queue.again_at == inf, "another look")
         assert [task.done() for task in tasks] == [True, True, False, False, False]
-        # Nobody took them, so the next ones get their chance.
+        # Nobody took them, so the next waiters are woken.
         monkeypatch.setattr(waiters, "AGAIN", 0.1)
         put(database, QUEUE)
         await soon(asyncio.gather(*tasks))
@@ -271,7 +271,7 @@ def test_as_many_are_woken_as_there_are_messages_for(
     watch(database, scenario)
 
 
-def test_who_waits_for_anything_is_woken_by_the_announcement_itself(
+def test_a_waiter_for_anything_is_woken_by_the_announcement_itself(
     database: Database, announced: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
@@ -396,7 +396,7 @@ def test_work_of_ones_own_is_committed(database: Database, client: Client) -> No
     assert execute(database, "SELECT msg_id FROM pgmq.a_mail") == [{"msg_id": 1}]
 
 
-def test_who_is_cancelled_does_not_wait_for_the_server(database: Database, client: Client) -> None:
+def test_a_cancelled_waiter_does_not_wait_for_the_server(database: Database, client: Client) -> None:
     put(database, QUEUE)
 
     async def scenario(watcher: Watcher) -> None:
@@ -438,10 +438,10 @@ def test_a_watcher_has_the_limits_that_it_is_given_and_waits_for_locks_no_longer
     assert asyncio.run(of(None)) == ["2s", "10s", "30s"]
 
 
-def test_a_locked_queue_holds_up_nobody_who_waits_at_another(
+def test_a_locked_queue_holds_up_no_waiter_of_another(
     database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even once for each look; and its own waiters are served when it is free."""
+    """Not even once for each look; its own waiters are woken when it is free."""
     monkeypatch.setattr("airflow_pgmq.services.waiting.reconnect.LOCK_WAIT", 0.2)
     make_queue(client, "held")
 

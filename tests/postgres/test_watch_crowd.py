@@ -1,4 +1,4 @@
-"""A thousand waiters cost what one costs."""
+"""A thousand waiters cost as much as one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_thousand_waiters_on_twenty_queues(database: Database, queues: list[st
 def test_a_wake_up_is_one_look_for_all(
     database: Database, queues: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many wait for the same, and whether they get it at once."""
+    """Whatever the number of waiters, and whether they get a message at once or not."""
     monkeypatch.setattr(waiters, "AGAIN", 0.01)
 
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""A wrong password, a missing role or database: no outage that a waiter should wait out."""
+"""A wrong password, a missing role or database: a waiter fails and does not wait as in an outage."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_waiters_are_told_at_once(guarded: Database, wrong: dict[str, Any], why:
     asyncio.run(scenario())
 
 
-def test_it_is_said_once_and_who_comes_back_after_the_correction_is_served(
+def test_it_is_logged_once_and_a_waiter_after_the_correction_works(
     guarded: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "airflow_pgmq")

@@ -1,4 +1,4 @@
-"""Losing Postgres in every way: nobody waits for ever, nothing is missed, and the log says it once."""
+"""Postgres is lost in every way: no waiter waits for ever, nothing is missed, and the log says it once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BACK = "Postgres is back"
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Only what the tests are about may wake a waiter; and a server is given up sooner."""
+    """Limits under which polls wake no waiter, and a server is given up sooner."""
     monkeypatch.setattr(waiters, "SLOW_POLL", 10_000.0)
     monkeypatch.setattr(waiters, "FAST_POLL", 10_000.0)
     monkeypatch.setattr(listener, "HEALTH_INTERVAL", 0.3)
@@ -158,7 +158,7 @@ def test_a_connection_lost_while_idle_is_nothing_to_report(
 
 @contextmanager
 def frozen(server: LocalPostgres, pids: list[int]) -> Iterator[None]:
-    """The postmaster and the backends stop: their connections stand, and nothing answers."""
+    """The postmaster and the backends stop: their connections stay open, and nothing answers."""
     postmaster = int((Path(server.directory) / "data" / "postmaster.pid").read_text().split()[0])
     for pid in (postmaster, *pids):
         os.kill(pid, signal.SIGSTOP)
@@ -197,7 +197,7 @@ def test_a_server_that_is_frozen(own_database: Database, caplog: pytest.LogCaptu
 
 
 class Proxy:
-    """Forwards TCP connections, until it silently does not; new ones pass again."""
+    """Forwards TCP connections until it is told to drop their data silently; new connections work again."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -217,7 +217,7 @@ class Proxy:
                 writer.close()
 
     def swallow(self) -> None:
-        """Whoever is connected now hears nothing more, not even an end."""
+        """From now on current connections get no more data, not even their end."""
         self._swallows.set()
         self._swallows = asyncio.Event()
 
@@ -241,7 +241,7 @@ class Proxy:
 
 
 def test_a_connection_whose_other_end_is_gone_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    """As behind a firewall that forgot it: TCP itself would wait for two hours."""
+    """As behind a firewall that has dropped the connection: TCP itself would wait for two hours."""
     port, proxy_port = free_ports(2)
 
     async def scenario(database: Database) -> None:
@@ -280,5 +280,5 @@ def test_a_lookup_that_changed_is_used_for_the_next_connection(
         await watcher.close()
 
     asyncio.run(scenario())
-    # Nobody needs to hear of it.
+    # It needs no log line.
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode: LISTEN succeeds there, and nothing is ever heard."""
+"""Behind PgBouncer in transaction mode LISTEN succeeds, but no notification arrives."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_messages_are_found_without_notifications(
 
 
 @pytest.mark.parametrize("pooled", ["transaction"], indirect=True)
-def test_timers_are_as_good_there(
+def test_timers_work_there_too(
     database: Database, pooled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiters, "FAST_POLL", 10_000.0)

@@ -1,4 +1,4 @@
-"""What transactional work SETs in its session: the acks and reads after it are as ours as before."""
+"""What transactional work SETs in its session does not affect the acks and reads after it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_what_holds_until_the_commit_holds_until_then(client: Client, database: 
 
 
 def test_only_the_work_itself_is_without_limits(client: Client) -> None:
-    """What is read, given back or buried for it holds others up like any transaction of ours."""
+    """Reads, releases and dead letters around the work have the limits of any transaction of ours."""
     send(client, "a")
     names = ("lock_timeout", "idle_in_transaction_session_timeout", "statement_timeout")
     found = []

@@ -1,4 +1,4 @@
-"""What the tests of the watcher share."""
+"""Helpers of the watcher's tests."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SOON = 20
 
 
 def soon(awaitable: Awaitable[Result]) -> Awaitable[Result]:
-    """The result, or an error when it takes for ever."""
+    """Await the result; raises if it takes too long."""
     return within(awaitable, SOON)
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for something that announces itself to nobody."""
+    """Poll until the condition is true."""
     started = monotonic()
     while not condition():
         assert monotonic() - started < patience(SOON), f"not within {patience(SOON):.0f} s: {what}"
@@ -39,7 +39,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 def arguments(database: Database, **more: Any) -> dict[str, Any]:
-    """Where the watcher connects to; its connections can be told from the test's."""
+    """Arguments of the watcher's connections, which can be distinguished from the test's."""
     return {**database.address, "application_name": "watcher", **more}
 
 
@@ -71,9 +71,9 @@ def connections(database: Database) -> list[int]:
 
 
 async def waiting(watcher: Watcher, queue_name: str, **options: Any) -> asyncio.Task[Any]:
-    """A waiter whose queue was looked at for him, in vain."""
+    """A waiter for which the queue was looked at once, without a result."""
     task = asyncio.create_task(watcher.wait(queue_name, **options))
-    # He is known to the watcher from here on.
+    # The watcher knows it from here on.
     await asyncio.sleep(0)
     now = asyncio.get_running_loop().time
 

@@ -1,7 +1,7 @@
-"""Random cron expressions with what they mean, and the plainest way to find their slots: ask every instant.
+"""Random cron expressions with their meaning, and the simplest way to find their slots: check every instant.
 
 Nothing here is shared with the package: a term is made together with its values, by walking a field's values
-one by one, and a slot is found by asking every second or minute of a stretch what clocks show then.
+one by one, and a slot is found by checking the local time of every second or minute of a period.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WEEKDAYS = {number: date(2026, 3, 1 + number).strftime("%a").lower() for number 
 
 
 def runs(count: int) -> settings:
-    """So many examples; one may take a while on a busy machine, and that is no failure."""
+    """This many examples; without a deadline for each, because a busy machine is slow."""
     return settings(max_examples=count * FACTOR, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -71,7 +71,7 @@ class Example:
 
     @property
     def either(self) -> bool:
-        """Date or weekday is enough, except beside `*`, and beside `*/2` where all days are listed."""
+        """Date or weekday is enough, except if the other is `*`, or is `*/2` and all days are listed."""
         return not (
             self.date.open
             or self.weekday.open
@@ -85,7 +85,7 @@ class Example:
         return (any if self.either else all)((self.date.match(day), self.weekday.match(day)))
 
     def at(self, wall: datetime) -> bool:
-        """Whether clocks that show this show a time of the cron."""
+        """Whether this local time is a time of the cron."""
         return (
             wall.minute in self.minute.values
             and wall.hour in self.hour.values
@@ -142,7 +142,7 @@ def term(draw, low: int, high: int, position: int, *, names=(), wraps: bool, has
 
 
 def hashed(low: int, high: int, position: int, begin: int, end: int, step: int) -> dict[str, frozenset[int]]:
-    """Jenkins's hashes as croniter has them: the name's CRC, shifted by the field's position."""
+    """Jenkins's hashes as in croniter: the name's CRC, shifted by the field's position."""
     crc = crc32(NAME.encode()) >> position
 
     def stepped(low: int, high: int) -> frozenset[int]:

@@ -17,7 +17,7 @@ def utc(text: str) -> datetime:
 
 
 def python(code: str, **environment: str) -> str:
-    """What a fresh interpreter prints for this code."""
+    """The output of this code in a new interpreter."""
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

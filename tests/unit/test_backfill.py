@@ -1,4 +1,4 @@
-"""The stretch of time that a backfill run stands for."""
+"""The time interval that a backfill run covers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_interval_of_some_width_is_taken_as_it_is(schedule):
 @pytest.mark.parametrize(
     "given", [(NOON, NOON, NOON), (None, NOON, NOON), (None, None, NOON), (NOON, NOON, None)]
 )
-def test_without_a_width_a_run_stands_for_the_time_since_the_run_before(schedule, start, given):
+def test_without_a_width_a_run_covers_the_time_since_the_run_before(schedule, start, given):
     """A plain cron schedule in Airflow 3 gives runs an interval that starts and ends at once."""
     assert backfill.of_run(*given, schedule, UTC) == (utc(start), NOON)
 
@@ -52,7 +52,7 @@ def test_a_run_where_clocks_change_starts_no_later_than_the_run_before(cron, run
     assert backfill.of_run(utc(run), utc(run), utc(run), cron, ZoneInfo("Europe/Berlin"))[0] == utc(start)
 
 
-def test_runs_of_a_cron_schedule_stand_side_by_side():
+def test_runs_of_a_cron_schedule_have_adjacent_intervals():
     runs = [utc(f"2026-06-01 12:{minute:02}") for minute in range(10)]
     found = [backfill.of_run(at, at, at, "* * * * *", UTC) for at in runs]
     assert [end for _, end in found[:-1]] == [start for start, _ in found[1:]]

@@ -19,7 +19,7 @@ NOON = utc("2026-06-01 12:00")
 
 
 def test_plain_messages_need_no_column_of_their_own():
-    """None costs nothing on the way to the database."""
+    """None is the cheapest value to send to the database."""
     assert prepare([{"a": 1}, "b"]) == Batch(['{"a":1}', '"b"'])
 
 

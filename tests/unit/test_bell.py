@@ -1,4 +1,4 @@
-"""When the doorbell rings, told look by look."""
+"""When the doorbell rings, for a series of looks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_first_visible_message_rings():
     assert bell.is_outstanding
 
 
-def test_an_hour_of_stopped_consumers_is_a_handful_of_rings():
+def test_an_hour_of_stopped_consumers_is_a_few_rings():
     assert rings(Bell(10, 1800), every(5, 3600, sight(24))) == [0, 10, 30, 70, 150, 310, 630, 1270, 2550]
 
 
@@ -51,7 +51,7 @@ def test_the_interval_grows_up_to_the_longest():
 def test_messages_in_flight_mean_silence():
     bell = Bell(3, 1800)
     assert rings(bell, {0: sight(24), **{now: sight(14, 11, held=10) for now in range(1, 1000)}}) == [0]
-    # Given back: from the last sight of a reader on, it is an interval.
+    # Given back: one interval after a reader was last seen.
     assert rings(bell, {now: sight(24, read_ct=1) for now in range(1000, 1010)}) == [1002, 1008]
 
 
@@ -103,7 +103,7 @@ def test_who_holds_messages_without_a_sign_of_life_counts_for_nobody():
     assert rings(Bell(10, 100), {0: sight(2), **looks}) == [0, 110, 130, 170, 250]
 
 
-def test_a_hold_that_lapses_is_no_sign_of_life():
+def test_a_hold_that_ends_by_timeout_is_no_sign_of_life():
     """Twenty readers died, and their messages come back one by one."""
     looks = {now: sight(20, 21, held=20 - now // 100, until=2000 - now) for now in range(10, 2000, 10)}
     assert rings(Bell(10, 100), {0: sight(20, 21), **looks})[:4] == [0, 110, 130, 170]

@@ -173,7 +173,7 @@ def test_the_author_sees_a_function_without_what_we_put_in() -> None:
         ("SELECT %(a)s, 5 %% 2", {"a": 1}, "SELECT %(a)s, 5 %% 2\n"),
     ],
 )
-def test_sql_is_made_fit(given_sql: str, parameters: Any, prepared: str) -> None:
+def test_sql_is_prepared_for_a_view(given_sql: str, parameters: Any, prepared: str) -> None:
     assert user_sql.prepare(given_sql, parameters) == prepared
 
 

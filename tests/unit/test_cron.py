@@ -1,4 +1,4 @@
-"""What cron expressions mean, and what is said of those that mean nothing or may mean something else."""
+"""What cron expressions mean, and the errors and warnings for invalid or ambiguous ones."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_days_of_a_month(fields, days):
 @pytest.mark.parametrize("days", ["*/2", "*/3", "*/5", "*/15", "1,31", "1,29-31", "*"])
 @pytest.mark.parametrize("year", [2025, 2026, 2027])
 def test_the_first_of_march_is_not_left_out(days, year):
-    """croniter 6.0 looks for the 31st of February, and goes on behind it."""
+    """croniter 6.0 looks for the 31st of February, and continues after it."""
     slots = Schedule(f"0 0 {days} * *", "UTC").after(datetime.fromisoformat(f"{year}-02-28T00:00:00+00:00"))
     assert next(slots).date() == datetime(year, 3, 1).date()
 
@@ -172,7 +172,7 @@ def test_hashed_values_stay_as_they_were():
     assert cron.days.weekdays == {(6, 0)}
 
 
-def test_hashes_may_stand_in_lists():
+def test_hashes_may_be_in_lists():
     assert set(parse("0,H * * * *", "report").minutes) == {0, 44}
 
 
@@ -318,7 +318,7 @@ def test_a_cron_that_looks_as_if_its_seconds_came_first_is_said_to(cron):
     ],
 )
 def test_a_cron_that_makes_no_sense_with_its_seconds_first_is_left_alone(cron):
-    """Or that is `*` where a second would be, as nobody would begin, or is the same in both orders."""
+    """Also one with `*` for the second, which is unlikely to be meant, or with one meaning in both orders."""
     assert ambiguity(cron) is None
 
 

@@ -1,4 +1,4 @@
-"""What users give for a delay, and what all that follows works with."""
+"""What users may give as a delay, and what it is parsed into."""
 
 from __future__ import annotations
 

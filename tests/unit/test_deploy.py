@@ -1,4 +1,4 @@
-"""What a new set of jobs changes in the stored one, and what it must leave alone."""
+"""What a new set of jobs changes in the stored one, and what it must not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as values: their tree, what is written of each, and what survives the way to another process."""
+"""Errors as values: their tree, their documentation, and what pickling keeps of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ERRORS = [
 def below(base: type[errors.PgmqError], depth: int = 0) -> Iterator[tuple[int, type[errors.PgmqError]]]:
     """The package's classes under a class, with their depth, in the order of the source."""
     for kind in base.__subclasses__():
-        # Elsewhere some are joined with an error of Airflow's or psycopg's.
+        # Outside this module some are combined with an error of Airflow's or psycopg's.
         if kind.__module__ == "airflow_pgmq.errors":
             yield depth, kind
             yield from below(kind, depth + 1)
@@ -66,7 +66,7 @@ def test_an_error_is_imported_from_one_place_and_says_so(kind: type[errors.PgmqE
 
 
 def test_errors_are_defined_in_one_place() -> None:
-    """But for the one that is Airflow's, too."""
+    """Except the one that is also an error of Airflow's."""
     known = {kind.__name__ for _, kind in TREE}
     found = {
         node.name
@@ -99,7 +99,7 @@ def test_what_was_given_wrongly_is_a_value_error() -> None:
     assert not [kind for kind in others if issubclass(kind, ValueError)]
 
 
-# What is written of them.
+# Their documentation.
 
 
 @each_error
@@ -126,7 +126,7 @@ def test_the_modules_drawing_is_the_tree() -> None:
 
 
 PAGE = (ROOT / "docs" / "errors.md").read_text()
-#: Links lead from `docs/values.md` to the page; a docstring has the words alone.
+#: The page has links; a docstring has only the words.
 ROWS = [
     [re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", cell.strip()) for cell in line.strip("|").split(" | ")]
     for line in PAGE.splitlines()

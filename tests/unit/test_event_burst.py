@@ -1,11 +1,11 @@
-"""Which silences the watchers of a stream hear of."""
+"""Which silences are reported to the watchers of a stream."""
 
 from __future__ import annotations
 
 from airflow_pgmq.core.event_burst import LONGER, Burst
 
 
-def test_two_silences_follow_a_burst_and_no_more():
+def test_only_two_silences_follow_a_burst():
     burst = Burst(5)
     assert burst.silence() is None
     burst.show(2)
@@ -20,7 +20,7 @@ def test_two_silences_follow_a_burst_and_no_more():
     assert burst.silence() is None
 
 
-def test_a_message_in_between_begins_anew():
+def test_a_message_in_between_begins_again():
     burst = Burst(5)
     burst.show(1)
     burst.quiet()

@@ -1,4 +1,4 @@
-"""What becomes of messages that went into asset events, by the marks of the watchers and Airflow's counts."""
+"""What becomes of messages in asset events, by the marks of the watchers and Airflow's counts."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_what_is_in_a_stored_event_is_archived():
     [
         {"failed": 1},
         {"acked": 0, "failed": 1},
-        # Cancelled in the middle of it: accepted, says Airflow.
+        # The watcher was cancelled in the middle: Airflow reports it as accepted.
         {"finished": 0},
         {"acked": 2, "finished": 1},
-        # Nobody was there.
+        # There was no watcher.
         {"acked": 0, "finished": 0},
     ],
 )

@@ -1,4 +1,4 @@
-"""Which refused connections somebody must correct, and which pass by waiting."""
+"""Which refused connections somebody must correct, and for which it is enough to wait."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OUTAGES = [
     'could not translate host name "password" to address: Name or service not known',
     "SSL SYSCALL error: EOF detected",
     "timeout expired",
-    # What it means, nobody here can read.
+    # A message in another language.
     "FATAL:  das Datenbanksystem startet gerade",
     "FATAL:  zu viele Verbindungen von Rolle „password authentication failed“",
     "FATAL:  trop de connexions pour le rôle « role_app »",

@@ -1,4 +1,4 @@
-"""What each part drags along: the core runs where neither Airflow nor a driver is installed."""
+"""What each part imports: the core runs where neither Airflow nor a driver is installed."""
 
 from __future__ import annotations
 

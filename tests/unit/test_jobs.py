@@ -1,4 +1,4 @@
-"""What is wrong with a set of jobs, all of it at once; and what a job's fingerprint stands for."""
+"""All problems of a set of jobs at once; and what changes a job's fingerprint."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_no_jobs_are_no_problem():
     ],
 )
 def test_one_problem_is_said_once(values, part):
-    """Making the job raised nothing: that is left to the check of all jobs together."""
+    """Creating the job raised nothing: the check of all jobs together does that."""
     found = wrong(**values)
     assert len(found) == 1
     assert part in found[0]
@@ -195,7 +195,7 @@ def test_the_size_limit_counts_bytes_and_is_the_callers():
 
 # Fingerprints.
 
-#: Other values than GOOD's, by field: the messages or slots that the job produces are others, too.
+#: Other values than GOOD's, by field, with which the job produces other messages or slots.
 MATTERS: dict[str, Any] = {
     "cron": "0 8 * * *",
     "queue_name": "post",
@@ -221,7 +221,7 @@ POLICIES: dict[str, Any] = {
 
 
 def test_each_field_is_known_to_matter_or_not():
-    """The name tells jobs apart, so it is no part of what changes in one."""
+    """The name identifies a job, so it cannot change in one."""
     assert {field.name for field in fields(PeriodicJob)} == {"name"} | MATTERS.keys() | POLICIES.keys()
 
 

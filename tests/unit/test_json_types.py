@@ -1,4 +1,4 @@
-"""Python's own types become JSON in one obvious way; what has none is refused where it is."""
+"""Python's own types become JSON in one way; other types are refused, with their place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_pgmq.errors import InvalidMessage
 
 ID = UUID("0198c0de-0000-7000-8000-000000000001")
 EAST = timezone(timedelta(hours=5, minutes=30))
-#: Every way to the encoder must say the same.
+#: Every way to the encoder must give the same result.
 
 
 def named(value: Any) -> str:
@@ -94,7 +94,7 @@ def item(**more: Any) -> Any:
     [
         (datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc), "2026-01-02T03:04:05+00:00"),
         (datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=EAST), "2026-01-02T03:04:05.000600+05:30"),
-        # Nobody knows the zone of a naive one: none is made up.
+        # The zone of a naive one is unknown: none is added.
         (datetime(2026, 1, 2, 3, 4, 5), "2026-01-02T03:04:05"),
         (date(2026, 1, 2), "2026-01-02"),
         (time(3, 4), "03:04:00"),
@@ -129,7 +129,7 @@ def test_a_value_is_json_in_its_one_obvious_way(encode, value, expected):
 
 @pytest.mark.parametrize("encode", ENCODERS)
 def test_a_model_is_what_pydantic_makes_of_it(encode):
-    """By the names of its fields, as pydantic's default is, and with what pydantic makes of sets and NaN."""
+    """By the names of its fields, pydantic's default, and with pydantic's rules for sets and NaN."""
     assert json.loads(encode({"items": [item(tags={"x"}, raw=float("nan"))]})) == {
         "items": [{"sku": "a", "price": "1.10", "at": "2026-01-02T00:00:00Z", "tags": ["x"], "raw": None}]
     }
@@ -278,12 +278,12 @@ def test_a_cycle_beside_an_odd_key_ends():
 
 
 def test_a_wide_cycle_is_found_at_once():
-    """Not when it is too deep: that would cost gigabytes."""
+    """Not only when it is too deep, which would take gigabytes."""
     order: dict[Any, Any] = {"id": ID}
     order["lines"] = [{"n": n, "order": order} for n in range(2000)]
     with pytest.raises(InvalidMessage, match=r"contains itself at \$\.lines\[0\]\.order"):
         payload.dumps(order)
-    # What is there twice and not inside itself is no cycle.
+    # A value that is there twice, but not inside itself, is no cycle.
     twice = [ID]
     assert json.loads(payload.dumps({"a": twice, "b": [twice, twice]}))["b"][1] == [str(ID)]
 

@@ -1,4 +1,4 @@
-"""What a run stands for, in dedup keys."""
+"""The part of a dedup key that identifies a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a queue gives back."""
+"""Messages and results as the database returns them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long is waited after failures in a row, and what is logged of them."""
+"""How long the pauses after failures in a row are, and what is logged of the failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def endure(retry: RetryForever, *errors: Exception) -> None:
     asyncio.run(all_of_them())
 
 
-def test_pauses_grow_to_a_limit_and_start_anew_after_success(slept):
+def test_pauses_grow_to_a_limit_and_start_again_after_success(slept):
     retry = RetryForever(logging.getLogger("test"), "Queue q")
     endure(retry, *[ValueError("no")] * 9)
     assert slept == [1, 2, 4, 8, 16, 32, 60, 60, 60]

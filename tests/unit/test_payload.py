@@ -49,8 +49,8 @@ def test_json_is_compact_and_not_escaped_without_need(value, text):
 @pytest.mark.parametrize(
     "value", ["\\u0000", {"\\u0000": "\\\\u0000"}, ["regex: [^\\u0000-\\u007f]"], "u0000"]
 )
-def test_the_letters_of_an_escape_are_allowed(value):
-    """Only a real NUL is refused, and the text of its escape sequence is none."""
+def test_the_text_of_an_escape_is_allowed(value):
+    """Only a real NUL is refused; the text of its escape sequence is no NUL."""
     assert json.loads(payload.dumps(value)) == value
 
 

@@ -89,7 +89,7 @@ def test_nothing_under_a_key_is_left(value):
         ("monkey=1", "monkey=1"),
     ],
 )
-def test_a_text_is_freed_of_what_stands_under_the_keys(reason, told):
+def test_values_under_the_keys_are_removed_from_a_text(reason, told):
     message = {"password": "hunter2", "deep": [{"secret": {"pin": 7, "more": ['"quoted"']}}]}
     assert scrub(reason, set(hidden_values(message, KEYS)), KEYS) == told
 

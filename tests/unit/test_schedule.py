@@ -29,7 +29,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Table:
-    """The slots of a cron after an instant; a line is a slot in UTC and the local time it stands for."""
+    """The slots of a cron after an instant; a line is a slot in UTC and its local time."""
 
     rule: str
     zone: str
@@ -715,7 +715,7 @@ def test_slots_are_those_of_the_table(table):
 
 
 @each_table
-def test_each_slot_leads_to_the_next_whoever_asks_anew(table):
+def test_each_slot_leads_to_the_next_in_a_new_process_too(table):
     """This is how ticks walk: from the last slot, or from a clock with microseconds, in a new process."""
     previous = utc(table.after)
     for slot in table.slots:
@@ -757,7 +757,7 @@ def test_last_is_the_newest_slot_up_to_an_instant(table):
     ("fold", "following"), [(0, ["2026-10-25 00:30", "2026-10-25 01:00"]), (1, ["2026-10-25 01:30"])]
 )
 def test_a_start_in_the_repeated_hour_knows_its_pass(fold, following):
-    """02:20 on the wall happens twice: at 00:20 and at 01:20 UTC."""
+    """The local time 02:20 exists twice: at 00:20 and at 01:20 UTC."""
     at = datetime(2026, 10, 25, 2, 20, fold=fold, tzinfo=ZoneInfo("Europe/Berlin"))
     slots = Schedule("*/30 * * * *", "Europe/Berlin").after(at)
     assert list(islice(slots, len(following))) == [utc(text) for text in following]

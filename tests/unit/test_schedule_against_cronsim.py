@@ -32,7 +32,7 @@ NUMBERS = {name: number for names in (MONTHS, WEEKDAYS) for number, name in name
 
 
 def for_cronsim(given: Example) -> str:
-    """What means to cronsim what the example means here; seconds come first."""
+    """The expression with the same meaning in cronsim; seconds come first."""
     minute, hour = given.minute.text, given.hour.text
     if given.every_hour:
         hour = "*"

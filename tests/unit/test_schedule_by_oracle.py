@@ -1,4 +1,4 @@
-"""Random crons around random changes of clocks, against a look at every single instant."""
+"""Random crons around random changes of clocks, compared with a check of every single instant."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_stretch(example: Example, zone: str, start: datetime, end: datetime, p
 @runs(250)
 @given(example=examples(), day=st.dates(date(YEARS[0], 1, 1), date(YEARS[-1], 1, 1)))
 def test_days_are_those_that_a_look_at_each_day_finds(example, day):
-    """Where no clocks change; for years, for an expression may match one day in many."""
+    """Without changes of clocks; over years, because an expression may match few days."""
     days = [day + timedelta(days=n) for n in range(1, 1200)]
     expected = [each for each in days if example.on(each)]
     if problem(example.text, NAME) is not None:

@@ -17,7 +17,7 @@ def job(**fields):
 
 
 def sent(declared, *offsets, late=timedelta(0), window=WEEK):
-    """Slots so many hours ago, as they are remembered."""
+    """Slots this many hours ago, as they are stored."""
     found = {}
     for hours in offsets:
         slot = NOW.replace(second=0) - hours * HOUR
@@ -68,7 +68,7 @@ def test_jitter_is_not_lateness():
     assert states(declared, known)[-2] == "sent"
 
 
-def test_a_slot_that_was_met_again():
+def test_a_slot_that_was_enqueued_again():
     known = sent(job(), 0, 1)
     newest = next(iter(known))
     known[newest] = replace(known[newest], repeats=1)

@@ -117,7 +117,7 @@ def test_catch_up_all_sends_the_newest_of_too_many_and_counts_the_others():
 
 
 def test_a_tick_does_not_go_through_all_that_a_long_outage_missed(monkeypatch):
-    """It holds a lock meanwhile, and would lose its transaction again and again."""
+    """It holds a lock meanwhile, and the limit would end its transaction each time."""
     steps = 0
 
     def counted(walk):
@@ -364,7 +364,7 @@ ticks = st.lists(
 
 
 def run_ticks(job: PeriodicJob, start: datetime, steps: list[tuple[timedelta, int]]) -> list[datetime]:
-    """What a database and its ticks do with one job: (time since the tick before, look-ahead in minutes)."""
+    """Simulate the ticks of one job: (time since the previous tick, look-ahead in minutes)."""
     sent: list[datetime] = []
     now = watermark = start
     next_slot: datetime | None = start

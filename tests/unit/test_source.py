@@ -1,4 +1,4 @@
-"""Who sent a message, by the contexts that Airflow hands to tasks and callbacks."""
+"""The sender of a message, from the contexts that Airflow gives to tasks and callbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL files: every query is named, described and used; values and identifiers are never glued in."""
+"""The SQL files: queries are named, described and used; values and names never become part of the text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SQL_VERB = re.compile(
 
 KINDS = "SCHEMA|TABLE|FUNCTION|VIEW|TYPE|SEQUENCE"
 
-#: What a statement may put into braces: see `airflow_pgmq.db.statements`.
+#: The names that may be in braces: see `airflow_pgmq.db.statements`.
 IDENTIFIERS = {
     "table",
     "index",
@@ -77,7 +77,7 @@ def test_a_fragment_is_shared(name):
 
 
 def test_what_several_queries_say_is_a_fragment():
-    """Copies come to differ. A few lines may be alike; eight are the same fact said twice."""
+    """Copies become different over time. A few equal lines are allowed; eight are a copy."""
     found = Counter()
     for text in re.split(NAME, QUERIES):
         lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -102,7 +102,7 @@ def test_values_are_parameters(name):
 def test_identifiers_are_in_braces_that_the_driver_quotes(name):
     text = COMMENT.sub("", queries()[name]).replace("{{}}", "")
     assert set(re.findall(r"\{(.*?)\}", text)) <= IDENTIFIERS
-    # Inside a literal or quotes nothing would be quoted any more.
+    # Inside a literal or quotes the driver would not quote it.
     quoted = LITERAL.findall(text) + re.findall(r'"[^"]*"', text)
     assert not [each for each in quoted if "{" in each]
     assert not re.search(r"pgmq\.[qa]_", text)
@@ -135,11 +135,11 @@ def test_each_statement_has_a_query():
 
 @pytest.mark.parametrize("module", sorted(CALLED))
 def test_a_module_builds_the_queries_of_its_file_each_at_one_place(module):
-    """Who else needs one calls that builder."""
+    """Other code that needs a query calls its builder."""
     assert sorted(CALLED[module]) == sorted(NAME.findall(TOPICS.get(f"{module}.sql", "")))
 
 
-#: What runs statements and translates errors; a statement says itself what is special about it.
+#: The modules that run statements and translate errors; a statement itself has its special cases.
 RUNNERS = [PACKAGE / "db" / "client.py", *sorted((PACKAGE / "db" / "driver").glob("*.py"))]
 
 

@@ -1,4 +1,4 @@
-"""What is run, in which order, and how answers are read: from rows as a database gives them."""
+"""Which statements run, in which order, and how their rows are read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ JOB = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", overlap="s
 
 
 class Played:
-    """A flow with the answers of a database, or what makes them of the statement; `ran` is what it ran."""
+    """Runs a flow with given answers, or a function that makes them; `ran` has its statements."""
 
     def __init__(self, flow: Flow[Any], *answers: Rows | Callable[[Statement[Any]], Rows]) -> None:
         self.ran: list[Statement[Any]] = []
@@ -162,7 +162,7 @@ def first_of(flow: Flow[Any]) -> Statement[Any]:
 def assert_fits(statement: Statement[Any]) -> None:
     wanted = set(re.findall(r"%\(([a-z_]+)\)[sb]", statement.sql))
     assert wanted <= statement.params.keys()
-    # What is about a queue gets its name and table, needed or not; so does a statement of the user's.
+    # A statement about a queue always gets the queue's name and table; so does the user's own SQL.
     assert statement.params.keys() - wanted <= {"queue_name", "pgmq_queue"}
     braces = set(re.findall(r"\{([a-z_]+)\}", statement.sql))
     braces -= statement.fragments.keys() | ({"columns"} if statement.columns else set())
@@ -291,7 +291,7 @@ def test_a_queue_that_is_not_the_known_one_is_recognised_first_and_the_keys_are_
 
 @pytest.mark.parametrize("standing", ["unknown", "settled", "missing"])
 def test_many_keys_are_not_sent_before_their_queue_is_recognised(standing):
-    """What a claim brings to a queue that is not the known one is read for nothing."""
+    """The answers of claims on a queue that is not the known one would be useless."""
     keys = [f"k{n}" for n in range(sending.MANY)]
     found = [{"queue_name": "mail", "exists": standing != "missing", "settled": standing == "settled"}]
     mark = [{**MARK, "incarnation": None, "same_relation": None, "same_creation": None}]
@@ -350,7 +350,7 @@ def test_a_queue_that_is_not_there_cannot_be_recognised():
 
 
 def test_optimism_ends_with_the_first_answer():
-    """`b` is past its window, so that nothing new was sent: the next statement can take it over."""
+    """The window of `b` has ended, so nothing new was sent: the next statement can take its key over."""
     played = Played(
         keyed(prepare([1, 2, 3], dedup_keys=["a", "b", "c"]), optimistic=True),
         [taken("c", 7)],
@@ -609,7 +609,7 @@ def test_what_keeps_a_queue_from_announcing_says_who_can_help(lacking, why):
     )
 
 
-def test_a_trigger_that_stands_is_left_alone():
+def test_a_trigger_that_exists_is_left_alone():
     played = Played(queues.enable_notify("mail"), [], [{"present": True}])
     assert played.names == ["queue_lock", "has_trigger"]
     assert played.result is False
@@ -650,7 +650,7 @@ def guard(valid: bool, present: bool, partitioned: bool = False) -> Rows:
     return [{"valid": valid, "present": present, "partitioned": partitioned}]
 
 
-def test_a_guard_that_stands_is_left_alone():
+def test_a_guard_that_exists_is_left_alone():
     played = Played(queues.guard("mail"), guard(valid=True, present=True))
     assert played.names == ["guard_state"]
     assert played.result is False
@@ -901,7 +901,7 @@ def test_what_was_not_found_again_may_have_been_settled_before():
     played = Played(consuming.settle(POLICY, decided, again=True), [], [], [], gone, [])
     assert played.names == ["archive", "release_each", "dead_letter", "settled", "settled"]
     assert [each.params["archived"] for each in played.ran[3:]] == [True, False]
-    # The second one is somebody else's, and so is the dead one.
+    # The second one belongs to another reader, and so does the dead one.
     assert played.result == [1, 3]
 
 

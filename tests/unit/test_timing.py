@@ -1,4 +1,4 @@
-"""Waiting with a limit, cancelled at the worst moment."""
+"""Waiting with a limit, and cancelled at the same moment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_error_passes():
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_cancellation_together_with_the_result_is_not_forgotten(fails):
-    """Python before 3.12 returns the result then, and whoever loops goes on."""
+    """Python before 3.12 returns the result then, so that a loop would go on."""
 
     async def scenario() -> bool:
         result = asyncio.get_running_loop().create_future()
@@ -54,8 +54,8 @@ def test_a_cancellation_that_was_lost_is_sent_again(monkeypatch):
     async def forgetful() -> None:
         for _ in range(3):
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(60)
-        await asyncio.sleep(60)
+                await asyncio.sleep(60)  # work that takes long
+        await asyncio.sleep(60)  # work that takes long
 
     async def scenario() -> bool:
         task = asyncio.create_task(forgetful())
@@ -72,8 +72,8 @@ def test_what_is_late_and_does_not_listen_ends_too(monkeypatch):
 
     async def deaf() -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(60)
-        await asyncio.sleep(60)
+            await asyncio.sleep(60)  # work that takes long
+        await asyncio.sleep(60)  # work that takes long
 
     async def scenario() -> BaseException | None:
         waiting = asyncio.create_task(within(deaf(), 0.01))

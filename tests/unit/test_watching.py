@@ -28,7 +28,7 @@ def row(position: int, **columns: Any) -> dict[str, Any]:
 
 def test_the_channel_is_the_one_of_pgmqs_clients() -> None:
     assert names.channel("Mail") == "pgmq.q_mail.INSERT"
-    # Postgres cuts what is longer than 63 bytes, and nobody would hear it.
+    # Postgres cuts names longer than 63 bytes, and no listener would get the notification.
     assert len(names.channel("q" * 47).encode()) <= 63
 
 

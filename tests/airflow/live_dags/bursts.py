@@ -1,4 +1,4 @@
-"""A watcher as other providers have it: an event for each message, and that is the end of the message."""
+"""A watcher like those of other providers: an event for each message, which it deletes at once."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def asset(name: str, trigger: Any) -> Asset:
 def draining(
     dag_id: str, busy_for: float = 0, seconds_each: float = 0, batch_size: int = 50, **options: Any
 ) -> None:
-    """A Dag that the bell of the queue of its name starts; it goes on for a while when it is done."""
+    """A Dag that the doorbell of the queue of the same name starts; it runs on for a while after its work."""
     bell = PgmqEventTrigger(queue_name=dag_id, ring_interval=3)
 
     @dag(dag_id=dag_id, schedule=[asset(dag_id, bell)], **options)

@@ -1,4 +1,4 @@
-"""Deferred sensors in their ways; each waits on the queue of its Dag's name."""
+"""Deferred sensors of each kind; each waits on the queue with its Dag's name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ for ending in ("fails", "is_skipped"):
             task_id="wait",
             queue_name="waiting_in_vain",
             deferrable=True,
-            # Longer than Airflow may take to tell that the first part of the task has ended.
+            # Longer than Airflow takes to report that the first part of the task has ended.
             timeout=8 * float(os.environ.get("SLOWNESS", "1")),
             soft_fail=ending == "is_skipped",
         )

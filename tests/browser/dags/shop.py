@@ -13,7 +13,7 @@ with DAG("shop_jobs", schedule="* * * * *", catchup=False, max_active_runs=1):
     PgmqPeriodicOperator(task_id="tick", namespace=NAMESPACE, look_ahead=timedelta(minutes=10), jobs=JOBS)
 
 with DAG("shop_orders", schedule="@once", default_args={"retries": 2, "retry_delay": timedelta(seconds=1)}):
-    # What a message is made of must not matter to a page that shows it.
+    # The page must show any content of a message.
     PgmqSendOperator(
         task_id="send_hostile",
         queue_name="orders",
