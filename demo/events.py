@@ -26,16 +26,16 @@ RUN = """
 
 def message_starts_dag_run(stage: Stage) -> str:
     """A message rings, a run starts, and its task takes all messages, also those that come later."""
-    stage.wait_for("the bell to be watched", lambda: _metadata(stage, WATCHED))
+    stage.wait_for("the doorbell to be watched", lambda: _metadata(stage, WATCHED))
     first = stage.hook.send(SIGNUPS, {"name": "Ada"})
     ((enqueued,),) = stage.query(
         "SELECT enqueued_at FROM pgmq.q_signups WHERE msg_id = %(msg_id)s", msg_id=first.msg_id
     )
-    archived = stage.wait_for("the first sign-up to be welcomed", lambda: _archived(stage, first.msg_id))
+    archived = stage.wait_for("the first sign-up to be greeted", lambda: _archived(stage, first.msg_id))
     ((rung,),) = _metadata(stage, EVENT, enqueued)
     ((queued, started),) = _metadata(stage, RUN, DAG_ID, enqueued)
     burst = stage.hook.send_batch(SIGNUPS, [{"name": f"user {n}"} for n in range(200)])
-    stage.wait_for("200 more to be welcomed", lambda: _archived(stage, max(each.msg_id for each in burst)))
+    stage.wait_for("200 more to be greeted", lambda: _archived(stage, max(each.msg_id for each in burst)))
     if left := stage.hook.metrics(SIGNUPS).queue_length:
         raise ClaimError(f"{left} sign-ups are still in the queue")
     runs = len([run for run in stage.api.runs(DAG_ID) if run["run_type"] == "asset_triggered"])

@@ -49,7 +49,7 @@ class Stage:
             if self.reader.error:
                 raise ClaimError(f"the reader failed: {self.reader.error!r}") from self.reader.error
             if time.monotonic() > deadline:
-                raise ClaimError(f"waited {time.monotonic() - began:.0f} s in vain for {what}")
+                raise ClaimError(f"waited {time.monotonic() - began:.0f} s for {what}, without success")
             time.sleep(0.5)
         return found
 

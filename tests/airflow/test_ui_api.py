@@ -184,7 +184,7 @@ def test_dead_letters_of_other_clients_come_back_by_the_name(boss, hook):
     assert [message.message for message in hook.read("a", max_messages=5)] == ["other"]
 
 
-def test_letters_of_queues_that_are_gone_stay(boss, hook):
+def test_dead_letters_of_dropped_queues_stay(boss, hook):
     for origin in ("gone", "a$b", "mail"):
         hook.send("mail_dlq", origin, headers={"dead_letter": {"queue": origin}})
 

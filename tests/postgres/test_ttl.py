@@ -92,7 +92,7 @@ def test_other_headers_stay(hook, database):
     assert row["headers"] == {"h": 1, "x-pgmq-group": "g", "dedup_key": "k"}
 
 
-def test_whoever_replaces_a_message_says_how_long_it_is_of_use(hook, database):
+def test_a_send_that_replaces_a_message_says_how_long_it_is_of_use(hook, database):
     hook.send("mail", 1, dedup_key="k", delay=FAR, ttl=60)
     assert (
         hook.send("mail", 2, dedup_key="k", delay=FAR, ttl=HOUR, on_duplicate="replace").status == "replaced"

@@ -408,7 +408,7 @@ def test_a_cancelled_waiter_does_not_wait_for_the_server(database: Database, cli
             task.cancel()
             await asyncio.wait([task], timeout=20)
             assert task.cancelled()
-        # What had begun is ended all the same.
+        # What had begun is still ended.
         await until(lambda: execute(database, "SELECT msg_id FROM pgmq.a_mail"), "the archived message")
 
     watch(database, scenario)
