@@ -18,11 +18,11 @@ class PgmqHook(
 ):
     """Use PGMQ through an Airflow connection of type `pgmq` or `postgres`.
 
-    Every verb opens a connection of its own, works in one transaction and closes it; with `conn=` it joins
-    the caller's transaction instead (a savepoint guards it), and nothing stands before the caller commits.
-    Errors are `airflow_pgmq.errors.PgmqError` and its leaves where the cause is known, psycopg's otherwise.
+    Every method opens its own connection, works in one transaction and closes it. With `conn=` it joins the
+    caller's transaction instead (behind a savepoint), and nothing takes effect before the caller commits.
+    Errors are subclasses of `airflow_pgmq.errors.PgmqError` where the cause is known, psycopg's otherwise.
 
     :param pgmq_conn_id: the Airflow connection
-    :param connection: the connection itself, where Airflow does not look it up by its id
+    :param connection: the connection itself; by default Airflow looks it up by its id
     :param limits: of each transaction; by default those of `[pgmq]` in Airflow's configuration
     """
