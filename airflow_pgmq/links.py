@@ -1,6 +1,6 @@
-"""Buttons on a task's details that open the page where the task's queue, jobs or messages are.
+"""Buttons in a task's details that open the PGMQ page at the task's queue, jobs or messages.
 
-A worker knows no address of Airflow's, so the links are relative, and `pgmq/go/…` leads to the view.
+A worker does not know Airflow's URL, so the links are relative, and `pgmq/go/…` redirects to the view.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PgmqJobsLink(BaseOperatorLink):
 
 
 class PgmqMessagesLink(BaseOperatorLink):
-    """The messages that this very task instance has sent."""
+    """The messages that this task instance has sent."""
 
     name = "PGMQ messages sent"
 
@@ -76,8 +76,8 @@ class PgmqMessagesLink(BaseOperatorLink):
 
 
 def push_early(link: BaseOperatorLink, operator: Any, context: Context) -> None:
-    """Have the link while the task runs or is deferred: Airflow itself makes it when the task has ended."""
-    # Called by hand, with a context of their own, operators must work too.
+    """Store the link while the task runs or is deferred: Airflow itself does so only when it has ended."""
+    # An operator that is called by hand, with another context, must work, too.
     if ti := context.get("ti"):
         compat.push_link(ti, link.xcom_key, link.get_link(operator, ti_key=ti))  # type: ignore[arg-type]
 

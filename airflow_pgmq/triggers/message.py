@@ -53,7 +53,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
         self.make_plain()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait for messages. An outage of the database does not end the wait; other errors do."""
+        """Wait for messages. An outage of the database does not end the wait; another error does."""
         started = time.monotonic()
         event = await self._wait(started)
         if self.task_instance is not None:
