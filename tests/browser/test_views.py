@@ -242,7 +242,7 @@ def test_a_connection_that_fails_is_named_with_the_reason(visit, user):
 
 @pytest.mark.parametrize(
     ("path", "title"),
-    [("queue/nowhere", "This is not here"), ("queue/orders?msg_id=first", "This cannot be asked for")],
+    [("queue/nowhere", "Not found"), ("queue/orders?msg_id=first", "Invalid request")],
 )
 def test_what_is_not_the_connections_fault_is_not_called_so(visit, path, title):
     visitor = visit()

@@ -1,4 +1,4 @@
-// What stands where there is nothing to show, something is wrong, or the connection fails.
+// Notices: nothing to show, problems, or a failed request.
 import { h, icon } from "../dom.js";
 import { hostLink } from "../host.js";
 
@@ -9,11 +9,11 @@ const TITLES = {
   0: "No answer",
   401: "You are signed out",
   403: "You may not see this",
-  404: "This is not here",
-  422: "This cannot be asked for",
-  503: "Too busy just now",
+  404: "Not found",
+  422: "Invalid request",
+  503: "Too busy right now",
 };
-// The API's answer when the queue database fails; all else is not the connection's fault.
+// The API's status when the queue database fails; other errors have nothing to do with the connection.
 const BAD_GATEWAY = 502;
 
 export function failure(error, connectionId, retry) {
