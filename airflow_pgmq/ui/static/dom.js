@@ -44,6 +44,13 @@ export function replace(node, ...children) {
   return node;
 }
 
+// A text of ours with each part in backticks as <code>; `plain` only leaves the backticks out, for attributes.
+const CODE = /`([^`]+)`/;
+
+export const coded = (text) => asText(text).split(CODE).map((part, index) => (index % 2 ? h("code", {}, part) : part));
+
+export const plain = (text) => asText(text).split(CODE).join("");
+
 export const focusable = (node) => [
   ...node.querySelectorAll("a[href], button, input, select, summary, [tabindex]"),
 ];

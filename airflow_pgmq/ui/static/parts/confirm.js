@@ -1,5 +1,5 @@
 // Asks for confirmation of an action. The frame's sandbox blocks confirm(), so this is our own dialog.
-import { focusable, h } from "../dom.js";
+import { coded, focusable, h, replace } from "../dom.js";
 
 // Resolves to true when `act` has succeeded, to false when the user cancelled, which is not possible while `act`
 // runs. Errors of `act` are shown in the dialog. `typed` is a text that the user must type first.
@@ -44,7 +44,7 @@ export function confirm({ title, text, action, act, danger = false, typed = null
         done = true;
         dialog.close();
       } catch (error) {
-        problem.textContent = error.message;
+        replace(problem, coded(error.message));
         off.disabled = false;
         update();
       }

@@ -1,5 +1,5 @@
 // Notices: nothing to show, problems, or a failed request.
-import { h, icon } from "../dom.js";
+import { coded, h, icon } from "../dom.js";
 import { hostLink } from "../host.js";
 
 export const empty = (title, ...text) =>
@@ -29,7 +29,7 @@ export function failure(error, connectionId, retry) {
       "div",
       {},
       h("h2", {}, title),
-      h("p", { class: "detail" }, error.message.replace(`Connection ${connectionId}: `, "")),
+      h("p", { class: "detail" }, coded(error.message.replace(`Connection ${connectionId}: `, ""))),
       h(
         "p",
         { class: "actions" },
@@ -54,8 +54,8 @@ export function problem({ severity, text, mend }) {
       "span",
       {},
       h("span", { class: "visually-hidden" }, severity === "error" ? "Error: " : "Warning: "),
-      text,
-      mend && h("span", { class: "mend" }, " ", mend),
+      coded(text),
+      mend && h("span", { class: "mend" }, " ", coded(mend)),
     ),
   );
 }

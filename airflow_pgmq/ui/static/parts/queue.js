@@ -1,6 +1,6 @@
 // A queue as a row: its counts, age, rates and worst problem.
 import { to, toQueue } from "../address.js";
-import { h, icon } from "../dom.js";
+import { coded, h, icon, plain } from "../dom.js";
 import { age, count, full, plural } from "../format.js";
 import { worst } from "./notice.js";
 import { sparkline } from "./sparkline.js";
@@ -80,9 +80,9 @@ function name(queue) {
     found &&
       h(
         "span",
-        { class: `flag ${found.severity}`, title: found.mend },
+        { class: `flag ${found.severity}`, title: found.mend && plain(found.mend) },
         icon(found.severity),
-        found.text,
+        coded(found.text),
         more > 0 && ` (${more} more)`,
       ),
   ];

@@ -1,7 +1,7 @@
 // The tab of a Dag, run or task in Airflow: the messages that it sent, in whichever queue they are now.
 import { param, toQueue } from "../address.js";
 import { api, get } from "../api.js";
-import { h, replace } from "../dom.js";
+import { coded, h, replace } from "../dom.js";
 import { plural } from "../format.js";
 import { fromHost, isTab, viewLink } from "../host.js";
 import { openPage } from "../parts/frame.js";
@@ -63,7 +63,7 @@ function view({ connection }, main) {
         ? `${what()} sent ${plural(messages.length, "message")} that can still be found.`
         : null,
     );
-    replace(leftOut, ...left_out.map(({ queue_name, text }) => h("p", { class: "summary" }, `Not searched: ${text ?? queue_name}`)));
+    replace(leftOut, ...left_out.map(({ queue_name, text }) => h("p", { class: "summary" }, "Not searched: ", text ? coded(text) : queue_name)));
     replace(
       nothing,
       messages.length
