@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.hooks.consuming import ConsumingVerbs
-from airflow_pgmq.hooks.jobs import JobVerbs
-from airflow_pgmq.hooks.messages import MessageVerbs
-from airflow_pgmq.hooks.queues import QueueVerbs
-from airflow_pgmq.hooks.transfers import TransferVerbs
-from airflow_pgmq.hooks.waiting import WaitingVerbs
+from airflow_pgmq.hooks.consuming import ConsumingMethods
+from airflow_pgmq.hooks.jobs import JobMethods
+from airflow_pgmq.hooks.messages import MessageMethods
+from airflow_pgmq.hooks.queues import QueueMethods
+from airflow_pgmq.hooks.transfers import TransferMethods
+from airflow_pgmq.hooks.waiting import WaitingMethods
 
 __all__ = ["PgmqHook"]
 
 
 class PgmqHook(
-    MessageVerbs, WaitingVerbs, ConsumingVerbs, TransferVerbs, QueueVerbs, JobVerbs, ConnectionBase
+    MessageMethods,
+    WaitingMethods,
+    ConsumingMethods,
+    TransferMethods,
+    QueueMethods,
+    JobMethods,
+    ConnectionBase,
 ):
     """Use PGMQ through an Airflow connection of type `pgmq` or `postgres`.
 

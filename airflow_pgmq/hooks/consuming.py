@@ -20,7 +20,7 @@ from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services.consuming import Consumer, Line
 
 
-class ConsumingVerbs(ConnectionBase):
+class ConsumingMethods(ConnectionBase):
     """Consume, dead-letter, requeue."""
 
     @contextmanager

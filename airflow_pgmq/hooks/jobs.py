@@ -10,7 +10,7 @@ from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import job_control
 
 
-class JobVerbs(ConnectionBase):
+class JobMethods(ConnectionBase):
     """Pause, resume, run now, list and remove jobs that a `PgmqPeriodicOperator` registered."""
 
     def pause_job(self, namespace: str, name: str, *, conn: Connection | None = None) -> int:

@@ -25,7 +25,7 @@ from airflow_pgmq.services.consuming import Line
 from airflow_pgmq.services.sending import send
 
 
-class MessageVerbs(ConnectionBase):
+class MessageMethods(ConnectionBase):
     """Send, read and ack."""
 
     def send(

@@ -9,7 +9,7 @@ from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import creating, sampling, sending
 
 
-class QueueVerbs(ConnectionBase):
+class QueueMethods(ConnectionBase):
     """Create, drop, list, count, announce and route."""
 
     def create_queue(

@@ -17,7 +17,7 @@ from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import sending
 
 
-class TransferVerbs(ConnectionBase):
+class TransferMethods(ConnectionBase):
     """Rows become messages."""
 
     def send_from_query(

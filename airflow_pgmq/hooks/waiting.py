@@ -24,7 +24,7 @@ _Lookup = tuple[float, "asyncio.Task[tuple[dict[str, Any], Limits]]"]
 _lookups: dict[asyncio.AbstractEventLoop, dict[str, _Lookup]] = {}
 
 
-class WaitingVerbs(ConnectionBase):
+class WaitingMethods(ConnectionBase):
     """Wait until messages are visible, without reading them."""
 
     def wait(
