@@ -67,5 +67,5 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
     from airflow_pgmq.hooks import PgmqHook
 
     parsed = urlsplit(asset.uri)
-    arguments = lineage.place(PgmqHook(parsed.netloc))
+    arguments = lineage.connection_arguments(PgmqHook(parsed.netloc))
     return lineage.queue_dataset(unquote(parsed.path.strip("/")), parsed.netloc, arguments)

@@ -37,7 +37,7 @@ class ReportsQueues:
         """The task's inputs and outputs; also after a failure, which may have come after the work."""
         from airflow.providers.openlineage.extractors import OperatorLineage
 
-        arguments = place(self.hook)
+        arguments = connection_arguments(self.hook)
         return OperatorLineage(
             inputs=[queue_dataset(name, self.pgmq_conn_id, arguments) for name in self.queues_read()],
             outputs=[
@@ -47,7 +47,7 @@ class ReportsQueues:
         )
 
 
-def place(hook: Any) -> Mapping[str, Any] | None:
+def connection_arguments(hook: Any) -> Mapping[str, Any] | None:
     """The connection arguments of a hook's database; None if the connection is not available."""
     try:
         arguments: Mapping[str, Any] = hook.connection_arguments()

@@ -26,11 +26,11 @@ class PgmqQueueLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow keeps it."""
+        """The key of the XCom in which Airflow stores the link."""
         return "pgmq_queue_link"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Run by the worker when the task has ended, with rendered fields."""
+        """Called by the worker when the task has ended; its template fields are rendered."""
         task: Any = operator
         return _link(f"queue/{quote(task.queue_name, safe='')}", connection_id=task.pgmq_conn_id)
 
@@ -42,11 +42,11 @@ class PgmqJobsLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow keeps it."""
+        """The key of the XCom in which Airflow stores the link."""
         return "pgmq_jobs_link"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Run by the worker when the task has ended, with rendered fields."""
+        """Called by the worker when the task has ended; its template fields are rendered."""
         task: Any = operator
         namespace = task.namespace or ti_key.dag_id
         return _link("jobs", connection_id=task.pgmq_conn_id, namespace=namespace)
@@ -59,11 +59,11 @@ class PgmqMessagesLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow keeps it."""
+        """The key of the XCom in which Airflow stores the link."""
         return "pgmq_messages_link"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Run by the worker when the task has ended, with rendered fields."""
+        """Called by the worker when the task has ended; its template fields are rendered."""
         task: Any = operator
         return _link(
             "sent",

@@ -38,7 +38,7 @@ def queues(rows: Iterable[Mapping[str, Any]]) -> None:
                 _emit("gauge", name, value, queue=row["queue_name"])
 
 
-def look(client: Client) -> None:
+def count_queues(client: Client) -> None:
     """Count all queues and report how full and how old they are, if an exporter is configured."""
     if settings.metrics() is None:
         return

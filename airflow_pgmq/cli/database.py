@@ -59,7 +59,7 @@ def maintain(args: Namespace) -> None:
         fail(f"--archive-days must be from 0 to {MOST_DAYS}.")
     client = hook_of(args).client
     summary = maintenance.maintain(client, archive_retention=None if days is None else timedelta(days=days))
-    metrics.look(client)
+    metrics.count_queues(client)
     show(args, [summary.as_dict()])
 
 

@@ -55,6 +55,6 @@ class PgmqMaintenanceOperator(PgmqOperator):
         )
         if summary.skipped:
             self.log.warning("Not cleaned:\n%s", "\n".join(summary.skipped.values()))
-        metrics.look(self.hook.client)
+        metrics.count_queues(self.hook.client)
         self.log.info("Maintenance: %s", summary.as_dict())
         return summary.as_dict()

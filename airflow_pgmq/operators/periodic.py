@@ -135,7 +135,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         else:
             summary = tick.run(self.hook.client)
             metrics.ticked(tick.namespace, summary.lateness)
-            metrics.look(self.hook.client)
+            metrics.count_queues(self.hook.client)
         for (queue_name, what), count in summary.by_queue.items():
             metrics.sent(queue_name, **{what: count})
         self._report(tick.namespace, summary)

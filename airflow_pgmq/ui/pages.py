@@ -99,7 +99,7 @@ def jobs_page(request: Request, user: GetUserDep) -> Response:
 
 @router.get("/ui/sent", dependencies=_read)
 def sent_page(request: Request, user: GetUserDep) -> Response:
-    """What a Dag, a run or a task has sent: the tab beside Airflow's own."""
+    """The tab of a Dag, run or task in Airflow: the messages that it has sent."""
     return _page(request, user, "sent", "Messages sent")
 
 
