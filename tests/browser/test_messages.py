@@ -82,7 +82,7 @@ def test_a_search_goes_on_where_the_server_stopped_looking(visit):
     expect(visitor.row("event/30000").first).to_be_visible()
     frame = visitor.open("queue/events", by="dedup_key", q="event/120000")
     expect(frame.get_by_text("Searched 100,000 messages so far")).to_be_visible()
-    frame.get_by_role("button", name="Continue search").click()
+    frame.get_by_role("button", name="Look further").click()
     expect(visitor.row("event/120000").first).to_be_visible()
 
 

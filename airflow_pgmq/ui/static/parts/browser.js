@@ -170,7 +170,7 @@ export class MessageBrowser {
   #foot({ messages, next_after }) {
     if (next_after === null) return messages.length ? null : this.#nothing();
     if (!messages.length) return this.#notYet(next_after);
-    return this.#button(this.text.value.trim() ? "Continue search" : "Show more", () => {
+    return this.#button(this.text.value.trim() ? "Look further" : "Show more", () => {
       this.wanted = messages.length + 1;
       this.looks += LOOKS;
     });
@@ -181,7 +181,7 @@ export class MessageBrowser {
     const looked = this.looked + this.looks * LOOKED;
     return [
       empty("Nothing found yet", `Searched ${full(looked)} messages so far; there are more.`),
-      this.#button("Continue search", () => Object.assign(this, { from: next_after, looked })),
+      this.#button("Look further", () => Object.assign(this, { from: next_after, looked })),
     ];
   }
 
