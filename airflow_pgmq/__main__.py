@@ -1,4 +1,4 @@
-"""`python -m airflow_pgmq queues` is `airflow pgmq queues`: Airflow 3.1 takes no commands of providers."""
+"""`python -m airflow_pgmq queues` is `airflow pgmq queues`: Airflow 3.1 has no commands of providers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Add the commands where they are missing, and let Airflow's own command line run."""
+    """Add our commands if Airflow does not have them, and run Airflow's command line."""
     from airflow.cli import cli_parser
 
     from airflow_pgmq.cli.definition import get_commands

@@ -1,4 +1,4 @@
-"""Queues as assets: `pgmq://<connection id>/<queue>`, one for who sends and who consumes."""
+"""Queues as assets: `pgmq://<connection id>/<queue>`, the same asset for senders and consumers."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def queue_asset(
 ) -> Asset:
     """The asset of a queue: an outlet of the tasks that send to it, the schedule of the Dag that consumes it.
 
-    Airflow's asset graph joins the two by the URI. A send task that succeeds updates the asset as the bell
-    does, and so starts the consuming Dag at once.
+    Airflow's asset graph joins the two by the URI. A successful send task updates the asset, as the trigger's
+    doorbell does, and so starts the consuming Dag at once.
 
     :param queue_name: the queue
     :param pgmq_conn_id: the Airflow connection
     :param watchers: `AssetWatcher`s with a `PgmqEventTrigger`, where the consuming Dag is declared
-    :param extra: what else Airflow is to show
+    :param extra: more details for Airflow to show
     """
-    # Airflow takes ASCII alone, and all letters that mean something in a URI may be in a name.
+    # Airflow accepts only ASCII, and a queue's name may contain characters that are special in a URI.
     uri = f"pgmq://{pgmq_conn_id}/{quote(names.queue(queue_name), safe='')}"
     return Asset(uri, watchers=watchers or [], extra=dict(extra) if extra else None)
 
@@ -46,26 +46,26 @@ def queue_asset(
 def create_asset(
     *, queue_name: str, pgmq_conn_id: str = "pgmq_default", extra: Mapping[str, Any] | None = None
 ) -> Asset:
-    """What Airflow's lineage collectors make assets with."""
+    """Create an asset for Airflow's lineage collectors."""
     return queue_asset(queue_name, pgmq_conn_id=pgmq_conn_id, extra=extra)
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check a URI when a Dag file is parsed, and spell it as PGMQ stores the queue: in lower case.
+    """Check a URI when a Dag file is parsed, and write the queue as PGMQ stores it: in lower case.
 
-    :raises InvalidArgument: it names no connection or no queue
+    :raises InvalidArgument: the URI has no connection or no queue
     """
     path = uri.path.strip("/")
     if not uri.netloc or not path or "/" in path:
-        raise InvalidArgument("URI format pgmq:// must be pgmq://<connection id>/<queue>")
+        raise InvalidArgument("A pgmq URI must be pgmq://<connection id>/<queue>.")
     queue_name = names.lower(names.queue(unquote(path)))
     return uri._replace(path=f"/{quote(queue_name, safe='')}", query="", fragment="")
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """The dataset that tasks report for the queue."""
+    """The OpenLineage dataset of a queue: the same that tasks report."""
     from airflow_pgmq.hooks import PgmqHook
 
     parsed = urlsplit(asset.uri)
-    arguments = lineage.place(PgmqHook(parsed.netloc))
+    arguments = lineage.connection_arguments(PgmqHook(parsed.netloc))
     return lineage.queue_dataset(unquote(parsed.path.strip("/")), parsed.netloc, arguments)

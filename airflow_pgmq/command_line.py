@@ -1,4 +1,4 @@
-"""How people call our commands: texts of every layer name them. Airflow is looked at, and not imported."""
+"""How our commands are called, for texts of every layer. It inspects Airflow without importing it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["command"]
 
 
 def command(words: str) -> str:
-    """What to type for a command of ours, such as `init orders`, with the Airflow that is installed here."""
+    """The full command line of one of our commands, such as `init orders`, for the installed Airflow."""
     return f"{_program()} {words}"
 
 
 @cache
 def _program() -> str:
-    # Airflow takes commands of providers since 3.2. What it takes, its schema of a provider's parts says.
+    # Airflow has commands of providers since 3.2. Its schema of a provider's parts says if it does.
     found = find_spec("airflow")
     if found is None or found.origin is None:
         return "airflow pgmq"

@@ -1,4 +1,4 @@
-"""Where Airflow 3.1 to 3.4 keep the same names, and what only some can do; the only module that asks."""
+"""Differences between Airflow 3.1 and 3.4: moved names, and features that only some versions have."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ __all__ = [
 
 
 def utcnow() -> datetime:
-    """Now by this machine's clock: for deadlines of waiting, never for what is due."""
+    """The time by this machine's clock: for deadlines of waiting, never to decide what is due."""
     return datetime.now(timezone.utc)
 
 
 def is_plain_process() -> bool:
-    """Whether Airflow did not start this process, and so gives it no connections of its own database.
+    """Whether Airflow did not start this process, so that connections of its database are not available.
 
-    What a task, trigger or Dag file asks, its supervisor answers; Airflow's servers say what they are.
+    Tasks, triggers and Dag files ask their supervisor for connections; Airflow's servers are marked as such.
     """
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     is_supervised = getattr(runner, "SUPERVISOR_COMMS", None) is not None
@@ -69,9 +69,9 @@ def is_plain_process() -> bool:
 
 
 def stats() -> Any:
-    """Airflow's metrics, as this process exports them."""
+    """Airflow's metrics object, which exports the metrics of this process."""
     try:
-        # Makes the exporter ready, in processes that have not done so yet.
+        # This import initializes the exporter, in processes that have not done so yet.
         from airflow.sdk import serde  # noqa: F401
         from airflow.sdk.observability.stats import Stats
     except ImportError:  # before 3.2
@@ -80,9 +80,9 @@ def stats() -> Any:
 
 
 def keeps_every_event() -> bool:
-    """Whether each asset event reaches a run (3.4). Older Airflows queue a Dag once for several events.
+    """Whether each asset event reaches a run (3.4). Older versions queue a Dag once for several events.
 
-    Their run gets the events up to the one that queued it, the others wait for a later one.
+    Their run gets the events up to the one that queued it; the other events wait for a later event.
     """
     from airflow.models.asset import AssetDagRunQueue
 
@@ -90,9 +90,9 @@ def keeps_every_event() -> bool:
 
 
 def has_succeeded(context: Mapping[str, Any]) -> bool:
-    """Whether Airflow has stored that the task is a success, in a callback of its success.
+    """In a success callback: whether Airflow has really stored the task's success.
 
-    Some call it although Airflow rejected the success, having failed or cleared the task meanwhile (3.3).
+    Airflow 3.3 also calls it when the success was rejected, because the task was failed or cleared meanwhile.
     """
     ti: Any = context.get("ti")
     if not hasattr(ti, "get_task_states"):
@@ -104,7 +104,7 @@ def has_succeeded(context: Mapping[str, Any]) -> bool:
 
 
 def push_link(ti: Any, key: str, link: str) -> None:
-    """Store a link as Airflow itself does: past an XCom backend, whose files its UI does not read."""
+    """Store a link as Airflow does: not in a custom XCom backend, whose files its UI does not read."""
     from airflow.sdk.execution_time import task_runner
 
     if isinstance(ti, task_runner.RuntimeTaskInstance) and hasattr(task_runner, "_xcom_push_to_db"):
@@ -114,15 +114,16 @@ def push_link(ti: Any, key: str, link: str) -> None:
 
 
 def resumes_safely() -> bool:
-    """Whether a deferred task may resume before the executor has told of the end of its first part (3.4).
+    """Whether a deferred task may resume before the executor has reported the end of its first part (3.4).
 
-    Older schedulers take that end for the end of the resumed task, and fail it: apache/airflow 71580, 72716.
+    Older schedulers mistake that report for the end of the resumed task, and fail it: apache/airflow 71580,
+    72716.
     """
     return Version(airflow_version) >= Version("3.4.0.dev0")
 
 
 def route(trigger: BaseEventTrigger, queue: str) -> None:
-    """Leave the trigger of an asset to the triggerers that serve a queue (3.4)."""
+    """Run an asset's trigger only on triggerers that serve this queue (3.4)."""
     from airflow.triggers.base import BaseEventTrigger
 
     if "queue" not in inspect.signature(BaseEventTrigger.__init__).parameters:

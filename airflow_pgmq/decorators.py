@@ -29,7 +29,7 @@ class _PgmqDecoratedOperator(DecoratedOperator, PgmqConsumeOperator):  # type: i
         transactional: bool = False,
         **kwargs: Any,
     ) -> None:
-        # The mapped task is made again from what the first one kept: the function is wrapped by then.
+        # A mapped task is created again from the stored arguments, in which the function is wrapped already.
         function = getattr(python_callable, "__pgmq_function__", python_callable)
         wrapped = Signature.of(function, transactional=transactional).without_ours()
         wrapped.__pgmq_function__ = function  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ def pgmq_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) 
     """
     return task_decorator_factory(
         python_callable=python_callable,
-        # A return annotation is about outcomes; the task's own result is one dict of counts.
+        # A return annotation describes outcomes, but the task's result is one dict of counts.
         multiple_outputs=False,
         decorated_operator_class=_PgmqDecoratedOperator,
         **kwargs,

@@ -1,4 +1,4 @@
-"""Queues in OpenLineage: tasks name the queues that they read and write, as datasets."""
+"""Queues in OpenLineage: tasks report the queues that they read and write as datasets."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class ReportsQueues:
-    """What OpenLineage's provider asks of a task that has ended; nothing of it is imported before.
+    """Mixin: OpenLineage's provider calls it when a task has ended; nothing of it is imported earlier.
 
-    Comes after an operator among the bases: Airflow maps a task by what its first base class takes.
+    Must come after an operator in the list of bases: Airflow maps a task by the parameters of the first base.
     """
 
     hook: Any
@@ -34,10 +34,10 @@ class ReportsQueues:
         return ()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Inputs and outputs; after a failure too, which may have come late."""
+        """The task's inputs and outputs; also after a failure, which may have come after the work."""
         from airflow.providers.openlineage.extractors import OperatorLineage
 
-        arguments = place(self.hook)
+        arguments = connection_arguments(self.hook)
         return OperatorLineage(
             inputs=[queue_dataset(name, self.pgmq_conn_id, arguments) for name in self.queues_read()],
             outputs=[
@@ -47,8 +47,8 @@ class ReportsQueues:
         )
 
 
-def place(hook: Any) -> Mapping[str, Any] | None:
-    """Where a hook's database is; None where the connection is not at hand."""
+def connection_arguments(hook: Any) -> Mapping[str, Any] | None:
+    """The connection arguments of a hook's database; None if the connection is not available."""
     try:
         arguments: Mapping[str, Any] = hook.connection_arguments()
     except Exception:
@@ -57,9 +57,9 @@ def place(hook: Any) -> Mapping[str, Any] | None:
 
 
 def queue_dataset(queue_name: str, pgmq_conn_id: str, arguments: Mapping[str, Any] | None) -> Dataset:
-    """The queue's table, named as OpenLineage names tables of Postgres, to meet what SQL tasks report.
+    """The queue's table, named as OpenLineage names Postgres tables, so that it matches that of SQL tasks.
 
-    Without the connection at hand the asset's own URI is all that is known.
+    If the connection is not available, only the asset's URI is known.
     """
     if arguments is not None:
         return table_dataset(".".join(names.table(queue_name)), arguments)
@@ -69,12 +69,12 @@ def queue_dataset(queue_name: str, pgmq_conn_id: str, arguments: Mapping[str, An
 
 
 def table_dataset(table: str, arguments: Mapping[str, Any]) -> Dataset:
-    """A table; without a schema it is taken to be in `public`."""
-    # Only where OpenLineage is installed is this called.
+    """A table's dataset; without a schema, `public` is assumed."""
+    # Called only where OpenLineage is installed.
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     host, port = arguments.get("host", "localhost"), arguments.get("port", 5432)
     path = table if "." in table else f"public.{table}"
-    # libpq takes the user's name for a database that nobody names.
+    # libpq's default for the database is the user's name.
     database = arguments.get("dbname") or arguments.get("user", "")
     return Dataset(namespace=f"postgres://{host}:{port}", name=f"{database}.{path}")

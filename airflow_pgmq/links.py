@@ -1,6 +1,6 @@
-"""Buttons on a task's details that open the page where the task's queue, jobs or messages are.
+"""Buttons in a task's details that open the PGMQ page at the task's queue, jobs or messages.
 
-A worker knows no address of Airflow's, so the links are relative, and `pgmq/go/…` leads to the view.
+A worker does not know Airflow's URL, so the links are relative, and `pgmq/go/…` redirects to the view.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class PgmqQueueLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow keeps it."""
+        """The key of the XCom in which Airflow stores the link."""
         return "pgmq_queue_link"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Run by the worker when the task has ended, with rendered fields."""
+        """Called by the worker when the task has ended; its template fields are rendered."""
         task: Any = operator
         return _link(f"queue/{quote(task.queue_name, safe='')}", connection_id=task.pgmq_conn_id)
 
@@ -42,28 +42,28 @@ class PgmqJobsLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow keeps it."""
+        """The key of the XCom in which Airflow stores the link."""
         return "pgmq_jobs_link"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Run by the worker when the task has ended, with rendered fields."""
+        """Called by the worker when the task has ended; its template fields are rendered."""
         task: Any = operator
         namespace = task.namespace or ti_key.dag_id
         return _link("jobs", connection_id=task.pgmq_conn_id, namespace=namespace)
 
 
 class PgmqMessagesLink(BaseOperatorLink):
-    """The messages that this very task instance has sent."""
+    """The messages that this task instance has sent."""
 
     name = "PGMQ messages sent"
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow keeps it."""
+        """The key of the XCom in which Airflow stores the link."""
         return "pgmq_messages_link"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Run by the worker when the task has ended, with rendered fields."""
+        """Called by the worker when the task has ended; its template fields are rendered."""
         task: Any = operator
         return _link(
             "sent",
@@ -76,8 +76,8 @@ class PgmqMessagesLink(BaseOperatorLink):
 
 
 def push_early(link: BaseOperatorLink, operator: Any, context: Context) -> None:
-    """Have the link while the task runs or is deferred: Airflow itself makes it when the task has ended."""
-    # Called by hand, with a context of their own, operators must work too.
+    """Store the link while the task runs or is deferred: Airflow itself does so only when it has ended."""
+    # An operator that is called by hand, with another context, must work, too.
     if ti := context.get("ti"):
         compat.push_link(ti, link.xcom_key, link.get_link(operator, ti_key=ti))  # type: ignore[arg-type]
 

@@ -1,7 +1,7 @@
 """`MessageQueueTrigger(scheme="pgmq", queue_name=…)` of the common.messaging provider.
 
-common.messaging makes an object of this class whenever a Dag file imports it, so nothing is imported before a
-trigger is asked for.
+common.messaging creates an object of this class whenever a Dag file imports it, so this module imports the
+trigger only when it is needed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["PgmqMessageQueueProvider"]
 
 
 class PgmqMessageQueueProvider(BaseMessageQueueProvider):
-    """PGMQ among the message queues of Airflow; the trigger's own parameters are `PgmqEventTrigger`'s."""
+    """PGMQ as one of Airflow's message queues; the trigger has the parameters of `PgmqEventTrigger`."""
 
     scheme = "pgmq"
 
     def trigger_class(self) -> type[BaseEventTrigger]:
-        """What watches a queue."""
+        """The trigger that watches a queue."""
         from airflow_pgmq.triggers import PgmqEventTrigger
 
         return PgmqEventTrigger

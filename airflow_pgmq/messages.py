@@ -1,4 +1,4 @@
-"""What functions that consume take and return; `Unreadable` stands for content that Python cannot load."""
+"""What consuming functions take and return; `Unreadable` is content that Python cannot load."""
 
 from __future__ import annotations
 

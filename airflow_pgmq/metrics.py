@@ -1,7 +1,7 @@
 """Queues in Airflow's metrics (StatsD, Datadog, OpenTelemetry); docs/metrics.md says what each means.
 
-Where the exporter carries tags, the queue is one. Plain StatsD drops tags, so there the queue ends the name.
-Without an exporter nothing is done, and a fault of one is logged and breaks no task.
+Where the exporter supports tags, the queue is a tag. Plain StatsD drops tags, so there the metric's name ends
+with the queue. Without an exporter nothing is done; an exporter's error is logged and does not fail the task.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow_pgmq.services import overview
 
 log = logging.getLogger(__name__)
 
-#: Of each queue, from what the read service says of it.
+#: Measured for each queue, from `services.overview`.
 GAUGES = ("length", "visible", "in_flight", "delayed", "oldest_age", "dead_letters")
 COUNTERS = ("sent", "duplicates", "acked", "dead_lettered")
 #: In milliseconds.
@@ -29,7 +29,7 @@ _Kind = Literal["incr", "gauge", "timing"]
 
 
 def queues(rows: Iterable[Mapping[str, Any]]) -> None:
-    """How full and how old queues are; unknown counts are left out."""
+    """Report how full and how old queues are; unknown counts are left out."""
     for row in rows:
         empty = row["length"] == 0
         for name in GAUGES:
@@ -38,8 +38,8 @@ def queues(rows: Iterable[Mapping[str, Any]]) -> None:
                 _emit("gauge", name, value, queue=row["queue_name"])
 
 
-def look(client: Client) -> None:
-    """How full and how old all queues are, if anybody wants to know."""
+def count_queues(client: Client) -> None:
+    """Count all queues and report how full and how old they are, if an exporter is configured."""
     if settings.metrics() is None:
         return
     try:
@@ -49,28 +49,28 @@ def look(client: Client) -> None:
 
 
 def sent(queue_name: str, sent: int = 0, duplicates: int = 0) -> None:
-    """Messages that were sent, and those that were not because their keys were taken."""
+    """Count messages that were sent, and duplicates that were not."""
     _count("sent", sent, queue_name)
     _count("duplicates", duplicates, queue_name)
 
 
 def settled(queue_name: str, *, acked: int = 0, dead: int = 0) -> None:
-    """Messages that left a queue because their work was done, or failed for good."""
+    """Count messages that left a queue: acked, or dead-lettered."""
     _count("acked", acked, queue_name)
     _count("dead_lettered", dead, queue_name)
 
 
 def woken(queue_name: str, seconds: float | None, waited: float) -> None:
-    """A waiter was told of a message so long after it had become visible; not if it was there before him.
+    """Report how long after a message became visible a waiter was woken; not if it was visible before.
 
-    None: it was announced as visible, so nobody asked the database how long it had been.
+    `seconds` is None if a notification announced the message: then the database was not asked for its age.
     """
     if seconds is not None and seconds <= waited:
         _emit("timing", "wake_up", seconds * 1000, queue=queue_name)
 
 
 def ticked(namespace: str, seconds: float) -> None:
-    """A tick ended; the latest of its messages was so late, 0: none was."""
+    """Report a tick and by how many seconds its latest message was late; 0: none was late."""
     _emit("timing", "slot_lateness", seconds * 1000, namespace=namespace)
 
 
@@ -84,7 +84,7 @@ def _emit(kind: _Kind, name: str, value: float, **tag: str) -> None:
     if exporter is None:
         return
     ((key, of),) = tag.items()
-    # A dot would be one more level of the name.
+    # A dot would add another level to the name.
     of = _ODD.sub("_", of)
     try:
         emit = getattr(compat.stats(), kind)

@@ -26,18 +26,18 @@ __all__ = ["PgmqNotifier"]
 class PgmqNotifier(BaseNotifier):
     """Send messages from a callback: `on_failure_callback=PgmqNotifier(…)`, of a task or a Dag.
 
-    Airflow may call back more than once for the same event; a `dedup_key` made of `run_id` and `try_number`
-    makes that one message. Where Airflow has asynchronous callbacks (deadline alerts in the triggerer), the
-    event loop is not blocked. The header `source` says which task it was, or which run. The parameters are
-    those of `PgmqSendOperator`.
+    Airflow may run a callback more than once for the same event; with a `dedup_key` made of `run_id` and
+    `try_number` that is still one message. In asynchronous callbacks (deadline alerts in the triggerer), the
+    event loop is not blocked. The header `source` names the task or the run. The parameters are those of
+    `PgmqSendOperator`.
 
     :param queue_name: an existing queue (templated)
-    :param message: any JSON value, or what has one way to be one (docs/values.md); a list is several
-        messages, so wrap a message that is a list (templated)
+    :param message: any JSON value, or a value with one JSON form (docs/values.md); a list is several
+        messages, so put a message that is a list into a list (templated)
     :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
     :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which
-        our consumers archive it unseen (header `expires_at`); without one it does not expire (templated)
+        our consumers archive it unprocessed (header `expires_at`); None: it does not expire (templated)
     :param group: FIFO group, the header `x-pgmq-group` (templated)
     :param dedup_key: one key, or a list with one for each message; each is sent at most once (templated)
     :param dedup_scope: `once` per window, or one at a time in the queue: `queued`
@@ -76,7 +76,7 @@ class PgmqNotifier(BaseNotifier):
         pgmq_conn_id: str = "pgmq_default",
         **kwargs: Any,
     ) -> None:
-        # Airflow 3.1 and newer hand over the context of an asynchronous callback here.
+        # Airflow 3.1 and newer pass the context of an asynchronous callback here.
         super().__init__(**kwargs)
         self.queue_name = queue_name
         self.message = message
@@ -92,13 +92,13 @@ class PgmqNotifier(BaseNotifier):
 
     @cached_property
     def hook(self) -> PgmqHook:
-        """The hook, imported when something is sent: a Dag file stays light."""
+        """The hook, imported only when something is sent, so that Dag files are parsed fast."""
         from airflow_pgmq.hooks import PgmqHook
 
         return PgmqHook(self.pgmq_conn_id)
 
     def notify(self, context: Context) -> None:
-        """Send; an error is the caller's to log."""
+        """Send the messages; errors are raised, and Airflow logs them."""
         messages = self.message if isinstance(self.message, list) else [self.message]
         results = self.hook.send_batch(
             self.queue_name,
@@ -119,9 +119,9 @@ class PgmqNotifier(BaseNotifier):
             self.log.info("Queue %s: %d messages, %d duplicates", self.queue_name, len(results), duplicates)
 
     async def async_notify(self, context: Context) -> None:
-        """The same without blocking the event loop."""
+        """Send the messages without blocking the event loop."""
         from asgiref.sync import sync_to_async
 
-        # A thread of its own: the shared one would make all callbacks of a triggerer wait for each other. And
-        # asgiref's, because Airflow's connection lookup finds its way back to the event loop only from there.
+        # A separate thread, because with a shared one all callbacks of a triggerer would wait for each other;
+        # asgiref's, because only from there Airflow's connection look-up can get back to the event loop.
         await sync_to_async(self.notify, thread_sensitive=False)(context)

@@ -1,4 +1,4 @@
-"""The page in Airflow's navigation, and macros. Each process of Airflow loads it: it imports very little."""
+"""The page in Airflow's navigation, and macros. Each process of Airflow loads it, so it imports little."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ except ImportError:  # before 3.2
 
 __all__ = ["PgmqPlugin"]
 
-# Relative, so that they hold below any base URL.
+# Relative, so that they work below any base URL.
 _ICONS = {"icon": "pgmq/static/icons/pgmq.svg", "icon_dark_mode": "pgmq/static/icons/pgmq_dark.svg"}
 
 
@@ -30,7 +30,7 @@ def _tab(destination: str, url_route: str, query: str) -> dict[str, str]:
 class PgmqPlugin(AirflowPlugin):
     """PGMQ in the menu Browse, as a tab of Dags, runs and tasks, and as `macros.pgmq` in templates.
 
-    The views are frames: a fault of ours cannot break a page of Airflow's.
+    The views are frames, so that an error in them cannot break a page of Airflow.
     """
 
     name = "pgmq"
@@ -55,7 +55,7 @@ class PgmqPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Asked for by the API server alone, so workers and triggerers never import a web framework."""
+        """Read only by the API server, so that workers and triggerers never import a web framework."""
         from airflow_pgmq.ui.app import app
 
         return [{"app": app, "url_prefix": "/pgmq", "name": "PGMQ"}]

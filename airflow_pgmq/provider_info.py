@@ -1,4 +1,4 @@
-"""What Airflow's provider discovery reads, in every process: imports nothing."""
+"""Metadata for Airflow's provider discovery, which reads it in every process: this module imports nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's parts, as Airflow's schema `provider_info.schema.json` names them."""
+    """The provider's parts, in the form of Airflow's schema `provider_info.schema.json`."""
     return {
         "package-name": "airflow-provider-pgmq",
         "name": "PGMQ",
@@ -95,40 +95,40 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "1048576",
                     },
                     "max_xcom_bytes": {
-                        "description": "Messages that are larger together are handed on by id in XCom.",
+                        "description": "Messages that are larger together are passed in XCom by their ids.",
                         "version_added": "0.1.0",
                         "type": "integer",
                         "example": None,
                         "default": "49152",
                     },
                     "lock_timeout": {
-                        "description": "Seconds that a transaction of the provider's waits for a lock. "
-                        "0: without limit.",
+                        "description": "Seconds that a transaction of the provider waits for a lock. "
+                        "0: no limit.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,
                         "default": "30",
                     },
                     "idle_in_transaction_timeout": {
-                        "description": "Seconds after which Postgres ends a transaction of a process that "
-                        "stands still, so that others go on. None around the work of a transactional "
-                        "consumer. 0: without limit.",
+                        "description": "Seconds after which Postgres ends a transaction whose process does "
+                        "nothing, so that others can continue. Does not apply while a transactional "
+                        "consumer works. 0: no limit.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,
                         "default": "10",
                     },
                     "transaction_timeout": {
-                        "description": "Seconds that a transaction of the provider's may take; before "
-                        "Postgres 17, a statement. 0: without limit.",
+                        "description": "Seconds that a transaction of the provider may take; before "
+                        "Postgres 17, that a statement may take. 0: no limit.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,
                         "default": "1800",
                     },
                     "redact_keys": {
-                        "description": "JSON keys, separated by commas and in any case, whose values "
-                        "the page, `peek` and the texts of periodic jobs in a Dag hide, and reasons of dead "
+                        "description": "JSON keys, separated by commas, case-insensitive. The page, `peek` "
+                        "and the texts of periodic jobs in a Dag hide their values, and reasons of dead "
                         "letters that quote them.",
                         "version_added": "0.1.0",
                         "type": "string",

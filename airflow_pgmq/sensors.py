@@ -1,4 +1,4 @@
-"""Waiting for messages and handing them on."""
+"""The sensor: it waits for messages and passes them to later tasks."""
 
 from __future__ import annotations
 
@@ -37,42 +37,42 @@ __all__ = ["PgmqSensor"]
 
 Ack: TypeAlias = Literal["archive", "delete", "none"]
 
-#: Seconds until the executor has told of the end of a task's first part: nearly always within five.
+#: Seconds until the executor has reported the end of a task's first part: nearly always less than five.
 SETTLING_TIME = 6.0
 
-#: Airflow's `TriggerFailureReason.TRIGGER_TIMEOUT`, without the import of its operators.
+#: The value of Airflow's `TriggerFailureReason.TRIGGER_TIMEOUT`, without importing it.
 TRIGGER_TIMEOUT = "Trigger timeout"
 
 
 class PgmqSensor(BaseSensorOperator, ReportsQueues):
-    """Wait for messages, hand them on in XCom, then ack them.
+    """Wait for messages, pass them on in XCom, then ack them.
 
-    The messages are read by the task itself and are its result. They are acked when Airflow has stored that
-    and has taken the task's success: a crash in between, or an ack that fails (the log says so), brings them
-    back after `visibility_timeout`, so a downstream task may see a message twice, never not at all. Deferred,
-    the trigger only looks, and is told of new messages; when another consumer was faster, the sensor waits
-    on. Messages past their `expires_at` are archived and do not count.
+    The task reads the messages and returns them. They are acked when Airflow has stored the result and the
+    task's success. After a crash before that, or a failed ack (the log says so), they come back after
+    `visibility_timeout`: a downstream task may get a message twice, but no message is lost. While the sensor
+    is deferred, the trigger only waits for new messages and reads none; if another consumer was faster, the
+    sensor continues to wait. Messages past their `expires_at` are archived and do not count.
 
     The result is a list of dicts with `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message`, `headers` and
-    `by_reference`. Messages that are too large for XCom, and one that Airflow cannot carry (a number beyond
-    64 bits, 200 levels of nesting), come without `message` and `headers`, `by_reference` is true, and
-    `PgmqHook().get_messages(queue_name, msg_ids)` finds them: then all are archived, even where
-    `ack="delete"` was asked for.
+    `by_reference`. Messages that are too large for XCom, or that Airflow cannot store (a number beyond 64
+    bits, 200 levels of nesting), come without `message` and `headers`, and `by_reference` is true. Then
+    `PgmqHook().get_messages(queue_name, msg_ids)` returns them, and all messages are archived, even with
+    `ack="delete"`.
 
     :param queue_name: an existing queue (templated)
     :param condition: only messages that contain this (jsonb `@>`) (templated)
     :param headers_condition: only messages whose headers contain this: `{"job": "invoices"}` (templated)
-    :param min_messages: wait until so many can be had at once
-    :param max_messages: hand on at most so many; `min_messages` by default
+    :param min_messages: wait until this many can be read at once
+    :param max_messages: return at most this many; `min_messages` by default
     :param ack: `archive`, `delete`, or `none`: a later task acks them, within the visibility timeout
     :param visibility_timeout: whole seconds or a timedelta for which messages are hidden from others
-    :param max_xcom_bytes: larger results are handed on by reference; `[pgmq] max_xcom_bytes` (48 KiB) by
+    :param max_xcom_bytes: larger results are passed by reference; `[pgmq] max_xcom_bytes` (48 KiB) by
         default
     :param deferrable: wait in the triggerer; Airflow's `[operators] default_deferrable` by default
-    :param start_from_trigger: start deferred, without a worker, where Airflow can (3.3 and newer): for
-        sensors that seldom find something at once (docs/waiting.md)
-    :param poll_interval: the longest time in seconds between two looks while deferred; 60 by default, and 5
-        where inserts into the queue are not announced or notifications do not pass
+    :param start_from_trigger: start deferred, without a worker, where Airflow supports it (3.3 and newer):
+        for sensors that rarely find messages at once (docs/waiting.md)
+    :param poll_interval: the longest time in seconds between two polls while deferred; 60 by default, and 5
+        where inserts into the queue are not announced or notifications do not arrive
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises AirflowSensorTimeout: after `timeout` in any mode; skipped instead with `soft_fail`
     :raises AirflowTaskTimeout: after `execution_timeout`, if that is shorter; deferred time counts
@@ -122,19 +122,19 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
 
     @cached_property
     def hook(self) -> PgmqHook:
-        """The hook, imported when the task runs: a Dag file stays light."""
+        """The hook, imported only when the task runs, so that Dag files are parsed fast."""
         from airflow_pgmq.hooks import PgmqHook
 
         return PgmqHook(self.pgmq_conn_id)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Take messages if there are enough."""
+        """Read messages if there are enough."""
         if messages := self._take():
             return PokeReturnValue(True, self._deliver(messages, context))
         return False
 
     def execute(self, context: Context) -> Any:
-        """Take what is there, or wait for it in the way that was asked for."""
+        """Read messages if there are enough; else wait for them, deferred or not."""
         push_early(PgmqQueueLink(), self, context)
         if not self.deferrable:
             return super().execute(context)
@@ -147,19 +147,19 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         deadline: str | None = None,
         execution_deadline: str | None = None,
     ) -> Any:
-        """Take the messages that the trigger saw; wait on if another consumer was faster."""
+        """Read the messages that the trigger saw; continue to wait if another consumer was faster."""
         if event["status"] == "error":
             raise PgmqError(event["message"])
         if deadline:
             deadlines = Deadlines.from_texts(deadline, execution_deadline)
         else:
-            # A deferral that no worker began has none, and `DAG.test()` forgets them.
+            # A sensor that started in the trigger has no deadlines, and `DAG.test()` does not keep them.
             started = getattr(context.get("ti"), "start_date", None)
             deadlines = self._deadlines(started or utcnow())
         return self._take_or_defer(context, deadlines)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Skip where `soft_fail` says so: some Airflows forget it when it is the trigger that times out."""
+        """Skip with `soft_fail`: some versions of Airflow ignore it when the trigger times out."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (AirflowSensorTimeout, AirflowSkipException) as exc:
@@ -198,7 +198,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
 
     def _give_up(self, deadlines: Deadlines) -> NoReturn:
         if deadlines.execution_is_first:
-            # As in the other modes, `soft_fail` has no say in it.
+            # As in the other modes, `soft_fail` does not apply to it.
             raise AirflowTaskTimeout(self._timed_out(self.execution_timeout))
         text = self._timed_out(timedelta(seconds=self.timeout))
         raise AirflowSkipException(text) if self.soft_fail else AirflowSensorTimeout(text)
@@ -218,7 +218,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         }
 
     def _start_from_trigger(self) -> None:
-        # Imported only where it is asked for: a Dag file stays light.
+        # Imported only where it is used, so that Dag files are parsed fast.
         from airflow.triggers.base import BaseTrigger, StartTriggerArgs
 
         arguments = self._trigger_arguments()
@@ -226,11 +226,11 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
             for name in ("condition", "headers_condition"):
                 arguments[name] = payload.plain(arguments[name], what=name)
         except InvalidArgument:
-            # A worker resolves what is another task's output, and says what is wrong with the rest.
+            # A worker must resolve another task's output; it also reports other invalid conditions.
             self.start_from_trigger = False
             return
         if not hasattr(BaseTrigger, "render_template_fields") and "{{" in json.dumps(arguments):
-            # Before 3.3, Airflow would hand the templates to the trigger as they are.
+            # Before 3.3, Airflow passes templates to the trigger unrendered.
             self.start_from_trigger = False
             return
         self.start_trigger_args = StartTriggerArgs(
@@ -241,7 +241,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         )
 
     def _take(self) -> list[Message]:
-        """Enough live messages, hidden from others; else none, and those that were too few are given back."""
+        """Read enough unexpired messages; if there are too few, give them back and return none."""
         if self.min_messages > 1 and not self._sees_enough():
             return []
         found: list[Message] = []
@@ -263,12 +263,12 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         if len(found) >= self.min_messages:
             return found
         if found:
-            # Another reader was faster, or some had expired: that is no failure of these.
+            # Another reader was faster, or some had expired; that must not count as a failed try.
             self.hook.release(self.queue_name, found, untried=True)
         return []
 
     def _sees_enough(self) -> bool:
-        """Look before reading: each read is counted, and puts messages out of the sight of others."""
+        """Whether enough are visible. Checked before reading, which counts reads and hides messages."""
         from airflow_pgmq.db.statements import reading
 
         look = reading.visible(
@@ -285,14 +285,14 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         referred = sum(each["by_reference"] for each in result)
         ack = "archive" if referred and self.ack == "delete" else self.ack
         if ack != "none":
-            # Airflow stores what this method returns, once. To store it here, too, for an ack at this place
-            # would leave a copy in an XCom backend's store that nothing refers to.
+            # Airflow stores what this method returns. Storing it here, too, in order to ack now, would leave
+            # a copy in a custom XCom backend that nothing refers to.
             self.on_success_callback = [
                 _Ack(self.hook, self.queue_name, messages, ack, self.log),
                 *_listed(self.on_success_callback),
             ]
         self.log.info(
-            "Queue %s: %d messages handed on, %d of them by reference, ack: %s",
+            "Queue %s: %d messages returned, %d of them by reference, ack: %s",
             self.queue_name,
             len(messages),
             referred,
@@ -303,7 +303,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
 
 @dataclass(frozen=True)
 class _Ack:
-    """What follows the success of the task."""
+    """The callback that acks the messages after the task's success."""
 
     hook: PgmqHook
     queue_name: str
@@ -312,17 +312,17 @@ class _Ack:
     log: Any
 
     def __call__(self, context: Context) -> None:
-        """Ack; the task has ended well by now, so a failure is only logged, and the messages come back."""
+        """Ack. The task has already succeeded, so a failure is only logged, and the messages come back."""
         ids = [message.msg_id for message in self.messages]
         try:
             if not has_succeeded(context):
-                raise PgmqError("Airflow does not know of the success of this task.")
+                raise PgmqError("Airflow has not stored the success of this task.")
             done = getattr(self.hook, self.ack)(self.queue_name, self.messages)
         except Exception:
             self.log.exception("Queue %s: messages %s are not acked and will come back", self.queue_name, ids)
             return
         if lost := sorted(set(ids) - set(done)):
-            self.log.warning("Queue %s: somebody else has read messages %s since", self.queue_name, lost)
+            self.log.warning("Queue %s: another reader has read messages %s since", self.queue_name, lost)
 
 
 def _listed(callbacks: Any) -> list[Any]:

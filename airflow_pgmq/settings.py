@@ -10,7 +10,7 @@ from airflow_pgmq.core.payload import DEFAULT_MAX_BYTES
 from airflow_pgmq.core.redaction import DEFAULT_KEYS, parse_keys
 from airflow_pgmq.errors import InvalidArgument
 
-#: Airflow keeps XComs in its metadata database, where they are read and shown as a whole.
+#: Airflow stores XComs in its metadata database, and reads and shows each one as a whole.
 MAX_XCOM_BYTES = 48 * 1024
 
 
@@ -21,12 +21,12 @@ def max_message_bytes() -> int:
     return int(conf.getint("pgmq", "max_message_bytes", fallback=DEFAULT_MAX_BYTES))
 
 
-#: Seconds: what Postgres can hold, in whole milliseconds.
+#: In seconds: the range that Postgres accepts, which stores whole milliseconds.
 SHORTEST, LONGEST = 0.001, 2_000_000
 
 
 def limits() -> Limits:
-    """`[pgmq] lock_timeout` and so on: how long our transactions may hold others up."""
+    """`[pgmq] lock_timeout` and so on: how long our transactions may block others."""
     from airflow.configuration import conf
 
     def seconds(option: str, fallback: float) -> float:
@@ -46,28 +46,28 @@ def limits() -> Limits:
 
 
 def max_xcom_bytes() -> int:
-    """`[pgmq] max_xcom_bytes`: messages that are larger together are handed on by their ids."""
+    """`[pgmq] max_xcom_bytes`: messages that are larger together are passed by their ids."""
     from airflow.configuration import conf
 
     return int(conf.getint("pgmq", "max_xcom_bytes", fallback=MAX_XCOM_BYTES))
 
 
 def max_templated_field_length() -> int:
-    """`[core] max_templated_field_length`: Airflow cuts template fields that are longer."""
+    """`[core] max_templated_field_length`: Airflow truncates longer template fields."""
     from airflow.configuration import conf
 
     return int(conf.getint("core", "max_templated_field_length", fallback=4096))
 
 
 def redact_keys() -> frozenset[str]:
-    """`[pgmq] redact_keys`: what stands under these JSON keys is never shown."""
+    """`[pgmq] redact_keys`: values of these JSON keys are never shown."""
     from airflow.configuration import conf
 
     return parse_keys(conf.get("pgmq", "redact_keys", fallback=DEFAULT_KEYS))
 
 
 def default_deferrable() -> bool:
-    """`[operators] default_deferrable`: where sensors wait that do not say."""
+    """`[operators] default_deferrable`: the default of sensors' `deferrable`."""
     from airflow.configuration import conf
 
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
@@ -75,7 +75,7 @@ def default_deferrable() -> bool:
 
 @cache
 def metrics() -> Literal["tags", "names"] | None:
-    """Whether Airflow exports metrics, and how the exporter tells queues apart."""
+    """How Airflow's metrics exporter tells queues apart; None if it exports no metrics."""
     from airflow.configuration import conf
 
     def is_on(option: str, fallback: bool = False) -> bool:

@@ -1,1 +1,1 @@
-"""`airflow pgmq …`: Airflow reads `definition` whenever its command line starts, the rest on demand."""
+"""`airflow pgmq …`: Airflow imports `definition` at every start of its command line, the rest on demand."""

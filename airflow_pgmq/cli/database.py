@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from airflow_pgmq import metrics
 from airflow_pgmq.cli.queues import check_names, make_queues
-from airflow_pgmq.cli.session import changes, fail, here, hook, looks, say, show, tabular
+from airflow_pgmq.cli.session import audited, fail, hook_of, read_only, say, show, tabular, with_conn_id
 from airflow_pgmq.core import diagnoses
 from airflow_pgmq.errors import ConnectionNotFound
-from airflow_pgmq.services import doctor as examination
 from airflow_pgmq.services import maintenance
+from airflow_pgmq.services.doctor import examine
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 MOST_DAYS = 36_500
 
 
-@changes
+@audited
 def init(args: Namespace) -> None:
-    """Install, and make queues that announce their messages."""
-    ours = hook(args)
-    check_names(ours, args.queue_names)
-    done = [*ours.install(), *make_queues(args, ours)]
+    """Install PGMQ and our schema, and create queues that announce their messages."""
+    hook = hook_of(args)
+    check_names(hook, args.queue_names)
+    done = [*hook.install(), *make_queues(args, hook)]
     say("\n".join(done) or "Everything is there already.")
 
 
-@looks
+@read_only
 def doctor(args: Namespace) -> None:
     """Print what is wrong; exit code 1 if there is an error."""
     try:
-        problems = examination.examine(hook(args).client)
+        problems = examine(hook_of(args).client)
     except ConnectionNotFound as exc:
         problems = [diagnoses.unknown_connection(exc)]
-    found = [replace(each, mend=here(args, each.mend)) for each in problems]
+    found = [replace(each, mend=with_conn_id(args, each.mend)) for each in problems]
     if tabular(args):
         for each in found:
             say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.mend)}\n")
@@ -50,16 +50,16 @@ def doctor(args: Namespace) -> None:
         raise SystemExit(1)
 
 
-@looks
+@read_only
 def maintain(args: Namespace) -> None:
-    """Do what is to be done every minute. Not in the audit log, of which it would be the most part."""
+    """Sample, archive, prune. Not in the audit log: run every minute, it would fill the log."""
     days = args.archive_days
-    # Not every number is a time that Python or Postgres can hold, and NaN is not even less than another.
+    # Python and Postgres cannot hold every number as a time, and comparisons with NaN are always false.
     if days is not None and not 0 <= days <= MOST_DAYS:
         fail(f"--archive-days must be from 0 to {MOST_DAYS}.")
-    client = hook(args).client
+    client = hook_of(args).client
     summary = maintenance.maintain(client, archive_retention=None if days is None else timedelta(days=days))
-    metrics.look(client)
+    metrics.count_queues(client)
     show(args, [summary.as_dict()])
 
 

@@ -1,4 +1,4 @@
-"""The commands and their arguments; what they do is imported by the one that runs."""
+"""The commands and their arguments. A command's code is imported only when it runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ARG_CONN_ID = Arg(
 )
 ARG_YES = Arg(("-y", "--yes"), help="Do not ask to confirm", action="store_true")
 ARG_QUEUE = Arg(("queue_name",), help="Queue")
-ARG_NAMESPACE = Arg(("namespace",), help="Namespace of the job: the id of its Dag unless that says otherwise")
+ARG_NAMESPACE = Arg(("namespace",), help="Namespace of the job: its Dag's id unless the Dag sets another")
 ARG_JOB = Arg(("name",), help="Periodic job")
 ARG_MSG_IDS = Arg(("--msg-ids",), help="Only these messages", type=int, nargs="+", metavar="MSG_ID")
 ARG_DELAY = Arg(("--delay",), help="Seconds, or an ISO 8601 instant, until messages become visible")
@@ -26,18 +26,18 @@ ARG_DEAD_LETTER_QUEUE = Arg(("--dead-letter-queue",), help="Where dead letters a
 
 ARG_NO_NOTIFY = Arg(
     ("--no-notify",),
-    help="Do not let queues announce their messages: waiters look every 5 seconds (those that do so go on)",
+    help="Do not switch on announcements of inserts: waiters then poll every 5 seconds",
     action="store_true",
 )
 
 
 def get_commands() -> list[GroupCommand]:
-    """What Airflow adds to its command line."""
+    """The command group that Airflow adds to its command line."""
     return [
         GroupCommand(
             name="pgmq",
-            help="Queues inside Postgres",
-            description="Queues inside Postgres. Begin with `init QUEUE`; `doctor` says what is wrong.",
+            help="Message queues inside Postgres",
+            description="Message queues inside Postgres. Begin with `init QUEUE`; `doctor` finds problems.",
             subcommands=(*_DATABASE, *_QUEUES, *_JOBS),
         )
     ]
@@ -58,7 +58,7 @@ _DATABASE = (
     _command(
         "init",
         "database",
-        "Install PGMQ and the schema airflow_pgmq, and make queues",
+        "Install PGMQ and the schema airflow_pgmq, and create queues",
         Arg(
             ("queue_names",),
             help="Queues to make where missing; those that exist announce their messages from now on, too",
@@ -66,7 +66,7 @@ _DATABASE = (
             metavar="queue_name",
         ),
         ARG_NO_NOTIFY,
-        more="Does nothing that is done already: of a queue that exists, messages and settings stay.",
+        more="Can be repeated: messages and settings of an existing queue stay as they are.",
     ),
     _command(
         "doctor",
@@ -81,11 +81,11 @@ _DATABASE = (
         "Take samples of the queues, archive expired messages, prune",
         Arg(
             ("--archive-days",),
-            help="Remove archived messages that are older than so many days (default: keep them)",
+            help="Remove archived messages older than this many days (default: keep them)",
             type=float,
         ),
         ARG_OUTPUT,
-        more="To be run every minute, by a PgmqMaintenanceOperator or by this.",
+        more="Run it every minute, or use a PgmqMaintenanceOperator instead.",
     ),
 )
 
@@ -93,21 +93,21 @@ _QUEUES = (
     _command(
         "create",
         "queues",
-        "Make queues that announce their messages",
+        "Create queues that announce their messages",
         Arg(
             ("queue_names",),
             help="Queues to make where missing; those that exist announce their messages from now on, too",
             nargs="+",
             metavar="queue_name",
         ),
-        Arg(("--unlogged",), help="Faster, but a crash of the server empties them", action="store_true"),
+        Arg(("--unlogged",), help="Faster, but a server crash empties the queues", action="store_true"),
         ARG_NO_NOTIFY,
         more="Needs PGMQ, which `init` installs.",
     ),
     _command(
         "drop",
         "queues",
-        "Remove a queue with its messages, its archive and its dedup keys",
+        "Drop a queue with its messages, its archive and its dedup keys",
         ARG_QUEUE,
         ARG_YES,
     ),
@@ -125,25 +125,25 @@ _QUEUES = (
         ARG_QUEUE,
         Arg(
             ("--source",),
-            help="Where to look (default: queue); dead letters are in a queue of their own",
+            help="Where to look (default: queue); dead letters are in their own queue",
             choices=("queue", "archive"),
             default="queue",
         ),
-        Arg(("--unredacted",), help="With the values of [pgmq] redact_keys", action="store_true"),
+        Arg(("--unredacted",), help="Show the values of [pgmq] redact_keys, too", action="store_true"),
         Arg(("--dedup-key",), help="Only with this dedup key"),
         Arg(("--job",), help="Only of this periodic job"),
         Arg(("--msg-id",), help="Only this message", type=int),
         Arg(("--after",), help="Only after this msg_id", type=int),
-        Arg(("--limit",), help="At most so many (default: 10)", type=int, default=10),
+        Arg(("--limit",), help="At most this many (default: 10)", type=int, default=10),
         ARG_OUTPUT,
-        more="Leaves read_ct and vt as they are.",
+        more="Does not change read_ct and vt.",
     ),
     _command(
         "send",
         "queues",
         "Send a message",
         ARG_QUEUE,
-        Arg(("message",), help="JSON; - reads it from standard input"),
+        Arg(("message",), help="The message as JSON; - reads it from standard input"),
         Arg(("--headers",), help="JSON object"),
         ARG_DELAY,
         Arg(("--ttl",), help="Seconds from when it becomes visible, after which consumers archive it unseen"),
@@ -156,11 +156,11 @@ _QUEUES = (
     _command(
         "cancel",
         "queues",
-        "Archive messages that wait unread, by their dedup keys",
+        "Archive unread messages, by their dedup keys",
         ARG_QUEUE,
         Arg(("dedup_keys",), help="Dedup keys", nargs="+", metavar="dedup_key"),
         ARG_YES,
-        more="The keys stay taken. A job's slot has the key <namespace>/<job>/<slot>.",
+        more="The keys remain used: sending again is a duplicate. A slot's key is <namespace>/<job>/<slot>.",
     ),
     _command(
         "requeue",
@@ -170,13 +170,16 @@ _QUEUES = (
         ARG_MSG_IDS,
         Arg(
             ("--source",),
-            help="Where they come from (default: dead_letters); of the archive, say which ones",
+            help="Where they come from (default: dead_letters); the archive needs --msg-ids",
             choices=("dead_letters", "archive"),
             default="dead_letters",
         ),
         ARG_DEAD_LETTER_QUEUE,
         Arg(
-            ("--max-messages",), help="At most so many, oldest first (default: 1000)", type=int, default=1000
+            ("--max-messages",),
+            help="At most this many, oldest first (default: 1000)",
+            type=int,
+            default=1000,
         ),
         ARG_DELAY,
         ARG_YES,
@@ -184,10 +187,10 @@ _QUEUES = (
     _command(
         "purge",
         "queues",
-        "Remove every message of a queue, those in flight too",
+        "Delete every message of a queue, also those in flight",
         ARG_QUEUE,
         ARG_YES,
-        more="They are deleted, not archived.",
+        more="The messages are not archived.",
     ),
 )
 
@@ -202,21 +205,21 @@ _JOBS = (
     _command(
         "pause",
         "jobs",
-        "Stop a periodic job and take back what it enqueued ahead of time",
+        "Pause a periodic job and take back the messages that it enqueued ahead of time",
         ARG_NAMESPACE,
         ARG_JOB,
     ),
     _command(
         "resume",
         "jobs",
-        "Let a paused job go on; its next tick catches up by its policy",
+        "Resume a paused job; its next tick catches up by the job's policy",
         ARG_NAMESPACE,
         ARG_JOB,
     ),
     _command(
         "run-now",
         "jobs",
-        "Send one message of a periodic job at once, next to its slots",
+        "Send one message of a periodic job now, in addition to its slots",
         ARG_NAMESPACE,
         ARG_JOB,
         ARG_OUTPUT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_pgmq.cli.session import changes, hook, looks, note, say, show, tabular
+from airflow_pgmq.cli.session import audited, hook_of, note, read_only, say, show, tabular
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.services import overview
 
@@ -12,37 +12,37 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 
-@looks
+@read_only
 def jobs(args: Namespace) -> None:
-    """List jobs, in JSON and YAML with their last slots."""
-    found = overview.jobs(hook(args).client, args.namespace)
+    """List jobs; JSON and YAML include their last slots."""
+    found = overview.jobs(hook_of(args).client, args.namespace)
     show(args, [_short(row) for row in found["jobs"]] if tabular(args) else found["jobs"])
     if not found["jobs"]:
-        note("No periodic job is registered: that is done by the first run of its PgmqPeriodicOperator.")
+        note("No periodic job is registered. The first run of a PgmqPeriodicOperator registers its jobs.")
     for each in found["namespaces"]:
         for problem in each["problems"]:
             note(f"{problem['text']} {problem['mend']}")
 
 
-@changes
+@audited
 def pause(args: Namespace) -> None:
-    """Stop a job."""
-    withdrawn = hook(args).pause_job(args.namespace, args.name)
+    """Pause a job."""
+    withdrawn = hook_of(args).pause_job(args.namespace, args.name)
     taken = number_of(withdrawn, "waiting message was", "waiting messages were")
     say(f"Job {args.namespace}/{args.name} is paused; {taken} taken back.")
 
 
-@changes
+@audited
 def resume(args: Namespace) -> None:
-    """Let a job go on."""
-    hook(args).resume_job(args.namespace, args.name)
-    say(f"Job {args.namespace}/{args.name} goes on with its next tick.")
+    """Resume a paused job."""
+    hook_of(args).resume_job(args.namespace, args.name)
+    say(f"Job {args.namespace}/{args.name} is resumed; its next tick sends again.")
 
 
-@changes
+@audited
 def run_now(args: Namespace) -> None:
-    """Send one message of a job."""
-    show(args, [hook(args).run_job_now(args.namespace, args.name).as_dict()])
+    """Send one message of a job now."""
+    show(args, [hook_of(args).run_job_now(args.namespace, args.name).as_dict()])
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import settings
-from airflow_pgmq.cli.session import changes, confirm, fail, here, hook, looks, note, say, show, tabular
+from airflow_pgmq.cli.session import (
+    audited,
+    confirm,
+    fail,
+    hook_of,
+    note,
+    read_only,
+    say,
+    show,
+    tabular,
+    with_conn_id,
+)
 from airflow_pgmq.core import json_types, names
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.errors import InvalidName, NotInstalled, QueueNotFound
@@ -20,7 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_pgmq.hooks import PgmqHook
 
-#: What a table shows of a queue and of a message; JSON and YAML have everything.
+#: Columns of a queue and of a message in a table; JSON and YAML have all fields.
 QUEUE_COLUMNS = (
     "queue_name",
     "length",
@@ -35,62 +46,62 @@ QUEUE_COLUMNS = (
 MESSAGE_COLUMNS = ("msg_id", "state", "read_ct", "enqueued_at", "vt", "headers", "message")
 
 
-def check_names(ours: PgmqHook, queue_names: Sequence[str]) -> None:
-    """Refuse all of them if one is not there and cannot be made, before anything is done."""
+def check_names(hook: PgmqHook, queue_names: Sequence[str]) -> None:
+    """Raise before any change if one of the queues does not exist and its name is invalid."""
     try:
         for name in queue_names:
             names.new_queue(name)
     except InvalidName:
-        there: set[str] = set()
+        existing: set[str] = set()
         with suppress(NotInstalled):
-            there = {queue.queue_name for queue in ours.list_queues()}
+            existing = {queue.queue_name for queue in hook.list_queues()}
         for name in queue_names:
-            if name not in there:
+            if name not in existing:
                 names.new_queue(name)
 
 
-def make_queues(args: Namespace, ours: PgmqHook, *, unlogged: bool = False) -> list[str]:
-    """Make the queues that are missing, and let all of them announce their messages; what was done."""
+def make_queues(args: Namespace, hook: PgmqHook, *, unlogged: bool = False) -> list[str]:
+    """Create missing queues and make all of them announce their messages; return what was done."""
     done = []
     for name in dict.fromkeys(args.queue_names):
-        created = creating.create(ours.client, name, unlogged=unlogged, notify=not args.no_notify)
+        created = creating.create(hook.client, name, unlogged=unlogged, notify=not args.no_notify)
         if created.made:
-            done.append(f"Queue {name}: made")
+            done.append(f"Queue {name}: created")
         elif created.announced:
             done.append(f"Queue {name}: inserts are announced")
         if created.obstacle is not None:
-            why = here(args, created.obstacle)
-            note(f"Queue {name}: inserts are not announced, so waiters look every 5 seconds. {why}")
+            why = with_conn_id(args, created.obstacle)
+            note(f"Queue {name}: inserts are not announced, so waiters poll every 5 seconds. {why}")
     return done
 
 
-@changes
+@audited
 def create(args: Namespace) -> None:
-    """Make queues."""
-    ours = hook(args)
-    check_names(ours, args.queue_names)
-    # Fails without PGMQ, which this command does not install.
-    ours.list_queues()
-    done = make_queues(args, ours, unlogged=args.unlogged)
+    """Create queues."""
+    hook = hook_of(args)
+    check_names(hook, args.queue_names)
+    # Raises where PGMQ is missing: this command does not install it.
+    hook.list_queues()
+    done = make_queues(args, hook, unlogged=args.unlogged)
     say("\n".join(done) or "Everything is there already.")
 
 
-@changes
+@audited
 def drop(args: Namespace) -> None:
     """Drop a queue."""
-    ours = hook(args)
-    length = ours.metrics(args.queue_name).queue_length
+    hook = hook_of(args)
+    length = hook.metrics(args.queue_name).queue_length
     what = f"queue {args.queue_name} on {args.conn_id}"
     held = number_of(length, "message")
     confirm(args, f"Drop {what}, with {held}, its archive and its dedup keys?")
-    ours.drop_queue(args.queue_name)
+    hook.drop_queue(args.queue_name)
     say(f"Queue {args.queue_name}: dropped, with {held} and its archive.")
 
 
-@looks
+@read_only
 def queues(args: Namespace) -> None:
-    """List queues; what is wrong with them in one column, and with the whole on standard error."""
-    found = overview.queues(hook(args).client)
+    """List queues, their problems in a column; problems of the whole database go to standard error."""
+    found = overview.queues(hook_of(args).client)
     rows = found["queues"]
     if args.queue_names:
         by_name = {row["queue_name"]: row for row in rows}
@@ -112,9 +123,9 @@ def queues(args: Namespace) -> None:
         note(f"{problem['text']} {problem['mend']}")
 
 
-@looks
+@read_only
 def peek(args: Namespace) -> None:
-    """Show messages as they lie there, without the values of `redact_keys` unless asked for."""
+    """Show messages without reading them; values of `redact_keys` only with `--unredacted`."""
     search = overview.Search(
         queue_name=args.queue_name,
         source=args.source,
@@ -126,23 +137,23 @@ def peek(args: Namespace) -> None:
         peek=True,
     )
     keys = frozenset() if args.unredacted else settings.redact_keys()
-    found = overview.messages(hook(args).client, search, keys=keys)
+    found = overview.messages(hook_of(args).client, search, keys=keys)
     rows = found["messages"]
     show(args, [{name: row[name] for name in MESSAGE_COLUMNS} for row in rows] if tabular(args) else rows)
     if found["next_after"] is not None:
         note(f"There may be more: --after {found['next_after']}")
 
 
-@looks
+@read_only
 def send(args: Namespace) -> None:
-    """Send, and print what became of the message. Not in the audit log, which would hold the message."""
+    """Send a message and print the result. Not in the audit log: a row there would contain the message."""
     text = sys.stdin.read() if args.message == "-" else args.message
     message = _parsed(text, "The message")
     headers = None if args.headers is None else _parsed(args.headers, "--headers")
-    # A list would be the headers of many messages.
+    # The hook takes a list as the headers of several messages.
     if headers is not None and not isinstance(headers, dict):
         fail('--headers must be a JSON object, such as \'{"team": "x"}\'.')
-    result = hook(args).send(
+    result = hook_of(args).send(
         args.queue_name,
         message,
         headers=headers,
@@ -156,28 +167,28 @@ def send(args: Namespace) -> None:
     show(args, [result.as_dict()])
 
 
-@changes
+@audited
 def cancel(args: Namespace) -> None:
     """Archive unread messages by their keys."""
     confirm(
         args, f"Cancel {number_of(len(args.dedup_keys), 'key')} of queue {args.queue_name} on {args.conn_id}?"
     )
-    cancelled = hook(args).cancel(args.queue_name, args.dedup_keys)
+    cancelled = hook_of(args).cancel(args.queue_name, args.dedup_keys)
     say(f"Queue {args.queue_name}: {number_of(len(cancelled), 'message')} cancelled.")
 
 
-@changes
+@audited
 def requeue(args: Namespace) -> None:
-    """Bring messages back."""
-    ours = hook(args)
+    """Bring dead letters, or archived messages, back into their queue."""
+    hook = hook_of(args)
     if args.source == "dead_letters" and args.dead_letter_queue is None:
-        _check_dead_letters(ours, args.queue_name)
+        _check_dead_letters(hook, args.queue_name)
     dead = args.dead_letter_queue or names.dead_letter_queue(args.queue_name)
     place = "the archive" if args.source == "archive" else dead
     which = number_of(len(args.msg_ids) if args.msg_ids else args.max_messages, "message")
     which = which if args.msg_ids else f"up to {which}"
     confirm(args, f"Bring {which} back from {place} into queue {args.queue_name} on {args.conn_id}?")
-    moved = ours.requeue(
+    moved = hook.requeue(
         args.queue_name,
         source=args.source,
         dead_letter_queue=args.dead_letter_queue,
@@ -188,23 +199,23 @@ def requeue(args: Namespace) -> None:
     say(f"Queue {args.queue_name}: {number_of(len(moved), 'message is', 'messages are')} back.")
 
 
-@changes
+@audited
 def purge(args: Namespace) -> None:
     """Delete every message."""
-    ours = hook(args)
-    length = ours.metrics(args.queue_name).queue_length
+    hook = hook_of(args)
+    length = hook.metrics(args.queue_name).queue_length
     question = f"Delete every message of queue {args.queue_name} on {args.conn_id}"
     confirm(args, f"{question} ({number_of(length, 'message')})?")
-    say(f"Queue {args.queue_name}: {number_of(ours.purge(args.queue_name), 'message')} deleted.")
+    say(f"Queue {args.queue_name}: {number_of(hook.purge(args.queue_name), 'message')} deleted.")
 
 
-def _check_dead_letters(ours: PgmqHook, queue_name: str) -> None:
-    """Tell a queue that was never there from one whose messages never died."""
-    there = {queue.queue_name for queue in ours.list_queues()}
+def _check_dead_letters(hook: PgmqHook, queue_name: str) -> None:
+    """Tell a queue that does not exist from one that has no dead letters yet."""
+    existing = {queue.queue_name for queue in hook.list_queues()}
     source = names.dead_letter_queue(queue_name)
-    if source in there:
+    if source in existing:
         return
-    if queue_name not in there:
+    if queue_name not in existing:
         raise QueueNotFound(queue_name)
     fail(
         f"Queue {queue_name} has no dead letters: there is no queue {source!r}.",
@@ -217,5 +228,5 @@ def _parsed(text: str, what: str) -> Any:
         return json.loads(text, object_pairs_hook=json_types.once)
     except (ValueError, RecursionError) as exc:
         return fail(
-            f"{what} is not JSON ({exc}).", "A text needs double quotes inside the shell's: '\"text\"'."
+            f"{what} is not JSON ({exc}).", "A string needs double quotes inside the shell's: '\"text\"'."
         )

@@ -34,31 +34,31 @@ if TYPE_CHECKING:
 Command = Callable[["Namespace"], None]
 
 
-def looks(function: Command) -> Command:
-    """A command that changes nothing: its errors are one line and exit code 1."""
+def read_only(function: Command) -> Command:
+    """Decorate a command that changes nothing: its errors are one line and exit code 1."""
 
     @functools.wraps(function)
     def run(args: Namespace) -> None:
         try:
             function(args)
         except QueueNotFound as exc:
-            fail(here(args, words(QueueNotFound(exc.queue_name, _similar(args, exc.queue_name)))))
+            fail(with_conn_id(args, words(QueueNotFound(exc.queue_name, _similar(args, exc.queue_name)))))
         except (PgmqError, AirflowException, DriverError) as exc:
             is_about_all = isinstance(exc, (Unanswered, NotInstalled, DriverError))
-            fail((f"Connection {args.conn_id}: " if is_about_all else "") + here(args, words(exc)))
+            fail((f"Connection {args.conn_id}: " if is_about_all else "") + with_conn_id(args, words(exc)))
 
     wrapped: Command = suppress_logs_and_warning(providers_configuration_loaded(run))
     return wrapped
 
 
-def changes(function: Command) -> Command:
-    """A command that changes something, and is written to Airflow's audit log."""
-    audited: Command = action_cli(check_db=False)(looks(function))
-    return audited
+def audited(function: Command) -> Command:
+    """Decorate a command that changes something: Airflow's audit log records it."""
+    wrapped: Command = action_cli(check_db=False)(read_only(function))
+    return wrapped
 
 
-def hook(args: Namespace) -> PgmqHook:
-    """The hook of `--conn-id`; Airflow's own look-up does not see the metadata database here.
+def hook_of(args: Namespace) -> PgmqHook:
+    """The hook of `--conn-id`. Airflow's own look-up does not read the metadata database in this process.
 
     :raises ConnectionNotFound: Airflow has no such connection
     """
@@ -71,8 +71,8 @@ def hook(args: Namespace) -> PgmqHook:
     return PgmqHook(args.conn_id, connection=connection)
 
 
-def here(args: Namespace, text: str) -> str:
-    """Our commands in a text as they are typed for this connection."""
+def with_conn_id(args: Namespace, text: str) -> str:
+    """Add `--conn-id` to our commands in a text, unless the connection is the default one."""
     if args.conn_id == PgmqHook.default_conn_name:
         return text
     option = f" --conn-id {shlex.quote(args.conn_id)}"
@@ -80,14 +80,14 @@ def here(args: Namespace, text: str) -> str:
 
 
 def _similar(args: Namespace, queue_name: str) -> str | None:
-    """What was probably meant, where the queues may be listed."""
+    """A similar queue name that exists, if the queues can be listed."""
     with suppress(PgmqError, DriverError):
-        return names.similar(queue_name, [queue.queue_name for queue in hook(args).list_queues()])
+        return names.similar(queue_name, [queue.queue_name for queue in hook_of(args).list_queues()])
     return None
 
 
 def show(args: Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows; JSON and YAML keep types, tables show nested values as JSON."""
+    """Print rows. JSON and YAML keep types; tables show nested values as JSON."""
     console = AirflowConsole()
     plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
     if args.output == "json":
@@ -99,19 +99,19 @@ def show(args: Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def confirm(args: Namespace, question: str) -> None:
-    """Ask unless `--yes`; where nobody can answer, nothing is done."""
+    """Ask for confirmation unless `--yes`; exit with code 1 where nobody can answer."""
     if args.yes:
         return
     try:
         answer = input(f"{question} (y/n) ")
     except EOFError:
-        fail("Nobody is there to confirm.", "Add --yes.")
+        fail("There is no terminal to confirm at.", "Add --yes.")
     if answer.strip().lower() not in ("y", "yes"):
         fail("Nothing was changed.")
 
 
 def tabular(args: Namespace) -> bool:
-    """Whether the output has columns, which should be few."""
+    """Whether the output is a table, which should have few columns."""
     return args.output in ("table", "plain")
 
 
@@ -122,12 +122,12 @@ def fail(text: str, mend: str = "") -> Any:
 
 
 def note(text: str) -> None:
-    """Tell what is not part of the output."""
+    """Print to standard error what is not part of the output."""
     print(text, file=sys.stderr)  # noqa: T201 - a command's own output
 
 
 def say(text: str) -> None:
-    """Tell what was done."""
+    """Print what was done."""
     print(text)  # noqa: T201 - a command's own output
 
 
@@ -138,13 +138,13 @@ def _plain(value: Any) -> Any:
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
-    # What no JSON reader takes shows as it describes itself.
+    # Types that JSON does not have are shown by `str`.
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 def _cells(output: str, row: Mapping[str, Any]) -> dict[str, str]:
     cells = {name: _cell(value) for name, value in row.items()}
-    # In a table, brackets of a message would be read as its colours.
+    # rich would read brackets in a table's cells as markup.
     return {name: escape(cell) for name, cell in cells.items()} if output == "table" else cells
 
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.hooks.consuming import ConsumingVerbs
-from airflow_pgmq.hooks.jobs import JobVerbs
-from airflow_pgmq.hooks.messages import MessageVerbs
-from airflow_pgmq.hooks.queues import QueueVerbs
-from airflow_pgmq.hooks.transfers import TransferVerbs
-from airflow_pgmq.hooks.waiting import WaitingVerbs
+from airflow_pgmq.hooks.consuming import ConsumingMethods
+from airflow_pgmq.hooks.jobs import JobMethods
+from airflow_pgmq.hooks.messages import MessageMethods
+from airflow_pgmq.hooks.queues import QueueMethods
+from airflow_pgmq.hooks.transfers import TransferMethods
+from airflow_pgmq.hooks.waiting import WaitingMethods
 
 __all__ = ["PgmqHook"]
 
 
 class PgmqHook(
-    MessageVerbs, WaitingVerbs, ConsumingVerbs, TransferVerbs, QueueVerbs, JobVerbs, ConnectionBase
+    MessageMethods,
+    WaitingMethods,
+    ConsumingMethods,
+    TransferMethods,
+    QueueMethods,
+    JobMethods,
+    ConnectionBase,
 ):
     """Use PGMQ through an Airflow connection of type `pgmq` or `postgres`.
 
-    Every verb opens a connection of its own, works in one transaction and closes it; with `conn=` it joins
-    the caller's transaction instead (a savepoint guards it), and nothing stands before the caller commits.
-    Errors are `airflow_pgmq.errors.PgmqError` and its leaves where the cause is known, psycopg's otherwise.
+    Every method opens its own connection, works in one transaction and closes it. With `conn=` it joins the
+    caller's transaction instead (behind a savepoint), and nothing takes effect before the caller commits.
+    Errors are subclasses of `airflow_pgmq.errors.PgmqError` where the cause is known, psycopg's otherwise.
 
     :param pgmq_conn_id: the Airflow connection
-    :param connection: the connection itself, where Airflow does not look it up by its id
+    :param connection: the connection itself; by default Airflow looks it up by its id
     :param limits: of each transaction; by default those of `[pgmq]` in Airflow's configuration
     """

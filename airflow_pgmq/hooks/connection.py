@@ -12,18 +12,18 @@ from airflow_pgmq.core import diagnoses, policies
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client, Connection, connect, drive
 from airflow_pgmq.db.driver.translation import words
-from airflow_pgmq.db.statements import doctor as asking
+from airflow_pgmq.db.statements import doctor as doctor_statements
 from airflow_pgmq.errors import ConnectionNotFound, InvalidConnection
 from airflow_pgmq.provider_info import get_provider_info
 from airflow_pgmq.services import doctor
 
 
 class UndefinedConnection(ConnectionNotFound, AirflowNotFoundException):
-    """Ours and Airflow's in one: who catches either catches this."""
+    """Both our error and Airflow's, so that code which catches either one catches this."""
 
 
 class ConnectionBase(BaseHook):
-    """What the verbs build on: the client, and the pages of Airflow that show a connection."""
+    """The base of the hook's methods: the client, and what Airflow's UI shows of a connection."""
 
     conn_name_attr = "pgmq_conn_id"
     default_conn_name = "pgmq_default"
@@ -44,7 +44,7 @@ class ConnectionBase(BaseHook):
 
     def connection_arguments(self) -> dict[str, Any]:
         """libpq's arguments from the Airflow connection: SSL, options, sockets, IAM and Azure tokens."""
-        # Imported late: it loads SQLAlchemy and pandas stubs, half a second in every Dag file.
+        # Imported late: it loads SQLAlchemy and pandas stubs, which takes half a second in every Dag file.
         from airflow.providers.postgres.hooks.postgres import PostgresHook
 
         connection = deepcopy(self._connection or self._look_up())
@@ -75,42 +75,42 @@ class ConnectionBase(BaseHook):
         except AirflowNotFoundException as exc:
             raise UndefinedConnection(self.pgmq_conn_id, is_plain=is_plain_process()) from exc
         except ImportError as exc:
-            # How Airflow 3.1.0 says the same in a process of its user's own.
+            # Airflow 3.1.0 raises this instead, in a process that Airflow did not start.
             if not is_plain_process():
                 raise
             raise UndefinedConnection(self.pgmq_conn_id, is_plain=True) from exc
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Labels and placeholders of the form, for Airflow 3.1; newer ones do not ask the hook."""
+        """Labels and placeholders of the connection form, for Airflow 3.1; newer versions don't call this."""
         (kind,) = get_provider_info()["connection-types"]
         behaviour = kind["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     @cached_property
     def client(self) -> Client:
-        """Runs statements on connections of this hook."""
+        """The client, which runs statements on connections of this hook."""
         return Client(self.get_conn, self._transaction_limits())
 
     def _transaction_limits(self) -> Limits:
         return self._limits or settings.limits()
 
     def install(self) -> list[str]:
-        """Install PGMQ, if it is missing and the role may, and the schema `airflow_pgmq`.
+        """Install the schema `airflow_pgmq`, and PGMQ if it is missing and the role may install it.
 
-        Idempotent and safe in parallel. PGMQ comes as the server's extension or, where that is not
-        available, from the SQL that the official client (extra `sql`) brings.
+        Idempotent and safe in parallel. PGMQ is installed as the server's extension or, where that is not
+        available, from the SQL in the official client (extra `sql`).
 
-        :return: what was done, empty if all was there
-        :raises NotInstalled: PGMQ cannot be had, or the role may not create schemas
+        :return: what was done; empty if everything was installed already
+        :raises NotInstalled: PGMQ is not available, or the role may not create schemas
         """
         return self.client.install()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Airflow's Test button: the connection, PGMQ, our schema, and what the role may do."""
+        """Airflow's Test button: check the connection, PGMQ, our schema and the role's privileges."""
         try:
             with self.client.connection() as conn:
-                standing = drive(asking.standing(), conn)
+                standing = drive(doctor_statements.standing(), conn)
         except Exception as exc:
             return False, words(exc)
         wrong = doctor.judge(standing)

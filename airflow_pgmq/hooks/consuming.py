@@ -1,4 +1,4 @@
-"""The hook's verbs on work: consume, dead letters and back."""
+"""The hook's methods for consuming: consume, dead-letter, requeue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services.consuming import Consumer, Line
 
 
-class ConsumingVerbs(ConnectionBase):
+class ConsumingMethods(ConnectionBase):
     """Consume, dead-letter, requeue."""
 
     @contextmanager
@@ -39,26 +39,27 @@ class ConsumingVerbs(ConnectionBase):
         ack: Ack = "archive",
         conn: Connection | None = None,
     ) -> Iterator[list[Message]]:
-        """Messages for a `with` block: acked when it ends, released with back-off when it raises.
+        """Read messages for a `with` block: acked when it ends, released with back-off when it raises.
 
-        While the block runs, a heartbeat keeps them hidden from others. A message that was read before comes
-        alone, so that one that makes the block fail does not take others along. Expired ones are archived.
+        While the block runs, a heartbeat keeps them hidden from other readers. A message that was read before
+        comes alone, so that a failing message does not make others fail. Expired ones are archived.
 
         :param queue_name: an existing queue
-        :param batch_size: how many messages are read, worked on and acked together, at most; the list may be
+        :param batch_size: at most this many messages are read, processed and acked together; the list may be
             empty
-        :param visibility_timeout: whole seconds or a timedelta until they come back if this process dies
+        :param visibility_timeout: whole seconds or a timedelta, after which they are visible again if this
+            process dies
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
-        :param max_reads: a message that fails at this read is a dead letter; None: no limit
-        :param dead_letter_queue: `<queue>_dlq` by default; made if it is missing
-        :param backoff: seconds after a first failure, doubled with every read
-        :param max_backoff: the most seconds
+        :param max_reads: a message that fails at this read is dead-lettered; None: no limit
+        :param dead_letter_queue: `<queue>_dlq` by default; created if it is missing
+        :param backoff: seconds until the next read after a first failure, doubled with every read
+        :param max_backoff: the longest back-off in seconds
         :param ack: `archive` or `delete`
-        :param conn: ack in this connection's transaction, next to what the block writes with it: both are
-            committed, or neither. Commit after the block. In REPEATABLE READ and SERIALIZABLE there is no
-            heartbeat, and the block comes before the first query
-        :raises MessageLost: somebody else has read a message meanwhile; with `conn`, roll back
+        :param conn: ack in this connection's transaction, together with what the block writes with it: both
+            are committed, or neither. Commit after the block. In REPEATABLE READ and SERIALIZABLE there is no
+            heartbeat, and `consume` must come before the transaction's first query
+        :raises MessageLost: another reader has read a message in the meantime; with `conn`, roll back
         """
         policy = Policy(
             queue_name=queue_name,
@@ -88,11 +89,11 @@ class ConsumingVerbs(ConnectionBase):
         dead_letter_queue: str | None = None,
         conn: Connection | None = None,
     ) -> list[int]:
-        """Move messages to the dead letter queue, which must exist; the ids that were moved.
+        """Move messages to the dead letter queue, which must exist; return the ids that were moved.
 
         :param queue_name: the queue that they are in
         :param messages: as for `archive`
-        :param reason: what their header `dead_letter` says
+        :param reason: the reason in their header `dead_letter`
         :param dead_letter_queue: `<queue>_dlq` by default
         :param conn: join this connection's transaction
         """
@@ -121,16 +122,16 @@ class ConsumingVerbs(ConnectionBase):
     ) -> dict[int, int]:
         """Bring dead letters, or archived messages, back into their queue: unread, with their headers.
 
-        :param queue_name: where they go; of a dead letter queue that several share, only its own come back
-        :param source: `dead_letters`, or the queue's `archive`; then say which ones
+        :param queue_name: where they go; from a shared dead letter queue only this queue's messages return
+        :param source: `dead_letters`, or the queue's `archive`, which needs `msg_ids` or a condition
         :param dead_letter_queue: `<queue>_dlq` by default
         :param msg_ids: only these, by their ids in the dead letter queue or archive
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
-        :param max_messages: at most so many, oldest first; None: all
+        :param max_messages: at most this many, oldest first; None: all
         :param delay: seconds, a timedelta or an instant until which they stay invisible
         :param conn: join this connection's transaction
-        :return: old id → new id; one whose dedup key is in the queue again (scope `queued`) stays where it is
+        :return: old id → new id; a message whose dedup key is in the queue again (scope `queued`) stays
         """
         at = parse(delay)
         return self.client.run(

@@ -1,4 +1,4 @@
-"""The hook's verbs on periodic jobs."""
+"""The hook's methods for periodic jobs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import job_control
 
 
-class JobVerbs(ConnectionBase):
+class JobMethods(ConnectionBase):
     """Pause, resume, run now, list and remove jobs that a `PgmqPeriodicOperator` registered."""
 
     def pause_job(self, namespace: str, name: str, *, conn: Connection | None = None) -> int:
-        """Stop a job and take back what it enqueued ahead of time; how many messages that were.
+        """Pause a job and take back the messages that it enqueued ahead of time; return how many.
 
-        :param namespace: of the job's operator
-        :param name: the job
+        :param namespace: the namespace of the job's operator
+        :param name: the job's name
         :param conn: join this connection's transaction
         :raises JobNotFound: the namespace has no such job
         """
         return self.client.run(lambda: job_control.pause(namespace, name), conn)
 
     def resume_job(self, namespace: str, name: str, *, conn: Connection | None = None) -> None:
-        """Let a paused job go on: its next tick catches up by the job's policy.
+        """Resume a paused job: its next tick catches up by the job's policy.
 
         :raises JobNotFound: the namespace has no such job
         """
         self.client.run(lambda: job_control.resume(namespace, name), conn)
 
     def run_job_now(self, namespace: str, name: str, *, conn: Connection | None = None) -> SendResult:
-        """Send one message of the job at once, as last deployed; its slots are not touched.
+        """Send one message of the job now, as last deployed; its slots do not change.
 
         :raises JobNotFound: the namespace has no such job
         """
@@ -44,12 +44,12 @@ class JobVerbs(ConnectionBase):
         return self.client.run(lambda: periodic.list_jobs(namespace), conn)
 
     def remove_namespace(self, namespace: str, *, conn: Connection | None = None) -> int:
-        """Forget all jobs of a Dag that is gone; how many messages were taken back."""
+        """Remove all jobs of a Dag that no longer exists; return how many messages were taken back."""
         return self.client.run(lambda: job_control.remove(namespace), conn)
 
 
 def _run_now(namespace: str, name: str) -> Flow[tuple[str, SendResult]]:
     result = yield from job_control.run_now(namespace, name)
-    # Its row is locked by now, so it is the queue that the message went to.
+    # The job's row is still locked, so this is the queue that the message went to.
     job = yield periodic.definition(namespace, name)
     return job["queue_name"], result

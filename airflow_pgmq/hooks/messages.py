@@ -1,4 +1,4 @@
-"""The hook's verbs on messages."""
+"""The hook's methods for messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_pgmq.services.consuming import Line
 from airflow_pgmq.services.sending import send
 
 
-class MessageVerbs(ConnectionBase):
+class MessageMethods(ConnectionBase):
     """Send, read and ack."""
 
     def send(
@@ -46,19 +46,19 @@ class MessageVerbs(ConnectionBase):
         """Send one message; with a dedup key at most once.
 
         :param queue_name: an existing queue
-        :param message: any JSON value, or what has one way to be one (docs/values.md)
+        :param message: any JSON value, or a value with one JSON form (docs/values.md)
         :param headers: a JSON object that travels with the message
         :param delay: seconds, a timedelta or an instant until which the message stays invisible
         :param ttl: seconds or a timedelta from when it becomes visible, after which our consumers archive it
-            unseen (header `expires_at`, by the database's clock); without one it does not expire
+            unprocessed (header `expires_at`, by the database's clock); None: it does not expire
         :param group: FIFO group, the header `x-pgmq-group`
-        :param dedup_key: at most 255 characters; travels as the header `dedup_key`
+        :param dedup_key: at most 255 characters; also stored as the header `dedup_key`
         :param dedup_scope: `once`: one message per key within the window, also after it was consumed;
             `queued`: one at a time in the queue, by a unique index
         :param dedup_window: how long `once` remembers the key, from the instant the message becomes visible
         :param on_duplicate: `skip` it, `replace` the waiting message if nobody has read it, or `fail`
         :param conn: join this connection's transaction
-        :return: what happened, and the message that stands for the key
+        :return: what happened, and the message that has the key
         :raises InvalidMessage: Postgres would refuse the JSON, or it is too large
         :raises DuplicateMessage: with `on_duplicate="fail"`
         :raises GuardMissing: `queued` is not possible on this queue
@@ -94,22 +94,22 @@ class MessageVerbs(ConnectionBase):
     ) -> list[SendResult]:
         """Send many messages, in statements of up to 5,000; everything is checked before the first is sent.
 
-        Without keys, with `fail` and with `conn=` it is all or nothing. Otherwise each chunk is committed by
-        itself: after a crash send the same batch again, what was sent is then a duplicate.
+        Without keys, with `fail` and with `conn=`, all are sent or none. Otherwise each chunk is committed
+        separately: after a crash send the same batch again, and what was sent before is a duplicate.
 
         :param queue_name: an existing queue
         :param messages: JSON values
         :param headers: of all messages, or one mapping (or None) for each
-        :param delays: of all messages, or one for each: seconds, timedelta or instant
+        :param delays: of all messages, or one for each: seconds, a timedelta or an instant
         :param ttl: of all messages, as for `send`
         :param group: FIFO group of all messages
         :param dedup_keys: one for each message; equal keys inside the batch are duplicates
         :param dedup_scope: as for `send`
         :param dedup_window: as for `send`
         :param on_duplicate: as for `send`
-        :param conn: join this connection's transaction; several such batches in one transaction can
-            deadlock with another's, send them as one
-        :return: a result for each message, in their order
+        :param conn: join this connection's transaction; several batches in one transaction can deadlock with
+            those of another one: send them as one batch
+        :return: a result for each message, in the order of the messages
         :raises InvalidMessage: Postgres would refuse one of them; nothing was sent
         :raises DuplicateMessage: with `on_duplicate="fail"`; nothing was sent
         """
@@ -147,10 +147,10 @@ class MessageVerbs(ConnectionBase):
         ttl: Ttl = None,
         conn: Connection | None = None,
     ) -> int:
-        """Send a message to every queue bound to the routing key; how many queues that were (PGMQ 1.11).
+        """Send a message to every queue bound to the routing key; return how many (PGMQ 1.11 and newer).
 
-        :param routing_key: segments between dots
-        :param message: any JSON value, or what has one way to be one (docs/values.md)
+        :param routing_key: segments, separated by dots
+        :param message: any JSON value, or a value with one JSON form (docs/values.md)
         :param headers: a JSON object
         :param delay: whole seconds or a timedelta
         :param ttl: as for `send`
@@ -158,7 +158,7 @@ class MessageVerbs(ConnectionBase):
         """
         at = parse(delay)
         if at.instant is not None or not at.seconds.is_integer():
-            raise InvalidArgument("The delay of a topic is whole seconds; PGMQ takes no other.")
+            raise InvalidArgument("The delay of send_topic must be whole seconds: PGMQ accepts no others.")
         lifetime = check_ttl(ttl, headers)
         return self.client.run(
             lambda: sending.topic(routing_key, message, headers, int(at.seconds), lifetime), conn
@@ -177,8 +177,8 @@ class MessageVerbs(ConnectionBase):
         """Read visible messages, oldest first, and hide them from others for a while.
 
         :param queue_name: the queue
-        :param max_messages: at most so many
-        :param visibility_timeout: seconds or a timedelta until they come back, unless acked before
+        :param max_messages: at most this many
+        :param visibility_timeout: seconds or a timedelta, after which they are visible again unless acked
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
         :param conn: join this connection's transaction
@@ -206,18 +206,18 @@ class MessageVerbs(ConnectionBase):
         limit: int = 10,
         conn: Connection | None = None,
     ) -> list[Message]:
-        """Look at messages without reading them: all stay as they are, delayed ones and those in flight too.
+        """Return messages without reading them: nothing changes. Includes delayed ones and those in flight.
 
-        They come whole and with every value: `[pgmq] redact_keys` is for what is printed. A search by key or
-        job looks through the queue until it has found enough, 20,000 messages at a time.
+        Payloads come complete and unredacted: `[pgmq] redact_keys` is for printed output. A search by key or
+        job scans the queue until it has found enough, 20,000 messages at a time.
 
-        :param queue_name: the queue; dead letters are in a queue of their own
+        :param queue_name: the queue; dead letters are in their own queue
         :param source: its messages, oldest first (`queue`), or its `archive`, newest first
         :param msg_id: only this message
-        :param dedup_key: only the message that stands for this key
+        :param dedup_key: only the message that has this key
         :param job: only messages of this periodic job, `name` or `namespace/name`
-        :param after: go on behind this id; in the archive, with smaller ones
-        :param limit: at most so many
+        :param after: continue after this id; in the archive, with smaller ids
+        :param limit: at most this many
         :param conn: join this connection's transaction
         :raises QueueNotFound: there is no such queue
         """
@@ -235,21 +235,21 @@ class MessageVerbs(ConnectionBase):
     def get_messages(
         self, queue_name: str, msg_ids: Iterable[int], *, conn: Connection | None = None
     ) -> list[Message]:
-        """Messages by their ids, in the queue or in its archive, without reading; what is gone is left out.
+        """Messages by their ids, from the queue or its archive, without reading; deleted ones are left out.
 
         :param queue_name: the queue
-        :param msg_ids: of messages that were handed on by reference, for example
+        :param msg_ids: for example of messages that a task got by reference
         :param conn: join this connection's transaction
         :return: in the order of the ids
         """
         return self.client.run(lambda: reading.by_id(queue_name, msg_ids), conn)
 
     def pop(self, queue_name: str, *, max_messages: int = 1, conn: Connection | None = None) -> list[Message]:
-        """Read and delete at once: what the reader loses is lost. Prefer `read` and `archive`.
+        """Read and delete in one step: if the reader fails, they are lost. Prefer `read` and `archive`.
 
         :param queue_name: the queue
-        :param max_messages: at most so many; more than one needs PGMQ 1.7
-        :param conn: join this connection's transaction, the safe way to pop
+        :param max_messages: at most this many; more than one needs PGMQ 1.7
+        :param conn: join this connection's transaction: a rollback keeps the messages
         """
         return self.client.run(lambda: reading.pop(queue_name, max_messages), conn)
 
@@ -257,15 +257,15 @@ class MessageVerbs(ConnectionBase):
         """Ack: move messages to the queue's archive.
 
         :param queue_name: the queue
-        :param messages: `Message` objects, fenced: one that somebody else has read since is left alone; or
-            bare ids, not fenced
+        :param messages: `Message` objects, fenced: one that another reader has read since is left alone; or
+            only ids, not fenced
         :param conn: join this connection's transaction
         :return: the ids that were archived
         """
         return self._ack(queue_name, messages, "archive", conn)
 
     def delete(self, queue_name: str, messages: Messages, *, conn: Connection | None = None) -> list[int]:
-        """Ack without a trace: delete messages. Parameters as for `archive`."""
+        """Ack by deleting messages instead of archiving them. Parameters as for `archive`."""
         return self._ack(queue_name, messages, "delete", conn)
 
     def release(
@@ -277,9 +277,9 @@ class MessageVerbs(ConnectionBase):
         untried: bool = False,
         conn: Connection | None = None,
     ) -> list[int]:
-        """Give messages back, to be read again at once or after `delay`. Parameters as for `archive`.
+        """Give messages back, visible at once or after `delay`. Parameters as for `archive`.
 
-        :param untried: nobody has worked on them, so this read does not count towards `max_reads`
+        :param untried: they were not processed, so this read does not count towards `max_reads`
         """
         held = references(messages)
         flags, delays = [untried] * len(held), [parse(delay)] * len(held)
@@ -293,7 +293,7 @@ class MessageVerbs(ConnectionBase):
         visibility_timeout: float | timedelta = 30,
         conn: Connection | None = None,
     ) -> list[int]:
-        """Hold messages longer: hidden for `visibility_timeout` from now. Parameters as for `archive`."""
+        """Keep messages hidden longer: for `visibility_timeout` from now. Parameters as for `archive`."""
         held, delay = references(messages), parse(visibility_timeout)
         return self._settle(lambda again: reading.set_vt(queue_name, held, delay), conn)
 
@@ -304,7 +304,7 @@ class MessageVerbs(ConnectionBase):
         return done
 
     def _settle(self, make: Callable[[bool], Work[list[int]]], conn: Connection | None) -> list[int]:
-        """Run what is fenced: where its answer is lost, again on another connection."""
+        """Run fenced work; if its connection breaks before the answer, again on another connection."""
         if conn is not None:
             return self.client.run(lambda: make(False), conn)
         with Line(self.client) as line:
@@ -313,12 +313,12 @@ class MessageVerbs(ConnectionBase):
     def cancel(
         self, queue_name: str, dedup_keys: str | Sequence[str], *, conn: Connection | None = None
     ) -> list[int]:
-        """Archive messages that wait unread, by their dedup keys. The keys stay taken.
+        """Archive unread messages, by their dedup keys. The keys remain used.
 
         :param queue_name: the queue
         :param dedup_keys: one key or several
         :param conn: join this connection's transaction
-        :return: the ids that were cancelled; what was read already is left to its reader
+        :return: the ids that were archived; a message that was read already is left to its reader
         """
         keys = [dedup_keys] if isinstance(dedup_keys, str) else list(dedup_keys)
         return self.client.run(lambda: sending.cancel(queue_name, keys), conn)

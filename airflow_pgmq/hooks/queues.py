@@ -1,4 +1,4 @@
-"""The hook's verbs on queues."""
+"""The hook's methods for queues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import creating, sampling, sending
 
 
-class QueueVerbs(ConnectionBase):
+class QueueMethods(ConnectionBase):
     """Create, drop, list, count, announce and route."""
 
     def create_queue(
@@ -22,20 +22,20 @@ class QueueVerbs(ConnectionBase):
         notify: bool = True,
         conn: Connection | None = None,
     ) -> None:
-        """Create a queue that announces its inserts; one that exists keeps its messages and its kind.
+        """Create a queue that announces its inserts; an existing queue keeps its messages and its kind.
 
-        Where inserts cannot be announced (the schema `airflow_pgmq` is missing, the role may not), the queue
-        is created all the same and a warning in the log says what to do: its waiters look every 5 seconds.
+        Where inserts cannot be announced (the schema `airflow_pgmq` is missing, or the role may not), the
+        queue is created all the same, its waiters poll every 5 seconds, and a warning says what to do.
 
-        :param queue_name: 1 to 47 characters: lower-case letters, digits, underscores, a letter first; one
-            that others made may have any name that PGMQ takes
-        :param unlogged: faster, but a crash of the server empties the queue
+        :param queue_name: 1 to 47 characters: lower-case letters, digits, underscores, a letter first; an
+            existing queue may have any name that PGMQ accepts
+        :param unlogged: faster, but a server crash empties the queue
         :param partition_interval: messages or time per partition, such as 10000 or "1 day" (needs pg_partman)
         :param retention_interval: how much of a partitioned queue is kept
-        :param notify: announce inserts, so that waiters need not poll, of a queue that exists too (see
-            `enable_notify`); False leaves one that exists as it is
+        :param notify: announce inserts, also of an existing queue, so that waiters need not poll (see
+            `enable_notify`); False leaves an existing queue as it is
         :param conn: join this connection's transaction
-        :raises InvalidName: PGMQ would accept the name, but lower-case it or cut it
+        :raises InvalidName: PGMQ would accept the name, but lower-case or truncate it
         """
         created = creating.create(
             self.client,
@@ -48,8 +48,8 @@ class QueueVerbs(ConnectionBase):
         )
         if created.obstacle is not None:
             self.log.warning(
-                "Queue %r: inserts are not announced, so waiters look every 5 seconds. %s "
-                "Pass notify=False to do without them, and without this warning.",
+                "Queue %r: inserts are not announced, so waiters poll every 5 seconds. %s "
+                "Pass notify=False if that is intended, to get no warning.",
                 queue_name,
                 created.obstacle,
             )
@@ -68,9 +68,9 @@ class QueueVerbs(ConnectionBase):
         return self.client.run(queues.list_all, conn)
 
     def purge(self, queue_name: str, *, conn: Connection | None = None) -> int:
-        """Remove every message of a queue, those in flight too; how many there were.
+        """Delete every message of a queue, also those in flight; return how many.
 
-        Dedup keys of scope `once` stay taken: purging is no way to send again.
+        Dedup keys of scope `once` remain used: after a purge, the same key is still a duplicate.
 
         :param queue_name: the queue
         :param conn: join this connection's transaction
@@ -78,11 +78,11 @@ class QueueVerbs(ConnectionBase):
         return self.client.run(lambda: queues.purge(queue_name), conn)
 
     def metrics(self, queue_name: str, *, conn: Connection | None = None) -> QueueMetrics:
-        """PGMQ's counts of a queue; counts every row, so call it seldom on huge queues."""
+        """PGMQ's counts of a queue. They count every row, so call it rarely on huge queues."""
         return self.client.run(lambda: queues.metrics(queue_name), conn)
 
     def metrics_all(self, *, conn: Connection | None = None) -> list[QueueMetrics]:
-        """PGMQ's counts of all queues; one whose table is no queue's, or locked, is left out and logged."""
+        """PGMQ's counts of all queues. A queue whose table is locked or invalid is left out and logged."""
         with self.client.connection(conn) as current:
             found, left_out = sampling.metrics(self.client, current)
         for why in left_out:
@@ -90,10 +90,10 @@ class QueueVerbs(ConnectionBase):
         return found
 
     def enable_notify(self, queue_name: str, *, conn: Connection | None = None) -> bool:
-        """Announce inserts on PGMQ's channel, once per statement; False if that was on already.
+        """Announce inserts on PGMQ's channel, once per statement; False if they were announced already.
 
-        Not PGMQ's own `enable_notify_insert`: its row trigger makes bulk inserts quadratic, senders wait for
-        each other, and a crash of the server silences it.
+        It does not use PGMQ's own `enable_notify_insert`: that row trigger makes bulk inserts quadratic and
+        senders wait for each other, and after a server crash it no longer announces.
 
         :param queue_name: the queue
         :param conn: join this connection's transaction
@@ -103,32 +103,32 @@ class QueueVerbs(ConnectionBase):
             return self.client.run(lambda: queues.enable_notify(queue_name), current)
 
     def disable_notify(self, queue_name: str, *, conn: Connection | None = None) -> None:
-        """Announce inserts no more."""
+        """Stop announcing inserts."""
         self.client.run(lambda: queues.disable_notify(queue_name), conn)
 
     def guard_queue(self, queue_name: str, *, conn: Connection | None = None) -> bool:
-        """Build the unique index that `dedup_scope="queued"` relies on; False if it stands.
+        """Build the unique index that `dedup_scope="queued"` relies on; False if it exists.
 
-        The first send of that scope does it too. The build waits for open senders and blocks new ones, so
-        on a huge queue choose the time.
+        The first send with that scope builds it, too. The build waits for open transactions of senders and
+        blocks new ones: on a huge queue, call this at a quiet time.
 
         :param queue_name: a queue that is not partitioned
         :param conn: join this connection's transaction
-        :raises GuardMissing: it cannot be built: partitioned, not the owner, or keys that are there twice
+        :raises GuardMissing: it cannot be built: partitioned queue, not the owner, or duplicate keys
         """
         return self.client.run(lambda: queues.guard(queue_name), conn)
 
     def bind_topic(self, pattern: str, queue_name: str, *, conn: Connection | None = None) -> None:
         """Route messages whose routing key matches the pattern to the queue (PGMQ 1.11 and newer).
 
-        :param pattern: segments between dots; `*` is one segment, `#` any number of them
+        :param pattern: segments, separated by dots; `*` is one segment, `#` any number of them
         :param queue_name: the queue
         :param conn: join this connection's transaction
         """
         self.client.run(lambda: queues.bind_if_there(pattern, queue_name), conn)
 
     def unbind_topic(self, pattern: str, queue_name: str, *, conn: Connection | None = None) -> bool:
-        """Undo a binding; False if there was none."""
+        """Remove a binding; False if there was none."""
         return self.client.run(lambda: queues.unbind_topic(pattern, queue_name), conn)
 
     def topics(self, *, conn: Connection | None = None) -> list[TopicBinding]:

@@ -1,4 +1,4 @@
-"""The hook's verbs between tables and queues, inside the database."""
+"""The hook's methods that move data between tables and queues, inside the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import sending
 
 
-class TransferVerbs(ConnectionBase):
+class TransferMethods(ConnectionBase):
     """Rows become messages."""
 
     def send_from_query(
@@ -35,15 +35,15 @@ class TransferVerbs(ConnectionBase):
     ) -> dict[str, int]:
         """Send every row of a query as a message, in one statement: no row passes through Python.
 
-        The columns `dedup_key`, `headers` (jsonb), `delay` (interval, or a number of seconds) and
-        `visible_at` (timestamptz) say how a row is sent, where there are such. The column `message` (jsonb)
-        is the payload; without one, the other columns are, as one object. A null key is no key. Ids follow
-        the query's order. All or nothing; `[pgmq] max_message_bytes` does not apply.
+        The optional columns `dedup_key`, `headers` (jsonb), `delay` (interval, or a number of seconds) and
+        `visible_at` (timestamptz) say how a row is sent. The column `message` (jsonb) is the payload; without
+        it, all other columns are, as one object. A null key is no key. Ids follow the query's order. All rows
+        are sent, or none. `[pgmq] max_message_bytes` does not apply.
 
         :param queue_name: an existing queue
         :param sql: one query
-        :param parameters: values of `%(name)s` in it; without them a percent sign is only that
-        :param headers: of every message, under its own
+        :param parameters: values of `%(name)s` in it; without parameters, percent signs need no escaping
+        :param headers: of every message; the row's own headers win
         :param ttl: of every message, as for `send`; a row whose own headers have `expires_at` keeps that
         :param dedup_scope: as for `send`, or `none`: keys are ignored
         :param dedup_window: as for `send`
@@ -54,7 +54,9 @@ class TransferVerbs(ConnectionBase):
         :raises DuplicateMessage: with `on_duplicate="fail"`; nothing was sent
         """
         if dedup_scope not in ("once", "queued", "none") or on_duplicate not in ("skip", "fail"):
-            raise InvalidArgument("dedup_scope is 'once', 'queued' or 'none', on_duplicate 'skip' or 'fail'.")
+            raise InvalidArgument(
+                "dedup_scope is 'once', 'queued' or 'none'; on_duplicate is 'skip' or 'fail'."
+            )
         lifetime = check_ttl(ttl, headers)
         with self.client.connection(conn) as current:
             if dedup_scope != "none":

@@ -1,4 +1,4 @@
-"""The hook's verbs for waiting."""
+"""The hook's methods for waiting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_pgmq.services import waiting
 from airflow_pgmq.services.waiting import Visible, Watcher
 from airflow_pgmq.services.waiting.timing import within
 
-#: Seconds for which a looked-up connection is used again: a triggerer that starts has a thousand triggers.
+#: Seconds for which a looked-up connection is reused: a starting triggerer may have a thousand triggers.
 FRESH = 10.0
 
 _Lookup = tuple[float, "asyncio.Task[tuple[dict[str, Any], Limits]]"]
@@ -24,7 +24,7 @@ _Lookup = tuple[float, "asyncio.Task[tuple[dict[str, Any], Limits]]"]
 _lookups: dict[asyncio.AbstractEventLoop, dict[str, _Lookup]] = {}
 
 
-class WaitingVerbs(ConnectionBase):
+class WaitingMethods(ConnectionBase):
     """Wait until messages are visible, without reading them."""
 
     def wait(
@@ -37,19 +37,19 @@ class WaitingVerbs(ConnectionBase):
         timeout: float | timedelta | None = None,
         poll_interval: float | None = None,
     ) -> Visible:
-        """Return as soon as enough matching messages are visible; outages are waited out.
+        """Return as soon as enough matching messages are visible; an outage does not end the wait.
 
-        On an event loop, `await (await hook.watcher()).wait(...)` instead.
+        On an event loop, use `await (await hook.watcher()).wait(...)` instead.
 
         :param queue_name: the queue
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
         :param min_messages: how many must be visible at once
         :param timeout: seconds or a timedelta; without limit by default
-        :param poll_interval: the longest time in seconds between two looks; 60 by default, and 5 where
-            inserts into the queue are not announced or notifications do not pass
+        :param poll_interval: the longest time in seconds between two polls; 60 by default, and 5 where
+            inserts into the queue are not announced or notifications do not arrive
         :return: how many are visible, and when the first of them was enqueued
-        :raises TimeoutError: they were not within the timeout
+        :raises TimeoutError: not enough became visible within the timeout
         :raises QueueNotFound: there is no such queue
         """
         arguments = self.connection_arguments()
@@ -74,13 +74,13 @@ class WaitingVerbs(ConnectionBase):
         try:
             return asyncio.run(waiting())
         except asyncio.TimeoutError:
-            # Before Python 3.11 that is not the built-in one.
+            # Before Python 3.11, asyncio.TimeoutError is not the built-in TimeoutError.
             raise TimeoutError(f"Not enough messages in queue {queue_name!r} within {seconds} s.") from None
 
     async def watcher(self) -> Watcher:
-        """The running loop's watcher of this connection, shared by all who ask for it."""
+        """The running loop's watcher of this connection, shared by all callers."""
         arguments, limits = await self._lookup()
-        return waiting.shared(self.pgmq_conn_id, arguments, self._arguments_off_the_loop, limits)
+        return waiting.shared(self.pgmq_conn_id, arguments, self._arguments_in_thread, limits)
 
     async def _lookup(self) -> tuple[dict[str, Any], Limits]:
         for loop in [each for each in _lookups if each.is_closed()]:
@@ -88,12 +88,12 @@ class WaitingVerbs(ConnectionBase):
         lookups = _lookups.setdefault(asyncio.get_running_loop(), {})
         at, lookup = lookups.get(self.pgmq_conn_id, (0.0, None))
         if lookup is None or self._connection is not None or monotonic() - at > FRESH:
-            # Airflow's configuration answers slowly: a thousand waiters would hold the loop up.
+            # Airflow's configuration is slow: a thousand waiters would block the event loop.
             lookup = asyncio.ensure_future(sync_to_async(self._looked_up)())
             if self._connection is None:
                 lookups[self.pgmq_conn_id] = monotonic(), lookup
         try:
-            # Others may wait for it too.
+            # Shielded, because other callers may await the same look-up.
             return await asyncio.shield(lookup)
         except Exception:
             lookups.pop(self.pgmq_conn_id, None)
@@ -102,6 +102,6 @@ class WaitingVerbs(ConnectionBase):
     def _looked_up(self) -> tuple[dict[str, Any], Limits]:
         return self.connection_arguments(), self._transaction_limits()
 
-    async def _arguments_off_the_loop(self) -> dict[str, Any]:
-        # Looking up a connection blocks, and Airflow's own way to it wants this very thread.
+    async def _arguments_in_thread(self) -> dict[str, Any]:
+        # Looking up a connection blocks; asgiref's thread, because Airflow's look-up needs this event loop.
         return await sync_to_async(self.connection_arguments)()

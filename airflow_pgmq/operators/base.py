@@ -20,7 +20,7 @@ DEFAULT_CONNECTION = "pgmq_default"
 
 
 class PgmqOperator(BaseOperator, ReportsQueues):
-    """The hook, imported when a task runs: a Dag file that only names operators stays light."""
+    """The operators' base. The hook is imported when a task runs, so that Dag files are parsed fast."""
 
     pgmq_conn_id: str
     ui_color = "#e3edf7"

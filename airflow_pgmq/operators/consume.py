@@ -1,4 +1,4 @@
-"""Draining a queue by a Python function."""
+"""Draining a queue with a Python function."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-#: How many messages a function that takes a list gets at once, unless it says.
+#: Default `batch_size` of a function that takes a list.
 MANY = 100
 
 
 class PgmqConsumeOperator(DrainOperator):
-    """Drain a queue: hand its messages to a function, and ack each when its work is done.
+    """Drain a queue: pass its messages to a function, and ack each one when the function has returned.
 
     The parameter's name says what the function takes: `message`, one at a time, or `messages`, a list. A
     message is acked when the function returns, and comes back after a back-off when it raises; after
-    `max_reads` it goes to the dead letter queue with the error. A list that raises is tried again message by
-    message. A heartbeat keeps messages hidden while they are worked on. What the function returns may say
-    otherwise: an `Outcome`, or for a list one for each (see `airflow_pgmq.messages`).
+    `max_reads` it goes to the dead letter queue with the error. If a list raises, its messages are tried
+    again one by one. A heartbeat keeps messages hidden while they are processed. The function may return an
+    `Outcome`, or for a list one for each message, to decide otherwise (see `airflow_pgmq.messages`).
 
-    One failing message does not end the drain; `fail_on` says what the task's end reports. Ending early
-    (AirflowFailException, AirflowSkipException, a timeout, the task being killed) gives back at once what is
-    not done. Each message is worked on at least once; with `transactional` its effect in the queue's
-    database happens exactly once.
+    One failing message does not end the drain; `fail_on` decides whether the task then fails. When the drain
+    ends early (AirflowFailException, AirflowSkipException, a timeout, the task is killed), unprocessed
+    messages are given back at once. Each message is processed at least once; with `transactional` its effect
+    in the queue's database happens exactly once.
 
     The result counts: `read`, `acked`, `retried`, `dead`, `expired`, `lost`, `released`, `failed`, `batches`,
     `seconds`.
@@ -44,29 +44,30 @@ class PgmqConsumeOperator(DrainOperator):
         context
     :param op_args: positional arguments, without the message (templated)
     :param op_kwargs: keyword arguments (templated)
-    :param batch_size: how many messages are read at once: 1, or 100 for a function that takes a list. One
-        that was read before always comes alone, so that one that kills its worker takes no other along
-    :param max_batches: stop after so many reads; by default when nothing is visible
+    :param batch_size: how many messages are read at once: 1, or 100 for a function that takes a list. A
+        message that was read before always comes alone, in case it is one that kills its worker
+    :param max_batches: stop after this many reads; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta after which the messages of a dead worker come
-        back; no limit for the work, the heartbeat renews it
-    :param max_reads: a message that fails at this read is a dead letter; None: no limit
-    :param dead_letter_queue: `<queue>_dlq` by default; made if it is missing (templated)
+        back; it does not limit the function, because the heartbeat renews it
+    :param max_reads: a message that fails at this read is dead-lettered; None: no limit
+    :param dead_letter_queue: `<queue>_dlq` by default; created if it is missing (templated)
     :param condition: only messages that contain this (jsonb `@>`) (templated)
     :param headers_condition: only messages whose headers contain this (templated)
     :param ack: `archive` or `delete`
     :param transactional: the function also gets `conn`, a psycopg connection inside a transaction; what it
         writes there and the ack are committed together. It must not commit
-    :param backoff: seconds until a failed message is visible again, doubled with every read, spread by half
-    :param max_backoff: the most seconds
-    :param stop_after_failures: so many failures in a row end the drain, because the cause is not the messages
-        but what they need; the rest is given back. None: never
+    :param backoff: seconds until a failed message is visible again, doubled with every read, spread by up to
+        half
+    :param max_backoff: the longest back-off in seconds
+    :param stop_after_failures: this many failures in a row end the drain, because the cause is probably not
+        the messages but a service that they need; the rest is given back. None: never
     :param fail_on: the task fails at the end if `any` function call failed (the default), if a message became
         a `dead` letter, if `all` that were tried failed, or `never`
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises MessagesFailed: by `fail_on`; the counts are in XCom before
+    :raises MessagesFailed: as `fail_on` says; the counts are in XCom by then
     :raises QueueNotFound: there is no such queue
-    :raises PermissionDenied: the dead letter queue is missing and may not be made: nothing was read; or the
-        role may not ack: what is not done is given back
+    :raises PermissionDenied: the dead letter queue is missing and the role may not create it: nothing was
+        read; or the role may not ack: unprocessed messages are given back
     """
 
     template_fields: Sequence[str] = (
@@ -137,7 +138,7 @@ class PgmqConsumeOperator(DrainOperator):
         return self.python_callable
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Drain; the counts."""
+        """Drain the queue; return the counts."""
         from airflow_pgmq.services.consuming import Consumer
 
         signature = Signature.of(self._function, transactional=self.transactional)

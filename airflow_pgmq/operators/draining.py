@@ -1,4 +1,4 @@
-"""What the tasks that drain a queue share: how they end."""
+"""What the draining operators share: counts, failing and being killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DrainOperator(PgmqOperator):
-    """Runs a consumer once, reports its counts, and fails by `fail_on`."""
+    """Runs a consumer once, reports its counts, and fails as `fail_on` says."""
 
     queue_name: str
     fail_on: FailOn
@@ -46,8 +46,8 @@ class DrainOperator(PgmqOperator):
         return [self.queue_name]
 
     def on_kill(self) -> None:
-        """Airflow's signal handler calls this in the middle of the work: unwind it, to give all back."""
+        """Raise, so that the messages are given back: Airflow's signal handler interrupts the work here."""
         if self._draining:
             self._draining = False
-            # psycopg cancels a running query for this one, and Airflow retries the task.
+            # On KeyboardInterrupt, psycopg cancels a running query, and Airflow retries the task.
             raise KeyboardInterrupt("The task was asked to end.")

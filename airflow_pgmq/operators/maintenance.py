@@ -1,4 +1,4 @@
-"""What is to be done for the queues every minute."""
+"""Periodic maintenance of the queues."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class PgmqMaintenanceOperator(PgmqOperator):
-    """Sample the queues, archive expired messages, prune; put it into one Dag of every minute.
+    """Sample the queues, archive expired messages, prune; put it into one Dag that runs every minute.
 
-    Samples make the rates and the history of the PGMQ page, as PGMQ keeps none. A run does a bounded share
-    of the work, so it stays short however full the queues are, and what is left over comes next time. Two
-    runs in a minute do no harm. Nothing of this is needed for sending and consuming.
+    The rates and the history on the PGMQ page come from these samples, as PGMQ stores none. A run does a
+    limited part of the work, so it is short even if the queues are full; later runs do the rest. Two runs in
+    a minute do no harm. Sending and consuming do not need it.
 
     :param archive_retention: remove archived messages that are older than this; by default they stay
-    :param queue_names: whose archives are pruned; all by default (templated)
+    :param queue_names: the queues whose archives are pruned; all by default (templated)
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises PermissionDenied: the role may not keep samples; queues that it may not clean are only named
+    :raises PermissionDenied: the role may not store samples; queues that it may not clean are only logged
     """
 
     template_fields: Sequence[str] = ("queue_names", "pgmq_conn_id")
-    #: It has no queue of its own that a link could lead to.
+    #: No link: the task has no queue of its own.
     operator_extra_links = ()
 
     def __init__(
@@ -40,13 +40,13 @@ class PgmqMaintenanceOperator(PgmqOperator):
     ) -> None:
         super().__init__(**kwargs)
         if archive_retention is not None and archive_retention < timedelta(0):
-            raise InvalidArgument("archive_retention must not be negative")
+            raise InvalidArgument("archive_retention must not be negative.")
         self.archive_retention = archive_retention
         self.queue_names = queue_names
         self.pgmq_conn_id = pgmq_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Do it; the counts of what was done."""
+        """Run the maintenance; return the counts of what was done."""
         from airflow_pgmq import metrics
         from airflow_pgmq.services.maintenance import maintain
 
@@ -55,6 +55,6 @@ class PgmqMaintenanceOperator(PgmqOperator):
         )
         if summary.skipped:
             self.log.warning("Not cleaned:\n%s", "\n".join(summary.skipped.values()))
-        metrics.look(self.hook.client)
+        metrics.count_queues(self.hook.client)
         self.log.info("Maintenance: %s", summary.as_dict())
         return summary.as_dict()

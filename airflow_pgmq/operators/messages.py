@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _HeldMessages(PgmqOperator):
-    """On messages that are in flight: those of `PgmqSensor(ack="none")`, or ids."""
+    """Base of operators on messages in flight: those of `PgmqSensor(ack="none")`, or ids."""
 
     template_fields: Sequence[str] = ("queue_name", "messages", "pgmq_conn_id")
 
@@ -40,7 +40,7 @@ class _HeldMessages(PgmqOperator):
         self.pgmq_conn_id = pgmq_conn_id
 
     def execute(self, context: Context) -> list[int]:
-        """Do it; the ids of the messages that were still ours."""
+        """Run the action; return the ids of the messages that the task still held."""
         messages = _references(self.messages)
         wanted = fences(messages).msg_ids
         done = sorted(self._apply(messages, context)) if wanted else []
@@ -48,7 +48,7 @@ class _HeldMessages(PgmqOperator):
         if lost := sorted(set(wanted) - set(done)):
             if self.fail_on_lost:
                 raise MessageLost(self.queue_name, lost)
-            self.log.warning("Not ours any more, or gone: %s", lost)
+            self.log.warning("No longer held by this task, or gone: %s", lost)
         return done
 
     def _apply(self, messages: Messages, context: Context) -> list[int]:
@@ -56,17 +56,17 @@ class _HeldMessages(PgmqOperator):
 
 
 class PgmqAckOperator(_HeldMessages):
-    """Ack messages in the last task of a Dag, when what was made of them is safe.
+    """Ack messages in the last task of a Dag, when the results of the work are stored.
 
-    Hand on the result of `PgmqSensor(ack="none")`: each ack is fenced by `read_ct` and `enqueued_at`, so
-    a message whose visibility timeout ran out and that somebody else has read since is left to them. Bare ids
-    are not fenced.
-    The result is the ids that were acked, by this try of the task or one before.
+    Pass the result of `PgmqSensor(ack="none")`: each ack is fenced by `read_ct` and `enqueued_at`, so a
+    message whose visibility timeout ran out and that another reader has read since is left to that reader.
+    Plain ids are not fenced.
+    The result is the ids that were acked by this try of the task or an earlier one.
 
     :param queue_name: the queue (templated)
     :param messages: what a sensor returned, one such dict, or ids (templated)
     :param ack: `archive` or `delete`
-    :param fail_on_lost: fail if some were not ours any more; a warning by default
+    :param fail_on_lost: fail if the task no longer held some of them; a warning by default
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises MessageLost: with `fail_on_lost`
     """
@@ -84,12 +84,12 @@ class PgmqAckOperator(_HeldMessages):
         return done
 
     def _acked_before(self, messages: Messages, context: Context) -> list[int]:
-        """What a try of this task before has acked, and ended before it could say so."""
+        """The ids that an earlier try of this task acked before it ended without a result."""
         from airflow_pgmq.db.statements import reading
 
         archived = self.ack == "archive"
         if not archived and getattr(context.get("ti"), "try_number", 1) <= 1:
-            # What is deleted leaves no trace that would tell whose work it was.
+            # A deleted message leaves nothing that shows which task deleted it.
             return []
         return self.hook.client.run(lambda: reading.settled(self.queue_name, messages, archived=archived))
 
@@ -101,7 +101,7 @@ class PgmqReleaseOperator(_HeldMessages):
     :param messages: what a sensor returned, one such dict, or ids (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601, until they are visible;
         at once by default (templated)
-    :param fail_on_lost: fail if some were not ours any more; a warning by default
+    :param fail_on_lost: fail if the task no longer held some of them; a warning by default
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises MessageLost: with `fail_on_lost`
     """
@@ -117,12 +117,12 @@ class PgmqReleaseOperator(_HeldMessages):
 
 
 class PgmqExtendOperator(_HeldMessages):
-    """Hold messages longer, before a task that takes longer than what is left of their visibility timeout.
+    """Keep messages hidden longer, before a task that takes longer than the rest of their visibility timeout.
 
     :param queue_name: the queue (templated)
     :param messages: what a sensor returned, one such dict, or ids (templated)
     :param visibility_timeout: whole seconds or a timedelta from now
-    :param fail_on_lost: fail if some were not ours any more; a warning by default
+    :param fail_on_lost: fail if the task no longer held some of them; a warning by default
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises MessageLost: with `fail_on_lost`
     """
@@ -139,7 +139,7 @@ class PgmqExtendOperator(_HeldMessages):
 
 
 def _references(messages: Any) -> list[Reference]:
-    """XCom's value as references; a text is a template that was meant to be a value."""
+    """The value from XCom as references; a text means that a template was not rendered as a native value."""
     if messages is None:
         return []
     if isinstance(messages, (Mapping, int)):

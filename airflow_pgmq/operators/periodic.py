@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 class PgmqPeriodicOperator(PgmqOperator):
     """Enqueue every slot of many periodic jobs exactly once; put it into one Dag that ticks every minute.
 
-    A tick enqueues all slots up to now + `look_ahead`, each invisible until its slot, so messages appear on
-    time although tasks start late, and Airflow may be away for `look_ahead` without a late message. The
-    queue database's clock decides. State lives in that database: retries, clears, crashes and second
-    schedulers find what was sent. What changed in the code since the last tick is deployed first: messages
-    of removed or changed jobs that nobody could have seen yet are taken back.
+    A tick enqueues all slots up to now + `look_ahead`, each invisible until its slot. So messages appear on
+    time even if tasks start late, and Airflow can be down for `look_ahead` before a message is late. The
+    clock is the queue database's. The state is in that database, too: retries, clears, crashes and other
+    schedulers do not send a slot again. A tick first deploys changes of the code: messages of removed or
+    changed jobs that nobody could have seen yet are taken back.
 
-    An Airflow backfill run enqueues the slots of its own data interval and leaves the state alone.
+    An Airflow backfill run enqueues the slots of its own data interval and does not change the state.
 
-    The jobs are part of the Dag: a changed one makes a new version, and the task's documentation and its
-    rendered templates show them, or count them where they are many. Their messages are not templates.
+    The jobs are part of the Dag: a changed job makes a new version of it. The task's documentation and its
+    rendered templates show the jobs, or their number if they are many. Their messages are not templates.
 
-    :param jobs: the jobs; all that is wrong with any of them is reported at Dag parse
-    :param namespace: what keeps the jobs of Dags and deployments apart; the Dag's id by default (templated)
-    :param version: of this set of jobs; a tick with a lower one than the last deploy changes nothing that
-        the newer one decided. By default the highest version of its jobs; then a lower one takes over when
-        the newer has not ticked for five minutes, as after a rollback
-    :param look_ahead: how far ahead slots are enqueued; longer than the Dag's interval
-    :param grace: a slot late by no more than this is sent whatever its job's catch-up policy
-    :param dedup_window: how long a sent slot is remembered, from the slot on; backfills further back than
-        this would send again
+    :param jobs: the jobs; all mistakes in any of them are reported when the Dag is parsed
+    :param namespace: separates the jobs of Dags and deployments; the Dag's id by default (templated)
+    :param version: of this set of jobs; a tick with a lower version than the last deploy does not change
+        what the newer version decided. By default the highest version of the jobs; then a lower one takes
+        over when the newer has not ticked for five minutes, as after a rollback
+    :param look_ahead: how far ahead slots are enqueued; must be longer than the Dag's interval
+    :param grace: a slot that is late by at most this is sent whatever its job's catch-up policy is
+    :param dedup_window: how long a sent slot is remembered, counted from the slot; a backfill further back
+        than this sends again
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises InvalidJobs: something is wrong with jobs, each named; at a tick, after the others were sent:
-        queues that are missing, take no messages or give none back
+    :raises InvalidJobs: mistakes in jobs, each named; at a tick, after the other jobs were sent: queues that
+        are missing, or that refuse to take messages or to give them back
     :raises NamespaceTaken: another task ticks the same namespace
     """
 
-    # Not only what holds templates: Airflow stores, compares and shows no other fields.
+    # Also fields without templates: Airflow stores, compares and shows only these fields.
     template_fields: Sequence[str] = (
         "namespace",
         "jobs",
@@ -87,7 +87,7 @@ class PgmqPeriodicOperator(PgmqOperator):
                 f"version must be an integer of at most {core_jobs.MAX_VERSION}, not {version!r}"
             )
         if look_ahead < timedelta(0) or grace < timedelta(0) or dedup_window <= timedelta(0):
-            raise InvalidArgument("look_ahead and grace must not be negative, dedup_window must be positive")
+            raise InvalidArgument("look_ahead and grace must not be negative; dedup_window must be positive.")
         self.jobs = job_list.JobList(
             jobs, longest=settings.max_templated_field_length(), hidden=settings.redact_keys()
         )
@@ -102,17 +102,17 @@ class PgmqPeriodicOperator(PgmqOperator):
 
     @property
     def jobs_digest(self) -> str:
-        """Part of the serialized Dag, so that a change is seen however short Airflow cuts the fields."""
+        """A digest in the serialized Dag: any change makes a new version, even where Airflow cuts fields."""
         return self.jobs.digest
 
     @classmethod
     def get_serialized_fields(cls) -> frozenset[str]:
-        """What Airflow stores of the task beside its template fields."""
+        """The fields that Airflow stores of the task, besides its template fields."""
         fields: frozenset[str] = super().get_serialized_fields()  # type: ignore[no-untyped-call]
         return fields | {"jobs_digest"}
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Tick; the counts of what was done."""
+        """Tick; return the counts of what was done."""
         from airflow_pgmq import metrics
         from airflow_pgmq.services.ticking import Tick
 
@@ -135,7 +135,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         else:
             summary = tick.run(self.hook.client)
             metrics.ticked(tick.namespace, summary.lateness)
-            metrics.look(self.hook.client)
+            metrics.count_queues(self.hook.client)
         for (queue_name, what), count in summary.by_queue.items():
             metrics.sent(queue_name, **{what: count})
         self._report(tick.namespace, summary)
@@ -152,8 +152,8 @@ class PgmqPeriodicOperator(PgmqOperator):
         self.log.info("Namespace %s: %s", namespace, counts)
         if summary.outdated:
             self.log.warning(
-                "%d jobs are left to the newer version of this Dag that ticks the same namespace, or did: "
-                "if this one is the newer, raise its version=.",
+                "%d jobs are left to a newer version of this Dag, which ticks or has ticked the same "
+                "namespace. If this version is the newer one, raise its version=.",
                 summary.outdated,
             )
 

@@ -1,4 +1,4 @@
-"""A queue into a table, inside the database."""
+"""Messages of a queue into a table, inside the database."""
 
 from __future__ import annotations
 
@@ -21,38 +21,37 @@ if TYPE_CHECKING:
 
 
 class PgmqToSqlOperator(DrainOperator):
-    """Drain a queue into a table, or into whatever a statement does; the ack is in the same transaction.
+    """Drain a queue into a table, or by a statement of yours; the ack is in the same transaction.
 
     Either name a table and its columns, which are filled from the payload's keys of the same names (as
-    `jsonb_populate_record` converts them), or give a statement that reads `messages` with the columns
-    `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message` and `headers`: a temporary view, for which the role
-    needs the right TEMPORARY on the database. Every message has its effect
-    exactly once. A batch that fails is tried again message by message; one that cannot be stored comes back
-    after a back-off, and goes to the dead letter queue after `max_reads`. The result counts as
-    `PgmqConsumeOperator`'s.
+    `jsonb_populate_record` converts them). Or give a statement that reads `messages`, a temporary view with
+    the columns `msg_id`, `read_ct`, `enqueued_at`, `vt`, `message` and `headers`; for it the role needs the
+    privilege TEMPORARY on the database. Every message takes effect exactly once. A failed batch is tried
+    again message by message; a message that cannot be stored comes back after a back-off, and goes to the
+    dead letter queue after `max_reads`. The result has the counts of `PgmqConsumeOperator`.
 
     :param queue_name: an existing queue in the database of the connection (templated)
-    :param table: `table` or `schema.table`, capitals count (templated)
-    :param columns: of the table
+    :param table: `table` or `schema.table`, case-sensitive (templated)
+    :param columns: the table's columns to fill
     :param on_conflict: `error`, or `skip` messages that a unique constraint refuses
     :param sql: instead of a table: one statement that reads `messages`, or the path of a `.sql` file
         (templated)
     :param parameters: values of `%(name)s` in the statement (templated)
     :param batch_size: how many messages in one transaction
-    :param max_batches: stop after so many; by default when nothing is visible
+    :param max_batches: stop after this many; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta; the heartbeat renews it
-    :param max_reads: a message that fails at this read is a dead letter; None: no limit
-    :param dead_letter_queue: `<queue>_dlq` by default; made if it is missing (templated)
+    :param max_reads: a message that fails at this read is dead-lettered; None: no limit
+    :param dead_letter_queue: `<queue>_dlq` by default; created if it is missing (templated)
     :param condition: only messages that contain this (jsonb `@>`) (templated)
     :param headers_condition: only messages whose headers contain this (templated)
     :param ack: `archive` or `delete`
     :param fail_on: the task fails at the end if `any` message failed, became a `dead` letter, if `all`
         failed, or `never`
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises InvalidArgument: neither or both of table and sql
-    :raises InvalidQuery: not one statement
-    :raises PermissionDenied: the role may not make temporary tables; nothing was read
-    :raises MessagesFailed: by `fail_on`; the counts are in XCom before
+    :raises InvalidArgument: neither or both of `table` and `sql`
+    :raises InvalidQuery: `sql` is not one statement
+    :raises PermissionDenied: the role may not create temporary tables; nothing was read
+    :raises MessagesFailed: as `fail_on` says; the counts are in XCom by then
     """
 
     template_fields: Sequence[str] = (
@@ -98,9 +97,9 @@ class PgmqToSqlOperator(DrainOperator):
         if (table is None) == (sql is None):
             raise InvalidArgument("Give either table= with columns=, or sql=.")
         if (columns is None or isinstance(columns, str) or not columns) if table is not None else columns:
-            raise InvalidArgument("columns is a list of columns, and belongs to table=.")
+            raise InvalidArgument("columns must be a list of columns, together with table=.")
         if on_conflict not in ("error", "skip") or fail_on not in FAIL_ON:
-            raise InvalidArgument(f"on_conflict is 'error' or 'skip', fail_on one of {', '.join(FAIL_ON)}.")
+            raise InvalidArgument(f"on_conflict is 'error' or 'skip'; fail_on is {' or '.join(FAIL_ON)}.")
         self.queue_name = queue_name
         self.table = table
         self.columns = columns
@@ -120,7 +119,7 @@ class PgmqToSqlOperator(DrainOperator):
         self._policy()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Drain; the counts."""
+        """Drain the queue; return the counts."""
         from airflow_pgmq.db.client import Connection, drive, is_lent
         from airflow_pgmq.db.statements import transfers
         from airflow_pgmq.services.consuming import Consumer
@@ -139,7 +138,7 @@ class PgmqToSqlOperator(DrainOperator):
         return self._drain(consumer, store, context)
 
     def tables_written(self) -> Sequence[str]:
-        """The table, for lineage; of a statement it is not known."""
+        """The table, for lineage; unknown for a statement."""
         return [] if self.table is None else [self.table]
 
     def _work(self, messages: list[Message], *, is_lent: bool) -> Work[None]:

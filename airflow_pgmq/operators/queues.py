@@ -18,23 +18,24 @@ Action: TypeAlias = Literal["create", "drop", "purge", "bind", "unbind"]
 class PgmqQueueOperator(PgmqOperator):
     """Create, drop or purge a queue, or bind topics to it.
 
-    `create` leaves messages and kind of a queue that exists as they are, and binds `topics` too. `drop` and
-    `purge` destroy messages, so they want the queue's name a second time, in `confirm`: a template that
-    renders to another queue than the author had in mind then fails. `drop` takes the archive and the dedup
-    keys along; after `purge` the keys of scope `once` stay taken.
+    `create` does not change messages and kind of an existing queue, and also binds `topics`. `drop` and
+    `purge` destroy messages, so they need the queue's name again, in `confirm`: a template that renders to
+    an unexpected queue then fails. `drop` also removes the archive and the dedup keys; after `purge` the keys
+    of scope `once` remain used.
 
     :param queue_name: the queue (templated)
     :param action: `create`, `drop`, `purge`, `bind` or `unbind`
     :param confirm: for `drop` and `purge`: the queue's name again, not templated
-    :param topics: patterns to bind or unbind; segments between dots, `*` is one, `#` any number (templated)
-    :param notify: announce inserts, so that waiters need not poll, of a queue that exists too; where that is
+    :param topics: patterns to bind or unbind; segments separated by dots, `*` is one segment, `#` any number
+        (templated)
+    :param notify: announce inserts, also of an existing queue, so that waiters need not poll; where that is
         impossible, a warning in the log says why; for `create`
-    :param unlogged: faster, but a crash of the server empties the queue; for `create`
+    :param unlogged: faster, but a server crash empties the queue; for `create`
     :param partition_interval: messages or time per partition (needs pg_partman); for `create`
     :param retention_interval: how much of a partitioned queue is kept; for `create`
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises InvalidName: the name is not safe
-    :raises InvalidArgument: `confirm` is another name
+    :raises InvalidName: PGMQ would lower-case or truncate the name
+    :raises InvalidArgument: `confirm` is not the queue's name
     """
 
     template_fields: Sequence[str] = ("queue_name", "topics", "pgmq_conn_id")
@@ -73,11 +74,11 @@ class PgmqQueueOperator(PgmqOperator):
         self.pgmq_conn_id = pgmq_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Do it; what was done."""
+        """Run the action; return its result."""
         names.queue(self.queue_name)
         if self.action in ("drop", "purge") and self.confirm != self.queue_name:
             raise InvalidArgument(
-                f"Queue {self.queue_name!r} is left alone: confirm is {self.confirm!r}, not its name."
+                f"Queue {self.queue_name!r} was not changed: confirm is {self.confirm!r}, not its name."
             )
         done: dict[str, Any] = {"queue_name": self.queue_name, "action": self.action}
         if self.action == "drop":
@@ -91,7 +92,7 @@ class PgmqQueueOperator(PgmqOperator):
 
     def _create_and_bind(self) -> list[str]:
         topics = [self.topics] if isinstance(self.topics, str) else list(self.topics)
-        # One transaction: a queue without its bindings would miss messages.
+        # In one transaction: a queue that exists before its bindings would miss messages.
         with self.hook.client.transaction() as conn:
             if self.action == "create":
                 self.hook.create_queue(

@@ -1,4 +1,4 @@
-"""Bringing back messages that were put aside."""
+"""Requeueing dead letters and archived messages."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 class PgmqRequeueOperator(PgmqOperator):
     """Bring dead letters, or archived messages, back into their queue, in one statement.
 
-    They come as new messages, unread, with the payload, headers and `enqueued_at` that they had. Their dedup
-    keys are not claimed again. The result maps old ids to new ones, as text because JSON has no other keys.
+    They become new, unread messages with the same payload, headers and `enqueued_at`. Their dedup keys are
+    not claimed again. The result maps old ids to new ones; the old ids are text, because JSON keys are text.
 
     :param queue_name: where they go (templated)
-    :param source: `dead_letters`, or the queue's `archive`; then say which ones
-    :param dead_letter_queue: `<queue>_dlq` by default; of a shared one, only this queue's come back
+    :param source: `dead_letters`, or the queue's `archive`, which needs `msg_ids` or a condition
+    :param dead_letter_queue: `<queue>_dlq` by default; from a shared one only this queue's messages return
         (templated)
     :param msg_ids: only these, by their ids in the dead letter queue or archive (templated)
     :param condition: only messages that contain this (jsonb `@>`) (templated)
     :param headers_condition: only messages whose headers contain this, such as
         `{"dead_letter": {"msg_id": 7}}` (templated)
-    :param max_messages: at most so many, oldest first; None: all
+    :param max_messages: at most this many, oldest first; None: all
     :param delay: seconds, a timedelta or an instant until they are visible (templated)
     :param pgmq_conn_id: the Airflow connection (templated)
-    :raises InvalidArgument: `source` is another word, or `dead_letter_queue` is given for the archive
+    :raises InvalidArgument: `source` is neither of the two, or `dead_letter_queue` is given for the archive
     :raises QueueNotFound: there is no such queue
     """
 
@@ -83,7 +83,7 @@ class PgmqRequeueOperator(PgmqOperator):
         return [self.queue_name]
 
     def execute(self, context: Context) -> dict[str, int]:
-        """Requeue; old id → new id."""
+        """Requeue the messages; return old id → new id."""
         moved = self.hook.requeue(
             self.queue_name,
             source=self.source,

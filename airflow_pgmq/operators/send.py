@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 class PgmqSendOperator(PgmqOperator):
     """Send one message or a list of them, each dedup key at most once.
 
-    The result in XCom says what happened to each message, so a retry or a cleared run shows `duplicate`
-    instead of sending again. Outlet assets get the message ids in their event's `extra`.
+    The result in XCom says what happened to each message: with a key, a retry or a cleared run shows
+    `duplicate` and sends nothing. Outlet assets get the message ids in their event's `extra`.
 
     :param queue_name: an existing queue (templated)
-    :param message: any JSON value, or what has one way to be one (docs/values.md); a list is several
-        messages, so wrap a message that is a list (templated)
+    :param message: any JSON value, or a value with one JSON form (docs/values.md); a list is several
+        messages, so put a message that is a list into a list (templated)
     :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
     :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which our
-        consumers archive it unseen (header `expires_at`); without one it does not expire (templated)
+        consumers archive it unprocessed (header `expires_at`); None: it does not expire (templated)
     :param group: FIFO group, the header `x-pgmq-group` (templated)
     :param dedup_key: one key, or a list with one for each message; build it from what the message means,
-        never from the clock: `{{ macros.pgmq.run_key(dag_run) }}` in it is once per slot, or per run where
-        a run has no slot. Without a key, each retry and each clear sends again (templated)
+        never from the clock: with `{{ macros.pgmq.run_key(dag_run) }}` in it, the message is sent once per
+        slot, or once per run without a slot. Without a key, each retry and each clear sends again (templated)
     :param dedup_scope: `once` per window, or one at a time in the queue: `queued`
     :param dedup_window: how long `once` remembers a key; 7 days by default
     :param on_duplicate: `skip`, `replace` the waiting message, or `fail`
@@ -95,7 +95,7 @@ class PgmqSendOperator(PgmqOperator):
         self.pgmq_conn_id = pgmq_conn_id
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
-        """Send; the result of each message as a dict, a list of them for a list of messages."""
+        """Send; return the result of each message as a dict, or a list of them for a list of messages."""
         many = isinstance(self.message, list)
         messages = self.message if many else [self.message]
         results = self.hook.send_batch(

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 class SqlToPgmqOperator(PgmqOperator):
     """Send every row of a query as a message, in one statement: no row passes through the worker.
 
-    The columns `dedup_key`, `headers` (jsonb), `delay` (interval, or a number of seconds) and `visible_at`
-    (timestamptz) say how a row is sent, where the query has them. The column `message` (jsonb) is the
-    payload; without one, all other columns are, as one object. Rows whose key is null are sent without one.
-    All rows are sent, or none. The result counts `sent` and `duplicates`.
+    The optional columns `dedup_key`, `headers` (jsonb), `delay` (interval, or a number of seconds) and
+    `visible_at` (timestamptz) say how a row is sent. The column `message` (jsonb) is the payload; without
+    it, all other columns are, as one object. A row whose key is null is sent without a key. All rows are
+    sent, or none. The result counts `sent` and `duplicates`.
 
     :param queue_name: an existing queue in the database of the connection (templated)
     :param sql: one query, or the path of a `.sql` file (templated)
     :param parameters: values of `%(name)s` in the query (templated)
     :param headers: a JSON object that travels with every message (templated)
     :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which our
-        consumers archive it unseen; a row whose own headers have `expires_at` keeps that (templated)
+        consumers archive it unprocessed; a row whose own headers have `expires_at` keeps that (templated)
     :param dedup_scope: `once` per window, one at a time in the queue: `queued`, or `none`: keys are ignored
     :param dedup_window: how long `once` remembers a key; 7 days by default
     :param on_duplicate: `skip` or `fail`; equal keys inside the query are duplicates
@@ -71,7 +71,7 @@ class SqlToPgmqOperator(PgmqOperator):
         self.pgmq_conn_id = pgmq_conn_id
 
     def execute(self, context: Context) -> dict[str, int]:
-        """Send; the counts."""
+        """Send; return the counts."""
         counts = self.hook.send_from_query(
             self.queue_name,
             self.sql,

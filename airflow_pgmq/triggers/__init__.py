@@ -1,4 +1,4 @@
-"""Waiting in the triggerer: for deferred tasks, and for assets that messages update."""
+"""Triggers: they wait for messages for deferred tasks, or to update assets."""
 
 from __future__ import annotations
 

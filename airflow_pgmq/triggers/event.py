@@ -1,4 +1,4 @@
-"""Starting Dags by messages: what an `AssetWatcher` watches."""
+"""The trigger of an `AssetWatcher`: messages start Dags."""
 
 from __future__ import annotations
 
@@ -35,56 +35,57 @@ HALF_AN_HOUR = 1800.0
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
-    """Updates an asset when messages come, and so starts the Dags that are scheduled on it.
+    """Updates an asset when messages arrive, and so starts the Dags that are scheduled on it.
 
-    `deliver="doorbell"`, the default, on every Airflow: the trigger looks, reads nothing, and updates the
-    asset with one small event (`queue_name`, `visible`, `oldest`). The run reads the messages itself and acks
-    them after its work. The bell rings when messages become visible, and then not again while they are being
-    worked on: Airflow 3.4 makes a run of each event. It rings again when messages stay visible and nobody has
-    read or holds any for `ring_interval` seconds, then for twice as long, and so on up to
-    `max_ring_interval`. Nothing is lost by a lost event, a paused Dag, runs that Airflow merged, or a
-    triggerer that was killed: the messages are still in the queue, and the bell rings for them.
+    `deliver="doorbell"`, the default, works on every Airflow: the trigger reads no message. It updates the
+    asset with one small event (`queue_name`, `visible`, `oldest`); the run reads the messages itself and acks
+    them after its work. The bell rings (the trigger sends an event) when messages become visible, and not
+    again while a consumer works on them, because Airflow 3.4 starts a run for each event. It rings again if
+    messages stay visible and for `ring_interval` seconds no consumer has read or held any, then after twice
+    as long, and so on up to `max_ring_interval`. A lost event, a paused Dag, runs that Airflow merged or a
+    killed triggerer lose no message: it is still in the queue, and the bell rings for it.
 
     `deliver="payload"`, Airflow 3.3 and newer: the messages are in the events, as
-    `triggering_asset_events[asset][i].extra["payload"]["messages"]`. One reader per queue and triggerer feeds
-    every watcher, and a message is archived when Airflow has stored every event made of it. It cannot
-    promise that
+    `triggering_asset_events[asset][i].extra["payload"]["messages"]`. One reader per queue and triggerer
+    serves all watchers, and a message is archived when Airflow has stored all events that contain it. It
+    cannot promise that
 
-    * a run sees the message: events of a paused Dag, or of an asset that no Dag is scheduled on, are stored
+    * a run gets the message: events of a paused Dag, or of an asset that no Dag is scheduled on, are stored
       and start nothing. Airflow 3.3 also starts one run with the first event of a burst and leaves the
-      others to the next event, so events without messages follow a burst, one `quiet_after` seconds later and
-      one after five times as long; if the Dag is at `max_active_runs` all that time, they wait for the event
-      after those. Airflow 3.4 loses no event of a burst, so none follow it there;
-    * a message is in one event only: a triggerer that was killed or a watcher that was removed leaves
-      messages that come again, marked by a `read_ct` above 1;
-    * each watcher sees each message: with several triggerers it goes to the watchers in the process that
-      read it. Give such a queue no other consumers.
+      others to the next event. So events without messages follow a burst, one `quiet_after` seconds later and
+      one after five times as long; if the Dag is at `max_active_runs` all that time, the burst's events wait
+      for a later event. Airflow 3.4 loses no event of a burst, so no such events are sent there;
+    * a message is in only one event: after a triggerer was killed or a watcher was removed, messages come
+      again, with a `read_ct` above 1;
+    * each watcher gets each message: with several triggerers, a message goes to the watchers in the process
+      that read it. Give such a queue no other consumers.
 
-    Errors are logged and waited out: an event that told of them would start a Dag run.
+    Errors are logged and the trigger continues: an event about an error would start a Dag run.
 
     :param queue_name: the queue
     :param deliver: `doorbell` or `payload`
     :param condition: only messages that contain this (jsonb `@>`)
     :param headers_condition: only messages whose headers contain this
-    :param ring_interval: seconds between two rings at least (doorbell)
-    :param max_ring_interval: seconds between two rings at most while nobody reads the messages, and how long
-        a reader may hold messages without a sign of life before the bell rings for others; half an hour, or
-        `ring_interval` if that is longer (doorbell)
+    :param ring_interval: the shortest time in seconds between two rings (doorbell)
+    :param max_ring_interval: the longest time in seconds between two rings while no consumer reads the
+        messages, and how long a reader may hold messages without renewing them before the bell rings for
+        others; by default half an hour, or `ring_interval` if that is longer (doorbell)
     :param trigger_queue: only triggerers that serve this queue run the trigger (Airflow 3.4)
     :param pgmq_conn_id: the Airflow connection
     :param per: one event for each `message`, or one for each `batch` (payload, like all that follow)
-    :param batch_size: messages read at once, and in an event at most
-    :param max_in_flight: messages read and not yet stored by Airflow, at most; throughput is this per second
-        or two
+    :param batch_size: at most this many messages are read at once, and are in one event
+    :param max_in_flight: at most this many messages are read and not yet stored by Airflow; throughput is
+        about this number per second or two
     :param max_event_bytes: a larger message is in its event without `message` and `headers`, and
         `by_reference` is true; `PgmqHook.get_messages` finds it by its `msg_id`
-    :param visibility_timeout: seconds until the messages of a killed triggerer come back; extended meanwhile
-    :param unmatched: what becomes of a message that no watcher wants: `release` it for later, `archive` it,
-        or `dead_letter`
-    :param unmatched_delay: seconds after which a released one comes back
-    :param max_reads: a message that was read more often goes to the dead-letter queue
+    :param visibility_timeout: seconds until the messages of a killed triggerer come back; a running triggerer
+        extends it
+    :param unmatched: what to do with a message that no watcher wants: `release` it for later, `archive` it,
+        or `dead_letter` it
+    :param unmatched_delay: seconds after which a released message is visible again
+    :param max_reads: a message that was read more often goes to the dead letter queue
     :param dead_letter_queue: `<queue_name>_dlq` by default
-    :param quiet_after: seconds without a message after which a burst is over
+    :param quiet_after: a burst is over after this many seconds without a message
     """
 
     deliver: Deliver = "doorbell"
@@ -97,37 +98,37 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     def __post_init__(self) -> None:
         BaseEventTrigger.__init__(self)  # type: ignore[no-untyped-call]
         if self.deliver not in ("doorbell", "payload"):
-            raise InvalidArgument(f"deliver must be 'doorbell' or 'payload', not {self.deliver!r}")
-        if not 0 < self.ring_interval <= self._longest:
-            raise InvalidArgument("ring_interval must be positive, and max_ring_interval not shorter")
+            raise InvalidArgument(f"deliver must be 'doorbell' or 'payload', not {self.deliver!r}.")
+        if not 0 < self.ring_interval <= self._longest_interval:
+            raise InvalidArgument("ring_interval must be positive, and max_ring_interval not shorter.")
         if self.trigger_queue is not None:
             compat.route(self, self.trigger_queue)
         self.check()
         self.make_plain()
         if self.deliver == "payload":
-            # Airflow older than 3.3 is found out when the Dag file is parsed.
+            # Imported here so that an Airflow older than 3.3 is reported when the Dag file is parsed.
             import airflow_pgmq.triggers.shared_stream  # noqa: F401
 
     @property
-    def _longest(self) -> float:
+    def _longest_interval(self) -> float:
         given = self.max_ring_interval
         return max(HALF_AN_HOUR, self.ring_interval) if given is None else given
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ring when messages come, and when nobody takes them."""
+        """Ring when messages arrive, and again when no consumer reads them."""
         retry = RetryForever(self.log, f"Queue {self.queue_name}")
-        bell = Bell(self.ring_interval, self._longest)
+        bell = Bell(self.ring_interval, self._longest_interval)
         while True:
             try:
                 sight = await (self._look() if bell.is_outstanding else self._wait())
             except LockNotAvailable:
-                # Nothing is known of the queue while somebody holds it for himself.
+                # While another session locks the queue exclusively, its state is unknown.
                 await asyncio.sleep(bell.pause(time.monotonic()))
                 continue
             except Exception as exc:
                 if isinstance(exc, QueueNotFound):
-                    # One that is made again has nothing to do with this one.
-                    bell = Bell(self.ring_interval, self._longest)
+                    # The queue was dropped; a new one with its name starts with a new bell.
+                    bell = Bell(self.ring_interval, self._longest_interval)
                 await retry.endure(exc)
                 continue
             retry.succeeded()
@@ -140,7 +141,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
             await asyncio.sleep(bell.pause(time.monotonic()))
 
     async def _wait(self) -> Sight:
-        """What woke us."""
+        """Wait until messages are visible; return how many, and since when."""
         started = time.monotonic()
         watcher = await PgmqHook(self.pgmq_conn_id).watcher()
         visible = await watcher.wait(
@@ -150,17 +151,17 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         return Sight(visible.count, visible.oldest)
 
     async def _look(self) -> Sight:
-        """What became of the messages that the bell rang for."""
+        """Return the state of the queue after a ring, without waiting."""
         watcher = await PgmqHook(self.pgmq_conn_id).watcher()
         return await watcher.look(watching.sight(self.queue_name, self.condition, self.headers_condition))
 
     def shared_stream_key(self) -> Hashable | None:
-        """All but what each watcher decides for itself: watchers that agree on it share one reader."""
+        """The settings of the reader: watchers with equal keys share one. None for the doorbell."""
         return None if self.deliver == "doorbell" else ("airflow_pgmq", *self.stream_settings().values())
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> QueueStream:
-        """The reader; that this method is there makes Airflow wait for the events to be stored."""
+        """Create the reader. Because this method exists, Airflow tells it when events are stored."""
         from airflow_pgmq.triggers.shared_stream import QueueStream
 
         return QueueStream(cls(**kwargs))
@@ -168,7 +169,10 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     async def filter_shared_stream(
         self, shared_stream: AsyncIterator[Delivery]
     ) -> AsyncIterator[TriggerEvent]:
-        """Turn what this watcher wants into events; never ends and never raises, Airflow would ack."""
+        """Turn the messages that this watcher wants into events.
+
+        It never ends and never raises: Airflow would then ack messages that are in no event.
+        """
         pace = Pace(2 * self.quiet_after)
         async for each in shared_stream:
             if isinstance(each, Quiet):
@@ -181,28 +185,28 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
                     for held, _ in batch:
                         held.offered += 1
                     yield self._event_of([message for _, message in batch])
-                    # Reached only when Airflow has taken the event from us.
+                    # Reached only after Airflow has taken the event.
                     for held, _ in batch:
                         held.taken += 1
                     pace.note(time.monotonic())
             each.finished += 1
 
     def _choose(self, each: Delivery) -> list[list[tuple[Held, Row]]]:
-        """The messages that this watcher wants and what its events say of them, event by event."""
+        """The messages that this watcher wants, each with its content in an event, grouped by event."""
         wanted = [(held, message) for held in each.held if (message := self._wanted(held))]
         if self.per == "message":
             return [[one] for one in wanted]
         return [wanted] if wanted else []
 
     def _wanted(self, held: Held) -> Row | None:
-        """What an event says of the message, or None if this watcher does not want it."""
+        """The message's content in an event, or None if this watcher does not want it."""
         message = held.message
         try:
             if not self._matches(message.message, self.condition):
                 return None
             if not self._matches(message.headers, self.headers_condition):
                 return None
-            # What Airflow's database refuses would end the triggerer.
+            # Content that Airflow's database refuses would end the triggerer.
             return xcom.in_event(message, self.max_event_bytes)
         except Exception as exc:
             self.log.warning("Queue %s: message %d is refused: %s", self.queue_name, message.msg_id, exc)

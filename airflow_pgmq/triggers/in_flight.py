@@ -1,4 +1,4 @@
-"""Messages that were read and are not settled: kept invisible, then archived, given back or buried."""
+"""Messages in flight: kept invisible until they are archived, released or dead-lettered."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services.waiting.timing import end, within
 from airflow_pgmq.triggers.outages import RetryForever
 
-#: What the verdicts are to the metrics.
+#: The metric that counts a verdict.
 _COUNTED: dict[Verdict, str] = {"archive": "acked", "dead_letter": "dead"}
 
 log = logging.getLogger(__name__)
 
-#: Seconds that what is left to do may take at the end.
+#: Seconds that the remaining work may take when the stream closes.
 CLOSING_TIME = 10.0
 
 
-class Holding:
-    """Holds messages of one queue.
+class InFlight:
+    """Holds the messages in flight of one queue.
 
-    What becomes of them is decided by others, at once, and done by a task of its own: in few statements, and
-    again after an outage. All of it is fenced, so a message that is gone or somebody else's is left alone.
+    `decide` only stores a verdict. A background task carries the verdicts out, in few statements, and again
+    after an outage. All statements are fenced: a message that is gone or was read by others is left alone.
     """
 
     def __init__(self, settings: StreamSettings) -> None:
@@ -39,9 +39,9 @@ class Holding:
         self._held: dict[int, Held] = {}
         self._verdicts: list[tuple[Verdict, Held]] = []
         self._decided = asyncio.Event()
-        #: Set when messages have left.
-        self.less = asyncio.Event()
-        # A heartbeat must not hide again what is being released.
+        #: Set when there are fewer messages.
+        self.fewer = asyncio.Event()
+        # Held while writing: a heartbeat must not hide messages again that are being released.
         self._writing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -49,15 +49,15 @@ class Holding:
         return len(self._held)
 
     def has_tried_more_than(self, times: int, *, apart_from: Held | None) -> bool:
-        """Whether a message is held that was tried more often."""
+        """Whether it holds a message that was tried more often than this."""
         return any(held.message.tries > times for held in self._held.values() if held is not apart_from)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the background tasks: the heartbeat and the settling of messages."""
         self._tasks = [asyncio.create_task(self._keep_invisible()), asyncio.create_task(self._settle())]
 
     async def close(self) -> None:
-        """Do what was decided; give back what was not, for another triggerer to read."""
+        """Carry out the verdicts; give all other messages back, for another triggerer to read."""
         await end(self._tasks)
         decided = {id(held) for _, held in self._verdicts}
         self._verdicts += [("return", held) for held in self._held.values() if id(held) not in decided]
@@ -65,22 +65,22 @@ class Holding:
             await within(self._carry_out(), CLOSING_TIME)
 
     def add(self, message: Message) -> Held | None:
-        """Hold a message; None if it was held already."""
+        """Hold a message; return None if it is held already."""
         held = self._held.get(message.msg_id)
-        if held is not None and not self._gives_back(held):
-            # It came back while it was outstanding, after an outage: ours still, with another read_ct.
+        if held is not None and not self._is_given_back(held):
+            # After an outage it became visible and was read again: still held here, with a higher read_ct.
             held.message = message
             return None
         held = self._held[message.msg_id] = Held(message)
         return held
 
     def decide(self, verdict: Verdict, held: Held) -> None:
-        """Say what becomes of a message."""
+        """Store the verdict on a message."""
         self._verdicts.append((verdict, held))
         self._decided.set()
 
-    def _gives_back(self, held: Held) -> bool:
-        """Whether it was decided to give it back, so that a read of it is a new one."""
+    def _is_given_back(self, held: Held) -> bool:
+        """Whether the verdict is to give it back, so that reading it again counts as a new message."""
         backwards = ("release", "put_off", "return")
         return any(each is held and verdict in backwards for verdict, each in self._verdicts)
 
@@ -97,19 +97,19 @@ class Holding:
                 retry.succeeded()
 
     async def _extend(self) -> None:
-        """Make what is held visible later; forget what is gone or was read by somebody else."""
-        ours = {msg_id: held.message for msg_id, held in self._held.items()}
-        if not ours:
+        """Extend the invisibility of the held messages; forget those that are gone or read by others."""
+        messages = {msg_id: held.message for msg_id, held in self._held.items()}
+        if not messages:
             return
         watcher = await PgmqHook(self._settings.pgmq_conn_id).watcher()
         timeout = ParsedDelay(self._settings.visibility_timeout)
         extended: list[int] = await watcher.run(
-            reading.set_vt(self._settings.queue_name, list(ours.values()), timeout)
+            reading.set_vt(self._settings.queue_name, list(messages.values()), timeout)
         )
-        for msg_id in ours.keys() - set(extended):
-            if (held := self._held.get(msg_id)) and held.message is ours[msg_id]:
+        for msg_id in messages.keys() - set(extended):
+            if (held := self._held.get(msg_id)) and held.message is messages[msg_id]:
                 del self._held[msg_id]
-                self.less.set()
+                self.fewer.set()
 
     async def _settle(self) -> None:
         retry = RetryForever(log, f"Queue {self._settings.queue_name}, settling messages")
@@ -126,7 +126,7 @@ class Holding:
                 retry.succeeded()
 
     async def _carry_out(self) -> None:
-        """One statement for each kind of verdict; doing it twice does no harm."""
+        """Run one statement for each kind of verdict; running it twice does no harm."""
         verdicts = self._verdicts.copy()
         watcher = await PgmqHook(self._settings.pgmq_conn_id).watcher()
         for kind, work in self._works.items():
@@ -138,7 +138,7 @@ class Holding:
         for _, held in verdicts:
             if self._held.get(held.message.msg_id) is held:
                 del self._held[held.message.msg_id]
-        self.less.set()
+        self.fewer.set()
 
     @property
     def _works(self) -> dict[Verdict, Callable[[list[Held]], Any]]:
@@ -148,12 +148,12 @@ class Holding:
             "release": lambda held: reading.set_vt(queue_name, _messages(held), AT_ONCE),
             "put_off": lambda held: _untried(queue_name, held, delay),
             "return": lambda held: _untried(queue_name, held, AT_ONCE),
-            # A function that makes the flow: after an outage it is begun anew.
-            "dead_letter": lambda held: lambda: self._bury(held),
+            # A function that makes the flow, so that it can start again after an outage.
+            "dead_letter": lambda held: lambda: self._dead_letter(held),
         }
 
-    def _bury(self, held: list[Held]) -> Flow[list[int]]:
-        """Move messages to the dead-letter queue, which is made if it is missing, in one transaction."""
+    def _dead_letter(self, held: list[Held]) -> Flow[list[int]]:
+        """Move messages to the dead letter queue, which is created if missing, in one transaction."""
         name = self._settings.dead_letters
         if (yield queues.missing([name])):
             yield from consuming.make_dead_letter_queue(name)
@@ -165,7 +165,7 @@ class Holding:
 
 
 def _untried(queue_name: str, held: list[Held], delay: ParsedDelay) -> Statement[list[int]]:
-    """Give messages back that no watcher has refused and that ended nobody: that is no failure of theirs."""
+    """Give messages back untried: neither refused by a watcher nor failed, so the read does not count."""
     each = len(held)
     return consuming.release_each(queue_name, _messages(held), [delay] * each, [True] * each)
 

@@ -1,4 +1,4 @@
-"""Waiting in the triggerer for a task."""
+"""The trigger of deferred tasks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["PgmqMessageTrigger"]
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class PgmqMessageTrigger(Serializable, BaseTrigger):
-    """Fires when enough matching messages are visible. It only looks: reading and acking are the worker's.
+    """Fires when enough matching messages are visible. It does not read them: the worker reads and acks.
 
     All triggers of a triggerer that use the same Airflow connection share three connections to Postgres.
 
@@ -31,11 +31,11 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
     :param condition: only messages that contain this (jsonb `@>`)
     :param headers_condition: only messages whose headers contain this
     :param min_messages: how many must be visible at once
-    :param poll_interval: the longest time in seconds between two looks; 60 by default, and 5 where inserts
-        into the queue are not announced or notifications do not pass
-    :param deadline: when to give up, as ISO 8601; Airflow's own timeout of a trigger comes seconds late
-    :param settle: seconds from the start of the trigger until its event at the earliest, in a triggerer: for
-        an Airflow that fails a task which resumes too early (docs/waiting.md)
+    :param poll_interval: the longest time in seconds between two polls; 60 by default, and 5 where inserts
+        into the queue are not announced or notifications do not arrive
+    :param deadline: when to give up, as ISO 8601; Airflow's own timeout of a trigger is seconds late
+    :param settle: in a triggerer, the shortest time in seconds from the trigger's start to its event; for
+        versions of Airflow that fail a task which resumes too early (docs/waiting.md)
     :param pgmq_conn_id: the Airflow connection
     """
 
@@ -53,7 +53,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
         self.make_plain()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait; an outage of the database is waited out, a mistake ends the wait."""
+        """Wait for messages. An outage of the database does not end the wait; another error does."""
         started = time.monotonic()
         event = await self._wait(started)
         if self.task_instance is not None:
@@ -76,7 +76,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
         except asyncio.TimeoutError:
             return _event(status="timeout")
         if self.min_messages == 1:
-            # Of several, it is the last one that wakes, and the age of the first one that is known.
+            # With several messages, the last one ends the wait, but only the age of the first is known.
             metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
         return _event(status="ready")
 

@@ -1,4 +1,4 @@
-"""Going on through outages and mistakes: what a watcher of assets must do, which may never end or fail."""
+"""Retry after any error: a trigger that watches assets must never end or fail."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LONGEST = 60.0
 class RetryForever:
     """Waits longer after each failure in a row, and logs a reason once, not at every attempt.
 
-    A trigger that fails is started again by the triggerer within a second, without a pause and for ever; an
-    event that tells of the failure would start a Dag run. So the failure goes to the log and nowhere else.
+    The triggerer restarts a failed trigger within a second, without a pause and without end; an event about
+    the failure would start a Dag run. So a failure is only logged.
     """
 
     def __init__(self, log: Any, what: str) -> None:
@@ -23,7 +23,7 @@ class RetryForever:
         self._delay = SHORTEST
 
     async def endure(self, error: Exception) -> None:
-        """Note a failure and wait."""
+        """Log a failure and wait."""
         reason = f"{type(error).__name__}: {error}"
         if reason != self._reason:
             self._log.warning("%s: trying again until it works: %s", self._what, reason)
@@ -32,7 +32,7 @@ class RetryForever:
         self._delay = min(self._delay * 2, LONGEST)
 
     def succeeded(self) -> None:
-        """Note that it worked."""
+        """Log that it works again, if it had failed."""
         if self._reason is not None:
             self._log.info("%s: works again", self._what)
         self._reason = None

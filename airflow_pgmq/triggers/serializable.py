@@ -1,4 +1,4 @@
-"""Triggers whose parameters are dataclass fields, each written once."""
+"""Serializing triggers whose parameters are dataclass fields."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from airflow_pgmq.core import payload
 
-#: Of a field that Airflow keeps apart from the trigger's parameters.
+#: Metadata of a field that Airflow stores separately from the trigger's parameters.
 NOT_STORED: Final = {"stored": False}
 
 
 class Serializable:
-    """What Airflow stores of a trigger."""
+    """Mixin for triggers: what Airflow stores of them."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and parameters, all of them JSON."""
@@ -22,9 +22,9 @@ class Serializable:
         return path, {name: getattr(self, name) for name in stored}
 
     def make_plain(self) -> None:
-        """Put conditions into JSON: Airflow stores them, and in messages they are compared as JSON.
+        """Convert the conditions to plain JSON: Airflow stores them, and they are compared with JSON.
 
-        :raises InvalidArgument: one holds what has no obvious way to be JSON
+        :raises InvalidArgument: a condition contains a value with no obvious JSON form
         """
         for name in ("condition", "headers_condition"):
             setattr(self, name, payload.plain(getattr(self, name), what=name))

@@ -1,7 +1,7 @@
 """One reader of a queue for every watcher in a triggerer: `PgmqEventTrigger(deliver="payload")`.
 
-The contract is that of `airflow.triggers.shared_stream`, new in Airflow 3.3: `open_stream` yields what is
-shown to every watcher, `advance` is told when all are done with it and the events made of it are stored.
+It implements `airflow.triggers.shared_stream`, new in Airflow 3.3: `open_stream` yields deliveries to every
+watcher; Airflow calls `advance` when all watchers are done with one and its events are stored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.db.statements import streaming
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services.waiting.timing import within
-from airflow_pgmq.triggers.in_flight import Holding
+from airflow_pgmq.triggers.in_flight import InFlight
 from airflow_pgmq.triggers.outages import RetryForever
 
 try:
@@ -33,37 +33,37 @@ except ImportError as exc:
 
 log = logging.getLogger(__name__)
 
-#: Seconds for the other watchers of the queue to join: one that comes later misses what was shown before.
+#: Seconds for the other watchers of the queue to join: a later one misses the messages shown before.
 GATHERING_TIME = 1.0
-#: Messages that were read more often may be what ends the triggerer: fewer and fewer are shown at once.
+#: A message that was read more often may be what kills the triggerer: fewer of them are shown at once.
 CALM = 3
-#: Seconds until the next attempt to read what was visible and could not be read.
+#: Seconds until the next read after messages were visible but locked.
 LOCKED_PAUSE = 1.0
 
 
 class QueueStream(SharedStreamProducer):
-    """Reads, shows the watchers what was read, and decides what becomes of it.
+    """Reads messages, passes them to the watchers, and decides what happens to each.
 
-    Messages are read in a transaction of their own: rolled back, a read would leave no trace in `read_ct`,
-    and a message that kills its reader would come for ever. Nothing here raises for an outage or a row that
-    is gone: that would end every watcher of the queue, and the triggerer would start them again, for ever.
+    Messages are read in a separate transaction: a rollback would undo the count in `read_ct`, and a message
+    that kills its reader would come again without end. Nothing here raises because of an outage or a missing
+    row: that would end every watcher of the queue, and the triggerer would restart them again and again.
 
-    Where Airflow loses events of a burst, the last message of one is archived when the events that follow the
-    burst are stored. A triggerer that is killed in between leaves that message to come again, and so the
-    burst has a later event.
+    Where Airflow loses events of a burst, the last message of a burst is archived only when the events that
+    follow the burst are stored. If the triggerer is killed before, that message comes again, and so the
+    burst gets a later event.
     """
 
     def __init__(self, settings: StreamSettings) -> None:
         self.settings = settings
-        self._holding = Holding(settings)
+        self._in_flight = InFlight(settings)
         self._tail: Held | None = None
         self._burst = Burst(settings.quiet_after)
-        self._in_vain = False
+        self._found_nothing = False
         self._trails = not compat.keeps_every_event()
 
     async def open_stream(self) -> AsyncIterator[tuple[Delivery, Delivery]]:
-        """Messages as fast as Airflow stores their events; after a burst, the news that it is over."""
-        self._holding.start()
+        """Yield messages as fast as Airflow stores their events; after a burst, yield `Quiet`."""
+        self._in_flight.start()
         retry = RetryForever(log, f"Queue {self.settings.queue_name}, reading")
         await asyncio.sleep(GATHERING_TIME)
         while True:
@@ -77,13 +77,13 @@ class QueueStream(SharedStreamProducer):
                 yield delivery, delivery
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
-        """Decide about each message, in the order in which they were shown."""
+        """Decide what happens to each message, in the order in which they were shown."""
         for delivery, outcome in batch:
             is_settled = delivery.is_settled(
                 acked=outcome.acked, failed=outcome.failed, rejected=outcome.rejected
             )
             if isinstance(delivery, Quiet):
-                self._heard(delivery, is_settled)
+                self._settle_quiet(delivery, is_settled)
             for held in delivery.held:
                 verdict = delivery.verdict(
                     held,
@@ -95,19 +95,19 @@ class QueueStream(SharedStreamProducer):
                     self._let_go_of_tail("archive")
                     self._tail = held
                     self._burst.store()
-                    self._holding.less.set()
+                    self._in_flight.fewer.set()
                 else:
-                    self._holding.decide(verdict, held)
+                    self._in_flight.decide(verdict, held)
 
     async def aclose(self) -> None:
-        """The last watcher has gone."""
-        await self._holding.close()
+        """Close the stream: the last watcher has ended."""
+        await self._in_flight.close()
 
     async def _next(self) -> list[Delivery]:
-        """What the watchers are shown next; nothing, if what was visible went to somebody else."""
+        """The next deliveries for the watchers; empty if another reader took the visible messages."""
         while (room := self._room()) <= 0:
-            self._holding.less.clear()
-            await self._holding.less.wait()
+            self._in_flight.fewer.clear()
+            await self._in_flight.fewer.wait()
         watcher = await PgmqHook(self.settings.pgmq_conn_id).watcher()
         messages = await watcher.run(
             streaming.read(
@@ -118,27 +118,27 @@ class QueueStream(SharedStreamProducer):
             )
         )
         if messages:
-            self._in_vain = False
+            self._found_nothing = False
             return self._deliveries([held for message in messages if (held := self._admit(message))])
-        if self._in_vain:
-            # What is visible is locked by somebody else's transaction, which may last.
+        if self._found_nothing:
+            # The visible messages are locked by another transaction, which may last.
             await asyncio.sleep(LOCKED_PAUSE)
         try:
             await within(watcher.wait(self.settings.queue_name), self._burst.silence())
         except asyncio.TimeoutError:
             return [self._burst.quiet()]
-        self._in_vain = True
+        self._found_nothing = True
         return []
 
     def _room(self) -> int:
-        """How many messages may be read; the tail of a burst, which waits for others, takes no place."""
-        if self._holding.has_tried_more_than(CALM, apart_from=self._tail):
+        """How many messages may be read; the last message of a burst does not count."""
+        if self._in_flight.has_tried_more_than(CALM, apart_from=self._tail):
             return 0
-        return self.settings.max_in_flight - len(self._holding) + (self._tail is not None)
+        return self.settings.max_in_flight - len(self._in_flight) + (self._tail is not None)
 
     def _admit(self, message: Message) -> Held | None:
-        """Hold a message; None if the watchers are not to see it."""
-        held = self._holding.add(message)
+        """Hold a message; return None if the watchers must not see it."""
+        held = self._in_flight.add(message)
         if held is None:
             return None
         if isinstance(message.message, Unreadable):
@@ -146,10 +146,10 @@ class QueueStream(SharedStreamProducer):
         elif message.tries > self.settings.max_reads:
             held.refusal = f"tried {message.tries} times"
         if held.refusal:
-            self._holding.decide("dead_letter", held)
+            self._in_flight.decide("dead_letter", held)
             return None
         if message.was_expired(self.settings.visibility_timeout):
-            self._holding.decide("archive", held)
+            self._in_flight.decide("archive", held)
             return None
         return held
 
@@ -160,8 +160,8 @@ class QueueStream(SharedStreamProducer):
             return [Delivery([each]) for each in held]
         return [Delivery(held)] if held else []
 
-    def _heard(self, quiet: Quiet, is_settled: bool) -> None:
-        """The watchers are done with a silence."""
+    def _settle_quiet(self, quiet: Quiet, is_settled: bool) -> None:
+        """The watchers are done with a `Quiet`: settle the last message of the burst."""
         if not is_settled:
             self._let_go_of_tail("release")
         elif quiet.is_the_end:
@@ -170,5 +170,5 @@ class QueueStream(SharedStreamProducer):
 
     def _let_go_of_tail(self, verdict: Verdict) -> None:
         if self._tail is not None:
-            self._holding.decide(verdict, self._tail)
+            self._in_flight.decide(verdict, self._tail)
         self._tail = None

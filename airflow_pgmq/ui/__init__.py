@@ -1,1 +1,1 @@
-"""The page inside Airflow: HTTP and HTML around the overview, which decides."""
+"""The page inside Airflow: HTTP and HTML only; what it shows comes from `services.overview`."""

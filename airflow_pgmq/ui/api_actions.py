@@ -1,4 +1,4 @@
-"""What those who may edit the Airflow connection can do to queues and jobs. Each is in the audit log."""
+"""Actions on queues and jobs, for users who may edit the Airflow connection. The audit log has each one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services import overview
 from airflow_pgmq.ui import audit, auth, database
-from airflow_pgmq.ui.answers import Answer
 from airflow_pgmq.ui.api_jobs import name_dags
-from airflow_pgmq.ui.asking import AT_MOST, Ids, Whole, body_of
-from airflow_pgmq.ui.auth import Asker, AskerDep
+from airflow_pgmq.ui.auth import Requester, RequesterDep
+from airflow_pgmq.ui.requests import MAX_IDS, Ids, WholeNumber, body_of
+from airflow_pgmq.ui.responses import ApiResponse
 
-#: Seconds: PGMQ counts a queue before it empties it.
+#: Seconds. PGMQ counts the messages of a queue before it purges it.
 PURGE_TIMEOUT = 60
 
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.WRITE)
 
 
 class _Body(BaseModel):
-    #: A field that is not known is a mistake: without its ids a requeue would take everything.
+    #: An unknown field is an error: with `msg_ids` misspelt, a requeue would take every message.
     model_config = ConfigDict(extra="forbid")
 
 
@@ -36,15 +36,15 @@ class Chosen(_Body):
 
 
 class ToRequeue(_Body):
-    """Messages by id, or the oldest so many of a dead letter queue."""
+    """Messages by id, or the oldest `max_messages` of a dead letter queue."""
 
     msg_ids: Ids | None = None
-    max_messages: Annotated[Whole, Field(ge=1, le=AT_MOST)] = AT_MOST
+    max_messages: Annotated[WholeNumber, Field(ge=1, le=MAX_IDS)] = MAX_IDS
     source: Literal["dead_letters", "archive"] = "dead_letters"
 
 
 class Confirmation(_Body):
-    """The queue's name a second time, typed."""
+    """The queue's name, typed again by the user."""
 
     confirm: str
 
@@ -55,48 +55,48 @@ ConfirmationDep = Annotated[Confirmation, Depends(body_of(Confirmation))]
 
 
 @router.post("/jobs/{namespace}/{name}/pause")
-async def pause(asker: AskerDep, namespace: str, name: str) -> Answer:
+async def pause(requester: RequesterDep, namespace: str, name: str) -> ApiResponse:
     """Stop a job and take back what it enqueued ahead of time."""
 
     def work(hook: PgmqHook) -> dict[str, Any]:
         withdrawn = hook.pause_job(namespace, name)
-        audit.note(asker, "pause", job=f"{namespace}/{name}", withdrawn=withdrawn)
+        audit.note(requester, "pause", job=f"{namespace}/{name}", withdrawn=withdrawn)
         return overview.job(hook.client, namespace, name)
 
-    return await _changed_job(asker, work)
+    return await _changed_job(requester, work)
 
 
 @router.post("/jobs/{namespace}/{name}/resume")
-async def resume(asker: AskerDep, namespace: str, name: str) -> Answer:
-    """Let a job go on."""
+async def resume(requester: RequesterDep, namespace: str, name: str) -> ApiResponse:
+    """Resume a paused job."""
 
     def work(hook: PgmqHook) -> dict[str, Any]:
         hook.resume_job(namespace, name)
-        audit.note(asker, "resume", job=f"{namespace}/{name}")
+        audit.note(requester, "resume", job=f"{namespace}/{name}")
         return overview.job(hook.client, namespace, name)
 
-    return await _changed_job(asker, work)
+    return await _changed_job(requester, work)
 
 
 @router.post("/jobs/{namespace}/{name}/run-now")
-async def run_now(asker: AskerDep, namespace: str, name: str) -> Answer:
+async def run_now(requester: RequesterDep, namespace: str, name: str) -> ApiResponse:
     """Send one message of a job at once."""
 
     def work(hook: PgmqHook) -> dict[str, Any]:
         sent = hook.run_job_now(namespace, name)
-        audit.note(asker, "run_now", job=f"{namespace}/{name}", msg_id=sent.msg_id)
+        audit.note(requester, "run_now", job=f"{namespace}/{name}", msg_id=sent.msg_id)
         return {"msg_id": sent.msg_id}
 
-    return Answer(await database.write(asker, work), None)
+    return ApiResponse(await database.write(requester, work), None)
 
 
 @router.post("/queues/{queue_name}/requeue")
-async def requeue(asker: AskerDep, queue_name: str, body: ToRequeueDep) -> Answer:
-    """Bring dead letters back to where they came from, or archived messages back into the queue."""
+async def requeue(requester: RequesterDep, queue_name: str, body: ToRequeueDep) -> ApiResponse:
+    """Bring dead letters back into the queues they came from, or archived messages back into the queue."""
     if body.source == "archive" and body.msg_ids is None:
-        raise HTTPException(422, "From the archive, say which messages: msg_ids.")
+        raise HTTPException(422, "To requeue from the archive, name the messages in msg_ids.")
     if body.source == "dead_letters" and not names.is_dead_letter_queue(queue_name) and body.msg_ids is None:
-        raise HTTPException(422, f"{queue_name} is no dead letter queue: say which messages, by msg_ids.")
+        raise HTTPException(422, f"{queue_name} is not a dead letter queue: name the messages in msg_ids.")
 
     def work(hook: PgmqHook) -> dict[str, int]:
         left = {}
@@ -105,59 +105,60 @@ async def requeue(asker: AskerDep, queue_name: str, body: ToRequeueDep) -> Answe
         else:
             moved, waiting = _requeue_dead_letters(hook, queue_name, body.msg_ids, body.max_messages)
             left = {"left": waiting}
-        return _noted(asker, "requeue", queue_name, moved, source=body.source) | left
+        return _noted(requester, "requeue", queue_name, moved, source=body.source) | left
 
-    return Answer(await database.write(asker, work), None)
+    return ApiResponse(await database.write(requester, work), None)
 
 
 @router.post("/queues/{queue_name}/release")
-async def release(asker: AskerDep, queue_name: str, body: ChosenDep) -> Answer:
+async def release(requester: RequesterDep, queue_name: str, body: ChosenDep) -> ApiResponse:
     """Make delayed messages and those in flight visible now."""
 
     def work(hook: PgmqHook) -> dict[str, int]:
-        return _noted(asker, "release", queue_name, hook.release(queue_name, body.msg_ids))
+        return _noted(requester, "release", queue_name, hook.release(queue_name, body.msg_ids))
 
-    return Answer(await database.write(asker, work), None)
+    return ApiResponse(await database.write(requester, work), None)
 
 
 @router.post("/queues/{queue_name}/delete")
-async def delete(asker: AskerDep, queue_name: str, body: ChosenDep) -> Answer:
-    """Delete messages without a trace."""
+async def delete(requester: RequesterDep, queue_name: str, body: ChosenDep) -> ApiResponse:
+    """Delete messages without archiving them."""
 
     def work(hook: PgmqHook) -> dict[str, int]:
-        return _noted(asker, "delete", queue_name, hook.delete(queue_name, body.msg_ids))
+        return _noted(requester, "delete", queue_name, hook.delete(queue_name, body.msg_ids))
 
-    return Answer(await database.write(asker, work), None)
+    return ApiResponse(await database.write(requester, work), None)
 
 
 @router.post("/queues/{queue_name}/purge")
-async def purge(asker: AskerDep, queue_name: str, body: ConfirmationDep) -> Answer:
+async def purge(requester: RequesterDep, queue_name: str, body: ConfirmationDep) -> ApiResponse:
     """Remove every message of a queue."""
     if body.confirm != queue_name:
         raise HTTPException(422, "Type the queue's name to purge it.")
 
     def work(hook: PgmqHook) -> dict[str, int]:
         changed = hook.purge(queue_name)
-        audit.note(asker, "purge", queue=queue_name, changed=changed)
+        audit.note(requester, "purge", queue=queue_name, changed=changed)
         return {"changed": changed}
 
-    return Answer(await database.write(asker, work, PURGE_TIMEOUT), None)
+    return ApiResponse(await database.write(requester, work, PURGE_TIMEOUT), None)
 
 
 def _noted(
-    asker: Asker, event: str, queue_name: str, msg_ids: Iterable[int], **details: Any
+    requester: Requester, event: str, queue_name: str, msg_ids: Iterable[int], **details: Any
 ) -> dict[str, int]:
     done = sorted(msg_ids)
-    audit.note(asker, event, queue=queue_name, changed=len(done), msg_ids=audit.ranges(done), **details)
+    audit.note(requester, event, queue=queue_name, changed=len(done), msg_ids=audit.ranges(done), **details)
     return {"changed": len(done)}
 
 
 def _requeue_dead_letters(
     hook: PgmqHook, queue_name: str, msg_ids: Sequence[int] | None, max_messages: int
 ) -> tuple[list[int], int]:
-    """Several queues may share a dead letter queue: each message knows where it came from.
+    """Requeue each dead letter into the queue it came from: several queues may share a dead letter queue.
 
-    Letters of a queue that is gone stay, and are counted.
+    Dead letters of a dropped queue stay where they are.
+    :return: the ids that were moved, and how many dead letters stayed
     """
     origins = hook.client.run(lambda: inspection.dead_letter_origins(queue_name, msg_ids, max_messages))
     known = {queue.queue_name for queue in hook.list_queues() if names.is_safe(queue.queue_name)}
@@ -175,7 +176,7 @@ def _requeue_dead_letters(
     return moved, sum(origins.values()) - sum(origins[origin] for origin in reached)
 
 
-async def _changed_job(asker: Asker, work: Callable[[PgmqHook], dict[str, Any]]) -> Answer:
-    job = await database.write(asker, work)
+async def _changed_job(requester: Requester, work: Callable[[PgmqHook], dict[str, Any]]) -> ApiResponse:
+    job = await database.write(requester, work)
     await name_dags([job])
-    return await database.off_the_loop(lambda: Answer(job, asker.sees(visible.JOB)))
+    return await database.in_thread(lambda: ApiResponse(job, requester.sees(visible.JOB)))

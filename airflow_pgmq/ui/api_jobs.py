@@ -13,26 +13,26 @@ from sqlalchemy import select
 from airflow_pgmq.core import visible
 from airflow_pgmq.services import overview
 from airflow_pgmq.ui import auth, database
-from airflow_pgmq.ui.answers import Answer
-from airflow_pgmq.ui.auth import AskerDep
+from airflow_pgmq.ui.auth import RequesterDep
+from airflow_pgmq.ui.responses import ApiResponse
 
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.READ)
 
 
 @router.get("/jobs")
-async def list_jobs(asker: AskerDep) -> Answer:
+async def list_jobs(requester: RequesterDep) -> ApiResponse:
     """All periodic jobs and the namespaces that they tick in."""
-    found = await database.read(asker, lambda client, conn: overview.jobs(client, conn=conn))
+    found = await database.read(requester, lambda client, conn: overview.jobs(client, conn=conn))
     await name_dags([*found["namespaces"], *found["jobs"]])
-    return await database.off_the_loop(lambda: Answer(found, asker.sees(visible.JOBS)))
+    return await database.in_thread(lambda: ApiResponse(found, requester.sees(visible.JOBS)))
 
 
 async def name_dags(owned: Iterable[dict[str, Any]]) -> None:
-    """Correct `dag_id` and `task_id` where both may have dots: the Dag that Airflow knows is meant."""
+    """Correct `dag_id` and `task_id` where either may contain dots: choose the Dag that Airflow knows."""
     dotted = [each for each in owned if each["owner"].count(".") > 1]
     if not dotted:
         return
-    known = await database.off_the_loop(lambda: _known({dag for each in dotted for dag in _dags(each)}))
+    known = await database.in_thread(lambda: _known({dag for each in dotted for dag in _dags(each)}))
     for each in dotted:
         if dag_id := next((dag for dag in _dags(each) if dag in known), None):
             each |= {"dag_id": dag_id, "task_id": each["owner"][len(dag_id) + 1 :]}

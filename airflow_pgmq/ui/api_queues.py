@@ -9,18 +9,18 @@ from fastapi import APIRouter
 from airflow_pgmq.core import visible
 from airflow_pgmq.services import overview
 from airflow_pgmq.ui import auth, connections, database
-from airflow_pgmq.ui.answers import Answer
-from airflow_pgmq.ui.asking import Name
-from airflow_pgmq.ui.auth import AskerDep, GetUserDep
+from airflow_pgmq.ui.auth import GetUserDep, RequesterDep
+from airflow_pgmq.ui.requests import Name
+from airflow_pgmq.ui.responses import ApiResponse
 
 router = APIRouter(prefix="/api", dependencies=auth.READ)
 
 
 @router.get("/connections")
-async def list_connections(user: GetUserDep, connection_id: Name | None = None) -> Answer:
-    """Every connection that can be listed and the one named, and what this user may do with each."""
-    return await database.off_the_loop(
-        lambda: Answer({"connections": _connections(user, connection_id)}, None)
+async def list_connections(user: GetUserDep, connection_id: Name | None = None) -> ApiResponse:
+    """Every connection that can be listed, the one named, and what this user may do with each."""
+    return await database.in_thread(
+        lambda: ApiResponse({"connections": _connections(user, connection_id)}, None)
     )
 
 
@@ -31,28 +31,29 @@ def _connections(user: Any, asked_for: str | None) -> list[dict[str, Any]]:
         if auth.may_see(user, connection_id):
             may_peek = auth.may_peek(user, connection_id)
             may = {"may_peek": may_peek, "may_write": auth.may_write(user, connection_id)}
-            # Its owner wrote the description for those who may read it.
+            # The description is only for users who may read the connection in Airflow.
             shape = None if may_peek else visible.CONNECTION
             found.append({**each, **may} if shape is None else visible.public({**each, **may}, shape))
     return found
 
 
 @router.get("/{connection_id}/queues")
-async def list_queues(asker: AskerDep) -> Answer:
+async def list_queues(requester: RequesterDep) -> ApiResponse:
     """All queues."""
     return await database.read(
-        asker, lambda client, conn: Answer(overview.queues(client, conn), asker.sees(visible.QUEUES))
+        requester,
+        lambda client, conn: ApiResponse(overview.queues(client, conn), requester.sees(visible.QUEUES)),
     )
 
 
 @router.get("/{connection_id}/queues/{queue_name}")
 async def show_queue(
-    asker: AskerDep, queue_name: str, range: Literal["hour", "day", "week"] = "hour"
-) -> Answer:
+    requester: RequesterDep, queue_name: str, range: Literal["hour", "day", "week"] = "hour"
+) -> ApiResponse:
     """One queue with its history."""
     return await database.read(
-        asker,
-        lambda client, conn: Answer(
-            overview.queue(client, queue_name, range, conn), asker.sees(visible.QUEUE)
+        requester,
+        lambda client, conn: ApiResponse(
+            overview.queue(client, queue_name, range, conn), requester.sees(visible.QUEUE)
         ),
     )

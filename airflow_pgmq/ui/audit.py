@@ -1,4 +1,4 @@
-"""Airflow's audit log: who did what to which messages or job, and never what a message held."""
+"""Airflow's audit log: who did what to which messages or job; never the content of a message."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from airflow.models.log import Log
 from airflow.utils.session import create_session
 
 if TYPE_CHECKING:
-    from airflow_pgmq.ui.auth import Asker
+    from airflow_pgmq.ui.auth import Requester
 
 _log = logging.getLogger(__name__)
 
-#: Characters of a row that ids may take: a thousand in a row are one range, scattered ones may be cut.
+#: Characters that ids may take in a row: 1,000 consecutive ids are one range; scattered ids may be cut.
 LONGEST = 2000
 
 
-def note(asker: Asker, event: str, **details: Any) -> None:
-    """Write a row; `event` as Airflow's Audit Log page shows it."""
-    name = asker.user.get_name()
-    extra = json.dumps({"connection": asker.connection_id, **details})
+def note(requester: Requester, event: str, **details: Any) -> None:
+    """Write a row. `event` is what Airflow's Audit Log page shows."""
+    name = requester.user.get_name()
+    extra = json.dumps({"connection": requester.connection_id, **details})
     try:
         with create_session() as session:
             session.add(Log(event=f"pgmq_{event}", owner=name, extra=extra))
     except Exception:
-        # It is done by now: an error as the answer would be taken for the action's.
-        _log.warning("The audit log lacks: %s did %s, %s", name, event, extra, exc_info=True)
+        # The action is done: if this raised, the user would think that the action failed.
+        _log.warning("Not written to the audit log: %s did %s, %s", name, event, extra, exc_info=True)
 
 
 def ranges(msg_ids: Sequence[int]) -> str:
-    """Ascending ids, in short: `1-4, 9`, and how many more where that would be too long."""
+    """Ascending ids as ranges, such as `1-4, 9`; if that is too long, its beginning and "and N more"."""
     runs: list[list[int]] = []
     for each in msg_ids:
         if runs and each == runs[-1][1] + 1:

@@ -1,7 +1,7 @@
-"""Who may do what: Airflow's own permissions, asked of its auth manager.
+"""Who may do what, decided by Airflow's auth manager.
 
-Signed in: see queues and jobs. May read the Airflow connection: see messages, and why it fails. May edit
-it: act.
+A signed-in user sees queues and jobs. A user who may read the Airflow connection also sees messages and the
+database's error texts. A user who may edit the connection may use the actions.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = [
     "OF_A_DAG",
     "READ",
     "WRITE",
-    "Asker",
-    "AskerDep",
     "GetUserDep",
+    "Requester",
+    "RequesterDep",
     "may_open_frame",
     "may_peek",
     "may_see",
@@ -37,50 +37,50 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks about which connection."""
+class Requester:
+    """The user who makes the request, and the connection that it is about."""
 
     user: Any
     connection_id: str
 
     def may_peek(self) -> bool:
-        """Whether the user may see messages, headers and the database's own words. Blocks."""
+        """Whether the user may see payloads, headers and the database's error texts. Blocks."""
         return may_peek(self.user, self.connection_id)
 
     def sees(self, shape: Shape) -> Shape | None:
-        """What is shown: the shape, or all of it. Blocks."""
+        """The fields that the user may see: those of the shape, or all (None). Blocks."""
         return None if self.may_peek() else shape
 
 
-def _asker(user: GetUserDep, connection_id: str) -> Asker:
-    return Asker(user, connection_id)
+def _requester(user: GetUserDep, connection_id: str) -> Requester:
+    return Requester(user, connection_id)
 
 
-AskerDep = Annotated[Asker, Depends(_asker)]
+RequesterDep = Annotated[Requester, Depends(_requester)]
 
 
 def refuse_other_sites(request: Request, x_pgmq_request: Annotated[str | None, Header()] = None) -> None:
-    """A page of another origin can make a browser post with the user's cookie, but not with this header."""
+    """Refuse posts of other origins: they can send the user's cookie, but not the header X-Pgmq-Request."""
     if request.headers.get("sec-fetch-site") not in (None, "same-origin") or x_pgmq_request != "1":
         raise HTTPException(403, "Refused: the request does not come from the PGMQ page.")
 
 
 def refuse_odd_names(request: Request, user: GetUserDep) -> None:
-    """Before Airflow asks its database or a secrets backend for a connection that cannot be."""
+    """Refuse an impossible connection id before Airflow asks its database or a secrets backend for it."""
     connection_id = request.path_params.get("connection_id")
     if connection_id is not None and not connections.is_id(connection_id):
         raise connections.missing(connection_id)
 
 
 def refuse_odd_dags(request: Request, user: GetUserDep) -> None:
-    """Before Airflow asks its database for a Dag that cannot be."""
+    """Refuse an impossible Dag id before Airflow asks its database for it."""
     dag_id = request.path_params["dag_id"]
     if len(dag_id) > 250 or "\x00" in dag_id:
         raise HTTPException(422, "A Dag's id is a text of up to 250 characters, without NUL.")
 
 
 def hide_from_other_teams(request: Request, user: GetUserDep) -> None:
-    """Whoever is of another team is told what they are told of a connection that does not exist."""
+    """Answer users of other teams as if the connection did not exist."""
     connection_id = request.path_params.get("connection_id")
     if connection_id is not None and not may_see(user, connection_id):
         raise connections.missing(connection_id)
@@ -97,18 +97,18 @@ WRITE = [
     Depends(requires_access_connection("PUT")),
     Depends(refuse_other_sites),
 ]
-#: The path's parameter must be called `dag_id`: Airflow 3.1.0 looks for it nowhere else, and would ask about
-#: all Dags.
+#: The path's parameter must be called `dag_id`: Airflow 3.1.0 looks for it only there, and otherwise checks
+#: the permission for all Dags.
 OF_A_DAG = [Depends(refuse_odd_dags), Depends(requires_access_dag("GET"))]
 
 
 def may_open_frame(user: Any) -> bool:
-    """Whether Airflow shows the user its plugins: to others the frame around the page is a 404. May block."""
+    """Whether the user may see Airflow's plugins; others get a 404 for the frame of the page. May block."""
     return bool(get_auth_manager().is_authorized_view(access_view=AccessView.PLUGINS, user=user))
 
 
 def may_see(user: Any, connection_id: str) -> bool:
-    """Whether the connection is of no team, or of one of the user's."""
+    """Whether the connection belongs to no team, or to one of the user's teams."""
     if (team := connections.team(connection_id)) is None:
         return True
     from airflow.api_fastapi.auth.managers.models.resource_details import TeamDetails
@@ -123,7 +123,7 @@ def may_peek(user: Any, connection_id: str) -> bool:
 
 
 def may_write(user: Any, connection_id: str) -> bool:
-    """Whether the user may act on queues and jobs."""
+    """Whether the user may use the actions on queues and jobs."""
     return _may(user, connection_id, "PUT")
 
 

@@ -16,12 +16,12 @@ from sqlalchemy import select
 from airflow_pgmq.hooks import PgmqHook
 
 _PREFIX = "AIRFLOW_CONN_"
-#: Without slashes, which a secrets backend would take for a path.
+#: Without slashes: a secrets backend would read them as a path.
 _ID = re.compile(r"[\w#!()\-:][\w#!()\-.:]*")
 
 
 def team(connection_id: str) -> str | None:
-    """The team that a connection belongs to, where Airflow has teams (since 3.2)."""
+    """The team that a connection belongs to, if Airflow has teams (3.2 and newer)."""
     if not conf.getboolean("core", "multi_team", fallback=False):
         return None
     name: str | None = Connection.get_team_name(connection_id)
@@ -29,18 +29,18 @@ def team(connection_id: str) -> str | None:
 
 
 def is_id(connection_id: str) -> bool:
-    """Whether a connection can have that id, and no secrets backend takes it for a path."""
+    """Whether a connection can have this id, and no secrets backend reads it as a path."""
     return len(connection_id) <= 250 and _ID.fullmatch(connection_id) is not None
 
 
 def find(connection_id: str) -> Connection | None:
-    """The connection, if it is one of ours: a user must not look into any Postgres that Airflow knows."""
+    """The connection, if it is for PGMQ: the page must not open other Postgres connections of Airflow."""
     if not is_id(connection_id):
         return None
     of_team = {"team_name": name} if (name := team(connection_id)) else {}
     try:
         found: Connection = Connection.get_connection_from_secrets(connection_id, **of_team)
-    # A secrets backend that denies it says so by a PermissionError.
+    # A secrets backend raises PermissionError where it denies access.
     except (AirflowNotFoundException, PermissionError):
         return None
     is_ours = found.conn_type == PgmqHook.conn_type or connection_id == PgmqHook.default_conn_name
@@ -48,14 +48,14 @@ def find(connection_id: str) -> Connection | None:
 
 
 def missing(connection_id: str) -> HTTPException:
-    """The answer where there is none, and where it is hidden: the same, so that nobody learns which."""
+    """The same 404 for a connection that does not exist and for a hidden one, so that nobody learns which."""
     return HTTPException(404, f"There is no PGMQ connection {connection_id!r}.")
 
 
 def known(asked_for: str | None = None) -> list[dict[str, Any]]:
-    """Ids and descriptions, from the metadata database and the environment.
+    """Ids and descriptions of the connections in the metadata database and the environment.
 
-    Secrets backends cannot be listed: of theirs it has the default one and the one that is asked for.
+    Secrets backends cannot be listed: from them come only the default connection and `asked_for`.
     """
     with create_session() as session:
         statement = select(Connection.conn_id, Connection.description)

@@ -1,4 +1,4 @@
-"""What surrounds every answer of the page: its headers, and an answer where none was made."""
+"""Response headers of the page, and its answer when something raised."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 
-from airflow_pgmq.ui.answers import Answer
+from airflow_pgmq.ui.responses import ApiResponse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
 
-#: A message made of HTML and script does nothing: nothing inline has effect, nothing from elsewhere loads.
+#: A message that contains HTML or scripts is harmless: nothing inline runs, nothing from elsewhere is loaded.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
@@ -24,11 +24,11 @@ ALWAYS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
 }
-FAILED = "The page failed in a way that nobody expected; the log of Airflow's API server says why."
+FAILED = "The page failed unexpectedly; the log of Airflow's API server says why."
 
 
-class Surrounding:
-    """Adds the headers to every answer, errors and assets too, and answers where something raised."""
+class HeadersMiddleware:
+    """Adds the headers to every response, errors and static files too; answers 500 when something raised."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -46,7 +46,7 @@ class Surrounding:
                 begun = True
                 headers = MutableHeaders(scope=message)
                 headers.update(ALWAYS)
-                # What only signed-in users may see must not stay in a cache; files say otherwise themselves.
+                # What only signed-in users may see must not be cached; static files set their own header.
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
@@ -55,6 +55,6 @@ class Surrounding:
         except Exception:
             if begun:
                 raise
-            # Its text may quote anything, and Airflow's own handlers might show it.
+            # The exception's text may quote anything, and Airflow's own handlers might show it.
             _log.exception("The PGMQ page failed at %s", scope["path"])
-            await Answer({"detail": FAILED}, None, 500)(scope, receive, send_with_headers)
+            await ApiResponse({"detail": FAILED}, None, 500)(scope, receive, send_with_headers)

@@ -1,4 +1,4 @@
-"""The page's HTML: one shell for each view, without any data; scripts, styles and icons beside it."""
+"""The page's HTML, one shell without data for each view, and the static files: scripts, styles, icons."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from airflow_pgmq.ui.auth import may_open_frame
 
 __all__ = ["attach", "router"]
 
-#: The views that there are. A queue's name is one part of a path, and none that browsers take for a way up.
+#: All views. A queue's name is one segment of a path, but not "." or "..", which browsers resolve.
 _VIEW = re.compile(r"jobs|sent|queue/(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,200}|")
 
 _STATIC = Path(__file__).with_name("static")
 
-# Airflow's own theme is asked from the page around the frame, so nothing is loaded from elsewhere.
+# Airflow's theme is read from the page around the frame (theme.js), so nothing is loaded from elsewhere.
 _SHELL = """<!doctype html>
 <html lang="en" data-command="{command}">
 <head>
@@ -49,7 +49,7 @@ _SHELL = """<!doctype html>
 
 
 class _PageRoute(APIRoute):
-    """A route for people: a refusal is a page, and who is not signed in is led to Airflow's sign-in."""
+    """A route that answers with HTML: a refusal is a page; signed-out users go to Airflow's sign-in."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -99,19 +99,19 @@ def jobs_page(request: Request, user: GetUserDep) -> Response:
 
 @router.get("/ui/sent", dependencies=_read)
 def sent_page(request: Request, user: GetUserDep) -> Response:
-    """What a Dag, a run or a task has sent: the tab beside Airflow's own."""
+    """The tab of a Dag, run or task in Airflow: the messages that it has sent."""
     return _page(request, user, "sent", "Messages sent")
 
 
 @router.get("/go/{path:path}")
 def go(request: Request, user: GetUserDep, path: str) -> Response:
-    """Lead a link that knows no address of Airflow's, such as a worker's, to the view."""
+    """Redirect to a view. Links that do not know Airflow's URL lead here, such as those of a worker."""
     view = _view(request)
     return RedirectResponse(_in_frame(request, view) if may_open_frame(user) else _alone(request, view), 302)
 
 
 class _Files(StaticFiles):
-    """Asked for again after an upgrade, by their ETag, and never guessed to be fresh."""
+    """Static files that a browser must revalidate by ETag, so that an upgrade takes effect at once."""
 
     async def get_response(self, path: str, scope: Any) -> Response:
         response = await super().get_response(path, scope)
@@ -132,24 +132,24 @@ def _shell(request: Request, view: str, title: str, status: int = 200) -> Respon
 
 
 def _fills_the_window(request: Request) -> bool:
-    # Browsers tell it to localhost and over HTTPS only. A link always does: no frame of ours leads to one.
+    # Browsers send this header only to localhost and over HTTPS. A link of ours to /go/ is never in a frame.
     dest = request.headers.get("sec-fetch-dest")
     return dest == "document" or (dest is None and _inside(request).startswith("/go/"))
 
 
 def _is_signed_out(exc: HTTPException) -> bool:
-    # Airflow's own pages lead to the sign-in for these two.
+    # Airflow's own pages redirect to the sign-in for these two.
     return exc.status_code == 401 or (exc.status_code == 403 and exc.detail == "Invalid JWT token")
 
 
 def _inside(request: Request) -> str:
-    # Not of its URL, which is quoted already.
+    # Not from the request's URL: that is percent-encoded.
     path: str = request.scope["path"]
     return path.removeprefix(request.scope["root_path"])
 
 
 def _view(request: Request) -> str:
-    """The view that is asked for, with its query; nothing else, wherever a link would lead to."""
+    """The requested view with its query; 404 for any other target, so that a link cannot lead elsewhere."""
     path = _inside(request)[len("/ui/") :]
     if not _VIEW.fullmatch(path):
         raise HTTPException(404, "There is no such view")

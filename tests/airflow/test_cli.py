@@ -122,7 +122,7 @@ def test_definitions_load_nothing_of_what_they_define() -> None:
 def test_init_makes_queues_that_announce_and_does_nothing_twice(run: Run, database: Database) -> None:
     execute(database, "SELECT pgmq.create('old')")
     assert run("init", "orders", "old").splitlines() == [
-        "Queue orders: made",
+        "Queue orders: created",
         "Queue old: inserts are announced",
     ]
     assert "already" in run("init", "orders", "old")
@@ -133,7 +133,7 @@ def test_init_makes_queues_that_announce_and_does_nothing_twice(run: Run, databa
 def test_queues_need_not_announce(run: Run, database: Database, name: str) -> None:
     execute(database, "SELECT pgmq.create('old')")
     run("init", "loud")
-    assert run(name, "orders", "old", "loud", "--no-notify").splitlines() == ["Queue orders: made"]
+    assert run(name, "orders", "old", "loud", "--no-notify").splitlines() == ["Queue orders: created"]
     (problem,) = run("doctor", "-o", "json")
     assert (problem["code"], problem["severity"]) == ("no_notify", "warning")
     assert problem["text"].endswith(": old, orders.")
@@ -152,11 +152,11 @@ def test_a_queue_that_cannot_announce_is_made_and_says_why(
         connection = {**connection_to(database), "login": role}
         monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection))
         code, said = bare("create", "orders")
-        assert (code, bare("create", "silent", "--no-notify")) == (0, (0, "Queue silent: made\n"))
+        assert (code, bare("create", "silent", "--no-notify")) == (0, (0, "Queue silent: created\n"))
     finally:
         execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
-    assert "Queue orders: made" in said
-    assert "Queue orders: inserts are not announced, so waiters look every 5 seconds." in said
+    assert "Queue orders: created" in said
+    assert "Queue orders: inserts are not announced, so waiters poll every 5 seconds." in said
     assert f"GRANT USAGE ON SCHEMA airflow_pgmq TO {role};" in said
 
 
@@ -349,10 +349,10 @@ def test_a_bad_name_keeps_the_others_from_being_made(failing: Callable[..., str]
 def test_queues_are_created_and_dropped(
     run: Run, failing: Callable[..., str], monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
-    assert run("create", "orders", "mail").splitlines() == ["Queue orders: made", "Queue mail: made"]
+    assert run("create", "orders", "mail").splitlines() == ["Queue orders: created", "Queue mail: created"]
     assert run("create", "orders").splitlines() == ["Everything is there already."]
     assert run("doctor", "-o", "json") == []
-    assert "Queue fast: made" in run("create", "fast", "--unlogged")
+    assert "Queue fast: created" in run("create", "fast", "--unlogged")
     kinds = "SELECT relpersistence FROM pg_class WHERE oid = 'pgmq.q_fast'::regclass"
     assert execute(database, kinds) == [{"relpersistence": "u"}]
     type_in(monkeypatch, "n\n")

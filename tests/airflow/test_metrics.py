@@ -239,7 +239,7 @@ def test_a_broken_exporter_breaks_no_task(
     monkeypatch.setattr("airflow_pgmq.settings.metrics", lambda: "names")
     monkeypatch.setattr("airflow_pgmq.compat.stats", broken)
     metrics.sent("orders", 1)
-    metrics.look(None)  # type: ignore[arg-type]
+    metrics.count_queues(None)  # type: ignore[arg-type]
     assert caplog.text.count("not sent") == 2
 
 

@@ -17,7 +17,7 @@ pytest.importorskip("airflow.triggers.shared_stream", reason="new in Airflow 3.3
 from airflow_pgmq import compat
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers import PgmqEventTrigger, shared_stream
-from airflow_pgmq.triggers.in_flight import Holding
+from airflow_pgmq.triggers.in_flight import InFlight
 from tests.fixtures.runner import Runner
 
 
@@ -301,17 +301,17 @@ def test_what_is_read_again_while_it_is_given_back_is_a_message_of_its_own(hook)
     hook.send("q", {})
 
     async def scenario() -> None:
-        holding = Holding(watching())
+        in_flight = InFlight(watching())
         (message,) = hook.read("q", visibility_timeout=0)
-        held = holding.add(message)
-        assert holding.add(message) is None
-        holding.decide("put_off", held)
+        held = in_flight.add(message)
+        assert in_flight.add(message) is None
+        in_flight.decide("put_off", held)
         (again,) = hook.read("q", visibility_timeout=0)
-        new = holding.add(again)
+        new = in_flight.add(again)
         assert new is not None
         assert new.message is again
-        holding.decide("archive", new)
-        assert holding.add(again) is None
+        in_flight.decide("archive", new)
+        assert in_flight.add(again) is None
 
     asyncio.run(scenario())
 

@@ -136,7 +136,7 @@ def test_the_search_box_answers_in_plain_sentences(boss, hook, query, says):
 def test_every_parameter_has_its_sentence():
     from airflow_pgmq.ui.api_actions import Chosen, Confirmation, ToRequeue
     from airflow_pgmq.ui.app import app
-    from airflow_pgmq.ui.asking import EXPECTED
+    from airflow_pgmq.ui.requests import EXPECTED
 
     wanted = {
         f"query.{parameter.alias}"

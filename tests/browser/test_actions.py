@@ -81,7 +81,7 @@ def test_the_question_is_about_one_or_about_several(visit, site, number):
     one = number == 1
     for action, text in {
         "Requeue": "It goes back to the queue that it came" if one else "They go back to the queue that they",
-        "Delete": "It is deleted for good" if one else "They are deleted for good",
+        "Delete": "It is deleted, not archived" if one else "They are deleted, not archived",
     }.items():
         frame.get_by_role("button", name=action, exact=True).click()
         expect(dialog).to_contain_text(f"{action} {'1 message' if one else '2 messages'}?{text}")
@@ -89,7 +89,7 @@ def test_the_question_is_about_one_or_about_several(visit, site, number):
     visitor.open("queue/orders")
     choose(visitor, *site.ids("orders")[:number])
     frame.get_by_role("button", name="Release").click()
-    expect(dialog).to_contain_text("gets it at once" if one else "gets them at once")
+    expect(dialog).to_contain_text("can read it at once" if one else "can read them at once")
 
 
 def test_a_dialog_keeps_the_keyboard_and_gives_it_back(visit):

@@ -49,7 +49,7 @@ def test_a_viewer_sees_that_a_message_is_there_and_not_what_it_says(visit):
     frame = visitor.open("queue/orders", msg_id=msg_id)
     expect(frame.get_by_label("Search by").get_by_role("option")).to_have_text(["Message id"])
     message = frame.locator(".message")
-    expect(message).to_contain_text("The content is shown to users who may see the connection")
+    expect(message).to_contain_text("Only users who may read the connection in Airflow see the content")
     expect(message).not_to_contain_text("order/")
     assert answers
     assert not any("<script>" in each or "order/" in each for each in answers)
@@ -81,7 +81,7 @@ def test_a_search_goes_on_where_the_server_stopped_looking(visit):
     frame = visitor.open("queue/events", by="dedup_key", q="event/30000")
     expect(visitor.row("event/30000").first).to_be_visible()
     frame = visitor.open("queue/events", by="dedup_key", q="event/120000")
-    expect(frame.get_by_text("Looked through 100,000 messages so far")).to_be_visible()
+    expect(frame.get_by_text("Searched 100,000 messages so far")).to_be_visible()
     frame.get_by_role("button", name="Look further").click()
     expect(visitor.row("event/120000").first).to_be_visible()
 
@@ -89,7 +89,7 @@ def test_a_search_goes_on_where_the_server_stopped_looking(visit):
 def test_a_large_message_is_opened_alone(visit):
     frame = visit().open("queue/billing")
     expect(frame.locator(".opener")).to_have_count(1)
-    frame.get_by_role("link", name="large: open it alone").click()
+    frame.get_by_role("link", name="large: open this message alone").click()
     expect(frame.get_by_role("region", name="Message", exact=True)).to_contain_text("x" * 40_000)
 
 
@@ -134,8 +134,8 @@ def test_dead_letters_say_why(visit):
     frame = visit().open("queue/orders", tab="dead_letters")
     expect(frame.get_by_text("KeyError: 'total' has no value").first).to_be_visible()
     frame.locator(".opener").first.click()
-    expect(frame.locator(".message")).to_contain_text("Died in")
-    expect(frame.locator(".message")).to_contain_text(re.compile(f"Died after{stock.TRIES} tries"))
+    expect(frame.locator(".message")).to_contain_text("Failed in")
+    expect(frame.locator(".message")).to_contain_text(re.compile(f"Failed after{stock.TRIES} tries"))
 
 
 def test_dead_letters_say_how_often_they_were_tried(visit):
@@ -145,7 +145,7 @@ def test_dead_letters_say_how_often_they_were_tried(visit):
     expect(frame.locator("td.col-tries").first).to_have_text(str(stock.TRIES))
     # As a message of its own queue nobody has read it.
     frame = visitor.open("queue/orders_dlq")
-    expect(frame.locator("td.col-read_ct").first).to_have_text(f"0died after {stock.TRIES} tries")
+    expect(frame.locator("td.col-read_ct").first).to_have_text(f"0failed after {stock.TRIES} tries")
     frame = visit("viewer").open("queue/orders", tab="dead_letters")
     expect(frame.locator(".opener").first).to_be_visible()
     expect(frame.get_by_role("columnheader", name="Tries")).to_have_count(0)

@@ -82,6 +82,19 @@ def test_problems_are_seen_at_a_glance(visit):
     )
 
 
+def test_commands_in_texts_are_shown_as_code(visit):
+    visitor = visit()
+    text = "Inserts are not announced: run `airflow pgmq init one`."
+    problem = {"severity": "warning", "code": "any", "text": text}
+    answer = {"at": None, "problems": [problem], "queues": [ONE | {"problems": [problem]}]}
+    visitor.page.route("**/api/pgmq_default/queues", lambda route: route.fulfill(json=answer))
+    frame = visitor.open()
+    expect(frame.locator(".problem code")).to_have_text("airflow pgmq init one")
+    expect(visitor.row("one").locator("code")).to_have_text("airflow pgmq init one")
+    expect(frame.locator("main")).not_to_contain_text("`")
+    assert visitor.module("dom.js", "({ plain }) => plain('run `a` or `b`, not `')") == "run a or b, not `"
+
+
 def test_one_is_not_called_many(visit):
     visitor = visit()
     answer = {"at": None, "problems": [], "queues": [ONE]}
@@ -242,7 +255,7 @@ def test_a_connection_that_fails_is_named_with_the_reason(visit, user):
 
 @pytest.mark.parametrize(
     ("path", "title"),
-    [("queue/nowhere", "This is not here"), ("queue/orders?msg_id=first", "This cannot be asked for")],
+    [("queue/nowhere", "Not found"), ("queue/orders?msg_id=first", "Invalid request")],
 )
 def test_what_is_not_the_connections_fault_is_not_called_so(visit, path, title):
     visitor = visit()

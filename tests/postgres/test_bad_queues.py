@@ -370,7 +370,7 @@ def test_metrics_are_sent_of_those_that_are_known(
     monkeypatch.setattr(
         "airflow_pgmq.metrics._emit", lambda kind, name, value, **tag: emitted.append((name, tag["queue"]))
     )
-    metrics.look(two)
+    metrics.count_queues(two)
     assert ("length", QUEUE) in emitted
     assert BAD not in {queue for name, queue in emitted if name == "length"}
 

@@ -221,7 +221,7 @@ def test_the_hook_logs_why_a_queue_is_silent(pgmq_connection, database, client, 
     assert "announced" not in capsys.readouterr().out
     hook.create_queue("mail")
     said = capsys.readouterr().out
-    assert "Queue 'mail': inserts are not announced, so waiters look every 5 seconds" in said
+    assert "Queue 'mail': inserts are not announced, so waiters poll every 5 seconds" in said
     assert "notify=False" in said
 
 

@@ -1,4 +1,4 @@
-// Where we are: the view's state lives in the query, so that a reload, a bookmark and Back find it again.
+// The page's address. A view keeps its state in the query, so that a reload, a bookmark and Back restore it.
 export const BASE = new URL("..", import.meta.url);
 
 const query = () => new URLSearchParams(location.search);
@@ -15,7 +15,7 @@ export function setParams(changes) {
   history.replaceState(null, "", text ? `?${text}` : location.pathname);
 }
 
-// A real link to a view; the connection goes along.
+// A link to a view, with the current connection.
 export function to(view, params = {}) {
   const url = new URL(`ui/${view}`, BASE);
   const connection = param("connection_id");
@@ -26,7 +26,7 @@ export function to(view, params = {}) {
   return url.pathname + url.search;
 }
 
-// What browsers take for a way up in a path is no name of anything.
+// "." and ".." are not names: browsers resolve them in a path.
 export const isName = (value) => typeof value === "string" && value !== "" && !/^\.{1,2}$/.test(value);
 
 export const toQueue = (name, params) => to(`queue/${encodeURIComponent(name)}`, params);

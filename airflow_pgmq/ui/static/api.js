@@ -1,4 +1,4 @@
-// Our own API: JSON, one error type, and back to Airflow's sign-in when the session has ended.
+// The page's API: JSON, one error type, and Airflow's sign-in when the session has ended.
 import { BASE } from "./address.js";
 import { signedOut } from "./host.js";
 
@@ -39,7 +39,7 @@ async function call(url, options) {
   return answer;
 }
 
-// An integer beyond what a double holds keeps its digits, where the browser can (JSON.rawJSON).
+// An integer that a double cannot hold keeps all digits, if the browser has JSON.rawJSON.
 function parse(body) {
   const digits = (key, value, context) =>
     Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source && JSON.rawJSON

@@ -1,4 +1,4 @@
-// Elements from values. Children become text nodes: nothing that comes from a message is ever parsed as HTML.
+// Create elements. Text children become text nodes: nothing from a message is ever parsed as HTML.
 const SVG = "http://www.w3.org/2000/svg";
 
 export function h(tag, props = {}, ...children) {
@@ -20,7 +20,7 @@ function fill(node, props, children) {
   return node;
 }
 
-// Headers may hold any JSON, and a number kept by JSON.rawJSON is an object that no String() takes.
+// Headers may contain any JSON, and String() fails for an object made by JSON.rawJSON.
 export const asText = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
 
 export function append(node, children) {
@@ -31,8 +31,8 @@ export function append(node, children) {
   return node;
 }
 
-// The keyboard's focus goes to what takes the place of what had it, as one button does of another; where nothing
-// does, it stays near by.
+// Replace the children. The keyboard's focus moves to the element at the same place, for example a new button for
+// an old one; if there is none, to an enclosing element.
 export function replace(node, ...children) {
   const place = focusable(node).indexOf(document.activeElement);
   node.replaceChildren();
@@ -44,11 +44,18 @@ export function replace(node, ...children) {
   return node;
 }
 
+// A text of ours with each part in backticks as <code>; `plain` only leaves the backticks out, for attributes.
+const CODE = /`([^`]+)`/;
+
+export const coded = (text) => asText(text).split(CODE).map((part, index) => (index % 2 ? h("code", {}, part) : part));
+
+export const plain = (text) => asText(text).split(CODE).join("");
+
 export const focusable = (node) => [
   ...node.querySelectorAll("a[href], button, input, select, summary, [tabindex]"),
 ];
 
-// Replace only what would look or act otherwise: what has the keyboard's focus keeps it.
+// Replace the children only if the state has changed, so that the keyboard's focus stays.
 export function renew(node, state, make) {
   const text = JSON.stringify(state);
   if (node.dataset.state === text) return;

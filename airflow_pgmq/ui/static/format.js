@@ -1,9 +1,9 @@
-// Numbers, ages and instants as people read them. What is no number or no time is shown as it came.
+// Numbers, ages and instants for people. A value that is not a number or a time is shown unchanged.
 import { asText } from "./dom.js";
 
 const whole = new Intl.NumberFormat("en");
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-// An estimate that looked exact would be taken for exact.
+// Estimates are rounded, so that they do not look exact.
 const about = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
 export function full(value) {
@@ -24,7 +24,7 @@ const UNITS = [
   [1, "s"],
 ];
 
-// The two largest units say enough: 2 h 5 min.
+// Only the two largest units: 2 h 5 min.
 export function age(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 1) return seconds > 0.0005 ? `${Math.round(seconds * 1000)} ms` : "0 s";
@@ -39,7 +39,7 @@ export function age(seconds) {
   return parts.filter(Boolean).join(" ");
 }
 
-// Airflow's own choice of a zone, else the browser's.
+// The time zone that the user chose in Airflow, else the browser's.
 export const zone = (() => {
   try {
     const chosen = JSON.parse(localStorage.getItem("timezone"));
@@ -70,7 +70,7 @@ const yearToo = style({
 const year = style({ year: "numeric" });
 const day = style({ year: "numeric", month: "numeric", day: "numeric" });
 
-// Null where it is no time.
+// Null if it is not a time.
 function parsed(iso) {
   const at = new Date(typeof iso === "string" ? iso : NaN);
   return Number.isNaN(at.getTime()) ? null : at;
@@ -84,7 +84,7 @@ export function instant(iso, now = new Date()) {
   return (year.format(at) === year.format(now) ? dayAndClock : yearToo).format(at);
 }
 
-// A slot is seldom within a minute.
+// Most slots are at full minutes: leave out ":00" seconds.
 export const toTheMinute = (iso) => instant(iso).replace(/:00$/, "");
 
 export function exact(iso) {

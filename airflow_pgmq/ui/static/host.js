@@ -1,4 +1,5 @@
-// Airflow around the frame. The frame's sandbox forbids new windows and the top's address, so we ask its router.
+// Airflow's page around the frame. The sandbox forbids new windows and changing the top address, so links go through
+// Airflow's router.
 import { BASE } from "./address.js";
 import { h } from "./dom.js";
 
@@ -14,14 +15,14 @@ function goHost(url) {
   parent.dispatchEvent(new parent.PopStateEvent("popstate", { state: {} }));
 }
 
-// Whether we are a tab beside Airflow's own, and not its page of ours. From the menu that is `…/plugin/pgmq`
-// at first: Airflow puts the frame's path behind it only once the frame has loaded.
+// Whether the frame is a tab of a Dag, run or task, and not the page from the menu. That page's address is
+// `…/plugin/pgmq` at first: Airflow appends the frame's path only after the frame has loaded.
 export const isTab = () => framed && !/\/plugin\/pgmq(\/|$)/.test(parent.location.pathname);
 
 const menu = () => new URL("plugin/pgmq", base()).pathname;
 
-// The view that Airflow's address names, where the frame was opened at another: Airflow 3.1 opens it where the menu
-// leads, whatever follows in the address. Who came by a link of ours is where that led.
+// The view in Airflow's address, if the frame shows another one: Airflow 3.1 always opens the frame at the view of
+// the menu. After a click on a link of the page, the frame is right.
 export function askedFor() {
   if (!framed || isTab() || location.search || document.referrer.startsWith(`${BASE}ui/`)) return null;
   const { pathname, search } = parent.location;
@@ -29,8 +30,8 @@ export function askedFor() {
   return view.startsWith(`${BASE.pathname}ui/`) && view !== location.pathname ? view : null;
 }
 
-// Airflow's address names the view in the frame, so that a reload and a bookmark find it again. Airflow 3.1 leaves
-// that to us; others do it when the frame has loaded, and it is done then.
+// Put the frame's view into Airflow's address, so that a reload and a bookmark restore it. Airflow 3.1 does not do
+// it; newer versions do it when the frame has loaded, and then this changes nothing.
 export function showAddress() {
   if (!framed || isTab()) return;
   const address = menu() + location.pathname + location.search;
@@ -38,20 +39,20 @@ export function showAddress() {
   if (address !== pathname + search) parent.history.replaceState(parent.history.state, "", address);
 }
 
-// What Airflow put into the address of a tab. Airflow 3.1 does not encode it, so the `+` of a run's id came as a
-// blank; Airflow's own address has it right.
+// A value that Airflow put into the address of a tab. Airflow 3.1 does not encode it, so a `+` in a run's id becomes
+// a blank; Airflow's own address has the right value.
 export function fromHost(value) {
   const whole = value.replaceAll(" ", "+");
   return isTab() && decodeURIComponent(parent.location.pathname).split("/").includes(whole) ? whole : value;
 }
 
-// A link to a view of ours in a page of its own; from a tab, that leaves the tab.
+// A link to a view of the page; in a tab it leaves the tab and opens the page from the menu.
 export const viewLink = (address, props, ...children) =>
   isTab()
     ? hostLink(`plugin/pgmq${address}`, props, ...children)
     : h("a", { href: address, ...props }, ...children);
 
-// A link to a page of Airflow's own.
+// A link to a page of Airflow.
 export function hostLink(path, props, ...children) {
   const url = new URL(path, base()).href;
   const follow = (event) => {
@@ -76,8 +77,8 @@ export function taskPath(instance) {
 
 export const runPath = ({ dag_id, run_id }) => `dags/${part(dag_id)}/runs/${part(run_id)}`;
 
-// To the sign-in and back: around the frame Airflow's own page leads there. Once: a page that can't sign in must
-// not reload for ever.
+// Go to the sign-in and back: in a frame, by reloading Airflow's page, which redirects. At most once in 15 s: a page
+// that cannot sign in must not reload in a loop.
 export function signedOut() {
   const last = Number(sessionStorage.getItem("pgmq-reloaded"));
   if (Date.now() - last < 15_000) return;

@@ -1,4 +1,4 @@
-// Does something again and again while somebody looks: a hidden tab asks for nothing.
+// Reloads the data periodically while the page is visible; a hidden tab sends no requests.
 export class Refresh {
   constructor(load, seconds = 10) {
     this.load = load;
@@ -7,7 +7,7 @@ export class Refresh {
     document.addEventListener("visibilitychange", () => this.#wake());
   }
 
-  // Load now, and again after the pause; what is still under way is given up.
+  // Load now, and again after the pause; a load that is still running is aborted.
   async now() {
     clearTimeout(this.timer);
     this.running?.abort();

@@ -1,4 +1,4 @@
-// Which connection the page looks at, and what its user may do there.
+// The connection that the page shows, and what the user may do there.
 import { param, setParams } from "./address.js";
 import { get } from "./api.js";
 
@@ -6,7 +6,7 @@ const DEFAULT = "pgmq_default";
 
 export async function openSession(signal) {
   const wanted = param("connection_id");
-  // Named, because a connection of a secrets backend is in no list.
+  // Name the connection in the request, because connections of a secrets backend cannot be listed.
   const { connections } = await get("api/connections", { connection_id: wanted }, signal);
   const found =
     connections.find((each) => each.connection_id === wanted) ??

@@ -1,4 +1,4 @@
-// Runs before anything is drawn: borrows light or dark, colours and the font from the page around the frame.
+// Runs before anything is drawn: copies light or dark mode, colours and the font from the page around the frame.
 (() => {
   const root = document.documentElement;
   const host = window.parent !== window ? parent.document.documentElement : null;
@@ -32,7 +32,7 @@
         if (value) root.style.setProperty(ours, value);
       }
     }
-    // For what is painted on a canvas, and can't follow by itself.
+    // Charts on a canvas must be drawn again: CSS variables do not reach them.
     window.dispatchEvent(new Event("themechange"));
   }
 

@@ -1,39 +1,39 @@
-// What may be done to the messages of a queue; only for users who may, and each asked for first.
+// Actions on the messages of a queue, for users who may edit the connection. Each must be confirmed.
 import { api, post } from "../api.js";
 import { h } from "../dom.js";
 import { full, plural } from "../format.js";
 import { confirm } from "./confirm.js";
 import { toast } from "./toast.js";
 
-// `text` is for one message and for several.
+// `text`: for one message, and for several.
 const SOME = {
   release: {
     label: "Release",
     done: "released",
     text: [
-      "Whoever reads next gets it at once, even if somebody is working on it now.",
-      "Whoever reads next gets them at once, even if somebody is working on them now.",
+      "The next reader can read it at once, even if a consumer is working on it now.",
+      "The next readers can read them at once, even if consumers are working on them now.",
     ],
   },
   requeue: {
     label: "Requeue",
     done: "requeued",
     text: [
-      "It goes back to the queue that it came from, as a new message that nobody has read.",
-      "They go back to the queue that they came from, as new messages that nobody has read.",
+      "It goes back to the queue that it came from, as a new, unread message.",
+      "They go back to the queue that they came from, as new, unread messages.",
     ],
   },
   delete: {
     label: "Delete",
     done: "deleted",
-    text: ["It is deleted for good, and not archived.", "They are deleted for good, and not archived."],
+    text: ["It is deleted, not archived. This cannot be undone.", "They are deleted, not archived. This cannot be undone."],
     danger: true,
   },
 };
 
 const textFor = (verb, number) => SOME[verb].text[number === 1 ? 0 : 1];
 
-// The API changes no more at once.
+// The API changes at most this many at once.
 const AT_MOST = 1000;
 
 export class Actions {
@@ -96,7 +96,7 @@ export class Actions {
               action: "Purge",
               danger: true,
               typed: queueName,
-              text: "Every message in it is deleted, those in flight and delayed too. Nothing brings them back.",
+              text: "All its messages are deleted, also delayed ones and those in flight. This cannot be undone.",
             },
             "deleted",
           ),
@@ -119,7 +119,7 @@ export class Actions {
     };
     if (await confirm({ ...question, act })) {
       const left = answer.left
-        ? `; left: ${full(answer.left)}, whose ${answer.left === 1 ? "queue is" : "queues are"} gone`
+        ? `; ${full(answer.left)} not requeued: ${answer.left === 1 ? "its queue does" : "their queues do"} not exist`
         : "";
       toast(`${plural(answer.changed, "message")} ${done}${left}`);
       this.reload();

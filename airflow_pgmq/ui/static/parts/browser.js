@@ -1,4 +1,4 @@
-// The messages of a queue, page by page, searched by key, job or id, with what may be done to them.
+// The messages of a queue: pages, search by key, job or id, and actions.
 import { here, param, setParams, toQueue } from "../address.js";
 import { api, get } from "../api.js";
 import { asText, h, renew } from "../dom.js";
@@ -8,7 +8,7 @@ import { Messages, READS, STATE, TRIES, moment } from "./messages.js";
 import { empty } from "./notice.js";
 
 const PAGE = 50;
-// A search looks through 20,000 messages at once; so often it goes on by itself.
+// A request searches 20,000 messages; this many requests follow each other without a click.
 const LOOKS = 5;
 const LOOKED = 20_000;
 const SEARCHES = [
@@ -34,7 +34,7 @@ const COLUMNS = {
     moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
   ],
 };
-// Columns for those only who may see what messages hold.
+// Columns for users who may see payloads and headers.
 const OF_HEADERS = ["reason", "tries"];
 const VERBS = { messages: ["release", "delete"], dead_letters: ["requeue", "delete"], archive: ["requeue"] };
 
@@ -81,8 +81,8 @@ export class MessageBrowser {
     Object.assign(this, { from: null, looked: 0, wanted: 1, looks: LOOKS });
   }
 
-  // Page after page until enough is found, and anew each time: what was shown may be gone. A message that the
-  // ledger has named for a key comes again where it lies.
+  // Load pages until enough messages are found, from the start each time, because shown messages may be gone. A
+  // message that the ledger finds by its key appears again at its place in the queue.
   async #gather(signal) {
     const messages = new Map();
     let after = this.from;
@@ -110,14 +110,14 @@ export class MessageBrowser {
     );
   }
 
-  // A link to a message that has been archived since.
+  // Whether the page was opened by a link to a message that has been archived since.
   #isElsewhere(messages) {
     return this.first && !messages.length && param("msg_id") && !param("tab");
   }
 
   #search() {
     const known = param("msg_id");
-    // What cannot be seen cannot be searched for either.
+    // Users may search only by what they may see.
     const ways = SEARCHES.filter(([value]) => this.connection.may_peek || value === "msg_id");
     this.by = h(
       "select",
@@ -129,7 +129,7 @@ export class MessageBrowser {
     this.text = h("input", {
       type: "search",
       "aria-label": "Search messages",
-      placeholder: "Search, exactly",
+      placeholder: "Exact search",
       value: known || (ways.some(([value]) => value === param("by", "dedup_key")) ? param("q") : ""),
       onchange: () => this.#find(),
       onsearch: () => this.#find(),
@@ -176,11 +176,11 @@ export class MessageBrowser {
     });
   }
 
-  // What was looked through in vain is not looked through again.
+  // Continue behind the messages that were searched without a result.
   #notYet(next_after) {
     const looked = this.looked + this.looks * LOOKED;
     return [
-      empty("Nothing found yet", `Looked through ${full(looked)} messages so far; there are more.`),
+      empty("Nothing found yet", `Searched ${full(looked)} messages so far; there are more.`),
       this.#button("Look further", () => Object.assign(this, { from: next_after, looked })),
     ];
   }
@@ -197,19 +197,19 @@ export class MessageBrowser {
     if (this.text.value.trim()) {
       return empty(
         "Nothing found",
-        `No message here has exactly this ${this.by.selectedOptions[0].text.toLowerCase()}.`,
+        `No message here has this ${this.by.selectedOptions[0].text.toLowerCase()}. The search is exact.`,
       );
     }
     if (this.tab === "archive")
       return empty(
         "Nothing archived",
-        "Messages appear here when a consumer archives them, as ours do by default.",
+        "Messages appear here when a consumer archives them. The provider's consumers do so by default.",
       );
     if (this.tab === "dead_letters") {
       return empty(
         "No dead letters",
-        "A message that failed too often is put aside",
-        this.queueName ? [" in ", h("a", { href: toQueue(this.queueName) }, this.queueName)] : null,
+        "A message that fails too often is moved to a dead letter queue",
+        this.queueName ? [", here ", h("a", { href: toQueue(this.queueName) }, this.queueName)] : null,
         ".",
       );
     }

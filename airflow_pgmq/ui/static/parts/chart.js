@@ -1,4 +1,4 @@
-// Lines over time by uPlot, in the page's own colours, with the same numbers as a table beside it.
+// A line chart over time by uPlot, in the page's colours, with the same numbers as a table below it.
 import { h, replace } from "../dom.js";
 import { count, instant, zone } from "../format.js";
 import { scale } from "./scale.js";
@@ -7,7 +7,7 @@ import uPlot from "../vendor/uplot/uPlot.esm.js";
 const HEIGHT = 180;
 const ROWS = 60;
 
-// Per step: how a tick is written, and what is added to the first one of a year, month, day, hour …
+// For each step: the format of a tick, and what is added to the first tick of a year, month, day, hour …
 const TIMES = [
   [86_400, "{D} {MMM}"],
   [60, "{HH}:{mm}"],
@@ -114,7 +114,7 @@ export class Chart {
     else if (this.canvas.clientWidth) this.plot.setSize({ width: this.canvas.clientWidth, height: HEIGHT });
   }
 
-  // What the lines say under the pointer, and else at their end.
+  // Show the values under the pointer, else the latest ones.
   #legend(index) {
     const point = this.history[index ?? this.history.length - 1];
     for (const cell of this.legend.querySelectorAll("b"))

@@ -1,8 +1,8 @@
-// Asks before something is done. The frame's sandbox blocks confirm(), so it is a dialog of our own.
-import { focusable, h } from "../dom.js";
+// Asks for confirmation of an action. The frame's sandbox blocks confirm(), so this is our own dialog.
+import { coded, focusable, h, replace } from "../dom.js";
 
-// Resolves to true once it was done, to false when it was called off, which is too late while `act` runs. What
-// that throws is shown in the dialog. `typed` is text that must be typed first.
+// Resolves to true when `act` has succeeded, to false when the user cancelled, which is not possible while `act`
+// runs. Errors of `act` are shown in the dialog. `typed` is a text that the user must type first.
 export function confirm({ title, text, action, act, danger = false, typed = null }) {
   return new Promise((resolve) => {
     const problem = h("p", { class: "dialog-problem", role: "alert" });
@@ -44,7 +44,7 @@ export function confirm({ title, text, action, act, danger = false, typed = null
         done = true;
         dialog.close();
       } catch (error) {
-        problem.textContent = error.message;
+        replace(problem, coded(error.message));
         off.disabled = false;
         update();
       }
@@ -52,7 +52,7 @@ export function confirm({ title, text, action, act, danger = false, typed = null
     go.addEventListener("click", run);
     input?.addEventListener("input", update);
     input?.addEventListener("keydown", (event) => event.key === "Enter" && run());
-    // A modal dialog keeps the keyboard from the rest of the frame, and not from Airflow around it.
+    // A modal dialog keeps the focus from the rest of the frame, but not from Airflow's page around it.
     dialog.addEventListener("keydown", (event) => {
       if (event.key !== "Tab") return;
       const inside = focusable(dialog).filter((each) => !each.disabled);
@@ -63,7 +63,7 @@ export function confirm({ title, text, action, act, danger = false, typed = null
       }
     });
     dialog.addEventListener("cancel", (event) => off.disabled && event.preventDefault());
-    // A second Escape closes it all the same.
+    // A second Escape closes the dialog even while `act` runs.
     dialog.addEventListener("close", async () => {
       dialog.remove();
       await running;

@@ -1,4 +1,4 @@
-// What every view has around it: the ways to the others, the connection, and how fresh it is.
+// The frame of every view: links to the other views, the connection, and the time of the last refresh.
 import { here, to } from "../address.js";
 import { h, icon, replace } from "../dom.js";
 import { instant } from "../format.js";
@@ -12,7 +12,7 @@ const VIEWS = [
   ["jobs", "jobs", "Periodic jobs"],
 ];
 
-// `view(session, main)` draws once and returns what loads and shows the data, each time anew.
+// `view(session, main)` draws once and returns a function that loads and shows the data; each refresh calls it.
 export function openPage({ active, view }) {
   const narrow = isTab();
   const main = h("main", { id: "main", tabindex: "-1" });
@@ -22,7 +22,7 @@ export function openPage({ active, view }) {
   let session = null;
   let load = null;
 
-  // The same failure stands as it is: it would be read out again, and its button would lose the focus.
+  // Keep an unchanged failure: a new one would be read out again, and its button would lose the focus.
   const fail = (error) => {
     const state = error ? `${error.status} ${error.message}` : "";
     if (failed.dataset.state === state) return;
@@ -67,7 +67,7 @@ export function openPage({ active, view }) {
       class: "icon-button",
       onclick: () => refresh.now(),
       "aria-label": "Refresh",
-      title: "Refresh; by itself every 10 seconds",
+      title: "Refresh now (automatic every 10 seconds)",
     },
     icon("refresh"),
   );
@@ -80,7 +80,7 @@ export function openPage({ active, view }) {
         h(
           "nav",
           { "aria-label": "PGMQ" },
-          // Without the frame there is no menu that leads back.
+          // Without Airflow's page around it, there is no menu to return to Airflow.
           !framed && hostLink("", {}, "Airflow"),
           VIEWS.map(([name, path, label]) =>
             h(
@@ -96,7 +96,7 @@ export function openPage({ active, view }) {
     main,
   );
   refresh.now();
-  // Airflow hears of the frame's load after us, and is first to write the address where it does so.
+  // After Airflow's own handler of this event, which also writes the address in newer versions.
   window.addEventListener("load", () => setTimeout(showAddress));
   return refresh;
 }
@@ -130,7 +130,7 @@ function noConnection({ wanted, connections }) {
       "No connection to a queue yet",
       "Add one of type PGMQ, called pgmq_default, in ",
       add,
-      ". It leads to the database that holds the queues.",
+      ". It must lead to the database of the queues.",
     );
   }
   const others = connections.map(({ connection_id }) =>

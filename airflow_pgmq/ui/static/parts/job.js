@@ -1,4 +1,4 @@
-// A periodic job as a row: its schedule in words, its next times, and what became of its last slots.
+// A periodic job as a row: its schedule in words, its next slots, and the states of its last slots.
 import { toQueue } from "../address.js";
 import { h } from "../dom.js";
 import { age, exact, plural, toTheMinute, zone } from "../format.js";
@@ -45,7 +45,7 @@ export const COLUMNS = [
   },
   {
     id: "last",
-    label: "Sent up to",
+    label: "Last slot",
     by: (job) => job.last_slot,
     changes: (job) => [job.last_slot, job.last_sent_at, job.lateness],
     cell: last,
@@ -54,12 +54,12 @@ export const COLUMNS = [
 ];
 
 function next({ next_slots, paused, name }) {
-  if (!next_slots.length) return h("span", { class: "muted" }, paused ? "when resumed" : "never again");
+  if (!next_slots.length) return h("span", { class: "muted" }, paused ? "when resumed" : "no further runs");
   const [first, ...others] = next_slots;
   return h(
     "details",
     { class: paused ? "next muted" : "next" },
-    h("summary", { "aria-label": `Next ${plural(next_slots.length, "time")} of ${name}` }, time(first)),
+    h("summary", { "aria-label": `Next ${plural(next_slots.length, "slot")} of ${name}` }, time(first)),
     h(
       "ol",
       {},

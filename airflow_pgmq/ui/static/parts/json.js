@@ -1,4 +1,4 @@
-// JSON as text with colours: every piece is a text node.
+// JSON as coloured text: every piece is a text node.
 import { append, h } from "../dom.js";
 
 const TOKEN = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;

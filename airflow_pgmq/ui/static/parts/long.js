@@ -1,4 +1,4 @@
-// A text that may be long: its beginning, and all of it when asked for.
+// A text that may be long: its beginning, and all of it after a click.
 import { h } from "../dom.js";
 
 const MOST = 160;

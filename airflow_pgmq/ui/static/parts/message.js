@@ -1,4 +1,4 @@
-// One message with all that is known of it. Its content is shown to those who may see it, as text.
+// The details of a message. Its content is shown as text, to users who may see it.
 import { isName, toQueue } from "../address.js";
 import { asText, h, icon } from "../dom.js";
 import { ago, exact, full, instant, plural } from "../format.js";
@@ -38,7 +38,7 @@ export function messageDetail(message, alone) {
           "p",
           { class: "locked" },
           icon("lock"),
-          "The content is shown to users who may see the connection in Airflow.",
+          "Only users who may read the connection in Airflow see the content.",
         ),
   );
 }
@@ -53,7 +53,7 @@ function content(found, alone) {
       {},
       h("h3", {}, "Message", redacted && h("span", { class: "tag" }, "values hidden")),
       too_large
-        ? h("p", { class: "muted" }, "Too large for a list: ", alone(found, "open it alone"), ".")
+        ? h("p", { class: "muted" }, "Too large to show in a list: ", alone(found, "open this message alone"), ".")
         : json(message, "Message"),
     ),
     h("section", {}, h("h3", {}, "Headers"), json(headers ?? {}, "Headers")),
@@ -72,13 +72,13 @@ function deadLetter(found) {
   const { queue, msg_id, reason, read_ct, tries, enqueued_at } = found;
   return [
     ["Reason", reason],
-    ["Died in", queue && [queueLink(queue), msg_id ? [", message ", msg_id] : null]],
-    ["Died after", died(tries, read_ct)],
+    ["Failed in", queue && [queueLink(queue), msg_id ? [", message ", msg_id] : null]],
+    ["Failed after", died(tries, read_ct)],
     ["First enqueued", moment(enqueued_at)],
   ];
 }
 
-// What gave it back untried has read it, too.
+// Reads include those of consumers that gave the message back untried.
 function died(tries, reads) {
   if (tries === null || tries === undefined) return null;
   const times = plural(tries, "try", "tries");
@@ -96,7 +96,7 @@ export function taskLink(from, props = {}) {
   return hostLink(taskPath(from), props, `${from.dag_id}.${from.task_id}`);
 }
 
-// The task that sent it, and its run, as links into Airflow.
+// The task that sent the message, and its run, as links to Airflow.
 function source(from) {
   if (!isTask(from)) return from.dag_id;
   return [

@@ -1,4 +1,4 @@
-// A list of messages: each opens below its row; some can be chosen and acted on.
+// A list of messages: details open below the row; actions apply to the chosen ones.
 import { asText, h } from "../dom.js";
 import { ago, count, exact, instant, plural } from "../format.js";
 import { messageDetail, taskLink } from "./message.js";
@@ -7,8 +7,8 @@ import { Table, scrolling } from "./table.js";
 const PREVIEW = 160;
 
 export class Messages {
-  // `columns` are put after the id; `onChoose` is told of the chosen ids; `alone(message, text)` is a link to
-  // it by itself, which is how the API gives a large one whole.
+  // `columns` come after the id; `onChoose` gets the chosen ids; `alone(message, text)` makes a link to the message
+  // alone, for which the API returns even a large payload.
   constructor({ label, mayPeek, alone, columns = [], onChoose = null, sender = true }) {
     Object.assign(this, { alone, onChoose });
     this.chosen = new Set();
@@ -35,7 +35,7 @@ export class Messages {
         mayPeek && {
           id: "preview",
           label: "Content",
-          cell: (each) => (each.too_large ? alone(each, "large: open it alone") : preview(each)),
+          cell: (each) => (each.too_large ? alone(each, "large: open this message alone") : preview(each)),
           changes: ({ message, too_large, msg_id }) => (too_large ? asText(msg_id) : message),
         },
         mayPeek && {
@@ -66,12 +66,12 @@ export class Messages {
     this.#tellChosen();
   }
 
-  // The ids as they came: Number would round those above 2^53.
+  // The ids as the API sent them: Number would round ids above 2^53.
   #tellChosen() {
     this.onChoose?.(this.items.filter((each) => this.chosen.has(keyOf(each))).map(({ msg_id }) => msg_id));
   }
 
-  // The first message, for a link that leads to it.
+  // Open the first message, for a link to it.
   openFirst() {
     if (this.items.length) this.#toggle(keyOf(this.items[0]), true);
   }
@@ -149,12 +149,12 @@ export const READS = {
   label: "Reads",
   numeric: true,
   changes: ({ read_ct, dead_letter }) => [read_ct, dead_letter?.tries],
-  // A dead letter is a new message, which nobody has read.
+  // A dead letter is a new, unread message: also show the tries before.
   cell: ({ read_ct, dead_letter }) => [
     count(read_ct),
     triesOf(dead_letter) === null
       ? null
-      : h("span", { class: "sub" }, `died after ${plural(dead_letter.tries, "try", "tries")}`),
+      : h("span", { class: "sub" }, `failed after ${plural(dead_letter.tries, "try", "tries")}`),
   ],
 };
 

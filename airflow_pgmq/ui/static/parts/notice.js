@@ -1,5 +1,5 @@
-// What stands where there is nothing to show, something is wrong, or the connection fails.
-import { h, icon } from "../dom.js";
+// Notices: nothing to show, problems, or a failed request.
+import { coded, h, icon } from "../dom.js";
 import { hostLink } from "../host.js";
 
 export const empty = (title, ...text) =>
@@ -9,11 +9,11 @@ const TITLES = {
   0: "No answer",
   401: "You are signed out",
   403: "You may not see this",
-  404: "This is not here",
-  422: "This cannot be asked for",
-  503: "Too busy just now",
+  404: "Not found",
+  422: "Invalid request",
+  503: "Too busy right now",
 };
-// The API's answer when the queue database fails; all else is not the connection's fault.
+// The API's status when the queue database fails; other errors have nothing to do with the connection.
 const BAD_GATEWAY = 502;
 
 export function failure(error, connectionId, retry) {
@@ -29,7 +29,7 @@ export function failure(error, connectionId, retry) {
       "div",
       {},
       h("h2", {}, title),
-      h("p", { class: "detail" }, error.message.replace(`Connection ${connectionId}: `, "")),
+      h("p", { class: "detail" }, coded(error.message.replace(`Connection ${connectionId}: `, ""))),
       h(
         "p",
         { class: "actions" },
@@ -54,8 +54,8 @@ export function problem({ severity, text, mend }) {
       "span",
       {},
       h("span", { class: "visually-hidden" }, severity === "error" ? "Error: " : "Warning: "),
-      text,
-      mend && h("span", { class: "mend" }, " ", mend),
+      coded(text),
+      mend && h("span", { class: "mend" }, " ", coded(mend)),
     ),
   );
 }

@@ -1,11 +1,11 @@
-// A queue as a row: how full, how old, how busy, and the worst that is wrong with it.
+// A queue as a row: its counts, age, rates and worst problem.
 import { to, toQueue } from "../address.js";
-import { h, icon } from "../dom.js";
+import { coded, h, icon, plain } from "../dom.js";
 import { age, count, full, plural } from "../format.js";
 import { worst } from "./notice.js";
 import { sparkline } from "./sparkline.js";
 
-export const UNREADABLE = "no rights to read it, or it is locked";
+export const UNREADABLE = "no privilege to read it, or it is locked";
 
 const number = (id, label, estimated) => ({
   id,
@@ -72,7 +72,7 @@ function name(queue) {
   return [
     h("a", { class: "name", href: toQueue(queue.queue_name) }, queue.queue_name),
     queue.is_unlogged &&
-      h("span", { class: "tag", title: "Its messages do not survive a crash of the server" }, "unlogged"),
+      h("span", { class: "tag", title: "A server crash deletes its messages" }, "unlogged"),
     queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
     queue.jobs
       ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
@@ -80,9 +80,9 @@ function name(queue) {
     found &&
       h(
         "span",
-        { class: `flag ${found.severity}`, title: found.mend },
+        { class: `flag ${found.severity}`, title: found.mend && plain(found.mend) },
         icon(found.severity),
-        found.text,
+        coded(found.text),
         more > 0 && ` (${more} more)`,
       ),
   ];

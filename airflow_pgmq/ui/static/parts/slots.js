@@ -1,4 +1,4 @@
-// The last slots of a periodic job as a strip, oldest first; each state has its own shape besides its colour.
+// The last slots of a periodic job as a strip, oldest first; each state has its own shape and colour.
 import { h, s } from "../dom.js";
 import { instant } from "../format.js";
 
@@ -12,7 +12,7 @@ const SHAPES = {
 };
 
 export function slotStrip(slots) {
-  // The API looks up those of so many jobs and no more.
+  // The API returns the slots of at most 500 jobs.
   if (slots === null) return h("span", { class: "muted" }, "not shown (more than 500 jobs)");
   if (!slots.length) return h("span", { class: "muted" }, "no slots yet");
   return h(

@@ -1,4 +1,4 @@
-// A table that keeps its rows: a refresh changes only cells that differ, so focus and selection stay.
+// A table that keeps its rows: a refresh changes only cells that differ, so that focus and selection stay.
 import { append, h, icon, replace } from "../dom.js";
 
 // A column: {id, label, cell(row), by(row) to sort, changes(row), numeric, hidden label, wide}.
@@ -40,7 +40,7 @@ export class Table {
     }
   }
 
-  // A row below the row, over the whole width; null takes it away.
+  // Show content in a row below the row, over the full width; null removes it.
   detail(key, content) {
     const row = this.rows.get(String(key));
     row?.detail?.remove();
@@ -127,13 +127,13 @@ export class Table {
   }
 }
 
-// What is unknown counts as least.
+// Unknown values sort as the smallest.
 function compare(a, b) {
   if (a === null || a === undefined) return b === null || b === undefined ? 0 : -1;
   if (b === null || b === undefined) return 1;
   return typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
 }
 
-// Wide tables scroll in their own box, which the keyboard reaches too.
+// Wide tables scroll in their own box, which can have the keyboard's focus.
 export const scrolling = (table, label) =>
   append(h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }), [table.element]);

@@ -1,4 +1,4 @@
-// Tabs that are links: each has an address, and the browser's ways of opening it.
+// Tabs that are links: each has an address and can be opened in a new browser tab.
 import { here } from "../address.js";
 import { h } from "../dom.js";
 import { count } from "../format.js";

@@ -1,4 +1,4 @@
-// Says what was done, to the eye and to a screen reader.
+// Shows for a few seconds what was done, and tells screen readers.
 import { h } from "../dom.js";
 
 const region = h("div", { class: "toasts", role: "status" });

@@ -1,4 +1,4 @@
-// Periodic jobs: when each fires next, what became of its last slots, and whether somebody ticks.
+// Periodic jobs: their next slots, the states of their last slots, and the last tick of each namespace.
 import { param, setParams } from "../address.js";
 import { api, get, post } from "../api.js";
 import { h, replace } from "../dom.js";
@@ -16,17 +16,17 @@ const ACTIONS = {
   pause: {
     label: "Pause",
     done: "paused",
-    text: "It sends nothing until it is resumed. Messages that wait for their time are taken back.",
+    text: "It sends nothing until it is resumed. Messages enqueued ahead of time are taken back.",
   },
   resume: {
     label: "Resume",
     done: "resumed",
-    text: "It sends again. Slots missed meanwhile are caught up by its policy.",
+    text: "It sends again. For slots missed in the meantime, its catch-up policy applies.",
   },
   "run-now": {
     label: "Run now",
     done: "sent",
-    text: "One message is sent now, besides those of its schedule.",
+    text: "One message is sent now, in addition to those of its schedule.",
   },
 };
 

@@ -1,4 +1,4 @@
-// One queue: how it fared over time, and its messages, archive and dead letters.
+// One queue: its history, and its messages, archive and dead letters.
 import { param, to } from "../address.js";
 import { api, get } from "../api.js";
 import { h, renew, replace } from "../dom.js";
@@ -118,9 +118,9 @@ function replaceTabs(ways, queue, tab) {
 }
 
 const notSampled = () => [
-  "No samples of this time yet. Each tick of periodic jobs takes one a minute, and so does the command ",
+  "No samples of this time range yet. The ticks of periodic jobs take one per minute, and so do the command ",
   h("code", {}, "maintain"),
-  " or a Dag with ",
+  " and a Dag with ",
   h("code", {}, "PgmqMaintenanceOperator"),
   ".",
 ];

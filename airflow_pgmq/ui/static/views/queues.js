@@ -1,4 +1,4 @@
-// Every queue of a connection: how full, how old, how busy, and what is wrong.
+// Every queue of a connection: counts, ages, rates and problems.
 import { param, setParams } from "../address.js";
 import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
@@ -66,7 +66,7 @@ function view({ connection }, main) {
       !queues.length
         ? noQueues()
         : !shown.length
-          ? empty("No queue matches", `Nothing is called like “${search.value}”.`)
+          ? empty("No queue matches", `No queue's name contains “${search.value}”.`)
           : null,
     );
   }

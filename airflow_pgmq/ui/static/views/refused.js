@@ -1,8 +1,8 @@
-// The page of somebody who is not signed in, or may not see it.
+// The page for users who are not signed in, or may not see it.
 import { replace } from "../dom.js";
 import { signedOut } from "../host.js";
 import { empty } from "../parts/notice.js";
 
 const title = document.title.replace(/ · PGMQ$/, "");
-replace(document.getElementById("page"), empty(title, "Sign in to Airflow as somebody who may see it."));
+replace(document.getElementById("page"), empty(title, "Sign in to Airflow as a user who may see it."));
 if (/not authenticated|invalid jwt|token expired/i.test(title)) signedOut();

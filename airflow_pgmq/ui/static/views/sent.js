@@ -1,7 +1,7 @@
-// The tab beside Airflow's own: what this Dag, run or task has sent, in whichever queue it is now.
+// The tab of a Dag, run or task in Airflow: the messages that it sent, in whichever queue they are now.
 import { param, toQueue } from "../address.js";
 import { api, get } from "../api.js";
-import { h, replace } from "../dom.js";
+import { coded, h, replace } from "../dom.js";
 import { plural } from "../format.js";
 import { fromHost, isTab, viewLink } from "../host.js";
 import { openPage } from "../parts/frame.js";
@@ -20,7 +20,7 @@ const COLUMNS = [
   moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
 ];
 
-// Airflow leaves a placeholder as it is where it has no value, as for a task that is not mapped.
+// Airflow leaves a placeholder without a value unchanged, for example for a task that is not mapped.
 const given = (name) => (/^\{.*\}$/.test(param(name)) ? "" : fromHost(param(name)));
 const what = () => (given("task_id") ? "This task" : given("run_id") ? "This run" : "This Dag");
 
@@ -63,7 +63,7 @@ function view({ connection }, main) {
         ? `${what()} sent ${plural(messages.length, "message")} that can still be found.`
         : null,
     );
-    replace(leftOut, ...left_out.map(({ queue_name, text }) => h("p", { class: "summary" }, `Not looked through: ${text ?? queue_name}`)));
+    replace(leftOut, ...left_out.map(({ queue_name, text }) => h("p", { class: "summary" }, "Not searched: ", text ? coded(text) : queue_name)));
     replace(
       nothing,
       messages.length

@@ -1,4 +1,4 @@
-"""What a request asks: its parameters and its body, or a plain sentence about what is wrong with them."""
+"""Parameters and body of a request, checked; what is wrong is answered in plain sentences."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from airflow_pgmq.core import json_types
-from airflow_pgmq.ui.answers import Answer
+from airflow_pgmq.ui.responses import ApiResponse
 
 M = TypeVar("M", bound=BaseModel)
 
-#: Messages that one request changes.
-AT_MOST = 1000
-#: Bytes of a body: so many ids need 20 KB.
-LARGEST = 64 * 1024
-#: Below zero are those of archived messages that made way for others.
-LAST_ID = 2**63 - 1
+#: The most messages that one request changes.
+MAX_IDS = 1000
+#: The largest body: `MAX_IDS` ids need 20 KB.
+MAX_BODY_BYTES = 64 * 1024
+#: Ids may be negative: an archived message gets one when a newer message needs its id.
+MAX_ID = 2**63 - 1
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
-#: What is expected of each parameter: pydantic's words are for programmers, and quote what was given.
+#: What each parameter must be. Pydantic's messages are for programmers, and they quote the input.
 EXPECTED = {
     "query.range": "range is hour, day or week.",
     "query.source": "source is queue or archive.",
@@ -38,8 +38,8 @@ EXPECTED = {
     "query.dedup_key": "A dedup key is a text of up to 255 characters, without NUL.",
     "query.job": "A job is looked for by its name, or namespace/name: up to 255 characters, without NUL.",
     "query.connection_id": "connection_id is a text of up to 250 characters, without NUL.",
-    "body.msg_ids": f"msg_ids is a list of 1 to {AT_MOST} ids: whole numbers of up to 64 bits.",
-    "body.max_messages": f"max_messages is a whole number from 1 to {AT_MOST}.",
+    "body.msg_ids": f"msg_ids is a list of 1 to {MAX_IDS} ids: whole numbers of up to 64 bits.",
+    "body.max_messages": f"max_messages is a whole number from 1 to {MAX_IDS}.",
     "body.source": "source is dead_letters or archive.",
     "body.confirm": "Type the queue's name to purge it.",
 }
@@ -51,31 +51,31 @@ def _without_nul(text: str) -> str:
     return text
 
 
-def _whole(value: object) -> object:
-    """Ids that a browser cannot keep as numbers come as texts; true and 1.0 are no ids."""
+def _whole_number(value: object) -> object:
+    """Accept an integer, or its digits as text for ids that a browser cannot keep; not true, not 1.0."""
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value)
     if type(value) is not int:
-        raise ValueError("no whole number")
+        raise ValueError("not a whole number")
     return value
 
 
 Name = Annotated[str, Field(max_length=250), AfterValidator(_without_nul)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(_without_nul)]
-Whole = Annotated[int, BeforeValidator(_whole)]
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Ids = Annotated[
-    list[Annotated[Whole, Field(ge=-LAST_ID, le=LAST_ID)]], Field(min_length=1, max_length=AT_MOST)
+    list[Annotated[WholeNumber, Field(ge=-MAX_ID, le=MAX_ID)]], Field(min_length=1, max_length=MAX_IDS)
 ]
 
 
 def body_of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
-    """A dependency that reads the body; FastAPI's own would do it before it knows who asks."""
+    """A dependency that reads the body. FastAPI's own would read it before the permission check."""
 
     async def read(request: Request) -> M:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise HTTPException(415, "The body must be JSON: Content-Type: application/json.")
-        given = parse(await _bytes(request))
+        given = parse(await _read_body(request))
         if not isinstance(given, dict):
             raise HTTPException(400, "The body must be a JSON object.")
         try:
@@ -86,29 +86,32 @@ def body_of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
     return read
 
 
-async def _bytes(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     found = bytearray()
     async for chunk in request.stream():
         found += chunk
-        if len(found) > LARGEST:
-            raise HTTPException(413, f"The body may have {LARGEST:,} bytes.")
+        if len(found) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"The body may have at most {MAX_BODY_BYTES:,} bytes.")
     return bytes(found)
 
 
 def parse(body: bytes) -> Any:
-    """JSON as the standard has it: no NaN, nothing beyond a double, no key twice, no half of a character."""
+    """Strict JSON: no NaN, no number beyond a double, no duplicate keys, no lone surrogates."""
     try:
         found = json.loads(
-            body.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=json_types.once
+            body.decode(),
+            parse_constant=_reject_constant,
+            parse_float=_finite,
+            object_pairs_hook=json_types.once,
         )
-        # A lone half of a surrogate pair cannot be encoded.
+        # A lone surrogate cannot be encoded.
         json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
-        raise HTTPException(400, "The body is no JSON that can be read here.") from exc
+        raise HTTPException(400, "The body is not valid JSON.") from exc
     return found
 
 
-def _refuse(text: str) -> float:
+def _reject_constant(text: str) -> float:
     raise ValueError(text)
 
 
@@ -118,10 +121,10 @@ def _finite(text: str) -> float:
     return number
 
 
-async def refuse(request: Request, exc: Exception) -> Answer:
-    """FastAPI's list of what is wrong with the parameters, as sentences."""
+async def validation_error(request: Request, exc: Exception) -> ApiResponse:
+    """Answer with sentences instead of FastAPI's list of validation errors."""
     assert isinstance(exc, RequestValidationError)
-    return Answer({"detail": _sentences("", exc.errors())}, None, 422)
+    return ApiResponse({"detail": _sentences("", exc.errors())}, None, 422)
 
 
 def _sentences(place: str, wrong: Iterable[Mapping[str, Any]]) -> str:
@@ -131,7 +134,7 @@ def _sentences(place: str, wrong: Iterable[Mapping[str, Any]]) -> str:
         name = ".".join(([place] if place else []) + where[: 1 if place else 2])
         if each["type"] == "extra_forbidden":
             known = [known.partition(".")[2] for known in EXPECTED if known.startswith("body.")]
-            found.append(f"The body may hold nothing but {', '.join(known)}.")
+            found.append(f"The body may contain only {', '.join(known)}.")
         else:
             found.append(EXPECTED.get(name, f"{name} is not what is expected."))
     return " ".join(dict.fromkeys(found))

@@ -14,9 +14,9 @@ import pytest
 from airflow_pgmq.db.statements import Statement, first
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services import overview
+from airflow_pgmq.ui import connection_cache
 from airflow_pgmq.ui import database as ui_database
-from airflow_pgmq.ui import kept as ui_kept
-from airflow_pgmq.ui.kept import Kept
+from airflow_pgmq.ui.connection_cache import ConnectionCache
 from tests.fixtures.factories import execute
 from tests.fixtures.pooler import running_pooler
 from tests.fixtures.ui import asker
@@ -25,8 +25,8 @@ from tests.fixtures.ui import asker
 @pytest.fixture
 def kept(monkeypatch):
     """Nothing is kept before the test."""
-    kept = Kept(at_most=2)
-    monkeypatch.setattr(ui_database, "_kept", kept)
+    kept = ConnectionCache(max_idle=2)
+    monkeypatch.setattr(ui_database, "_cache", kept)
     yield kept
     kept.close()
 
@@ -78,7 +78,7 @@ def test_one_that_the_server_has_ended_is_replaced(kept, hook, database):
 
 
 def test_one_whose_server_hangs_is_replaced(kept, hook, monkeypatch):
-    monkeypatch.setattr(ui_kept, "PATIENCE", 0.5)
+    monkeypatch.setattr(connection_cache, "CHECK_TIMEOUT", 0.5)
     before = ask()
     os.kill(before, signal.SIGSTOP)
     try:
@@ -88,7 +88,7 @@ def test_one_whose_server_hangs_is_replaced(kept, hook, monkeypatch):
 
 
 def test_one_that_is_old_is_not_kept(kept, hook, monkeypatch):
-    monkeypatch.setattr(ui_kept, "OLDEST", 0)
+    monkeypatch.setattr(connection_cache, "MAX_AGE", 0)
     assert ask() != ask()
     assert kept._idle == []
 
@@ -148,7 +148,7 @@ def test_those_that_nobody_uses_are_closed(kept, hook):
 
 
 def test_they_are_closed_by_and_by_without_another_request(kept, hook, database, monkeypatch):
-    monkeypatch.setattr(ui_database, "KEPT_FOR", 1)
+    monkeypatch.setattr(ui_database, "IDLE_TIME", 1)
 
     async def main():
         await ui_database.read(asker(), backend)

@@ -1,4 +1,4 @@
-"""JSON that holds times: ISO 8601 in UTC. What is not for everybody is left out here, in one place."""
+"""JSON responses. Times are ISO 8601 in UTC; fields that the user may not see are left out here."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from starlette.responses import Response
 from airflow_pgmq.core.visible import Shape, public
 
 
-class Answer(Response):
-    """Not FastAPI's own: its encoder walks 200 queues with their rates in 50 ms, on the event loop."""
+class ApiResponse(Response):
+    """A JSON response. FastAPI's own encoder takes 50 ms for 200 queues with rates, on the event loop."""
 
     media_type = "application/json"
 
-    # Made in the thread that has asked the database, where the messages of a page may take long to encode.
+    # Created in the thread that has queried the database: a page of messages may take long to encode.
 
     def __init__(self, content: Any, shape: Shape | None, status: int = 200) -> None:
-        """Take what the shape lists; all of it without one, for who may read the connection."""
+        """Keep the fields that the shape lists. `None` keeps all: the user may read the connection."""
         super().__init__(content if shape is None else public(content, shape), status)
 
     def render(self, content: Any) -> bytes:
-        """Encode."""
+        """Encode the content as JSON."""
         text = json.dumps(
             content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_encode
         )

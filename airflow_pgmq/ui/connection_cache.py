@@ -1,4 +1,4 @@
-"""Connections that the next request uses again: a new one costs the server as much as a refresh does."""
+"""Idle connections, reused by later requests: opening one costs as much as the queries of a refresh."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.driver.connecting import answers
 
-#: Seconds since it was opened: a login that was taken away, or a token, must not be good for ever.
-OLDEST = 300
-#: Seconds that a server is given to say that it is there.
-PATIENCE = 3
+#: Seconds after which a connection is closed, so that a revoked login or an expired token stops working.
+MAX_AGE = 300
+#: Seconds that the server has to answer the check before a connection is used again.
+CHECK_TIMEOUT = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -25,17 +25,17 @@ class _Idle:
     since: float = 0
 
 
-class Kept:
-    """Idle connections, a few, by all that they were opened with."""
+class ConnectionCache:
+    """A few idle connections, found by everything they were opened with."""
 
-    def __init__(self, at_most: int) -> None:
-        self._at_most = at_most
+    def __init__(self, max_idle: int) -> None:
+        self._max_idle = max_idle
         self._lock = threading.Lock()
         self._idle: list[_Idle] = []
 
     @contextmanager
     def connection(self, key: str, connect: Callable[[], Connection]) -> Iterator[Connection]:
-        """One that works, for this thread alone; after an error it is not kept."""
+        """A working connection that no other thread uses; closed instead of kept after an error."""
         found = self._take(key) or _Idle(key, connect())
         try:
             yield found.conn
@@ -48,13 +48,13 @@ class Kept:
         self.close(unused_for=float("inf"))
 
     def close(self, unused_for: float = 0) -> None:
-        """Close those that nobody has used for so many seconds, the too old, and the too many."""
+        """Close connections unused for this many seconds, those older than `MAX_AGE`, and the surplus."""
         now = time.monotonic()
         with self._lock:
             young = [
-                each for each in self._idle if now - each.since < unused_for and now - each.opened < OLDEST
+                each for each in self._idle if now - each.since < unused_for and now - each.opened < MAX_AGE
             ]
-            kept = young[-self._at_most :]
+            kept = young[-self._max_idle :]
             surplus = [each for each in self._idle if each not in kept]
             self._idle = kept
         for each in surplus:
@@ -62,8 +62,8 @@ class Kept:
 
     def _take(self, key: str) -> _Idle | None:
         while (found := self._pop(key)) is not None:
-            # The server may have been restarted since, or hang.
-            if answers(found.conn, PATIENCE):
+            # The server may have restarted in the meantime, or may hang.
+            if answers(found.conn, CHECK_TIMEOUT):
                 return found
             found.conn.close()
         return None
