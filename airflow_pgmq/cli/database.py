@@ -37,10 +37,10 @@ def doctor(args: Namespace) -> None:
         problems = examine(hook_of(args).client)
     except ConnectionNotFound as exc:
         problems = [diagnoses.unknown_connection(exc)]
-    found = [replace(each, mend=with_conn_id(args, each.mend)) for each in problems]
+    found = [replace(each, fix=with_conn_id(args, each.fix)) for each in problems]
     if tabular(args):
         for each in found:
-            say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.mend)}\n")
+            say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.fix)}\n")
         errors = sum(each.severity == "error" for each in found)
         counts = f"errors: {errors}, warnings: {len(found) - errors}" if found else "nothing is wrong"
         say(f"Connection {args.conn_id}: {counts}.")
@@ -63,5 +63,5 @@ def maintain(args: Namespace) -> None:
     show(args, [summary.as_dict()])
 
 
-def _indented(mend: str) -> str:
-    return "\n".join(f"    {line}" for line in mend.splitlines())
+def _indented(fix: str) -> str:
+    return "\n".join(f"    {line}" for line in fix.splitlines())

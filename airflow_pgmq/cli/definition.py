@@ -71,7 +71,7 @@ _DATABASE = (
     _command(
         "doctor",
         "database",
-        "Find what is wrong with a connection, its database, queues and jobs, and print the mends",
+        "Find what is wrong with a connection, its database, queues and jobs, and print the fixes",
         ARG_OUTPUT,
         more="Changes nothing. Exit code 1 if there is an error, 0 with warnings only.",
     ),

@@ -21,7 +21,7 @@ def jobs(args: Namespace) -> None:
         note("No periodic job is registered. The first run of a PgmqPeriodicOperator registers its jobs.")
     for each in found["namespaces"]:
         for problem in each["problems"]:
-            note(f"{problem['text']} {problem['mend']}")
+            note(f"{problem['text']} {problem['fix']}")
 
 
 @audited

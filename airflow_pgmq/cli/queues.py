@@ -120,7 +120,7 @@ def queues(args: Namespace) -> None:
         ]
     show(args, rows)
     for problem in found["problems"]:
-        note(f"{problem['text']} {problem['mend']}")
+        note(f"{problem['text']} {problem['fix']}")
 
 
 @read_only

@@ -115,9 +115,9 @@ def tabular(args: Namespace) -> bool:
     return args.output in ("table", "plain")
 
 
-def fail(text: str, mend: str = "") -> Any:
+def fail(text: str, fix: str = "") -> Any:
     """End with exit code 1."""
-    note(" ".join(filter(None, [text.rstrip(), mend])))
+    note(" ".join(filter(None, [text.rstrip(), fix])))
     raise SystemExit(1)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a database of queues, judged from facts: each finding has the mend with it."""
+"""What is wrong with a database of queues, judged from facts: each finding has the fix with it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ UPGRADE = "docs/upgrading.md has the SQL; queues and messages stay."
 def unanswered(exc: Unanswered) -> Problem:
     """Nothing could be asked, or a question was broken off by a timeout, a lock or a shutdown."""
     if isinstance(exc, NotConnected):
-        return Problem("no_connection", "error", exc.words, exc.mend)
-    return Problem("not_answered", "error", exc.words, exc.mend)
+        return Problem("no_connection", "error", exc.words, exc.fix)
+    return Problem("not_answered", "error", exc.words, exc.fix)
 
 
 def unknown_connection(exc: ConnectionNotFound) -> Problem:
@@ -37,13 +37,13 @@ def unknown_connection(exc: ConnectionNotFound) -> Problem:
 def driver(psycopg: str, libpq: int) -> list[Problem]:
     """What the installed driver is too old for."""
     found = []
-    mend = "pip install --upgrade 'psycopg[binary]>=3.2'"
+    fix = "pip install --upgrade 'psycopg[binary]>=3.2'"
     if tuple(int(part) for part in re.findall(r"\d+", psycopg)[:2]) < PSYCOPG:
         text = f"psycopg {psycopg} is older than 3.2: waiting for notifications does not work."
-        found.append(Problem("old_driver", "error", text, mend))
+        found.append(Problem("old_driver", "error", text, fix))
     if libpq < LIBPQ:
         text = f"libpq {libpq // 10000} does not know tcp_user_timeout: connections of waiters fail."
-        found.append(Problem("old_libpq", "error", text, mend))
+        found.append(Problem("old_libpq", "error", text, fix))
     return found
 
 
@@ -68,16 +68,16 @@ def installation(server: Row, newest: int) -> list[Problem]:
     found = []
     if server["standby"]:
         text = f"Database {server['database']!r} is a standby: it can only be read."
-        mend = "Let the connection lead to the primary (host=a,b with target_session_attrs=read-write)."
-        found.append(Problem("standby", "error", text, mend))
+        fix = "Let the connection lead to the primary (host=a,b with target_session_attrs=read-write)."
+        found.append(Problem("standby", "error", text, fix))
     if not server["pgmq"]:
         text = f"PGMQ is not in database {server['database']!r}."
         found.append(Problem("no_pgmq", "error", text, command("init")))
         return found
     if not server["headers"]:
         text = "This PGMQ is older than 1.5.0 and knows no headers."
-        mend = "ALTER EXTENSION pgmq UPDATE;" if server["pgmq_version"] else UPGRADE
-        found.append(Problem("old_pgmq", "error", text, mend))
+        fix = "ALTER EXTENSION pgmq UPDATE;" if server["pgmq_version"] else UPGRADE
+        found.append(Problem("old_pgmq", "error", text, fix))
     number = server["migration"]
     if number is not None and number < newest:
         severity: Severity = "warning" if server["may_create"] else "error"
@@ -102,7 +102,7 @@ def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Pr
     printed = f"`{command('doctor')}` prints those that are missing"
     grants = f"docs/permissions.md has the GRANTs and policies, {printed}"
     errors = [
-        f"{each.text} Mend: {each.mend}"
+        f"{each.text} Fix: {each.fix}"
         for each in wrong
         if each.severity == "error" and each.code not in ("missing_grants", "row_security")
     ]
@@ -131,8 +131,8 @@ def notify(queues: Sequence[Row], passes: bool | None) -> list[Problem]:
             "Notifications do not pass, as behind a pooler in transaction mode: waiters look every 5 seconds "
             "instead of being woken."
         )
-        mend = "Let the connection lead to Postgres itself, or to a pooler in session mode."
-        found.append(Problem("deaf", "warning", text, mend))
+        fix = "Let the connection lead to Postgres itself, or to a pooler in session mode."
+        found.append(Problem("deaf", "warning", text, fix))
     for row in queues:
         if row["theirs"]:
             text = (
@@ -145,8 +145,8 @@ def notify(queues: Sequence[Row], passes: bool | None) -> list[Problem]:
     if silent:
         names = ", ".join(row["queue_name"] for row in silent)
         text = f"Inserts are not announced, so waiters look every 5 seconds: {names}."
-        mend = "\n".join(row["announce"] for row in silent)
-        found.append(Problem("no_notify", "warning", text, mend))
+        fix = "\n".join(row["announce"] for row in silent)
+        found.append(Problem("no_notify", "warning", text, fix))
     return found
 
 

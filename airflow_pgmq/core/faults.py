@@ -16,7 +16,7 @@ INSTALL = f"run `{command('init')}` once, with a role that may create schemas."
 _AGAIN = "Try again; what it did before is undone."
 
 #: SQLSTATEs, and classes of them, of a server that did not finish what it could have done at another time.
-_MENDS = {
+_FIXES = {
     "40": "Others changed the same rows at the same time, several times over: try again.",
     "55P03": "Somebody holds a lock on it for longer than lock_timeout allows. Try again; pg_locks and "
     "pg_stat_activity tell who.",
@@ -58,7 +58,7 @@ _SAID = (
 _SAID_BY_LIBPQ = ((("ssl", "gssapi", "certificate"), "ssl"), (("option", "invalid"), "extras"))
 _ADVICE = {
     "login": "Correct user and password of the Airflow connection, or the server's pg_hba.conf.",
-    "limit": _MENDS["53300"],
+    "limit": _FIXES["53300"],
     "database": "Correct the database of the Airflow connection, or create it.",
     "soon": "Try again when it has started, or correct the host if another server is meant.",
     "extras": "Correct the extras of the Airflow connection: they are libpq's parameters.",
@@ -72,11 +72,11 @@ _REFUSED = (
 )
 
 
-def mend(sqlstate: str | None) -> str | None:
+def fix(sqlstate: str | None) -> str | None:
     """What to do about a statement that the server did not finish; None: that is not what happened."""
     if sqlstate is None:
-        return _MENDS["08"]
-    return next((_MENDS[known] for known in (sqlstate, sqlstate[:3], sqlstate[:2]) if known in _MENDS), None)
+        return _FIXES["08"]
+    return next((_FIXES[known] for known in (sqlstate, sqlstate[:3], sqlstate[:2]) if known in _FIXES), None)
 
 
 def refused(words: str, *, lacks_password: bool = False) -> str:

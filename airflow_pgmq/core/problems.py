@@ -1,4 +1,4 @@
-"""What is wrong with queues and periodic jobs: decided from facts, with the words and the mend."""
+"""What is wrong with queues and periodic jobs: decided from facts, with the words and the fix."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Problem:
     code: str
     severity: Severity
     text: str
-    mend: str
+    fix: str
 
     def as_dict(self) -> dict[str, str]:
         """In JSON types."""
@@ -93,7 +93,7 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
             "error",
             f"Messages of queue {name} have been waiting for {duration(facts.waiting or 0)} and nobody has "
             f"{_since(facts)}.",
-            "Start or mend the queue's consumer.",
+            "Start or fix the queue's consumer.",
         )
     if facts.dead_letters:
         yield Problem(
@@ -102,7 +102,7 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
             f"{'About ' if facts.dead_letters_estimated else ''}"
             f"{number_of(facts.dead_letters, 'dead letter waits', 'dead letters wait')} in "
             f"{facts.dead_letter_queue}.",
-            "Read their reasons, mend the cause, then requeue or delete them.",
+            "Read their reasons, fix the cause, then requeue or delete them.",
         )
 
 
@@ -139,13 +139,13 @@ def hidden(what: Sequence[str], role: str) -> Problem:
 
 def failed(queue_name: str, code: Failure, why: str) -> Problem:
     """A queue that was left out because a look at it failed."""
-    mends = {
+    fixes = {
         "locked": "Nothing, if that is VACUUM FULL or a migration; pg_locks tells who it is.",
         "slow": "See what keeps the database busy, and whether the policies of row level security are cheap.",
         "unreadable": "Make its tables as PGMQ makes them, or grant what is missing (docs/permissions.md).",
     }
     return Problem(
-        code, "warning", f"Queue {queue_name} could not be looked at: {why.rstrip('.')}.", mends[code]
+        code, "warning", f"Queue {queue_name} could not be looked at: {why.rstrip('.')}.", fixes[code]
     )
 
 

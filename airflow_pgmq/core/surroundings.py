@@ -46,7 +46,7 @@ def problems(role: str, database: str, settings: Iterable[Row]) -> Iterator[Prob
             "warning",
             f"{name} is {shown} {_where(role, database, row)}. Our own connections set their own; on one of "
             f"yours (`conn=`){_POOLED.get(name, '')}, {_HARM[name]}.",
-            _mend(role, database, row),
+            _fix(role, database, row),
         )
 
 
@@ -60,7 +60,7 @@ def _where(role: str, database: str, row: Row) -> str:
     return f"by a setting {' in '.join(places)}" if places else "by the server's or the connection's settings"
 
 
-def _mend(role: str, database: str, row: Row) -> str:
+def _fix(role: str, database: str, row: Row) -> str:
     name = row["name"]
     if row["of_role"]:
         inside = ["IN DATABASE", quoted(database)] if row["in_database"] else []

@@ -32,8 +32,8 @@ _UNTOLD = "Something is wrong here; users who may see the connection in Airflow 
 
 def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
     if problem["code"] in _TOLD:
-        return {name: problem[name] for name in ("code", "severity", "text", "mend")}
-    return {"code": problem["code"], "severity": problem["severity"], "text": _UNTOLD, "mend": ""}
+        return {name: problem[name] for name in ("code", "severity", "text", "fix")}
+    return {"code": problem["code"], "severity": problem["severity"], "text": _UNTOLD, "fix": ""}
 
 
 def _plain(names: str) -> dict[str, Field]:

@@ -13,10 +13,10 @@ class Unanswered(PgmqError):
 
     public = "the database did not finish what was asked of it"
 
-    def __init__(self, words: str, mend: str) -> None:
+    def __init__(self, words: str, fix: str) -> None:
         self.words = words
-        self.mend = mend
-        super().__init__(f"{words} {mend}")
+        self.fix = fix
+        super().__init__(f"{words} {fix}")
 
 
 class NotConnected(Unanswered):
@@ -45,11 +45,11 @@ class LimitReached(Unanswered):
     Do less at once, try again, or raise the limit; nothing of the transaction was done.
     """
 
-    def __init__(self, setting: str, sqlstate: str, words: str, mend: str) -> None:
+    def __init__(self, setting: str, sqlstate: str, words: str, fix: str) -> None:
         #: The option's name.
         self.setting = setting
         self.sqlstate = sqlstate
-        super().__init__(words, mend)
+        super().__init__(words, fix)
 
     @property
     def is_frozen(self) -> bool:

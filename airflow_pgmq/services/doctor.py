@@ -1,4 +1,4 @@
-"""Finds what is wrong with a connection's database: asks, judges, and says how each fault is mended."""
+"""Finds what is wrong with a connection's database: asks, judges, and says how each fault is fixed."""
 
 from __future__ import annotations
 

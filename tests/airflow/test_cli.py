@@ -422,7 +422,7 @@ def test_the_doctors_finding_of_no_connection_is_json_too(bare: Run) -> None:
     code, said = bare("doctor", "--conn-id", "shop", "-o", "json")
     (found,) = json.loads(said)
     assert (code, found["code"], found["severity"]) == (1, "unknown_connection", "error")
-    assert "airflow connections add shop " in found["mend"]
+    assert "airflow connections add shop " in found["fix"]
 
 
 def test_a_connection_of_another_type_is_named_with_what_to_do(

@@ -140,7 +140,7 @@ def test_the_doctor_names_it_and_its_fix_works(two: Client, database: Database, 
     assert {each.code for each in found} == expected
     assert all(BAD in each.text for each in found)
     for each in found:
-        for line in each.mend.splitlines():
+        for line in each.fix.splitlines():
             execute(database, line)
     assert [each for each in doctor.examine(two) if each.code in expected] == []
     assert codes(named(overview.queues(two), BAD)) == set()
@@ -281,7 +281,7 @@ def test_odd_names_are_names(client: Client, database: Database, name: str) -> N
     check_all_but(client, name)
     assert {each.code for each in doctor.examine(client)} == {"no_notify"}
     for problem in doctor.examine(client):
-        execute(database, problem.mend.replace("%", "%%"), ())
+        execute(database, problem.fix.replace("%", "%%"), ())
     assert doctor.examine(client) == []
 
 
@@ -294,7 +294,7 @@ def test_names_that_differ_only_by_case_share_a_table_and_are_named(
 
     assert codes(named(found, "Mail")) == codes(named(found)) == {"shared_table"}
     assert codes(named(found, "ordinary")) == set()
-    execute(database, problem.mend)
+    execute(database, problem.fix)
     assert [each for each in doctor.examine(client) if each.code == "shared_table"] == []
     assert [each["queue_name"] for each in overview.queues(client)["queues"]] == [QUEUE, "ordinary"]
 

@@ -39,8 +39,8 @@ def healthy(database: Database) -> Client:
     return client
 
 
-def mend(database: Database, problem: Problem) -> None:
-    for statement in problem.mend.splitlines():
+def fix(database: Database, problem: Problem) -> None:
+    for statement in problem.fix.splitlines():
         execute(database, statement)
 
 
@@ -59,20 +59,20 @@ def test_a_healthy_database_has_nothing(healthy: Client) -> None:
 def test_nobody_answers() -> None:
     problem = only(doctor.examine(client_of("host=127.0.0.1 port=1 dbname=x")), "no_connection")
     assert "127.0.0.1" in problem.text
-    assert "host and port" in problem.mend
+    assert "host and port" in problem.fix
 
 
 def test_an_unknown_database_and_an_unknown_role(database: Database) -> None:
     host = f"host={database.server.directory}"
     problem = only(doctor.examine(client_of(f"{host} user=postgres dbname=nowhere")), "no_connection")
-    assert "Correct the database" in problem.mend
+    assert "Correct the database" in problem.fix
     problem = only(doctor.examine(client_of(f"{host} user=nobody dbname={database.name}")), "no_connection")
-    assert "Correct user and password" in problem.mend
+    assert "Correct user and password" in problem.fix
 
 
 def test_no_pgmq(empty_database: Database) -> None:
     client = client_of(empty_database.dsn)
-    assert only(doctor.examine(client), "no_pgmq").mend == command("init")
+    assert only(doctor.examine(client), "no_pgmq").fix == command("init")
     client.install()
     assert doctor.examine(client) == []
 
@@ -87,7 +87,7 @@ def test_our_schema_is_missing_or_old(database: Database) -> None:
     execute(database, "DELETE FROM airflow_pgmq.migrations WHERE number > 1")
     assert only(doctor.examine(client), "old_schema").severity == "warning"
     execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
-    assert only(doctor.examine(client), "no_schema").mend == command("init")
+    assert only(doctor.examine(client), "no_schema").fix == command("init")
     client.install()
     assert doctor.examine(client) == []
 
@@ -114,7 +114,7 @@ def test_missing_grants_are_told_work_by_work_and_granted_by_the_fix(
     assert [problem.severity for problem in found] == ["error"] * len(privileges.RIGHTS)
     assert all("USAGE on pgmq" in problem.text for problem in found)
     for number, problem in enumerate(found, 1):
-        mend(database, problem)
+        fix(database, problem)
         left = [each for each in doctor.examine(role) if each.code == "missing_grants"]
         assert len(left) <= len(found) - number
     assert doctor.examine(role) == []
@@ -122,11 +122,11 @@ def test_missing_grants_are_told_work_by_work_and_granted_by_the_fix(
 
 def test_one_missing_privilege_is_named(database: Database, role: Client) -> None:
     for problem in doctor.examine(role):
-        mend(database, problem)
+        fix(database, problem)
     execute(database, f"REVOKE UPDATE ON pgmq.q_{QUEUE} FROM app_{database.name}")
     found = doctor.examine(role)
     assert {problem.severity for problem in found} == {"warning"}
-    assert {problem.mend for problem in found} == {f"GRANT UPDATE ON pgmq.q_{QUEUE} TO app_{database.name};"}
+    assert {problem.fix for problem in found} == {f"GRANT UPDATE ON pgmq.q_{QUEUE} TO app_{database.name};"}
     assert [re.findall(r"may not ([a-z ]+):", problem.text) for problem in found] == [
         ["send"],
         ["read"],
@@ -139,14 +139,14 @@ def test_queues_that_announce_nothing(database: Database, healthy: Client) -> No
     execute(database, f"DROP TRIGGER airflow_pgmq_notify ON pgmq.q_{QUEUE}")
     problem = only(doctor.examine(healthy), "no_notify")
     assert problem.text.endswith(f": {QUEUE}.")
-    mend(database, problem)
+    fix(database, problem)
     assert doctor.examine(healthy) == []
 
 
 def test_our_trigger_that_is_disabled_is_enabled(database: Database, healthy: Client) -> None:
     disable = f"ALTER TABLE pgmq.q_{QUEUE} DISABLE TRIGGER airflow_pgmq_notify"
     execute(database, disable)
-    mend(database, only(doctor.examine(healthy), "no_notify"))
+    fix(database, only(doctor.examine(healthy), "no_notify"))
     assert doctor.examine(healthy) == []
     execute(database, disable)
     assert healthy.run(lambda: queues.enable_notify(QUEUE)) is True
@@ -162,7 +162,7 @@ def test_pgmqs_own_trigger_is_replaced_by_ours(database: Database, healthy: Clie
     execute(database, "SELECT pgmq.enable_notify_insert(%s)", [QUEUE])
     problem = only(doctor.examine(healthy), "throttled_notify")
     assert "488" in problem.text
-    mend(database, problem)
+    fix(database, problem)
     assert doctor.examine(healthy) == []
     rows = execute(database, "SELECT tgname FROM pg_trigger WHERE tgname LIKE '%notify%'")
     assert [row["tgname"] for row in rows] == ["airflow_pgmq_notify"]
@@ -174,7 +174,7 @@ def test_a_pooler_that_swallows_notifications(
     pooled: dict[str, Any],  # noqa: F811
 ) -> None:
     through = client_of("", **pooled)
-    assert "session mode" in only(doctor.examine(through, patience=0.5), "deaf").mend
+    assert "session mode" in only(doctor.examine(through, patience=0.5), "deaf").fix
 
 
 def test_an_index_whose_build_failed(database: Database, healthy: Client) -> None:
@@ -186,7 +186,7 @@ def test_an_index_whose_build_failed(database: Database, healthy: Client) -> Non
     execute(database, f"DELETE FROM pgmq.q_{QUEUE} WHERE msg_id = 2")
     problem = next(each for each in doctor.examine(healthy) if each.code == "invalid_index")
     assert problem.severity == "error"
-    mend(database, problem)
+    fix(database, problem)
     assert doctor.examine(healthy) == []
 
 
@@ -198,7 +198,7 @@ def test_a_queue_without_the_guard_of_its_keys(database: Database, healthy: Clie
     [row] = execute(database, again, [QUEUE])
     problem = only(doctor.examine(healthy), "missing_guard")
     execute(database, f"DELETE FROM pgmq.q_{QUEUE} WHERE msg_id = %s", [row["msg_id"]])
-    mend(database, problem)
+    fix(database, problem)
     assert doctor.examine(healthy) == []
     assert healthy.run(lambda: queues.guard(QUEUE)) is False
 

@@ -247,7 +247,7 @@ def test_install_from_nothing(empty_database, monkeypatch):
     hook = PgmqHook()
     works, told = hook.test_connection()
     assert not works
-    assert told.endswith(f"PGMQ is not in database '{empty_database.name}'. Mend: {command('init')}")
+    assert told.endswith(f"PGMQ is not in database '{empty_database.name}'. Fix: {command('init')}")
 
     assert hook.install() == [
         "PGMQ: SQL of the official client",

@@ -108,8 +108,8 @@ def only(found: list[Problem]) -> Problem:
     return found[0]
 
 
-def mend(database: Database, problem: Problem) -> None:
-    for line in problem.mend.splitlines():
+def fix(database: Database, problem: Problem) -> None:
+    for line in problem.fix.splitlines():
         if not line.startswith("--"):
             execute(database, line)
 
@@ -121,7 +121,7 @@ def test_the_doctor_finds_it_and_its_fix_works(secured: Role, database: Database
     problem = only(found)
     assert problem.severity == "error"
     assert secured.name in problem.text
-    mend(database, problem)
+    fix(database, problem)
     assert doctor.examine(secured.client) == []
     for section in ("Sending", "Reading", "Consuming", "Periodic jobs", "The page"):
         WORK[section](secured.client)
@@ -152,7 +152,7 @@ def test_a_part_of_the_rows_is_a_warning(role: Role, database: Database, spoil: 
     assert _codes(named(overview.queues(role.client))) == {"row_security", "not_maintained"} & {
         "row_security"
     }
-    mend(database, problem)
+    fix(database, problem)
     assert doctor.examine(role.client) == []
 
 

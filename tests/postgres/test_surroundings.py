@@ -79,7 +79,7 @@ def test_it_is_told_with_its_place_and_fixed(
     assert (owner in problem.text) is where.startswith("role")
     assert (database.name in problem.text.replace(owner, "")) is where.endswith("database")
     with database.connect(options="-c default_transaction_read_only=off") as admin:
-        admin.execute(problem.mend)
+        admin.execute(problem.fix)
     assert doctor.examine(theirs) == []
 
 
@@ -88,7 +88,7 @@ def test_the_strongest_place_is_the_one_that_is_told(database: Database, owner: 
     execute(database, f"ALTER ROLE \"{owner}\" SET statement_timeout = '2s'")
     problem = only(doctor.examine(theirs))
     assert "2 s" in problem.text
-    assert problem.mend == f'ALTER ROLE "{owner}" RESET statement_timeout;'
+    assert problem.fix == f'ALTER ROLE "{owner}" RESET statement_timeout;'
 
 
 @pytest.mark.parametrize("name", HARMLESS)
@@ -105,7 +105,7 @@ def test_a_setting_of_the_server(own_server: LocalPostgres, own_database: Databa
     own_server.restart()
     problem = only(doctor.examine(client))
     assert "server's" in problem.text
-    execute(own_database, problem.mend)
+    execute(own_database, problem.fix)
     assert doctor.examine(client) == []
 
 

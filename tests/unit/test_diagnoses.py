@@ -34,7 +34,7 @@ def test_a_standby_is_told_apart_from_its_primary():
 
 def test_an_old_extension_is_updated():
     (problem,) = diagnoses.installation({**SERVER, "headers": False}, 2)
-    assert problem.mend == "ALTER EXTENSION pgmq UPDATE;"
+    assert problem.fix == "ALTER EXTENSION pgmq UPDATE;"
 
 
 def test_a_schema_that_may_not_be_read_is_no_missing_one():
@@ -69,7 +69,7 @@ def test_grants_with_the_same_givenare_one_statement_and_odd_names_are_quoted():
         for privilege in ("SELECT", "UPDATE")
     ]
     (problem,) = privileges.problems("some one", rows)
-    assert problem.mend == 'GRANT SELECT, UPDATE ON pgmq.q_a, pgmq."q_B c" TO "some one";'
+    assert problem.fix == 'GRANT SELECT, UPDATE ON pgmq.q_a, pgmq."q_B c" TO "some one";'
     assert "and 1 more" in problem.text
     assert privileges.may(rows) == ["send", "run periodic jobs", "maintain", "look"]
 

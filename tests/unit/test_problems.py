@@ -134,8 +134,8 @@ def test_every_problem_says_what_to_do():
     )
     for problem in found:
         assert problem.severity in ("error", "warning")
-        assert problem.mend.endswith(".")
-        assert set(problem.as_dict()) == {"code", "severity", "text", "mend"}
+        assert problem.fix.endswith(".")
+        assert set(problem.as_dict()) == {"code", "severity", "text", "fix"}
 
 
 @pytest.mark.parametrize(

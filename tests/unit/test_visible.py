@@ -26,8 +26,8 @@ def test_a_message_is_only_what_pgmq_keeps_of_it():
 
 def test_problems_that_quote_the_database_keep_their_words_for_themselves():
     problems = [
-        {"code": "unreadable", "severity": "warning", "text": "role app: secret", "mend": "secret"},
-        {"code": "dead_letters", "severity": "warning", "text": "3 dead letters", "mend": "Read them."},
+        {"code": "unreadable", "severity": "warning", "text": "role app: secret", "fix": "secret"},
+        {"code": "dead_letters", "severity": "warning", "text": "3 dead letters", "fix": "Read them."},
     ]
     hidden, told = public({"problems": problems}, QUEUE)["problems"]
 

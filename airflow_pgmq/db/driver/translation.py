@@ -61,9 +61,9 @@ def connecting() -> Iterator[None]:
         raise
     except psycopg.Error as exc:
         lacks_password = exc.pgconn is not None and exc.pgconn.needs_password
-        mend = faults.refused(str(exc), lacks_password=lacks_password)
+        fix = faults.refused(str(exc), lacks_password=lacks_password)
         words = f"Could not connect: {faults.sentence(str(exc))}"
-        refused = _as_both(errors.NotConnected, exc, words, mend)
+        refused = _as_both(errors.NotConnected, exc, words, fix)
         refused.is_mistake = faults.is_mistake(str(exc), lacks_password=lacks_password)
         raise refused from exc
 
@@ -82,7 +82,7 @@ def _is_ours(exc: Exception) -> bool:
     return isinstance(exc, errors.PgmqError)
 
 
-def _as_both(kind: type[Told], exc: psycopg.Error, words: str, mend: str) -> Told:
+def _as_both(kind: type[Told], exc: psycopg.Error, words: str, fix: str) -> Told:
     """Ours and the driver's in one: who waits for an outage to pass, or tries again, knows the latter."""
     key = kind, type(exc)
     if key not in _both:
@@ -90,9 +90,9 @@ def _as_both(kind: type[Told], exc: psycopg.Error, words: str, mend: str) -> Tol
             kind.__name__,
             key,
             # As ours alone it passes between processes.
-            {"__module__": kind.__module__, "__reduce__": lambda self: (kind, (self.words, self.mend))},
+            {"__module__": kind.__module__, "__reduce__": lambda self: (kind, (self.words, self.fix))},
         )
-    told: Told = _both[key](words, mend)
+    told: Told = _both[key](words, fix)
     return told
 
 
@@ -103,9 +103,9 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
     text = exc.diag.message_primary or str(exc)
     state = exc.sqlstate
     is_known = state is not None or isinstance(exc, psycopg.OperationalError)
-    if is_known and (mend := faults.mend(state)) is not None:
+    if is_known and (fix := faults.fix(state)) is not None:
         words = f"The server did not finish: {faults.sentence(text)}"
-        return _as_both(errors.BrokenOff, exc, words, mend)
+        return _as_both(errors.BrokenOff, exc, words, fix)
     if statement is None or state is None:
         return None
     if state == _CODE_TOO_OLD:

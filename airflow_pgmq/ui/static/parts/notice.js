@@ -45,7 +45,7 @@ export function problemList(problems, label = "Problems") {
   return h("ul", { class: "problems", "aria-label": label }, problems.map(problem));
 }
 
-export function problem({ severity, text, mend }) {
+export function problem({ severity, text, fix }) {
   return h(
     "li",
     { class: `problem ${severity}` },
@@ -55,7 +55,7 @@ export function problem({ severity, text, mend }) {
       {},
       h("span", { class: "visually-hidden" }, severity === "error" ? "Error: " : "Warning: "),
       coded(text),
-      mend && h("span", { class: "mend" }, " ", coded(mend)),
+      fix && h("span", { class: "fix" }, " ", coded(fix)),
     ),
   );
 }

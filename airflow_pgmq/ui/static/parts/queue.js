@@ -80,7 +80,7 @@ function name(queue) {
     found &&
       h(
         "span",
-        { class: `flag ${found.severity}`, title: found.mend && plain(found.mend) },
+        { class: `flag ${found.severity}`, title: found.fix && plain(found.fix) },
         icon(found.severity),
         coded(found.text),
         more > 0 && ` (${more} more)`,
