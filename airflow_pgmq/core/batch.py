@@ -13,8 +13,9 @@ from airflow_pgmq.errors import InvalidArgument
 
 T = TypeVar("T")
 
-#: Messages of one statement. Each is a commit, and 10,000 messages in ten take a quarter longer than in two;
-#: larger ones are no faster, and 1,000,000 rows in one take 790 MB of the server (measured).
+#: Messages of one statement. Each statement is a commit, and 10,000 messages in ten of them take a quarter
+#: longer than in two; larger ones are not faster, and 1,000,000 rows in one take 790 MB of the server
+#: (measured).
 CHUNK = 5000
 #: Characters of one statement's messages; Postgres takes no value of 1 GB.
 CHUNK_TEXT = 64 * 1024 * 1024
@@ -22,7 +23,7 @@ CHUNK_TEXT = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages in columns, because arrays are what the database gets; None means: nothing in it."""
+    """Messages in columns, since the database gets arrays; None: the column is empty."""
 
     messages: list[str]
     #: Headers of every message, merged under its own.
@@ -98,7 +99,7 @@ def prepare(
 
 
 def keys_of(dedup_key: str | Sequence[str] | None, count: int) -> Sequence[str] | None:
-    """One key, or one for each message, as the keys of so many messages."""
+    """One key, or one for each message, as the keys of this many messages."""
     if not isinstance(dedup_key, str):
         return dedup_key
     if count != 1:
@@ -122,7 +123,7 @@ def first_of_each(keys: Sequence[str]) -> dict[str, int]:
 
 
 def last_of_each(keys: Sequence[str]) -> dict[str, int]:
-    """Position of each key's last message, in the order of the first: the one that replaces the others."""
+    """Position of each key's last message, which replaces the others; in the order of the first ones."""
     last = first_of_each(keys)
     for position, key in enumerate(keys):
         last[key] = position

@@ -1,6 +1,6 @@
-"""When a doorbell rings: decided from what looks into a queue found, time is an argument.
+"""When a doorbell rings: decided from what was found in a queue; time is an argument.
 
-Airflow 3.4 makes a Dag run of each ring, so a ring that nobody needs is a run that finds nothing.
+Airflow 3.4 makes a Dag run of each ring, so an unneeded ring is a run that finds no message.
 """
 
 from __future__ import annotations
@@ -8,32 +8,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-#: A look at least so often while a ring is outstanding, in seconds: nothing tells when a queue gets empty.
+#: Most seconds between two looks while a ring is outstanding: nothing announces that a queue became empty.
 LONGEST_PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first visible message, by its id: what readers take next."""
+    """The visible message with the lowest id: the one that readers take next."""
 
     msg_id: int
     read_ct: int
 
     def is_behind(self, other: Head) -> bool:
-        """Whether somebody has read or removed the other since; one that came in front says nothing of it."""
+        """Whether the other was read or removed since; False if a message with a lower id became visible."""
         return self.msg_id > other.msg_id or (self.msg_id == other.msg_id and self.read_ct != other.read_ct)
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The messages that readers hold."""
+    """The messages that readers hold: read, not settled, and still invisible."""
 
     count: int
-    #: When the last of them comes back, unless its reader asks for more time; None: never.
+    #: When the last of them becomes visible again, unless its reader extends the time; None: never.
     until: datetime | None
 
     def exceeds(self, other: Held | None) -> bool:
-        """Whether somebody has read more since, or asked for more time. What lapses is nobody's doing."""
+        """Whether a reader has read more since, or extended the time. A timeout that ends is not counted."""
         if other is None or self.count > other.count:
             return True
         return other.until is not None and (self.until is None or self.until > other.until)
@@ -41,10 +41,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look found of the messages that are asked for."""
+    """What a look found of the messages that match."""
 
     visible: int
-    #: When the one of them was enqueued that has been visible longest.
+    #: When the message that has been visible longest was enqueued.
     oldest: datetime | None = None
     head: Head | None = None
     held: Held | None = None
@@ -53,16 +53,16 @@ class Sight:
 class Bell:
     """Rings when messages become visible, and then not again while they are being worked on.
 
-    Silent: the first sight of a visible message rings. Then a ring is outstanding, until a look finds that
-    nothing is visible and nobody holds anything. Meanwhile it rings again only if messages are visible, and
-    for a whole interval nobody has read any and nobody holds any: the run may have failed, or its event is
-    lost. The next interval is twice as long, up to `longest`, until somebody reads.
+    The first look that finds a visible message rings. Then a ring is outstanding, until a look finds that
+    no message is visible and no reader holds any. Meanwhile it rings again only if messages are visible and
+    during a whole interval no reader has read or held any: the run may have failed, or its event is
+    lost. The next interval is twice as long, up to `longest`, until a message is read.
 
-    Who holds messages without a sign of life for as long as `longest` is given up: these messages are held by
-    nobody from then on, until more are read or more time is asked for.
+    A reader that holds messages and does nothing for as long as `longest` is given up: its messages do not
+    count as held any longer, until more are read or the time is extended.
 
-    :param shortest: seconds between two rings at least
-    :param longest: seconds between two rings at most, while messages stay visible
+    :param shortest: fewest seconds between two rings
+    :param longest: most seconds between two rings, while messages stay visible
     """
 
     def __init__(self, shortest: float, longest: float) -> None:
@@ -73,7 +73,7 @@ class Bell:
         self._head: Head | None = None
         self._held: Held | None = None
         self._given_up: Held | None = None
-        #: When a reader was last seen at work, or the bell rang; and when the last of its steps was seen.
+        #: When a reader was last seen at work, or the bell rang; and when a reader last read or extended.
         self._quiet_since = 0.0
         self._moved_at = 0.0
         self.is_outstanding = False
@@ -89,14 +89,14 @@ class Bell:
         return now - self._quiet_since >= self._interval and self._ring(sight, now)
 
     def pause(self, now: float) -> float:
-        """Seconds until the next look, or until one may wait for messages again."""
+        """Seconds until the next look, or until waiting for messages may begin again."""
         if self.is_outstanding:
             return min(self._shortest / 2, LONGEST_PAUSE)
-        # However fast a queue gets empty, again and again, the bell keeps its distance.
+        # However often a queue becomes empty and gets messages, rings are at least `shortest` apart.
         return 0.0 if self._rung_at is None else max(0.0, self._rung_at + self._shortest - now)
 
     def _watch(self, sight: Sight, now: float) -> bool:
-        """Take note of who works; whether somebody holds messages."""
+        """Note what readers did; whether a reader holds messages."""
         has_read = sight.head is not None and self._head is not None and sight.head.is_behind(self._head)
         if has_read:
             self._interval = self._shortest

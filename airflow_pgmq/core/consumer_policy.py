@@ -24,7 +24,7 @@ class Policy:
     """What a consumer does with a queue."""
 
     queue_name: str
-    #: How many messages are read at once; one that was tried before always comes alone.
+    #: How many messages are read at once; one that was tried before is always read alone.
     batch_size: int = 1
     #: How many reads before the consumer stops; None: until nothing is visible.
     max_batches: int | None = None
@@ -42,7 +42,7 @@ class Policy:
     #: Seconds after the first failure; doubled with every try, up to the maximum.
     backoff: float = 10.0
     max_backoff: float = 3600.0
-    #: So many failures in a row end the drain: the cause is not the messages. None: never.
+    #: This many failures in a row end the drain, since the messages are not the cause. None: never.
     stop_after_failures: int | None = 10
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Policy:
         if self.ack not in ("archive", "delete"):
             raise InvalidArgument(f"ack must be 'archive' or 'delete', not {self.ack!r}.")
         if self.batch_size > 1 and self.max_reads == 1:
-            # A worker that dies takes its whole batch along, and only a second read tells which one did it.
+            # A worker that dies fails its whole batch; only a second read, one by one, shows the cause.
             raise InvalidArgument("max_reads must be at least 2 where several messages are read at once.")
 
     @property
@@ -69,8 +69,8 @@ class Policy:
         """Whether a failure now makes it a dead letter."""
         return self.max_reads is not None and message.tries >= self.max_reads
 
-    def is_worn(self, message: Message) -> bool:
-        """Whether it was tried more often than allowed, so that the work is not even begun."""
+    def is_over_max_reads(self, message: Message) -> bool:
+        """Whether it was tried more often than allowed, so that the work is not started."""
         return self.max_reads is not None and message.tries > self.max_reads
 
     def delay(self, message: Message) -> float:
@@ -78,12 +78,12 @@ class Policy:
         return backoff(message, message.tries, self.backoff, self.max_backoff)
 
     def delay_of_refused(self, message: Message) -> float:
-        """The same of one that was done and cannot be settled; no try is lost, but each read counts."""
+        """The same for a message that was done but cannot be settled; each read counts, not each try."""
         return backoff(message, message.read_ct, self.backoff, self.max_backoff)
 
 
 def check_source(source: str, dead_letter_queue: str | None) -> None:
-    """Raise InvalidArgument for what is no `Source`, and for a dead letter queue that it does not use."""
+    """Raise InvalidArgument for a wrong source, and for a dead letter queue that the source does not use."""
     if source not in ("dead_letters", "archive"):
         raise InvalidArgument(f"source must be 'dead_letters' or 'archive', not {source!r}.")
     if source == "archive" and dead_letter_queue is not None:
@@ -91,7 +91,7 @@ def check_source(source: str, dead_letter_queue: str | None) -> None:
 
 
 def backoff(message: Message, tries: int, first: float, maximum: float) -> float:
-    """Exponential by tries, and spread by up to half so that what failed together does not come back so.
+    """Exponential in tries, and shortened by up to half, so that messages that fail together come back apart.
 
     The spread is a hash of id and read: the same in every process, and testable.
     """
@@ -103,19 +103,19 @@ def backoff(message: Message, tries: int, first: float, maximum: float) -> float
 
 @dataclasses.dataclass(slots=True)
 class Summary:
-    """What a drain did: a message that was read is acked, retried, dead, expired, lost or released."""
+    """What a drain did: each message that was read is acked, retried, dead, expired, lost or released."""
 
     read: int = 0
     acked: int = 0
     retried: int = 0
     dead: int = 0
     expired: int = 0
-    #: Somebody else read them while we worked: their acks were refused.
+    #: Another reader took them while we worked: their acks were refused.
     lost: int = 0
-    #: Given back at once and untouched, because the drain ended early.
+    #: Given back at once and unprocessed, because the drain ended early.
     released: int = 0
-    #: Of those retried or dead: where the function raised, readers died, or Python could not load it.
-    #: Outcomes are no failures.
+    #: Those of retried and dead where the function raised, readers died, or Python could not load the
+    #: message. Those that the function asked for by an outcome are not failures.
     failed: int = 0
     batches: int = 0
     seconds: float = 0.0
@@ -125,7 +125,7 @@ class Summary:
         return {**dataclasses.asdict(self), "seconds": round(self.seconds, 3)}
 
     def is_failure(self, fail_on: FailOn) -> bool:
-        """Whether the task that drained should fail."""
+        """Whether the draining task should fail."""
         return {
             "any": self.failed > 0,
             "dead": self.dead > 0,

@@ -8,7 +8,7 @@ from typing import Any
 
 def contains(value: Any, wanted: Any) -> bool:
     """Whether Postgres would say `value @> wanted` of the two as jsonb."""
-    # Only at the top may an array stand against a scalar: '["a"]' @> '"a"', but not inside of anything.
+    # An array contains a scalar only at the top level: '["a"]' @> '"a"' holds, nested ones do not.
     if isinstance(value, list) and not isinstance(wanted, (list, Mapping)):
         return any(_is_same(element, wanted) for element in value)
     return _contains(value, wanted)

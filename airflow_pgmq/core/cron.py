@@ -82,7 +82,7 @@ class Days:
     dates: frozenset[int]
     #: A weekday (0 is Sunday) and which one of the month: the nth, -1 for the last, 0 for every.
     weekdays: frozenset[tuple[int, int]]
-    #: Date or weekday is enough; else both must match.
+    #: True: date or weekday must match; False: both.
     either: bool
 
     def of_month(self, year: int, month: int) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ class Cron:
 
 
 def parse(cron: str, hash_id: str | None = None, seconds: Order | None = None) -> Cron:
-    """Take an expression apart; raises ValueError with what is to be said after `cron '…' `."""
+    """Take an expression apart; raises ValueError whose text follows `cron '…' `."""
     # Without an id, jobs share what was parsed. A name that is no UTF-8 is reported as such, not here.
     hashed = hash_id.encode(errors="replace") if hash_id and _HASHED.search(cron) else None
     return _parsed(cron, hashed, seconds)
@@ -173,7 +173,7 @@ def _split(cron: str, seconds: Order | None) -> list[str]:
 def _of_nickname(name: str) -> str:
     if name == "@reboot":
         raise ValueError(
-            "is not valid: a schedule knows times, and no reboot. Send the message where the start is noticed"
+            "is not valid: a schedule has times only. Send the message from the program that starts"
         )
     if name not in NICKNAMES:
         raise ValueError(f"is not valid: the nicknames are {', '.join(NICKNAMES)}")

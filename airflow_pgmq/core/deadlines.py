@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 class Deadlines:
     """The two instants, carried from one part of a deferred task to the next.
 
-    Airflow itself begins `execution_timeout` anew with each part, and does not count the time between.
+    Airflow itself starts `execution_timeout` again with each part, and does not count the time between.
     """
 
     timeout: datetime
@@ -18,7 +18,7 @@ class Deadlines:
 
     @classmethod
     def after(cls, started: datetime, timeout: timedelta, execution_timeout: timedelta | None) -> Deadlines:
-        """Counted from the begin of the try."""
+        """Counted from the start of the try."""
         return cls(started + timeout, None if execution_timeout is None else started + execution_timeout)
 
     @classmethod

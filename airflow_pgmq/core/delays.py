@@ -1,4 +1,4 @@
-"""How long a message stays invisible, as users say it → seconds or an instant, once for all that follows."""
+"""How long a message stays invisible: what users give → seconds or an instant, parsed once."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ AT_ONCE = ParsedDelay()
 
 
 def parse(delay: Delay | ParsedDelay) -> ParsedDelay:
-    """What a delay means; text, as a template gives it, is seconds or an instant.
+    """Parse a delay; text, as a template gives it, is seconds or an instant.
 
-    :raises InvalidArgument: it is neither, has no time zone, or is not between now and ten years
+    :raises InvalidArgument: it is neither, has no time zone, or is not within ten years from now
     """
     if isinstance(delay, ParsedDelay):
         return delay
@@ -60,9 +60,9 @@ def parse(delay: Delay | ParsedDelay) -> ParsedDelay:
 
 
 def parse_ttl(ttl: Ttl) -> float | None:
-    """Seconds for which a message is of use, as text too, as a template gives it; None: for ever.
+    """Seconds for which a message is of use; text, as a template gives it, is allowed. None: for ever.
 
-    :raises InvalidArgument: it is no number of seconds between now and ten years
+    :raises InvalidArgument: it is not a number of seconds, or not within ten years from now
     """
     if ttl is None or ttl == "":
         return None
@@ -78,7 +78,7 @@ def parse_ttl(ttl: Ttl) -> float | None:
 
 
 def check_ttl(ttl: Ttl, headers: Any) -> float | None:
-    """The same, of messages with these headers, one for all or one for each: they must not say it, too."""
+    """The same for messages with these headers, one for all or one each, without an `expires_at` in them."""
     seconds = parse_ttl(ttl)
     each = headers if isinstance(headers, (list, tuple)) else [headers]
     if seconds is not None and any(isinstance(one, Mapping) and "expires_at" in one for one in each):
@@ -87,7 +87,7 @@ def check_ttl(ttl: Ttl, headers: Any) -> float | None:
 
 
 def columns(delays: Iterable[ParsedDelay]) -> dict[str, Any]:
-    """As the parameters of a statement about messages that have a delay each."""
+    """As the parameters of a statement about messages with one delay each."""
     each = list(delays)
     return {"seconds": [one.seconds for one in each], "instants": [one.instant for one in each]}
 

@@ -1,4 +1,4 @@
-"""What is wrong with a database of queues, judged from facts: each finding has the fix with it."""
+"""What is wrong with a database of queues, decided from facts; each problem has its fix."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from airflow_pgmq.errors import ConnectionNotFound, NotConnected, Unanswered
 
 #: Clocks further apart make tasks give up, and messages expire, at the wrong time.
 MAX_SKEW = timedelta(seconds=1)
-#: psycopg waits for notifications with a timeout since then; libpq notices a peer that is gone since then.
+#: Oldest versions that work: psycopg waits for notifications with a timeout, libpq notices a lost peer.
 PSYCOPG, LIBPQ = (3, 2), 120_000
-#: Where it is written how PGMQ that was installed by SQL becomes a newer one; a test does it.
+#: Where the upgrade of a PGMQ that was installed by SQL is described; a test runs it.
 UPGRADE = "docs/upgrading.md has the SQL; queues and messages stay."
 
 
 def unanswered(exc: Unanswered) -> Problem:
-    """Nothing could be asked, or a question was broken off by a timeout, a lock or a shutdown."""
+    """No question could be asked, or a timeout, a lock or a shutdown ended one."""
     if isinstance(exc, NotConnected):
         return Problem("no_connection", "error", exc.words, exc.fix)
     return Problem("not_answered", "error", exc.words, exc.fix)
 
 
 def unknown_connection(exc: ConnectionNotFound) -> Problem:
-    """There is nothing to look at: every newcomer's first finding."""
+    """The connection does not exist: often the first problem of a new user."""
     return Problem("unknown_connection", "error", exc.words, "\n".join(exc.ways))
 
 
@@ -48,7 +48,7 @@ def driver(psycopg: str, libpq: int) -> list[Problem]:
 
 
 def skew(server: datetime, before: datetime, after: datetime) -> list[Problem]:
-    """Whether the server's clock, asked between two looks at ours, is further off than it may be."""
+    """Whether the server's clock, read between two readings of ours, differs too much."""
     off = server - after if server > after else server - before if server < before else timedelta(0)
     if abs(off) <= MAX_SKEW:
         return []
@@ -97,7 +97,7 @@ def installation(server: Row, newest: int) -> list[Problem]:
 
 
 def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Problem]) -> tuple[bool, str]:
-    """In a few lines, whether a connection is of use, what is there and what its role may do."""
+    """In a few lines: whether a connection works, what is installed and what its role may do."""
     intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
     printed = f"`{command('doctor')}` prints those that are missing"
     grants = f"docs/permissions.md has the GRANTs and policies, {printed}"
@@ -124,7 +124,7 @@ def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Pr
 
 
 def notify(queues: Sequence[Row], passes: bool | None) -> list[Problem]:
-    """Whether waiters are woken; `passes` is what a real round trip has shown, None if there was none."""
+    """Whether waiters are woken; `passes` is the result of a real round trip, None if there was none."""
     found = []
     if passes is False:
         text = (
@@ -175,7 +175,7 @@ def indexes(invalid: Sequence[Row], unguarded: Sequence[Row]) -> list[Problem]:
 
 
 def ticks(jobs: Sequence[Row], now: datetime) -> list[Problem]:
-    """Periodic jobs that nobody ticks, and those that are behind although somebody does."""
+    """Periodic jobs that no task ticks, and those that are late although a task ticks them."""
     found: list[Problem] = []
     seen = set()
     for row in jobs:

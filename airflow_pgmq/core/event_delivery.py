@@ -1,8 +1,8 @@
 """Messages on their way into asset events, and what becomes of each: no driver, no Airflow.
 
-Airflow's acked stream counts as accepted what a watcher left behind when it was cancelled, what no watcher
-wanted and what a failing filter swallowed. So the watchers leave marks here, and a message is archived only
-where the marks and Airflow's counts agree.
+Airflow's acked stream counts a message as accepted also when its watcher was cancelled, when no watcher
+wanted it, and when a filter failed on it. So the watchers record here what they did, and a message is
+archived only if these records and Airflow's counts agree.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Literal, TypeAlias
 from airflow_pgmq.core.messages import Message
 
 Unmatched: TypeAlias = Literal["release", "archive", "dead_letter"]
-#: `return` is a release at the end of the reader, which says nothing of the message.
+#: `return` is a release because the reader ends: no watcher has judged the message.
 Verdict: TypeAlias = Literal["archive", "release", "return", "put_off", "dead_letter"]
 
 
 @dataclasses.dataclass(slots=True)
 class Held:
-    """A message that was read and is not settled."""
+    """A message that was read and is not settled yet."""
 
-    #: As last read: if it came back while it was outstanding, the newer reading fences the ack.
+    #: As last read: if it was read again before it was settled, the newer read fences the ack.
     message: Message
     #: How many events were about to be handed to Airflow with it, and how many were.
     offered: int = 0
@@ -32,14 +32,14 @@ class Held:
 
 @dataclasses.dataclass(slots=True)
 class Delivery:
-    """What goes through the stream as one, a message or a batch; the same object for every watcher."""
+    """One item of the stream, a message or a batch; every watcher gets the same object."""
 
     held: list[Held]
     #: How many watchers have dealt with all of it.
     finished: int = 0
 
     def is_settled(self, *, acked: int, failed: int, rejected: int) -> bool:
-        """Whether every watcher that it was meant for has dealt with all of it and its events are stored.
+        """Whether each watcher that it was for has dealt with all of it and its events are stored.
 
         A watcher that was cancelled in the middle counts as `acked`, but has not finished.
         """
@@ -48,8 +48,8 @@ class Delivery:
     def verdict(self, held: Held, *, is_settled: bool, is_rejected: bool, unmatched: Unmatched) -> Verdict:
         """What to do with one of its messages.
 
-        A refusal by one watcher outweighs that another took it: the message is looked at by people, and the
-        event of the other stands.
+        If one watcher refuses it and another took it, it becomes a dead letter for people to look at, and the
+        event of the other remains.
         """
         if not is_settled or held.offered != held.taken:
             return "release"
@@ -62,28 +62,29 @@ class Delivery:
 
 @dataclasses.dataclass(slots=True)
 class Quiet(Delivery):
-    """Comes through the stream when it has fallen silent, and once more later: watchers trail their bursts.
+    """A notice in the stream that no message came for a while, and once more later.
 
-    One trailing event would do, did Airflow's scheduler always come by before it.
+    At each, watchers may send one more event after their burst. One would be enough if Airflow's scheduler
+    always had run before it.
     """
 
     held: list[Held] = dataclasses.field(default_factory=list)
     #: How many messages got into stored events since the last silence.
     burst: int = 0
     is_last: bool = False
-    #: How many watchers trailed.
+    #: How many watchers sent one more event.
     trailed: int = 0
 
     @property
     def is_the_end(self) -> bool:
-        """Whether the burst needs nothing more."""
+        """Whether the burst needs no further event."""
         return self.is_last or not self.trailed
 
 
 class Pace:
-    """Whether the events of a watcher came so close together that Airflow may have left some without a run.
+    """Whether the events of a watcher came so close together that Airflow may have made no run for some.
 
-    Airflow 3.3.2 queues a Dag once until its scheduler comes by, and the run gets the events up to the one
+    Airflow 3.3.2 queues a Dag once until its scheduler looks, and the run gets the events up to the one
     that queued it.
     """
 
@@ -91,17 +92,17 @@ class Pace:
         self._distance = distance
         self._last: float | None = None
         self._is_crowded = False
-        # A watcher that came in the middle of a burst cannot know what there was before it.
+        # A watcher that starts in the middle of a burst does not know what came before.
         self._is_first = True
 
     def note(self, now: float, *, is_trailing: bool = False) -> None:
-        """An event was taken, at this time in seconds; one that trails a burst needs none to trail it."""
+        """Note an event that Airflow took, at `now` in seconds; one after a burst needs no further one."""
         if not is_trailing and self._last is not None and now - self._last < self._distance:
             self._is_crowded = True
         self._last = now
 
     def needs_another(self, quiet: Quiet) -> bool:
-        """Whether one more event is needed in a silence; after its last one all starts anew."""
+        """Whether one more event is needed in a silence; after the last silence, counting starts again."""
         needed = self._is_crowded or (self._is_first and quiet.burst > 1)
         if quiet.is_last or not needed:
             self._is_crowded = self._is_first = False

@@ -30,11 +30,11 @@ class StreamSettings:
     quiet_after: float = 5.0
 
     def stream_settings(self) -> dict[str, Any]:
-        """These fields alone, whatever else the object has."""
+        """These fields only, without what subclasses add."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(StreamSettings)}
 
     def check(self) -> None:
-        """Refuse what would not work, when the Dag file is parsed."""
+        """Raise for settings that would not work, when the Dag file is parsed."""
         names.queue(self.queue_name)
         if self.per not in get_args(Per) or self.unmatched not in get_args(Unmatched):
             raise InvalidArgument(f"per is one of {get_args(Per)}, unmatched one of {get_args(Unmatched)}")
@@ -52,5 +52,5 @@ class StreamSettings:
 
     @property
     def dead_letters(self) -> str:
-        """The queue of what was refused or read too often."""
+        """The queue for messages that were refused or read too often."""
         return self.dead_letter_queue or names.dead_letter_queue(self.queue_name)

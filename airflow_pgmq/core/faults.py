@@ -1,7 +1,7 @@
-"""What went wrong at the server, told to people: its words, and what to do.
+"""What went wrong at the server, for people: its text, and what to do.
 
-The SQLSTATE decides and never the server's words, whose language is the server's choice. libpq gives no
-SQLSTATE of a connection that was refused: there words only narrow the advice, which is true without them.
+The SQLSTATE decides, not the server's text, which may be in any language. libpq gives no SQLSTATE for a
+connection that was refused: there the text only makes the advice more specific.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ INSTALL = f"run `{command('init')}` once, with a role that may create schemas."
 
 _AGAIN = "Try again; what it did before is undone."
 
-#: SQLSTATEs, and classes of them, of a server that did not finish what it could have done at another time.
+#: SQLSTATEs, and classes of them, of statements that the server did not finish and may finish later.
 _FIXES = {
     "40": "Others changed the same rows at the same time, several times over: try again.",
     "55P03": "Somebody holds a lock on it for longer than lock_timeout allows. Try again; pg_locks and "
@@ -33,17 +33,17 @@ _FIXES = {
     "53100": "The server's disk is full: make room, then try again.",
     "53300": "The server takes no more connections: let fewer tasks run at once, put a pooler in between, or "
     "raise max_connections or the CONNECTION LIMIT of role and database.",
-    "53": "The server lacks memory, disk or connections: its log tells which.",
+    "53": "The server lacks memory, disk or connections: its log says which.",
     "08": "The connection was lost, and whether a COMMIT was done is not known. Try again; the server's log "
     "tells why.",
     "58": "The server's own files fail it: see its log.",
 }
 
-#: After a severity, in any language, libpq writes a colon and two blanks, and never in words of its own.
+#: After the server's severity, in any language, libpq writes a colon and two blanks; in its own texts never.
 _BY_SERVER = re.compile(r": [^:\n]+:  \S")
 
-#: English words of the server and of libpq, and what they narrow the advice to. The first that fit count: it
-#: is "the database system" that is starting up, and a role that has too many connections.
+#: English words of the server and of libpq, and the kind of advice for them. The first match counts, since
+#: "the database system is starting up" has the word database, and "too many connections for role" role.
 _SAID = (
     (("too many", "connection slots"), "limit"),
     (
@@ -73,14 +73,14 @@ _REFUSED = (
 
 
 def fix(sqlstate: str | None) -> str | None:
-    """What to do about a statement that the server did not finish; None: that is not what happened."""
+    """What to do about a statement that the server did not finish; None: another error happened."""
     if sqlstate is None:
         return _FIXES["08"]
     return next((_FIXES[known] for known in (sqlstate, sqlstate[:3], sqlstate[:2]) if known in _FIXES), None)
 
 
 def refused(words: str, *, lacks_password: bool = False) -> str:
-    """What to do about a connection that could not be opened; `words` are libpq's and the server's."""
+    """What to do about a connection that could not be opened; `words` is libpq's and the server's text."""
     kind = _kind(words, lacks_password)
     return _ADVICE[kind] if kind else _REFUSED if _is_there(words) else _UNREACHED
 
@@ -100,9 +100,9 @@ def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
         return LimitReached(
             "idle_in_transaction_timeout",
             sqlstate,
-            "This process stood still inside a transaction for longer than [pgmq] "
-            "idle_in_transaction_timeout, so Postgres ended the transaction for the others' sake. Nothing of "
-            f"it was done ({text}).",
+            "This process did nothing inside a transaction for longer than [pgmq] "
+            "idle_in_transaction_timeout, so Postgres ended the transaction, since others wait for it. "
+            f"Nothing of it was done ({text}).",
             advice,
         )
     if sqlstate in ("57014", "25P04"):
@@ -116,7 +116,7 @@ def limit_reached(sqlstate: str | None, text: str) -> LimitReached | None:
     return None
 
 
-#: What servers and poolers say of a connection that somebody must correct, as whole phrases.
+#: Phrases of servers and poolers about a connection that must be corrected.
 _FINAL = (
     *("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted to log in"),
     *("no such database", "no such user", "permission denied for database"),
@@ -125,9 +125,9 @@ _FINAL = (
 
 
 def is_mistake(words: str, *, lacks_password: bool = False) -> bool:
-    """Whether somebody must correct the connection first: to wait, as through an outage, would be in vain.
+    """Whether the connection must be corrected first, so that waiting, as in an outage, does not help.
 
-    Of a server that does not speak English that is known only where it asks for a password and there is none.
+    If the server's texts are not English, this is known only where it asks for a password and there is none.
     """
     is_final = _is_there(words) and any(phrase in _unquoted(words) for phrase in _FINAL)
     return lacks_password or (is_final and _kind(words, lacks_password) not in ("soon", "limit"))
@@ -142,7 +142,7 @@ def _kind(words: str, lacks_password: bool) -> str | None:
 
 
 def _unquoted(words: str) -> str:
-    """Without names, which may be any word."""
+    """The text in lower case without quoted names, which may be any word."""
     return re.sub(r'"[^"]*"|„[^“]*“|«[^»]*»|“[^”]*”', "", words.lower())
 
 
@@ -151,6 +151,6 @@ def _is_there(words: str) -> bool:
 
 
 def sentence(words: str) -> str:
-    """On one line, with a full stop."""
+    """The text on one line, with a full stop."""
     text = " ".join(words.split())
     return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -13,16 +13,16 @@ _FRACTION = re.compile(r"(?<=:\d\d)[.,](\d+)")
 def parse(text: str) -> datetime:
     """The instant of an ISO 8601 text, on each Python the same.
 
-    3.10 reads neither the Z nor fractions of other than three or six digits, and producers write both: Go,
-    for example, leaves out zeros at the end, and has nanoseconds, which are cut off.
+    Python 3.10 reads neither the Z nor fractions of other than three or six digits, and producers write both:
+    Go, for example, leaves out zeros at the end, and has nanoseconds, which are cut off.
 
-    :raises ValueError: it is none
+    :raises ValueError: the text is not an instant
     """
     return datetime.fromisoformat(_FRACTION.sub(_six_digits, text.strip()).replace("Z", "+00:00"))
 
 
 def of_header(value: object) -> datetime | None:
-    """The instant that a value of somebody else means; None if it is none, or has no time zone."""
+    """The instant in a header that other clients may write; None if it is not one, or has no time zone."""
     try:
         at = parse(value) if isinstance(value, str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""A task's jobs, and what Airflow stores and shows of them."""
+"""A task's jobs, and the text that Airflow stores and shows of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_LISTED = 100
 #: Airflow's default of `[core] max_templated_field_length`.
 LONGEST = 4096
 LONGEST_DOCUMENTATION = 50_000
-#: Characters of a value that are shown; a message above the second limit is not even read for it.
+#: Characters of a value that are shown; a message longer than the second limit is not parsed for that.
 SHOWN, READ = 120, 20_000
 _PLACED = frozenset({"cron", "queue_name", "timezone"})
 _DURATIONS = frozenset({"ttl", "jitter", "catch_up_max_age"})
@@ -29,8 +29,8 @@ _DURATIONS = frozenset({"ttl", "jitter", "catch_up_max_age"})
 class JobList(Sequence[PeriodicJob]):
     """The jobs of a task, of which Airflow stores a digest and a text.
 
-    Airflow makes a new version of a Dag when what it stores differs. So neither depends on anything but what
-    a deploy sees as a change: not on the order of jobs, of keys or of a set.
+    Airflow makes a new version of a Dag when what it stores differs. So both change only when a deploy sees
+    a change: the order of jobs, of keys or of a set does not matter.
 
     :param longest: how long the text may be; Airflow would cut it, in the middle of a job
     :param hidden: JSON keys whose values are not shown
@@ -68,7 +68,7 @@ class JobList(Sequence[PeriodicJob]):
         return self.text(self._longest)
 
     def text(self, longest: int) -> str:
-        """Queue by queue: each job with as much of it as there is room for; many jobs are counted."""
+        """Queue by queue: each job with as much detail as fits; many jobs are only counted."""
         if len(self) <= MOST_LISTED:
             for describe in (self._whole, _schedule, _name):
                 lines = "\n".join([self._head, *self._listed(describe)])
@@ -106,11 +106,11 @@ class JobList(Sequence[PeriodicJob]):
             yield line
 
     def _whole(self, job: PeriodicJob) -> str:
-        """The schedule, the message, and whatever else is not as by default."""
+        """The schedule, the message, and all other settings that are not the defaults."""
         return " | ".join([_schedule(job), *self._settings(job)])
 
     def _settings(self, job: PeriodicJob) -> Iterator[str]:
-        # Not the job's fields: a deploy takes `seconds=None` and "last" for the same.
+        # Not the job's fields: to a deploy, `seconds=None` and "last" are the same.
         defined = _definition(job)
         if (message := defined.pop("message")) != "{}":
             yield self._json(message)

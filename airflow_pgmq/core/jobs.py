@@ -18,13 +18,13 @@ MAX_JITTER = timedelta(days=1)
 MAX_AGE = timedelta(days=3660)
 #: What its column in the database can hold.
 MAX_VERSION = 2**31 - 1
-#: Headers that we write ourselves.
+#: Headers that this package writes.
 RESERVED_HEADERS = frozenset(
     {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"}
     | {"untried", "released_read"}
 )
 UTC = schedule.UTC
-#: What is stored of a job, but for its headers and its message.
+#: What is stored of a job, besides its headers and its message.
 DEFINED = (
     "queue_name",
     "cron",
@@ -43,7 +43,7 @@ DEFINED = (
 )
 #: What migrations before the third did not store.
 _POLICIES = ("catch_up", "catch_up_limit")
-#: What a stored job raises, as it is read or later, that other code has stored and this one cannot read.
+#: What a job that other code has stored may raise, when it is read or later, if this code cannot read it.
 UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 
@@ -57,22 +57,22 @@ class PeriodicJob:
     :param cron: 5 fields, or 6 with the seconds last (croniter's order); `@daily` and the like; `H` is
         hashed from the name, `L` is the last day
     :param queue_name: an existing queue
-    :param message: any JSON value, or what has one way to be one (docs/values.md); the slot
-        travels in the headers
-    :param timezone: the zone in which `cron` is meant
+    :param message: any JSON value, or a type with one JSON form (docs/values.md); the slot
+        is in the headers
+    :param timezone: the time zone of `cron`
     :param seconds: where 6 fields have their seconds: `last`, or `first` as in Quartz and Spring; without
-        it they are last, and a cron that looks as if they were first is warned of
-    :param headers: more headers; ours win, see `RESERVED_HEADERS`
+        it they are last, and a cron that looks as if they were first gives a warning
+    :param headers: more headers, none of `RESERVED_HEADERS`
     :param version: raise it when overlapping deploys must not undo each other
     :param ttl: after slot + ttl our consumers skip the message (header `expires_at`)
     :param catch_up: what to do with slots missed while Airflow was down: `all`, `last` or `none`
     :param catch_up_max_age: `all` and `last` look back no further
-    :param catch_up_limit: `all` sends at most so many missed slots, the newest
+    :param catch_up_limit: `all` sends at most this many missed slots, the newest ones
     :param overlap: `skip` sends a slot only if the job's previous message has left the queue; then
         there is no look-ahead
     :param jitter: spread each slot by up to this much, the same in every process
-    :param start: no slot before this instant; naive means in `timezone`
-    :param end: no slot at or after this instant; naive means in `timezone`
+    :param start: no slot before this instant; a naive one is in `timezone`
+    :param end: no slot at or after this instant; a naive one is in `timezone`
     :param group: FIFO group (header `x-pgmq-group`)
     """
 
@@ -98,11 +98,11 @@ class PeriodicJob:
     def from_definition(cls, name: str, definition: Mapping[str, Any]) -> PeriodicJob:
         """The job as it was stored; code before migration 3 did not store its policies.
 
-        What was checked when it was stored is not checked again. Other code may have stored it: `unknown`
-        says what this one does not understand, and what it cannot read raises one of `UNREADABLE`.
+        It was checked when it was stored, and is not checked again. Other code may have stored it: `unknown`
+        says what this code does not understand; what it cannot read raises one of `UNREADABLE`.
         """
         if not isinstance(definition, Mapping):
-            raise TypeError("the definition is no JSON object")
+            raise TypeError("the definition is not a JSON object")
         given: dict[str, Any] = {
             each: definition[each] for each in ("cron", "queue_name", "message", "timezone", "headers")
         }
@@ -135,7 +135,7 @@ class PeriodicJob:
 
     @cached_property
     def definition_json(self) -> str:
-        """What is stored with the job's state: all of it, so that who replaces it can finish its work."""
+        """What is stored with the job's state: all of it, so that its successor can finish its work."""
         *values, headers, message = self.definition_values
         text = payload.dumps(dict(zip(DEFINED, values, strict=True)), what="definition", max_bytes=None)
         return f'{text[:-1]},"headers":{headers},"message":{message}}}'
@@ -163,10 +163,10 @@ class PeriodicJob:
         )
 
     def sends_as(self, definition: Mapping[str, Any]) -> bool:
-        """Whether the stored job's messages and slots are the same, whatever becomes of missed ones."""
+        """Whether the stored job's messages and slots are the same; policies for missed slots may differ."""
         policies = {*_POLICIES, "catch_up_max_age"}
         own = json.loads(self.definition_json)
-        # Before migration 3 seconds were last, and nothing said so.
+        # Before migration 3, seconds were always last, and this was not stored.
         stored = {"seconds": "last", **definition}
         names = own.keys() | stored.keys()
         return {name for name in names if not payload.is_same(own.get(name), stored.get(name))} <= policies
@@ -199,12 +199,12 @@ class PeriodicJob:
     def unknown(self) -> list[str]:
         """What this code does not understand of a job that other code has stored, each as a sentence.
 
-        Only what its slots depend on, because it is asked at every refresh of a page.
+        Only what its slots depend on, because it runs at every refresh of a page.
         """
         return [*self._wrong_schedule(), *self._wrong_policies()]
 
     def doubts(self) -> list[str]:
-        """What is valid, but perhaps not what was meant; of a job without problems."""
+        """What is valid but perhaps not what was meant, for a job without problems."""
         found = ambiguity(self.cron, self.name, self.seconds)
         return [found] if found else []
 
@@ -291,9 +291,9 @@ def unreadable(exc: Exception) -> str:
 
 
 def stored_job(name: str, definition: Mapping[str, Any], declared: PeriodicJob) -> PeriodicJob | None:
-    """A job as it was stored, to finish its work; None if other code stored what this one cannot read.
+    """A job as it was stored, to finish its work; None if this code cannot read what other code stored.
 
-    Policies that were not stored, before migration 3, are those of the job that replaces it.
+    Policies that were not stored, before migration 3, are taken from the job that replaces it.
     """
     policies = {
         "catch_up": declared.catch_up,
@@ -308,7 +308,7 @@ def stored_job(name: str, definition: Mapping[str, Any], declared: PeriodicJob) 
 
 
 def check(jobs: Sequence[PeriodicJob], max_bytes: int | None = payload.DEFAULT_MAX_BYTES) -> None:
-    """Raise InvalidJobs with every problem of every job, duplicate names among them."""
+    """Raise InvalidJobs with every problem of every job, including duplicate names."""
     problems: dict[str, list[str]] = {}
     seen: set[str] = set()
     for position, job in enumerate(jobs):
@@ -346,16 +346,16 @@ class Deploy:
     added: tuple[PeriodicJob, ...] = ()
     changed: tuple[PeriodicJob, ...] = ()
     removed: tuple[str, ...] = ()
-    #: Jobs whose stored definition is newer than ours, or that only newer code knows: left alone.
+    #: Jobs whose stored definition is newer than ours, or that only newer code knows: not changed.
     outdated: frozenset[str] = frozenset()
 
-    def leaving(self, held: Set[str]) -> Deploy:
-        """The same, but these jobs stay as they are."""
+    def without(self, names: Set[str]) -> Deploy:
+        """The same, except that these jobs stay as they are."""
         return replace(
             self,
-            added=tuple(job for job in self.added if job.name not in held),
-            changed=tuple(job for job in self.changed if job.name not in held),
-            removed=tuple(name for name in self.removed if name not in held),
+            added=tuple(job for job in self.added if job.name not in names),
+            changed=tuple(job for job in self.changed if job.name not in names),
+            removed=tuple(name for name in self.removed if name not in names),
         )
 
 
@@ -367,7 +367,7 @@ def deploy(
     stored_version: int,
     rollback: bool = False,
 ) -> Deploy:
-    """Compare the code's jobs with the database's: a lower version undoes a higher one in a rollback only."""
+    """Compare the code's jobs with the database's: only a rollback lets a lower version replace a higher."""
     same = {n for n, job in declared.items() if n in stored and stored[n].fingerprint == job.fingerprint}
     if version < stored_version and not rollback:
         return Deploy(outdated=frozenset((declared.keys() | stored.keys()) - same))

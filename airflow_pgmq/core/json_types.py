@@ -1,7 +1,7 @@
-"""Python's types that are not JSON but have one obvious way to be: `datetime`, `UUID`, `Enum`, dataclasses …
+"""Python's types that are not JSON but have one obvious JSON form: `datetime`, `UUID`, `Enum`, dataclasses …
 
-Inside a model of pydantic's, its own rules hold. Types of numpy, pandas and pydantic are known by name:
-nothing is imported for them.
+Inside a pydantic model, its own rules apply. Types of numpy, pandas and pydantic are recognised by name,
+so that nothing is imported for them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uuid import UUID
 #: Levels of nesting; Python's JSON encoder takes fewer.
 MAX_DEPTH = 20_000
 
-#: What to write instead of a type that has no single obvious way to be JSON.
+#: What to write instead of a type that has no single obvious JSON form.
 _INSTEAD = {
     "timedelta": "use .total_seconds() or str()",
     "Timedelta": "use .total_seconds() or str()",
@@ -41,17 +41,17 @@ _Path: TypeAlias = "tuple[_Path | None, str]"
 
 
 class NotJson(ValueError):
-    """A value that cannot be JSON, with its place in the message where that is known."""
+    """A value that cannot be JSON, with its place in the message if that is known."""
 
 
 def simpler(value: Any) -> Any:
-    """One step nearer to JSON, what is inside is not looked at; what json calls for types that it lacks.
+    """One step nearer to JSON, without what is inside; json calls it for types that it does not know.
 
-    :raises NotJson: the type has no obvious way to be JSON
+    :raises NotJson: the type has no obvious JSON form
     """
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (date, time)) and value == value:  # pandas' NaT is a datetime, and not itself
+    if isinstance(value, (date, time)) and value == value:  # pandas' NaT is a datetime that is not itself
         return value.isoformat()
     if isinstance(value, Decimal) and value.is_finite():
         # As text: a float would round it.
@@ -72,14 +72,14 @@ def _foreign(value: Any) -> Any:
     if _is_a(value, "numpy", "generic"):
         if type(value).__name__ == "datetime64" and value == value:
             return str(value)
-        # A long double's item is a long double.
+        # The item of a long double is a long double again.
         if isinstance(item := value.item(), (bool, int, float)) and "timedelta" not in type(value).__name__:
             return item
     raise NotJson(_refusal(value))
 
 
 def _ordered(native: Any, made: Any) -> Any:
-    """What pydantic made of a model; its sets in one order, or they would differ from process to process."""
+    """What pydantic made of a model, with its sets sorted: else they would differ between processes."""
     if isinstance(native, (set, frozenset)) and isinstance(made, list):
         return sorted(made, key=repr)
     if isinstance(native, dict) and isinstance(made, dict) and len(native) == len(made):
@@ -105,7 +105,7 @@ def _is_a(value: Any, package: str, name: str) -> bool:
 
 
 def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON that somebody typed; json itself would keep the last of two equal keys alone.
+    """An object of JSON that somebody typed; json itself would keep only the last of two equal keys.
 
     :raises NotJson: a key is there twice
     """
@@ -121,12 +121,12 @@ def plain(value: Any) -> Any:
 
     No recursion: values may be nested deeper than Python calls.
 
-    :raises NotJson: with the place of what has no obvious way, is no JSON that Postgres takes, or of two keys
-        that are the same in JSON
+    :raises NotJson: with the place of a value that has no obvious JSON form, is not JSON that Postgres takes,
+        or has two keys that are the same in JSON
     """
     root: list[Any] = [None]
     todo: list[tuple[Any, Any, _Path, int, Any]] = [(root, 0, (None, "$"), 0, value)]
-    # What the value in hand is in, by identity.
+    # The containers around the current value, by identity.
     around: set[int] = set()
     while todo:
         target, key, path, depth, item = todo.pop()
@@ -172,7 +172,7 @@ def _leaf(item: Any, path: _Path, what: str = "") -> Any:
 
 
 def _items(mapping: Mapping[Any, Any], path: _Path) -> Iterator[tuple[str, Any]]:
-    """Keys as the text that JSON has of them, none of them twice."""
+    """Items with their keys as JSON text; raises if two keys have the same text."""
     seen: dict[str, Any] = {}
     for key, item in mapping.items():
         text = _key(key, path)
@@ -183,7 +183,7 @@ def _items(mapping: Mapping[Any, Any], path: _Path) -> Iterator[tuple[str, Any]]
 
 
 def _key(key: Any, path: _Path) -> str:
-    """As json writes a key; other values as the text that they are in a message."""
+    """A key as json writes it; other types as the text that they have in a message."""
     simple = key
     while not isinstance(simple, (str, int, float, type(None))):
         if isinstance(simple, (tuple, list, dict)):

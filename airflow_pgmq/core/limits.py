@@ -1,11 +1,11 @@
-"""How long a transaction of ours may keep others waiting: a frozen process must not hold them up for ever."""
+"""How long a transaction of ours may keep others waiting: a frozen process must not block them for ever."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: How statements and what they find are read: with others, PGMQ's own functions are no SQL, a NULL in an
-#: array is a text, and policies of row level security are errors.
+#: Settings that our statements need: with others, PGMQ's own functions are a syntax error, a NULL in an array
+#: is a text, and policies of row level security are errors.
 READING = {"standard_conforming_strings": "on", "array_nulls": "on", "row_security": "on"}
 
 
@@ -13,17 +13,17 @@ READING = {"standard_conforming_strings": "on", "array_nulls": "on", "row_securi
 class Limits:
     """Seconds; 0 is no limit."""
 
-    #: For a lock. Longer than `idle`: who waits for a frozen process outlives it.
+    #: For a lock. Longer than `idle`, so that a waiter outlasts a frozen process.
     lock: float = 30
-    #: Between two statements, the process's own time.
+    #: Between two statements, while the process does something else.
     idle: float = 10
-    #: In all; Postgres before 17 knows only how long a statement takes. It ends the session.
+    #: For the whole transaction; Postgres before 17 limits only single statements. It ends the session.
     transaction: float = 1800
-    #: For one statement, which alone is ended; None: as long as the transaction.
+    #: For one statement, and only that is ended; None: as for the transaction.
     statement: float | None = None
 
     def settings(self, server_version: int) -> dict[str, int]:
-        """As Postgres calls them, in milliseconds; a transaction has all of them."""
+        """Under Postgres's names, in milliseconds; each transaction has all of them."""
         settings = {
             "lock_timeout": self.lock,
             "idle_in_transaction_session_timeout": self.idle,
@@ -34,7 +34,7 @@ class Limits:
         return {name: round(1000 * seconds) for name, seconds in settings.items()}
 
     def session(self, server_version: int) -> dict[str, int | str]:
-        """What a session of ours says, so that single statements in it are transactions of ours."""
+        """Settings of a session of ours, so that a single statement in it is a transaction of ours."""
         return {
             **self.settings(server_version),
             "idle_session_timeout": 0,
@@ -44,5 +44,5 @@ class Limits:
         }
 
 
-#: For a transaction around a user's code, which takes the time that it takes.
+#: For a transaction around a user's code, which may take any time.
 UNLIMITED = Limits(0, 0, 0)

@@ -1,4 +1,4 @@
-"""A message as it is shown: what everybody may see, and what only those who may read messages."""
+"""A message as it is shown: what every user may see, and what only users who may read messages."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _EXACT = 2**53
 
 
 def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> dict[str, Any]:
-    """One message of a queue or an archive; who may see which field of it is not decided here.
+    """One message of a queue or an archive; who may see which field is decided elsewhere (`visible`).
 
-    :param row: with `too_large` where the payload was left out, and `archived_at`, null in a queue
-    :param peek: whether payload and headers are there
-    :param keys: whose values are hidden
+    :param row: with `too_large` if the payload was left out, and `archived_at`, null in a queue
+    :param peek: whether payload and headers are included
+    :param keys: JSON keys whose values are hidden
     """
-    # What is taken from the headers below is hidden as it is in them.
+    # The fields below are taken from the redacted headers.
     all_headers, hidden_headers = redact(_scrubbed(row, keys), keys)
     headers = all_headers if isinstance(all_headers, Mapping) else {}
     shown = {
@@ -52,14 +52,14 @@ def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> di
 
 
 def _scrubbed(row: Row, keys: Collection[str]) -> Any:
-    """The headers, with the reason of a dead letter freed of what the message has under the keys."""
+    """The headers; a dead letter's reason without the values that the message has under the keys."""
     headers = row["headers"]
     letter = headers.get("dead_letter") if isinstance(headers, Mapping) else None
     reason = letter.get("reason") if isinstance(letter, Mapping) else None
     if not keys or not isinstance(letter, Mapping) or not isinstance(reason, str):
         return headers
     if row["message"] is None and row["too_large"]:
-        # Nobody has looked into the payload: alone, the message is shown whole.
+        # The payload was not fetched, so its values are unknown: shown by itself, the message is whole.
         told = HIDDEN
     else:
         told = scrub(reason, {*hidden_values(row["message"], keys), *hidden_values(headers, keys)}, keys)
@@ -67,7 +67,7 @@ def _scrubbed(row: Row, keys: Collection[str]) -> Any:
 
 
 def number(whole: int) -> int | str:
-    """A whole number as browsers keep it: as text where they would round it."""
+    """A whole number, as text if browsers would round it."""
     return whole if abs(whole) <= _EXACT else str(whole)
 
 
@@ -91,7 +91,7 @@ def _whole(value: object) -> int | None:
 
 
 def _tries(letter: Mapping[str, Any]) -> int | None:
-    """How often somebody tried to work on it; letters of older code have only their reads."""
+    """How often it was tried; dead letters of older code have only their reads."""
     told = letter.get("tries", letter.get("read_ct"))
     return None if (tries := _whole(told)) is None or tries < 0 else tries
 

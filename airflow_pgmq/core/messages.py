@@ -1,4 +1,4 @@
-"""What a queue gives back: frozen records, columns taken by name because PGMQ's order changed before."""
+"""What a queue returns: frozen records, columns taken by name because PGMQ has changed their order before."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from airflow_pgmq.errors import InvalidArgument
 Row = Mapping[str, Any]
 Status = Literal["sent", "duplicate", "replaced"]
 
-#: What a message must still be to be ours: id, `read_ct` and `enqueued_at`; None: whatever it is.
+#: What must be unchanged for a message to be still ours: id, `read_ct`, `enqueued_at`; None: any value.
 Fence: TypeAlias = "tuple[int, int | None, datetime | None]"
 
-#: The header that counts the reads whose readers gave the message back untried. `read_ct` never goes down: an
-#: old reader's fence would match again.
+#: The header that counts the reads whose readers gave the message back untried. `read_ct` is never lowered,
+#: since an old reader's fence would match again.
 UNTRIED = "untried"
 
 
@@ -45,7 +45,7 @@ class Message:
             row["read_ct"],
             row["enqueued_at"],
             row["vt"],
-            # Without its headers a message is not what was sent.
+            # If the headers cannot be read, the message cannot either.
             headers if isinstance(headers, Unreadable) else message,
             # PGMQ lets other clients store any JSON there.
             headers if isinstance(headers, Mapping) else {},
@@ -53,14 +53,14 @@ class Message:
 
     @property
     def fence(self) -> Fence:
-        """Which reading of which message this is: another one is somebody else's."""
+        """Which read of which message this is; a later read belongs to another reader."""
         return self.msg_id, self.read_ct, self.enqueued_at
 
     @property
     def tries(self) -> int:
-        """How often somebody tried to work on it, this time included: reads that gave it back untried aside.
+        """How often it was tried, this time included: its reads, less those that gave it back untried.
 
-        They are counted in the header `untried`. One that says more than there were is not believed.
+        These are counted in the header `untried`. A count higher than the reads before is ignored.
         """
         return self.read_ct - _untried(self.read_ct, self.headers)
 
@@ -74,7 +74,7 @@ class Message:
         return is_over(self.headers.get("expires_at"), now)
 
     def was_expired(self, visibility_timeout: float) -> bool:
-        """Whether it was expired when it was read: `vt` tells when that was, by the database's clock.
+        """Whether it was expired when it was read; `vt` says when that was, by the database's clock.
 
         :param visibility_timeout: seconds for which it was read
         """
@@ -93,12 +93,12 @@ class Message:
 
 
 def is_over(expires_at: object, now: datetime) -> bool:
-    """Whether the time of a header `expires_at` is over; never, where it is no instant."""
+    """Whether the instant of a header `expires_at` has passed; False if it is not an instant."""
     return (at := iso8601.of_header(expires_at)) is not None and at <= now
 
 
 class Remark(str):
-    """A text that says why: what a database's encoding lacks in it becomes an escape, and no error."""
+    """A reason: characters that the database's encoding lacks are escaped in it, and are not an error."""
 
     __slots__ = ()
 
@@ -108,7 +108,7 @@ class SendResult:
     """What became of one message of a send."""
 
     status: Status
-    #: The message that now stands for the key: the new one, or for a duplicate the first one.
+    #: The message that has the key now: the new one, or for a duplicate the first one.
     msg_id: int
     dedup_key: str | None = None
     #: When the first message with the key was sent; None if this is the first.
@@ -145,7 +145,7 @@ class QueueMetrics:
     queue_visible_length: int
     newest_msg_age_sec: int | None
     oldest_msg_age_sec: int | None
-    #: The sequence's value: how many ids were ever given out.
+    #: The sequence's value: how many ids were ever used.
     total_messages: int
     scrape_time: datetime
 
@@ -169,38 +169,38 @@ class TopicBinding:
         return cls(row["pattern"], row["queue_name"], row["bound_at"])
 
 
-#: What a verb acts on: messages, messages as XCom holds them, or bare ids.
+#: What an operation acts on: messages, messages as XCom holds them, or ids alone.
 Reference: TypeAlias = Message | Mapping[str, Any] | int
 
 
 def references(messages: Reference | Iterable[Reference]) -> list[Reference]:
-    """One or many, as a list; the characters of a text are not ids."""
+    """One or many, as a list; a text is one, not its characters."""
     return [messages] if isinstance(messages, (Message, Mapping, int, str)) else list(messages)
 
 
 class Fences(NamedTuple):
-    """Which messages a verb acts on, and what each must still be; None: whatever it is."""
+    """Which messages an operation acts on, and what must be unchanged in each; None: any value."""
 
     msg_ids: list[int]
     read_cts: list[int | None]
-    #: Ids begin again where a queue was dropped and made anew; then only this tells two messages apart.
+    #: Ids start again if a queue was dropped and made again; then only this tells two messages apart.
     enqueued_ats: list[datetime | None]
 
 
 def fences(messages: Reference | Iterable[Reference]) -> Fences:
-    """What a verb may touch: the very messages that were read; a bare id is not fenced.
+    """What an operation may change: only the messages that were read; an id alone is not fenced.
 
-    :raises InvalidArgument: a mapping's `enqueued_at` is no instant
+    :raises InvalidArgument: a mapping's `enqueued_at` is not an instant
     """
     each = [_fence(message) for message in references(messages)]
     return Fences([one[0] for one in each], [one[1] for one in each], [one[2] for one in each])
 
 
 def untried_again(message: Reference) -> int:
-    """What the header `untried` says when this read, too, gives the message back so; 0: one more than now.
+    """The header `untried` if this read, too, gives the message back untried; 0: one more than it is now.
 
-    The same however often that is said of one read: an answer may be lost, or a task run again. Of a bare id
-    nobody knows which read is meant.
+    The same each time for one read, since an answer may be lost or a task run again. For an id alone, the
+    read is not known.
     """
     if isinstance(message, Message):
         return _untried(message.read_ct, message.headers) + 1
@@ -225,11 +225,11 @@ def _fence(message: Reference) -> Fence:
 
 
 def _instant(value: Any) -> datetime | None:
-    """`enqueued_at` as a mapping has it, a text where it went through XCom."""
+    """`enqueued_at` of a mapping; a text if it went through XCom."""
     if (parsed := iso8601.of_header(value)) is not None:
         return parsed
     if value is None or (isinstance(value, datetime) and value.tzinfo):
         return value
     raise InvalidArgument(
-        f"The enqueued_at {value!r} of a message is no instant in ISO 8601 with a time zone."
+        f"The enqueued_at {value!r} of a message is not an ISO 8601 instant with a time zone."
     )

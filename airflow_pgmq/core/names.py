@@ -1,4 +1,4 @@
-"""Which names are safe, and what Postgres calls the things behind them."""
+"""Which names are safe, and the names of their tables, indexes and channels in Postgres."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def new_queue(name: str) -> str:
 
 
 def queue(name: str) -> str:
-    """Check the name of a queue that somebody else may have created: looser, never unsafe."""
-    # Bytes, not characters: Postgres cuts longer identifiers, and two queues would share one table.
+    """Check the name of a queue that another client may have created: less strict, but safe."""
+    # Bytes, not characters: Postgres truncates longer identifiers, and two queues would share one table.
     if not _is_text(name) or len(name.encode()) > 47 or _UNSAFE.search(name):
         raise InvalidName(
             f"Queue name {name!r} cannot be used: 1 to 47 bytes of UTF-8, because Postgres cuts longer "
@@ -50,7 +50,7 @@ def is_safe(name: str) -> bool:
 
 
 def similar(name: str, known: Sequence[str]) -> str | None:
-    """The known name that was probably meant, if one is close: a letter left out, another case."""
+    """The known name that was probably meant, if one is similar: a letter missing, another case."""
     by_lower = {each.lower(): each for each in known}
     found = get_close_matches(name.lower(), by_lower, n=1)
     return by_lower[found[0]] if found else None
@@ -62,15 +62,15 @@ def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:
 
 
 def lower(text: str) -> str:
-    """As Postgres does it: letter by letter, while Python makes two of `İ` and looks at what is beside `Σ`.
+    """Lower case as in Postgres: letter by letter; in Python `İ` gives two and `Σ` depends on others.
 
-    Databases that know the capitals of ASCII alone, or rules of one language, differ: `core.shape` says it.
+    Databases that lower only ASCII, or by the rules of one language, differ; `core.shape` reports it.
     """
     return text.lower() if text.isascii() else "".join(letter.lower()[0] for letter in text)
 
 
 def channel(queue_name: str) -> str:
-    """Where inserts into the queue are announced, by PGMQ's trigger and by ours."""
+    """The channel on which PGMQ's trigger and ours announce inserts into the queue."""
     return f"pgmq.{table(queue_name)[1]}.INSERT"
 
 
@@ -91,17 +91,17 @@ def dedup_index(queue_name: str) -> str:
 
 
 def dead_letter_queue(queue_name: str) -> str:
-    """Where messages go that were read too often."""
+    """The default queue for messages that were tried too often."""
     return f"{queue_name}_dlq"
 
 
 def is_dead_letter_queue(queue_name: str) -> bool:
-    """Whether that is the name of one."""
+    """Whether it is the default name of a dead letter queue."""
     return queue_name.endswith("_dlq")
 
 
 def origin(queue_name: str) -> str | None:
-    """The queue whose dead letter queue that is by its name; None if it is no such name."""
+    """The queue that this dead letter queue belongs to by its name; None if it is no such name."""
     return queue_name[: -len("_dlq")] if is_dead_letter_queue(queue_name) else None
 
 
@@ -130,7 +130,7 @@ def key(dedup_key: str) -> str:
 
 
 def keys(dedup_keys: Sequence[str]) -> list[str]:
-    """Check many at once, and one by one only where something is wrong."""
+    """Check many at once, and one by one only if something is wrong."""
     try:
         lengths = {len(each) for each in dedup_keys}
         if _is_text("".join(dedup_keys)) and min(lengths) > 0 and max(lengths) <= MAX_KEY_LENGTH:
@@ -141,7 +141,7 @@ def keys(dedup_keys: Sequence[str]) -> list[str]:
 
 
 def _is_text(value: object) -> bool:
-    """Whether Postgres would take it: no NUL, and UTF-8 has no code for half of a surrogate pair."""
+    """Whether it is text that Postgres takes: not empty, no NUL, no lone surrogate."""
     if not isinstance(value, str) or value == "" or "\x00" in value:
         return False
     try:

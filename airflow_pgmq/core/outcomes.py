@@ -1,4 +1,4 @@
-"""What becomes of a message after its work: the words that a consuming function may return."""
+"""What happens to a message after the work on it: the outcomes that a consuming function may return."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Decided: TypeAlias = "tuple[Message, Outcome]"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The fate of one message; `None` and the words `ack`, `retry`, `dead` are short for the plain ones."""
+    """What to do with one message; `None`, 'ack', 'retry' and 'dead' are short for the plain ones."""
 
     kind: Kind
     #: For `retry`; None: by the back-off of the consumer.
     delay: ParsedDelay | None = None
-    #: For `dead`: what its headers will say.
+    #: For `dead`: the reason in its headers.
     reason: str | None = None
 
     def __post_init__(self) -> None:
         if self.delay is not None:
-            # Whoever makes one without `retry` gives it as there.
+            # An Outcome made without `retry` may have any form of delay.
             object.__setattr__(self, "delay", parse(self.delay))
 
     @classmethod
@@ -52,8 +52,8 @@ _WORDS = {None: Outcome("ack"), "ack": Outcome("ack"), "retry": Outcome("retry")
 def decide(returned: Any, messages: Sequence[Message]) -> list[Decided]:
     """What a function returned → the outcome of each message that it was given.
 
-    One outcome is for all; a mapping is by `msg_id`, and what it does not name is acked; a list has one for
-    each, in their order. Anything else is an error: guessing would ack what was not meant to be.
+    One outcome applies to all; a mapping is by `msg_id`, and messages that it lacks are acked; a list has one
+    for each, in their order. Anything else is an error, since a guess could ack the wrong messages.
     """
     if isinstance(returned, Mapping):
         unknown = set(returned) - {message.msg_id for message in messages}
@@ -87,9 +87,9 @@ def reason(exc: BaseException) -> str:
 
 
 def for_log(exc: Exception) -> Exception | None:
-    """An exception whose traceback a log can hold; None for one with half a surrogate pair in its text.
+    """An exception whose traceback can be logged; None for one with a lone surrogate in its text.
 
-    Airflow's log of a task would raise for that one, in the middle of our dealing with it.
+    Airflow's task log would raise for that one, while we handle it.
     """
     try:
         "".join(traceback.format_exception(exc)).encode()

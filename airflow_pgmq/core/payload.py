@@ -1,4 +1,4 @@
-"""Python values → the JSON text that Postgres's `jsonb` accepts, or an error that says where it is wrong."""
+"""Python values → JSON text that Postgres's `jsonb` accepts, or an error that says where it is wrong."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from airflow_pgmq.core import json_types
 from airflow_pgmq.errors import InvalidArgument, InvalidInput, InvalidMessage
 
 DEFAULT_MAX_BYTES = 1024 * 1024
-#: What a message is made of; whatever else becomes JSON here is an argument.
+#: The parts of a message; all else that becomes JSON here is an argument.
 _OF_A_MESSAGE = ("message", "headers", "group")
 
 
 def _encoder(*, sort_keys: bool = False) -> tuple[Callable[[Any], str], Callable[[Iterable[Any]], list[str]]]:
-    """json's encoder for one value and for many; to make its C part takes as long as a value, so once."""
+    """json's encoder for one value and for many, made once: making its C part takes as long as one value."""
     encoder = json.JSONEncoder(
         ensure_ascii=False,
         check_circular=False,
@@ -36,7 +36,7 @@ def _encoder(*, sort_keys: bool = False) -> tuple[Callable[[Any], str], Callable
     return lambda value: join(parts(value, 0)), lambda values: list(map(join, map(parts, values, repeat(0))))
 
 
-#: Where a key ends that may look like a number, true, false or null: the cheap search that all messages get.
+#: Finds the end of a key that may look like a number, true, false or null: a cheap search, for all messages.
 _ODD_END = re.compile(
     r'":(?<=["0-9.+\-uls][0-9el]":)(?:(?<=["0-9.+\-][0-9]":)|(?<="[tn][ru][ul][el]":)|(?<="false":))'
 )
@@ -48,17 +48,17 @@ _encode_sorted, _ = _encoder(sort_keys=True)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for JSON that Postgres holds and Python does not read; the messages beside it are read."""
+    """In place of JSON that Postgres holds and Python cannot read; other messages are read all the same."""
 
-    #: Why, and how long the text is: it may be megabytes of brackets.
+    #: Why, and how long the text is; the text itself may be megabytes.
     reason: str
 
 
 def loads(text: str | bytes) -> Any:
-    """Read JSON from Postgres, all but thousands of levels and numbers of thousands of digits."""
+    """Read JSON from Postgres; `Unreadable` for thousands of levels, or numbers of thousands of digits."""
     try:
         text = text if isinstance(text, str) else str(text, "utf-8")
-        # Half the time of json.loads, which looks for an encoding, and for space that Postgres leaves out.
+        # Takes half as long as json.loads, which looks for an encoding and for spaces that Postgres omits.
         value, end = _decode(text)
         return value if end == len(text) else json.loads(text)
     except (ValueError, RecursionError) as exc:
@@ -68,20 +68,20 @@ def loads(text: str | bytes) -> Any:
 def dumps(value: Any, *, what: str = "message", max_bytes: int | None = DEFAULT_MAX_BYTES) -> str:
     """Serialize for `jsonb`: refuses NaN, NUL, lone surrogates, foreign types and what is too large.
 
-    Types that are not JSON but have one obvious way to be are written so: `json_types`.
+    Types that are not JSON but have one obvious JSON form are written in it: `json_types`.
     """
     return _dumps(value, _encode, what, max_bytes)
 
 
 def plain(value: Any, *, what: str) -> Any:
-    """The value that its reader would find, for what is compared or stored elsewhere before it is sent."""
+    """The value as its reader will see it, to compare it or store it elsewhere before it is sent."""
     return None if value is None else json.loads(dumps(value, what=what, max_bytes=None))
 
 
 def _dumps(value: Any, encode: Callable[[Any], str], what: str, max_bytes: int | None) -> str:
     try:
         text = encode(value)
-        # Who sorts the keys has seen whether they can be sorted.
+        # The encoder that sorts the keys has already checked that they can be sorted.
         is_whole = encode is _encode_sorted or not _ODD_END.search(text) or not _loses_a_key(text, value)
         is_fine = is_whole and _is_storable(text)
     except (TypeError, ValueError, RecursionError):
@@ -93,7 +93,7 @@ def _dumps(value: Any, encode: Callable[[Any], str], what: str, max_bytes: int |
 
 
 def _in_steps(value: Any, encode: Callable[[Any], str], what: str) -> str:
-    """The slow way: it knows where in the value it is, and all keys become text."""
+    """The slow way, whose errors say where in the value they are; all keys become text."""
     try:
         return encode(json_types.plain(value))
     except RecursionError:
@@ -108,7 +108,7 @@ def _invalid(what: str, text: str) -> InvalidInput:
 
 
 def _is_storable(text: str) -> bool:
-    """Whether Postgres takes it; raises UnicodeEncodeError for half of a surrogate pair."""
+    """Whether Postgres takes it; raises UnicodeEncodeError for a lone surrogate."""
     is_utf8 = text.isascii() or bool(text.encode())
     # Most texts have no backslash, and one character is found faster than six.
     return is_utf8 and not ("\\" in text and "\\u0000" in text)
@@ -126,12 +126,12 @@ def _loses_a_key(text: str, value: Any) -> bool:
 
 
 def canonical(value: Any, *, what: str = "message") -> str:
-    """The same with keys in order: as the database sees it, their order is none."""
+    """The same with sorted keys, since their order means nothing to the database."""
     return _dumps(value, _encode_sorted, what, None)
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: to Python, so would be 1 and true."""
+    """Whether two values are the same JSON; Python alone would take 1 and true for equal."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -170,9 +170,9 @@ def dumps_headers(headers: Mapping[str, Any] | None) -> str:
 
 
 def plain_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Headers as a dict of their own, empty where there are none.
+    """A copy of the headers as a dict, empty if there are none.
 
-    :raises InvalidMessage: they are no mapping
+    :raises InvalidMessage: they are not a mapping
     """
     if headers is not None and not isinstance(headers, Mapping):
         raise InvalidMessage(f"Headers must be a mapping, not {type(headers).__name__}.")

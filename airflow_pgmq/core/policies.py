@@ -1,4 +1,4 @@
-"""What row level security keeps a role from although it has the privilege: rows that are not there."""
+"""What row level security hides from a role, or forbids it, although the role has the privilege."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _CLAUSES = {
 
 
 def kept_from(lacking: Iterable[Row], guarded: Sequence[Row]) -> list[Row]:
-    """Each command that some work needs, that the role has the privilege for, and that policies keep it from.
+    """Each command that some work needs and the role has the privilege for, but policies restrict.
 
-    :param lacking: privileges that the role lacks, as `rights` knows them
-    :param guarded: commands on tables that no policy opens to the role wholly: `schema`, `name`, `privilege`,
-        `partly` (whether some rows pass) and `restrictive` (policies that no other can open)
+    :param lacking: privileges that the role lacks, as in `privileges`
+    :param guarded: commands on tables that policies do not allow for all rows: `schema`, `name`, `privilege`,
+        `partly` (whether some rows pass) and `restrictive` (the restrictive policies, to be dropped)
     """
     barred = {(row["work"], row["schema"], row["name"], row["privilege"]) for row in lacking}
     found: list[Row] = []
@@ -41,12 +41,12 @@ def kept_from(lacking: Iterable[Row], guarded: Sequence[Row]) -> list[Row]:
 
 
 def shut(kept: Iterable[Row]) -> list[Row]:
-    """Those of which no row passes."""
+    """Those that policies allow for no row."""
     return [row for row in kept if not row["partly"]]
 
 
 def problems(role: str, kept: Sequence[Row]) -> Iterator[Problem]:
-    """What the role does not see or may not write, and the policies that would let it."""
+    """What the role does not see or may not write, and the policies that would allow it."""
     if none := shut(kept):
         yield Problem(
             "row_security",
@@ -59,7 +59,7 @@ def problems(role: str, kept: Sequence[Row]) -> Iterator[Problem]:
         yield Problem(
             "row_security",
             "warning",
-            f"Policies of row level security let role {role!r} {_works(some)} with a part of the rows only: "
+            f"Policies of row level security let role {role!r} {_works(some)} with only a part of the rows: "
             f"{_what(some)}.",
             _policies(role, some),
         )
@@ -76,7 +76,7 @@ def _what(rows: Iterable[Row]) -> str:
 
 
 def _policies(role: str, rows: Iterable[Row]) -> str:
-    """CREATE POLICY for what is shut; what a restrictive one shuts, only without it."""
+    """CREATE POLICY for each command; DROP POLICY for restrictive ones, which no other policy overrides."""
     by_table: dict[tuple[str, str], dict[str, Sequence[str]]] = defaultdict(dict)
     for row in rows:
         by_table[row["schema"], row["name"]][row["privilege"]] = row["restrictive"]

@@ -14,7 +14,7 @@ _READ_OURS = (
     ("schema", "airflow_pgmq", "airflow_pgmq", "USAGE"),
     ("table", "airflow_pgmq", "migrations", "SELECT"),
 )
-#: To see whether a queue is still the one that ledger and slots speak of, and to note that it is another.
+#: To see whether a queue is still the one that ledger and slots refer to, and to note that it is another.
 _RECOGNISE = (
     ("table", "airflow_pgmq", "queues", "SELECT, INSERT, UPDATE"),
     ("table", "airflow_pgmq", "queue_marks", "SELECT, INSERT, UPDATE"),
@@ -22,8 +22,8 @@ _RECOGNISE = (
 )
 _USE_PGMQ = ("schema", "pgmq", "pgmq", "USAGE")
 
-#: Which privileges each kind of work needs: kind of object, schema, name as LIKE reads it, privileges. The
-#: tables of all queues are meant; a test holds that `docs/permissions.md` says the same.
+#: Which privileges each kind of work needs: kind of object, schema, name as a LIKE pattern, privileges. They
+#: are for the tables of all queues; a test checks that `docs/permissions.md` says the same.
 RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
     "send": (
         _USE_PGMQ,
@@ -87,7 +87,7 @@ _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def problems(role: str, lacking: Sequence[Row]) -> list[Problem]:
-    """What the role may not do, and the GRANTs that would let it."""
+    """What the role may not do, and the GRANTs that would allow it."""
     by_work: dict[str, list[Row]] = defaultdict(list)
     for row in lacking:
         by_work[row["work"]].append(row)
@@ -116,7 +116,7 @@ def _lacks(rows: Sequence[Row]) -> str:
 
 
 def _grants(role: str, rows: Sequence[Row]) -> str:
-    """GRANTs, objects with the same privileges together; for people to read and run."""
+    """GRANTs for people to read and run; objects with the same privileges share one."""
     privileges: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for row in rows:
         privileges[row["kind"], row["schema"], row["name"]].append(row["privilege"])
@@ -132,5 +132,5 @@ def _grants(role: str, rows: Sequence[Row]) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as SQL reads it, in quotes only where it needs them."""
+    """A name as SQL reads it, in quotes only if it needs them."""
     return name if _PLAIN.fullmatch(name) else '"{}"'.format(name.replace('"', '""'))

@@ -1,4 +1,4 @@
-"""What is wrong with queues and periodic jobs: decided from facts, with the words and the fix."""
+"""What is wrong with queues and periodic jobs: decided from facts, with a text and a fix."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from airflow_pgmq.core.wording import number_of
 Severity: TypeAlias = Literal["error", "warning"]
 Failure: TypeAlias = Literal["locked", "slow", "unreadable"]
 
-#: A tick that is this late has not been merely slow.
+#: A tick that is later than this is missing, not only slow.
 TICK_SILENCE = timedelta(minutes=5)
-#: A next slot that is overdue by more than this: the ticks run, and do not get to it.
+#: If a next slot is overdue by more than this, the ticks run but do not reach it.
 JOB_GRACE = timedelta(minutes=2)
-#: Messages that were visible for so long, while nobody removed any, have no reader.
+#: Messages that are visible for this long, while none is removed, have no reader.
 UNREAD = timedelta(minutes=15)
-#: So many minutes with samples are the last hour: the running one and the one before may have none yet.
+#: This many minutes with samples count as an hour: the current one and the one before may have none yet.
 HOUR = 58
-#: Without a sample for so long, rates have a gap and expired messages stay.
+#: Without a sample for this long, rates have a gap and expired messages remain.
 MAINTENANCE_SILENCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to look at, and what to do about it."""
+    """Something that is wrong, and what to do about it."""
 
     code: str
     severity: Severity
@@ -48,9 +48,9 @@ class QueueFacts:
     is_dead_letter_queue: bool
     #: Seconds since the first of the visible messages became visible.
     waiting: float | None
-    #: Messages that were removed in the last hour, as far as there are samples of it; None: unknown.
+    #: Messages that were removed in the last hour, as far as there are samples; None: unknown.
     completed: float | None
-    #: Minutes of the last hour of which that is known.
+    #: Minutes of the last hour that have samples.
     known_minutes: int
     #: Messages that were ever removed, as far as the server's statistics reach back.
     ever_removed: int
@@ -63,7 +63,7 @@ class QueueFacts:
     #: Row level security may hide messages from the role.
     hidden: bool = False
     role: str = ""
-    #: What was found of its tables, and when they were looked at.
+    #: Problems of its tables, and of looking at them.
     found: Sequence[Problem] = ()
 
 
@@ -107,16 +107,16 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
 
 
 def reborn(row: Row) -> Problem:
-    """What people should know of a queue that is another one."""
+    """The problem of a queue that was lost and made again."""
     name = row["queue_name"]
     if row["settled"]:
         return Problem(
             "reborn_queue",
             "warning",
             f"Queue {name} was lost and made again, or a crash emptied it, at "
-            f"{row['reborn_at']:%Y-%m-%d %H:%M} UTC. Its dedup keys are free since, and slots that were to "
-            "come were sent again.",
-            "If that was not meant, docs/backup.md says what can be brought back.",
+            f"{row['reborn_at']:%Y-%m-%d %H:%M} UTC. Since then its dedup keys are free, and future slots "
+            "were sent again.",
+            "If that was not intended, docs/backup.md says what can be brought back.",
         )
     return Problem(
         "unknown_queue",
@@ -128,7 +128,7 @@ def reborn(row: Row) -> Problem:
 
 
 def hidden(what: Sequence[str], role: str) -> Problem:
-    """Row level security gives no error: what it hides is not there."""
+    """The problem of hidden rows: row level security gives no error, the rows are only missing."""
     return Problem(
         "row_security",
         "warning",
@@ -138,7 +138,7 @@ def hidden(what: Sequence[str], role: str) -> Problem:
 
 
 def failed(queue_name: str, code: Failure, why: str) -> Problem:
-    """A queue that was left out because a look at it failed."""
+    """The problem of a queue that was left out because looking at it failed."""
     fixes = {
         "locked": "Nothing, if that is VACUUM FULL or a migration; pg_locks tells who it is.",
         "slow": "See what keeps the database busy, and whether the policies of row level security are cheap.",
@@ -152,12 +152,12 @@ def failed(queue_name: str, code: Failure, why: str) -> Problem:
 def _is_unread(facts: QueueFacts) -> bool:
     if facts.is_dead_letter_queue or facts.waiting is None or facts.waiting < UNREAD.total_seconds():
         return False
-    # Without samples, only a queue from which nothing was ever taken is sure to have no reader.
+    # Without samples, only a queue from which no message was ever removed certainly has no reader.
     return facts.ever_removed == 0 if facts.completed is None else facts.completed == 0
 
 
 def _since(facts: QueueFacts) -> str:
-    """What nobody has done, and since when: no more than is known."""
+    """Since when no message was removed, as far as that is known."""
     if facts.completed is None:
         return "ever removed any, as far as the server's statistics reach back"
     if facts.known_minutes >= HOUR:
@@ -168,7 +168,7 @@ def _since(facts: QueueFacts) -> str:
 def of_job(
     *, paused: bool, next_slot: datetime | None, ticked_at: datetime, now: datetime
 ) -> Iterator[Problem]:
-    """What is wrong with a job whose namespace ticks."""
+    """What is wrong with a job whose namespace is ticked."""
     if paused or next_slot is None or now - next_slot <= JOB_GRACE or now - ticked_at > TICK_SILENCE:
         return
     overdue = duration((now - next_slot).total_seconds())
@@ -181,7 +181,7 @@ def of_job(
 
 
 def unreadable_job(why: str) -> Problem:
-    """A stored job of which this code cannot tell the slots."""
+    """The problem of a stored job whose slots this code cannot compute."""
     return Problem(
         "unreadable_job",
         "warning",
@@ -222,7 +222,7 @@ def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) ->
 
 
 def duration(seconds: float) -> str:
-    """For people: the largest unit, and the next one where there is some of it."""
+    """A duration for people: the largest unit, and the next smaller one if it is not 0."""
     left = max(0, int(seconds))
     parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):

@@ -1,4 +1,4 @@
-"""How the messages of many queues are counted without reading much: exactly where that is cheap."""
+"""How the messages of many queues are counted without reading much: exactly only where that is cheap."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from airflow_pgmq.core.problems import Problem
 
 How: TypeAlias = Literal["empty", "all", "index", "sample", "unknown"]
 
-#: Tables that are read whole may have so many bytes together, dead rows included; the smallest come first.
+#: Tables that are read whole may have this many bytes together, dead rows included; the smallest come first.
 BUDGET = 16 * 1024 * 1024
 #: A table that is large because rows were removed is read by its index while it holds no more than this.
 FEW = 2_000
-#: Rows that are read by the index at most, where the statistics were wrong.
+#: Most rows that are read by the index, if the statistics were wrong.
 MOST = 10_000
-#: An archive of no more bytes is counted; others are estimated, because what is kept is often most of all.
+#: An archive of at most this many bytes is counted; others are estimated, since archives are often largest.
 SMALL_ARCHIVE = 128 * 1024
-#: So many bytes of each other table are read.
+#: This many bytes of each other table are read.
 SAMPLED = 512 * 1024
 
 
@@ -29,13 +29,13 @@ COUNTED = frozenset({"msg_id", "read_ct", "enqueued_at", "vt"})
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What stands where a queue's table should be, or its archive."""
+    """What exists in place of a queue's table, or of its archive."""
 
-    #: What the database makes of the queue's name.
+    #: The table's name, as the database makes it from the queue's name.
     name: str
-    #: `relkind` of what bears that name; None: nothing does.
+    #: `relkind` of what has that name; None: nothing has it.
     kind: str | None
-    #: Columns of PGMQ's that it lacks.
+    #: Columns of PGMQ that it lacks.
     lacks: tuple[str, ...]
     readable: bool
     #: Whether row level security may hide rows from the role.
@@ -43,7 +43,7 @@ class Shape:
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a table: a view may run for ever, a foreign table lead anywhere."""
+        """Whether it is a table; views and foreign tables are not read, they may take any time."""
         return self.kind in ("r", "p")
 
     @property
@@ -68,9 +68,9 @@ class Table:
     own: Shape
     archive: Shape
     bytes: int
-    #: Rows by the statistics, which lag a second behind and forget in a crash.
+    #: Rows by the statistics, which are a second late and are lost in a crash.
     live: int
-    #: Rows as the planner knows them from the last vacuum: that outlives a crash.
+    #: Rows as the planner knows them from the last vacuum, which a crash does not lose.
     planned: int
     dead: int
     #: Rows that were ever inserted and removed.
@@ -78,15 +78,15 @@ class Table:
     deleted: int
     #: Messages in the archive by the statistics.
     archived: int
-    #: None: the archive is no plain table, or somebody holds it for himself.
+    #: None: the archive is not a plain table, or another session has locked it exclusively.
     archive_bytes: int | None
-    #: An index by the name of the guard of `dedup_scope="queued"` stands and is of no use.
+    #: An index with the name of the guard of `dedup_scope="queued"` exists but does not work.
     broken_guard: bool
 
     @property
     def rows(self) -> int:
         """How many messages there probably are."""
-        # What was removed since the last vacuum would still be counted as dead: the statistics were lost.
+        # Rows removed since the last vacuum would count as dead; fewer rows in all: the statistics were lost.
         return self.planned if self.live + self.dead < self.planned / 2 else self.live
 
 
@@ -102,12 +102,12 @@ class Counts:
     #: Seconds since the first of the visible messages became visible.
     waiting: float | None = None
     estimated: bool = False
-    #: Why nothing is known, where the catalogue does not say it.
+    #: Why nothing is known, if the catalogue does not show it.
     problem: Problem | None = None
 
     @property
     def delayed(self) -> int | None:
-        """Messages that nobody has read and nobody can read yet."""
+        """Messages that were never read and cannot be read yet."""
         if self.length is None or self.visible is None or self.in_flight is None:
             return None
         return max(0, self.length - self.visible - self.in_flight)
@@ -132,7 +132,7 @@ def choose(tables: Iterable[Table], budget: int = BUDGET) -> dict[str, How]:
 
 
 def small_archives(tables: Iterable[Table]) -> list[Table]:
-    """The queues whose archive is counted: all of it can be seen, and it is quickly read."""
+    """The queues whose archive is counted: the role sees all of it, and it is read quickly."""
     return [
         table
         for table in tables
@@ -147,7 +147,7 @@ def percent(table: Table) -> float:
 
 
 def counts(table: Table, how: How, row: Mapping[str, Any] | None, now: datetime) -> Counts:
-    """What was counted; of a part, the length is the statistics' and the shares are the part's."""
+    """What was counted; if that is only a part, its shares are applied to the statistics' length."""
     if how == "empty":
         return Counts(0, 0, 0)
     if how == "unknown" or row is None:

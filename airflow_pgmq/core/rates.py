@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-#: Between samples further apart than this, nothing is said of the minutes between.
+#: If two samples are further apart than this, the rates between them are unknown.
 GAP = 3
 
 
 def per_minute(ages: Sequence[int], counters: Sequence[int], minutes: int) -> list[float | None]:
-    """One rate for each of the last minutes, oldest first; None where it is not known.
+    """One rate for each of the last minutes, oldest first; None if it is not known.
 
     :param ages: minutes since each sample, oldest first
-    :param counters: the counter at each; one that fell was reset, so nothing is known of the time before
+    :param counters: the counter at each; one that decreased was reset, so the rate before is not known
     :param minutes: how many to return
     """
     rates: list[float | None] = [None] * minutes
@@ -30,10 +30,10 @@ def per_minute(ages: Sequence[int], counters: Sequence[int], minutes: int) -> li
 def per_step(
     positions: Sequence[int], at: Sequence[datetime], counters: Sequence[int], steps: int
 ) -> list[float | None]:
-    """One rate per minute for each step of time, of which the last sample is known; None where it is not.
+    """One rate per minute for each step of time, from its last sample; None if it is not known.
 
     :param positions: the steps that have a sample, ascending
-    :param at: when each was taken: the running step is not over, so its rate is over less time
+    :param at: when each was taken; the current step is not over, so its rate is over less time
     :param counters: the counter at each
     :param steps: how many to return
     """
@@ -48,7 +48,7 @@ def per_step(
 
 
 def known(rates: Sequence[float | None]) -> int:
-    """Of how many the rate is known."""
+    """How many of the rates are known."""
     return sum(rate is not None for rate in rates)
 
 

@@ -1,4 +1,4 @@
-"""Values that not even a reader of messages should see, hidden by the JSON key that they stand under."""
+"""Values that not even users who may read messages should see, hidden by their JSON key."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 DEFAULT_KEYS = "password,secret,token,authorization,api_key"
 HIDDEN = "***"
-#: A text that is longer is not looked through for values, nor for more of them: it is hidden as a whole.
+#: A longer text, or one to be searched for more values, is not searched but hidden as a whole.
 LONGEST, MOST = 20_000, 100
-#: A shorter value is hidden only where it stands by itself.
+#: A shorter value is hidden only as a word of its own.
 SHORT = 4
-#: Deeper than this, encoders and browsers give up.
+#: What is nested deeper is cut: encoders and browsers fail on it.
 DEPTH = 100
 
 
@@ -24,7 +24,7 @@ def parse_keys(text: str) -> frozenset[str]:
 
 
 def redact(value: Any, keys: Collection[str], depth: int = DEPTH) -> tuple[Any, bool]:
-    """A copy of JSON without what stands under these keys, in any object at any depth; whether any did."""
+    """A copy of JSON without the values of these keys, at any depth; and whether any was hidden."""
     if isinstance(value, (dict, list)) and not depth:
         return "…", False
     if isinstance(value, dict):
@@ -42,7 +42,7 @@ def redact(value: Any, keys: Collection[str], depth: int = DEPTH) -> tuple[Any, 
 
 
 def hidden_values(value: Any, keys: Collection[str]) -> Iterator[str]:
-    """What stands under these keys, each text and number of it: errors quote it."""
+    """Each text and number under these keys, since errors may quote them."""
     todo = [(value, False)]
     while todo:
         item, is_hidden = todo.pop()
@@ -55,7 +55,7 @@ def hidden_values(value: Any, keys: Collection[str]) -> Iterator[str]:
 
 
 def scrub(text: str, hidden: Collection[str], keys: Collection[str]) -> str:
-    """A text in people's words, such as an exception's, without these values and what follows such a key."""
+    """A free text, such as an exception's, without these values and without what follows such a key."""
     if not keys:
         return text
     if len(text) > LONGEST or len(hidden) > MOST:
@@ -75,7 +75,7 @@ def scrub(text: str, hidden: Collection[str], keys: Collection[str]) -> str:
 
 
 def _forms(value: str) -> set[str]:
-    """As Python and JSON write it inside of quotes, too."""
+    """The value, and how Python and JSON write it inside quotes."""
     return {value, repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
 
 
@@ -85,7 +85,7 @@ def _form(form: str) -> re.Pattern[str]:
 
 
 def _cut_short(text: str, forms: Collection[str]) -> str:
-    """A reason is cut at its end, and the value with it."""
+    """Hide the begin of a value at the end of the text: reasons are cut to a length."""
     for form in forms:
         for length in range(min(len(form) - 1, len(text)), SHORT - 1, -1):
             if text.endswith(form[:length]):

@@ -1,7 +1,7 @@
 """Cron expressions in a time zone → slots in UTC, in both directions.
 
-What a wall-clock time means on the two days of a year when clocks change is decided here: croniter would
-send a fixed-time job twice in the repeated hour.
+What a wall-clock time means on the two days of a year when clocks change is decided here, since croniter
+would send a fixed-time job twice in the repeated hour.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Schedule:
     """The slots of one cron expression.
 
     A local time that does not exist is moved to the first instant after the gap, one that exists twice
-    is taken once; except for jobs of every hour (hour field `*`), which follow elapsed time.
+    is used once; jobs of every hour (hour field `*`) follow elapsed time instead.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Schedule:
                 last = slot
 
     def until(self, instant: datetime) -> Iterator[datetime]:
-        """Slots up to `instant`, itself among them, descending, in UTC."""
+        """Slots up to and including `instant`, descending, in UTC."""
         last = instant + _TICK
         for slot in self._near(instant, backward=True):
             if slot < last:
@@ -61,7 +61,7 @@ class Schedule:
     def _near(self, at: datetime, *, backward: bool) -> Iterator[datetime]:
         """Slots in order, from a little before the instant, some of them more than once."""
         local = at.astimezone(self._zone)
-        # In a repeated hour, wall-clock times that passed come again, or came before.
+        # In a repeated hour, the same wall-clock times occur twice.
         overlap = abs(_offset(local) - _offset(local.replace(fold=1 - local.fold)))
         start = local.replace(tzinfo=None, microsecond=0) + (overlap if backward else -overlap)
         walls = _walls(self._cron, start, backward)
@@ -70,7 +70,7 @@ class Schedule:
         return (instant(wall, self._zone) for wall in walls)
 
     def _elapsed(self, walls: Iterator[datetime], backward: bool) -> Iterator[datetime]:
-        """All instants at which clocks show one of these times."""
+        """All instants at which clocks in the zone show one of these times."""
         both = (_both(wall, self._zone) for wall in walls)
         once, again = tee(each for each in both if each[0] <= each[1])
         return merge((first for first, _ in once), (second for _, second in again), reverse=backward)
@@ -144,5 +144,5 @@ def _times(cron: Cron, edge: tuple[int, int, int], backward: bool) -> Iterator[t
 
 
 def _rest(values: tuple[int, ...], edge: int, backward: bool) -> tuple[int, ...]:
-    """What is left of ascending values from `edge` on, in the order of the direction."""
+    """The ascending values from `edge` on, in the given direction."""
     return values[: bisect_right(values, edge)][::-1] if backward else values[bisect_left(values, edge) :]

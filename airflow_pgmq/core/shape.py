@@ -1,4 +1,4 @@
-"""What stands where PGMQ keeps a queue: one that is not as PGMQ makes it must not spoil the others."""
+"""What exists in place of a queue's tables: one that is not as PGMQ makes it must not affect the others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE"}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A table of a queue's with the words for it."""
+    """A table of a queue, and how it is called in texts."""
 
     queue_name: str
     what: str
@@ -59,7 +59,7 @@ def problems(tables: Sequence[Table]) -> dict[str, list[Problem]]:
 
 
 def unfit(table: Table, *, archive: bool) -> list[str]:
-    """Why statements leave a queue out whoever runs them: its table is not one of PGMQ's, or its archive."""
+    """Why statements of any role leave a queue out: its table, or its archive, is not as PGMQ makes it."""
     if is_misnamed(table):
         return [problem.text for problem in _of_table(table)]
     return [problem.text for place in _places(table, archive) for problem in _of_place(table, place)]
@@ -72,17 +72,17 @@ def left_out(table: Table, *, archive: bool) -> list[str]:
 
 
 def is_misnamed(table: Table) -> bool:
-    """Whether the database makes another table name of the queue's than we do."""
+    """Whether the database makes another table name from the queue's name than we do."""
     return table.own.name != names.table(table.queue_name)[1]
 
 
 def unusable(queue_names: Iterable[str]) -> Iterator[Problem]:
-    """Queues whose names we do not put into statements."""
+    """Queues whose names are not safe in statements."""
     for name in queue_names:
         yield Problem(
             "odd_name",
             "warning",
-            f"Queue {name!r} is left out of everything: its name has one of $ ; -- ' or more than 47 bytes.",
+            f"Queue {name!r} is always left out: its name has one of $ ; -- ' or more than 47 bytes.",
             "Move its messages to a queue of another name, then drop it.",
         )
 
@@ -99,8 +99,8 @@ def _of_table(table: Table) -> Iterator[Problem]:
             "odd_name",
             "warning",
             f"Queue {table.queue_name} is pgmq.{table.own.name} to this database, whose lower() leaves some "
-            f"capitals as they are, and pgmq.{ours} to this package: it is counted, and nothing else.",
-            "Move its messages to a queue whose name is of the letters a to z, digits and underscores.",
+            f"capitals as they are, and pgmq.{ours} to this package: it is only counted.",
+            "Move its messages to a queue whose name has only the letters a to z, digits and underscores.",
         )
 
 
@@ -124,7 +124,7 @@ def _of_place(table: Table, place: Place) -> Iterator[Problem]:
             "lacks_columns",
             "error",
             f"{_capital(place.known)} lacks {', '.join(shape.lacks)}, or not as PGMQ makes it.",
-            f"-- First rename one of that name and another type.\n{_sql('ALTER TABLE', place.path, columns)}",
+            f"-- First rename one of that name but another type.\n{_sql('ALTER TABLE', place.path, columns)}",
         )
 
 
@@ -139,13 +139,13 @@ def _type(column: str, place: Place) -> str:
 
 
 def _create(table: Table) -> str:
-    """PGMQ makes what is missing and leaves the rest as it is."""
+    """The SQL that makes what is missing of a queue; PGMQ leaves the rest as it is."""
     function = "create_unlogged" if table.is_unlogged else "create"
     return _sql("SELECT", f"pgmq.{function}('{table.queue_name}')")
 
 
 def _sql(*parts: str) -> str:
-    """For people to read and run."""
+    """A command for people to read and run."""
     return " ".join(parts) + ";"
 
 

@@ -1,4 +1,4 @@
-"""Which arguments a consuming function gets: its messages by name, the rest as Airflow's tasks do it."""
+"""Which arguments a consuming function gets: messages by name, the rest as in Airflow's tasks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from airflow_pgmq.errors import InvalidArgument
 
-#: The parameter says what the function wants: one message at a time, or a list of them.
+#: The name of its parameter says whether the function takes one message at a time, or a list of them.
 ONE, MANY, CONNECTION = "message", "messages", "conn"
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A function's parameters: what we put in, and what is left for the Dag's author and the context."""
+    """A function's parameters: those that we pass, and the rest, from the Dag's author and the context."""
 
     function: Callable[..., Any]
     together: bool
@@ -49,7 +49,7 @@ class Signature:
         return cls(function, MANY in given, transactional, signature.replace(parameters=kept))
 
     def without_ours(self) -> Callable[..., Any]:
-        """The function as its caller in a Dag sees it: Airflow binds only what the author passes."""
+        """The function with the parameters that its caller in a Dag passes: Airflow binds only these."""
 
         @functools.wraps(self.function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -61,7 +61,7 @@ class Signature:
     def bind(
         self, op_args: Sequence[Any], op_kwargs: Mapping[str, Any], context: Mapping[str, Any]
     ) -> Callable[[list[Any], Any], Any]:
-        """A call that lacks only messages and connection; the author's values go before the context's."""
+        """A function that needs only messages and connection; the author's values win over the context's."""
         parameters = self.rest.parameters
         takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
         positional = dict(zip(parameters, op_args, strict=False))

@@ -1,4 +1,4 @@
-"""The last slots of a job and what became of each."""
+"""The last slots of a job and the state of each."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from airflow_pgmq.core.jobs import PeriodicJob
 State: TypeAlias = Literal["sent", "duplicate", "late", "missed", "waiting"]
 
 SHOWN = 30
-#: How far back slots are looked for.
+#: How far back slots are shown.
 FURTHEST = timedelta(days=31)
-#: Where the look-ahead is shorter than the time between two ticks, the next tick sends a slot.
+#: A slot that is sent later than this is late: the next tick sends slots that were not sent ahead.
 LATE = timedelta(minutes=2)
-#: So long after a slot, the next tick may still send it.
+#: For this long after a slot, the next tick may still send it.
 PENDING = timedelta(minutes=2)
 
 
@@ -29,17 +29,17 @@ class Sent:
     first_at: datetime
     visible_at: datetime
     expires_at: datetime
-    #: How often it was met again.
+    #: How often it was enqueued again: a duplicate.
     repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stand:
+class Progress:
     """How far a job is."""
 
     now: datetime
     watermark: datetime
-    #: Since when the definition is in force: it says nothing of the time before.
+    #: Since when the definition is in force; what the job did before is not known.
     deployed_at: datetime
     paused: bool
 
@@ -52,23 +52,23 @@ def recent(job: PeriodicJob, now: datetime) -> list[datetime]:
 def states(
     job: PeriodicJob,
     shown: Sequence[datetime],
-    stand: Stand,
+    progress: Progress,
     sent: Mapping[datetime, Sent],
 ) -> list[tuple[datetime, State]]:
-    """What became of the job's `recent` slots; those that nothing can be known of are left out."""
+    """The states of the job's `recent` slots; those whose state cannot be known are left out."""
     known = {slot: sent[slot] for slot in shown if slot in sent}
-    since = max(stand.deployed_at, stand.now - _window(known))
+    since = max(progress.deployed_at, progress.now - _window(known))
     found: list[tuple[datetime, State]] = []
     for slot in shown:
         if slot in known:
             found.append((slot, _sent(known[slot])))
-        elif slot >= since and not _is_left_out(job, slot, stand):
-            found.append((slot, _unsent(slot, stand)))
+        elif slot >= since and not _is_left_out(job, slot, progress):
+            found.append((slot, _unsent(slot, progress)))
     return found
 
 
 def _window(known: Mapping[datetime, Sent]) -> timedelta:
-    """How long a sent slot is remembered, as far as the known ones tell."""
+    """How long a sent slot is remembered, as far as the known ones show it."""
     return max(
         (each.expires_at - max(slot, each.first_at) for slot, each in known.items()), default=DEDUP_WINDOW
     )
@@ -80,13 +80,13 @@ def _sent(sent: Sent) -> State:
     return "late" if sent.first_at > sent.visible_at + LATE else "sent"
 
 
-def _is_left_out(job: PeriodicJob, slot: datetime, stand: Stand) -> bool:
-    """Whether a job that waits for its last message was not to send: nothing was missed."""
-    return job.overlap == "skip" and slot <= stand.watermark
+def _is_left_out(job: PeriodicJob, slot: datetime, progress: Progress) -> bool:
+    """Whether the job skipped the slot because its last message was still queued: it was not missed."""
+    return job.overlap == "skip" and slot <= progress.watermark
 
 
-def _unsent(slot: datetime, stand: Stand) -> State:
-    """A slot that no policy left out and whose turn may still come is waiting."""
-    if slot > stand.watermark and (stand.paused or slot > stand.now - PENDING):
+def _unsent(slot: datetime, progress: Progress) -> State:
+    """Waiting, if the next tick may still send the slot; else missed."""
+    if slot > progress.watermark and (progress.paused or slot > progress.now - PENDING):
         return "waiting"
     return "missed"

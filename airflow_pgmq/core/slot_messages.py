@@ -15,7 +15,7 @@ from airflow_pgmq.core.jobs import PeriodicJob
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One slot's message, with what the summary needs to know of it."""
+    """One slot's message, with what the summary of a tick needs."""
 
     job: PeriodicJob
     slot: datetime
@@ -24,19 +24,19 @@ class Outgoing:
     headers: str
 
     def is_expired(self, now: datetime) -> bool:
-        """Whether nobody could use it."""
+        """Whether it would expire before a reader can see it."""
         return slots.is_expired(self.job, self.slot, self.visible_at, now)
 
 
 def outgoing(job: PeriodicJob, slot: datetime, namespace: str, source: Mapping[str, Any] | None) -> Outgoing:
-    """The message of one slot; only its `source` says who made it."""
+    """The message of one slot; the same from ticks, backfills and previews except for `source`."""
     key = slots.key(namespace, job.name, slot)
     visible_at = slots.visible_at(job, slot, key)
     return Outgoing(job, slot, key, visible_at, _headers(job, slot, namespace, key, source))
 
 
 def at_once(job: PeriodicJob, now: datetime, namespace: str, source: Mapping[str, Any] | None) -> Outgoing:
-    """A message of the job beside its slots; its key is no slot's, so it takes none."""
+    """A message of the job outside its slots; its key is not a slot's, so no slot counts as sent."""
     key = slots.key_of_now(namespace, job.name, now)
     return Outgoing(job, now, key, now, _headers(job, now, namespace, key, source))
 
@@ -44,7 +44,7 @@ def at_once(job: PeriodicJob, now: datetime, namespace: str, source: Mapping[str
 def _headers(
     job: PeriodicJob, slot: datetime, namespace: str, key: str, source: Mapping[str, Any] | None
 ) -> str:
-    """What a job's message says of itself, as JSON; ours win over the job's own."""
+    """The headers of a job's message, as JSON; ours win over the job's own."""
     found: dict[str, Any] = {**(job.headers or {}), "job": job.name, "namespace": namespace}
     found |= {"slot": slots.text(slot), "version": job.version, "dedup_key": key}
     if (expires := slots.expires_at(job, slot)) is not None:

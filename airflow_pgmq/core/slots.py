@@ -14,7 +14,7 @@ from airflow_pgmq.core.jobs import PeriodicJob
 
 _TICK = timedelta(microseconds=1)
 _SLOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-#: Slots of one job that a policy leaves out and that are counted; a count costs a look at each.
+#: Most slots of one job that are counted as left out by a policy: each must be computed to count it.
 COUNTED = 1000
 
 
@@ -25,13 +25,13 @@ class Window:
     now: datetime
     #: Slots up to here are enqueued ahead of time.
     horizon: datetime
-    #: A slot that is late by no more than this is no missed slot, whatever the catch-up policy.
+    #: A slot that is late by no more than this does not count as missed, under any catch-up policy.
     grace: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The slots of one job to enqueue, and where the next tick goes on."""
+    """The slots of one job to enqueue, and where the next tick continues."""
 
     slots: list[datetime]
     watermark: datetime
@@ -41,7 +41,7 @@ class Due:
 
     @property
     def looked_at(self) -> int:
-        """How many slots were computed, which is what it cost."""
+        """How many slots were computed, as a measure of the cost."""
         return len(self.slots) + self.dropped
 
 
@@ -54,11 +54,11 @@ def due(
 ) -> Due:
     """Slots in (watermark, horizon] that the job's policies let through, and the first slot after.
 
-    Missed slots are found from the newest back: after a long outage most of them are left out, and a tick
-    must not go through them all inside its transaction.
+    Missed slots are searched from the newest back: after a long outage most of them are left out, and a tick
+    must not compute all of them inside its transaction.
 
     :param opened: slots up to the horizon whose messages were taken back, or lost with their queue. Those
-        that the job still has are sent whatever its policy says of missed ones, up to `catch_up_max_age`
+        that the job still has are sent under any policy for missed ones, up to `catch_up_max_age`
     """
     horizon = min(window.now, window.horizon) if job.overlap == "skip" else window.horizon
     known = max(watermark, next_slot - _TICK) if next_slot else watermark
@@ -89,7 +89,7 @@ def due(
 
 
 def missed(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, now: datetime) -> int:
-    """How many slots passed unsent, as far as they are counted."""
+    """How many slots passed unsent; at most `COUNTED` are counted."""
     known = max(watermark, next_slot - _TICK) if next_slot else watermark
     return _count(job, known, now)
 
@@ -97,21 +97,21 @@ def missed(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, no
 def _opened(
     job: PeriodicJob, opened: Sequence[datetime], window: Window
 ) -> tuple[list[datetime], list[datetime]]:
-    """Of the slots that are to be sent again and that the job still has: those to send, and the too old."""
+    """Slots to send again that the job still has: those that are sent, and those that are too old."""
     still = [slot for slot in opened if has(job, slot)]
     oldest = window.now - job.catch_up_max_age
     return [slot for slot in still if slot > oldest], [slot for slot in still if slot <= oldest]
 
 
 def _allowed(job: PeriodicJob, late: int) -> int:
-    """How many missed slots the catch-up policy lets through, beside those that are only a little late."""
+    """How many missed slots the catch-up policy allows, besides those that are only a little late."""
     if job.catch_up == "all":
         return max(0, job.catch_up_limit - late)
     return 1 if job.catch_up == "last" and not late else 0
 
 
 def _count(job: PeriodicJob, after: datetime, until: datetime, *, besides: int = 0) -> int:
-    """How many slots there are in (after, until] besides so many of them, as far as they are counted."""
+    """How many slots are in (after, until], less `besides`; at most `COUNTED` are counted."""
     if until <= after:
         return 0
     found = takewhile(lambda slot: slot <= until, _from(job, after))
@@ -149,17 +149,17 @@ def _from(job: PeriodicJob, after: datetime) -> Iterator[datetime]:
 
 
 def text(slot: datetime) -> str:
-    """A slot as it stands in keys and headers: UTC, whole seconds, sorts as it is."""
+    """A slot as it is in keys and headers: UTC, whole seconds; as text it sorts by time."""
     return f"{slot.astimezone(timezone.utc).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def key(namespace: str, name: str, slot: datetime) -> str:
-    """The dedup key of one slot: from the logical instant, never from the clock."""
+    """The dedup key of one slot: from the slot's instant, never from the clock."""
     return f"{namespace}/{name}/{text(slot)}"
 
 
 def key_of_now(namespace: str, name: str, now: datetime) -> str:
-    """The dedup key of a message that is sent at once, beside the slots: each time another one."""
+    """The dedup key of a message that is sent at once, outside the slots: each time another one."""
     return f"{namespace}/{name}/now/{now.isoformat()}"
 
 
@@ -176,17 +176,17 @@ def of_key(dedup_key: str) -> tuple[str, str, datetime] | None:
 
 
 def has(job: PeriodicJob, slot: datetime) -> bool:
-    """Whether that is a slot of the job, by its present definition."""
+    """Whether that is a slot of the job, by its current definition."""
     return next(_from(job, slot - _TICK), None) == slot
 
 
 def expires_at(job: PeriodicJob, slot: datetime) -> datetime | None:
-    """When the slot's message is of no use any more; None: never. Jitter does not make it live longer."""
+    """When the slot's message expires; None: never. Jitter does not move it."""
     return None if job.ttl is None else slot + job.ttl
 
 
 def is_expired(job: PeriodicJob, slot: datetime, visible_at: datetime, now: datetime) -> bool:
-    """Whether nobody could use the message: it is too late, or would be when it becomes visible."""
+    """Whether the message has expired, or will have when it becomes visible."""
     expires = expires_at(job, slot)
     return expires is not None and expires <= max(visible_at, now)
 

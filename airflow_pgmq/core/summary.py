@@ -1,4 +1,4 @@
-"""What a tick did, counted."""
+"""Counts of what a tick did."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Summary:
     lateness: float = 0.0
     #: Slots left out by a job's catch-up or overlap policy.
     dropped: int = 0
-    #: Slots left out because their time to live would be over before anybody could see them.
+    #: Slots left out because they would expire before a reader could see them.
     expired: int = 0
-    #: Jobs left to a newer version of this code, those that only it knows among them.
+    #: Jobs left to newer code, including jobs that only the newer code knows.
     outdated: int = 0
     #: `sent` and `duplicates`, each by queue.
     by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
-    #: Jobs of queues that are missing, take no messages or give none back, and why; the others went on.
+    #: Jobs whose queue is missing, takes no messages or does not let them be taken back, and why.
     failed: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, more: Summary) -> None:
@@ -50,7 +50,7 @@ class Summary:
     def count(
         self, items: Sequence[Outgoing], claims: Mapping[str, tuple[Status, int, datetime]], now: datetime
     ) -> None:
-        """Count what became of slots; those without a claim had expired."""
+        """Count the results of slots; those without a claim had expired."""
         self.slots += len(items)
         for item in items:
             if item.key not in claims:

@@ -1,4 +1,4 @@
-"""Settings of role, database and server that do harm where we cannot set our own."""
+"""Settings of role, database and server that do harm on connections where we cannot set our own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.privileges import quoted
 from airflow_pgmq.core.problems import Problem
 
-#: Milliseconds below which a limit is felt.
+#: Milliseconds below which a limit may do harm.
 _FELT = {
     "statement_timeout": 60_000,
     "transaction_timeout": 60_000,
@@ -17,21 +17,21 @@ _FELT = {
     "lock_timeout": 1_000,
 }
 _HARM = {
-    "statement_timeout": "long statements in it are broken off",
+    "statement_timeout": "long statements in it are cancelled",
     "transaction_timeout": "transactions in it are ended, with the session",
     "idle_in_transaction_session_timeout": "work that takes longer than that loses its transaction",
-    "idle_session_timeout": "it is closed during the work that was read for on it",
+    "idle_session_timeout": "it is closed while the messages that were read on it are worked on",
     "lock_timeout": "sends of a key that another transaction holds fail",
     "default_transaction_read_only": "nothing can be sent or acked in it",
 }
-#: Behind a pooler, our transactions set their own, and its sessions are its own.
+#: Behind a pooler, our transactions set their own limits; the pooler's sessions keep theirs.
 _POOLED = {"idle_session_timeout": ", or behind a pooler"}
-#: What a doctor asks for.
+#: The settings that the doctor reads.
 NAMES = list(_HARM)
 
 
 def problems(role: str, database: str, settings: Iterable[Row]) -> Iterator[Problem]:
-    """Limits that are felt on connections that are not our own: a caller's (`conn=`), or a pooler's.
+    """Limits that do harm on connections that are not our own: a caller's (`conn=`), or a pooler's.
 
     :param settings: `name`, `value` with milliseconds for times, and where it is set: `of_role`,
         `in_database`; both False: in the server's configuration or by the connection itself

@@ -1,4 +1,4 @@
-"""SQL of the user's, made fit to be put into a statement of ours."""
+"""The user's SQL, prepared to be put into a statement of ours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_pgmq.errors import InvalidQuery
 
 
 def prepare(sql: str, parameters: Mapping[str, Any] | None) -> str:
-    """Drop the semicolon at the end; without parameters a percent sign is only a percent sign."""
+    """Drop the semicolon at the end; without parameters, a percent sign means itself."""
     if not isinstance(sql, str) or not sql.strip():
         raise InvalidQuery("sql must be the text of one statement.")
     if parameters is not None and not isinstance(parameters, Mapping):
@@ -22,5 +22,5 @@ def prepare(sql: str, parameters: Mapping[str, Any] | None) -> str:
     text = sql.rstrip()
     while text.endswith(";"):
         text = text[:-1].rstrip()
-    # A comment at the end must not swallow what follows.
+    # The line break ends a comment at the end: what follows is not part of it.
     return (text if parameters is not None else text.replace("%", "%%")) + "\n"

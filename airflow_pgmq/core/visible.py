@@ -1,7 +1,7 @@
-"""What everybody who is signed in to Airflow sees, field by field: a new one is hidden until it is listed.
+"""What every signed-in user of Airflow sees, field by field: a new field is hidden until it is listed.
 
-Names of queues, jobs and Dags, numbers and times that PGMQ or we have written. Nothing that a sender, a
-consumer or the owner of the connection wrote: for that one must be allowed to read the Airflow connection.
+These are names of queues, jobs and Dags, numbers and times that PGMQ or we have written. What a sender, a
+consumer or the owner of the connection wrote is only for users who may read the Airflow connection.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-#: None: a plain value, or a list of such; a function: what it makes of an object.
+#: None: a plain value, or a list of them; a function: its result for an object.
 Field: TypeAlias = "Shape | Callable[[Mapping[str, Any]], dict[str, Any]] | None"
 #: The fields of an object.
 Shape: TypeAlias = Mapping[str, Field]
 
-#: Problems whose words hold names, numbers and times only. Others quote the database, and name its role.
+#: Problems whose texts have only names, numbers and times. Others quote the database, and name its role.
 _TOLD = frozenset(
     [
         "no_access",
@@ -60,7 +60,7 @@ _NAMESPACE: Shape = {
     **_plain("namespace owner dag_id task_id version last_tick_at"),
     "problems": _problem,
 }
-#: What PGMQ itself keeps of a message.
+#: What PGMQ itself stores of a message.
 _MESSAGE = _plain("queue_name msg_id read_ct enqueued_at vt archived_at state")
 
 CONNECTION: Shape = _plain("connection_id may_peek may_write")
@@ -75,7 +75,7 @@ MESSAGES: Shape = {"messages": _MESSAGE, "next_after": None, "left_out": _plain(
 
 
 def public(answer: Any, shape: Field) -> Any:
-    """A copy with what the shape lists; lists are looked through, all else is left out."""
+    """A copy with only what the shape lists; lists are copied element by element."""
     if isinstance(answer, (list, tuple)):
         if shape is None and _are_plain(answer):
             return list(answer)
@@ -96,5 +96,5 @@ def _fields(answer: Mapping[str, Any], shape: Field) -> dict[str, Any] | None:
 
 
 def _are_plain(values: Iterable[Any]) -> bool:
-    # A chart's hundreds of numbers are copied at once.
+    # The hundreds of numbers of a chart are copied at once.
     return not any(isinstance(each, (Mapping, list, tuple)) for each in values)

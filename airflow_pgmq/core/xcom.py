@@ -1,7 +1,7 @@
-"""Messages as XComs and asset events carry them: whole, or by reference where Airflow cannot or should not.
+"""Messages in XComs and asset events: whole, or by reference if Airflow cannot or should not carry them.
 
-Airflow's processes talk in msgpack and its database holds what they say; jsonb holds more than that. A
-message that does not pass would end the task that hands it on, or the triggerer, each time it comes again.
+Airflow's processes exchange msgpack and store it in its database; jsonb can hold more than that. A message
+that cannot be carried would end the task that returns it, or the triggerer, each time it is read again.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.errors import InvalidMessage
 
-#: What is nested deeper does not get through Airflow's processes and the database behind them.
+#: What is nested deeper, Airflow's processes and their database do not carry.
 MAX_DEPTH = 200
 
 
 def in_event(message: Message, max_bytes: int) -> dict[str, Any]:
-    """A message as its event carries it; one over the limit by reference, its content is in the archive.
+    """A message as its event carries it; above the limit by reference, with its content in the archive.
 
-    :raises InvalidMessage: on its way through Airflow it would end the triggerer
+    :raises InvalidMessage: Airflow cannot carry it, and it would end the triggerer
     """
     if found := obstacle(message):
         raise InvalidMessage(found)
@@ -31,7 +31,7 @@ def in_event(message: Message, max_bytes: int) -> dict[str, Any]:
 
 
 def in_xcom(messages: Sequence[Message], max_bytes: int) -> list[dict[str, Any]]:
-    """Messages as a task hands them on: by reference what cannot pass, and all of them beyond the limit."""
+    """Messages as a task returns them: by reference those that cannot be carried, or all above the limit."""
     carried = [
         _by_reference(message) if obstacle(message) else {**message.as_dict(), "by_reference": False}
         for message in messages

@@ -90,9 +90,9 @@ class Deploys:
         rollback = self.rollback and now - stored["version_ticked_at"] >= SILENT
         change = jobs.deploy(
             self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
-        ).leaving(held)
+        ).without(held)
         names = yield from self._hindered(hindered, change, now)
-        change = change.leaving(names)
+        change = change.without(names)
         behind = yield from self._change(counts, stored, known, change, until)
         if behind is not None:
             return counts, behind

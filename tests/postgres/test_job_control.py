@@ -155,7 +155,7 @@ def test_run_now_is_never_a_duplicate(client):
 
 @pytest.mark.parametrize(
     ("definition", "why"),
-    [("{}", "KeyError: 'cron'"), ("null", "is no JSON object"), ('{"ttl": "a while"}', "TypeError")],
+    [("{}", "KeyError: 'cron'"), ("null", "is not a JSON object"), ('{"ttl": "a while"}', "TypeError")],
 )
 def test_run_now_of_what_newer_code_has_deployed_is_an_error_that_says_so(client, database, definition, why):
     tick(job()).run(client)

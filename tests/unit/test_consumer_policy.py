@@ -86,10 +86,10 @@ def test_messages_that_failed_together_do_not_come_back_together() -> None:
 def test_reads_are_counted_to_the_limit() -> None:
     policy = Policy(queue_name="q", max_reads=3)
     assert [policy.is_last_read(message(read_ct=n)) for n in (2, 3, 4)] == [False, True, True]
-    assert [policy.is_worn(message(read_ct=n)) for n in (3, 4)] == [False, True]
+    assert [policy.is_over_max_reads(message(read_ct=n)) for n in (3, 4)] == [False, True]
     unlimited = Policy(queue_name="q", max_reads=None)
     assert not unlimited.is_last_read(message(read_ct=9))
-    assert not unlimited.is_worn(message(read_ct=9))
+    assert not unlimited.is_over_max_reads(message(read_ct=9))
 
 
 @pytest.mark.parametrize(

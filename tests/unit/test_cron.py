@@ -218,7 +218,7 @@ def test_hashes_may_be_in_lists():
         ("٣ * * * *", "not valid"),
         ("@", "the nicknames are @yearly"),
         ("@every 5m", "the nicknames are @yearly"),
-        ("@reboot", "a schedule knows times, and no reboot"),
+        ("@reboot", "a schedule has times only"),
         ("H * * * *", "H needs a name to hash"),
         ("R * * * *", "random"),
         ("0 r(0-5) * * *", "random"),

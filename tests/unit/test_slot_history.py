@@ -5,7 +5,7 @@ import pytest
 
 from airflow_pgmq.core import slot_history, slots
 from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.core.slot_history import Sent, Stand
+from airflow_pgmq.core.slot_history import Sent, Progress
 
 NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -28,13 +28,13 @@ def sent(declared, *offsets, late=timedelta(0), window=WEEK):
 
 
 def states(declared, known, *, watermark=NOW, deployed_at=NOW - 5 * HOUR, paused=False):
-    stand = Stand(now=NOW, watermark=watermark, deployed_at=deployed_at, paused=paused)
+    stand = Progress(now=NOW, watermark=watermark, deployed_at=deployed_at, paused=paused)
     shown = slot_history.recent(declared, NOW)
     return [state for _, state in slot_history.states(declared, shown, stand, known)]
 
 
 def test_oldest_first():
-    stand = Stand(now=NOW, watermark=NOW, deployed_at=NOW - 3 * HOUR, paused=False)
+    stand = Progress(now=NOW, watermark=NOW, deployed_at=NOW - 3 * HOUR, paused=False)
     found = slot_history.states(job(), slot_history.recent(job(), NOW), stand, {})
     assert [slot.hour for slot, _ in found] == [10, 11, 12]
 

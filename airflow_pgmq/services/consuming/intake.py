@@ -69,7 +69,7 @@ class Intake:
 
     def _obstacle(self, message: Message) -> str | None:
         """Why the work is not even tried."""
-        if self._policy.is_worn(message):
+        if self._policy.is_over_max_reads(message):
             limit = f"max_reads is {self._policy.max_reads}. Its readers died, or failed without a word."
             return f"Tried {message.tries} times in {message.read_ct} reads; {limit}"
         if isinstance(message.message, Unreadable) and not self._blind:

@@ -126,10 +126,10 @@ def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) ->
             paused=row["paused"], next_slot=row["next_slot"], ticked_at=row["ticked_at"], now=now
         ),
     ]
-    stand = slot_history.Stand(
+    progress = slot_history.Progress(
         now=now, watermark=row["watermark"], deployed_at=row["deployed_at"], paused=row["paused"]
     )
-    past = slot_history.states(found.job, found.past or (), stand, sent) if found.job else []
+    past = slot_history.states(found.job, found.past or (), progress, sent) if found.job else []
     return {
         "namespace": row["namespace"],
         "name": row["name"],
