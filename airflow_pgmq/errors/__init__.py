@@ -1,7 +1,7 @@
-"""Every error that this package raises on purpose. Catch a leaf, or a family of them.
+"""Every error that this package raises on purpose. Catch one of them, or a family.
 
 PgmqError
-├── InvalidInput              correct what was given; a ValueError, too
+├── InvalidInput              correct the input; also a ValueError
 │   ├── InvalidArgument
 │   │   ├── InvalidName
 │   │   └── InvalidQuery
@@ -11,7 +11,7 @@ PgmqError
 │   ├── ConnectionNotFound
 │   ├── QueueNotFound
 │   └── JobNotFound
-├── SetupRequired             whoever runs the database or Airflow must change something first
+├── SetupRequired             the administrator of the database or Airflow must change something first
 │   ├── InvalidConnection
 │   ├── NotInstalled
 │   ├── CodeTooOld
@@ -37,7 +37,7 @@ PgmqError
     └── TransactionEnded
 
 Each class says when it is raised and what to do then; docs/errors.md has the same as a table. Other errors of
-psycopg's pass as they are. `PgmqWarning` is about what works, but probably not as it was meant.
+psycopg are not translated. `PgmqWarning` is for what works, but probably not as it was meant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What others were faster with, or have already."""
+"""Errors where another task, consumer or client was first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_pgmq.errors.base import PgmqError
 class Conflict(PgmqError):
     """Somebody else was first: with a dedup key, a message, an id or a namespace.
 
-    Take it as an answer, or ask for something else: only the first of them has it.
+    Accept it, or use another key or name: only the first one gets it.
     """
 
 
@@ -33,7 +33,7 @@ class DuplicateMessage(Conflict):
 
 
 class MessageLost(Conflict):
-    """The visibility timeout ran out and somebody else has read the messages: they are theirs now.
+    """The visibility timeout ended and another reader has the messages now.
 
     Give the work a longer `visibility_timeout`, or extend it meanwhile; undo what must not happen twice.
     """
@@ -42,21 +42,21 @@ class MessageLost(Conflict):
         self.queue_name = queue_name
         self.msg_ids = tuple(msg_ids)
         super().__init__(
-            f"Messages {list(msg_ids)} of queue {queue_name!r} were read by somebody else meanwhile."
+            f"Messages {list(msg_ids)} of queue {queue_name!r} were read by another reader meanwhile."
         )
 
 
 class ArchiveRefused(Conflict):
     """A unique index that others put on the archive refused messages, so an ack failed.
 
-    Drop the index, or ack with `delete`. Where it is the index of the ids, way is made by itself.
+    Drop the index, or ack with `delete`. If it is PGMQ's index of the ids, this is corrected automatically.
     """
 
     queue_name: str
 
     def __init__(self, queue_name: str, msg_ids: Sequence[int] | None, index: str, text: str) -> None:
         self.queue_name = queue_name
-        #: Which ones the statement was about; None: it did not know their ids.
+        #: The messages of the statement; None: it had no ids.
         self.msg_ids = msg_ids
         super().__init__(
             f"The unique index {index!r} on the archive of queue {queue_name!r} refused a message ({text}), "
@@ -67,12 +67,12 @@ class ArchiveRefused(Conflict):
 class NamespaceTaken(Conflict):
     """Another task ticks the periodic jobs of this namespace: each would withdraw the other's.
 
-    Give one of the two another `namespace=`; after a rename, wait until the old name has been silent.
+    Give one of the two another `namespace=`; after a rename, wait until the old task has been silent.
     """
 
 
 class LostRace(Conflict):
     """Another transaction took a dedup key at the same moment; nothing was sent.
 
-    Do nothing: the sender runs again by itself.
+    Do nothing: the send is tried again automatically.
     """

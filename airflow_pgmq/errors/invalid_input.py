@@ -1,4 +1,4 @@
-"""What was given cannot be used."""
+"""Errors of input that cannot be used."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from airflow_pgmq.errors.base import PgmqError
 
 
 class InvalidInput(PgmqError, ValueError):
-    """What was given cannot be used: an argument, a message or a set of jobs.
+    """The input cannot be used: an argument, a message or a set of jobs.
 
-    Correct it: the same call fails again. Python's `ValueError`, too.
+    Correct it: the same call fails again. Also a `ValueError` of Python.
     """
 
 
@@ -29,24 +29,24 @@ class InvalidName(InvalidArgument):
 
 
 class InvalidQuery(InvalidArgument):
-    """SQL of yours, or its parameters, that cannot be put into a statement, or that Postgres refuses there.
+    """Your SQL, or its parameters, cannot be put into a statement, or Postgres refuses it there.
 
-    Correct the SQL; the text has Postgres's own words. Nothing of its transaction was done.
+    Correct the SQL; the text quotes Postgres. Nothing of its transaction was done.
     """
 
 
 class InvalidMessage(InvalidInput):
-    """A message, or its headers, that Postgres or Airflow cannot carry: no JSON, too large, too deep.
+    """A message, or its headers, that Postgres or Airflow cannot carry: not JSON, too large, too deep.
 
-    Change it; docs/values.md says what may be in a message. Nothing was sent. Text that the encoding of the
-    database lacks is this error, too, wherever it was given.
+    Change it; docs/values.md says what may be in a message. Nothing was sent. Any text with characters that
+    the encoding of the database lacks is this error, too.
     """
 
 
 class InvalidJobs(InvalidInput):
-    """Periodic jobs are wrong, found at Dag parse; or a tick could not send for them, and did all others.
+    """Periodic jobs are wrong, found at Dag parse; or a tick could send only the slots of others.
 
-    Correct all of them in one deploy: the text and `problems` have everything that is wrong, job by job.
+    Correct all of them in one deploy: the text and `problems` have all that is wrong, job by job.
     """
 
     def __init__(self, problems: Mapping[str, Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""What was named is not there."""
+"""Errors of names that do not exist."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from airflow_pgmq.errors.base import PgmqError
 
 
 class NotFound(PgmqError):
-    """What was named does not exist: a connection, a queue or a job.
+    """The connection, queue or job does not exist.
 
     Create it, or correct the name.
     """
 
 
 class ConnectionNotFound(NotFound):
-    """Airflow has no such connection, or gives this process none that the UI or the command line made.
+    """Airflow has no such connection, or gives this process no connection of the UI or the command line.
 
-    Make it in one of the ways that the text names. Airflow's `AirflowNotFoundException`, too, from a hook.
+    Make it in one of the ways that the text names. From a hook also an `AirflowNotFoundException` of Airflow.
 
     :param conn_id: the Airflow connection
     :param is_plain: whether this is a process that Airflow did not start, such as a script or a Python shell
@@ -32,7 +32,7 @@ class ConnectionNotFound(NotFound):
 
     def __init__(self, conn_id: str, *, is_plain: bool = False) -> None:
         uri = "'pgmq://USER:PASSWORD@HOST:5432/DATABASE'"
-        # No shell exports another name.
+        # A shell can export only such names.
         can_export = conn_id.isascii() and conn_id.isidentifier()
         variable = f"AIRFLOW_CONN_{conn_id.upper()}={uri}"
         name = shlex.quote(conn_id)
@@ -59,7 +59,7 @@ class ConnectionNotFound(NotFound):
         super().__init__(f"{self.words} Make it: {'; '.join(self.ways)}.")
 
 
-#: Names of queues that our commands make.
+#: Names of queues that our commands can make.
 _MAKEABLE = re.compile(r"[a-z][a-z0-9_]{0,46}")
 
 

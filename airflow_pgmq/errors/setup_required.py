@@ -1,4 +1,4 @@
-"""What the database, the role or Airflow lacks."""
+"""Errors of a database, role or Airflow that is not set up."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from airflow_pgmq.errors.base import PgmqError
 
 
 class SetupRequired(PgmqError):
-    """The database, the role or the connection is not set up for what was asked.
+    """The database, the role or the connection is not set up for the call.
 
-    Let whoever may do it change that; most texts have the command or the SQL.
+    Let an administrator change that; most texts have the command or the SQL.
     """
 
 
@@ -29,7 +29,7 @@ class NotInstalled(SetupRequired):
 
 
 class CodeTooOld(SetupRequired):
-    """A newer release has upgraded the schema `airflow_pgmq`, and this one would break its promises.
+    """A newer release has upgraded the schema `airflow_pgmq`, and this release must not use it.
 
     Upgrade the package in all of Airflow's processes; nothing was done.
     """
@@ -45,7 +45,7 @@ class FeatureMissing(SetupRequired):
 
 
 class GuardMissing(SetupRequired):
-    """The unique index behind `dedup_scope="queued"` is not there, or cannot be made.
+    """The unique index behind `dedup_scope="queued"` is missing, or cannot be made.
 
     Let the owner of the queue's table make it (`PgmqHook().guard_queue`), or use the scope `once`; nothing
     was sent.
@@ -53,20 +53,20 @@ class GuardMissing(SetupRequired):
 
 
 class PermissionDenied(SetupRequired):
-    """The role lacks a right, or row level security keeps a row from it.
+    """The role lacks a privilege, or row level security refuses a row.
 
-    Give it the GRANTs and policies of docs/permissions.md; the text has Postgres's own words.
+    Give it the GRANTs and policies of docs/permissions.md; the text quotes Postgres.
     """
 
     public = "the role of the connection may not do it"
-    #: Postgres's own words alone.
+    #: Only what Postgres says.
     reason = ""
-    #: Whether a policy refused one row, and others may pass.
+    #: Whether a policy refused one row, while others may be allowed.
     is_of_row = False
 
 
 class NotSent(SetupRequired):
-    """Messages were inserted and are not there: a policy or a trigger hides or swallows them.
+    """Messages were inserted but are missing: a policy hides them or a trigger drops them.
 
     Give the role the policies of docs/permissions.md, or change the trigger; nothing was sent.
     """
@@ -74,14 +74,14 @@ class NotSent(SetupRequired):
     def __init__(self, queue_name: str, count: int) -> None:
         self.queue_name = queue_name
         super().__init__(
-            f"{count} message(s) for queue {queue_name!r} were neither sent nor duplicates, however often "
-            "they were tried: row level security or a trigger hides or swallows them. Nothing of this "
+            f"{count} message(s) for queue {queue_name!r} were neither sent nor duplicates, after several "
+            "tries: row level security hides them or a trigger drops them. Nothing of this "
             "transaction was sent; docs/permissions.md says which policies a role needs."
         )
 
 
 class NotRemoved(SetupRequired):
-    """Messages of periodic jobs were to be taken back and are still there: a policy or a trigger keeps them.
+    """Messages of periodic jobs could not be taken back: a policy or a trigger keeps them.
 
     Give the role the policies of docs/permissions.md, or change the trigger; nothing was changed.
     """
@@ -89,7 +89,7 @@ class NotRemoved(SetupRequired):
     def __init__(self, queue_name: str, count: int) -> None:
         self.queue_name = queue_name
         super().__init__(
-            f"{count} message(s) of queue {queue_name!r} were to be taken back and are still there: row "
+            f"{count} message(s) of queue {queue_name!r} could not be taken back: row "
             "level security or a trigger keeps them. Nothing of this transaction was done; "
             "docs/permissions.md says which policies a role needs."
         )

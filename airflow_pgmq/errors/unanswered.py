@@ -1,4 +1,4 @@
-"""What the server could do at another time."""
+"""Errors that a later try may not have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from airflow_pgmq.errors.base import PgmqError
 
 
 class Unanswered(PgmqError):
-    """The server did not do what it could do at another time.
+    """The server did not do now what it may do later.
 
     Try again, as Airflow's retries do; the text says what else helps.
     """
@@ -20,22 +20,22 @@ class Unanswered(PgmqError):
 
 
 class NotConnected(Unanswered):
-    """There is no server, or it does not let this connection in.
+    """There is no server, or it refuses the connection.
 
     Correct the Airflow connection as the text says, or wait until the server has started.
     """
 
     public = "there is no connection to the database"
 
-    #: Whether the connection must be corrected: a wrong password, a role or database that does not exist. To
-    #: wait for it, as through an outage, would be in vain.
+    #: Whether the connection must be corrected: a wrong password, a role or database that does not exist.
+    #: Waiting, as in an outage, does not help.
     is_mistake: bool = False
 
 
 class BrokenOff(Unanswered):
-    """The server did not finish: a timeout, a lock, a shutdown, a lost connection, or it only reads.
+    """The server did not finish: a timeout, a lock, a shutdown, a lost connection, or it is read-only.
 
-    Try again; what its transaction did is undone, unless the connection was lost at its COMMIT.
+    Try again; the transaction is undone, unless the connection was lost at its COMMIT.
     """
 
 
@@ -53,7 +53,7 @@ class LimitReached(Unanswered):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether it was this process that stood still."""
+        """Whether this process did nothing for too long."""
         return self.setting == "idle_in_transaction_timeout"
 
 

@@ -1,4 +1,4 @@
-"""What a function, or SQL, that consumes messages did."""
+"""Errors of a function, or SQL, that consumes messages."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class MessagesFailed(WorkFailed):
 
 
 class InvalidOutcome(WorkFailed, TypeError):
-    """A consuming function returned something that does not say what becomes of its messages.
+    """A consuming function returned something that is not an outcome of its messages.
 
-    Return None, or outcomes as docs/consuming.md has them. Python's `TypeError`, too.
+    Return None, or outcomes as in docs/consuming.md. Also a `TypeError` of Python.
     """
 
 
 class TransactionEnded(WorkFailed):
-    """Work that was given a transaction ended it, so that its effect and the ack cannot be one.
+    """Work ended the transaction that it was given, so that its effect and the ack are not one commit.
 
     Leave COMMIT and ROLLBACK to the consumer; nothing was acked.
     """
