@@ -5,7 +5,7 @@ import pytest
 
 from airflow_pgmq.core import slot_history, slots
 from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.core.slot_history import Sent, Progress
+from airflow_pgmq.core.slot_history import Progress, Sent
 
 NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
