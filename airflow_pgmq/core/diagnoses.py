@@ -134,14 +134,14 @@ def notify(queues: Sequence[Row], passes: bool | None) -> list[Problem]:
         fix = "Let the connection lead to Postgres itself, or to a pooler in session mode."
         found.append(Problem("deaf", "warning", text, fix))
     for row in queues:
-        if row["theirs"]:
+        if row["pgmq_trigger"]:
             text = (
                 f"Queue {row['queue_name']!r} has PGMQ's own notify trigger. It runs per row: bulk inserts "
                 "take 3 to 488 times as long (throttle 250 ms and 0), senders wait for each other, the last "
                 "message of a burst may go unannounced, and a crash of the server silences it."
             )
-            found.append(Problem("throttled_notify", "warning", text, row["use_ours"]))
-    silent = [row for row in queues if not (row["ours"] or row["theirs"])]
+            found.append(Problem("throttled_notify", "warning", text, row["use_our_trigger"]))
+    silent = [row for row in queues if not (row["our_trigger"] or row["pgmq_trigger"])]
     if silent:
         names = ", ".join(row["queue_name"] for row in silent)
         text = f"Inserts are not announced, so waiters look every 5 seconds: {names}."

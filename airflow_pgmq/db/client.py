@@ -22,7 +22,7 @@ from airflow_pgmq.db.driver.bundled import bundled_pgmq
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.connecting import DEFAULTS
 from airflow_pgmq.db.driver.connecting import connect as connect
-from airflow_pgmq.db.driver.connecting import hears as hears
+from airflow_pgmq.db.driver.connecting import notification_arrives as notification_arrives
 from airflow_pgmq.db.driver.connecting import versions as versions
 from airflow_pgmq.db.driver.translation import connecting, translated, what_is_missing
 from airflow_pgmq.db.driver.values import AsyncCursor, Cursor

@@ -75,7 +75,7 @@ class NotSent(SetupRequired):
         self.queue_name = queue_name
         super().__init__(
             f"{count} message(s) for queue {queue_name!r} were neither sent nor duplicates, after several "
-            "tries: row level security hides them or a trigger drops them. Nothing of this "
+            "tries: row level security or a trigger hides or drops them. Nothing of this "
             "transaction was sent; docs/permissions.md says which policies a role needs."
         )
 

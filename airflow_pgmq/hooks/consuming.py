@@ -103,7 +103,9 @@ class ConsumingMethods(ConnectionBase):
             done = self.client.run(lambda: consuming.dead_letter(queue_name, target, held, reason), conn)
         else:
             with Line(self.client) as line:
-                done = line.run(lambda again: consuming.buried(queue_name, target, held, reason, again=again))
+                done = line.run(
+                    lambda again: consuming.dead_lettered(queue_name, target, held, reason, again=again)
+                )
         metrics.settled(queue_name, dead=len(done))
         return done
 

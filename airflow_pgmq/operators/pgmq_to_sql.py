@@ -133,7 +133,12 @@ class PgmqToSqlOperator(DrainOperator):
             drive(self._work(messages, is_lent=is_lent(conn)), conn)
 
         consumer = Consumer(
-            self.hook.client, self._policy(), together=True, blind=True, prepare=prepare, log=self.log
+            self.hook.client,
+            self._policy(),
+            together=True,
+            ignores_payload=True,
+            prepare=prepare,
+            log=self.log,
         )
         return self._drain(consumer, store, context)
 

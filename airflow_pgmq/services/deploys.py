@@ -32,7 +32,7 @@ class Deployed:
     fingerprint: str
     outdated: frozenset[str] = frozenset()
     #: Jobs whose queue gave nothing back.
-    hindered: frozenset[str] = frozenset()
+    blocked: frozenset[str] = frozenset()
     #: Jobs that are left alone, these among them.
     without: frozenset[str] = frozenset()
 
@@ -68,12 +68,12 @@ class Deploys:
         return self.rounds.namespace
 
     def deploy(
-        self, held: frozenset[str], hindered: frozenset[str], until: datetime | None = None
+        self, held: frozenset[str], blocked: frozenset[str], until: datetime | None = None
     ) -> Flow[tuple[Summary, Deployed | Behind]]:
         """Let the code's jobs replace the stored ones.
 
         :param held: jobs that stay as they are
-        :param hindered: queues that give nothing back: jobs that would have to do with them stay, too
+        :param blocked: queues that give nothing back: jobs that would have to do with them stay, too
         :param until: what old definitions have to send up to here is sent
         """
         counts = Summary()
@@ -81,7 +81,7 @@ class Deploys:
         self._check_owner(stored)
         now = stored["now"]
         window = slots.Window(now, now + self.look_ahead, self.grace)
-        yield from self._catch_up_with_the_world(stored, window)
+        yield from self._note_outside_changes(stored, window)
         fingerprint = jobs.set_fingerprint(list(self.by_name.values()))
         deployed = Deployed(window.horizon, fingerprint, without=held)
         if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
@@ -91,13 +91,13 @@ class Deploys:
         change = jobs.deploy(
             self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
         ).without(held)
-        names = yield from self._hindered(hindered, change, now)
+        names = yield from self._blocked(blocked, change, now)
         change = change.without(names)
         behind = yield from self._change(counts, stored, known, change, until)
         if behind is not None:
             return counts, behind
         without = held | names | change.outdated
-        deployed = replace(deployed, outdated=change.outdated, hindered=names, without=without)
+        deployed = replace(deployed, outdated=change.outdated, blocked=names, without=without)
         if self.version < stored["version"] and not rollback:
             return counts, replace(deployed, fingerprint=stored["fingerprint"])
         version = self.version
@@ -109,7 +109,7 @@ class Deploys:
         yield periodic.deploy_namespace(self.namespace, self.owner, version, deployed.fingerprint)
         return counts, deployed
 
-    def _hindered(self, queue_names: frozenset[str], change: Deploy, now: datetime) -> Flow[frozenset[str]]:
+    def _blocked(self, queue_names: frozenset[str], change: Deploy, now: datetime) -> Flow[frozenset[str]]:
         """Jobs that a deploy would have to ask these queues for, or take there."""
         if not queue_names:
             return frozenset()
@@ -162,7 +162,7 @@ class Deploys:
             yield periodic.remove_jobs(self.namespace, change.removed)
         return None
 
-    def _catch_up_with_the_world(self, stored: Row, window: slots.Window) -> Flow[None]:
+    def _note_outside_changes(self, stored: Row, window: slots.Window) -> Flow[None]:
         """A clock that went back, and queues that were lost."""
         if stored["went_back"]:
             yield periodic.turn_back(self.namespace, window)

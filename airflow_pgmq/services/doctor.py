@@ -16,7 +16,7 @@ from airflow_pgmq.db.client import Client, Connection, drive
 from airflow_pgmq.db.sql import migrations
 from airflow_pgmq.db.statements import doctor as asking
 from airflow_pgmq.db.statements import incarnations, overview, periodic, watching
-from airflow_pgmq.db.statements.doctor import Standing
+from airflow_pgmq.db.statements.doctor import Installation
 from airflow_pgmq.db.statements.overview import Catalogue
 from airflow_pgmq.errors import Unanswered
 from airflow_pgmq.services import culprits, sampling
@@ -42,23 +42,23 @@ def examine(
     try:
         with client.connection() as conn:
             found += _skew(conn, clock)
-            standing = drive(asking.standing(), conn)
-            found += judge(standing)
-            if standing.server["pgmq"] and standing.server["headers"]:
-                found += _examine_queues(client, conn, standing, patience)
+            installed = drive(asking.installation(), conn)
+            found += judge(installed)
+            if installed.server["pgmq"] and installed.server["headers"]:
+                found += _examine_queues(client, conn, installed, patience)
     except Unanswered as exc:
         found.append(diagnoses.unanswered(exc))
     return sorted(found, key=lambda problem: problem.severity != "error")
 
 
-def judge(standing: Standing) -> list[Problem]:
+def judge(installed: Installation) -> list[Problem]:
     """What is wrong with the installation, and what the role may not do."""
-    role, database = standing.server["role"], standing.server["database"]
+    role, database = installed.server["role"], installed.server["database"]
     return [
-        *diagnoses.installation(standing.server, max(migrations())),
-        *privileges.problems(role, standing.lacking),
-        *policies.problems(role, standing.kept),
-        *surroundings.problems(role, database, standing.settings),
+        *diagnoses.installation(installed.server, max(migrations())),
+        *privileges.problems(role, installed.lacking),
+        *policies.problems(role, installed.kept),
+        *surroundings.problems(role, database, installed.settings),
     ]
 
 
@@ -68,15 +68,17 @@ def _skew(conn: Connection, clock: Callable[[], datetime]) -> list[Problem]:
     return diagnoses.skew(server["now"], before, clock())
 
 
-def _examine_queues(client: Client, conn: Connection, standing: Standing, patience: float) -> list[Problem]:
-    barred = {(row["schema"], row["name"]) for row in standing.lacking if row["work"] == "look"}
+def _examine_queues(
+    client: Client, conn: Connection, installed: Installation, patience: float
+) -> list[Problem]:
+    barred = {(row["schema"], row["name"]) for row in installed.lacking if row["work"] == "look"}
     may_look = not barred & {("pgmq", "pgmq"), ("pgmq", "meta")}
     known = drive(overview.tables(), conn) if may_look else None
-    tables = _announcing(standing.queues, None if known is None else known.tables)
+    tables = _announcing(installed.queues, None if known is None else known.tables)
     # A standby refuses LISTEN, and nobody waits there.
-    passes = None if standing.server["standby"] else _notifications_pass(client, patience)
+    passes = None if installed.server["standby"] else _notifications_pass(client, patience)
     found = diagnoses.notify(_waited_for(tables), passes)
-    is_ours_current = (standing.server["migration"] or 0) >= max(migrations())
+    is_ours_current = (installed.server["migration"] or 0) >= max(migrations())
     may_look_at_ours = is_ours_current and not any(s == "airflow_pgmq" for s, _ in barred)
     unguarded: list[Row] = []
     if known is not None:
@@ -89,7 +91,7 @@ def _examine_queues(client: Client, conn: Connection, standing: Standing, patien
     if may_look_at_ours:
         found += [problems.reborn(row) for row in drive(incarnations.reborn(), conn).values()]
         jobs = drive(periodic.list_jobs(None), conn)
-        found += diagnoses.ticks(jobs, standing.server["now"])
+        found += diagnoses.ticks(jobs, installed.server["now"])
     return found
 
 
@@ -108,7 +110,7 @@ def _announcing(rows: Sequence[Row], tables: Sequence[Table] | None) -> list[Row
             **row,
             "queue_name": spelled[row["queue_name"]],
             "announce": asking.announce(row["queue_name"]),
-            "use_ours": asking.use_ours(row["queue_name"], stands=row["ours"]),
+            "use_our_trigger": asking.use_our_trigger(row["queue_name"], exists=row["our_trigger"]),
         }
         for row in rows
         if row["queue_name"] in spelled
@@ -149,7 +151,7 @@ def _unguarded(
 def _notifications_pass(client: Client, patience: float) -> bool:
     """Whether a notification from one connection reaches another."""
     channel = f"airflow_pgmq.{uuid.uuid4().hex}"
-    with client.connection() as ear, client.connection() as mouth:
-        drive(watching.listen(channel), ear)
-        drive(watching.announce(channel), mouth)
-        return clients.hears(ear, patience)
+    with client.connection() as receiver, client.connection() as sender:
+        drive(watching.listen(channel), receiver)
+        drive(watching.announce(channel), sender)
+        return clients.notification_arrives(receiver, patience)

@@ -111,22 +111,22 @@ class Tick:
     def _deploy(self, client: Client, conn: Connection, summary: Summary) -> Deployed:
         """Deploy; again without the jobs of each queue that hinders it."""
         held = frozenset(summary.failed)
-        hindered: dict[str, str] = {}
+        blocked: dict[str, str] = {}
         until = None
         while True:
-            work = partial(self.deploys.deploy, held, frozenset(hindered), until)
+            work = partial(self.deploys.deploy, held, frozenset(blocked), until)
             try:
                 counts, deployed = client.attempt(work, conn)
             except (PgmqError, DriverError) as exc:
                 queue_name = culprits.queue_of(exc)
-                if queue_name is None or queue_name in hindered:
+                if queue_name is None or queue_name in blocked:
                     raise
-                hindered[queue_name] = f"queue {queue_name!r} hinders its deploy: {words(exc)}"
+                blocked[queue_name] = f"queue {queue_name!r} blocks its deploy: {words(exc)}"
                 continue
             summary.add(counts)
             if isinstance(deployed, Deployed):
                 summary.outdated = len(deployed.outdated)
-                summary.failed |= {name: [*hindered.values()] for name in sorted(deployed.hindered)}
+                summary.failed |= {name: [*blocked.values()] for name in sorted(deployed.blocked)}
                 return deployed
             until = deployed.until
 

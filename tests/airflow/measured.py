@@ -43,7 +43,7 @@ async def wait(hook: PgmqHook, queue_name: str, count: int) -> None:
     trigger = PgmqMessageTrigger(queue_name=queue_name, condition={"n": 1}, min_messages=count)
     waiting = asyncio.ensure_future(anext(trigger.run()))
     watcher = await hook.watcher()
-    await until(lambda: list(watcher._demand.waiters()), "the trigger waits")
+    await until(lambda: list(watcher._waiters.matching()), "the trigger waits")
     await asyncio.to_thread(hook.send_batch, queue_name, [{"n": 1}] * count)
     event = await waiting
     assert event.payload == {"status": "ready"}

@@ -123,7 +123,7 @@ def do_look(client):
             raise PermissionDenied("permission denied")
     client.run(queues.topics)
     client.run(lambda: periodic.list_jobs(None))
-    client.run(doctor.standing)
+    client.run(doctor.installation)
     client.run(schema.version)
 
 

@@ -37,7 +37,7 @@ def test_a_queue_that_gives_nothing_back_holds_up_its_own_jobs_only(database, cl
     for _ in range(2):
         summary = tick(*new).run(client)
         assert [*summary.failed] == ["leaves", "letter", "moves"]
-        assert "queue 'post' hinders its deploy" in summary.failed["letter"][0]
+        assert "queue 'post' blocks its deploy" in summary.failed["letter"][0]
     assert by_job(database) == {"job": 10, "begins": 10}
     assert {row["message"] for row in queued(database) if row["headers"]["job"] == "job"} == {"new"}
 

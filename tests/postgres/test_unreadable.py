@@ -116,7 +116,7 @@ def test_work_that_looks_at_no_content_does_not_care(database, consuming):
         if not client.is_lent(conn):
             client.drive(transfers.make_batch(), conn)
 
-    consumer = Consumer(client_of(database.dsn), policy, together=True, blind=True, prepare=prepare)
+    consumer = Consumer(client_of(database.dsn), policy, together=True, ignores_payload=True, prepare=prepare)
     done = consumer.drain(
         lambda messages, conn: client.drive(
             transfers.with_messages("q", statement, None, messages, is_lent=client.is_lent(conn)), conn

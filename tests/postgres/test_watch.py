@@ -257,7 +257,7 @@ def test_as_many_are_woken_as_there_are_messages_for(
     async def scenario(watcher: Watcher) -> None:
         tasks = [await waiting(watcher, QUEUE) for _ in range(5)]
         await listening(watcher, database, QUEUE)
-        queue = watcher._demand.queues[QUEUE]
+        queue = watcher._waiters.queues[QUEUE]
         execute(database, "SELECT pgmq.send_batch('mail', ARRAY['1', '2']::jsonb[])")
         await soon(asyncio.gather(*tasks[:2]))
         # The look after PGMQ's throttle wakes nobody for the same messages.
@@ -323,7 +323,7 @@ def test_waiters_that_leave_are_forgotten(database: Database, announced: Client)
         await asyncio.wait(tasks)
         assert all(task.cancelled() for task in tasks)
         await until(lambda: not connections(database), "connections are closed")
-        assert not watcher._demand.queues[QUEUE].waiters
+        assert not watcher._waiters.queues[QUEUE].waiters
         # It goes on where it is needed again.
         put(database, QUEUE)
         await soon(watcher.wait(QUEUE))
@@ -362,7 +362,7 @@ def test_one_watcher_for_a_loop_and_a_database(database: Database) -> None:
         here = arguments(database)
         first = shared("a", here)
         assert shared("a", {**here, "password": "new"}) is first
-        assert first.link.arguments["password"] == "new"
+        assert first.connector.arguments["password"] == "new"
         assert shared("b", here) is not first
         assert shared("a", {**here, "dbname": "other"}) is not first
         return [first]

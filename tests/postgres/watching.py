@@ -78,7 +78,7 @@ async def waiting(watcher: Watcher, queue_name: str, **options: Any) -> asyncio.
     now = asyncio.get_running_loop().time
 
     def looked() -> bool:
-        queue = watcher._demand.queues.get(names.lower(queue_name))
+        queue = watcher._waiters.queues.get(names.lower(queue_name))
         # No look is wanted, and none is under way.
         return task.done() or (queue is not None and queue.look_at > now() and queue.poll_at < inf)
 
@@ -89,4 +89,6 @@ async def waiting(watcher: Watcher, queue_name: str, **options: Any) -> asyncio.
 async def listening(watcher: Watcher, database: Database, *queue_names: str) -> None:
     """Wait until the queues' announcements are heard: a second LISTEN tells nothing, so ask the listener."""
     wanted = {names.channel(queue_name) for queue_name in queue_names}
-    await until(lambda: watcher._listener.hears and wanted <= watcher._listener.current, "LISTEN")
+    await until(
+        lambda: watcher._listener.notifications_pass and wanted <= watcher._listener.current, "LISTEN"
+    )

@@ -570,8 +570,8 @@ def test_a_new_queue_announces_under_pgmqs_lock():
 
 
 ANNOUNCER: dict[str, Any] = {
-    "ours": False,
-    "theirs": False,
+    "our_trigger": False,
+    "pgmq_trigger": False,
     "is_table": True,
     "installed": True,
     "may_use": True,
@@ -585,7 +585,7 @@ def test_a_queue_announces_where_nothing_keeps_it_from_that():
     assert played.names == ["announcer", "queue_lock", "has_trigger", "enable_notify"]
     assert played.result == (True, None)
     assert_fits(played.ran[0])
-    assert Played(announcing.announce("mail"), [{**ANNOUNCER, "ours": True}]).result == (False, None)
+    assert Played(announcing.announce("mail"), [{**ANNOUNCER, "our_trigger": True}]).result == (False, None)
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,9 @@ def test_what_keeps_a_queue_from_announcing_says_who_can_help(lacking, why):
     announced, obstacle = played.result
     assert announced is False
     assert why in obstacle
-    assert Played(announcing.announce("mail"), [{**ANNOUNCER, lacking: False, "theirs": True}]).result == (
+    assert Played(
+        announcing.announce("mail"), [{**ANNOUNCER, lacking: False, "pgmq_trigger": True}]
+    ).result == (
         False,
         None,
     )
@@ -686,9 +688,9 @@ def test_a_guard_that_cannot_be_is_an_error():
 
 # Installing.
 
-BARE = [{"pgmq": False, "ours": False}]
-PGMQ_ONLY = [{"pgmq": True, "ours": False}]
-BOTH = [{"pgmq": True, "ours": True}]
+BARE = [{"pgmq": False, "schema_installed": False}]
+PGMQ_ONLY = [{"pgmq": True, "schema_installed": False}]
+BOTH = [{"pgmq": True, "schema_installed": True}]
 
 
 def extension(*, available: bool = False, headers: bool = True) -> Rows:
@@ -930,7 +932,9 @@ def test_where_messages_come_from_is_one_of_two_words():
 def test_the_dead_letter_queue_is_made_only_where_it_is_missing():
     assert Played(consuming.prepare(POLICY), []).result is False
     lacks: Rows = [{**LACKS[0], "queue_name": "mail_dlq"}]
-    played = Played(consuming.prepare(POLICY), lacks, lacks, [], lacks, [], [], [{**ANNOUNCER, "ours": True}])
+    played = Played(
+        consuming.prepare(POLICY), lacks, lacks, [], lacks, [], [], [{**ANNOUNCER, "our_trigger": True}]
+    )
     assert played.names == ["incomplete_queues", *CREATION, "announcer"]
     with pytest.raises(QueueNotFound, match="'mail'"):
         Played(consuming.prepare(POLICY), [*LACKS, *lacks])

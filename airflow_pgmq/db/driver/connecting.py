@@ -42,7 +42,7 @@ def stores_all_text(conn: Connection) -> bool:
     return conn.pgconn.parameter_status(b"server_encoding") in (b"UTF8", b"SQL_ASCII")
 
 
-def hears(conn: Connection, seconds: float) -> bool:
+def notification_arrives(conn: Connection, seconds: float) -> bool:
     """Whether a notification reaches a listening connection in time."""
     return any(True for _ in conn.notifies(timeout=seconds, stop_after=1))
 

@@ -3,11 +3,11 @@
 -- or a partitioned table, the trigger's function, and two rights. By name, because who may not use a schema may not
 -- look a function of it up.
 SELECT EXISTS (
-           SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(ours)s AND tgenabled <> 'D'
-       ) AS ours,
+           SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(our_trigger)s AND tgenabled <> 'D'
+       ) AS our_trigger,
        EXISTS (
-           SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(theirs)s AND tgenabled <> 'D'
-       ) AS theirs,
+           SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(pgmq_trigger)s AND tgenabled <> 'D'
+       ) AS pgmq_trigger,
        c.relkind IN ('r', 'p') AS is_table,
        announcer.oid IS NOT NULL AS installed,
        coalesce(has_schema_privilege(announcer.pronamespace, 'USAGE'), false) AS may_use,

@@ -19,7 +19,7 @@ SELECT clock_timestamp() AS now, current_user::text AS role, current_database():
             THEN nullif((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
                          FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
                          WHERE nspname = 'airflow_pgmq' AND relname = 'migrations'), false)
-            ELSE false END AS ours;
+            ELSE false END AS schema_installed;
 
 -- examine_rights --
 -- Which of the wanted privileges the role lacks; names are patterns, of the tables of all queues.
@@ -88,8 +88,8 @@ SELECT substr(c.relname, 3) AS queue_name, c.relkind = 'p' AS partitioned,
        EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
                WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique
                    AND x.relname = c.relname || '_dedup_idx') AS guarded,
-       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(ours)s) AS ours,
-       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(theirs)s) AS theirs
+       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(our_trigger)s) AS our_trigger,
+       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(pgmq_trigger)s) AS pgmq_trigger
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'pgmq' AND starts_with(c.relname, 'q_') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY 1;

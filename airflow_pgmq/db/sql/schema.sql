@@ -2,7 +2,7 @@
 -- What is there: PGMQ, our schema, table and archive of a queue. By name, a session may still remember that they are
 -- not, which another has installed meanwhile.
 SELECT coalesce(bool_or(nspname = 'pgmq' AND relname = 'meta'), false) AS pgmq,
-       coalesce(bool_or(nspname = 'airflow_pgmq' AND relname = 'migrations'), false) AS ours,
+       coalesce(bool_or(nspname = 'airflow_pgmq' AND relname = 'migrations'), false) AS schema_installed,
        coalesce(bool_or(nspname = 'pgmq' AND relname = %(table)s), false) AS queue,
        coalesce(bool_or(nspname = 'pgmq' AND relname = %(archive)s), false) AS archive
 FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace

@@ -12,19 +12,26 @@ from airflow_pgmq.db.statements.watching import ANNOUNCERS
 def announce(queue_name: str) -> Flow[tuple[bool, str | None]]:
     """Put our notify trigger on a queue: whether that was done now, or why it cannot be done."""
     found = yield _announcer(queue_name)
-    if found["ours"]:
+    if found["our_trigger"]:
         return False, None
     if (why := _obstacle(queue_name, found)) is not None:
         # PGMQ's own trigger serves, too.
-        return False, None if found["theirs"] else why
+        return False, None if found["pgmq_trigger"] else why
     announced: bool = yield from queues.enable_notify(queue_name)
     return announced, None
 
 
 def _announcer(queue_name: str) -> Statement[Row]:
     table = names.quoted(*names.table(queue_name))
-    ours, theirs = ANNOUNCERS
-    return on_queue("announcer", queue_name, lambda rows: rows[0], table=table, ours=ours, theirs=theirs)
+    our_trigger, pgmq_trigger = ANNOUNCERS
+    return on_queue(
+        "announcer",
+        queue_name,
+        lambda rows: rows[0],
+        table=table,
+        our_trigger=our_trigger,
+        pgmq_trigger=pgmq_trigger,
+    )
 
 
 def _obstacle(queue_name: str, found: Row) -> str | None:

@@ -90,7 +90,7 @@ def _settled(policy: Policy, decided: Sequence[Decided]) -> Flow[list[int]]:
     return found
 
 
-def stands(policy: Policy, decided: Sequence[Decided]) -> Flow[bool]:
+def was_committed(policy: Policy, decided: Sequence[Decided]) -> Flow[bool]:
     """Whether a transaction that settled messages was committed, its answer lost; retries tell nothing."""
     final = [(message, outcome) for message, outcome in decided if outcome.kind != "retry"]
     messages = [message for message, _ in final]
@@ -168,7 +168,7 @@ def dead_letter(
     )
 
 
-def buried(
+def dead_lettered(
     queue_name: str, dead_letter_queue: str, messages: reading.Messages, reason: str, *, again: bool
 ) -> Work[list[int]]:
     """The same, where an attempt before may have done it, its answer lost."""

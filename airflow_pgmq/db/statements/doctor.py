@@ -15,7 +15,7 @@ OURS, THEIRS = ANNOUNCERS
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Installation:
     """What is installed, and what the role may do with it."""
 
     #: Of the server: `now`, `role`, `database`, `standby`, `pgmq`, `headers`, `migration` (None: unknown) …
@@ -26,23 +26,23 @@ class Standing:
     kept: Sequence[Row]
     #: What sessions of the role begin with, as `surroundings` knows it.
     settings: Sequence[Row]
-    #: Tables of queues, by name: `queue_name`, `partitioned`, `guarded`, `ours`, `theirs`.
+    #: Tables of queues, by name: `queue_name`, `partitioned`, `guarded`, `our_trigger`, `pgmq_trigger`.
     queues: Sequence[Row]
 
 
-def standing() -> Flow[Standing]:
+def installation() -> Flow[Installation]:
     """Look at the installation as a whole."""
     found = dict((yield server()))
     found["migration"] = 0
-    if found["ours"]:
+    if found["schema_installed"]:
         # No row at all is a row that is hidden.
         found["migration"] = yield schema.newest_migration()
-    elif found["ours"] is None:
+    elif found["schema_installed"] is None:
         found["migration"] = None
     lacking = yield rights()
     kept = policies.kept_from(lacking, (yield Statement("examine_policies", decode=list)))
     settings = yield Statement("examine_settings", {"names": surroundings.NAMES}, decode=list)
-    return Standing(found, lacking, kept, settings, (yield _tables()))
+    return Installation(found, lacking, kept, settings, (yield _tables()))
 
 
 def server() -> Statement[Row]:
@@ -70,7 +70,7 @@ def rights() -> Statement[list[Row]]:
 
 def _tables() -> Statement[list[Row]]:
     """The tables of queues, and what is attached to them."""
-    return Statement("examine_queues", {"ours": OURS, "theirs": THEIRS}, decode=list)
+    return Statement("examine_queues", {"our_trigger": OURS, "pgmq_trigger": THEIRS}, decode=list)
 
 
 def invalid_indexes() -> Statement[list[Row]]:
@@ -96,10 +96,10 @@ def announce(queue_name: str) -> str:
     return as_text(queues.create_trigger(queue_name))
 
 
-def use_ours(queue_name: str, *, stands: bool) -> str:
+def use_our_trigger(queue_name: str, *, exists: bool) -> str:
     """The SQL that takes PGMQ's own notify trigger off a queue, and puts ours there unless it stands."""
     take_off = as_text(on_queue("disable_pgmq_notify", queue_name))
-    return take_off if stands else f"{take_off}\n{announce(queue_name)}"
+    return take_off if exists else f"{take_off}\n{announce(queue_name)}"
 
 
 def _rebuild(row: Row) -> Statement[None]:

@@ -13,7 +13,7 @@ from airflow_pgmq.errors import FeatureMissing, NotInstalled, PermissionDenied
 
 
 def installed(queue_name: str | None = None) -> Statement[Row]:
-    """What is there: `pgmq`, `ours`, and of a queue its table (`queue`) and `archive`."""
+    """What is there: `pgmq`, `schema_installed`, and of a queue its table (`queue`) and `archive`."""
     params: dict[str, str | None] = {"table": None, "archive": None}
     if queue_name is not None:
         params = {"table": names.table(queue_name)[1], "archive": names.table(queue_name, "a")[1]}
@@ -23,7 +23,7 @@ def installed(queue_name: str | None = None) -> Statement[Row]:
 def known() -> Flow[int | None]:
     """The newest migration in the database; 0 without our schema, None where its rows are hidden."""
     found = yield installed()
-    if not found["ours"]:
+    if not found["schema_installed"]:
         return 0
     number: int | None = yield newest_migration()
     return number

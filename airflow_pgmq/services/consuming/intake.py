@@ -21,11 +21,11 @@ PAUSE = 10.0
 class Intake:
     """Reads for a consumer and settles at once what is not to be worked on."""
 
-    def __init__(self, policy: Policy, held: Settlement, log: Log, *, blind: bool) -> None:
+    def __init__(self, policy: Policy, held: Settlement, log: Log, *, ignores_payload: bool) -> None:
         self._policy = policy
         self._held = held
         self._log = log
-        self._blind = blind
+        self._ignores_payload = ignores_payload
 
     def read(self) -> list[Message] | None:
         """What to work on; None if nothing was visible."""
@@ -72,7 +72,7 @@ class Intake:
         if self._policy.is_over_max_reads(message):
             limit = f"max_reads is {self._policy.max_reads}. Its readers died, or failed without a word."
             return f"Tried {message.tries} times in {message.read_ct} reads; {limit}"
-        if isinstance(message.message, Unreadable) and not self._blind:
+        if isinstance(message.message, Unreadable) and not self._ignores_payload:
             return message.message.reason
         return None
 

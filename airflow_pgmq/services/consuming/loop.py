@@ -37,7 +37,7 @@ class Consumer:
         policy: Policy,
         *,
         together: bool,
-        blind: bool = False,
+        ignores_payload: bool = False,
         stop_on: tuple[type[BaseException], ...] = (),
         skip_on: tuple[type[BaseException], ...] = (),
         prepare: Callable[[Connection], object] = lambda conn: None,
@@ -61,7 +61,7 @@ class Consumer:
         #: `prepare` is called with each new connection, before anything is read with it.
         self._held = Settlement(client, policy, self.summary, self.log, prepare)
         # Blind work looks at no content: then it does not matter that Python cannot load it.
-        self._intake = Intake(policy, self._held, self.log, blind=blind)
+        self._intake = Intake(policy, self._held, self.log, ignores_payload=ignores_payload)
 
     def drain(self, work: Work) -> Summary:
         """Work until nothing is visible, or one of the policy's limits is reached."""
@@ -230,7 +230,7 @@ class Consumer:
                 if attempt == ATTEMPTS - 1 or not self._held.make_way(exc):
                     raise
             except OUTAGES:
-                if decided is None or not self._held.stands(decided):
+                if decided is None or not self._held.was_committed(decided):
                     raise
                 return decided
             self._held.heartbeat.hold(messages)

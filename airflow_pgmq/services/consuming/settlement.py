@@ -209,9 +209,9 @@ class Settlement:
             raise
         self._raise_lost(decided, done)
 
-    def stands(self, decided: Sequence[Decided]) -> bool:
+    def was_committed(self, decided: Sequence[Decided]) -> bool:
         """Whether the transaction of the work was committed, although nobody told."""
-        return self.line.run(lambda again: consuming.stands(self.policy, decided))
+        return self.line.run(lambda again: consuming.was_committed(self.policy, decided))
 
     def make_way(self, refused: ArchiveRefused) -> bool:
         """Make way in the archive for what is to be acked; false if it has no such ids."""

@@ -36,16 +36,16 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
         known = client.run(lambda: statements.briefly(statements.tables()), current)
         counted = sampling.count(client, current, known.tables, known.now)
         archived = sampling.archived(client, current, known.tables)
-        ours = client.run(installed.is_current, current)
-        samples = client.run(statements.recent_samples, current) if ours else {}
-        newest = client.run(maintenance.newest_sample, current) if ours else None
-        jobs = client.run(statements.jobs_by_queue, current) if ours else {}
-        reborn = client.run(incarnations.reborn, current) if ours else {}
+        has_schema = client.run(installed.is_current, current)
+        samples = client.run(statements.recent_samples, current) if has_schema else {}
+        newest = client.run(maintenance.newest_sample, current) if has_schema else None
+        jobs = client.run(statements.jobs_by_queue, current) if has_schema else {}
+        reborn = client.run(incarnations.reborn, current) if has_schema else {}
     wrong = list(shape.unusable(known.unusable))
     if known.hidden:
         wrong.append(problems.hidden(known.hidden, known.role))
     if known.tables:
-        wrong += problems.of_schema(installed=ours, maintained=newest, now=known.now)
+        wrong += problems.of_schema(installed=has_schema, maintained=newest, now=known.now)
     found = shape.problems(known.tables)
     return {
         "at": known.now,

@@ -42,5 +42,5 @@ def shared(
     watcher = watchers.get((key, target))
     if watcher is None:
         watcher = watchers[key, target] = Watcher(arguments, name=str(key), refresh=refresh, limits=limits)
-    watcher.link.arguments = arguments
+    watcher.connector.arguments = arguments
     return watcher

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 from airflow_pgmq.db.client import OUTAGES, AsyncConnection, OperationalError
 from airflow_pgmq.db.statements import watching
-from airflow_pgmq.services.waiting.notifications import Ear, sever
+from airflow_pgmq.services.waiting.notifications import ListeningConnection, sever
 from airflow_pgmq.services.waiting.pool import Readers
-from airflow_pgmq.services.waiting.reconnect import Backoff, Link
+from airflow_pgmq.services.waiting.reconnect import Backoff, Connector
 from airflow_pgmq.services.waiting.timing import within
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ class Listener:
         are heard from now on: what came before must be looked for
     """
 
-    def __init__(self, link: Link, readers: Readers, heard: Callable[[str, str], None]) -> None:
-        self._link = link
+    def __init__(self, connector: Connector, readers: Readers, heard: Callable[[str, str], None]) -> None:
+        self._connector = connector
         self._readers = readers
         self._heard = heard
         self._private = f"airflow_pgmq.{uuid.uuid4().hex}"
@@ -42,9 +42,9 @@ class Listener:
         self._changed = asyncio.Event()
         self._passed = asyncio.Event()
         self._lost: Exception | None = None
-        self._said_deaf = False
+        self._warned = False
         #: Whether notifications pass; not so behind a pooler that lends connections by transaction.
-        self.hears = False
+        self.notifications_pass = False
         #: The channels that are listened on now.
         self.current: frozenset[str] = frozenset()
 
@@ -60,27 +60,27 @@ class Listener:
             try:
                 await self._session(backoff)
             except OUTAGES as exc:
-                self.hears = False
-                self._link.lost("listener", self._lost or exc)
+                self.notifications_pass = False
+                self._connector.lost("listener", self._lost or exc)
                 await asyncio.sleep(backoff.failed())
 
     async def _session(self, backoff: Backoff) -> None:
         self._lost = None
-        ear = Ear(await self._link.connect(), self._on_notification, self._on_loss)
+        listening = ListeningConnection(await self._connector.connect(), self._on_notification, self._on_loss)
         test: asyncio.Task[None] | None = None
         try:
-            with self._bounded(ear.conn):
-                await ear.run(watching.listen(self._private))
+            with self._bounded(listening.conn):
+                await listening.run(watching.listen(self._private))
             backoff.succeeded()
-            self._link.found("listener")
+            self._connector.found("listener")
             test = asyncio.create_task(self._test())
-            await self._listen(ear)
+            await self._listen(listening)
         finally:
             if test is not None:
                 test.cancel()
-            await ear.close()
+            await listening.close()
 
-    async def _listen(self, ear: Ear) -> None:
+    async def _listen(self, listening: ListeningConnection) -> None:
         """Follow what is wanted, and ask now and then whether the server is there."""
         loop = asyncio.get_running_loop()
         self.current = frozenset()
@@ -93,14 +93,14 @@ class Listener:
             if self._lost is not None:
                 raise self._lost
             # No queue's channel before the test: behind a pooler, others would get its notifications.
-            wanted = self._wanted if self.hears else frozenset()
-            with self._bounded(ear.conn):
+            wanted = self._wanted if self.notifications_pass else frozenset()
+            with self._bounded(listening.conn):
                 for channel in self.current - wanted:
-                    await ear.run(watching.unlisten(channel))
+                    await listening.run(watching.unlisten(channel))
                 for channel in wanted - self.current:
-                    await ear.run(watching.listen(channel))
+                    await listening.run(watching.listen(channel))
                 if loop.time() >= health_at:
-                    await ear.run(watching.alive())
+                    await listening.run(watching.alive())
                     health_at = loop.time() + HEALTH_INTERVAL
             new, self.current = wanted - self.current, wanted
             for channel in new:
@@ -108,26 +108,26 @@ class Listener:
 
     async def _test(self) -> None:
         """Find out whether notifications from another connection reach this one; tried until they do."""
-        while not self.hears:
+        while not self.notifications_pass:
             self._passed.clear()
             try:
                 await self._readers.run(watching.announce(self._private))
                 await within(self._passed.wait(), TEST_TIMEOUT)
             except asyncio.TimeoutError:
-                if not self._said_deaf:
+                if not self._warned:
                     log.warning(
                         "%s: notifications do not pass, as behind a pooler in transaction mode; looking for "
                         "messages by timers and polls",
-                        self._link.name,
+                        self._connector.name,
                     )
-                self._said_deaf = True
+                self._warned = True
                 await asyncio.sleep(TEST_INTERVAL)
             except OUTAGES:
                 # The readers' connection, which says so itself; this one may be good for long.
                 await asyncio.sleep(TEST_INTERVAL)
             else:
-                self._said_deaf = False
-                self.hears = True
+                self._warned = False
+                self.notifications_pass = True
                 self._changed.set()
 
     @contextmanager

@@ -15,7 +15,7 @@ from airflow_pgmq.db.statements import Statement
 T = TypeVar("T")
 
 
-class Ear:
+class ListeningConnection:
     """A connection whose notifications arrive while none of its own statements runs.
 
     The event loop watches the socket. psycopg's `notifies()` would hold the connection, so that no channel

@@ -11,7 +11,7 @@ from airflow_pgmq.db.client import OUTAGES, AsyncConnection, LockNotAvailable, a
 from airflow_pgmq.db.statements import Work
 from airflow_pgmq.errors import NotConnected
 from airflow_pgmq.services.waiting.notifications import sever
-from airflow_pgmq.services.waiting.reconnect import Backoff, Link
+from airflow_pgmq.services.waiting.reconnect import Backoff, Connector
 from airflow_pgmq.services.waiting.timing import end
 
 T = TypeVar("T")
@@ -25,8 +25,8 @@ PATIENCE = 30.0
 class Readers:
     """Runs statements and flows, two at a time, through outages."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
         self._backoff = Backoff()
         self._resume_at = 0.0
         self._places = [_Place() for _ in range(CONNECTIONS)]
@@ -57,7 +57,7 @@ class Readers:
                     raise
                 # A connection that was lost while it was idle says nothing about the server.
                 if fresh:
-                    self._link.lost("readers", exc)
+                    self._connector.lost("readers", exc)
                     self._resume_at = asyncio.get_running_loop().time() + self._backoff.failed()
                     if isinstance(exc, NotConnected) and exc.is_mistake:
                         raise
@@ -90,7 +90,7 @@ class Readers:
         timer = asyncio.get_running_loop().call_later(PATIENCE, place.sever)
         try:
             if place.connection is None:
-                place.connection = await self._link.connect()
+                place.connection = await self._connector.connect()
             result = await arun(work, place.connection)
         except LockNotAvailable:
             raise
@@ -101,7 +101,7 @@ class Readers:
             timer.cancel()
             self._idle.put_nowait(place)
         self._backoff.succeeded()
-        self._link.found("readers")
+        self._connector.found("readers")
         return result
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

@@ -33,7 +33,7 @@ STATEMENT = 30
 Refresh = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
-class Link:
+class Connector:
     """Opens connections for a watcher and remembers which of its parts are without one."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Link:
         self._opening: set[asyncio.Task[AsyncConnection]] = set()
         self._down: set[str] = set()
         self._down_since = 0.0
-        self._said_mistake = False
+        self._logged_mistake = False
 
     async def connect(self) -> AsyncConnection:
         """Open a connection; during an outage with fresh arguments, as the old ones may be its cause.
@@ -99,14 +99,14 @@ class Link:
         if not self._down:
             self._down_since = monotonic()
             self._say(reason)
-        elif _is_mistake(reason) and not self._said_mistake:
+        elif _is_mistake(reason) and not self._logged_mistake:
             self._say(reason)
         self._down.add(part)
 
     def _say(self, reason: object) -> None:
         text = " ".join(str(reason).split()) or type(reason).__name__
-        self._said_mistake = _is_mistake(reason)
-        if self._said_mistake:
+        self._logged_mistake = _is_mistake(reason)
+        if self._logged_mistake:
             log.error("%s: no connection until this is corrected, tried again and again: %s", self.name, text)
         else:
             log.warning("%s: lost Postgres, waiters wait until it is back: %s", self.name, text)
@@ -116,7 +116,7 @@ class Link:
         if part in self._down:
             self._down.remove(part)
             if not self._down:
-                self._said_mistake = False
+                self._logged_mistake = False
                 log.info("%s: Postgres is back after %.1f s", self.name, monotonic() - self._down_since)
 
 

@@ -79,14 +79,14 @@ class Queue:
         """Whether all who wait want one message, and this."""
         return self.waiters.keys() == {ask} and all(each.min_messages == 1 for each in self.waiters[ask])
 
-    def poll_interval(self, hears: bool) -> float:
+    def poll_interval(self, notified: bool) -> float:
         """The longest time between two looks."""
-        longest = SLOW_POLL if hears and self.announced else FAST_POLL
+        longest = SLOW_POLL if notified and self.announced else FAST_POLL
         wishes = [each.poll_interval for group in self.waiters.values() for each in group]
         return min([wish for wish in wishes if wish is not None], default=longest)
 
 
-class Demand:
+class Waiters:
     """All waiters of a watcher, by queue."""
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class Demand:
             for ask, group in self.queues[name].waiters.items()
         }
 
-    def answer(self, seen: Mapping[Ask, Seen], asked_at: float, now: float, hears: bool) -> None:
+    def answer(self, seen: Mapping[Ask, Seen], asked_at: float, now: float, notified: bool) -> None:
         """Wake whom the messages suffice for, and say when to look again."""
         for ask, found in seen.items():
             queue = self.queues.get(ask.queue_name)
@@ -179,14 +179,14 @@ class Demand:
             if self._wake(queue, ask, found):
                 queue.look_at = min(queue.look_at, now + AGAIN)
         for name in {ask.queue_name for ask in seen} & self.queues.keys():
-            self.queues[name].poll_at = now + self.queues[name].poll_interval(hears)
+            self.queues[name].poll_at = now + self.queues[name].poll_interval(notified)
 
     def put_off(self, queue_names: Iterable[str], now: float) -> None:
         """These could not be looked at; they will be soon."""
         for name in self.queues.keys() & set(queue_names):
             self.queues[name].poll_at = now + LOCKED_POLL
 
-    def waiters(self, ask: Ask | None = None) -> Iterator[Waiter]:
+    def matching(self, ask: Ask | None = None) -> Iterator[Waiter]:
         """Those who wait for something, or for anything."""
         for queue in self.queues.values():
             for each, group in queue.waiters.items():

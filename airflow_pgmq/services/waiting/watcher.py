@@ -18,9 +18,9 @@ from airflow_pgmq.errors import InvalidArgument, PgmqError
 from airflow_pgmq.services.waiting.listener import Listener
 from airflow_pgmq.services.waiting.looking import IMPATIENCE, Looker
 from airflow_pgmq.services.waiting.pool import Readers
-from airflow_pgmq.services.waiting.reconnect import Link
+from airflow_pgmq.services.waiting.reconnect import Connector
 from airflow_pgmq.services.waiting.timing import end
-from airflow_pgmq.services.waiting.waiters import Demand, Visible, Waiter
+from airflow_pgmq.services.waiting.waiters import Visible, Waiter, Waiters
 
 T = TypeVar("T")
 
@@ -45,9 +45,9 @@ class Watcher:
         linger: float = LINGER,
         limits: Limits | None = None,
     ) -> None:
-        self.link = Link(arguments, name, refresh, limits)
+        self.connector = Connector(arguments, name, refresh, limits)
         self._linger = linger
-        self._demand = Demand()
+        self._waiters = Waiters()
         self._channels: dict[str, str] = {}
         self._users = 0
         self._main: asyncio.Task[None] | None = None
@@ -82,13 +82,13 @@ class Watcher:
         ask = Ask.of(queue_name, condition, headers_condition)
         waiter = Waiter(ask, min_messages, poll_interval, loop.create_future())
         with self._used():
-            if self._demand.add(waiter):
+            if self._waiters.add(waiter):
                 self._follow()
             self._wake.set()
             try:
                 return await waiter.result
             finally:
-                self._demand.remove(waiter, loop.time())
+                self._waiters.remove(waiter, loop.time())
 
     async def run(self, work: Work[T] | Callable[[], Work[T]]) -> T:
         """Run a statement, or a flow given as the function that makes it, as one transaction of its own.
@@ -110,7 +110,7 @@ class Watcher:
 
     async def close(self) -> None:
         """Close the connections now; whoever still waits gets an error."""
-        self._fail(self._demand.waiters(), PgmqError("The watcher was closed."))
+        self._fail(self._waiters.matching(), PgmqError("The watcher was closed."))
         if main := self._retire():
             await asyncio.wait([main])
 
@@ -140,9 +140,9 @@ class Watcher:
 
     def _renew(self) -> None:
         self._wake = asyncio.Event()
-        self._readers = Readers(self.link)
+        self._readers = Readers(self.connector)
         self._looker = Looker(self._readers)
-        self._listener = Listener(self.link, self._readers, self._on_announcement)
+        self._listener = Listener(self.connector, self._readers, self._on_announcement)
         self._follow()
 
     async def _work(self, readers: Readers, listener: Listener) -> None:
@@ -153,14 +153,14 @@ class Watcher:
             # Neither ends by itself: this is a mistake of ours, and nobody may wait for ever because of it.
             self._main = None
             reason = done.pop().exception() or PgmqError("The watcher ended.")
-            log.error("%s: the watcher failed", self.link.name, exc_info=reason)
-            self._fail(self._demand.waiters(), reason)
+            log.error("%s: the watcher failed", self.connector.name, exc_info=reason)
+            self._fail(self._waiters.matching(), reason)
         finally:
             # If nobody retired us, the loop ends. It has cancelled everything; twice, psycopg takes offence.
             loop_ends = self._main is asyncio.current_task()
             await end(parts, told=loop_ends)
             await readers.close(cancel=not loop_ends)
-            await self.link.settle()
+            await self.connector.settle()
             if loop_ends:
                 self._main = None
             if self._main is None:
@@ -171,12 +171,12 @@ class Watcher:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            if due := self._demand.due(loop.time()):
+            if due := self._waiters.due(loop.time()):
                 await self._look(due)
                 continue
-            if self._demand.forget(loop.time() - self._linger):
+            if self._waiters.forget(loop.time() - self._linger):
                 self._follow()
-            next_at = self._demand.next_at()
+            next_at = self._waiters.next_at()
             timer = loop.call_at(next_at, self._wake.set) if isfinite(next_at) else None
             await self._wake.wait()
             if timer is not None:
@@ -185,11 +185,11 @@ class Watcher:
     async def _look(self, queue_names: list[str]) -> None:
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
-        found = await self._looker.look(self._demand.limits(queue_names, asked_at))
-        self._demand.answer(found.seen, asked_at, loop.time(), self._listener.hears)
-        self._demand.put_off(found.locked, loop.time())
+        found = await self._looker.look(self._waiters.limits(queue_names, asked_at))
+        self._waiters.answer(found.seen, asked_at, loop.time(), self._listener.notifications_pass)
+        self._waiters.put_off(found.locked, loop.time())
         for ask, mistake in found.mistakes.items():
-            self._fail(self._demand.waiters(ask), mistake)
+            self._fail(self._waiters.matching(ask), mistake)
 
     @staticmethod
     def _fail(waiters: Iterable[Waiter], reason: BaseException) -> None:
@@ -199,12 +199,12 @@ class Watcher:
 
     def _follow(self) -> None:
         """Let the listener hear what is watched."""
-        self._channels = {names.channel(queue_name): queue_name for queue_name in self._demand.queues}
+        self._channels = {names.channel(queue_name): queue_name for queue_name in self._waiters.queues}
         self._listener.want(self._channels)
 
     def _on_announcement(self, channel: str, payload: str) -> None:
         """Look at a queue whose messages were announced, or may have come before anybody listened."""
         if queue_name := self._channels.get(channel):
             now = asyncio.get_running_loop().time()
-            self._demand.announced(queue_name, now, watching.arrived(payload))
+            self._waiters.announced(queue_name, now, watching.arrived(payload))
             self._wake.set()
