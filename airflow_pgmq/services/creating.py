@@ -1,4 +1,4 @@
-"""Making queues that announce their messages, as far as role and database let them."""
+"""Making queues that announce their messages, if role and database allow it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from airflow_pgmq.errors import NotInstalled, PermissionDenied
 class Created:
     """What was done for a queue."""
 
-    #: Whether it, or a part of it, was missing.
+    #: Whether the queue, or a part of it, was missing.
     made: bool = False
-    #: Whether it has the notify trigger since now.
+    #: Whether the notify trigger was added now.
     announced: bool = False
-    #: Why its inserts are not announced; None where they are, or nobody asked.
+    #: Why its inserts are not announced; None if they are, or `notify` was False.
     obstacle: str | None = None
 
 
@@ -32,9 +32,9 @@ def create(
     notify: bool = True,
     conn: Connection | None = None,
 ) -> Created:
-    """Create a queue if it is missing, and let it announce its inserts if it does not.
+    """Create a queue if it is missing, and add the notify trigger if it is missing.
 
-    A queue that cannot announce serves: its waiters look every five seconds. So that is no error.
+    If the trigger cannot be added, that is not an error: waiters look every five seconds.
 
     :param notify: False leaves a queue that exists as it is
     """

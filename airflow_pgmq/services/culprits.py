@@ -1,7 +1,7 @@
-"""One statement over many queues, and where it fails, the queues that it fails for.
+"""One statement over many queues, and if it fails, the queues that it fails for.
 
-What the catalogue says keeps most faults out of such a statement. What it does not say, and what changes
-meanwhile, makes the statement fail as a whole: then each queue is looked at by itself.
+Queues whose faults the catalogue shows are left out of the statement. Other faults, and changes meanwhile,
+make the whole statement fail: then it is run for each queue by itself.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from airflow_pgmq.errors import CodeTooOld, NotInstalled, PgmqError
 P = TypeVar("P")
 R = TypeVar("R")
 
-#: How long all together may take; less than the page gives a transaction, whose end would end the session.
+#: Time for all queues together; less than the page's limit for a transaction, which would end the session.
 TOGETHER = "3s"
-#: Of each queue by itself: how long a lock is waited for, and how long it may take.
+#: For each queue by itself: how long to wait for a lock, and how long the statement may take.
 LOCK_WAIT, LIMIT = "50ms", "1s"
-#: A connection that was lost or ended, and a mistake of ours, are no queue's.
+#: SQLSTATEs that are no fault of a queue: a connection that was lost or ended, and a mistake of ours.
 NO_QUEUES = ("08", "57P", "25P", "42601")
-#: So many that take too long, and the rest of the batch is not tried.
+#: After this many queues that take too long, the rest of the batch is not tried.
 GIVE_UP = 3
 
 
@@ -36,7 +36,7 @@ def apart(
     name_of: Callable[[P], str],
     make: Callable[[Sequence[P]], Statement[R]],
 ) -> tuple[list[R], dict[str, Problem]]:
-    """The answers of a statement over these queues, and what is wrong with those it cannot be asked of."""
+    """The answers of a statement over these queues, and the problems of the queues for which it fails."""
 
     def ask(asked: Sequence[P], wait: str, limit: str) -> R | Problem:
         return _ask(client, conn, lambda: make(asked), name_of(asked[0]), (wait, limit))
@@ -53,7 +53,7 @@ def apart(
     for part in parts:
         name = name_of(part)
         if sum(problem.code == "slow" for problem in failed.values()) >= GIVE_UP:
-            failed[name] = problems.failed(name, "slow", "others beside it took too long")
+            failed[name] = problems.failed(name, "slow", "other queues took too long")
         elif isinstance(answer := ask([part], LOCK_WAIT, LIMIT), Problem):
             failed[name] = answer
         else:
@@ -65,7 +65,7 @@ def _ask(
     client: Client, conn: Connection, make: Callable[[], Statement[R]], name: str, limits: tuple[str, str]
 ) -> R | Problem:
     try:
-        # In a transaction of the caller's, what is set would stay.
+        # In a caller's transaction, the limits would remain set.
         if not client.begins(conn):
             return client.run(make, conn)
         return client.run(lambda: overview.briefly(make(), *limits), conn)
@@ -76,22 +76,22 @@ def _ask(
 
 
 def is_of_a_queue(exc: Exception) -> bool:
-    """Whether it is a queue's fault."""
+    """Whether the error is the fault of a queue."""
     state = getattr(exc, "sqlstate", None)
     return isinstance(exc, PgmqError) if state is None else not state.startswith(NO_QUEUES)
 
 
 def queue_of(exc: Exception) -> str | None:
-    """The queue that an error is about, where other queues need not suffer from it."""
+    """The queue that an error is about; None if it affects other queues, too."""
     if isinstance(exc, LockNotAvailable) or not isinstance(exc, (*OUTAGES, CodeTooOld, NotInstalled)):
         return errors.queue_of(exc)
     return None
 
 
 def failure(queue_name: str, exc: Exception) -> Problem:
-    """What an error says of the queue that it is about."""
+    """The problem of a queue that an error is about."""
     if isinstance(exc, LockNotAvailable):
-        return problems.failed(queue_name, "locked", "somebody holds its table or archive for himself")
+        return problems.failed(queue_name, "locked", "another session holds its table or archive")
     code: Failure = "slow" if getattr(exc, "sqlstate", None) == "57014" else "unreadable"
     words = getattr(getattr(exc, "diag", None), "message_primary", None) or str(exc)
     return problems.failed(queue_name, code, words)

@@ -1,4 +1,4 @@
-"""What a tick does first: the stored jobs are brought in line with the code, in one transaction."""
+"""The first step of a tick: the stored jobs are made the same as the code's, in one transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_pgmq.errors import NamespaceTaken
 from airflow_pgmq.services import rounds
 from airflow_pgmq.services.rounds import Rounds
 
-#: A namespace whose owner has been silent for so long may be taken over, for example after a rename.
+#: A namespace whose owner has been silent for this long may be taken over, for example after a rename.
 SILENT = timedelta(minutes=5)
 
 
@@ -26,32 +26,32 @@ SILENT = timedelta(minutes=5)
 class Deployed:
     """What the rounds of a tick need to know of its deploy."""
 
-    #: Up to where they enqueue.
+    #: Slots up to here are enqueued.
     horizon: datetime
-    #: Of the set of jobs in force; when it changes, another tick has deployed.
+    #: The fingerprint of the jobs in force; when it changes, another tick has deployed.
     fingerprint: str
     outdated: frozenset[str] = frozenset()
-    #: Jobs whose queue gave nothing back.
+    #: Jobs whose queue does not let messages be taken back.
     blocked: frozenset[str] = frozenset()
-    #: Jobs that are left alone, these among them.
+    #: All jobs that are left alone, including these.
     without: frozenset[str] = frozenset()
 
     @property
     def is_complete(self) -> bool:
-        """Whether a tick of these has looked at every job: only then is all known that was ever sent."""
+        """Whether the tick looks at every job: only then is it known all that was ever sent."""
         return not self.without
 
 
 @dataclass(frozen=True)
 class Behind:
-    """A deploy waits until what the old definitions have to send up to some instant is sent."""
+    """A deploy waits until the old definitions have sent their slots up to an instant."""
 
     until: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deploys:
-    """A namespace's jobs as the code has them, and how they replace those that are stored."""
+    """A namespace's jobs in the code, and how they replace the stored ones."""
 
     owner: str
     by_name: Mapping[str, PeriodicJob]
@@ -64,7 +64,7 @@ class Deploys:
 
     @property
     def namespace(self) -> str:
-        """Whose jobs they are."""
+        """The namespace of the jobs."""
         return self.rounds.namespace
 
     def deploy(
@@ -73,8 +73,8 @@ class Deploys:
         """Let the code's jobs replace the stored ones.
 
         :param held: jobs that stay as they are
-        :param blocked: queues that give nothing back: jobs that would have to do with them stay, too
-        :param until: what old definitions have to send up to here is sent
+        :param blocked: queues that do not let messages be taken back: jobs that need that stay, too
+        :param until: old definitions have sent their slots up to here
         """
         counts = Summary()
         stored = yield periodic.open_namespace(self.namespace, self.owner, self.version)
@@ -102,7 +102,7 @@ class Deploys:
             return counts, replace(deployed, fingerprint=stored["fingerprint"])
         version = self.version
         if without:
-            # While jobs are left alone, every tick has to look again, and a rollback is not done.
+            # While jobs are left alone, every tick has to compare again, and a rollback is not complete.
             left = hashlib.sha256(repr(sorted(without)).encode()).hexdigest()[:8]
             deployed = replace(deployed, fingerprint=f"partly {left} {fingerprint}")
             version = max(version, stored["version"])
@@ -110,7 +110,7 @@ class Deploys:
         return counts, deployed
 
     def _blocked(self, queue_names: frozenset[str], change: Deploy, now: datetime) -> Flow[frozenset[str]]:
-        """Jobs that a deploy would have to ask these queues for, or take there."""
+        """Jobs that a deploy would have to look for in these queues, or move there."""
         if not queue_names:
             return frozenset()
         removed = set(change.removed)
@@ -129,7 +129,7 @@ class Deploys:
         change: Deploy,
         until: datetime | None,
     ) -> Flow[Behind | None]:
-        """Let old definitions finish, take back what new ones send otherwise, and begin those."""
+        """Let old definitions finish, take back what new ones send differently, start new ones."""
         now = stored["now"]
         definitions: dict[str, Any] = {}
         opened: set[str] = set()
@@ -143,9 +143,9 @@ class Deploys:
             return Behind(window.horizon)
         window = replace(window, horizon=now)
         if until is not None:
-            # What came due meanwhile is little.
+            # Only a few slots have come due meanwhile.
             yield from self._finish(counts, known, old, window, stored, bounded=False)
-        # Where only policies change, messages stay.
+        # If only policies change, messages stay.
         redefined = [job for job in change.changed if job.sends_as(definitions[job.name])]
         same = {job.name for job in redefined}
         changed = [job for job in change.changed if job.name not in same]
@@ -163,7 +163,7 @@ class Deploys:
         return None
 
     def _note_outside_changes(self, stored: Row, window: slots.Window) -> Flow[None]:
-        """A clock that went back, and queues that were lost."""
+        """Note a clock that went back, queues that were lost, and a restored database."""
         if stored["went_back"]:
             yield periodic.turn_back(self.namespace, window)
         if stored["newest_incarnation"] > stored["incarnation"]:
@@ -174,7 +174,7 @@ class Deploys:
     def _unfinished(
         self, known: Mapping[str, Stored], definitions: Mapping[str, Any], opened: set[str], now: datetime
     ) -> dict[str, PeriodicJob]:
-        """Jobs as they were deployed, of which something is due, or was and is to be sent again."""
+        """Jobs as they were deployed, with slots that are due, or that are to be sent again."""
         late = {
             name: jobs.stored_job(name, definition, self.by_name[name])
             for name, definition in definitions.items()
@@ -192,7 +192,7 @@ class Deploys:
         *,
         bounded: bool = True,
     ) -> Flow[bool]:
-        """Let old definitions send what was due while they were in force; whether there is more."""
+        """Let old definitions send the slots of the time when they were in force; whether there is more."""
         going = {name: job for name, job in old.items() if not known[name].paused}
         if not going:
             return False
@@ -208,8 +208,8 @@ class Deploys:
     def _take_back(
         self, counts: Summary, removed: Sequence[str], changed: Sequence[str], now: datetime
     ) -> Flow[None]:
-        """What nobody has seen: all of a job that is gone, what a changed one has yet to begin."""
-        # Jitter can hold the message of a past slot back.
+        """Take back unseen messages: all of a removed job, and the future slots of a changed one."""
+        # Jitter can delay the message of a past slot.
         for names, after, again in ((removed, now - jobs.MAX_JITTER, False), (changed, now, True)):
             withdrawn = yield from periodic.withdraw(self.namespace, names, after=after, now=now, again=again)
             counts.withdrawn += sum(count for count, _ in withdrawn.values())
@@ -226,7 +226,7 @@ class Deploys:
 def _missed_in_pauses(
     known: Mapping[str, Stored], old: Mapping[str, PeriodicJob], window: slots.Window
 ) -> int:
-    """Slots of paused jobs that are dropped with their definition, as far as they are counted."""
+    """Slots of paused jobs that are dropped with their definition; counting ends at a limit."""
     total = 0
     for name, job in old.items():
         if known[name].paused and total < rounds.LOOKED_AT:

@@ -1,4 +1,4 @@
-"""Finds what is wrong with a connection's database: asks, judges, and says how each fault is fixed."""
+"""Finds what is wrong with a connection's database, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _now() -> datetime:
 def examine(
     client: Client, *, clock: Callable[[], datetime] = _now, patience: float = PATIENCE
 ) -> list[Problem]:
-    """Everything that is wrong, errors first. Changes nothing; sends one notification to itself.
+    """Everything that is wrong, errors first. It changes nothing, and sends one notification to itself.
 
     :param client: of the connection to examine
     :param clock: this machine's, to compare the database's with
@@ -75,7 +75,7 @@ def _examine_queues(
     may_look = not barred & {("pgmq", "pgmq"), ("pgmq", "meta")}
     known = drive(overview.tables(), conn) if may_look else None
     tables = _announcing(installed.queues, None if known is None else known.tables)
-    # A standby refuses LISTEN, and nobody waits there.
+    # A standby refuses LISTEN, and no task waits there.
     passes = None if installed.server["standby"] else _notifications_pass(client, patience)
     found = diagnoses.notify(_waited_for(tables), passes)
     is_ours_current = (installed.server["migration"] or 0) >= max(migrations())
@@ -118,16 +118,16 @@ def _announcing(rows: Sequence[Row], tables: Sequence[Table] | None) -> list[Row
 
 
 def _odd(client: Client, conn: Connection, known: Catalogue) -> list[Problem]:
-    """Queues that are not as PGMQ makes them, and those that cannot be counted all the same."""
+    """Queues that are not as PGMQ makes them, and others that cannot be counted."""
     wrong = [problem for each in shape.problems(known.tables).values() for problem in each]
     counted = sampling.count(client, conn, known.tables, known.now)
     wrong += [each.problem for each in counted.values() if each.problem is not None]
-    # Queues that share a table share what is said of it.
+    # Queues that share a table have the same problems.
     return [*shape.unusable(known.unusable), *dict.fromkeys(wrong)]
 
 
 def _waited_for(tables: Sequence[Row]) -> list[Row]:
-    """Without dead letter queues: nobody waits for those."""
+    """Queues without the dead letter queues, on which no task waits."""
     known = {row["queue_name"] for row in tables}
     dead = {names.dead_letter_queue(name) for name in known}
     return [row for row in tables if row["queue_name"] not in dead]
@@ -136,7 +136,7 @@ def _waited_for(tables: Sequence[Row]) -> list[Row]:
 def _unguarded(
     client: Client, conn: Connection, tables: Sequence[Table], rows: Sequence[Row]
 ) -> tuple[list[Row], list[Problem]]:
-    """Queues that lack the index of `dedup_scope="queued"` and hold a key twice; what kept from looking."""
+    """Queues that lack the index of `dedup_scope="queued"` and hold a key twice; problems of looking."""
     open_ = {row["queue_name"] for row in rows if not row["partitioned"] and not row["guarded"]}
     asked = [table.queue_name for table in tables if table.queue_name in open_ and table.own.whole]
     found: list[Row] = []

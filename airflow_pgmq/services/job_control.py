@@ -1,4 +1,4 @@
-"""Pause, resume, run now, remove: what people do to periodic jobs from outside their Dag."""
+"""Pause, resume, run now, remove: what users do to periodic jobs from outside their Dag."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_pgmq.errors import InvalidJobs, JobNotFound
 
 
 def pause(namespace: str, name: str) -> Flow[int]:
-    """Stop a job and take back what it enqueued ahead of time; how many messages that were."""
+    """Stop a job and take back what it enqueued ahead of time; returns how many messages."""
     now, _ = yield from _locked(namespace, name)
     withdrawn = yield from periodic.withdraw(namespace, [name], after=now - jobs.MAX_JITTER, now=now)
     count, first_slot = withdrawn.get(name, (0, None))
@@ -23,15 +23,15 @@ def pause(namespace: str, name: str) -> Flow[int]:
 
 
 def resume(namespace: str, name: str) -> Flow[None]:
-    """Let a job go on; its next tick catches up by the job's policy."""
+    """Let a job continue; its next tick catches up by the job's policy."""
     yield from _locked(namespace, name)
     yield periodic.resume(namespace, name)
 
 
 def run_now(namespace: str, name: str, source: dict[str, Any] | None = None) -> Flow[SendResult]:
-    """Send one message of the job at once, next to its slots, as it was last deployed.
+    """Send one message of the job at once, outside its slots, as it was last deployed.
 
-    :raises InvalidJobs: newer code has deployed it, and this one cannot read it
+    :raises InvalidJobs: newer code has deployed it, and this code cannot read it
     """
     now, definition = yield from _locked(namespace, name)
     try:

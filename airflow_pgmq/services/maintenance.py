@@ -1,4 +1,4 @@
-"""What is to be done every minute: samples, expired messages, and what is past its retention."""
+"""Work for every minute: samples, expired messages, and archived ones past their retention."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LEDGER_PAGES = 1024
 class Summary:
     """What was done."""
 
-    #: Queues of which a sample was kept; 0 where somebody else had done it in this minute.
+    #: Queues of which a sample was kept; 0 if another task had done it in this minute.
     sampled: int = 0
-    #: Messages archived because their `expires_at` was over.
+    #: Messages archived because their `expires_at` had passed.
     expired: int = 0
     #: Archived messages removed because they were past the retention.
     removed: int = 0
-    #: Queues that were not sampled or not cleaned, with the reason: the role may not, somebody held them for
-    #: himself, or their tables are no queue's.
+    #: Queues that were not sampled or not cleaned, with the reason: the role may not, another session has
+    #: locked them, or their tables are not as PGMQ makes them.
     skipped: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,10 +47,10 @@ def maintain(
     archive_retention: timedelta | None = None,
     queue_names: Sequence[str] | None = None,
 ) -> Summary:
-    """Do a bounded share of everything; what is left over comes next time.
+    """Do a bounded part of everything; the next run does more.
 
     :param archive_retention: remove archived messages that are older; None keeps them
-    :param queue_names: whose archives are pruned; all by default
+    :param queue_names: the queues whose archives are pruned; all by default
     :raises PermissionDenied: the role may not keep samples or prune the ledger
     """
     summary = Summary()
@@ -76,17 +76,17 @@ def maintain(
 def _clean(
     client: Client, conn: Connection, table: Table, retention: timedelta | None, summary: Summary
 ) -> None:
-    # Dead letters wait for people, whatever they had to say when they were alive.
+    # Dead letters wait for people, even if they have an `expires_at`.
     if table.bytes and not names.is_dead_letter_queue(table.queue_name):
         summary.expired += client.attempt(partial(expire, table.queue_name), conn)
     if retention is not None:
-        # One by one: what is removed is committed, whatever stops the next batch.
+        # Batch by batch: what is removed is committed, even if the next batch fails.
         for removed in _prune(client, conn, table.queue_name, retention):
             summary.removed += removed
 
 
 def expire(queue_name: str) -> Flow[int]:
-    """Archive expired messages of a stretch of the queue, unless somebody reads them meanwhile; how many."""
+    """Archive expired messages of a part of the queue, unless they are read meanwhile; how many."""
     rows = yield from overview.briefly(maintenance.expiring(queue_name))
     expired = [
         {name: row[name] for name in ("msg_id", "read_ct", "enqueued_at")}

@@ -1,4 +1,4 @@
-"""One round of a tick, a transaction: what of some jobs is due, or is to be sent again, is sent."""
+"""One round of a tick, a transaction: sends slots that are due, or to be sent again, of some jobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rounds:
     look_ahead: timedelta
     dedup_window: timedelta
     source: Mapping[str, Any] | None
-    #: Where its jobs send to.
+    #: The queues of its jobs.
     queue_names: frozenset[str]
 
     def advance(
@@ -45,7 +45,7 @@ class Rounds:
         without: Sequence[str] = (),
         bounded: bool = True,
     ) -> Flow[bool]:
-        """Send what is due of these jobs, or to be sent again, and move watermarks; whether there is more."""
+        """Send slots of these jobs that are due or to be sent again, move watermarks; whether more is due."""
         limit = JOBS if bounded else None
         rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
         busy = yield from self._busy(rows)
@@ -96,9 +96,9 @@ class Rounds:
         return busy
 
     def send(self, items: Sequence[Outgoing], now: datetime, *, is_known: bool) -> Flow[dict[str, Claim]]:
-        """Send what has not expired; by key, what became of it.
+        """Send what has not expired; returns the claim of each, by key.
 
-        :param is_known: whether all that was ever sent is known; otherwise the queue is asked first
+        :param is_known: whether all that was ever sent is known; otherwise the queue is searched first
         """
         claims: dict[str, Claim] = {}
         wanted = [item for item in items if not item.is_expired(now)]
@@ -108,7 +108,7 @@ class Rounds:
             claims |= yield from periodic.send(
                 self.namespace, queue_name, queued, now=now, window=self.dedup_window
             )
-        # What the page shows as duplicates: a slot stays sent, and was met again.
+        # The page shows these as duplicates: slots that were sent, and enqueued again.
         again = sorted(
             {(item.job.name, item.slot) for item in items if claims.get(item.key, ("",))[0] == "duplicate"}
         )
@@ -117,7 +117,7 @@ class Rounds:
         return claims
 
     def _adopt(self, wanted: Sequence[Outgoing], now: datetime) -> Flow[None]:
-        """Look for them in every queue that the namespace's jobs send to, or did when they were stored."""
+        """Look for them in every queue that the namespace's jobs send to, or did as stored."""
         stored = yield periodic.stored_queues(self.namespace)
         named = {*self.queue_names, *stored, *(item.job.queue_name for item in wanted)}
         # Nothing was archived before it was enqueued.

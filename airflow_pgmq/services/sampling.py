@@ -1,4 +1,4 @@
-"""How full the queues are: counted for whoever looks, and kept once a minute, because PGMQ has no history."""
+"""Counts of the queues: for the page on request, and kept once a minute, since PGMQ has no history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def count(client: Client, conn: Connection, tables: Sequence[Table], now: datetime) -> dict[str, Counts]:
-    """Count the messages of these queues; each statement is its own transaction, which bounds its locks."""
+    """Count the messages of these queues; each statement is a transaction of its own, to keep locks short."""
     how = queue_counts.choose(tables)
     rows: dict[str, Row] = {}
     failed: dict[str, Problem] = {}
@@ -39,11 +39,11 @@ def count(client: Client, conn: Connection, tables: Sequence[Table], now: dateti
 
 
 def archived(client: Client, conn: Connection, tables: Sequence[Table]) -> dict[str, int]:
-    """Count the messages in small archives; of the others there is an estimate."""
+    """Count the messages in small archives; the others have an estimate."""
     small = queue_counts.small_archives(tables)
     found = {table.queue_name: 0 for table in small if not table.archive_bytes}
     for batch in chunks([table for table in small if table.archive_bytes], overview.AT_ONCE):
-        # Of one that cannot be counted the estimate is good enough.
+        # For one that cannot be counted, the estimate is good enough.
         counted, _ = culprits.apart(client, conn, batch, lambda each: each.queue_name, overview.archived)
         for each in counted:
             found |= each
@@ -51,7 +51,7 @@ def archived(client: Client, conn: Connection, tables: Sequence[Table]) -> dict[
 
 
 def metrics(client: Client, conn: Connection) -> tuple[list[QueueMetrics], list[str]]:
-    """PGMQ's counts of all queues, and why some are left out."""
+    """PGMQ's counts of all queues, and the reasons why some are left out."""
     tables = client.run(overview.tables, conn).tables
     found: list[QueueMetrics] = []
     left_out = [why for table in tables for why in shape.left_out(table, archive=False)]
@@ -64,7 +64,7 @@ def metrics(client: Client, conn: Connection) -> tuple[list[QueueMetrics], list[
 
 
 def take(client: Client, conn: Connection) -> int:
-    """Keep a sample of every queue, unless this minute has one; of how many queues.
+    """Keep a sample of every queue, unless this minute has one; returns of how many queues.
 
     :raises PermissionDenied: the role may not keep samples
     """
@@ -80,7 +80,7 @@ def take(client: Client, conn: Connection) -> int:
 
 
 def take_if_allowed(client: Client, conn: Connection) -> None:
-    """The same beside other work, which must not fail for it."""
+    """Take samples after other work, which must not fail because of them."""
     try:
         if client.run(maintenance.may_sample, conn):
             take(client, conn)

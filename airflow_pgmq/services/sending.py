@@ -18,7 +18,7 @@ from airflow_pgmq.errors import InvalidArgument, LostRace, PermissionDenied
 
 _log = logging.getLogger(__name__)
 
-#: From so many keys on, being faster without a race is worth an error in the server's log with one.
+#: From this many keys on, the faster way is used; if it loses a race, the server's log has an error.
 BULK = 100
 
 
@@ -35,8 +35,8 @@ def send(
     """Send a batch; results in its order.
 
     Keyed messages are committed chunk by chunk, so that locks are short and a retry after a crash finds the
-    sent ones as duplicates. Where all must stand or fall together (no keys, `fail`, the caller's transaction)
-    there is one transaction, and its keys are sorted over the whole call: two such calls cannot deadlock.
+    sent ones as duplicates. If all must be sent or none (no keys, `fail`, the caller's transaction) there
+    is one transaction, and its keys are sorted over the whole call: two such calls cannot deadlock.
     """
     _check(scope, on_duplicate, window)
     if batch.keys is None:
@@ -59,7 +59,7 @@ def send(
     found: list[SendResult] = []
     with client.connection() as own:
         prepare(client, queue_name, scope, own)
-        # What a database cannot store is found out by sending it.
+        # Only sending shows what such a database cannot store, so all goes into one transaction.
         if on_duplicate == "fail" or not stores_all_text(own):
             return client.attempt(lambda: keyed(batch), own)
         for positions in chunks(range(len(batch)), batch.chunk_size):
@@ -70,31 +70,31 @@ def send(
 
 
 def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection) -> None:
-    """Make sure that what a scope relies on is there: the ledger, or the queue's unique index."""
+    """Make sure that what a scope needs exists: the ledger, or the queue's unique index."""
     if scope == "once":
         client.ensure_schema(conn)
     elif client.begins(conn):
         client.once(guard_check(queue_name), lambda: client.run(lambda: queues.guard(queue_name), conn))
     else:
-        # In the caller's transaction, which may have created the queue; and not remembered: it may roll back.
+        # In the caller's transaction, which may have created the queue; not remembered: it may roll back.
         client.run(lambda: queues.guard(queue_name), conn)
 
 
 def guard_check(queue_name: str) -> str:
-    """What a client calls the check of a queue's unique index."""
+    """The name of the check of a queue's unique index, for `Client.once`."""
     return f"guard {queue_name}"
 
 
 def _pages_to_prune(results: Sequence[SendResult]) -> int:
-    """How much of the ledger a send looks through for expired rows: three times what it adds, 1 MB at most.
+    """How much of the ledger a send searches for expired rows: three times what it adds, at most 1 MB.
 
-    So the ledger shrinks where nothing ticks; every hundredth message does it, so a single send seldom pays.
+    So the ledger shrinks without ticks, too. Only every hundredth message does it, so most sends do not.
     """
     return min(128, 4 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results))
 
 
 def _prune(client: Client, pages: int, own: Connection) -> None:
-    """Housekeeping: what was sent stands and is reported, whatever becomes of this."""
+    """Prune the ledger; if that fails, the messages are sent all the same, and reported."""
     try:
         client.attempt(lambda: sending.prune_ledger(pages), own)
     except PermissionDenied:

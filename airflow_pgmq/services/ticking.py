@@ -1,7 +1,7 @@
-"""A tick: bring the stored jobs in line with the code, then enqueue every slot that is due.
+"""A tick: make the stored jobs the same as the code's, then enqueue every slot that is due.
 
 Each round is one transaction under the namespace's row lock, which sends messages and moves the watermarks
-of their jobs together. So a crash between rounds loses nothing and repeats nothing, and ticks of several
+of their jobs together. So a crash between rounds loses and repeats nothing, and ticks of several
 deployments take turns.
 """
 
@@ -28,13 +28,13 @@ from airflow_pgmq.services import culprits, rounds, sampling
 from airflow_pgmq.services.deploys import Deployed, Deploys
 from airflow_pgmq.services.rounds import Rounds
 
-#: Pages of ledger and slots that a tick looks through for expired rows: 1 MB of each, about 10,000 rows.
+#: Pages of ledger and slots that a tick searches for expired rows: 1 MB of each, about 10,000 rows.
 PRUNED_PAGES = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """A set of jobs and how far ahead they are enqueued."""
+    """The tick of a set of jobs."""
 
     namespace: str
     owner: str
@@ -74,8 +74,8 @@ class Tick:
     def run(self, client: Client) -> Summary:
         """Deploy what changed, then enqueue in rounds until nothing is due.
 
-        Jobs of a queue that is missing, does not take messages or gives none back are left out, and named in
-        the summary.
+        Jobs whose queue is missing, takes no messages or does not let them be taken back are left out, and
+        named in the summary.
         """
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
@@ -109,7 +109,7 @@ class Tick:
         return summary
 
     def _deploy(self, client: Client, conn: Connection, summary: Summary) -> Deployed:
-        """Deploy; again without the jobs of each queue that hinders it."""
+        """Deploy; again without the jobs of each queue that blocks it."""
         held = frozenset(summary.failed)
         blocked: dict[str, str] = {}
         until = None
@@ -131,7 +131,7 @@ class Tick:
             until = deployed.until
 
     def _go_round(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> None:
-        """Send what is due; without the jobs of each queue that takes nothing."""
+        """Send what is due; again without the jobs of each queue that takes no messages."""
         more = True
         while more:
             try:
@@ -150,14 +150,14 @@ class Tick:
             summary.add(counts)
 
     def _sending_to(self, queue_name: str) -> Flow[frozenset[str]]:
-        """Jobs that send to a queue, or whose newest message is waited for there."""
+        """Jobs that send to a queue, or wait for their newest message there."""
         now = yield periodic.clock()
         rows = yield periodic.jobs_of_queues(self.namespace, [queue_name], now)
         waiting = {row["name"] for row in rows if row["waits"]}
         return frozenset(job.name for job in self.jobs if job.queue_name == queue_name or job.name in waiting)
 
     def _fill(self, items: Sequence[Outgoing]) -> Flow[Summary]:
-        """Slots of a backfill; under the namespace's lock, if it has one, so that no tick comes between."""
+        """Send slots of a backfill, under the namespace's lock if it exists, so that no tick interferes."""
         counts = Summary()
         locked = yield periodic.lock_namespace(self.namespace)
         now = locked["now"] if locked else (yield periodic.clock())
@@ -166,9 +166,9 @@ class Tick:
         return counts
 
     def _check_queues(self) -> Flow[dict[str, list[str]]]:
-        """Recognise queues that were lost and made again; jobs whose queue is missing, and what to do then.
+        """Recognise queues that were lost and made again; returns jobs whose queue is missing, with the fix.
 
-        Those that jobs were sent to until now are recognised, too: a deploy may take them elsewhere.
+        Queues of the stored jobs are recognised, too, since a deploy may move the jobs to others.
         """
         stored = yield periodic.stored_queues(self.namespace)
         wanted = {job.queue_name for job in self.jobs}
@@ -186,7 +186,7 @@ class Tick:
         counts = Summary()
         stored = yield periodic.lock_namespace(self.namespace)
         if stored is None or stored["fingerprint"] != deployed.fingerprint:
-            # Another deploy came between two rounds: the jobs are now its own to send.
+            # Another tick has deployed between two rounds: it sends the jobs from now on.
             return counts, False
         window = slots.Window(stored["now"], deployed.horizon, self.grace)
         going = {name: job for name, job in self.by_name.items() if name not in deployed.without}

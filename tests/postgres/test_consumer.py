@@ -439,8 +439,8 @@ def test_the_heartbeat_leaves_to_others_what_is_theirs(
     # A message that is lost before its work begins is not worked on, so there is no ack.
     assert seen == ["slow"]
     assert [record.message for record in caplog.records if "by now" in record.message] == [
-        "Queue mail: [1] are somebody else's by now, not acked",
-        "Queue mail: [2] are somebody else's by now",
+        "Queue mail: another reader has [1] by now, not acked",
+        "Queue mail: another reader has [2] by now",
     ]
     assert [(row["read_ct"], row["vt"]) for row in queued(database)] == [
         (each.read_ct, each.vt) for each in stolen

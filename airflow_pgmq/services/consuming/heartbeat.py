@@ -1,4 +1,4 @@
-"""Keeping messages ours while their work runs: a thread and a connection that do nothing else."""
+"""Renews the visibility timeout of messages during the work, in a thread with its own connection."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import reading
 from airflow_pgmq.services.consuming.line import Line
 
-#: A `logging.Logger`, or Airflow's logger of a task, which is none.
+#: A `logging.Logger`, or Airflow's logger of a task, which is another type.
 Log: TypeAlias = Any
 
-#: Beats per visibility timeout: two may fail before a message comes back.
+#: Beats per visibility timeout: two may fail before a message becomes visible.
 BEATS = 4
 
 
 class Heartbeat:
-    """Renews the visibility timeout of what is held, several times before it runs out.
+    """Renews the visibility timeout of the held messages, several times before it ends.
 
-    A message that somebody else has read meanwhile is fenced off: it is never renewed, and that reading of
-    it is in `lost`; read anew, it is ours again. A thread cannot beat while the whole process is frozen, or
-    C code keeps the interpreter's lock; then the timeout runs out, and the late ack is refused.
+    A message that another reader has read meanwhile is not renewed, and its fence is added to `lost`; if we
+    read it again, it is ours again. The thread cannot run while the whole process is frozen, or C code
+    keeps the interpreter's lock; then the timeout ends, and the late ack is refused.
     """
 
     def __init__(self, client: Client, queue_name: str, visibility_timeout: int, log: Log) -> None:
         self.queue_name = queue_name
         self.visibility_timeout = visibility_timeout
         self.lost: set[Fence] = set()
-        # No patience: the next beat is its next attempt.
+        # No retry: the next beat is the next attempt.
         self._line = Line(client, patience=0)
         self._log = log
         self._held: dict[int, Message] = {}
-        # Held during a beat, so that an ack never meets the beat of its own message: they could deadlock.
+        # Held during a beat, so that ack and beat of one message never run together: they could deadlock.
         self._beating = threading.Lock()
-        # Two threads replace `_held` by what they make of it.
+        # Two threads replace `_held` by a changed copy.
         self._changing = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pgmq-heartbeat", daemon=True)
@@ -55,13 +55,13 @@ class Heartbeat:
         self._thread.join(self._interval)
 
     def hold(self, messages: Iterable[Message]) -> None:
-        """Renew these from now on, next to those that are held."""
+        """Renew these from now on, in addition to those that are held."""
         with self._changing:
             ours = {message.msg_id: message for message in messages if message.fence not in self.lost}
             self._held = {**self._held, **ours}
 
     def let_go(self, messages: Sequence[Message]) -> None:
-        """Renew these no more: when this returns, no beat of theirs is on its way."""
+        """Stop renewing these; when this returns, no beat for them is running."""
         quiet = self._beating.acquire(timeout=self._interval)
         try:
             with self._changing:
@@ -100,12 +100,12 @@ class Heartbeat:
             lambda again: reading.set_vt(self.queue_name, messages, ParsedDelay(self.visibility_timeout))
         )
         with self._changing:
-            # What was let go of or read anew during the beat is not what this beat speaks of.
+            # Messages that were let go of or read again during the beat are not lost.
             lost = {each for each in held.keys() - set(ours) if self._held.get(each) is held[each]}
             self.lost |= {held[each].fence for each in lost}
             self._forget(lost)
         if lost:
-            self._log.warning("Queue %s: somebody else has read %s meanwhile", self.queue_name, sorted(lost))
+            self._log.warning("Queue %s: another reader has read %s meanwhile", self.queue_name, sorted(lost))
 
     def _forget(self, gone: Set[int]) -> None:
         self._held = {msg_id: each for msg_id, each in self._held.items() if msg_id not in gone}

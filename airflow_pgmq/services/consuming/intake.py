@@ -1,4 +1,4 @@
-"""What is read, and what of it never reaches the work: the expired, the worn and the unreadable."""
+"""Reads messages, and settles those that are not worked on: expired, over max_reads or unreadable."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from airflow_pgmq.errors import PermissionDenied
 from airflow_pgmq.services.consuming.heartbeat import Log
 from airflow_pgmq.services.consuming.settlement import Settlement
 
-#: Seconds at least until what cannot be loaded is read again, so that no drain turns round and round on it.
+#: Fewest seconds until an unreadable message is read again, so that a drain does not read it all the time.
 PAUSE = 10.0
 
 
 class Intake:
-    """Reads for a consumer and settles at once what is not to be worked on."""
+    """Reads for a consumer, and settles at once the messages that are not to be worked on."""
 
     def __init__(self, policy: Policy, held: Settlement, log: Log, *, ignores_payload: bool) -> None:
         self._policy = policy
@@ -59,7 +59,7 @@ class Intake:
 
     @contextmanager
     def _beside_the_others(self, messages: Sequence[Message]) -> Iterator[None]:
-        """What the role may not do with these says nothing of those that are to be worked on."""
+        """If the role may not settle these, the other messages are worked on all the same."""
         try:
             yield
         except PermissionDenied as exc:
@@ -68,9 +68,9 @@ class Intake:
                     self._held.refuse(message, exc)
 
     def _obstacle(self, message: Message) -> str | None:
-        """Why the work is not even tried."""
+        """Why the message is not worked on; None: it is."""
         if self._policy.is_over_max_reads(message):
-            limit = f"max_reads is {self._policy.max_reads}. Its readers died, or failed without a word."
+            limit = f"max_reads is {self._policy.max_reads}. Its readers died, or failed without an error."
             return f"Tried {message.tries} times in {message.read_ct} reads; {limit}"
         if isinstance(message.message, Unreadable) and not self._ignores_payload:
             return message.message.reason
@@ -78,6 +78,6 @@ class Intake:
 
     def _fate(self, message: Message, why: str) -> Outcome:
         if self._policy.max_reads is None:
-            # Where reads have no limit there may be no dead letter queue: it comes back, later each time.
+            # Without a limit of reads there may be no dead letter queue: it comes back, later each time.
             return Outcome.retry(max(PAUSE, self._policy.delay(message)))
         return Outcome.dead(why)

@@ -1,4 +1,4 @@
-"""A connection of our own that is opened anew where it was lost."""
+"""A connection of our own that is opened again if it was lost."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from airflow_pgmq.errors import LimitReached
 
 T = TypeVar("T")
 
-#: Seconds for which what must be done is tried again, while there is no way to the server.
+#: Seconds for which work is tried again, while the server cannot be reached.
 PATIENCE = 60.0
 LONGEST_PAUSE = 5.0
 
 
 class Line:
-    """The connection of one thread, kept.
+    """A kept connection for one thread.
 
-    Servers, poolers and load balancers close what is idle for too long, in the middle of somebody's work.
-    Whatever runs here is fenced, so it may run again on another connection.
+    Servers, poolers and load balancers close connections that are idle for too long, also during work.
+    All that runs here is fenced, so it may run again on another connection.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Line:
             conn.close()
 
     def run(self, make: Callable[[bool], Work[T]], meanwhile: Callable[[], object] = lambda: None) -> T:
-        """Run as one transaction; where its connection is lost, again on another.
+        """Run as one transaction; if its connection is lost, again on another.
 
-        A server that cannot even be reached is an error at once.
+        A server that cannot be reached at the first try is an error at once.
 
-        :param make: told whether an attempt before may have been committed, its answer lost
+        :param make: gets whether an earlier attempt may have been committed although its answer was lost
         :param meanwhile: called before each further attempt
         """
         was_sent, give_up, pause = False, 0.0, 0.0
@@ -77,7 +77,7 @@ class Line:
                 now = time.monotonic()
                 if (conn is None and not was_sent) or (give_up and now >= give_up):
                     raise
-                # What a limit has ended was not done.
+                # A transaction that a limit has ended was not committed.
                 was_sent = was_sent or not isinstance(exc, LimitReached)
                 give_up = give_up or now + self._patience
                 self.close()
@@ -92,7 +92,7 @@ class Line:
             try:
                 conn = self._begin(stack)
             except OUTAGES:
-                # Lost while it was idle, and nothing was begun.
+                # The connection was lost while it was idle; nothing had started.
                 self.close()
                 conn = self._begin(stack)
             yield conn

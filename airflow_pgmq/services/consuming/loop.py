@@ -1,4 +1,4 @@
-"""The loop: what is read when, what a failure leads to, and when it ends."""
+"""The loop of a consumer: when it reads, what it does after a failure, and when it ends."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Work = Callable[[list[Message], Connection | None], Any]
 class Consumer:
     """Consumes one queue by a policy, message by message or batch by batch. Used once.
 
-    Reading is a committed transaction of its own, so a message that kills its readers counts its reads. What
-    is read is then ours until its visibility timeout ends, and a heartbeat renews that; every ack, release
-    and dead letter is fenced. Whatever ends the loop early gives back what is unfinished.
+    Each read is committed by itself, so the reads of a message that kills its readers are counted. Messages
+    are ours until their visibility timeout ends, which a heartbeat renews; every ack, release and dead
+    letter is fenced. If the loop ends early, unfinished messages are given back.
     """
 
     def __init__(
@@ -48,19 +48,19 @@ class Consumer:
         self.policy = policy
         #: Whether the work takes a whole batch at a time.
         self.together = together
-        #: Exceptions of the work that end the drain instead of failing a message, which has been tried.
+        #: Exceptions of the work that end the drain; its messages do not fail, but count as tried.
         self.stop_on = stop_on
-        #: Those that say nothing of the message: it is given back untried.
+        #: Exceptions that are not about the message: it is given back untried.
         self.skip_on = skip_on
         self.log = log or logging.getLogger(__name__)
         self.summary = Summary()
         self._clock = clock
-        #: The first exception of a message's work that a log can hold.
+        #: The first exception of a message's work that can be logged.
         self.error: Exception | None = None
         self._failures_in_a_row = 0
         #: `prepare` is called with each new connection, before anything is read with it.
         self._held = Settlement(client, policy, self.summary, self.log, prepare)
-        # Blind work looks at no content: then it does not matter that Python cannot load it.
+        # Work that ignores the payload can handle messages that Python cannot load.
         self._intake = Intake(policy, self._held, self.log, ignores_payload=ignores_payload)
 
     def drain(self, work: Work) -> Summary:
@@ -85,9 +85,9 @@ class Consumer:
 
     @contextmanager
     def batch(self, conn: Connection | None = None) -> Iterator[list[Message]]:
-        """One batch for a `with` block: acked when the block ends well, in `conn`'s transaction if given."""
+        """One batch for a `with` block: acked if the block succeeds, in `conn`'s transaction if given."""
         with self._session():
-            # Of those that were read, none may be left to hand over.
+            # All messages of a read may have been settled at once: then read again.
             while (found := self._intake.read()) == [] and not self._held.refused.are_many:
                 pass
             messages = found or []
@@ -98,7 +98,7 @@ class Consumer:
             try:
                 yield messages
                 if conn is not None and is_whole:
-                    # A transaction that an error of the block has aborted, or that is over, is its failure.
+                    # If the block has aborted or ended the transaction, it has failed.
                     end_work(conn)
             except self.skip_on:
                 self._held.tried.clear()
@@ -110,7 +110,7 @@ class Consumer:
                 return
             decided = [(message, Outcome.ack()) for message in messages]
             if conn is not None:
-                # An ack that fails says nothing of the work.
+                # If the ack fails, the work was not at fault.
                 self._held.tried.clear()
                 self._held.settle_within(decided, conn)
                 self._held.unfinished.clear()
@@ -118,7 +118,7 @@ class Consumer:
             self._ack(decided)
 
     def _ack(self, decided: Sequence[Decided]) -> None:
-        """Ack a block's messages, or say why not."""
+        """Ack a block's messages, or raise why not."""
         self._held.tried.clear()
         lost = self._held.settle(decided)
         for message, _ in decided:
@@ -132,11 +132,11 @@ class Consumer:
         try:
             with self._held.line, self._held.heartbeat:
                 if self.policy.max_reads is not None:
-                    # Before anything is read.
+                    # Before the first read.
                     self._held.prepare()
                 yield
         except BaseException:
-            # After the connection is closed: its transaction may hold the very rows.
+            # After the connection is closed: its transaction may have locked these rows.
             self._held.give_back()
             raise
 
@@ -152,7 +152,7 @@ class Consumer:
         return self._fails() or self._held.refused.are_many
 
     def _process(self, messages: Sequence[Message], work: Work) -> None:
-        """Do the work on messages and settle them; whatever fails of a batch is tried again one by one."""
+        """Do the work on messages and settle them; a batch that fails is tried again one by one."""
         live = self._held.drop_lost(messages)
         if not live or self._is_broken():
             return
@@ -165,7 +165,7 @@ class Consumer:
         except self.stop_on:
             raise
         except (InvalidOutcome, TransactionEnded) as exc:
-            # The function is at fault, so the drain ends; later what is behind these has its turn.
+            # The function is at fault, so the drain ends; these come back later, behind the others.
             self._held.settle(self._failed(live, exc))
             raise
         except Exception as exc:
@@ -175,7 +175,7 @@ class Consumer:
             self._refuse(live, exc, work)
         else:
             self._failures_in_a_row = 0
-            # An ack that fails says nothing of the work.
+            # If the ack fails, the work was not at fault.
             self._held.tried.clear()
             if self.policy.transactional:
                 self._held.refused.end_row()
@@ -184,7 +184,7 @@ class Consumer:
                 self._held.settle(decided)
 
     def _fail(self, messages: list[Message], exc: Exception, work: Work) -> None:
-        # The heartbeat let go of what was about to be settled when its COMMIT failed.
+        # The heartbeat had let go of them before the COMMIT that failed.
         self._held.heartbeat.hold(messages)
         if len(messages) > 1:
             self.log.warning("A batch of %d failed, now one by one: %s", len(messages), outcomes.reason(exc))
@@ -196,7 +196,7 @@ class Consumer:
             self._held.settle(self._failed(messages, exc))
 
     def _refuse(self, messages: list[Message], exc: Exception, work: Work) -> None:
-        """Their acks were refused. That says nothing of the work, which was rolled back."""
+        """Handle refused acks; the work was not at fault, and was rolled back."""
         self._held.tried.clear()
         if isinstance(exc, MessageLost):
             self.log.warning("%s Their work was rolled back.", exc)
@@ -243,7 +243,7 @@ class Consumer:
         text = outcomes.reason(exc)
         decided = []
         for message in messages:
-            # Of several, only one may be to blame: they come back one by one.
+            # In a batch, perhaps only one is at fault: they come back one by one.
             dead = self.policy.is_last_read(message) and len(messages) == 1
             decided.append((message, Outcome.dead(text) if dead else Outcome.retry()))
             self.log.error(

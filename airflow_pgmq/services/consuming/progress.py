@@ -1,4 +1,4 @@
-"""What a long drain says of itself."""
+"""The progress of a long drain, in the log."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from airflow_pgmq.db.statements import reading
 from airflow_pgmq.services.consuming.heartbeat import Log
 from airflow_pgmq.services.consuming.line import Line
 
-#: Seconds between two lines, and up to how many waiting messages they count.
+#: Seconds between two lines, and the most waiting messages that they count.
 INTERVAL = 10.0
 COUNTED = 100_000
 
 
 class Progress:
-    """A line in the log now and then: how many messages are done, how fast, and how many are left."""
+    """A log line from time to time: how many messages are done, how fast, and how many are left."""
 
     def __init__(self, policy: Policy, log: Log, now: float) -> None:
         self._policy = policy
@@ -22,7 +22,7 @@ class Progress:
         self._next = now + INTERVAL
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time for a line; then the next one is due an interval later."""
+        """Whether a line is due; if so, the next one is due an interval later."""
         if now < self._next:
             return False
         self._next = now + INTERVAL

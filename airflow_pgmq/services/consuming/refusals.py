@@ -1,4 +1,4 @@
-"""Outcomes that the database refuses: by an index, a constraint or a trigger that others put there."""
+"""Outcomes that the database refuses, by an index, a constraint or a trigger that others have added."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.errors import ArchiveRefused, PermissionDenied
 from airflow_pgmq.services.consuming.heartbeat import Log
 
-#: So many in a row end the drain: whatever else were done would be done in vain.
+#: This many in a row end the drain, since further work would probably be refused, too.
 IN_A_ROW = 3
 
 
 class Refusals:
-    """Those of one drain. They say nothing of the work; the message comes back later."""
+    """The refusals of one drain. The work is not at fault; the message comes back later."""
 
     def __init__(self, policy: Policy, log: Log) -> None:
         self._policy = policy
@@ -25,14 +25,14 @@ class Refusals:
 
     @staticmethod
     def is_one(exc: BaseException) -> bool:
-        """Whether it is about a message: a missing right or queue is about all, an outage about none."""
+        """Whether the error is about one message; a missing privilege or queue, or an outage, is not."""
         if isinstance(exc, PermissionDenied):
             return exc.is_of_row
         return isinstance(exc, (ArchiveRefused, DriverError)) and not isinstance(exc, OUTAGES)
 
     @property
     def first(self) -> Exception | None:
-        """What the drain ends with."""
+        """The error that the drain ends with."""
         return next(iter(self.why.values()), None)
 
     @property
@@ -41,7 +41,7 @@ class Refusals:
         return self._in_a_row >= IN_A_ROW
 
     def note(self, message: Message, exc: Exception) -> None:
-        """One more, and why."""
+        """Note a refusal."""
         self.why.setdefault(message.msg_id, exc)
         self._in_a_row += 1
         self._log.error(
@@ -53,5 +53,5 @@ class Refusals:
         )
 
     def end_row(self) -> None:
-        """Something was settled."""
+        """Note that a message was settled."""
         self._in_a_row = 0

@@ -1,4 +1,4 @@
-"""What was read and is not settled yet, and how it is settled: acked, retried, dead, lost or given back."""
+"""Messages that were read and are not settled yet: acked, retried, dead, lost or given back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
 
 
 class Settlement:
-    """The messages that are ours now. Each leaves exactly once, into one count of the summary."""
+    """The messages that we hold. Each is settled exactly once, and counted in the summary."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Settlement:
         self.line = Line(client, prepare=prepare)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         self.unfinished: dict[int, Message] = {}
-        #: Those of them whose work has begun and is not known to have ended well.
+        #: Those of them whose work has started and is not known to have succeeded.
         self.tried: set[int] = set()
         #: Why the acks of transactional work were refused. The work may raise errors of the same kinds, about
         #: other queues.
@@ -57,7 +57,7 @@ class Settlement:
         self._later: set[int] = set()
 
     def take(self, messages: Sequence[Message]) -> None:
-        """These were read just now."""
+        """Note messages that were read just now."""
         self.summary.batches += 1
         self.summary.read += len(messages)
         self.unfinished = {message.msg_id: message for message in messages}
@@ -65,11 +65,11 @@ class Settlement:
         self._later.clear()
 
     def begin(self, messages: Sequence[Message]) -> None:
-        """The work on these begins: given back from here on, they have been tried."""
+        """Note that the work on these begins; if given back from now on, they count as tried."""
         self.tried = {message.msg_id for message in messages}
 
     def prepare(self, *, in_work: bool = False) -> None:
-        """Make sure that dead letters have a place.
+        """Make sure that the dead letter queue exists.
 
         :param in_work: whether the line's connection may be in the transaction of the work
         """
@@ -78,7 +78,7 @@ class Settlement:
             return consuming.prepare(self.policy)
 
         if not in_work:
-            # What the role may not do there is not about the queue.
+            # Opened here, so that its errors are not taken for a missing privilege on the queue.
             self.line.open()
         try:
             if self.client.run(make) if in_work else self.line.run(make):
@@ -87,9 +87,9 @@ class Settlement:
             raise consuming.not_allowed(self.policy, exc) from exc
 
     def settle(self, decided: Sequence[Decided]) -> list[int]:
-        """Let every outcome come true, in one transaction of our own; the ids that were not ours any more.
+        """Do every outcome, in one transaction of our own; returns the ids that were no longer ours.
 
-        One that the database refuses must not undo the others: it is noted, and comes back behind them.
+        One that the database refuses must not undo the others: it is noted, and comes back later.
         """
 
         def work(part: Sequence[Decided], again: bool) -> Work[list[int]]:
@@ -103,7 +103,7 @@ class Settlement:
         return self._settle(decided, work, self.count)
 
     def drop_expired(self, messages: Sequence[Message]) -> None:
-        """Archive what nobody wants any more."""
+        """Archive expired messages."""
 
         def work(part: Sequence[Decided], again: bool) -> Work[list[int]]:
             expired = [message for message, _ in part]
@@ -120,7 +120,7 @@ class Settlement:
         work: Callable[[Sequence[Decided], bool], Work[list[int]]],
         count: Callable[[Sequence[Decided], list[int]], list[int]],
     ) -> list[int]:
-        """Together, and one by one where something of it is refused."""
+        """Settle all together; if some are refused, one by one."""
         lost: list[int] = []
         failed: Exception | None = None
         parts = [decided] if decided else []
@@ -150,7 +150,7 @@ class Settlement:
         return lost
 
     def _refuse_if_one(self, message: Message, exc: Exception) -> Exception | None:
-        """What ends the drain: an error that is not about the message, or that it cannot be given back."""
+        """Refuse one message; returns an error that ends the drain: it is about more, or refusing failed."""
         if not self.refused.is_one(exc):
             return exc
         try:
@@ -162,13 +162,13 @@ class Settlement:
         return None
 
     def refuse(self, message: Message, exc: Exception) -> None:
-        """Its outcome cannot come true: it comes back later, and what was done loses no try by it."""
+        """Give back a message whose outcome was refused; it comes back later, without counting a try."""
         self.refused.note(message, exc)
         self._later.add(message.msg_id)
         self.release([message])
 
     def settle_work(self, decided: Sequence[Decided], conn: Connection) -> None:
-        """The same inside the transaction of the work, which must not stand if a message was lost."""
+        """Settle inside the transaction of the work; raises, which undoes the work, if one was lost."""
         self._prepare_for(decided)
         self.heartbeat.let_go([message for message, _ in decided])
         work = consuming.settle(self.policy, decided)
@@ -181,9 +181,9 @@ class Settlement:
             raise
 
     def come_within(self, messages: Sequence[Message], conn: Connection) -> None:
-        """See that a caller's transaction can ack these.
+        """Check that a caller's transaction can ack these.
 
-        One that keeps a snapshot can change no row that others have changed since, our own heartbeat neither.
+        A transaction that keeps a snapshot cannot change rows that were changed since, even by our heartbeat.
         """
         if not keeps_snapshot(conn):
             return
@@ -193,12 +193,12 @@ class Settlement:
         if {each.fence for each in seen} != {message.fence for message in messages}:
             raise BrokenOff(
                 "The transaction keeps a snapshot from before these messages were read, so it could not ack "
-                "them, and nothing was worked on.",
+                "them, and no work was done.",
                 "In REPEATABLE READ and SERIALIZABLE, begin with `consume`, before the first query.",
             )
 
     def settle_within(self, decided: Sequence[Decided], conn: Connection) -> None:
-        """The same inside a caller's transaction."""
+        """Settle inside a caller's transaction."""
         self._prepare_for(decided)
         self.heartbeat.let_go([message for message, _ in decided])
         try:
@@ -210,22 +210,22 @@ class Settlement:
         self._raise_lost(decided, done)
 
     def was_committed(self, decided: Sequence[Decided]) -> bool:
-        """Whether the transaction of the work was committed, although nobody told."""
+        """Whether the transaction of the work was committed, although its answer was lost."""
         return self.line.run(lambda again: consuming.was_committed(self.policy, decided))
 
     def make_way(self, refused: ArchiveRefused) -> bool:
-        """Make way in the archive for what is to be acked; false if it has no such ids."""
+        """Free the ids in the archive for the messages to be acked; False if it has no such ids."""
         return self.line.run(lambda again: reading.make_way(refused.queue_name, refused.msg_ids))
 
     def count(self, decided: Sequence[Decided], done: list[int]) -> list[int]:
-        """Note what was settled; the ids that were not ours any more."""
+        """Count what was settled; returns the ids that were no longer ours."""
         lost: list[int] = []
         for kind, name in _NAMES.items():
             lost += self.finish([message for message, each in decided if each.kind == kind], done, name)
         return lost
 
     def finish(self, messages: Sequence[Message], done: Sequence[int], name: str) -> list[int]:
-        """Count messages under a name, those that are not among the done as lost."""
+        """Count messages under a name, or as lost if they are not in `done`; returns the lost ids."""
         ours = set(done)
         finished = [message for message in messages if message.msg_id in ours]
         for message in finished:
@@ -235,28 +235,26 @@ class Settlement:
         return self.count_lost(lost, f", not {name}")
 
     def count_lost(self, messages: Sequence[Message], instead: str = "") -> list[int]:
-        """Count messages that somebody else has read since; their ids.
+        """Count messages that another reader has read since; returns their ids.
 
-        :param instead: what was tried with them, for the log
+        :param instead: what could not be done with them, for the log
         """
         ids = [message.msg_id for message in messages]
         for msg_id in ids:
             self.unfinished.pop(msg_id, None)
         self.summary.lost += len(ids)
         if ids:
-            self.log.warning(
-                "Queue %s: %s are somebody else's by now%s", self.policy.queue_name, ids, instead
-            )
+            self.log.warning("Queue %s: another reader has %s by now%s", self.policy.queue_name, ids, instead)
         return ids
 
     def drop_lost(self, messages: Sequence[Message]) -> list[Message]:
-        """Those that are still ours, as far as the heartbeat knows."""
+        """The messages that are still ours, as far as the heartbeat knows."""
         lost = [message for message in messages if message.fence in self.heartbeat.lost]
         self.count_lost(lost)
         return [message for message in messages if message.fence not in self.heartbeat.lost]
 
     def release(self, messages: Sequence[Message]) -> None:
-        """Give messages back at once; those that nobody has tried do not lose a try by it."""
+        """Give messages back at once; for those that were not tried, the read does not count as a try."""
         if messages:
             self.heartbeat.let_go(messages)
             untried = [message.msg_id not in self.tried for message in messages]
@@ -270,7 +268,7 @@ class Settlement:
             self.finish(messages, done, "released")
 
     def give_back(self) -> None:
-        """Release what is unfinished; where that fails too, the visibility timeout will do it."""
+        """Release unfinished messages; if that fails, they come back after their visibility timeout."""
         try:
             self.release(list(self.unfinished.values()))
         except Exception as exc:

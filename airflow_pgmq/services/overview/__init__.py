@@ -1,4 +1,4 @@
-"""The read service: one source for page, command line and metrics. Nothing in it writes or locks a row."""
+"""The read service for page, command line and metrics. It writes and locks no row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether our schema is there: the page also shows a database that knows only PGMQ."""
+"""Whether our schema is there: the page also shows a database that has only PGMQ."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ SLOTS = 3
 
 
 def is_current() -> Flow[bool]:
-    """Whether samples, jobs and slots can be asked for."""
+    """Whether samples, jobs and slots can be queried."""
     return ((yield from schema.known()) or 0) >= SLOTS

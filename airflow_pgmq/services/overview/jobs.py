@@ -1,4 +1,4 @@
-"""Periodic jobs: when they send, whether they did, and what is wrong."""
+"""Periodic jobs: when they send, whether they have sent, and what is wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def jobs(
     name: str | None = None,
     conn: Connection | None = None,
 ) -> dict[str, Any]:
-    """All jobs, of one namespace or of all, and the sets that they tick in."""
+    """All jobs, of one namespace or of all, and their namespaces."""
     with client.connection(conn) as current:
         if not client.run(installed.is_current, current):
             return {"at": datetime.now(timezone.utc), "namespaces": [], "jobs": []}
@@ -66,20 +66,20 @@ def _id(row: Row) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Slots:
-    """What a stored job's definition says of its slots."""
+    """The slots of a stored job, computed from its definition."""
 
-    #: None: this code cannot read it, and the problem says why.
+    #: None: this code cannot read it; `problem` says why.
     job: PeriodicJob | None = None
-    #: None: not looked at.
+    #: None: not computed.
     past: Sequence[datetime] | None = ()
     upcoming: Sequence[datetime] = ()
-    #: Seconds by which the last message became visible too late; 0 for what the next tick may take.
+    #: Seconds by which the last message was late; 0 for a delay that one tick explains.
     lateness: float | None = None
     problem: Problem | None = None
 
 
 def _slots(row: Row, *, with_past: bool) -> _Slots:
-    """Compute them, once; whatever a job's definition is, it must not spoil the rows beside it."""
+    """Compute them, once; a definition that cannot be read must not affect other rows."""
     try:
         job = PeriodicJob.from_definition(row["name"], row["definition"])
         if unknown := job.unknown():
@@ -146,7 +146,7 @@ def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) ->
         "owner": row["owner"],
         "dag_id": dag_id,
         "task_id": task_id,
-        # Unknown is not empty.
+        # None is unknown, which is not empty.
         "slots": [{"slot": slot, "state": state} for slot, state in past] if found.past is not None else None,
         "problems": [problem.as_dict() for problem in wrong],
     }
@@ -162,6 +162,6 @@ def _lateness(row: Row, job: PeriodicJob) -> float | None:
 
 
 def split_owner(owner: str) -> tuple[str, str]:
-    """Dag and task; where the Dag's id has dots itself, who knows the Dags must say."""
+    """Dag and task, split at the first dot; if the Dag's id has dots, the caller must correct it."""
     dag_id, _, task_id = owner.partition(".")
     return dag_id, task_id

@@ -1,4 +1,4 @@
-"""Messages: looked at where they lie, never read, so nothing changes for their consumers."""
+"""Messages: looked at without a read, so nothing changes for their consumers."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SENT = 200
 def messages(
     client: Client, search: Search, *, keys: Collection[str] = (), conn: Connection | None = None
 ) -> dict[str, Any]:
-    """Messages of a queue or archive, and where to go on; null: that was all.
+    """Messages of a queue or archive, and where to continue; null: that was all.
 
-    A search by job or key looks through some thousands of messages at a time, and may find none among them
-    and still have more to look through.
+    A search by job or key looks through some thousands of messages at a time. It may find none in them
+    although later ones match.
 
-    :param search: which
+    :param search: which messages
     :param keys: JSON keys whose values are hidden
     :raises QueueNotFound: there is no such queue
-    :raises InvalidName: what is looked for is no text that Postgres could hold
+    :raises InvalidName: the key or job is not text that Postgres can hold
     """
     with client.connection(conn) as current:
         found, following = _page(client, search, current)
@@ -45,9 +45,9 @@ def messages(
 
 
 def peek(client: Client, search: Search, *, conn: Connection | None = None) -> list[Message]:
-    """The first messages of a search; it looks through as much of the queue or archive as that takes.
+    """The first messages of a search, which continues until it has enough of them.
 
-    By a dedup key, the message that stands for it ends the search.
+    With a dedup key, the search ends at the message that has the key.
     """
     search = replace(search, peek=True, whole=True)
     found: list[Row] = []
@@ -63,15 +63,15 @@ def peek(client: Client, search: Search, *, conn: Connection | None = None) -> l
 
 
 def _page(client: Client, search: Search, conn: Connection) -> tuple[list[Row], int | None]:
-    """What is found by looking once, and where to go on."""
+    """One page of a search, and where to continue."""
     if "\x00" in f"{search.dedup_key}{search.job}":
-        raise InvalidName("No dedup key and no job's name holds a NUL character.")
+        raise InvalidName("A dedup key or the name of a job cannot have a NUL character.")
     found = _by_ledger(client, search, conn) or client.run(lambda: inspection.messages(search), conn)
     return found, _following(client, search, found, conn)
 
 
 def _by_ledger(client: Client, search: Search, conn: Connection) -> list[Row]:
-    """The message that the ledger names for the key, which no scan could find as fast."""
+    """The message of the key by the ledger, which is faster than a scan."""
     if search.dedup_key is None or search.after is not None or not client.run(installed.is_current, conn):
         return []
     key = search.dedup_key
@@ -82,7 +82,7 @@ def _by_ledger(client: Client, search: Search, conn: Connection) -> list[Row]:
 
 
 def _following(client: Client, search: Search, found: Sequence[Row], conn: Connection) -> int | None:
-    """The id to go on after; None: that was all."""
+    """The id to continue after; None: that was all."""
     if search.msg_id is not None:
         return None
     if len(found) >= search.limit:
@@ -103,7 +103,7 @@ def sent(
 ) -> dict[str, Any]:
     """Messages that a Dag, run or task has sent, newest first, among the newest of every queue.
 
-    Queues and archives that could not be looked through are named in `left_out`.
+    Queues and archives that could not be searched are named in `left_out`.
 
     :param source: what their header `source` contains: `dag_id`, `run_id`, `task_id`, `map_index`
     :param peek: whether payloads are shown

@@ -1,4 +1,4 @@
-"""Queues: how full, how old, how fast, what is wrong."""
+"""Queues: their length, age, rates and problems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_pgmq.services import sampling
 from airflow_pgmq.services.overview import installed
 
 MINUTES = 60
-#: What a chart shows: how far back, and one point for each step.
+#: The ranges of a chart: how far back, and the step between two points.
 RANGES = {
     "hour": (timedelta(hours=1), timedelta(minutes=1)),
     "day": (timedelta(days=1), timedelta(minutes=10)),
@@ -29,8 +29,8 @@ RANGES = {
 def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
     """All queues, and what is wrong with the database as a whole.
 
-    A few statements, however many queues there are. Tables are counted as long as that is cheap; the rest
-    are estimated from statistics and a sample of their pages, and say so.
+    It takes a few statements, for any number of queues. Tables are counted while that is cheap; the others
+    are estimated from statistics and a sample of their pages, and marked as estimated.
     """
     with client.connection(conn) as current:
         known = client.run(lambda: statements.briefly(statements.tables()), current)
@@ -65,7 +65,7 @@ def queue(
     """One queue with its history.
 
     :param range_: of `RANGES`
-    :raises QueueNotFound: there is none of that name
+    :raises QueueNotFound: there is no queue of that name
     """
     span, step = RANGES[range_]
     names.queue(queue_name)
@@ -93,7 +93,7 @@ def queue(
 
 
 class _Known(NamedTuple):
-    """A queue as the catalogue has it."""
+    """A queue in the catalogue, and its problems."""
 
     table: Table
     role: str
@@ -166,7 +166,7 @@ def _rates(sample: Row | None) -> tuple[list[float | None], list[float | None]]:
 
 
 def _history(past: Sequence[Row], now: datetime, span: timedelta, step: timedelta) -> list[dict[str, Any]]:
-    """One point for each step, also for those without a sample: a chart draws a gap there."""
+    """One point for each step; steps without a sample have None, where a chart draws a gap."""
     by_step = {row["at"]: row for row in past}
     last = datetime.fromtimestamp(
         now.timestamp() // step.total_seconds() * step.total_seconds(), timezone.utc

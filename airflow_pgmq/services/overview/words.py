@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-#: croniter knows these, and the library does not.
+#: croniter knows these; the library does not.
 _NICKNAMES = {
     "@yearly": "Every year",
     "@annually": "Every year",
@@ -20,7 +20,7 @@ _NICKNAMES = {
 
 @lru_cache(maxsize=2048)
 def of_cron(cron: str, seconds: str = "last") -> str:
-    """The expression in English; as it is where there are no words for it, as for hashed fields."""
+    """The expression in English; unchanged if the library cannot describe it, as with hashed fields."""
     if (nickname := _NICKNAMES.get(cron.strip().lower())) is not None:
         return nickname
     if _is_misread(cron.split(), seconds):
@@ -39,13 +39,13 @@ def of_cron(cron: str, seconds: str = "last") -> str:
         fields = [*fields[5:6], *fields[:5]]
     try:
         words = get_description(" ".join(fields), options)
-    except Exception:  # its errors share no base, and words are only a convenience
+    except Exception:  # its errors have no common base, and the description is optional
         return cron
     return str(words) or cron
 
 
 def _is_misread(fields: list[str], seconds: str) -> bool:
-    """Whether the library's words would tell other times than ours: no words are better than wrong ones."""
+    """Whether the library would describe other times than ours; then no description is better."""
     days = fields[3:6:2] if seconds == "first" and len(fields) == 6 else fields[2:5:2]
     if any(re.search("#|^l[0-7]|[0-7]l", day.lower()) or day == "*/1" for day in days):
         return True

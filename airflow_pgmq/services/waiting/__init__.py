@@ -1,8 +1,8 @@
-"""Waiting for messages without polling: one `Watcher` per event loop and database, whoever waits in it.
+"""Waiting for messages without polling: one `Watcher` per event loop and database, for all waiters.
 
-A waiter wakes by a notification on the queue's channel, by a timer on the next `vt` (delayed messages, and
-messages whose reader let them lapse), by a slow poll, and after every reconnect. Notifications only make it
-faster: none is needed for a message to be found.
+A waiter is woken by a notification on the queue's channel, by a timer on the next `vt` (delayed messages, and
+messages whose visibility timeout ends), by a slow poll, and after every reconnect. Notifications only make
+it faster: a message is found without them, too.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def shared(
     refresh: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
     limits: Limits | None = None,
 ) -> Watcher:
-    """The running loop's watcher of a database; call it on the loop, each time anew.
+    """The running loop's watcher of a database; call it on the loop, and again for each use.
 
-    Other arguments than before lead to another watcher, except for a new password: tokens change by the hour.
+    Other arguments give another watcher, except for a new password, since tokens change often.
 
-    :param key: what the arguments were made of, an Airflow connection id; for the log
+    :param key: the Airflow connection id of the arguments; for the log
     :param arguments: libpq's arguments
-    :param refresh: makes them anew, before a reconnect
+    :param refresh: returns fresh arguments, before a reconnect
     :param limits: of its transactions
     """
     for loop in [each for each in _watchers if each.is_closed()]:

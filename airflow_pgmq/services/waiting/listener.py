@@ -1,4 +1,4 @@
-"""The connection that hears when messages arrive, and notices when it no longer would."""
+"""The connection that is notified when messages arrive, and the test whether notifications still pass."""
 
 from __future__ import annotations
 
@@ -17,39 +17,41 @@ from airflow_pgmq.services.waiting.timing import within
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two questions whether the server is there, and for its answer.
+#: Seconds between two health checks of the server, and for its answer.
 HEALTH_INTERVAL = 5.0
 HEALTH_TIMEOUT = 3.0
 
-#: How long a notification to ourselves may take, and when it is tried again if it did not come.
+#: Seconds that a notification to ourselves may take, and until the next try if it did not arrive.
 TEST_TIMEOUT = 3.0
 TEST_INTERVAL = 60.0
 
 
 class Listener:
-    """Keeps one connection listening on the wanted channels, whatever happens to it.
+    """Keeps one connection listening on the wanted channels, and reconnects if it is lost.
 
-    :param heard: called with a channel and its payload after each notification, and with those channels that
-        are heard from now on: what came before must be looked for
+    :param on_notification: called with channel and payload of each notification, and with each channel that is
+        newly listened on: messages that came before must be looked for
     """
 
-    def __init__(self, connector: Connector, readers: Readers, heard: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, connector: Connector, readers: Readers, on_notification: Callable[[str, str], None]
+    ) -> None:
         self._connector = connector
         self._readers = readers
-        self._heard = heard
+        self._notify = on_notification
         self._private = f"airflow_pgmq.{uuid.uuid4().hex}"
         self._wanted: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
         self._passed = asyncio.Event()
         self._lost: Exception | None = None
         self._warned = False
-        #: Whether notifications pass; not so behind a pooler that lends connections by transaction.
+        #: Whether notifications arrive; they do not behind a pooler in transaction mode.
         self.notifications_pass = False
         #: The channels that are listened on now.
         self.current: frozenset[str] = frozenset()
 
     def want(self, channels: Iterable[str]) -> None:
-        """Listen on these channels, and on no others."""
+        """Listen on these channels only."""
         self._wanted = frozenset(channels)
         self._changed.set()
 
@@ -81,7 +83,7 @@ class Listener:
             await listening.close()
 
     async def _listen(self, listening: ListeningConnection) -> None:
-        """Follow what is wanted, and ask now and then whether the server is there."""
+        """Listen on the wanted channels, and run a health check from time to time."""
         loop = asyncio.get_running_loop()
         self.current = frozenset()
         health_at = loop.time() + HEALTH_INTERVAL
@@ -92,7 +94,7 @@ class Listener:
             self._changed.clear()
             if self._lost is not None:
                 raise self._lost
-            # No queue's channel before the test: behind a pooler, others would get its notifications.
+            # No queue's channel before the test: behind a pooler, other clients would get its notifications.
             wanted = self._wanted if self.notifications_pass else frozenset()
             with self._bounded(listening.conn):
                 for channel in self.current - wanted:
@@ -104,10 +106,10 @@ class Listener:
                     health_at = loop.time() + HEALTH_INTERVAL
             new, self.current = wanted - self.current, wanted
             for channel in new:
-                self._heard(channel, "")
+                self._notify(channel, "")
 
     async def _test(self) -> None:
-        """Find out whether notifications from another connection reach this one; tried until they do."""
+        """Test whether notifications from another connection reach this one; repeated until they do."""
         while not self.notifications_pass:
             self._passed.clear()
             try:
@@ -123,7 +125,7 @@ class Listener:
                 self._warned = True
                 await asyncio.sleep(TEST_INTERVAL)
             except OUTAGES:
-                # The readers' connection, which says so itself; this one may be good for long.
+                # The readers' connection failed, which is logged there; this one may still work.
                 await asyncio.sleep(TEST_INTERVAL)
             else:
                 self._warned = False
@@ -142,14 +144,14 @@ class Listener:
     def _give_up(self, connection: AsyncConnection) -> None:
         self._lost = OperationalError(f"no answer within {HEALTH_TIMEOUT:.0f} s")
         sever(connection)
-        # A frozen server, or a way to it that swallows everything, keeps them waiting as well.
+        # The readers wait, too, if the server is frozen or the network drops everything.
         self._readers.sever()
 
     def _on_notification(self, channel: str, payload: str) -> None:
         if channel == self._private:
             self._passed.set()
         else:
-            self._heard(channel, payload)
+            self._notify(channel, payload)
 
     def _on_loss(self, exc: Exception) -> None:
         self._lost = self._lost or exc

@@ -1,4 +1,4 @@
-"""One look for all who wait; what is wrong with one queue holds up nobody who waits at another."""
+"""One look for all waiters; a fault of one queue does not delay waiters of others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_pgmq.db.statements.watching import Ask, Seen
 from airflow_pgmq.errors import NotConnected, PgmqError
 from airflow_pgmq.services.waiting.pool import Readers
 
-#: How long a queue's lock is waited for once it was waited for in vain.
+#: How long to wait for a queue's lock, if the queue was locked at the last look.
 IMPATIENCE = "50ms"
 
 
@@ -22,18 +22,18 @@ class Looked:
 
     seen: dict[Ask, Seen] = field(default_factory=dict)
     mistakes: dict[Ask, Exception] = field(default_factory=dict)
-    #: Queues that somebody holds for himself, as VACUUM FULL does: to be looked at again.
+    #: Queues that another session has locked exclusively, as VACUUM FULL does: to be looked at again.
     locked: set[str] = field(default_factory=set)
 
     def add(self, other: Looked) -> None:
-        """Take in another one."""
+        """Add the results of another look."""
         self.seen |= other.seen
         self.mistakes |= other.mistakes
         self.locked |= other.locked
 
 
 class Looker:
-    """Remembers which queues were locked, and looks at them apart until they are not."""
+    """Remembers which queues were locked, and looks at them separately until they are not."""
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
@@ -49,7 +49,7 @@ class Looker:
         return found
 
     async def _ask(self, limits: Mapping[Ask, int], wait: str | None = None) -> Looked:
-        """Ask for everything in one statement; if that is refused, in halves, to find what is wrong."""
+        """Ask for everything in one statement; if that fails, in halves, to find the queue that is wrong."""
         if not limits:
             return Looked()
         look = watching.look(limits)

@@ -1,4 +1,4 @@
-"""A connection that hears: psycopg gives up the socket between statements, and the event loop watches it."""
+"""A listening connection: the event loop watches its socket while psycopg runs no statement."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ T = TypeVar("T")
 
 
 class ListeningConnection:
-    """A connection whose notifications arrive while none of its own statements runs.
+    """A connection that receives notifications while it runs no statement.
 
-    The event loop watches the socket. psycopg's `notifies()` would hold the connection, so that no channel
+    The event loop watches the socket. psycopg's `notifies()` would block the connection, so that no channel
     could be added, and wakes up ten times a second.
     """
 
     def __init__(
-        self, conn: AsyncConnection, heard: Callable[[str, str], None], lost: Callable[[Exception], None]
+        self,
+        conn: AsyncConnection,
+        on_notification: Callable[[str, str], None],
+        on_loss: Callable[[Exception], None],
     ) -> None:
         self.conn = conn
-        self._heard = heard
-        self._lost = lost
+        self._on_notification = on_notification
+        self._on_loss = on_loss
         self._loop = asyncio.get_running_loop()
         self._fileno = conn.fileno()
-        # Those that arrive with the answer to a statement. psycopg's own handler fails on what is not in the
-        # connection's encoding, which anybody may send.
+        # For notifications that come with the answer to a statement. psycopg's own handler fails on text that
+        # is not in the connection's encoding, which any client may send.
         conn.pgconn.notify_handler = self._notified
         self._loop.add_reader(self._fileno, self._read)
 
     async def run(self, statement: Statement[T]) -> T:
-        """Run a statement of one's own."""
-        # psycopg waits on the same socket, and the loop knows one reader for each.
+        """Run a statement."""
+        # psycopg waits on the same socket, and the loop takes only one reader for each.
         self._loop.remove_reader(self._fileno)
         try:
             return await aexecute(statement, self.conn)
@@ -48,7 +51,7 @@ class ListeningConnection:
                 self._drain()
 
     async def close(self) -> None:
-        """Hear no more."""
+        """Stop listening, and close the connection."""
         self._loop.remove_reader(self._fileno)
         await self.conn.close()
 
@@ -57,7 +60,7 @@ class ListeningConnection:
             self.conn.pgconn.consume_input()
         except OperationalError as exc:
             self._loop.remove_reader(self._fileno)
-            self._lost(exc)
+            self._on_loss(exc)
         else:
             self._drain()
 
@@ -66,15 +69,15 @@ class ListeningConnection:
             self._notified(notification)
 
     def _notified(self, notification: Notification) -> None:
-        self._heard(
+        self._on_notification(
             notification.relname.decode("utf-8", "replace"), notification.extra.decode("utf-8", "replace")
         )
 
 
 def sever(conn: AsyncConnection) -> None:
-    """Cut a connection from under whoever waits for it: the call ends at once, as by a lost server.
+    """Shut down the socket of a connection: a call on it ends at once, as if the server were lost.
 
-    A call that is cancelled instead would first ask the server to cancel it, the one that does not answer.
+    Cancelling the call instead would first ask the server to cancel it, which does not answer.
     """
     with suppress(OSError, OperationalError), socket.socket(fileno=os.dup(conn.fileno())) as twin:
         twin.shutdown(socket.SHUT_RDWR)

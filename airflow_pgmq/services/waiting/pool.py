@@ -1,4 +1,4 @@
-"""The two connections that a watcher works with, opened when needed."""
+"""The two connections on which a watcher runs statements, opened when needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 2
 
-#: An answer that takes longer will not come: the connection is cut and the work done again on another.
+#: After this many seconds without an answer, the connection is cut and the work done again on another.
 PATIENCE = 30.0
 
 
@@ -37,12 +37,12 @@ class Readers:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Work[T] | Callable[[], Work[T]], *, waits_for_locks: bool = True) -> T:
-        """Run as one transaction; after an outage again, unless it is a flow that cannot be begun anew.
+        """Run as one transaction; after an outage again, unless it is a flow that has already begun.
 
-        A connection that is wrong, as by its password, is no outage. Who is cancelled leaves at once; work
-        that had begun is ended without him.
+        A wrong connection, for example its password, is not an outage. A cancelled call returns at once; work
+        that has begun continues to its end without it.
 
-        :param waits_for_locks: whether a lock that others hold for too long is an outage, too
+        :param waits_for_locks: whether a lock that others hold for too long counts as an outage, too
         """
         while True:
             place = await self._place()
@@ -55,7 +55,7 @@ class Readers:
             except OUTAGES as exc:
                 if isinstance(exc, LockNotAvailable) and not waits_for_locks:
                     raise
-                # A connection that was lost while it was idle says nothing about the server.
+                # Only a new connection shows the state of the server: an old one may have been lost while idle.
                 if fresh:
                     self._connector.lost("readers", exc)
                     self._resume_at = asyncio.get_running_loop().time() + self._backoff.failed()
@@ -65,7 +65,7 @@ class Readers:
                     raise
 
     async def _place(self) -> _Place:
-        """Room for work, and not before the pause after a failure: many may wait for it."""
+        """A free place, after the pause that follows a failure; many callers may wait for it."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(max(0.0, self._resume_at - loop.time()))
@@ -75,13 +75,13 @@ class Readers:
             self._idle.put_nowait(place)
 
     def sever(self) -> None:
-        """Cut every connection: the server was found not to answer."""
+        """Cut every connection, since the server does not answer."""
         for place in self._places:
             if place.connection is not None:
                 sever(place.connection)
 
     async def close(self, *, cancel: bool = True) -> None:
-        """Close what is open; what is still running is cancelled, or was by the end of the loop."""
+        """Close the connections; running work is cancelled, unless the end of the loop has done that."""
         await end(self._tasks, told=not cancel)
         for place in self._places:
             await place.drop()
@@ -107,12 +107,12 @@ class Readers:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # Retrieved here, as whoever asked may have left.
+            # Retrieved here, since the caller may have been cancelled.
             task.exception()
 
 
 class _Place:
-    """Room for one connection."""
+    """A place for one connection."""
 
     def __init__(self) -> None:
         self.connection: AsyncConnection | None = None

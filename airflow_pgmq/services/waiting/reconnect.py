@@ -1,4 +1,4 @@
-"""The way to the server: how to connect, how long to pause after a failure, and one log line per outage."""
+"""Connecting to the server: the pauses after failures, and one log line per outage."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 10.0
 
-#: A connection that lasted so long was a good one: the next failure is the first of a new row.
+#: After a connection that lasted this long, the next failure counts as the first one.
 GOOD_AFTER = 10.0
 
-#: How long the end waits for connections that are being opened; a server that is there needs much less.
+#: Seconds that closing waits for connections that are being opened; a running server needs much less.
 SETTLING_TIME = 1.0
 
-#: Seconds that a lock is waited for: who looks at many queues must not stand in line for one.
+#: Seconds to wait for a lock: a look at many queues must not wait long for one of them.
 LOCK_WAIT = 2
-#: Seconds for one statement: as long as readers have patience, or the server would go on without them.
+#: Seconds for one statement: as long as readers wait, since the server would continue after they left.
 STATEMENT = 30
 
 Refresh = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class Connector:
-    """Opens connections for a watcher and remembers which of its parts are without one."""
+    """Opens connections for a watcher, and remembers which parts of the watcher have none."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class Connector:
         self._logged_mistake = False
 
     async def connect(self) -> AsyncConnection:
-        """Open a connection; during an outage with fresh arguments, as the old ones may be its cause.
+        """Open a connection; during an outage with fresh arguments, since the old ones may be its cause.
 
-        So a mistake in the arguments is one that Airflow's connection still has.
+        So a mistake in the arguments is still in Airflow's connection, too.
         """
         is_fresh = bool(self._down) and await self._looked_up()
         try:
@@ -68,7 +68,7 @@ class Connector:
         return await self._open()
 
     async def _looked_up(self) -> bool:
-        """Whether the arguments are the Airflow connection's as it is now."""
+        """Take the arguments from the Airflow connection again; whether that succeeded."""
         if self._refresh is None:
             return False
         try:
@@ -85,12 +85,12 @@ class Connector:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # Cancelled half-way, it would stay open until the garbage collector comes by.
+            # Not cancelled: a half-open connection would stay until garbage collection.
             opening.add_done_callback(_close)
             raise
 
     async def settle(self) -> None:
-        """Give connections that nobody waits for any more the time to be closed."""
+        """Give connections that are no longer needed time to be closed."""
         if self._opening:
             await asyncio.wait(self._opening, timeout=SETTLING_TIME)
 
@@ -107,7 +107,7 @@ class Connector:
         text = " ".join(str(reason).split()) or type(reason).__name__
         self._logged_mistake = _is_mistake(reason)
         if self._logged_mistake:
-            log.error("%s: no connection until this is corrected, tried again and again: %s", self.name, text)
+            log.error("%s: no connection until this is corrected, trying again: %s", self.name, text)
         else:
             log.warning("%s: lost Postgres, waiters wait until it is back: %s", self.name, text)
 
@@ -130,7 +130,7 @@ def _close(opening: asyncio.Task[AsyncConnection]) -> None:
 
 
 class Backoff:
-    """Longer and longer pauses with jitter: those that lost a server together must not return together."""
+    """Increasing pauses with jitter, so that clients that lost a server together return apart."""
 
     def __init__(self) -> None:
         self._next = FIRST_PAUSE
@@ -142,7 +142,7 @@ class Backoff:
             self._good_since = monotonic()
 
     def failed(self) -> float:
-        """Note a failure; how long to pause now."""
+        """Note a failure; returns the seconds to pause."""
         if self._good_since is not None and monotonic() - self._good_since >= GOOD_AFTER:
             self._next = FIRST_PAUSE
         self._good_since = None

@@ -1,4 +1,4 @@
-"""A limit for waiting that lets a cancellation through, and an end for what has lost one."""
+"""A timeout that never loses a cancellation, and an end for tasks that may have lost one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ AGAIN = 1.0
 
 
 async def end(tasks: Collection[asyncio.Task[Any]], *, told: bool = False) -> None:
-    """Cancel tasks, which may have been told already, and return when they have ended.
+    """Cancel tasks and return when they have ended.
 
-    psycopg waits with `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that comes together
-    with the result: the task goes on, and who waits for its end waits for ever. So it is told again.
+    psycopg waits with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes together
+    with the result: the task continues, and waiting for its end takes for ever. So it is cancelled again.
+
+    :param told: whether they were cancelled already
     """
     pending = set(tasks)
     while pending:
@@ -25,21 +27,21 @@ async def end(tasks: Collection[asyncio.Task[Any]], *, told: bool = False) -> No
         told = False
         ended, pending = await asyncio.wait(pending, timeout=AGAIN)
         for task in ended:
-            # No error of theirs is left to be complained of.
+            # Retrieved, so that asyncio does not log their errors.
             _ = task.cancelled() or task.exception()
 
 
 async def within(awaitable: Awaitable[T], seconds: float | None) -> T:
     """The result, or `asyncio.TimeoutError`; None: without limit.
 
-    `asyncio.wait_for` of Python before 3.12 forgets a cancellation that comes together with the result: who
-    loops then goes on for ever, and who cancelled it waits for ever.
+    `asyncio.wait_for` of Python before 3.12 loses a cancellation that comes together with the result: a loop
+    then continues for ever, and the task that cancelled it waits for ever.
     """
     task = asyncio.ensure_future(awaitable)
     try:
         await asyncio.wait([task], timeout=seconds)
     except asyncio.CancelledError:
-        # Its end is nobody's any more, and no error of it is left to be complained of.
+        # Its result is no longer needed; retrieved, so that asyncio does not log its error.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         task.cancel()
         raise

@@ -1,4 +1,4 @@
-"""Who waits for what, when to look for it next, and whom to wake: no I/O, and time is an argument."""
+"""What each waiter waits for, when to look next, and which waiters to wake: no I/O, time is an argument."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ from math import inf
 
 from airflow_pgmq.db.statements.watching import COUNTED, Arrived, Ask, Seen
 
-#: Seconds between looks that nothing asked for: where inserts are announced and heard, and where not.
+#: Seconds between two looks without other reason: if notifications of inserts arrive, and if they do not.
 SLOW_POLL = 60.0
 FAST_POLL = 5.0
 
-#: Seconds until a queue is looked at again that somebody held for himself.
+#: Seconds until the next look at a queue that another session had locked exclusively.
 LOCKED_POLL = 1.0
 
-#: PGMQ's own trigger keeps silent for 250 ms after each notification, so what came then is looked for.
+#: PGMQ's own trigger is silent for 250 ms after each notification; after that, messages of that time are
+#: looked for.
 AFTER_THROTTLE = 0.3
 
-#: Messages that are still there wake the next waiters: the first ones may have come to nothing.
+#: Seconds until messages that are still there wake the next waiters: the first ones may have failed.
 AGAIN = 1.0
 
-#: A timer that fires a little early would look in vain and have to look again.
+#: Added to timers: one that fires a little early would find nothing and have to look again.
 SLACK = 0.001
 
-#: After a look the queue is left alone for so many times what it cost the server, and at least so many
-#: seconds: thousands of messages a second, or an expensive condition, must keep neither side busy.
+#: After a look, the queue is not looked at for this many times as long as the look took, and at least this
+#: many seconds: thousands of messages a second, or a slow condition, must not keep server or watcher busy.
 REST = 3.0
 SHORTEST_REST = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """What a waiter gets."""
+    """The result of a wait."""
 
-    #: Matching messages that are visible; counting ends at 1,000 or at `min_messages`, if that is more. Where
-    #: the announcement told of them: how many came together.
+    #: Matching messages that are visible; counting ends at 1,000, or `min_messages` if that is more. If the
+    #: notification gave the number: how many came together.
     count: int
-    #: When the one of them was enqueued that has been visible longest.
+    #: When the message that has been visible longest was enqueued.
     oldest: datetime | None
-    #: Seconds for which that one has been visible; None where nobody asked the database.
+    #: Seconds for which that one has been visible; None if the database was not asked.
     waited: float | None
 
 
@@ -57,17 +58,17 @@ class Waiter:
 
 @dataclass(eq=False, slots=True)
 class Queue:
-    """A watched queue. It is kept for a while without waiters, as one-shot triggers come and go."""
+    """A watched queue. It is kept for a while without waiters, since triggers often return soon."""
 
     waiters: dict[Ask, dict[Waiter, None]] = field(default_factory=dict)
-    #: When something is expected, when a throttled trigger might have kept silent, and when to look anyway.
+    #: When a message is expected, when a throttled trigger may have been silent, when to look in any case.
     look_at: float = -inf
     again_at: float = inf
     poll_at: float = inf
     rested_at: float = -inf
     announced: bool = False
     left_at: float = inf
-    #: Messages that waiters were woken for; the look after a throttle wakes nobody else for them.
+    #: Messages that waiters were woken for; the look after a throttle wakes no other waiters for them.
     spent: dict[Ask, int] = field(default_factory=dict)
 
     def due_at(self) -> float:
@@ -76,7 +77,7 @@ class Queue:
         return max(soonest, self.rested_at) if self.waiters else inf
 
     def waits_for_one(self, ask: Ask) -> bool:
-        """Whether all who wait want one message, and this."""
+        """Whether all waiters wait for one message, with this condition."""
         return self.waiters.keys() == {ask} and all(each.min_messages == 1 for each in self.waiters[ask])
 
     def poll_interval(self, notified: bool) -> float:
@@ -93,7 +94,7 @@ class Waiters:
         self.queues: dict[str, Queue] = {}
 
     def add(self, waiter: Waiter) -> bool:
-        """Take a waiter in; his queue is looked at as soon as possible. True if the queue is new."""
+        """Add a waiter; its queue is looked at as soon as possible. True if the queue is new."""
         is_new = waiter.ask.queue_name not in self.queues
         queue = self.queues.setdefault(waiter.ask.queue_name, Queue())
         queue.waiters.setdefault(waiter.ask, {})[waiter] = None
@@ -101,7 +102,7 @@ class Waiters:
         return is_new
 
     def remove(self, waiter: Waiter, now: float) -> None:
-        """Let a waiter go, whether he got what he waited for or not."""
+        """Remove a waiter, with or without a result."""
         queue = self.queues[waiter.ask.queue_name]
         group = queue.waiters.get(waiter.ask, {})
         group.pop(waiter, None)
@@ -111,16 +112,16 @@ class Waiters:
             queue.left_at = now
 
     def forget(self, before: float) -> bool:
-        """Drop the queues that nobody has waited for since; True if there were any."""
+        """Drop the queues without waiters since then; True if there were any."""
         old = [name for name, each in self.queues.items() if not each.waiters and each.left_at <= before]
         for name in old:
             del self.queues[name]
         return bool(old)
 
     def announced(self, queue_name: str, now: float, arrived: Arrived | None = None) -> None:
-        """Something was inserted, and all of it is visible if we know what arrived.
+        """Note an insert; if `arrived` is given, all of its messages are visible.
 
-        Who waits for any message is then woken without a look, which takes longer than all the rest.
+        Then waiters for any message are woken without a look, which would take longer than all the rest.
         """
         if (queue := self.queues.get(queue_name)) is None:
             return
@@ -135,7 +136,7 @@ class Waiters:
                 waiter.result.set_result(Visible(arrived.count, arrived.oldest, None))
                 left -= 1
             elif not waiter.result.done():
-                # As after a look: if nobody takes what is there, the next one gets his chance.
+                # As after a look: if the messages are not taken, the next waiter is woken.
                 queue.look_at = min(queue.look_at, now + AGAIN)
         queue.spent[anything] = queue.spent.get(anything, 0) + arrived.count - left
 
@@ -153,7 +154,7 @@ class Waiters:
         return min((each.due_at() for each in self.queues.values()), default=inf)
 
     def limits(self, queue_names: list[str], now: float) -> dict[Ask, int]:
-        """What to ask for now, and up to which number it matters."""
+        """What to ask for now, each with the number up to which to count."""
         for name in queue_names:
             queue = self.queues[name]
             if min(queue.look_at, queue.poll_at) <= now:
@@ -168,7 +169,7 @@ class Waiters:
         }
 
     def answer(self, seen: Mapping[Ask, Seen], asked_at: float, now: float, notified: bool) -> None:
-        """Wake whom the messages suffice for, and say when to look again."""
+        """Wake the waiters for which there are enough messages, and set when to look again."""
         for ask, found in seen.items():
             queue = self.queues.get(ask.queue_name)
             if queue is None:
@@ -182,12 +183,12 @@ class Waiters:
             self.queues[name].poll_at = now + self.queues[name].poll_interval(notified)
 
     def put_off(self, queue_names: Iterable[str], now: float) -> None:
-        """These could not be looked at; they will be soon."""
+        """Note queues that could not be looked at; they will be soon."""
         for name in self.queues.keys() & set(queue_names):
             self.queues[name].poll_at = now + LOCKED_POLL
 
     def matching(self, ask: Ask | None = None) -> Iterator[Waiter]:
-        """Those who wait for something, or for anything."""
+        """The waiters with this condition, or all."""
         for queue in self.queues.values():
             for each, group in queue.waiters.items():
                 if ask is None or each == ask:
@@ -195,9 +196,9 @@ class Waiters:
 
     @staticmethod
     def _wake(queue: Queue, ask: Ask, found: Seen) -> bool:
-        """Wake as many as there are messages for, who came first first; True if others could be next.
+        """Wake as many waiters as there are messages for, the oldest first; True if others could be next.
 
-        To wake all would start a task for each of them, and all but a few would find nothing.
+        Waking all would start a task for each of them, and most would find nothing.
         """
         group = queue.waiters.get(ask, {})
         left = found.count - queue.spent.get(ask, 0)

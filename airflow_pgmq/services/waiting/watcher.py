@@ -1,4 +1,4 @@
-"""One watcher for all who wait in a process: it looks when there is reason to, once for all of them."""
+"""One watcher for all waiters of an event loop: it looks when there is a reason, once for all of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: Seconds that connections stay open after the last waiter left: the next one-shot trigger comes soon.
+#: Seconds that connections stay open after the last waiter left: the next trigger often comes soon.
 LINGER = 30.0
 
 
@@ -63,10 +63,10 @@ class Watcher:
         min_messages: int = 1,
         poll_interval: float | None = None,
     ) -> Visible:
-        """Return when enough matching messages are visible. Nothing is read; outages are waited out.
+        """Return when enough matching messages are visible. It reads none, and waits through outages.
 
-        Of many who wait for the same, as many are woken as there are messages for, who came first first; the
-        next ones a second later, if messages are still there.
+        Of many waiters for the same, as many are woken as there are messages for, the oldest first; the next
+        ones a second later, if messages are still there.
 
         :param queue_name: the queue
         :param condition: only messages that contain this (jsonb `@>`)
@@ -93,8 +93,8 @@ class Watcher:
     async def run(self, work: Work[T] | Callable[[], Work[T]]) -> T:
         """Run a statement, or a flow given as the function that makes it, as one transaction of its own.
 
-        Outages are waited out and the work is done again, so it may happen twice; a flow that has begun
-        raises instead. Who is cancelled leaves at once, and what had begun is ended.
+        After an outage the work is done again, so it may happen twice; a flow that has begun raises instead.
+        A cancelled call returns at once, and work that has begun continues to its end.
         """
         with self._used():
             return await self._readers.run(work)
@@ -102,14 +102,14 @@ class Watcher:
     async def look(self, statement: Statement[T]) -> T:
         """Run a statement that looks at one queue, as the watcher itself does.
 
-        :raises LockNotAvailable: somebody holds the queue for himself; to wait would hold up the others
+        :raises LockNotAvailable: another session has locked the queue exclusively; waiting would delay others
         """
         with self._used():
             briefly = partial(overview.briefly, statement, IMPATIENCE)
             return await self._readers.run(briefly, waits_for_locks=False)
 
     async def close(self) -> None:
-        """Close the connections now; whoever still waits gets an error."""
+        """Close the connections now; each remaining waiter gets an error."""
         self._fail(self._waiters.matching(), PgmqError("The watcher was closed."))
         if main := self._retire():
             await asyncio.wait([main])
@@ -132,7 +132,7 @@ class Watcher:
                 self._closing = asyncio.get_running_loop().call_later(self._linger, self._retire)
 
     def _retire(self) -> asyncio.Task[None] | None:
-        """Let the connections be closed; from here on, whoever comes gets others."""
+        """Let the connections be closed; later callers get new ones."""
         main, self._main = self._main, None
         if main is not None:
             main.cancel()
@@ -146,17 +146,18 @@ class Watcher:
         self._follow()
 
     async def _work(self, readers: Readers, listener: Listener) -> None:
-        """Listen and look until nobody is there."""
+        """Listen and look until it is cancelled."""
         parts = [asyncio.create_task(listener.run()), asyncio.create_task(self._look_for_ever())]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            # Neither ends by itself: this is a mistake of ours, and nobody may wait for ever because of it.
+            # Neither should end: this is a mistake of ours, and no waiter may wait for ever because of it.
             self._main = None
             reason = done.pop().exception() or PgmqError("The watcher ended.")
             log.error("%s: the watcher failed", self.connector.name, exc_info=reason)
             self._fail(self._waiters.matching(), reason)
         finally:
-            # If nobody retired us, the loop ends. It has cancelled everything; twice, psycopg takes offence.
+            # If `_retire` was not called, the loop ends, and has cancelled all tasks; psycopg fails if cancelled
+            # twice.
             loop_ends = self._main is asyncio.current_task()
             await end(parts, told=loop_ends)
             await readers.close(cancel=not loop_ends)
@@ -164,7 +165,7 @@ class Watcher:
             if loop_ends:
                 self._main = None
             if self._main is None:
-                # What belongs to the loop must not be kept.
+                # Objects that belong to the loop must not be kept.
                 self._renew()
 
     async def _look_for_ever(self) -> None:
@@ -198,12 +199,12 @@ class Watcher:
                 waiter.result.set_exception(reason)
 
     def _follow(self) -> None:
-        """Let the listener hear what is watched."""
+        """Let the listener listen on the channels of the watched queues."""
         self._channels = {names.channel(queue_name): queue_name for queue_name in self._waiters.queues}
         self._listener.want(self._channels)
 
     def _on_announcement(self, channel: str, payload: str) -> None:
-        """Look at a queue whose messages were announced, or may have come before anybody listened."""
+        """Look at a queue whose messages were announced, or may have come before the LISTEN."""
         if queue_name := self._channels.get(channel):
             now = asyncio.get_running_loop().time()
             self._waiters.announced(queue_name, now, watching.arrived(payload))
