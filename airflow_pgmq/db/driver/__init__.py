@@ -1,1 +1,1 @@
-"""The boundary to psycopg: what a session's settings could change stops here."""
+"""The boundary to psycopg: code above it does not depend on a session's settings."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def bundled_pgmq() -> str | None:
-    """PGMQ's SQL from the official client, if that is installed (extra `sql`)."""
+    """PGMQ's SQL from the official client, if it is installed (extra `sql`)."""
     try:
         from pgmq.install import get_embedded_install_sql
     except ImportError:

@@ -11,17 +11,17 @@ from airflow_pgmq.db.statements import Statement
 
 
 def text(statement: Statement[Any]) -> bytes:
-    """The query as it is sent, in UTF-8 whatever the session calls it."""
+    """The query as it is sent, always in UTF-8."""
     return compose(statement).as_bytes(None)
 
 
 def is_one(statement: Statement[Any]) -> bool:
-    """Whether it is one query, whose rows can come in binary; a script may be several."""
+    """Whether it is a single query, whose rows can be binary; a script may be several."""
     return statement.script is None or bool(statement.params)
 
 
 def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
-    """Put quoted identifiers into the query; a script without any is taken as it is."""
+    """Put quoted identifiers into the query; a script without any is used unchanged."""
     if statement.script is not None and not statement.identifiers:
         return sql.SQL(statement.script)
     return _compose(
@@ -42,7 +42,7 @@ def _compose(
     has_params: bool,
 ) -> sql.Composed:
     def quoted(*path: str) -> sql.Identifier:
-        # Beside parameters a percent sign begins one, in a name too, and the driver does not double it.
+        # In a query with parameters, a percent sign begins one, also in names; the driver does not double it.
         return sql.Identifier(*(name.replace("%", "%%") if has_params else name for name in path))
 
     parts: dict[str, sql.Composable] = {name: quoted(*path) for name, path in identifiers}

@@ -1,4 +1,4 @@
-"""How a connection is opened, and whether it is still good for anything."""
+"""How a connection is opened, and whether it still works."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psycopg
 from airflow_pgmq.db.driver.sessions import Connection
 from airflow_pgmq.db.driver.translation import connecting
 
-#: A peer that is gone without a word is noticed after 11 seconds instead of two hours.
+#: With these, a server that disappears silently is noticed after 11 seconds instead of two hours.
 KEEPALIVES = {
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -21,19 +21,19 @@ KEEPALIVES = {
     "tcp_user_timeout": 10_000,
 }
 
-#: How a connection is opened where nothing else is said; unlike `options`, a pooler takes it. The driver must
-#: prepare nothing by itself, such as a user's statement that is run often: a pooler's next session lacks it.
+#: Defaults of a connection; unlike `options`, a pooler accepts them. The driver must not prepare statements
+#: itself, such as a user's statement that is run often: a pooler's next session does not have them.
 DEFAULTS = {**KEEPALIVES, "client_encoding": "UTF8", "prepare_threshold": None}
 
 
 def connect(arguments: Mapping[str, Any]) -> Connection:
-    """Open a connection for whoever asks; libpq's arguments."""
+    """Open a connection with libpq's arguments."""
     with connecting():
         return psycopg.connect(**{**DEFAULTS, **arguments})
 
 
 def versions() -> tuple[str, int]:
-    """Of psycopg, and of the libpq that it uses, as libpq numbers it."""
+    """The versions of psycopg, and of the libpq that it uses, as libpq numbers it."""
     return psycopg.__version__, psycopg.pq.version()
 
 
@@ -50,7 +50,7 @@ def notification_arrives(conn: Connection, seconds: float) -> bool:
 def answers(conn: Connection, seconds: float) -> bool:
     """Whether the server answers in time, on a connection that was idle.
 
-    No statement of the driver's: their time is limited only by a server that is alive.
+    Without a statement of the driver, since only a running server limits its time.
     """
     with suppress(psycopg.OperationalError), selectors.DefaultSelector() as selector:
         conn.pgconn.send_query(b"SELECT")

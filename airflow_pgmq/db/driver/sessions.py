@@ -1,7 +1,7 @@
-"""Connections as they are used here: which are our own, how a transaction begins, and how it ends.
+"""Connections: which are our own, how a transaction begins, and how it ends.
 
-Our own transactions are READ COMMITTED READ WRITE and have limits, whatever server, database, role and
-session say. A transaction that a caller has opened keeps its isolation and has no limit of ours.
+Our own transactions are READ COMMITTED READ WRITE and have limits, under any settings of server, database,
+role and session. A transaction that a caller has opened keeps its isolation and has no limit of ours.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Session:
     """A connection of our own."""
 
     limits: Limits
-    #: Whether the session has our settings. None: it was not asked for. False: a pooler lends it by
-    #: transaction. Without them, each transaction begins with what it needs, in the same message.
+    #: Whether the session has our settings. None: not tried yet. False: a pooler lends it by transaction.
+    #: Without them, each transaction sets what it needs, in the message that begins it.
     is_set: bool | None = None
 
 
@@ -48,12 +48,12 @@ def keep(conn: AnyConnection, session: Session) -> None:
 
 
 def of(conn: AnyConnection) -> Session | None:
-    """What we know of a connection, unless it is a caller's."""
+    """Our settings of a connection; None if it is a caller's."""
     return _ours.get(conn)
 
 
 def is_idle(conn: AnyConnection) -> bool:
-    """Whether no transaction is open; of a connection that is lost, nobody knows what was."""
+    """Whether no transaction is open; False for a lost connection, where that is unknown."""
     return conn.info.transaction_status == TransactionStatus.IDLE
 
 
@@ -63,15 +63,15 @@ def takes_statements(conn: AnyConnection) -> bool:
 
 
 def opening(conn: AnyConnection) -> sql.Composed:
-    """Begin a transaction of our own, in one message with what holds in it alone."""
-    # One that wants to write cannot even begin on a standby.
+    """Begin a transaction of our own, in one message with its local settings."""
+    # A READ WRITE transaction cannot begin on a standby.
     access = "READ ONLY" if conn.read_only else "" if is_standby(conn) else "READ WRITE"
     begin = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED ") + sql.SQL(access)
     return sql.SQL("; ").join([begin, *local_settings(conn)])
 
 
 def local_settings(conn: AnyConnection) -> list[sql.Composed]:
-    """What a transaction of our own must set for itself, because its session has not."""
+    """Settings that a transaction of our own must make, because its session has not."""
     session = of(conn)
     settings: Mapping[str, int | str] = {}
     if session is not None and not session.is_set:
@@ -82,34 +82,34 @@ def local_settings(conn: AnyConnection) -> list[sql.Composed]:
 
 
 def is_lent(conn: AnyConnection) -> bool:
-    """Whether a pooler may lend us a session that it lends to others, too."""
+    """Whether a pooler may lend the session to other clients, too."""
     session = of(conn)
     return session is not None and not session.is_set
 
 
 def is_standby(conn: AnyConnection) -> bool:
-    """Whether the server says that nothing can be written."""
+    """Whether the server is a standby, which takes no writes."""
     return conn.pgconn.parameter_status(b"in_hot_standby") == b"on"
 
 
 def set_local(name: str, value: int | str) -> sql.Composed:
-    """Set something until the transaction ends."""
+    """Set a value until the transaction ends."""
     return sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
 
 
 def set_encoding(conn: AnyConnection, *, is_local: bool) -> sql.Composed:
-    """Let text travel as ours, until the transaction or the session ends."""
+    """Set the encoding of text to ours, until the transaction or the session ends."""
     command = sql.SQL("SET LOCAL client_encoding = {}" if is_local else "SET client_encoding = {}")
     return command.format(sql.Literal(encoding(conn)))
 
 
 def encoding(conn: AnyConnection) -> str:
-    """How text must travel. To SQL_ASCII it goes, and comes, as it is: as UTF-8 it would be checked."""
+    """The client encoding to use. With a server in SQL_ASCII the same, since UTF-8 would be checked."""
     return "SQL_ASCII" if conn.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII" else "UTF8"
 
 
 def is_encoded(conn: AnyConnection) -> bool:
-    """Whether text travels so."""
+    """Whether the connection has that encoding."""
     return conn.pgconn.parameter_status(b"client_encoding") == encoding(conn).encode()
 
 
@@ -118,7 +118,7 @@ class Transaction:
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
-        #: Whether nothing of it was committed, for certain: its work may be done again.
+        #: Whether it is certain that nothing was committed, so that its work may be done again.
         self.is_undone = True
 
     def __enter__(self) -> None:
@@ -128,7 +128,7 @@ class Transaction:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            # What went wrong says more than that the connection is gone.
+            # The first error says more than a failed rollback.
             with suppress(psycopg.Error):
                 self._conn.rollback()
             return
@@ -144,7 +144,7 @@ class Transaction:
 def check_alive(conn: Connection) -> None:
     """Raise if Postgres has ended the session meanwhile, which costs no round trip.
 
-    After a COMMIT to such a session nobody could tell whether it was read.
+    After a COMMIT to such a session it would be unknown whether it was done.
     """
     with selectors.DefaultSelector() as selector:
         selector.register(conn.fileno(), selectors.EVENT_READ)
@@ -164,7 +164,7 @@ def check_alive(conn: Connection) -> None:
 
 
 class AsyncTransaction:
-    """The same on the event loop, where whoever asks does the work again."""
+    """The same on the event loop, where the caller does the work again."""
 
     def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
         self._conn = conn
@@ -185,9 +185,9 @@ class AsyncTransaction:
 
 @contextmanager
 def joined(conn: Connection) -> Iterator[None]:
-    """A savepoint inside the caller's transaction, so that an error of ours leaves theirs usable.
+    """A savepoint inside the caller's transaction, which stays usable after an error of ours.
 
-    psycopg's `transaction()` would commit a connection that is idle, so the transaction is begun first.
+    psycopg's `transaction()` would commit if no transaction is open, so one is begun first.
     """
     if not conn.autocommit and is_idle(conn):
         _say(conn, sql.SQL("SELECT 1"))
@@ -197,18 +197,18 @@ def joined(conn: Connection) -> Iterator[None]:
 
 @contextmanager
 def _encoded(conn: Connection) -> Iterator[None]:
-    """Text travels as ours, and afterwards as before: SET LOCAL outlives a savepoint that is released."""
+    """Use our encoding, and then the one before: SET LOCAL outlives a savepoint that is released."""
     if is_encoded(conn):
         yield
         return
     before = (conn.pgconn.parameter_status(b"client_encoding") or b"").decode()
     _say(conn, set_local("client_encoding", encoding(conn)))
-    # A savepoint that is rolled back takes it along.
+    # Rolling back the savepoint undoes it.
     yield
     _say(conn, set_local("client_encoding", before))
 
 
 def _say(conn: Connection, text: sql.SQL | sql.Composed) -> None:
-    """Run what is no statement of its own; never prepared, because it may be several and pass a pooler."""
+    """Run a command; never prepared, because it may be several commands and go through a pooler."""
     with Cursor(conn, row_factory=tuple_row) as cursor:
         cursor.execute(text, prepare=False)

@@ -1,6 +1,6 @@
 """Driver errors → ours, which say what to do. The SQLSTATE decides.
 
-A statement says itself what only it can be refused for (`db.refusals`); here is what any may meet.
+Errors that only some statements can have are part of them (`db.refusals`); here are those of any statement.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Told = TypeVar("Told", errors.NotConnected, errors.BrokenOff)
 
 @contextmanager
 def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
-    """Driver errors with a known cause → ours, which say what to do; others pass as they are."""
+    """Driver errors with a known cause → ours, which say what to do; others are not changed."""
     try:
         yield
     except errors.PgmqError:
@@ -33,17 +33,17 @@ def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[An
     except psycopg.Error as exc:
         known = _of_the_session(exc, conn) or _known(statement, exc)
         if statement is not None and errors.queue_of(known or exc) is None:
-            # The driver's own takes attributes, too.
+            # An error of the driver takes attributes, too.
             setattr(known or exc, "queue_name", statement.queue_name)  # noqa: B010
         if known is not None:
             raise known from exc
         raise
     except UnicodeEncodeError as exc:
-        raise errors.InvalidArgument(f"{_NO_TEXT}: half of a surrogate pair.") from exc
+        raise errors.InvalidArgument(f"{_NO_TEXT}: a lone surrogate.") from exc
 
 
 def _of_the_session(exc: psycopg.Error, conn: psycopg.BaseConnection[Any]) -> errors.PgmqError | None:
-    """What a session of ours, or the database's encoding, does not let pass."""
+    """An error by the limits of our session, or by the database's encoding."""
     text = (exc.diag.message_primary or str(exc)).strip()
     if isinstance(exc, psycopg.DataError) and exc.sqlstate is None:
         return errors.InvalidArgument(f"{_NO_TEXT}: {faults.sentence(text)}")
@@ -68,12 +68,12 @@ def connecting() -> Iterator[None]:
         raise refused from exc
 
 
-#: Of what the driver itself refuses to send.
+#: The text for what the driver itself refuses to send.
 _NO_TEXT = "A name, key or text was given that Postgres cannot hold, so nothing was done"
 
 
 def words(exc: Exception) -> str:
-    """An error on one line; of others' errors without details and hints, which quote rows."""
+    """An error on one line; for errors of the driver without details and hints, which quote rows."""
     text = exc.diag.message_primary if isinstance(exc, psycopg.Error) and not _is_ours(exc) else None
     return " ".join((text or str(exc)).split()) or type(exc).__name__
 
@@ -83,13 +83,13 @@ def _is_ours(exc: Exception) -> bool:
 
 
 def _as_both(kind: type[Told], exc: psycopg.Error, words: str, fix: str) -> Told:
-    """Ours and the driver's in one: who waits for an outage to pass, or tries again, knows the latter."""
+    """Our error and the driver's in one: code that tries again after an outage catches the latter."""
     key = kind, type(exc)
     if key not in _both:
         _both[key] = type(
             kind.__name__,
             key,
-            # As ours alone it passes between processes.
+            # Pickled, it is only our error.
             {"__module__": kind.__module__, "__reduce__": lambda self: (kind, (self.words, self.fix))},
         )
     told: Told = _both[key](words, fix)
@@ -132,25 +132,25 @@ def _refusal(exc: psycopg.Error, sqlstate: str, text: str) -> Refusal:
 def _denied(exc: psycopg.Error, text: str) -> errors.PermissionDenied:
     denied = errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
     denied.reason = text
-    # The words are in the server's language, the name of its function is not.
+    # The text is in the server's language, the name of its function is not.
     denied.is_of_row = exc.diag.source_function == "ExecWithCheckOptions"
     return denied
 
 
-#: What our schema raises for code that is too old for it.
+#: The SQLSTATE that our schema raises for code that is too old for it.
 _CODE_TOO_OLD = "PQ001"
 
-#: A table, schema, function or column that is not there.
+#: A table, schema, function or column is missing.
 _MISSING = (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedFunction, pg.UndefinedColumn)
 
-#: Columns that only PGMQ's tables have, none of ours.
+#: Columns that only PGMQ's tables have.
 _OF_A_QUEUE = re.compile(r"\b(headers|archived_at|read_ct|vt)\b")
 
 
 def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError | None:
-    """What seems to be missing; `what_is_missing` asks, once the transaction is over.
+    """What seems to be missing; `what_is_missing` looks it up, after the transaction.
 
-    Names are the same in every language, and of the words nothing else is read.
+    Of the text only names are read, which are the same in every language.
     """
     text = exc.diag.message_primary or ""
     if isinstance(exc, pg.UndefinedColumn) and statement.queue_name and _OF_A_QUEUE.search(text):
@@ -176,9 +176,9 @@ def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError 
 
 
 def what_is_missing(exc: errors.PgmqError, found: Mapping[str, Any] | None) -> errors.PgmqError:
-    """The error that is true of this database: without PGMQ, no queue of it is there either."""
+    """The error that is right for this database: without PGMQ, its queues are missing, too."""
     if isinstance(exc, errors.NotInstalled) and exc.__cause__ is None:
-        return exc  # of the installer itself, which knows why
+        return exc  # raised by the installer, with its reason
     if found is not None and not found["pgmq"]:
         return errors.NotInstalled(f"PGMQ is not in this database: {faults.INSTALL}")
     if isinstance(exc, errors.QueueNotFound) and found and found["queue"] and not found["archive"]:

@@ -1,8 +1,8 @@
-"""Values as they cross the wire: the same whatever the session's settings are, on any connection.
+"""How values are sent and read: the same on any connection, under any settings of the session.
 
-Results come in binary, so that DateStyle and IntervalStyle do not matter. A datetime inside the package is
-UTC by construction: psycopg's own loaders give the session's zone, and arithmetic on such values follows the
-clock on the wall, which jumps.
+Results are binary, so that DateStyle and IntervalStyle do not matter. Each datetime inside the package is
+in UTC: psycopg's own loaders give the session's zone, and arithmetic on such values is wrong across changes
+of clocks.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Row = TypeVar("Row")
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
-#: Postgres's `infinity` and `-infinity`, its largest and smallest numbers, are here the last and the first
-#: instant that Python knows, in both directions; finite instants beyond these are read as them, too.
+#: Postgres's `infinity` and `-infinity` become the last and the first instant of Python, and are written back
+#: as such; finite instants beyond Python's range are read as these, too.
 LAST = datetime.max.replace(tzinfo=timezone.utc)
 FIRST = datetime.min.replace(tzinfo=timezone.utc)
 _INFINITY = 2**63 - 1
@@ -42,7 +42,7 @@ class InstantLoader(Loader):
     format = Format.BINARY
 
     def load(self, data: Buffer) -> datetime:
-        """Never fails: one odd value in a row must not hide the rows beside it."""
+        """Never fails: one odd value must not hide other rows."""
         (microseconds,) = _unpack_instant(data)
         try:
             return _EPOCH + timedelta(0, 0, microseconds)
@@ -51,10 +51,10 @@ class InstantLoader(Loader):
 
 
 class InstantDumper(DatetimeBinaryDumper):
-    """A datetime with a zone → timestamptz; without one, as only a user's query has it, as psycopg does."""
+    """A datetime with a zone → timestamptz; without one, possible only in a user's query, as in psycopg."""
 
     def dump(self, obj: datetime) -> bytes:
-        """Exact, and back to infinity."""
+        """Exact; the last and first instants become infinity."""
         if obj == LAST:
             return _pack_instant(_INFINITY)
         if obj == FIRST:
@@ -64,7 +64,7 @@ class InstantDumper(DatetimeBinaryDumper):
 
 
 class DurationDumper(Dumper):
-    """timedelta → an interval of seconds alone: Postgres's `7 days` may be an hour less, or more."""
+    """timedelta → an interval of only seconds: Postgres's `7 days` may be an hour less, or more."""
 
     format = Format.BINARY
     oid = psycopg.adapters.types["interval"].oid
@@ -75,7 +75,7 @@ class DurationDumper(Dumper):
 
 
 class RemarkDumper(Dumper):
-    """Text that is not worth a refusal: what the database's encoding lacks is written as an escape."""
+    """Text that must not be refused: characters that the database's encoding lacks are escaped."""
 
     format = Format.BINARY
     oid = psycopg.adapters.types["text"].oid
@@ -91,12 +91,12 @@ class RemarkDumper(Dumper):
 
 
 class TextLoader(Loader):
-    """Text that may not be UTF-8: a database in SQL_ASCII holds, and gives back, what it was given."""
+    """Text that may not be UTF-8: a database in SQL_ASCII stores any bytes."""
 
     format = Format.BINARY
 
     def load(self, data: Buffer) -> str:
-        """Never fails, as for instants; what cannot be decoded is marked."""
+        """Never fails, as with instants; bytes that cannot be decoded are replaced."""
         return str(data, "utf-8", "replace")
 
 
@@ -118,7 +118,7 @@ def _tolerant() -> AdaptersMap:
 
 
 ADAPTERS = _adapters()
-#: For where the server has checked no text, which costs a little.
+#: For servers that do not check text (SQL_ASCII); a little slower.
 TOLERANT = _tolerant()
 
 
@@ -127,7 +127,7 @@ def _adapters_for(conn: psycopg.BaseConnection[Any]) -> AdaptersMap:
 
 
 class Cursor(psycopg.Cursor[Row]):
-    """Knows the package's values and nothing that was registered on its connection."""
+    """Uses the package's adapters, and none that were registered on its connection."""
 
     @property
     def adapters(self) -> AdaptersMap:

@@ -1,4 +1,4 @@
-"""A transaction around a user's work, and whether that left it standing."""
+"""A transaction around a user's work, and whether the work has ended it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_pgmq.core.limits import UNLIMITED, Limits
 from airflow_pgmq.db.driver import sessions
 from airflow_pgmq.db.driver.values import Cursor
 
-#: A savepoint that stands from the begin of the work to its end. If it is gone, so is the transaction.
+#: A savepoint that exists from the start of the work to its end. If it is gone, so is the transaction.
 _WORK = "airflow_pgmq_work"
 _SAVEPOINT = sql.SQL("SAVEPOINT airflow_pgmq_work")
 _RELEASE = sql.SQL("RELEASE airflow_pgmq_work")
@@ -25,7 +25,7 @@ _RELEASE = sql.SQL("RELEASE airflow_pgmq_work")
 def begin_work(conn: sessions.Connection) -> bool:
     """Set the savepoint in a caller's transaction.
 
-    False without one: each statement of the work is a transaction of its own.
+    False if no transaction is open: each statement of the work is a transaction of its own.
     """
     if conn.autocommit and sessions.is_idle(conn):
         return False
@@ -36,13 +36,13 @@ def begin_work(conn: sessions.Connection) -> bool:
 def keeps_snapshot(conn: sessions.Connection) -> bool:
     """Whether a caller's transaction sees rows as they were at its first query, and changes no newer ones."""
     with Cursor(conn, row_factory=tuple_row) as cursor:
-        # Unlike a SELECT, this is no first query.
+        # Unlike a SELECT, SHOW does not take the snapshot.
         found = cursor.execute("SHOW transaction_isolation", prepare=False).fetchone()
     return found is not None and found[0] in ("repeatable read", "serializable")
 
 
 def end_work(conn: sessions.Connection) -> None:
-    """Release it.
+    """Release the savepoint.
 
     :raises TransactionEnded: the work has ended the transaction
     """
@@ -56,7 +56,7 @@ def work_transaction(conn: sessions.Connection) -> Iterator[None]:
     with ExitStack() as stack:
         if not sessions.is_standby(conn):
             conn.read_only = False
-        # Not `conn.transaction()`, which would leave the work inside the pipeline.
+        # Not `conn.transaction()`, with which the work would run inside the pipeline.
         with conn.pipeline():
             stack.enter_context(psycopg.Transaction(conn, _WORK))
             for command in sessions.local_settings(conn):
@@ -66,14 +66,14 @@ def work_transaction(conn: sessions.Connection) -> Iterator[None]:
 
 
 def ending(conn: sessions.Connection, limits: Limits) -> list[bytes]:
-    """What goes ahead of the statements that settle the work: from here on, others may not have to wait.
+    """Commands before the statements that settle the work: from here on, our limits apply.
 
-    Role and session are ours again, whatever the work has SET; an aborted work takes that along by itself.
+    They undo what the work has SET for role and session; if the work aborts, its rollback does that.
     """
     session = sessions.of(conn)
     is_ours = session is not None and bool(session.is_set)
     if not sessions.is_encoded(conn):
-        # By itself, because the driver has to know before it writes the next text.
+        # A command of its own, because the driver must know it before it sends the next text.
         conn.execute(sessions.set_encoding(conn, is_local=not is_ours), prepare=False)
     own = session.limits if is_ours and session is not None else None
     return _ending(own, limits, conn.info.server_version)
@@ -95,7 +95,7 @@ def _unlimited(server_version: int) -> bytes:
 
 
 def _said(settings: Iterable[tuple[str, int | str, bool]]) -> bytes:
-    """Settings in one statement; the last of three: for the transaction alone."""
+    """Settings in one statement; the third value: whether only for the transaction."""
     said = sql.SQL("SELECT {}").format(
         sql.SQL(", ").join(
             sql.SQL("set_config({}, {}, {})").format(name, str(value), is_local)
@@ -107,7 +107,7 @@ def _said(settings: Iterable[tuple[str, int | str, bool]]) -> bytes:
 
 @contextmanager
 def whole_work() -> Iterator[None]:
-    """Name the error of a transaction that ended too early."""
+    """Raise TransactionEnded if the transaction was ended too early."""
     try:
         yield
     except (pg.InvalidSavepointSpecification, pg.NoActiveSqlTransaction) as exc:

@@ -2,9 +2,9 @@
 
 A file belongs to the module of `db/statements` that has its name, and each of its queries is built by one
 function there, which the other modules call. A block is `-- name --`, its description, the statement.
-Identifiers in {braces} are quoted by the driver, values are %(parameters)s, %(…)b where arrays travel in
-binary. Messages travel as lines, because a text costs the driver next to nothing and JSON never holds a
-line break of its own.
+Identifiers in {braces} are quoted by the driver, values are %(parameters)s, or %(…)b for arrays that are sent
+in binary. Messages are sent as lines of one text, which is cheap for the driver; JSON never contains a line
+break.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def topics() -> list[str]:
 
 @cache
 def fragments() -> dict[str, str]:
-    """Name → what several queries share: where they write <<name>>, it says the same for all of them."""
+    """Name → SQL that several queries share: it replaces <<name>> in them."""
     return _blocks("fragments.sql")
 
 
@@ -58,5 +58,5 @@ def migrations() -> dict[int, str]:
 
 @cache
 def code() -> int:
-    """What this code is to the schema, which says the oldest that may use it: its newest migration."""
+    """The version of this code for the schema, which names the oldest allowed one: its newest migration."""
     return max(migrations())

@@ -1,7 +1,7 @@
 """What to run and how to read the answer, as values: no driver, no I/O.
 
 A `Statement` is one query. A `Flow` is a generator that yields statements, gets their answers and returns
-a result; a client drives it inside one transaction, sync or async, so no logic exists twice.
+a result; a client drives it inside one transaction, sync or async, so the logic is written once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Work: TypeAlias = "Statement[T] | Flow[T]"
 
 
 def nothing(rows: Sequence[Row]) -> None:
-    """Decode a statement whose answer does not matter: where it is the default, T is None."""
+    """Decode a statement whose answer is not needed: T is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement(Generic[T]):
-    """A named query with its values, the identifiers to be quoted, and the reading of its rows."""
+    """A named query with its values, its identifiers to be quoted, and the function that decodes its rows."""
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -45,9 +45,9 @@ class Statement(Generic[T]):
     queue_name: str | None = None
     #: Column names for `{columns}`, quoted.
     columns: tuple[str, ...] = ()
-    #: SQL of the user's own, for the braces of that name.
+    #: The user's SQL, for the braces of that name.
     fragments: Mapping[str, str] = field(default_factory=dict)
-    #: Sets what holds for the rest of the transaction, so it is not run in a caller's.
+    #: It sets limits for the rest of the transaction, so it is not run in a caller's.
     is_limit: bool = False
     #: SQL that is in no file of queries: a migration, PGMQ's own installer, several queries in one.
     script: str | None = None
@@ -80,7 +80,7 @@ def on_queue(
 
 
 def union(parts: Sequence[Statement[T]], decode: Callable[[Sequence[Row]], R]) -> Statement[R]:
-    """The rows of several statements by one: values and identifiers get the number of their part."""
+    """One statement for the rows of several: values and identifiers get the number of their part."""
     texts: list[str] = []
     params: dict[str, Any] = {}
     identifiers: dict[str, tuple[str, ...]] = {}
@@ -114,7 +114,7 @@ def first(rows: Sequence[Row]) -> Row | None:
 
 
 def as_text(statement: Statement[Any]) -> str:
-    """A statement for people to read and run: names of queues and their tables in it, and nothing else."""
+    """A statement for people to read and run; its values and identifiers are put into the text."""
 
     def value(found: re.Match[str]) -> str:
         if name := found["identifier"]:
@@ -122,5 +122,5 @@ def as_text(statement: Statement[Any]) -> str:
         return "'{}'".format(str(statement.params[found["value"]]).replace("'", "''"))
 
     text = " ".join(statement.sql.split()).rstrip(";") + ";"
-    # At once: a name may look like another place.
+    # In one pass: a name may look like another placeholder.
     return _PLACES.sub(value, text)

@@ -1,4 +1,4 @@
-"""Letting a queue announce its inserts where that is possible."""
+"""Letting a queue announce its inserts, if that is possible."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from airflow_pgmq.db.statements.watching import ANNOUNCERS
 
 
 def announce(queue_name: str) -> Flow[tuple[bool, str | None]]:
-    """Put our notify trigger on a queue: whether that was done now, or why it cannot be done."""
+    """Add our notify trigger to a queue: whether that was done now, or why it cannot be done."""
     found = yield _announcer(queue_name)
     if found["our_trigger"]:
         return False, None
     if (why := _obstacle(queue_name, found)) is not None:
-        # PGMQ's own trigger serves, too.
+        # PGMQ's own trigger is enough, too.
         return False, None if found["pgmq_trigger"] else why
     announced: bool = yield from queues.enable_notify(queue_name)
     return announced, None

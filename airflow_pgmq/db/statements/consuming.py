@@ -1,4 +1,4 @@
-"""What a consumer does with a queue: read, settle, dead letters and back."""
+"""What a consumer does with a queue: read, settle, dead letters, requeue."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(policy: Policy) -> Statement[list[Message]]:
 
 
 def prepare(policy: Policy) -> Flow[bool]:
-    """Make sure that the dead letter queue stands before anything is read; True if it was made now."""
+    """Make sure that the dead letter queue exists before the first read; True if it was made now."""
     name = policy.dead_letters
     absent = yield queues.missing([policy.queue_name, name])
     if policy.queue_name in absent:
@@ -41,15 +41,15 @@ def prepare(policy: Policy) -> Flow[bool]:
 
 
 def make_dead_letter_queue(name: str) -> Flow[bool]:
-    """Make the queue, which announces its inserts if it can; False if somebody else has done it meanwhile.
+    """Make the queue, with the notify trigger if possible; False if another client made it meanwhile.
 
-    :raises InvalidName: it is named after a queue whose name this package would not give
+    :raises InvalidName: a queue of this name cannot be made
     """
     try:
         made: bool = yield from queues.create(name)
     except InvalidName as exc:
         raise InvalidName(
-            f"The dead letter queue {name!r} is missing and not made here, name another one with "
+            f"The dead letter queue {name!r} is missing and cannot be made, name another one with "
             f"dead_letter_queue=. {exc}"
         ) from exc
     yield from announcing.announce(name)
@@ -57,13 +57,13 @@ def make_dead_letter_queue(name: str) -> Flow[bool]:
 
 
 def settle(policy: Policy, decided: Sequence[Decided], *, again: bool = False) -> Work[list[int]]:
-    """Give every message its outcome; the ids that were ours.
+    """Do the outcome of every message; returns the ids that were still ours.
 
-    :param again: whether an attempt before may have done it, its answer lost
+    :param again: whether an earlier attempt may have done it, and its answer was lost
     """
     statements = _outcomes(policy, decided)
     if len(statements) == 1 and not again:
-        # By itself a transaction, in one round trip.
+        # A single statement is a transaction, in one round trip.
         return statements[0]
     return _settle(policy, decided, statements, again)
 
@@ -76,13 +76,13 @@ def _settle(
         done += yield statement
     if again:
         done += yield from _settled(policy, [each for each in decided if each[0].msg_id not in set(done)])
-        # Whoever has read them since has them because we gave them back.
+        # If another reader has them now, that is because we gave them back.
         done += [message.msg_id for message, outcome in decided if outcome.kind == "retry"]
     return done
 
 
 def _settled(policy: Policy, decided: Sequence[Decided]) -> Flow[list[int]]:
-    """Of acked and dead messages that are not in the queue as we read them: those that went our way."""
+    """Acked and dead messages that are no longer in the queue as we read them, because we settled them."""
     found: list[int] = []
     for kind, archived in (("ack", policy.ack == "archive"), ("dead", False)):
         if messages := [message for message, outcome in decided if outcome.kind == kind]:
@@ -91,10 +91,10 @@ def _settled(policy: Policy, decided: Sequence[Decided]) -> Flow[list[int]]:
 
 
 def was_committed(policy: Policy, decided: Sequence[Decided]) -> Flow[bool]:
-    """Whether a transaction that settled messages was committed, its answer lost; retries tell nothing."""
+    """Whether a transaction that settled messages was committed; retries do not show it."""
     final = [(message, outcome) for message, outcome in decided if outcome.kind != "retry"]
     messages = [message for message, _ in final]
-    # Waits for a transaction that the server has not ended yet: it holds these rows.
+    # This waits for the transaction if the server has not ended it yet: it has locked these rows.
     hidden = ParsedDelay(policy.visibility_timeout)
     if not final or (yield reading.set_vt(policy.queue_name, messages, hidden)):
         return False
@@ -119,7 +119,7 @@ def _outcomes(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list
 
 
 def ack(policy: Policy, messages: Sequence[Message]) -> Statement[list[int]]:
-    """Take messages out of the queue."""
+    """Archive or delete messages, by the policy."""
     if policy.ack == "delete":
         return reading.delete(policy.queue_name, messages)
     return reading.archive(policy.queue_name, messages)
@@ -131,7 +131,7 @@ def release_each(
     delays: Sequence[ParsedDelay],
     untried: Sequence[bool] | None = None,
 ) -> Statement[list[int]]:
-    """Give messages back, each after a delay of its own; those that nobody has tried lose no try by it."""
+    """Give messages back, each after its own delay; for untried ones, the read does not count as a try."""
     held = references(messages)
     flags = [False] * len(held) if untried is None else untried
     return on_queue(
@@ -148,7 +148,7 @@ def release_each(
 def dead_letter(
     queue_name: str, dead_letter_queue: str, messages: reading.Messages, reasons: str | Sequence[str]
 ) -> Statement[list[int]]:
-    """Move messages to the dead letter queue; the ids that were ours to move."""
+    """Move messages to the dead letter queue; returns the ids that were still ours."""
     if names.table(queue_name) == names.table(dead_letter_queue):
         raise InvalidName(f"Queue {queue_name!r} cannot be its own dead letter queue.")
     held = fences(messages)
@@ -163,7 +163,7 @@ def dead_letter(
         },
         {"table": names.table(queue_name), "dead_letters": names.table(dead_letter_queue)},
         column("msg_id"),
-        # A missing table is that one: the source was read from before.
+        # If a table is missing, it is that one: the source was read from before.
         dead_letter_queue,
     )
 
@@ -171,7 +171,7 @@ def dead_letter(
 def dead_lettered(
     queue_name: str, dead_letter_queue: str, messages: reading.Messages, reason: str, *, again: bool
 ) -> Work[list[int]]:
-    """The same, where an attempt before may have done it, its answer lost."""
+    """The same, if `again` also for an earlier attempt whose answer was lost."""
     statement = dead_letter(queue_name, dead_letter_queue, messages, reason)
     return reading.settle_again(statement, queue_name, messages, archived=False) if again else statement
 

@@ -1,4 +1,4 @@
-"""What a doctor asks: of the catalog first, which every role may read, whatever else it may not."""
+"""What the doctor queries: first the catalog, which every role may read."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ OURS, THEIRS = ANNOUNCERS
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What is installed, and what the role may do with it."""
+    """What is installed, and what the role may do."""
 
     #: Of the server: `now`, `role`, `database`, `standby`, `pgmq`, `headers`, `migration` (None: unknown) …
     server: Row
     #: Each privilege that some work needs and the role lacks.
     lacking: Sequence[Row]
-    #: What row level security keeps the role from although it has the privilege, as `policies` knows it.
+    #: What row level security forbids the role although it has the privilege, as in `policies`.
     kept: Sequence[Row]
-    #: What sessions of the role begin with, as `surroundings` knows it.
+    #: The settings of new sessions of the role, as in `surroundings`.
     settings: Sequence[Row]
     #: Tables of queues, by name: `queue_name`, `partitioned`, `guarded`, `our_trigger`, `pgmq_trigger`.
     queues: Sequence[Row]
@@ -35,7 +35,7 @@ def installation() -> Flow[Installation]:
     found = dict((yield server()))
     found["migration"] = 0
     if found["schema_installed"]:
-        # No row at all is a row that is hidden.
+        # Without any row, row level security hides them.
         found["migration"] = yield schema.newest_migration()
     elif found["schema_installed"] is None:
         found["migration"] = None
@@ -46,12 +46,12 @@ def installation() -> Flow[Installation]:
 
 
 def server() -> Statement[Row]:
-    """The server, the role, PGMQ and our schema; `ours` is None where it is there and may not be read."""
+    """The server, the role, PGMQ and our schema; `schema_installed` is None if the role may not read it."""
     return Statement("examine_server", decode=lambda rows: rows[0])
 
 
 def rights() -> Statement[list[Row]]:
-    """The privileges that the role lacks, of objects that are there."""
+    """The privileges that the role lacks, on objects that exist."""
     wanted = [
         (work, kind, schema, name, privilege)
         for work, objects in RIGHTS.items()
@@ -69,7 +69,7 @@ def rights() -> Statement[list[Row]]:
 
 
 def _tables() -> Statement[list[Row]]:
-    """The tables of queues, and what is attached to them."""
+    """The tables of queues, with their indexes and triggers."""
     return Statement("examine_queues", {"our_trigger": OURS, "pgmq_trigger": THEIRS}, decode=list)
 
 
@@ -82,7 +82,7 @@ def invalid_indexes() -> Statement[list[Row]]:
 
 
 def unguarded(queue_names: Iterable[str]) -> Statement[list[str]]:
-    """Those queues whose newest messages have a dedup key twice that the ledger does not know."""
+    """Queues whose newest messages have a dedup key twice that the ledger does not know."""
     return union([on_queue("unguarded_keys", name) for name in queue_names], column("queue_name"))
 
 
@@ -92,12 +92,12 @@ def guard(queue_name: str) -> str:
 
 
 def announce(queue_name: str) -> str:
-    """The SQL that puts our notify trigger on a queue."""
+    """The SQL that adds our notify trigger to a queue."""
     return as_text(queues.create_trigger(queue_name))
 
 
 def use_our_trigger(queue_name: str, *, exists: bool) -> str:
-    """The SQL that takes PGMQ's own notify trigger off a queue, and puts ours there unless it stands."""
+    """The SQL that removes PGMQ's own notify trigger from a queue, and adds ours unless it exists."""
     take_off = as_text(on_queue("disable_pgmq_notify", queue_name))
     return take_off if exists else f"{take_off}\n{announce(queue_name)}"
 

@@ -1,4 +1,4 @@
-"""Recognising a queue: whether it is still the one that the ledger and the slots speak of."""
+"""Recognising a queue: whether it is still the one that the ledger and the slots refer to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def relation(queue_name: str) -> str:
 
 
 def recognise(queue_names: Iterable[str]) -> Flow[list[str]]:
-    """Settle those that are there and not the known ones; the names of those that are missing."""
+    """Settle queues that are not the known ones; returns the names of those that are missing."""
     asked = sorted(set(queue_names))
     params = {"queue_names": asked, "relations": [relation(each) for each in asked]}
     found = yield Statement("queue_standings", params, decode=list)
@@ -29,7 +29,7 @@ def recognise(queue_names: Iterable[str]) -> Flow[list[str]]:
 def reborn(queue_name: str | None = None) -> Flow[Mapping[str, Row]]:
     """By name, queues that are not the known ones (`settled`), or were found to be others (`reborn_at`).
 
-    A standby has nothing to say of that: what made them others came to it from elsewhere.
+    A standby answers none, since it cannot look at unlogged tables.
     """
     if (yield Statement("in_recovery", decode=scalar("standby"))):
         return {}
@@ -39,17 +39,17 @@ def reborn(queue_name: str | None = None) -> Flow[Mapping[str, Row]]:
 
 
 def lock(queue_name: str) -> Statement[None]:
-    """One at a time settles which incarnation is there, or makes way in its archive."""
+    """Only one transaction at a time settles an incarnation, or frees ids in the archive."""
     return on_queue("mark_lock", queue_name)
 
 
 def settle(queue_name: str) -> Flow[None]:
-    """Find out what queue is there now; from then on, the ledger and the slots speak of it.
+    """Find out which queue exists now; from then on, the ledger and the slots refer to it.
 
-    One that is seen for the first time begins with incarnation 0. A new incarnation frees every key, and
-    every slot that was to become visible later: they stay, but their number is no longer the queue's.
+    One that is seen for the first time has incarnation 0. A new incarnation frees every key, and every slot
+    that was to become visible later: their rows remain, with the number of the old incarnation.
 
-    :raises CodeTooOld: by the schema's word
+    :raises CodeTooOld: the schema says so
     """
     yield schema.admitted()
     yield lock(queue_name)
@@ -75,7 +75,7 @@ def settle(queue_name: str) -> Flow[None]:
 
 
 def pass_archive(queue_name: str) -> Statement[None]:
-    """Let the queue's ids go on after those of its archive, where the role may."""
+    """Let the queue's ids continue after those of its archive, if the role may."""
     return Statement(
         "pass_archive",
         {"sequence": names.sequence(queue_name)},

@@ -1,4 +1,4 @@
-"""What page and command line show of messages and periodic jobs. Nothing here hides a message or locks it."""
+"""What page and command line show of messages and periodic jobs, without hiding or locking messages."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from airflow_pgmq.core.slot_history import Sent
 from airflow_pgmq.db.statements import Statement, column, first, union
 from airflow_pgmq.errors import InvalidArgument
 
-#: Where a message is looked for.
+#: Where to look for a message.
 Source: TypeAlias = Literal["queue", "archive"]
 #: Namespace, job and instant.
 Slot: TypeAlias = tuple[str, str, datetime]
 Place: TypeAlias = tuple[str, Source]
 
-#: Messages that a search looks through at once.
+#: Messages that one page of a search looks through.
 SCANNED = 20_000
-#: Messages of each queue and archive among which those of a task are looked for.
+#: Messages of each queue and archive that are searched for those of a task.
 SCANNED_EACH = 500
-#: Larger payloads are shown only when a message is asked for by itself.
+#: Larger payloads are shown only for a single message.
 MOST_BYTES = 16 * 1024
 _LAST = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Which messages are looked for."""
+    """Which messages to look for."""
 
     queue_name: str
     source: Source = "queue"
@@ -40,10 +40,10 @@ class Search:
     dedup_key: str | None = None
     #: A job's name, or namespace and name with a slash between.
     job: str | None = None
-    #: Go on after this id; in an archive, whose newest come first, below it.
+    #: Continue after this id; in an archive, whose newest come first, below it.
     after: int | None = None
     limit: int = 50
-    #: Whether payloads are fetched at all.
+    #: Whether payloads are fetched.
     peek: bool = False
     #: Whether large ones are, too.
     whole: bool = False
@@ -61,12 +61,12 @@ class Search:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether it leaves out messages that it looks at."""
+        """Whether it selects by key or job."""
         return self.dedup_key is not None or self.job is not None
 
     @property
     def start(self) -> int:
-        """The id that the search begins beside."""
+        """The search begins after this id, in an archive below it."""
         if self.msg_id is not None:
             return self.msg_id + (1 if self.in_archive else -1)
         if self.after is not None:
@@ -91,7 +91,7 @@ def messages(search: Search) -> Statement[list[Row]]:
     }
 
     def decode(rows: Sequence[Row]) -> list[Row]:
-        # Where that message is gone, the one beside it was found.
+        # If that message is gone, its neighbour was found.
         return [row for row in rows if search.msg_id in (None, row["msg_id"])]
 
     return Statement(
@@ -104,7 +104,7 @@ def messages(search: Search) -> Statement[list[Row]]:
 
 
 def scanned(search: Search) -> Statement[Row | None]:
-    """The id at which a filtered search stopped looking; None: it saw everything."""
+    """The id at which a filtered search stopped; None: it searched everything."""
     params = {"after": search.start, "scanned": SCANNED}
     return Statement(
         "scanned_of_archive" if search.in_archive else "scanned_of_queue",
@@ -122,7 +122,7 @@ def _place(search: Search) -> dict[str, tuple[str, ...]]:
 
 
 def ledger_message(queue_name: str, dedup_key: str) -> Statement[list[int]]:
-    """The id of the message that stands for a key of scope `once`, or of a slot."""
+    """The id of the message that has a key of scope `once`, or of a slot."""
     namespace, name, slot = slots.of_key(dedup_key) or (None, None, None)
     params: dict[str, Any] = {"queue_name": queue_name, "dedup_key": dedup_key}
     params |= {"namespace": namespace, "name": name, "slot": slot}
@@ -130,7 +130,7 @@ def ledger_message(queue_name: str, dedup_key: str) -> Statement[list[int]]:
 
 
 def places(table: Table) -> list[Place]:
-    """Where a queue's messages can be looked for: its table and its archive, as far as they are there."""
+    """Where a queue's messages can be looked for: its table and its archive, if they are usable."""
     if shape.is_misnamed(table):
         return []
     found: list[Place] = []
@@ -144,7 +144,7 @@ def places(table: Table) -> list[Place]:
 def sent_by(
     places: Sequence[Place], source: Mapping[str, Any], *, peek: bool, limit: int
 ) -> Statement[list[Row]]:
-    """The newest messages that a Dag, run or task has sent and that are there."""
+    """The newest messages that a Dag, run or task has sent and that still exist."""
     params = {"source": payload.dumps({"source": dict(source)}), "scanned": SCANNED_EACH, "limit": limit}
     params |= {"peek": peek, "most": MOST_BYTES, "alone": False}
     parts = [
@@ -164,7 +164,7 @@ def sent_by(
 def dead_letter_origins(
     queue_name: str, msg_ids: Sequence[int] | None, limit: int
 ) -> Statement[dict[str | None, int]]:
-    """The queues that dead letters came from, with how many; None: nobody knows."""
+    """The queues that dead letters came from, with how many; None: unknown."""
     own = names.origin(queue_name)
     params = {"msg_ids": None if msg_ids is None else list(msg_ids), "limit": limit, "otherwise": own}
 

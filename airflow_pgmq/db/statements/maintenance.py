@@ -1,4 +1,4 @@
-"""Samples of queues, expired messages, retention: bounded work, so that it can be done every minute."""
+"""Samples of queues, expired messages, retention: limited work that can be done every minute."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.queue_counts import Counts, Table
 from airflow_pgmq.db.statements import Statement, on_queue, scalar
 
-#: A week and the day that a chart of a week begins in.
+#: A week, and the day on which a chart of a week begins.
 SAMPLES_KEPT = timedelta(days=8)
-#: More than a thousand queues' minutes.
+#: More than the samples of a thousand queues in a minute.
 SAMPLES_PRUNED = 2_000
 #: Archived messages that are removed at once.
 ARCHIVE_BATCH = 5_000
-#: Pages of a queue that are looked through for expired messages: 1 MB.
+#: Pages of a queue that are searched for expired messages: 1 MB.
 PAGES = 128
 
 
@@ -27,7 +27,7 @@ def may_sample() -> Statement[bool]:
 
 
 def is_sampled() -> Statement[bool]:
-    """Whether this minute was sampled already."""
+    """Whether this minute already has a sample."""
     return _newest_sample("current")
 
 
@@ -41,7 +41,7 @@ def _newest_sample(what: str) -> Statement[Any]:
 
 
 def keep(at: datetime, tables: Sequence[Table], counts: Mapping[str, Counts]) -> Statement[int]:
-    """Keep a sample of each queue; how many were the first of their minute."""
+    """Keep a sample of each queue; returns how many were the first of their minute."""
     counted = [counts[table.queue_name] for table in tables]
     return Statement(
         "keep_samples",
@@ -65,14 +65,14 @@ def prune_samples() -> Statement[None]:
 
 
 def expiring(queue_name: str) -> Statement[list[Row]]:
-    """Visible messages with an `expires_at`, in a stretch of the queue."""
+    """Visible messages with an `expires_at`, in a part of the queue."""
     return on_queue(
         "expiring", queue_name, list, quoted_table=names.quoted(*names.table(queue_name)), pages=PAGES
     )
 
 
 def prune_archive(queue_name: str, retention: timedelta) -> Statement[int]:
-    """Remove a batch of messages that were archived before the retention; how many."""
+    """Remove a batch of messages that were archived before the retention; returns how many."""
     return Statement(
         "prune_archive",
         {"keep": retention, "limit": ARCHIVE_BATCH},

@@ -15,10 +15,10 @@ from airflow_pgmq.db.statements import Flow, Statement, union
 
 T = TypeVar("T")
 
-#: Queues that one statement counts: it holds a lock on each table and its indexes, and one of 200 takes 1.3
-#: times as long as four of 50.
+#: Queues that one statement counts: it locks each table and its indexes, and one of 200 takes 1.3 times as
+#: long as four of 50.
 AT_ONCE = 50
-#: How long a lock on a table is waited for.
+#: How long to wait for a lock on a table.
 PATIENCE = "2s"
 
 _PLAIN = [field.name for field in dataclasses.fields(Table) if field.name not in ("own", "archive")]
@@ -36,17 +36,17 @@ class Catalogue:
     tables: list[Table]
     #: Names that would not be safe in a statement.
     unusable: list[str]
-    #: Tables of PGMQ's and ours that no queue has, and of which row level security may hide rows.
+    #: Other tables of PGMQ and ours whose rows row level security may hide.
     hidden: list[str]
 
 
 def tables(queue_name: str | None = None) -> Statement[Catalogue]:
-    """All queues or one, as the catalogue knows them; whatever stands in the place of their tables."""
+    """All queues or one in the catalogue, with whatever exists in place of their tables."""
     return Statement("queue_tables", {"queue_name": queue_name}, decode=_catalogue)
 
 
 def _catalogue(rows: Sequence[Row]) -> Catalogue:
-    # Without any queue, one row says what time it is.
+    # Without any queue, there is one row with the time.
     named = [row for row in rows if row["queue_name"] is not None]
     return Catalogue(
         rows[0]["now"],
@@ -74,13 +74,13 @@ def _shape(row: Row, what: str) -> Shape:
 
 
 def batches(chosen: Iterable[Chosen]) -> list[list[Chosen]]:
-    """The queues that are to be looked at, as many together as one statement counts."""
+    """The queues that must be read, in batches for one statement each."""
     looked_at = [(table, how) for table, how in chosen if how not in ("empty", "unknown")]
     return [looked_at[start : start + AT_ONCE] for start in range(0, len(looked_at), AT_ONCE)]
 
 
 def counts(batch: Sequence[Chosen]) -> Statement[dict[str, Row]]:
-    """Count the queues of a batch, by name; of tables as the catalogue spells them."""
+    """Count the queues of a batch, by name; tables are named as in the catalogue."""
     parts = [_count(table, how) for table, how in batch]
     return union(parts, lambda rows: {row["queue_name"]: row for row in rows})
 
@@ -114,7 +114,7 @@ def archived(tables: Sequence[Table]) -> Statement[dict[str, int]]:
 
 
 def briefly(statement: Statement[T], patience: str = PATIENCE, limit: str | None = None) -> Flow[T]:
-    """Run it, and give up soon where somebody holds a table for himself, or where it takes long."""
+    """Run it, and give up soon if another session has locked a table exclusively, or if it takes long."""
     yield Statement("short_locks", {"wait": patience, "limit": limit}, is_limit=True)
     answer: T = yield statement
     return answer

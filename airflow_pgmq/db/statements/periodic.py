@@ -44,45 +44,45 @@ def clock() -> Statement[datetime]:
 
 
 def deploy_namespace(namespace: str, owner: str, version: int, fingerprint: str) -> Statement[None]:
-    """Note that this set of jobs is the one in force."""
+    """Note that this set of jobs is in force."""
     params = {"namespace": namespace, "owner": owner, "version": version, "fingerprint": fingerprint}
     return Statement("deploy_namespace", params)
 
 
 def turn_back(namespace: str, window: slots.Window) -> Statement[None]:
-    """Follow a clock that went back."""
+    """Correct the state after the clock went back."""
     return Statement("turn_back", {"namespace": namespace, "now": window.now, "horizon": window.horizon})
 
 
 def note_lost(namespace: str, newest: int) -> Statement[None]:
-    """Note which slots went with their queues; `newest` is the incarnation up to which that is then known."""
+    """Note which slots were lost with their queues; `newest` is the newest incarnation that is then known."""
     return Statement("note_lost", {"namespace": namespace, "newest": newest})
 
 
 def doubt(namespace: str, now: datetime) -> Flow[None]:
-    """Look whether the messages that are said to wait are there, in whatever queue; the others are lost."""
+    """Check that messages that should still wait are in their queues; slots of the others are lost."""
     params = {"namespace": namespace, "now": now}
     for queue_name in (yield Statement("awaited_from", params, decode=column("queue_name"))):
         yield on_queue("doubt_slots", queue_name, namespace=namespace, now=now)
 
 
 def opened_jobs(namespace: str, until: datetime) -> Statement[list[str]]:
-    """Jobs with slots up to some instant that are to be sent again."""
+    """Jobs with slots up to an instant that are to be sent again."""
     params = {"namespace": namespace, "until": until}
     return Statement("opened_jobs", params, decode=column("name"))
 
 
 def free_slots(namespace: str, freed: Sequence[tuple[str, datetime]]) -> Statement[None]:
-    """Forget those of these slots that were to be sent again, but of which nothing was sent."""
+    """Forget those of these slots that were to be sent again but were not sent."""
     return Statement("free_slots", {"namespace": namespace, **_columns(freed)})
 
 
 def close_tick(
     namespace: str, owner: str, version: int, window: slots.Window, *, is_known: bool
 ) -> Statement[None]:
-    """Note that all is done up to the horizon, and by which version.
+    """Note that all slots up to the horizon are done, and by which version.
 
-    :param is_known: whether all that was ever sent is known now
+    :param is_known: whether all slots that were ever sent are known now
     """
     params = {"namespace": namespace, "owner": owner, "version": version, "is_known": is_known}
     return Statement("close_tick", {**params, "now": window.now, "horizon": window.horizon})
@@ -128,7 +128,7 @@ def due_jobs(
 
 
 def upsert_jobs(namespace: str, declared: Sequence[PeriodicJob], now: datetime) -> Statement[None]:
-    """Register or redefine jobs, whose definition begins now."""
+    """Register jobs or change their definition, from now on."""
     return Statement(
         "upsert_jobs",
         {
@@ -141,7 +141,7 @@ def upsert_jobs(namespace: str, declared: Sequence[PeriodicJob], now: datetime) 
 
 
 def redefine_jobs(namespace: str, declared: Sequence[PeriodicJob]) -> Statement[None]:
-    """Give jobs other policies; what they do next stays as it is."""
+    """Give jobs other policies; their next slot stays as it is."""
     return Statement("redefine_jobs", _definitions(namespace, declared))
 
 
@@ -175,7 +175,7 @@ def remove_namespace(namespace: str) -> Statement[None]:
 def send(
     namespace: str, queue_name: str, items: Sequence[Outgoing], *, now: datetime, window: timedelta
 ) -> Flow[dict[str, Claim]]:
-    """Send the slots of one queue that were not sent yet; by key, what became of each."""
+    """Send the slots of one queue that were not sent yet; returns each claim by key."""
     batch = slot_messages.batch(items)
 
     def ask(positions: Sequence[int], again: bool) -> Statement[dict[int, Claim] | None]:
@@ -222,7 +222,7 @@ def adopt(
     now: datetime,
     window: timedelta,
 ) -> Flow[None]:
-    """Note as sent those slots whose messages this queue carries, or its archive since some instant."""
+    """Note as sent those slots whose messages are in this queue, or in its archive since an instant."""
     by_key = {item.key: item for item in items}
     yield from incarnations.settle(queue_name)
     found: dict[str, Row] = {}
@@ -258,12 +258,12 @@ def _has_headers(table: tuple[str, str]) -> Statement[bool]:
 def withdraw(
     namespace: str, job_names: Sequence[str], *, after: datetime, now: datetime, again: bool = False
 ) -> Flow[dict[str, tuple[int, datetime]]]:
-    """Take back unseen messages of these jobs for slots after some instant, from whatever queue.
+    """Take back unseen messages of these jobs for slots after an instant, from any queue.
 
-    By job, how many that were and the first slot that is open again.
+    Returns, by job, how many that were and the first slot that is free again.
 
-    :param again: the slots are to be sent again by the next round
-    :raises NotRemoved: what was deleted is still there
+    :param again: whether the next round shall send the slots again
+    :raises NotRemoved: deleted messages are still there
     """
     found: dict[str, tuple[int, datetime]] = {}
     if not job_names:
@@ -281,7 +281,7 @@ def withdraw(
 
 
 def jobs_of_queues(namespace: str, queue_names: Collection[str], now: datetime) -> Statement[list[Row]]:
-    """By job: whether it `sends` to these queues, the slot `last_sent` there, whether it `waits` for it."""
+    """By job: whether it `sends` to these queues, its slot `last_sent` there, whether it `waits` for that."""
     params = {"namespace": namespace, "queue_names": sorted(queue_names), "now": now}
     return Statement("jobs_of_queues", params, decode=list)
 
@@ -309,7 +309,7 @@ def resume(namespace: str, name: str) -> Statement[None]:
 
 
 def note_repeats(namespace: str, repeats: Sequence[tuple[str, datetime]]) -> Statement[None]:
-    """Note slots, as job and instant, that were met although they had been sent."""
+    """Note slots, as job and instant, that were enqueued again: duplicates."""
     return Statement("note_repeats", {"namespace": namespace, **_columns(repeats)})
 
 

@@ -1,4 +1,4 @@
-"""Queues: create, drop, list, count, announce, route."""
+"""Queues: create, drop, list, count, notify trigger, guard, topics."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def create(
     retention_interval: str | int = 100_000,
     notify: bool = False,
 ) -> Flow[bool]:
-    """Create a queue if it is missing, or what is missing of it; the rest stays as it is. True: it was made.
+    """Create a queue, or what is missing of it; the rest stays as it is. True if something was made.
 
-    Under PGMQ's own lock, which its functions take only since 1.6: many who create the same queue take turns.
+    It holds PGMQ's own lock, which its functions take only since 1.6: clients that create one queue take turns.
 
     :param notify: needs the schema airflow_pgmq, which has the trigger's function
     """
@@ -39,7 +39,7 @@ def create(
         if not lacks["listed"]:
             names.new_queue(queue_name)
         yield _lock(queue_name)
-        # Somebody else may have made it meanwhile.
+        # Another client may have made it meanwhile.
         lacks = yield _incomplete([queue_name], first)
     if lacks:
         yield on_queue(
@@ -57,13 +57,13 @@ def create(
 
 
 def drop(queue_name: str) -> Flow[bool]:
-    """Drop queue and archive; False if there was no such queue. Its keys were those of this incarnation."""
+    """Drop queue and archive; False if there was no such queue. Its dedup keys are then free."""
     lacks = yield _incomplete([names.queue(queue_name)], first)
     if lacks is not None and not lacks["listed"]:
         return False
     dropped = yield on_queue("drop_queue", queue_name, scalar("dropped"))
     if dropped is False:
-        # PGMQ leaves one whose table is gone on its list.
+        # PGMQ keeps a queue without a table in its list.
         archive = {"archive": names.table(queue_name, "a")}
         yield Statement("drop_archive", identifiers=archive, queue_name=queue_name)
         yield on_queue("unlist_queue", queue_name)
@@ -98,7 +98,7 @@ def metrics(queue_name: str) -> Statement[QueueMetrics]:
 
 
 def metrics_of(queue_names: Iterable[str]) -> Statement[list[QueueMetrics]]:
-    """The same of many."""
+    """PGMQ's counts of many queues."""
     parts = [_metrics(name, many(QueueMetrics.from_row)) for name in queue_names]
     return union(parts, many(QueueMetrics.from_row))
 
@@ -115,7 +115,7 @@ def purge(queue_name: str) -> Statement[int]:
 
 
 def enable_notify(queue_name: str) -> Flow[bool]:
-    """Put our statement trigger on the queue; False if it was there. Under PGMQ's lock: racers deadlock."""
+    """Add our statement trigger to the queue; False if it exists. PGMQ's lock avoids deadlocks."""
     yield _lock(queue_name)
     table = names.quoted(*names.table(queue_name))
     present = yield on_queue("has_trigger", queue_name, scalar("present"), table=table)
@@ -130,12 +130,12 @@ def create_trigger(queue_name: str) -> Statement[None]:
 
 
 def disable_notify(queue_name: str) -> Statement[None]:
-    """Take our trigger off the queue."""
+    """Remove our trigger from the queue."""
     return on_queue("disable_notify", queue_name)
 
 
 def guard(queue_name: str) -> Flow[bool]:
-    """Make sure that the unique index of `dedup_scope="queued"` stands; True if it was built now."""
+    """Make sure that the unique index of `dedup_scope="queued"` exists; True if it was built now."""
     state = yield from _guard_state(queue_name)
     if state["valid"]:
         return False
@@ -208,7 +208,7 @@ def bind_topic(pattern: str, queue_name: str) -> Statement[None]:
 
 
 def bind_if_there(pattern: str, queue_name: str) -> Flow[None]:
-    """`bind_topic` that tells a missing queue apart from a pattern that PGMQ does not take."""
+    """`bind_topic` with an error of its own for a missing queue."""
     if (yield missing([names.queue(queue_name)])):
         raise QueueNotFound(queue_name)
     yield bind_topic(pattern, queue_name)

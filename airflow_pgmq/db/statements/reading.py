@@ -1,4 +1,4 @@
-"""Reading and acking: every ack is fenced, so a late worker cannot take another's message."""
+"""Reading and acking: every ack is fenced, so a late worker cannot ack another's message."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def visible(
 
 
 def by_id(queue_name: str, msg_ids: Iterable[int]) -> Statement[list[Message]]:
-    """Messages by their ids, wherever they are; in the order of the ids."""
+    """Messages by their ids, in the queue or its archive; in the order of the ids."""
     wanted = list(msg_ids)
 
     def decode(rows: Sequence[Row]) -> list[Message]:
@@ -81,16 +81,16 @@ def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
 
 
 def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
-    """Move messages to the archive; the ids that were ours."""
+    """Move messages to the archive; returns the ids that were still ours."""
     refused = {refusals.UNIQUE_VIOLATION: refusals.archive_refused}
     return _ack("archive", queue_name, messages, errors=refused)
 
 
 def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
-    """Make way for messages whose ids the archive has already; false if it has none of them.
+    """Give archived messages with these ids other ids; False if there are none.
 
-    Ids begin again where a crash empties an unlogged queue, whose archive is logged; a restore of the queue
-    alone may bring back what is archived.
+    Ids start again if a crash empties an unlogged queue, whose archive is logged; a restore of only the queue
+    may bring back messages that are archived.
     """
     yield incarnations.lock(queue_name)
     tables = {"table": names.table(queue_name), "archive": names.table(queue_name, "a")}
@@ -101,14 +101,14 @@ def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
 
 
 def delete(queue_name: str, messages: Messages) -> Statement[list[int]]:
-    """Delete messages; the ids that were ours."""
+    """Delete messages; returns the ids that were still ours."""
     return _ack("delete", queue_name, messages)
 
 
 def acked(queue_name: str, messages: Messages, ack: Ack, *, again: bool = False) -> Work[list[int]]:
-    """Archive or delete messages; the ids that were ours.
+    """Archive or delete messages; returns the ids that were still ours.
 
-    :param again: whether an attempt before may have done it, its answer lost
+    :param again: whether an earlier attempt may have done it, and its answer was lost
     """
     statement = archive(queue_name, messages) if ack == "archive" else delete(queue_name, messages)
     return settle_again(statement, queue_name, messages, archived=ack == "archive") if again else statement
@@ -117,14 +117,14 @@ def acked(queue_name: str, messages: Messages, ack: Ack, *, again: bool = False)
 def settle_again(
     statement: Statement[list[int]], queue_name: str, messages: Messages, *, archived: bool
 ) -> Flow[list[int]]:
-    """Run it, and add the ids of what an attempt before has settled."""
+    """Run it, and add the ids that an earlier attempt has settled."""
     done: list[int] = yield statement
     found: list[int] = yield settled(queue_name, messages, archived=archived)
     return [*done, *sorted(set(found) - set(done))]
 
 
 def settled(queue_name: str, messages: Messages, *, archived: bool) -> Statement[list[int]]:
-    """Of messages that are not in the queue as we had read them: those that we must have settled before."""
+    """Messages that are no longer in the queue as we read them, because we must have settled them before."""
     return Statement(
         "settled",
         {**fences(messages)._asdict(), "archived": archived},
@@ -135,7 +135,7 @@ def settled(queue_name: str, messages: Messages, *, archived: bool) -> Statement
 
 
 def set_vt(queue_name: str, messages: Messages, delay: ParsedDelay) -> Statement[list[int]]:
-    """Make messages visible again after `delay`; the ids that were ours."""
+    """Make messages visible again after `delay`; returns the ids that were still ours."""
     return _ack("set_vt", queue_name, messages, **delay.params, channel=names.channel(queue_name))
 
 
@@ -158,12 +158,12 @@ def decode_messages(rows: Sequence[Row]) -> list[Message]:
 
 
 def at_most(max_messages: int) -> int:
-    """Check how many messages a verb may take."""
+    """Check the number of messages that a call may take."""
     if max_messages < 0:
         raise InvalidArgument(f"max_messages must not be negative, as {max_messages} is.")
     return max_messages
 
 
 def as_json(condition: Mapping[str, Any] | None) -> str | None:
-    """A condition as `jsonb` text; an empty one asks for nothing, as PGMQ takes it."""
+    """A condition as `jsonb` text; None for an empty one, which matches everything, as in PGMQ."""
     return payload.dumps(condition, what="condition") if condition else None

@@ -30,20 +30,20 @@ def known() -> Flow[int | None]:
 
 
 def newest_migration() -> Statement[int | None]:
-    """The same, where our schema is there."""
+    """The same, if our schema is there."""
     return Statement("schema_version", decode=scalar("number"))
 
 
 def admitted() -> Statement[None]:
-    """An error where the schema says that this code is too old for it.
+    """An error if the schema says that this code is too old for it.
 
-    :raises CodeTooOld: by the schema's word
+    :raises CodeTooOld: the schema says so
     """
     return Statement("admitted", {"code": code()})
 
 
 def version() -> Flow[int]:
-    """The same.
+    """The newest migration in the database; 0 without our schema.
 
     :raises PermissionDenied: row level security hides it
     """
@@ -57,16 +57,19 @@ def version() -> Flow[int]:
 
 
 def is_current() -> Flow[bool]:
-    """Whether our schema is there, as new as this package or newer, and takes this package."""
+    """Whether our schema is at least as new as this package, and allows it.
+
+    :raises CodeTooOld: it does not
+    """
     number = yield from version()
     if number > code():
-        # One that this code does not know may say that this code is too old for it.
+        # A newer schema may not allow this code.
         yield admitted()
     return number >= code()
 
 
 def install(script: Callable[[], str | None]) -> Flow[list[str]]:
-    """Install what is missing; `script` gives PGMQ's own SQL where the extension is not available.
+    """Install what is missing; `script` returns PGMQ's own SQL if the extension is not available.
 
     Returns what was done, for people. Idempotent; a lock makes parallel calls wait for each other.
     """
@@ -82,7 +85,7 @@ def install(script: Callable[[], str | None]) -> Flow[list[str]]:
 
 
 def _extension() -> Statement[Row | None]:
-    """What the server offers, and which PGMQ is there."""
+    """Whether the server offers the extension, and which PGMQ is installed."""
     return Statement("pgmq_extension", decode=first)
 
 

@@ -20,14 +20,14 @@ Scope: TypeAlias = Literal["once", "queued"]
 OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
 
 
-#: How often a claim without an answer is made again. Once is usual; more often, somebody else sends the same
-#: keys and rolls back at the same moments, or what is sent is not seen.
+#: How often a claim without an answer is made again. Once is usual; more often, another client sends the same
+#: keys and rolls back at the same time, or what is sent is hidden.
 CLAIMS = 10
-#: From so many keys on, the queue is recognised before they are sent there: a claim that finds another one
-#: was for nothing, and takes as long as one that is good.
+#: From this many keys on, the queue is recognised before the send: a claim that finds another queue sends
+#: nothing, and takes as long as a successful one.
 MANY = 500
 
-#: What the database says of a key: whether it was free, the message that has it, and since when.
+#: The database's answer for a key: whether it was free, the message that has it, and since when.
 Claim: TypeAlias = tuple[Status, int, datetime]
 
 
@@ -101,9 +101,9 @@ def claim_all(
 ) -> Flow[dict[K, Claim]]:
     """Claim until each has an answer.
 
-    :param ask: the statement for some of them, and whether it is not the first; None: it did nothing, because
-        the queue is not the one that is known
-    :raises NotSent: what was sent has disappeared at once, time after time
+    :param ask: makes the statement for some of them, given whether it is not the first; the statement returns
+        None if it did nothing, because the queue is not the known one
+    :raises NotSent: what was sent disappeared at once, several times
     """
     answers: dict[K, Claim] = {}
     left: Sequence[K] = wanted
@@ -113,7 +113,7 @@ def claim_all(
             yield from incarnations.settle(queue_name)
             continue
         answers |= found
-        # One that another transaction committed meanwhile: the next statement's snapshot sees it.
+        # Without an answer: another transaction committed the key; the next statement's snapshot sees it.
         left = [each for each in left if each not in answers]
         if not left:
             return answers
@@ -157,7 +157,7 @@ def _claim(
         )
     params |= {"window": window, "code": code(), "relation": incarnations.relation(queue_name)}
     lines = "\n".join(keys)
-    # A key with a line break of its own would be two.
+    # A key with a line break in it would be two lines.
     if optimistic and lines.count("\n") == len(keys) - 1:
         return on_queue(
             "send_new",
@@ -178,7 +178,7 @@ def _claim(
 
 
 def guard_missing(statement: Statement[Any], refusal: Refusal) -> GuardMissing:
-    """ON CONFLICT finds no unique index that it could mean."""
+    """ON CONFLICT finds no matching unique index."""
     return GuardMissing(
         f"Queue {statement.queue_name!r} lacks the unique index that dedup_scope='queued' needs; nothing "
         f"was sent. In a task of its owner's, PgmqHook().guard_queue({statement.queue_name!r}) makes it."
@@ -192,7 +192,7 @@ def key_refused(statement: Statement[Any], refusal: Refusal) -> DuplicateMessage
         statement.queue_name or "",
         [],
         f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "
-        "per queue. What was committed before of a large batch stands.",
+        "per queue. What was committed before of a large batch remains.",
     )
 
 
@@ -211,9 +211,9 @@ def _claims(queue_name: str, rows: Sequence[Row]) -> dict[str, Claim] | None:
 
 
 def is_answer(queue_name: str, rows: Sequence[Row]) -> bool:
-    """Whether a claim was made; not so where the queue is not the one that is known.
+    """Whether a claim was made; False if the queue is not the known one.
 
-    :raises NotSent: what was claimed has not become messages
+    :raises NotSent: claimed keys have no messages
     """
     for row in rows:
         if row["status"] == "unsettled":
@@ -224,7 +224,7 @@ def is_answer(queue_name: str, rows: Sequence[Row]) -> bool:
 
 
 def _new_claims(queue_name: str, rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Claim] | None:
-    """Keys that were free come back as ids alone, in their order: they are most of the answer."""
+    """Decode a claim that returns only ids for free keys, in their order, since these are most of it."""
     if not is_answer(queue_name, rows):
         return None
     claims = _claims(queue_name, [row for row in rows if row["status"] == "duplicate"]) or {}

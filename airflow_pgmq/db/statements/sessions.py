@@ -1,4 +1,4 @@
-"""What a session of our own sets for itself: nobody else's defaults hold there."""
+"""Settings of a session of our own, in place of the defaults of server, database and role."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from airflow_pgmq.db.statements import Statement
 
 
 def make_ours(backend_pid: int, limits: Limits, server_version: int, encoding: str) -> Statement[bool]:
-    """Settings for the rest of the session; false behind a pooler, where nothing is set.
+    """Settings for the rest of the session; False behind a pooler, where nothing is set.
 
-    A pooler answers with a process id of its own making, and what is set would leak to its other clients.
+    A pooler is recognised by its invented process id; settings would leak to its other clients.
     """
     settings = {**limits.session(server_version), "client_encoding": encoding}
     params = {

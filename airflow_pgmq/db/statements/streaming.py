@@ -9,7 +9,7 @@ from airflow_pgmq.db.statements import Statement, on_queue, reading
 def read(
     queue_name: str, *, max_messages: int, visibility_timeout: int, calm: int
 ) -> Statement[list[Message]]:
-    """Read visible messages, oldest first; fewer, if the oldest was read `calm` times or more before."""
+    """Read visible messages, oldest first; fewer if the oldest was read `calm` times or more before."""
     return on_queue(
         "read_for_events",
         queue_name,

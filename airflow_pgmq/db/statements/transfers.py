@@ -1,4 +1,4 @@
-"""SQL of the user's in statements of ours: rows become messages, messages become rows."""
+"""The user's SQL in statements of ours: rows become messages, messages become rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def send(
     headers: Mapping[str, Any] | None,
     ttl: float | None = None,
 ) -> Flow[dict[str, int]]:
-    """Send the rows of a query, in one statement; how many were sent and how many were duplicates."""
+    """Send the rows of a query in one statement; returns how many were sent and how many were duplicates."""
     source = user_sql.prepare(sql, parameters)
     params: dict[str, Any] = {"pgmq_headers": payload.dumps_headers(headers), "pgmq_ttl": ttl}
     if scope != "none":
@@ -83,7 +83,7 @@ def send(
 
 
 def _query_refused(statement: Statement[Any], refusal: Refusal) -> InvalidQuery | None:
-    """The user's own SQL is wrong; not so where a right is missing, or something of PGMQ's."""
+    """The user's SQL is wrong; None if a privilege, or something of PGMQ, is missing."""
     if refusal.sqlstate == refusals.INSUFFICIENT_PRIVILEGE or "pgmq." in refusal.text:
         return None
     is_syntax = refusal.sqlstate == refusals.SYNTAX_ERROR
@@ -93,13 +93,13 @@ def _query_refused(statement: Statement[Any], refusal: Refusal) -> InvalidQuery 
 
 
 def _guard_missing(statement: Statement[Any], refusal: Refusal) -> GuardMissing | None:
-    """Our ON CONFLICT; the user's ORDER BY and DISTINCT ON may be refused with the same SQLSTATE."""
+    """Our ON CONFLICT was refused; the user's ORDER BY and DISTINCT ON can give the same SQLSTATE."""
     is_ours = refusal.function == "infer_arbiter_indexes"
     return sending.guard_missing(statement, refusal) if is_ours else None
 
 
 def _check_stored(queue_name: str, row: Row) -> Flow[None]:
-    """A row that was free and not sent lost a race, or a trigger swallowed it."""
+    """Check rows whose key was free but that were not sent: they lost a race, or a trigger dropped them."""
     missing = row.get("expected", 0) - row["sent"]
     if unsent := row.get("unsent"):
         missing = yield on_queue("not_queued", queue_name, scalar("missing"), keys=unsent)
@@ -110,7 +110,7 @@ def _check_stored(queue_name: str, row: Row) -> Flow[None]:
 def to_table(
     queue_name: str, table: str, columns: Sequence[str], on_conflict: OnConflict, messages: Sequence[Message]
 ) -> Statement[None]:
-    """Insert messages into a table, their keys as its columns."""
+    """Insert messages into a table; keys of the message are its columns."""
     return Statement(
         "to_table" if on_conflict == "error" else "to_table_skipping",
         {"msg_ids": [message.msg_id for message in messages]},
@@ -122,7 +122,7 @@ def to_table(
 
 
 def make_batch() -> Flow[None]:
-    """Give a session the table that statements of the user's read as `messages`."""
+    """Make the session's table that the user's statements read as `messages`."""
     yield Statement("make_batch")
     yield _show_batch()
 
@@ -139,9 +139,9 @@ def with_messages(
     *,
     is_lent: bool = False,
 ) -> Flow[None]:
-    """Run a statement of the user's that reads the batch as `messages`; its text is left as it is.
+    """Run the user's statement, which reads the batch as `messages`; its text is not changed.
 
-    :param is_lent: whether the session is a pooler's, which has other clients, too: then nothing stays in it
+    :param is_lent: whether a pooler lends the session to other clients, too: then nothing is left in it
     """
     text = user_sql.prepare(sql, parameters)
     if is_lent:
@@ -161,7 +161,7 @@ def with_messages(
         )
     yield Statement(
         "with_messages",
-        # Never without a value: percent signs are doubled.
+        # Always with a value, since percent signs are doubled.
         {**(parameters or {}), "pgmq_queue": queue_name},
         queue_name=queue_name,
         fragments={"statement": text},

@@ -1,4 +1,4 @@
-"""Looking at many queues at once without reading, and the channels that announce their messages."""
+"""Looking at many queues at once without a read, and the channels that announce their messages."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from airflow_pgmq.db.statements import Statement, on_queue, reading, union
 #: Triggers on a queue's table that announce its messages: ours and PGMQ's own.
 ANNOUNCERS = ["airflow_pgmq_notify", "trigger_notify_queue_insert_listeners"]
 
-#: Counting visible messages ends here, unless somebody waits for more.
+#: Counting visible messages ends here, unless a waiter waits for more.
 COUNTED = 1000
 
-#: Of so many hidden messages, those that come back first, it is found out who holds them.
+#: For this many hidden messages, those that come back first, it is checked whether readers hold them.
 LOOKED_THROUGH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a waiter waits for; those who ask the same are answered by one look."""
+    """What a waiter waits for; one look answers all waiters that ask the same."""
 
     queue_name: str
     condition: str | None
@@ -37,7 +37,7 @@ class Ask:
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
     ) -> Ask:
-        """Check the name and both conditions; PGMQ's tables are in lower case, whatever the queue is."""
+        """Check the name and both conditions; the name in lower case, as PGMQ's tables are."""
         conditions = [reading.as_json(each) for each in (condition, headers_condition)]
         return cls(names.lower(names.queue(queue_name)), *conditions)
 
@@ -48,7 +48,7 @@ class Seen:
 
     #: Matching messages that a read would return now, counted up to the limit of the look.
     count: int
-    #: When the one of them was enqueued that has been visible longest.
+    #: When the message that has been visible longest was enqueued.
     oldest: datetime | None
     #: Seconds until another message of the queue becomes visible, matching or not; at most a day.
     next_in: float
@@ -56,7 +56,7 @@ class Seen:
     announced: bool
     #: Seconds of the server's time.
     took: float
-    #: Seconds for which the one of them has been visible that was visible first.
+    #: Seconds for which the message that has been visible longest has been visible.
     waited: float
 
     @classmethod
@@ -69,14 +69,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What an announcement says of messages that are all visible."""
+    """The content of an announcement, whose messages are all visible."""
 
     count: int
     oldest: datetime
 
 
 def arrived(payload: str) -> Arrived | None:
-    """What the payload of our trigger says; PGMQ's own has none."""
+    """Parse the payload of our trigger; None for PGMQ's own, which has none."""
     count, _, oldest = payload.partition(" ")
     try:
         return Arrived(int(count), datetime.fromtimestamp(float(oldest), timezone.utc))
@@ -117,7 +117,7 @@ def sight(
     condition: Mapping[str, Any] | None = None,
     headers_condition: Mapping[str, Any] | None = None,
 ) -> Statement[Sight]:
-    """What a doorbell sees of the messages that it rings for."""
+    """What a doorbell needs to know of the messages that it rings for."""
     return on_queue(
         "sight",
         queue_name,
@@ -140,12 +140,12 @@ def _sight(rows: Sequence[Row]) -> Sight:
 
 
 def listen(channel: str) -> Statement[None]:
-    """Hear a channel, with its very letters."""
+    """LISTEN on a channel; case is kept."""
     return Statement("listen", identifiers={"channel": (channel,)})
 
 
 def unlisten(channel: str) -> Statement[None]:
-    """Hear it no more."""
+    """UNLISTEN."""
     return Statement("unlisten", identifiers={"channel": (channel,)})
 
 
@@ -155,5 +155,5 @@ def announce(channel: str) -> Statement[None]:
 
 
 def alive() -> Statement[None]:
-    """Ask for nothing but an answer."""
+    """Health check: any answer."""
     return Statement("alive")

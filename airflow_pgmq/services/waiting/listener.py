@@ -29,8 +29,8 @@ TEST_INTERVAL = 60.0
 class Listener:
     """Keeps one connection listening on the wanted channels, and reconnects if it is lost.
 
-    :param on_notification: called with channel and payload of each notification, and with each channel that is
-        newly listened on: messages that came before must be looked for
+    :param on_notification: called with channel and payload of each notification, and with each channel that
+        is newly listened on: messages that came before must be looked for
     """
 
     def __init__(

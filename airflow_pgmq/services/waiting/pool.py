@@ -55,7 +55,7 @@ class Readers:
             except OUTAGES as exc:
                 if isinstance(exc, LockNotAvailable) and not waits_for_locks:
                     raise
-                # Only a new connection shows the state of the server: an old one may have been lost while idle.
+                # Only a new connection shows the state of the server: old ones may have been lost while idle.
                 if fresh:
                     self._connector.lost("readers", exc)
                     self._resume_at = asyncio.get_running_loop().time() + self._backoff.failed()

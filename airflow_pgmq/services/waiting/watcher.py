@@ -156,8 +156,8 @@ class Watcher:
             log.error("%s: the watcher failed", self.connector.name, exc_info=reason)
             self._fail(self._waiters.matching(), reason)
         finally:
-            # If `_retire` was not called, the loop ends, and has cancelled all tasks; psycopg fails if cancelled
-            # twice.
+            # If `_retire` was not called, the loop ends and has cancelled all tasks; psycopg fails if that
+            # happens twice.
             loop_ends = self._main is asyncio.current_task()
             await end(parts, told=loop_ends)
             await readers.close(cancel=not loop_ends)
