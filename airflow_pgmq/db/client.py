@@ -113,8 +113,8 @@ class Client:
     def open(self, limits: Limits | None = None) -> Connection:
         """A connection of our own, in autocommit mode, which the caller closes.
 
-        The settings of its session do not matter: if it is only ours, one statement sets isolation, limits and
-        encoding. If a pooler lends it by transaction, each transaction sets them.
+        The settings of its session do not matter: if it is only ours, one statement sets isolation, limits
+        and encoding. If a pooler lends it by transaction, each transaction sets them.
 
         :param limits: other ones, as `UNLIMITED` for a transaction around a user's code
         """

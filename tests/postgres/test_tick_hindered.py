@@ -95,7 +95,7 @@ def test_what_was_in_row_security_that_keeps_messages_is_not_sent_twice(database
     try:
         tick(job("letter", queue_name="post")).run(as_role)
         summary = tick(job("letter", queue_name="post", message="new")).run(as_role)
-        assert "still there" in summary.failed["letter"][0]
+        assert "could not be taken back" in summary.failed["letter"][0]
         assert len(queued(database, "post")) == 10
     finally:
         execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -1,7 +1,7 @@
 -- announcer --
 -- Which notify trigger fires on the queue's table, ours or PGMQ's, and what else it takes to put ours there: a plain
--- or a partitioned table, the trigger's function, and two rights. By name, because who may not use a schema may not
--- look a function of it up.
+-- or a partitioned table, the trigger's function, and two privileges. By name, because a role that may not use a
+-- schema may not look up its functions.
 SELECT EXISTS (
            SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(our_trigger)s AND tgenabled <> 'D'
        ) AS our_trigger,

@@ -1,5 +1,5 @@
 -- read_for_work --
--- Read a batch of messages that nobody has tried before, or one that somebody has: a message that kills its
+-- Read a batch of messages that were not tried before, or one message that was: a message that kills its
 -- readers costs no other message a try.
 WITH visible AS MATERIALIZED (
     SELECT msg_id, <<tries>> AS tries FROM {table} AS held, <<asked>>
@@ -17,10 +17,10 @@ WHERE chosen.msg_id = ANY (ARRAY(
 RETURNING chosen.*;
 
 -- release_each --
--- Give back messages, each after a delay of its own, if nobody else has read them since. Of those that nobody
--- has tried, the header `untried` counts it; its reader says how many there are then (0: one more), so that a read
--- counts once. Of those that are hidden from now on, the header `released_read` says which read it was (id and read_ct): nobody holds them.
--- An earlier time than the timeout's is announced to waiters.
+-- Give back messages, each after its own delay, if nobody else has read them since. For those that were not tried,
+-- the header `untried` counts the read; the reader gives the new count (0: one more), so that a read counts once.
+-- For those that stay hidden, the header `released_read` has the read (id and read_ct), to show that no reader
+-- holds them. A time before the timeout is announced to waiters.
 UPDATE {table} AS held
 SET vt = was.back_at,
     headers = CASE WHEN coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
@@ -44,8 +44,8 @@ RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, ''
 
 -- dead_letter --
 -- Move messages into the dead letter queue, if nobody else has read them since. Where they come from and
--- why they died is in the header `dead_letter`. So is their dedup key where a unique index might refuse it: the
--- same key may die more than once.
+-- the reason is in the header `dead_letter`. So is their dedup key if a unique index might refuse it: the
+-- queue may have had several dead letters with one key.
 WITH taken AS (
     DELETE FROM {table} AS held
     USING ROWS FROM (<<fences>>, unnest(%(reasons)b::text[]))
@@ -88,7 +88,7 @@ WITH chosen AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
     SELECT new_id, <<later_vt>>,
-           -- Anybody may write that header; a path, unlike a cast, fails for no value.
+           -- Any client may write that header; a path, unlike a cast, never fails.
            least(greatest((jsonb_path_query_first_tz(
                headers, '$.dead_letter.enqueued_at.datetime() ? (@.type() == "timestamp with time zone")', '{{}}', true
            ) #>> '{{}}')::timestamptz, 'epoch'), clock_timestamp()),

@@ -1,6 +1,6 @@
 -- examine_server --
--- What a doctor asks first, of the catalog alone: to_regclass and the like fail where the role may not look
--- into a schema. Whether our schema is there is null if the role may not read it.
+-- What the doctor asks first, only of the catalog: to_regclass and similar functions fail if the role may not use
+-- a schema. `schema_installed` is null if the role may not read our schema.
 SELECT clock_timestamp() AS now, current_user::text AS role, current_database()::text AS database,
        current_setting('server_version') AS version, pg_is_in_recovery() AS standby,
        has_database_privilege(current_database(), 'CREATE') AS may_create,
@@ -22,7 +22,7 @@ SELECT clock_timestamp() AS now, current_user::text AS role, current_database():
             ELSE false END AS schema_installed;
 
 -- examine_rights --
--- Which of the wanted privileges the role lacks; names are patterns, of the tables of all queues.
+-- Which of the needed privileges the role lacks; names are patterns for the tables of all queues.
 SELECT wanted.work, wanted.privilege, there.kind, there.schema, there.name
 FROM unnest(%(works)s::text[], %(kinds)s::text[], %(schemas)s::text[], %(patterns)s::text[], %(privileges)s::text[])
     WITH ORDINALITY AS wanted (work, kind, schema, pattern, privilege, position)
@@ -41,8 +41,8 @@ END
 ORDER BY wanted.position, there.name;
 
 -- examine_policies --
--- Commands on tables of PGMQ's and ours that row level security does not leave wholly to the role; whether some
--- rows pass, and the restrictive policies that no other policy opens.
+-- Commands on tables of PGMQ and ours that row level security does not allow the role for all rows; whether some
+-- rows pass, and the restrictive policies, which no other policy overrides.
 SELECT n.nspname::text AS schema, c.relname::text AS name, command.privilege,
        coalesce(bool_or(policy.permissive), false) AS partly,
        coalesce(array_agg(policy.name) FILTER (WHERE NOT policy.permissive AND NOT policy.open), '{{}}') AS restrictive
@@ -67,7 +67,7 @@ HAVING NOT coalesce(bool_or(policy.permissive AND policy.open), false)
 ORDER BY 1, 2, 3;
 
 -- examine_settings --
--- What a new session of the role begins with, and whether role or database say so.
+-- The settings of a new session of the role, and whether role or database set them.
 SELECT s.name, s.reset_val AS value, coalesce(origin.of_role, false) AS of_role,
        coalesce(origin.in_database, false) AS in_database
 FROM pg_settings AS s
@@ -83,13 +83,15 @@ WHERE s.name = ANY (%(names)s::text[])
 ORDER BY s.name;
 
 -- examine_queues --
--- Tables of queues by name: whether they can have and have the index of 'queued', and what announces inserts.
+-- Tables of queues by name: whether they can have the index of 'queued' and have it, and what announces inserts.
 SELECT substr(c.relname, 3) AS queue_name, c.relkind = 'p' AS partitioned,
        EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
                WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique
                    AND x.relname = c.relname || '_dedup_idx') AS guarded,
-       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(our_trigger)s) AS our_trigger,
-       EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(pgmq_trigger)s) AS pgmq_trigger
+       EXISTS (SELECT FROM pg_trigger
+               WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(our_trigger)s) AS our_trigger,
+       EXISTS (SELECT FROM pg_trigger
+               WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(pgmq_trigger)s) AS pgmq_trigger
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'pgmq' AND starts_with(c.relname, 'q_') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY 1;
@@ -106,12 +108,12 @@ ORDER BY 1, 2;
 REINDEX INDEX {index};
 
 -- disable_pgmq_notify --
--- Take PGMQ's own notify trigger off a queue.
+-- Remove PGMQ's own notify trigger from a queue.
 SELECT pgmq.disable_notify_insert(%(queue_name)s);
 
 -- unguarded_keys --
--- A row if a dedup key is there twice among the newest messages, and the ledger does not know it. One message
--- proves nothing: it may have outlived its window.
+-- A row if two of the newest messages have one dedup key that the ledger does not know. A single message
+-- does not count: it may be older than the window.
 SELECT %(queue_name)s AS queue_name WHERE EXISTS (
     SELECT FROM (
         SELECT headers ->> 'dedup_key' AS dedup_key

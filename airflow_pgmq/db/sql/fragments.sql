@@ -1,56 +1,56 @@
--- What several queries share, so that they cannot come to differ. A block is as in a file of queries, and is
--- put in wherever a query writes <<name>>.
+-- SQL that several queries share, so that they cannot differ. A block is as in a file of queries, and replaces
+-- <<name>> in a query.
 
 -- fences --
--- The messages that a call names, as it read them; a bare id says nothing more.
+-- The messages that a call names, as it read them; an id alone has no fence.
 unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timestamptz[])
 
 -- is_ours --
--- Whether nobody else has read the message since, and it is no other that got its id in a queue that was made
--- again. A time before or after all of Python's is its first or its last one there.
+-- Whether nobody else has read the message since, and it is not another one with the same id in a queue that was
+-- made again. Times outside of Python's range are its first or last one there.
 ((fence.read_ct IS NULL OR held.read_ct = fence.read_ct)
     AND (fence.enqueued_at IS NULL OR fence.enqueued_at = held.enqueued_at
          OR greatest(least(fence.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')
             = greatest(least(held.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')))
 
 -- asked --
--- What a reader or waiter asks for.
+-- The condition of a reader or waiter.
 (SELECT %(condition)s::jsonb AS condition, %(headers_condition)s::jsonb AS headers_condition) AS asked
 
 -- matches --
--- Whether a message is what was asked for. Without a condition anything is, be it null; with one, null never.
+-- Whether a message matches. Without a condition all do, also null; with one, null never does.
 (asked.condition IS NULL OR held.message @> asked.condition)
     AND (asked.headers_condition IS NULL OR held.headers @> asked.headers_condition)
 
 -- tries --
--- How often somebody tried to work on a message: its reads, those that gave it back untried aside. A number that
--- cannot be is not believed; other clients may write anything there.
+-- How often a message was tried: its reads, less those that gave it back untried. An impossible number is
+-- ignored; other clients may write anything there.
 (held.read_ct - CASE WHEN held.read_ct > 0 AND held.headers -> 'untried' BETWEEN '0' AND to_jsonb(held.read_ct)
                      THEN trunc((held.headers ->> 'untried')::numeric)::integer ELSE 0 END)
 
 -- row_vt --
--- When the row of a query becomes visible, as an expression. A time without a zone is UTC, and UTC has no days
--- of other than 24 hours, whatever the session's zone.
+-- When the row of a query becomes visible, as an expression. A time without a zone is UTC, where each
+-- day has 24 hours, independent of the session's zone.
 coalesce(regexp_replace(doc ->> 'visible_at', '^[0-9-]+([T ][0-9:.]+)?$', E'\\&Z')::timestamptz,
          (statement_timestamp() AT TIME ZONE 'UTC' + coalesce((doc ->> 'delay')::interval, interval '0'))
              AT TIME ZONE 'UTC')
 
 -- message_vt --
--- When a message of a batch becomes visible: at its instant, or so many seconds from now.
+-- When a message of a batch becomes visible: at its instant, or this many seconds from now.
 coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0)))
 
 -- later_vt --
--- The same of messages that have one delay together and are there already.
+-- The same for messages that exist already and share one delay.
 coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))
 
 -- row_message --
--- The payload that a row of a query becomes: its column `message`, or all columns that say nothing else.
+-- The payload from a row of a query: its column `message`, or all columns without another meaning.
 CASE WHEN doc ? 'message' THEN doc -> 'message'
      ELSE doc - ARRAY['dedup_key', 'delay', 'visible_at', 'headers'] END
 
 -- mark --
--- The incarnation of the queue that the ledger and the slots speak of. No row where another one is there, or
--- where this code is too old for the schema: then nothing is claimed.
+-- The incarnation of the queue that the ledger and the slots refer to. No row if the queue is another one, or if
+-- this code is too old for the schema: then nothing is claimed.
 mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
     WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
@@ -61,8 +61,8 @@ mark AS MATERIALIZED (
 %(namespace)s || '/' || sent.name || '/' || to_char(sent.slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 
 -- stretch --
--- A stretch of a table's pages that begins anywhere: bounded work without an index, and over many calls every
--- row's turn comes. A table that is shorter is walked whole.
+-- A part of a table's pages that begins anywhere: limited work without an index, and over many calls every row
+-- is looked at. A smaller table is read whole.
 stretch AS (
     SELECT floor(random() * (greatest(pages - %(pages)s, 0) + 1))::bigint AS first
     FROM (
@@ -71,24 +71,24 @@ stretch AS (
 )
 
 -- in_stretch --
--- Whether a row lies in that stretch.
+-- Whether a row is in that part.
 ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
     AND ctid < (SELECT ('(' || first + %(pages)s || ',0)')::tid FROM stretch)
 
 -- shown_times --
--- A message as page and command line show it: other clients may write times that are none for Python.
+-- A message as page and command line show it: other clients may write times that Python does not have.
 msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
 least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt
 
 -- shown_content --
--- Its headers and, for who may see it, its payload, unless they are too large.
+-- Its headers and, for users who may see it, its payload, unless they are too large.
 CASE WHEN NOT headers_large THEN headers END AS headers,
 CASE WHEN %(peek)s AND NOT message_large THEN message END AS message,
 message_large OR headers_large AS too_large
 
 -- content_size --
--- Whether they are too large, for a message that was not asked for alone. What is too large even compressed is
--- not unpacked. OFFSET keeps it from being worked out twice.
+-- Whether they are too large, unless the message is asked for by itself. What is too large even compressed is
+-- not decompressed. OFFSET prevents a second computation.
 (
     SELECT CASE WHEN NOT %(peek)s THEN false WHEN pg_column_size(message) > %(most)s THEN true
                 ELSE NOT %(alone)s AND octet_length(message::text) > %(most)s END AS message_large,
@@ -104,12 +104,12 @@ count(*) FILTER (WHERE vt <= statement_timestamp()) AS visible,
 count(*) FILTER (WHERE vt > statement_timestamp() AND read_ct > 0) AS in_flight
 
 -- oldest --
--- When the oldest message was enqueued. Only times that were are asked for: clients may write `infinity`, and
--- ages of that are none.
+-- When the oldest message was enqueued. Only past times count: clients may write `infinity`, which has no
+-- age.
 min(enqueued_at) FILTER (WHERE enqueued_at BETWEEN 'epoch' AND statement_timestamp())
 
 -- first_vt --
--- When the one of them became visible that has been so longest.
+-- When the message that has been visible longest became visible.
 min(vt) FILTER (WHERE vt BETWEEN 'epoch' AND statement_timestamp())
 
 -- column_type --
@@ -125,8 +125,8 @@ CASE attname
 (SELECT input.*, row_number() OVER (PARTITION BY key ORDER BY position) AS among_equals FROM input) AS numbered
 
 -- expiry --
--- The header that says when a message expires, counted from `vt`, when it becomes visible; none where it does not.
--- The parameter has a prefix because the user's query has parameters of its own.
+-- The header with the time when a message expires, counted from `vt`, when it becomes visible; null without a ttl.
+-- The parameter has a prefix because the user's query has its own parameters.
 CASE WHEN %(pgmq_ttl)s::float8 IS NULL THEN '{{}}' ELSE jsonb_build_object('expires_at', to_char(
     (greatest(vt, statement_timestamp()) + make_interval(secs => %(pgmq_ttl)s::float8)) AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'

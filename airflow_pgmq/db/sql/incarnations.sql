@@ -1,9 +1,9 @@
 -- mark_lock --
--- One at a time settles which incarnation of a queue is there; held until its transaction ends.
+-- Only one transaction at a time settles the incarnation of a queue; held until its end.
 SELECT pg_advisory_xact_lock(hashtext('airflow_pgmq.queue_' || %(queue_name)s));
 
 -- queue_mark --
--- What is there of a queue, and by what it was known: no row, no queue. It is settled if a claim would find it so.
+-- What exists of a queue, and its stored marks: no row, no queue. It is settled if a claim would find it so.
 SELECT c.relpersistence = 'u' AS unlogged,
        coalesce(pg_sequence_last_value(to_regclass(%(sequence)s)), 0) AS last_id,
        known.incarnation, known.unlogged AS was_unlogged, mark.queue_name IS NOT NULL AS alive,
@@ -21,7 +21,7 @@ LEFT JOIN airflow_pgmq.queue_marks AS mark
 WHERE c.oid = to_regclass(%(relation)s);
 
 -- knows_later_ids --
--- Whether the ledger or a slot speaks of an id that the queue has not given yet.
+-- Whether the ledger or a slot has an id that the queue has not used yet.
 SELECT EXISTS (
     SELECT FROM airflow_pgmq.dedup_ledger
     WHERE queue_name = %(queue_name)s AND incarnation = %(incarnation)s AND msg_id > %(last_id)s
@@ -32,15 +32,15 @@ SELECT EXISTS (
 
 -- pass_archive --
 -- Let the ids of a queue that was made again begin after those of its archive, which a crash does not empty:
--- an archive has one message of each id, so acks would fail. Where the role may.
+-- ids in an archive are unique, so acks would fail. Only if the role may.
 SELECT setval(%(sequence)s::regclass, highest)
 FROM (SELECT max(msg_id) AS highest FROM {archive}) AS archived
 WHERE CASE WHEN has_sequence_privilege(%(sequence)s, 'UPDATE')
            THEN highest > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0) END;
 
 -- keep_mark --
--- From now on, this is the queue that the ledger and the slots speak of. Reborn when: at its new creation, or
--- where that tells nothing, now.
+-- From now on, this is the queue that the ledger and the slots refer to. Time of rebirth: its new creation, or
+-- now if that is unchanged.
 WITH kept AS (
     INSERT INTO airflow_pgmq.queues AS known (queue_name, created_at, relation, unlogged, incarnation)
     SELECT %(queue_name)s, coalesce(meta.created_at, '-infinity'), c.oid, c.relpersistence = 'u',
@@ -63,12 +63,12 @@ ON CONFLICT (queue_name) DO UPDATE
 SET created_at = excluded.created_at, relation = excluded.relation, incarnation = excluded.incarnation;
 
 -- in_recovery --
--- Whether this is a standby, which lets nobody look at unlogged tables.
+-- Whether this is a standby, where unlogged tables cannot be read.
 SELECT pg_is_in_recovery() AS standby;
 
 -- reborn_queues --
--- Queues that are not the ones that are known, and those of which that was found out not long ago. A crash
--- empties marks and unlogged queues; others are the same as before.
+-- Queues that are not the known ones, and those for which that was found recently. A crash empties marks and
+-- unlogged queues; others are the same as before.
 SELECT known.queue_name, known.reborn_at, same.settled
 FROM airflow_pgmq.queues AS known
 JOIN pg_class AS c ON c.relname = lower('q_' || known.queue_name) AND c.relnamespace = to_regnamespace('pgmq')
@@ -84,7 +84,7 @@ WHERE (NOT same.settled OR known.reborn_at > statement_timestamp() - make_interv
 ORDER BY known.queue_name;
 
 -- queue_standings --
--- For each queue whether it exists, and whether its incarnation is the one that is known.
+-- For each queue whether it exists, and whether its incarnation is the known one.
 SELECT wanted.queue_name, meta.queue_name IS NOT NULL AS exists, mark.incarnation IS NOT NULL AS settled
 FROM unnest(%(queue_names)s::text[], %(relations)s::text[]) AS wanted (queue_name, relation)
 LEFT JOIN pgmq.meta ON meta.queue_name = wanted.queue_name

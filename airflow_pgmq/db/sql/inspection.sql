@@ -1,5 +1,5 @@
 -- messages_of_queue --
--- Messages by id, of those that are looked through; payloads up to a size. Reads nothing.
+-- Messages by id, among those that are searched; payloads up to a size. It hides no message.
 SELECT <<shown_times>>, NULL::timestamptz AS archived_at,
        <<shown_content>>, statement_timestamp() AS now
 FROM (
@@ -28,7 +28,7 @@ WHERE (%(job)s::text IS NULL OR headers ->> 'job' = %(job)s)
 ORDER BY msg_id DESC LIMIT %(limit)s;
 
 -- scanned_of_queue --
--- Where looking through stopped, if there is more.
+-- Where the search stopped, if there is more.
 SELECT msg_id FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id OFFSET %(scanned)s - 1 LIMIT 1;
 
 -- scanned_of_archive --
@@ -36,7 +36,7 @@ SELECT msg_id FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id OFFSET %(sca
 SELECT msg_id FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC OFFSET %(scanned)s - 1 LIMIT 1;
 
 -- ledger_message --
--- The message that stands for a dedup key, of scope `once` or of a slot.
+-- The message that has a dedup key, of scope `once` or of a slot.
 SELECT msg_id FROM airflow_pgmq.dedup_ledger WHERE queue_name = %(queue_name)s AND dedup_key = %(dedup_key)s
 UNION ALL
 SELECT msg_id FROM airflow_pgmq.slots
@@ -73,7 +73,7 @@ SELECT %(queue_name)s::text AS queue_name, found.*, statement_timestamp() AS now
 ) AS found;
 
 -- dead_letter_origins --
--- Where dead letters came from, and how many. Null: they do not say, and its name neither.
+-- Where dead letters came from, and how many. Null: neither their headers nor the queue's name say it.
 SELECT coalesce(headers -> 'dead_letter' ->> 'queue', %(otherwise)s::text) AS queue_name, count(*) AS letters
 FROM (
     SELECT headers FROM {table}

@@ -10,7 +10,7 @@ SELECT max(sampled_at) AS newest, max(sampled_at) = date_trunc('minute', stateme
 FROM airflow_pgmq.queue_samples;
 
 -- keep_samples --
--- One row for each queue and minute; who comes second in a minute changes nothing.
+-- One row for each queue and minute; a second sample in a minute changes nothing.
 INSERT INTO airflow_pgmq.queue_samples
     (queue_name, sampled_at, inserted, deleted, length, visible, in_flight, oldest_age)
 SELECT s.queue_name, date_trunc('minute', %(at)s::timestamptz), s.inserted, s.deleted, s.length, s.visible,
@@ -23,7 +23,7 @@ ON CONFLICT DO NOTHING
 RETURNING queue_name;
 
 -- prune_samples --
--- Remove old samples. After a day the last one of ten minutes is enough: the rest goes while it passes that age.
+-- Remove old samples. After a day, only the last one of each ten minutes is kept.
 DELETE FROM airflow_pgmq.queue_samples WHERE (sampled_at, queue_name) IN (
     (SELECT sampled_at, queue_name FROM airflow_pgmq.queue_samples
      WHERE sampled_at < statement_timestamp() - %(keep)s::interval
@@ -41,7 +41,7 @@ DELETE FROM airflow_pgmq.queue_samples WHERE (sampled_at, queue_name) IN (
 );
 
 -- expiring --
--- Messages that say when they expire, visible ones, in a stretch of the table.
+-- Visible messages with a time of expiry, in a part of the table.
 WITH <<stretch>>
 SELECT msg_id, read_ct, enqueued_at, headers ->> 'expires_at' AS expires_at, statement_timestamp() AS now FROM {table}
 WHERE <<in_stretch>>

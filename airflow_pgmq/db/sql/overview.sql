@@ -1,12 +1,12 @@
 -- queue_tables --
--- Every queue with what catalogue and statistics say of its table and archive. Reads no queue, and waits for
--- no table that somebody holds for himself: the size of such a one is the planner's. Whatever stands in place
--- of a table is described, so that statements over many queues are made of what is there.
+-- Every queue with what catalogue and statistics say of its table and archive. It reads no queue, and waits
+-- for no table that another session has locked exclusively: the size of such a table is the planner's. Whatever
+-- exists in place of a table is described, so that statements over many queues can leave it out.
 WITH held AS MATERIALIZED (
     SELECT relation FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ), guarded AS MATERIALIZED (
-    -- Row level security that holds for this role, and no policy lets it see every row.
+    -- Row level security applies to this role, and no policy lets it see every row.
     SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relname ~ '^[qa]_' AND n.nspname = 'pgmq' AS of_queue
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname IN ('pgmq', 'airflow_pgmq') AND c.relrowsecurity AND NOT c.relispartition
@@ -79,7 +79,7 @@ LEFT JOIN LATERAL (
 ORDER BY meta.queue_name;
 
 -- count_all --
--- A queue's messages by state, every one of them looked at.
+-- A queue's messages by state, by looking at each.
 SELECT <<states>>,
        <<oldest>> AS oldest,
        <<first_vt>> AS first_vt
@@ -90,7 +90,7 @@ FROM {table};
 SELECT %(queue_name)s::text AS queue_name, count(*) AS counted FROM {table};
 
 -- count_by_index --
--- The same for a table that is mostly empty space, up to so many.
+-- The same for a table that is mostly empty space, up to a limit.
 SELECT <<states>>,
        <<oldest>> AS oldest,
        <<first_vt>> AS first_vt
@@ -109,7 +109,7 @@ SELECT <<states>>,
 FROM {table} TABLESAMPLE SYSTEM (%(percent)s::real);
 
 -- recent_samples --
--- The counters of the last hour by queue, in no order, with the age of each in minutes. This minute is
+-- The counters of the last hour by queue, unordered, with the age of each in minutes. The current minute is
 -- computed once: for each row it would cost as much as the rest.
 WITH this AS MATERIALIZED (
     SELECT date_trunc('minute', statement_timestamp()) AS minute
@@ -134,7 +134,7 @@ ORDER BY at, sampled_at DESC;
 SELECT queue_name, count(*) AS jobs FROM airflow_pgmq.periodic_jobs GROUP BY queue_name;
 
 -- short_locks --
--- Whoever looks does not queue behind a lock, where everybody else would queue behind them, and does not keep
--- the server busy for long.
+-- A look must not wait long for a lock, because others would wait behind it, and must not keep the server busy
+-- for long.
 SELECT set_config('lock_timeout', %(wait)s, true),
        set_config('statement_timeout', coalesce(%(limit)s, current_setting('statement_timeout')), true);

@@ -1,6 +1,6 @@
 -- send_slots --
--- The twin of `send_once` for the slots of periodic jobs, whose place is not the ledger: whatever queue a slot
--- was sent to, it is sent once. Its clock is the transaction's. A slot whose message was lost is free.
+-- As `send_once`, for the slots of periodic jobs, which are not in the ledger: a slot is sent once, to any queue.
+-- Its clock is the transaction's. A slot whose message was lost is free.
 WITH <<mark>>, input AS MATERIALIZED (
     SELECT i.position, i.name COLLATE "C" AS name, i.slot, i.message, i.headers, i.vt, mark.incarnation,
            taken.msg_id, taken.first_at, taken.msg_id IS NULL AS free
@@ -44,7 +44,7 @@ SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- open_namespace --
 -- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns. It is
--- known only if a tick went through, and if nobody but ticks wrote the row: a restore is no tick.
+-- `known` only if a tick was completed, and only ticks wrote the row: a restore is not a tick.
 WITH before AS (
     SELECT known AND xmin <> written_by AS restored FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s
 )
@@ -55,7 +55,7 @@ SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, c
 FROM (SELECT clock_timestamp() AS now) AS clock
 WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
 ON CONFLICT (namespace) DO UPDATE
--- The clock of now: the other one was read before the wait for the row.
+-- The current time: the transaction's is that before the wait for the row.
 SET opened_at = clock_timestamp(), went_back = coalesce(clock_timestamp() < ns.opened_at, false), code = excluded.code,
     written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
 RETURNING ns.went_back, ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
@@ -77,14 +77,14 @@ WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airf
 SELECT clock_timestamp() AS now;
 
 -- deploy_namespace --
--- A new set of jobs took over.
+-- A new set of jobs is in force.
 UPDATE airflow_pgmq.namespaces
 SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
 WHERE namespace = %(namespace)s;
 
 -- turn_back --
--- The clock went back: what lies further ahead than any tick would look is open again from now on. Of a job
--- that was paused since, only its next slot still tells how far it was.
+-- The clock went back: slots beyond the horizon of any tick are open again from now on. For a job that was
+-- paused since, only its next slot shows how far it was.
 WITH jobs AS (
     UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
     WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond')
@@ -94,7 +94,7 @@ UPDATE airflow_pgmq.namespaces SET horizon = %(now)s
 WHERE namespace = %(namespace)s;
 
 -- note_lost --
--- Queues were lost with what was to become visible later: those slots are to be sent again.
+-- Queues were lost with messages that were to become visible later: their slots are to be sent again.
 WITH lost AS (
     UPDATE airflow_pgmq.slots AS slot SET msg_id = NULL
     FROM airflow_pgmq.queues AS known
@@ -105,13 +105,13 @@ UPDATE airflow_pgmq.namespaces SET incarnation = %(newest)s
 WHERE namespace = %(namespace)s;
 
 -- awaited_from --
--- Queues that exist, and from which slots are to become visible.
+-- Existing queues with slots that are to become visible.
 SELECT DISTINCT sent.queue_name FROM airflow_pgmq.slots AS sent
 JOIN pgmq.meta ON meta.queue_name = sent.queue_name
 WHERE sent.namespace = %(namespace)s AND sent.msg_id IS NOT NULL AND sent.visible_at > %(now)s;
 
 -- doubt_slots --
--- What is not in the queue although it is said to wait there is to be sent again.
+-- Slots whose messages should wait in the queue but are not there are to be sent again.
 UPDATE airflow_pgmq.slots AS sent SET msg_id = NULL
 WHERE sent.namespace = %(namespace)s AND sent.queue_name = %(queue_name)s AND sent.visible_at > %(now)s
     AND NOT EXISTS (
@@ -125,12 +125,12 @@ SELECT DISTINCT name FROM airflow_pgmq.slots
 WHERE namespace = %(namespace)s AND msg_id IS NULL AND slot <= %(until)s;
 
 -- free_slots --
--- Slots of which no message was sent after all.
+-- Free slots whose messages were not sent.
 DELETE FROM airflow_pgmq.slots AS freed USING unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS free (name, slot)
 WHERE freed.namespace = %(namespace)s AND freed.name = free.name AND freed.slot = free.slot AND freed.msg_id IS NULL;
 
 -- close_tick --
--- Everything up to the horizon is done.
+-- All slots up to the horizon are done.
 UPDATE airflow_pgmq.namespaces
 SET horizon = greatest(horizon, %(horizon)s), ticked_at = %(now)s, owner = %(owner)s, known = %(is_known)s,
     version_ticked_at = CASE WHEN %(version)s >= version THEN %(now)s ELSE version_ticked_at END,
@@ -143,17 +143,17 @@ SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
 
 -- stored_queues --
--- Where the jobs of a namespace send to.
+-- The queues of a namespace's jobs.
 SELECT DISTINCT queue_name FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
 
 -- stored_definitions --
--- How some of them were deployed.
+-- The definitions of some jobs, as deployed.
 SELECT name, definition FROM airflow_pgmq.periodic_jobs
 WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
 
 -- due_jobs --
--- Jobs with a slot up to the horizon, those longest due first, and jobs with slots that are to be sent again.
--- Overlap-free jobs look no further than now, and at their newest message, which may still be queued.
+-- Jobs with a slot up to the horizon, longest due first, and jobs with slots that are to be sent again. Jobs
+-- without overlap have no look-ahead, and come with their newest message, which may still be queued.
 WITH opened AS MATERIALIZED (
     SELECT open.name, array_agg(open.slot ORDER BY open.slot) AS slots,
            bool_or(known.incarnation IS DISTINCT FROM open.incarnation) AS lost
@@ -182,14 +182,14 @@ SELECT job.name, job.watermark, job.next_slot, last.queue_name AS last_queue, la
 FROM wanted AS job
 LEFT JOIN opened USING (name)
 LEFT JOIN LATERAL (
-    -- Where the clock went back, later ones were sent before.
+    -- If the clock went back, later slots were sent before.
     SELECT queue_name, msg_id, slot FROM airflow_pgmq.slots
     WHERE namespace = %(namespace)s AND name = job.name AND slot <= %(now)s ORDER BY slot DESC LIMIT 1
 ) AS last ON job.overlap_skip
 ORDER BY job.next_slot, job.name LIMIT %(limit)s;
 
 -- upsert_jobs --
--- Register jobs, or give known ones a new definition; what was sent last and the pause stay.
+-- Register jobs, or give known ones a new definition; the last sent slot and the pause stay.
 INSERT INTO airflow_pgmq.periodic_jobs AS job
     (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, watermark, next_slot, deployed_at)
 SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip,
@@ -203,7 +203,7 @@ SET version = excluded.version, fingerprint = excluded.fingerprint, definition =
     watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = excluded.deployed_at;
 
 -- redefine_jobs --
--- Give known jobs new policies, with which their messages stay as they are.
+-- Give known jobs new policies, which do not change their messages.
 UPDATE airflow_pgmq.periodic_jobs AS job
 SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb
 FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[])
@@ -220,7 +220,7 @@ FROM unnest(%(names)b::text[], %(watermarks)b::timestamptz[], %(next_slots)b::ti
 WHERE job.namespace = %(namespace)s AND job.name = done.name;
 
 -- remove_jobs --
--- Forget jobs that left the code, and what was to be sent again.
+-- Forget jobs that left the code, and their slots to be sent again.
 WITH freed AS (
     DELETE FROM airflow_pgmq.slots
     WHERE namespace = %(namespace)s AND msg_id IS NULL AND name = ANY (%(names)s::text[])
@@ -228,7 +228,7 @@ WITH freed AS (
 DELETE FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
 
 -- remove_namespace --
--- Forget a namespace with all its jobs, and what was to be sent again.
+-- Forget a namespace with all its jobs, and their slots to be sent again.
 WITH freed AS (
     DELETE FROM airflow_pgmq.slots WHERE namespace = %(namespace)s AND msg_id IS NULL
 )
@@ -250,7 +250,7 @@ LEFT JOIN LATERAL (
 WHERE job.namespace = %(namespace)s;
 
 -- sent_to --
--- Queues that exist and to which jobs have sent slots from some instant on.
+-- Existing queues to which jobs have sent slots since an instant.
 SELECT DISTINCT sent.queue_name
 FROM unnest(%(names)s::text[]) AS job (name)
 CROSS JOIN LATERAL (
@@ -261,8 +261,8 @@ CROSS JOIN LATERAL (
 WHERE EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = sent.queue_name);
 
 -- withdraw --
--- Take back messages of jobs that nobody could have seen yet; their slots are free, or open: to be sent again.
--- A row that a reader holds is left to it, its slot stays taken.
+-- Take back messages of jobs that no reader could have seen yet; their slots are free, or open: to be sent again.
+-- A row that a reader has locked is left alone, its slot stays taken.
 WITH pending AS MATERIALIZED (
     SELECT sent.name, sent.slot, sent.msg_id, sent.place, <<slot_key>> AS key
     FROM unnest(%(names)s::text[]) AS job (name)
@@ -291,12 +291,12 @@ SELECT name, count(*) AS withdrawn, min(slot) AS first_slot, (SELECT count(*) FR
 FROM unseen GROUP BY name;
 
 -- carried_by_queue --
--- Which of the keys messages in the queue carry. No index knows: only for when nothing else does.
+-- Which of the keys are in messages of the queue. Without an index, so only used if nothing else knows it.
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
 FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
 
 -- has_headers --
--- Whether there is such a table with headers: without them, it holds no message of ours.
+-- Whether there is such a table with headers: without them, it has no message of ours.
 SELECT EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass(%(relation)s) AND attname = 'headers' AND NOT attisdropped
 ) AS found;
@@ -307,7 +307,7 @@ SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoc
 FROM {archive} WHERE archived_at >= %(since)s AND headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
 
 -- adopt_slots --
--- Note as sent what a queue carried although this schema did not know of it.
+-- Note as sent the slots whose messages were found in a queue, unknown to this schema.
 INSERT INTO airflow_pgmq.slots AS own
     (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
 SELECT %(namespace)s, i.name, i.slot, %(queue_name)s, mark.incarnation, i.msg_id, i.visible_at, i.first_at,
@@ -340,7 +340,7 @@ SET paused = true, next_slot = least(next_slot, %(first_slot)s::timestamptz),
 WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- resume_job --
--- Let a job go on; its next tick catches up by its policy.
+-- Let a job continue; its next tick catches up by its policy.
 UPDATE airflow_pgmq.periodic_jobs SET paused = false WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- list_jobs --
@@ -355,7 +355,7 @@ WHERE job.namespace = coalesce(%(namespace)s, job.namespace)
 ORDER BY job.namespace, job.name;
 
 -- note_repeats --
--- Slots that a tick or a backfill met although they had been sent.
+-- Slots that a tick or a backfill enqueued again: duplicates.
 UPDATE airflow_pgmq.slots AS known SET repeats = known.repeats + 1
 FROM unnest(%(names)s::text[], %(slots)s::timestamptz[]) AS repeat (name, slot)
 WHERE known.namespace = %(namespace)s AND known.name = repeat.name COLLATE "C" AND known.slot = repeat.slot;

@@ -6,8 +6,8 @@ SELECT set_config('airflow_pgmq.create', jsonb_build_object(
 )::text, true);
 
 -- create_queue --
--- Make a queue, or what is missing of one. Old versions of PGMQ take no lock, and clients that call them none
--- either: who meets another that makes the same queue begins again, behind it.
+-- Make a queue, or what is missing of one. Old versions of PGMQ, and clients that call them, take no lock: if
+-- another client makes the same queue at the same time, this one starts again after it.
 DO '
 DECLARE
     wanted CONSTANT jsonb := current_setting(''airflow_pgmq.create'');
@@ -45,7 +45,7 @@ SELECT pgmq.drop_queue(%(queue_name)s::text) AS dropped;
 SELECT queue_name, is_partitioned, is_unlogged, created_at FROM pgmq.list_queues() ORDER BY queue_name;
 
 -- unlist_queue --
--- Take a queue that has no table any more off PGMQ's list, with its archive.
+-- Remove a queue that no longer has a table from PGMQ's list, with its archive.
 DELETE FROM pgmq.meta WHERE queue_name = %(queue_name)s;
 
 -- drop_archive --
@@ -69,23 +69,23 @@ SELECT * FROM (
 WHERE NOT (listed AND has_table AND has_archive);
 
 -- queue_lock --
--- PGMQ's own lock on a queue's shape, until the transaction ends; 1.5 has no function for it yet.
+-- PGMQ's own lock for changes of a queue's tables, until the transaction ends; 1.5 has no function for it.
 SELECT pg_advisory_xact_lock(hashtext('pgmq.queue_' || %(queue_name)s));
 
 -- has_trigger --
--- Whether our notify trigger stands on the queue's table, and fires.
+-- Whether our notify trigger is on the queue's table, and enabled.
 SELECT EXISTS (
     SELECT FROM pg_trigger
     WHERE tgrelid = %(table)s::regclass AND tgname = 'airflow_pgmq_notify' AND tgenabled <> 'D'
 ) AS present;
 
 -- enable_notify --
--- Announce each inserting statement; a trigger that is disabled fires again.
+-- Announce each inserting statement; a disabled trigger is enabled again.
 CREATE OR REPLACE TRIGGER airflow_pgmq_notify AFTER INSERT ON {table} REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION airflow_pgmq.notify_insert();
 
 -- disable_notify --
--- Announce no more.
+-- Stop announcing.
 DROP TRIGGER IF EXISTS airflow_pgmq_notify ON {table};
 
 -- guard_state --
@@ -101,7 +101,7 @@ FROM pg_class c
 LEFT JOIN pg_index i ON i.indrelid = c.oid
     AND i.indexrelid = to_regclass(%(index)s)
 CROSS JOIN LATERAL (
-    -- Under quote_all_identifiers these two names stand in quotes.
+    -- With quote_all_identifiers, these two names are in quotes.
     SELECT replace(replace(pg_get_indexdef(i.indexrelid, 1, true), '"headers"', 'headers'), '"text"', 'text') AS key,
            replace(replace(pg_get_expr(i.indpred, i.indrelid), '"headers"', 'headers'), '"text"', 'text') AS condition
 ) AS text
@@ -120,7 +120,7 @@ DROP INDEX {index};
 SELECT pgmq.purge_queue(%(queue_name)s::text) AS purged;
 
 -- metrics --
--- What `pgmq.metrics` counts of one queue, which fails for a queue with a message of `infinity`.
+-- The counts of `pgmq.metrics` for one queue; that function fails if a message has the time `infinity`.
 SELECT %(queue_name)s::text AS queue_name, seen.queue_length, seen.queue_visible_length,
        extract(epoch FROM statement_timestamp() - seen.newest)::bigint AS newest_msg_age_sec,
        extract(epoch FROM statement_timestamp() - seen.oldest)::bigint AS oldest_msg_age_sec,

@@ -4,7 +4,7 @@ SELECT * FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %
                         coalesce(%(condition)s::jsonb, '{{}}'));
 
 -- read_by_headers --
--- Read with a condition on the headers, which PGMQ's function does not know.
+-- Read with a condition on the headers, which PGMQ's function does not have.
 UPDATE {table} AS chosen
 SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
 FROM (
@@ -16,7 +16,7 @@ WHERE chosen.msg_id = visible.msg_id
 RETURNING chosen.*;
 
 -- visible --
--- How many matching messages a read would return now, counted up to a limit. Reads nothing.
+-- How many matching messages a read would return now, counted up to a limit. It hides no message.
 SELECT count(*) AS visible FROM (
     SELECT FROM {table} AS held, <<asked>>
     WHERE vt <= clock_timestamp() AND <<matches>>
@@ -24,7 +24,7 @@ SELECT count(*) AS visible FROM (
 ) AS matching;
 
 -- by_id --
--- Messages by their ids, in the queue or archived. Reads nothing.
+-- Messages by their ids, in the queue or archived. It hides no message.
 SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table} WHERE msg_id = ANY (%(msg_ids)s::bigint[])
 UNION ALL
 SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {archive} WHERE msg_id = ANY (%(msg_ids)s::bigint[]);
@@ -38,7 +38,7 @@ SELECT * FROM pgmq.pop(%(queue_name)s::text);
 SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
 
 -- archive --
--- Archive messages that nobody else has read since; returns the ids that were ours to archive.
+-- Archive messages that nobody else has read since; returns their ids.
 SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     SELECT held.msg_id FROM {table} AS held
     JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
@@ -46,8 +46,8 @@ SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
 )) AS done (msg_id);
 
 -- make_way --
--- Give archived messages whose ids the queue has again other ones, below zero, which no sequence gives: those of
--- the queue can be archived then. How many there were.
+-- Give archived messages whose ids the queue uses again other ids, below zero, which no sequence gives: then
+-- those of the queue can be archived. Returns how many there were.
 WITH moved AS (
     UPDATE {archive} AS old SET msg_id = least((SELECT min(msg_id) FROM {archive}), 0) - twice.position
     FROM (
@@ -81,8 +81,8 @@ WHERE held.msg_id = was.msg_id
 RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
 
 -- settled --
--- Of messages that an ack did not find: those that an earlier attempt of it must have settled, its answer lost.
--- They are in the archive as they were read, or are gone where they were not to be archived.
+-- Of messages that an ack did not find: those that an earlier attempt must have settled, whose answer was lost.
+-- They are in the archive as they were read, or are gone if they were not to be archived.
 SELECT fence.msg_id FROM <<fences>> AS fence (msg_id, read_ct, enqueued_at)
 WHERE CASE WHEN %(archived)s
            THEN EXISTS (SELECT FROM {archive} AS held WHERE held.msg_id = fence.msg_id AND <<is_ours>>)

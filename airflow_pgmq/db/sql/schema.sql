@@ -1,6 +1,6 @@
 -- installed --
--- What is there: PGMQ, our schema, table and archive of a queue. By name, a session may still remember that they are
--- not, which another has installed meanwhile.
+-- What is there: PGMQ, our schema, table and archive of a queue. By name, since a session may have cached
+-- that they are missing, although another has installed them meanwhile.
 SELECT coalesce(bool_or(nspname = 'pgmq' AND relname = 'meta'), false) AS pgmq,
        coalesce(bool_or(nspname = 'airflow_pgmq' AND relname = 'migrations'), false) AS schema_installed,
        coalesce(bool_or(nspname = 'pgmq' AND relname = %(table)s), false) AS queue,
@@ -13,7 +13,7 @@ WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relname IN ('meta', 'migrations', 
 SELECT max(number) AS number FROM airflow_pgmq.migrations;
 
 -- admitted --
--- Whether code of so many migrations may use the schema; an error says that it may not.
+-- Whether code with this many migrations may use the schema; an error if it may not.
 SELECT max(oldest_code) <= %(code)s OR airflow_pgmq.refuse(%(code)s) AS admitted FROM airflow_pgmq.migrations;
 
 -- migration_done --
@@ -21,7 +21,7 @@ SELECT max(oldest_code) <= %(code)s OR airflow_pgmq.refuse(%(code)s) AS admitted
 INSERT INTO airflow_pgmq.migrations (number) VALUES (%(number)s);
 
 -- install_lock --
--- One installer at a time; held until its transaction ends.
+-- Only one installer at a time; held until its transaction ends.
 SELECT pg_advisory_xact_lock(hashtext('airflow_pgmq.install'));
 
 -- pgmq_extension --

@@ -14,11 +14,11 @@ RETURNING msg_id;
 
 -- send_once --
 -- Claim keys in the ledger and insert their messages, in one statement. Keys known to be taken cost an
--- index look-up and burn no id. Claims are made in key order (no deadlock), ids given in the call's order.
+-- index look-up and use no id. Claims are made in key order (no deadlock), ids are given in the call's order.
 -- A key without an answer lost a race that this snapshot cannot see: ask again. Answers are arrays, because
--- a row for each message costs the driver twice as much. Nothing is done, and `unsettled` is the answer,
--- where the ledger speaks of another incarnation of the queue, or this code is too old. `stored` is how many were really inserted: a
--- trigger can swallow them.
+-- a row for each message costs the driver twice as much. Nothing is done, and `unsettled` is the answer, if the
+-- ledger refers to another incarnation of the queue, or this code is too old. `stored` is how many were really
+-- inserted: a trigger can drop them.
 WITH <<mark>>, input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers, mark.incarnation,
            <<message_vt>> AS vt,
@@ -64,11 +64,10 @@ UNION ALL
 SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_new --
--- The same for many keys that are probably all new, without the third of send_once's time that ON CONFLICT
--- and the answer to it take. A key that another transaction takes meanwhile is a unique violation here, so
--- send_once must run instead; so it must where a key is past its window or of another incarnation, and then
--- nothing is sent here. Keys travel as lines, too. The ids of what was sent are in the order of the call's
--- keys that were free.
+-- The same for many keys that are probably all new, a third faster, since it has no ON CONFLICT. A key that
+-- another transaction takes meanwhile is a unique violation here, and send_once must run instead. It must run
+-- also if a key is past its window or of another incarnation; then nothing is sent here. Keys are sent as lines,
+-- too. The ids of sent messages are in the order of the call's free keys.
 WITH <<mark>>, asked AS MATERIALIZED (
     SELECT string_to_array(%(lines)s::text, E'\n') AS keys, incarnation FROM mark
 ), taken AS MATERIALIZED (
@@ -114,7 +113,7 @@ SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_queued --
 -- Insert messages whose key is not in the queue now. The conflict target names the guard's expression, so
--- the statement fails where the index is missing instead of sending duplicates. The rest as in send_once.
+-- the statement fails if the index is missing instead of sending duplicates. The rest as in send_once.
 WITH input AS MATERIALIZED (
     SELECT i.position, i.key COLLATE "C" AS key, i.message, i.headers,
            <<message_vt>> AS vt,
@@ -147,8 +146,8 @@ SELECT 'sent', statement_timestamp(), array_agg(key), array_agg(msg_id), count(*
 FROM fresh JOIN sent USING (msg_id) HAVING count(*) > 0;
 
 -- replace --
--- Give messages that wait unread a new payload and time; rows are locked in key order. What is gone or
--- was read already is left alone and not returned.
+-- Give unread messages a new payload and time; rows are locked in key order. Messages that are gone or were
+-- read already are left alone and not returned.
 WITH input AS MATERIALIZED (
     SELECT i.key COLLATE "C" AS key, i.msg_id, i.message, i.headers,
            <<message_vt>> AS vt
@@ -188,7 +187,7 @@ SELECT pgmq.send_topic(%(routing_key)s::text, %(message)s::jsonb, %(headers)s::j
 FROM (SELECT statement_timestamp() + make_interval(secs => %(seconds)s::integer) AS vt) AS at;
 
 -- prune_ledger --
--- Remove expired ledger rows from a stretch of the table.
+-- Remove expired ledger rows from a part of the table.
 WITH <<stretch>>
 DELETE FROM airflow_pgmq.dedup_ledger WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM airflow_pgmq.dedup_ledger
@@ -198,7 +197,7 @@ DELETE FROM airflow_pgmq.dedup_ledger WHERE ctid = ANY (ARRAY(
 ));
 
 -- prune_slots --
--- The same for slots, but for the last one of a job that waits for its last message.
+-- The same for slots, except for the last one of a job that waits for its last message.
 WITH <<stretch>>
 DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM airflow_pgmq.slots AS old

@@ -1,6 +1,6 @@
 -- read_for_events --
 -- Read for asset events. The more often the oldest message was tried before, the fewer are read with it: if
--- one of them ends the reader, it is alone in the end, and the others do not share its fate.
+-- one of them ends the reader, it is finally read alone, and the others are not affected.
 WITH visible AS MATERIALIZED (
     SELECT msg_id, <<tries>> AS tries FROM {table} AS held
     WHERE vt <= clock_timestamp()

@@ -16,7 +16,7 @@ SELECT count(*) AS rows, count(*) AS sent, 0 AS longest_key FROM sent;
 
 -- send_query_once --
 -- The same with each key claimed in the ledger, as `send_once` does it; rows without a key are always sent.
--- Only sorts and look-ups, no joins: a query whose rows are estimated badly would get nested loops.
+-- Only sorts and look-ups, no joins: with a wrong estimate of the query's rows, a join would be a nested loop.
 WITH mark AS MATERIALIZED (
     SELECT incarnation FROM airflow_pgmq.incarnation_of(%(pgmq_queue)s::text, %(pgmq_relation)s::text)
     WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(pgmq_code)s)
@@ -71,7 +71,7 @@ SELECT (SELECT count(*) FROM input) AS rows, (SELECT count(*) FROM sent) AS sent
        (SELECT coalesce(max(length(key)), 0) FROM input) AS longest_key, EXISTS (SELECT FROM mark) AS settled;
 
 -- send_query_queued --
--- The same with keys that must not be in the queue now. `unsent` are those that were free and yet not sent.
+-- The same with keys that must not be in the queue now. `unsent` are those that were free but not sent.
 WITH input AS MATERIALIZED (
     SELECT position, doc ->> 'dedup_key' AS key, doc
     FROM (SELECT row_number() OVER () AS position, to_jsonb(origin) AS doc FROM ({source}) AS origin) AS origins
@@ -131,20 +131,20 @@ SELECT {columns} FROM (
 ON CONFLICT DO NOTHING;
 
 -- make_batch --
--- The batch for a statement of the user's, in a table of the session's own that a commit empties.
+-- The batch for the user's statement, in a temporary table that a commit empties.
 CREATE TEMPORARY TABLE airflow_pgmq_batch (
     msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb, headers jsonb
 ) ON COMMIT DELETE ROWS;
 
 -- lend_batch --
--- The same for one transaction only, where a pooler lends the session.
+-- The same for one transaction only, if a pooler lends the session.
 CREATE TEMPORARY TABLE airflow_pgmq_batch (
     msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb, headers jsonb
 ) ON COMMIT DROP;
 
 -- show_batch --
 -- The name under which the statement reads it. OFFSET makes a view that cannot be written to: what a statement
--- would write into a table of the same name must not vanish here.
+-- would write into a table of the same name must not be lost here.
 CREATE TEMPORARY VIEW messages AS
 SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM pg_temp.airflow_pgmq_batch OFFSET 0;
 
@@ -156,5 +156,5 @@ WHERE msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY msg_id
 RETURNING to_regclass('messages') = to_regclass('pg_temp.messages') AS is_first;
 
 -- with_messages --
--- A statement of the user's that reads the batch as `messages`.
+-- The user's statement, which reads the batch as `messages`.
 {statement};

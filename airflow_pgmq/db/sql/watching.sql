@@ -1,13 +1,13 @@
 -- look --
 -- For each asked condition, how many matching messages of the queue are visible, counted up to a limit; when
--- the next one becomes visible; whether inserts are announced; how long it took. Reads nothing. No
--- clock_timestamp() to compare with: only what is stable within the statement lets the index on vt serve.
+-- the next one becomes visible; whether inserts are announced; how long it took. It hides no message.
+-- Not compared with clock_timestamp(), since only a value that is stable in the statement can use the index on vt.
 SELECT asked.position, seen.visible, seen.oldest, seen.waited, upcoming.next_in, upcoming.announced,
        extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 AS took
 FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
     AS asked (position, condition, headers_condition, most)
 CROSS JOIN LATERAL (
-    -- Postgres before 17 takes nothing from infinity.
+    -- Postgres before 17 cannot subtract from infinity.
     SELECT count(*) AS visible, min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest,
            coalesce(extract(epoch FROM statement_timestamp() - min(vt) FILTER (WHERE isfinite(vt)))::float8, 0)
                AS waited
@@ -26,9 +26,9 @@ CROSS JOIN (
 ) AS upcoming;
 
 -- sight --
--- What tells whether the messages that are asked for are being worked on: how many are visible, counted up to a
--- limit, which of them the next reader gets, and which are held by readers: read, hidden, and not given back. Of
--- the hidden ones only the first are looked through, as there may be millions with a delay.
+-- What shows whether the matching messages are being worked on: how many are visible, counted up to a limit,
+-- which of them the next reader gets, and which are held by readers: read, hidden, and not given back. Only the
+-- first of the hidden ones are searched, since there may be millions with a delay.
 WITH visible AS MATERIALIZED (
     SELECT held.msg_id, held.read_ct, held.enqueued_at FROM {table} AS held CROSS JOIN <<asked>>
     WHERE held.vt <= statement_timestamp() AND <<matches>> ORDER BY held.vt LIMIT %(limit)s
@@ -46,11 +46,11 @@ SELECT (SELECT count(*) FROM visible) AS visible,
 FROM held LEFT JOIN (SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1) AS head ON true;
 
 -- listen --
--- Hear a channel.
+-- LISTEN on a channel.
 LISTEN {channel};
 
 -- unlisten --
--- Hear a channel no more.
+-- UNLISTEN a channel.
 UNLISTEN {channel};
 
 -- announce --
@@ -58,5 +58,5 @@ UNLISTEN {channel};
 SELECT pg_notify(%(channel)s, '');
 
 -- alive --
--- Nothing but an answer.
+-- Health check.
 SELECT true AS alive;

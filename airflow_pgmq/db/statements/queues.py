@@ -27,7 +27,7 @@ def create(
 ) -> Flow[bool]:
     """Create a queue, or what is missing of it; the rest stays as it is. True if something was made.
 
-    It holds PGMQ's own lock, which its functions take only since 1.6: clients that create one queue take turns.
+    It holds PGMQ's own lock, which its functions take only since 1.6: calls for one queue take turns.
 
     :param notify: needs the schema airflow_pgmq, which has the trigger's function
     """
