@@ -1,4 +1,4 @@
--- Our own schema; PGMQ's is never touched.
+-- Our own schema; PGMQ's is not changed.
 CREATE SCHEMA IF NOT EXISTS airflow_pgmq;
 
 CREATE TABLE airflow_pgmq.migrations (
@@ -6,7 +6,7 @@ CREATE TABLE airflow_pgmq.migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
--- One row per (queue, dedup key) that was sent within its window: the promise of dedup_scope 'once'.
+-- One row per (queue, dedup key) that was sent within its window, for dedup_scope 'once'.
 -- Collation "C" makes the index order the byte order that clients sort by, so batches cannot deadlock,
 -- and lets a job's slots be found as a range of keys.
 CREATE TABLE airflow_pgmq.dedup_ledger (
@@ -15,11 +15,11 @@ CREATE TABLE airflow_pgmq.dedup_ledger (
     msg_id bigint NOT NULL,
     first_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
-    -- The key first, because the queue's name hardly tells two rows apart: 7 % of a send (measured).
+    -- The key first, because most rows have the same queue name: 7 % of a send (measured).
     PRIMARY KEY (dedup_key, queue_name)
 );
 
--- A set of periodic jobs that ticks together. Its row is the lock of a tick.
+-- A set of periodic jobs with one tick. Its row is the lock of a tick.
 CREATE TABLE airflow_pgmq.namespaces (
     namespace text COLLATE "C" PRIMARY KEY,
     owner text NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE airflow_pgmq.namespaces (
     -- Every slot up to here was dealt with by the last complete tick, for jobs that were not behind.
     horizon timestamptz NOT NULL,
     ticked_at timestamptz NOT NULL,
-    -- The same, of ticks that were not outdated.
+    -- The same, for ticks that were not outdated.
     version_ticked_at timestamptz NOT NULL
 );
 
@@ -39,7 +39,7 @@ CREATE TABLE airflow_pgmq.periodic_jobs (
     fingerprint text NOT NULL,
     definition jsonb NOT NULL,
     queue_name text NOT NULL,
-    -- Such a job takes no slot ahead of time.
+    -- Such a job has no look-ahead.
     overlap_skip boolean NOT NULL,
     -- Slots up to here were dealt with; next_slot is the first one after, null when there is none.
     watermark timestamptz NOT NULL,

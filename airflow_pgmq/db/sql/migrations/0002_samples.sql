@@ -1,5 +1,5 @@
--- What a queue held at a minute. The counters are the server's own for the queue's table: they count what
--- every client in every language inserted and removed, and only ever grow, except when a crash resets them.
+-- Counts of a queue in a minute. The counters are the server's own for the queue's table: they count what
+-- every client in every language inserted and removed, and only grow, except when a crash resets them.
 CREATE TABLE airflow_pgmq.queue_samples (
     queue_name text COLLATE "C" NOT NULL,
     sampled_at timestamptz NOT NULL,
@@ -10,13 +10,13 @@ CREATE TABLE airflow_pgmq.queue_samples (
     visible bigint,
     in_flight bigint,
     oldest_age double precision,
-    -- A page shows the last hour of every queue, whose rows lie together.
+    -- The page shows the last hour of every queue, whose rows are stored together.
     PRIMARY KEY (sampled_at, queue_name)
 );
 
 CREATE INDEX queue_samples_history_idx ON airflow_pgmq.queue_samples (queue_name, sampled_at);
 
--- Slots that a tick or a backfill met although they had been sent: rare, so a row for each costs nothing.
+-- Slots that a tick or a backfill enqueued again, duplicates: rare, so a row for each costs little.
 CREATE TABLE airflow_pgmq.repeated_slots (
     namespace text COLLATE "C" NOT NULL,
     name text COLLATE "C" NOT NULL,
@@ -26,11 +26,11 @@ CREATE TABLE airflow_pgmq.repeated_slots (
     PRIMARY KEY (namespace, name, slot)
 );
 
--- A slot from before the definition that is in force cannot be said to be missed.
+-- A slot before the current definition does not count as missed.
 ALTER TABLE airflow_pgmq.periodic_jobs ADD COLUMN deployed_at timestamptz NOT NULL DEFAULT now();
 
--- Where all that was inserted is visible at once, the announcement says so: how many, and when the oldest of
--- them was enqueued. Who waits for any message then need not ask.
+-- If all inserted messages are visible at once, the announcement has their number, and when the oldest of
+-- them was enqueued. Then waiters for any message need no query.
 CREATE OR REPLACE FUNCTION airflow_pgmq.notify_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     total bigint;

@@ -2,7 +2,7 @@
 -- of later migrations get it too, until one of them raises the default.
 ALTER TABLE airflow_pgmq.migrations ADD COLUMN oldest_code integer NOT NULL DEFAULT 3;
 
--- What older code is told. Newer code asks by itself, in each statement that claims a key or a slot.
+-- The error for older code. Newer code checks it itself, in each statement that claims a key or a slot.
 CREATE FUNCTION airflow_pgmq.refuse(code integer) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'PQ001',
@@ -14,11 +14,11 @@ BEGIN
 END
 $$;
 
--- Which incarnation of a queue the ledger and the slots speak of. Others may drop a queue and make it again,
--- or restore a database without it: then its ids start again, and nothing that was known of it holds.
+-- Which incarnation of a queue the ledger and the slots refer to. A queue may be dropped and made again, or lost
+-- in a restore: then its ids start again, and what was stored of it is wrong.
 CREATE TABLE airflow_pgmq.queues (
     queue_name text COLLATE "C" PRIMARY KEY,
-    -- By what it is recognised: its row in PGMQ's meta, its table, and whether a crash empties it.
+    -- How it is recognised: its row in PGMQ's meta, its table, and whether a crash empties it.
     created_at timestamptz NOT NULL,
     relation oid NOT NULL,
     unlogged boolean NOT NULL,
@@ -29,8 +29,8 @@ CREATE TABLE airflow_pgmq.queues (
 
 CREATE SEQUENCE airflow_pgmq.incarnations;
 
--- Where to look for it, which is all that a claim does. Whatever empties an unlogged queue empties this too: a
--- crash, a base backup, a promoted standby; then each queue is recognised anew.
+-- The marks that a claim looks up. Whatever empties an unlogged queue empties this table too: a crash, a base
+-- backup, a promoted standby; then each queue is recognised again.
 CREATE UNLOGGED TABLE airflow_pgmq.queue_marks (
     queue_name text COLLATE "C" PRIMARY KEY,
     created_at timestamptz NOT NULL,
@@ -38,8 +38,8 @@ CREATE UNLOGGED TABLE airflow_pgmq.queue_marks (
     incarnation bigint NOT NULL
 );
 
--- The incarnation of a queue, or no row where what is known speaks of another one, or of none. A function of
--- one query, because Postgres puts its text into the statement that asks.
+-- The incarnation of a queue, or no row if the mark is of another one, or missing. A function of one query,
+-- because Postgres inlines it.
 CREATE FUNCTION airflow_pgmq.incarnation_of(queue text, relation_name text) RETURNS TABLE (incarnation bigint)
 LANGUAGE sql STABLE AS $$
     SELECT mark.incarnation
@@ -60,13 +60,13 @@ INSERT INTO airflow_pgmq.queue_marks (queue_name, created_at, relation, incarnat
 SELECT queue_name, created_at, relation, incarnation FROM airflow_pgmq.queues;
 
 -- A key is taken in one incarnation of its queue. Code of migration 2 does not ask whether it may use the schema,
--- and is known by what it does not write: then the default speaks. A trigger would cost each insert a quarter.
+-- and does not write this column: then the default raises the error. A trigger would make inserts a quarter slower.
 ALTER TABLE airflow_pgmq.dedup_ledger ADD COLUMN incarnation bigint NOT NULL DEFAULT 0;
 ALTER TABLE airflow_pgmq.dedup_ledger
     ALTER COLUMN incarnation SET DEFAULT airflow_pgmq.refuse(NULL)::integer::bigint;
 
--- One row for each slot of a job that was enqueued within the window, wherever to and whatever became of the
--- message: the promise that a slot is sent once. It belongs to the job, so a deploy changes nothing in it.
+-- One row for each slot of a job that was enqueued within the window, to any queue, so that a slot is sent once.
+-- It belongs to the job, so a deploy does not change it.
 CREATE TABLE airflow_pgmq.slots (
     namespace text COLLATE "C" NOT NULL,
     name text COLLATE "C" NOT NULL,
@@ -78,15 +78,15 @@ CREATE TABLE airflow_pgmq.slots (
     visible_at timestamptz NOT NULL,
     first_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
-    -- How often a tick or a backfill met the slot again after it had been sent.
+    -- How often a tick or a backfill enqueued the slot again: duplicates.
     repeats integer NOT NULL DEFAULT 0,
     PRIMARY KEY (namespace, name, slot)
 );
 
 CREATE INDEX slots_lost_idx ON airflow_pgmq.slots (namespace, name, slot) WHERE msg_id IS NULL;
 
--- What the ledger knew of slots. A slot that was sent to two queues counts for the one that its job has now.
--- A message that jitter holds back is visible later than is said here; only a lost queue would ask.
+-- The slots in the ledger. A slot that was sent to two queues counts for the current queue of its job. A message
+-- with jitter is visible later than stored here; this matters only if its queue is lost.
 WITH moved AS MATERIALIZED (
     SELECT job.namespace, job.name, job.queue_name AS job_queue, taken.*
     FROM airflow_pgmq.periodic_jobs AS job
@@ -119,15 +119,15 @@ DROP TABLE airflow_pgmq.repeated_slots;
 ALTER TABLE airflow_pgmq.namespaces
     -- The newest migration that the code of the last tick knew.
     ADD COLUMN code integer NOT NULL DEFAULT 2,
-    -- False until a tick has gone through: of a namespace that is new, or restored from a backup, the queue may
-    -- know more than this schema, and is asked before anything is sent.
+    -- False until a tick was completed: for a namespace that is new, or restored from a backup, the queue may have
+    -- slots that this schema does not know, and is searched before the first send.
     ADD COLUMN known boolean NOT NULL DEFAULT false,
-    -- The clock at the last tick's begin, and whether it stood later at the one before.
+    -- The clock at the start of the last tick, and whether it was later at the tick before.
     ADD COLUMN opened_at timestamptz,
     ADD COLUMN went_back boolean NOT NULL DEFAULT false,
-    -- The transaction that wrote the row. A row that another one has written was restored.
+    -- The transaction that wrote the row. If another one has written it, it was restored.
     ADD COLUMN written_by xid,
-    -- The newest incarnation of any queue that this namespace has heard of.
+    -- The newest incarnation of any queue that this namespace knows.
     ADD COLUMN incarnation bigint NOT NULL DEFAULT 0;
 
 ALTER TABLE airflow_pgmq.namespaces ALTER COLUMN code SET DEFAULT airflow_pgmq.refuse(NULL)::integer;
