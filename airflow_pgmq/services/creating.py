@@ -53,7 +53,7 @@ def create(
 
     with client.connection(conn) as current:
         if notify:
-            # What the trigger needs may be there all the same.
+            # What the trigger needs may exist all the same.
             with suppress(NotInstalled, PermissionDenied):
                 client.ensure_schema(current)
         return client.run(work, current)
