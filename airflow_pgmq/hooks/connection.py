@@ -110,7 +110,7 @@ class ConnectionBase(BaseHook):
         """Airflow's Test button: check the connection, PGMQ, our schema and the role's privileges."""
         try:
             with self.client.connection() as conn:
-                standing = drive(doctor_statements.standing(), conn)
+                standing = drive(doctor_statements.installation(), conn)
         except Exception as exc:
             return False, words(exc)
         wrong = doctor.judge(standing)

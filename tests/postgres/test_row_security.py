@@ -86,7 +86,7 @@ def test_each_policy_that_is_missing_is_named(secured: Role, work: str) -> None:
         open_up(secured, privilege, table)
 
     def missing() -> set[tuple[str, str]]:
-        kept = secured.client.run(asking.standing).kept
+        kept = secured.client.run(asking.installation).kept
         return {(row["privilege"], f"{row['schema']}.{row['name']}") for row in policies.shut(kept)}
 
     assert missing() & set(granted) == set()
@@ -188,7 +188,7 @@ def test_the_page_says_what_it_does_not_see(secured: Role, database: Database) -
 
 def test_the_connections_test_says_so(secured: Role) -> None:
     grant_all(secured)
-    standing = secured.client.run(asking.standing)
+    standing = secured.client.run(asking.installation)
     barred = [*standing.lacking, *policies.shut(standing.kept)]
     of_use, text = diagnoses.verdict(standing.server, 2, barred, doctor.judge(standing))
     assert not of_use
