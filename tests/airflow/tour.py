@@ -97,10 +97,12 @@ VERBS: dict[str, Callable[[Site], Any]] = {
     "create": lambda s: [s.create_queue("mail"), s.create_queue("fast", unlogged=True)],
     "send": lambda s: s.send("mail", {"größe": "ü"}, headers={"wer": "Zoë"}, group="grün"),
     "send later": lambda s: s.send("mail", 1, delay=timedelta(days=200)),
-    "send at": lambda s: s.send("mail", 1, delay=LATER),
+    "send at": lambda s: s.send("mail", 1, delay=LATER, ttl=WEEK),
     "once": lambda s: s.send("mail", 2, dedup_key="schlüssel"),
     "again": lambda s: s.send("mail", 3, dedup_key="schlüssel", dedup_window=timedelta(days=200)),
-    "replace": lambda s: s.send("mail", 4, dedup_key="schlüssel", on_duplicate="replace", delay=WEEK),
+    "replace": lambda s: s.send(
+        "mail", 4, dedup_key="schlüssel", on_duplicate="replace", delay=WEEK, ttl=0.5
+    ),
     "queued": lambda s: s.send_batch("fast", [1, 2, 3], dedup_keys=["ä", "b", "ä"], dedup_scope="queued"),
     "guard": lambda s: s.guard_queue("fast"),
     "batch": lambda s: s.send_batch(
@@ -109,7 +111,7 @@ VERBS: dict[str, Callable[[Site], Any]] = {
     "many": lambda s: s.send_batch("mail", [9] * 600, dedup_keys=[f"k{n}" for n in range(600)], delays=LATER),
     "bind": lambda s: s.bind_topic("a.*", "fast"),
     "topics": lambda s: s.topics(),
-    "send topic": lambda s: s.send_topic("a.b", {"n": "ü"}, delay=timedelta(hours=30)),
+    "send topic": lambda s: s.send_topic("a.b", {"n": "ü"}, delay=timedelta(hours=30), ttl=WEEK),
     "unbind": lambda s: s.unbind_topic("a.*", "fast"),
     "queues": lambda s: s.list_queues(),
     "announce": lambda s: [s.enable_notify("fast"), s.disable_notify("fast"), s.enable_notify("fast")],
@@ -118,6 +120,11 @@ VERBS: dict[str, Callable[[Site], Any]] = {
     "extend": lambda s: s.extend("mail", [1], visibility_timeout=timedelta(days=200)),
     "release": lambda s: s.release("mail", [1], delay=timedelta(0)),
     "release at": lambda s: s.release("mail", [1], delay=LATER),
+    "peek": lambda s: [
+        s.peek("mail", limit=9),
+        s.peek("mail", dedup_key="schlüssel"),
+        s.peek("fast", after=1),
+    ],
     "get": lambda s: s.get_messages("mail", [1, 2, 3]),
     "consume": _consumed,
     "archive": lambda s: s.archive("mail", [5]),
@@ -132,6 +139,7 @@ VERBS: dict[str, Callable[[Site], Any]] = {
         "SELECT n, timestamp '2031-03-30 01:30' AS at, date '2031-03-30' AS day, 'q' || n AS dedup_key,"
         " CASE n WHEN 1 THEN interval '200 days' END AS delay,"
         " CASE n WHEN 2 THEN '2031-03-30 01:30' END AS visible_at FROM generate_series(1, 3) AS n",
+        ttl=WEEK,
     ),
     "send query queued": lambda s: s.send_from_query(
         "fast", "SELECT 'q' AS dedup_key, timestamp '2031-03-30 01:30' AS visible_at", dedup_scope="queued"

@@ -51,6 +51,7 @@ VERBS = {
     "send_from_query": lambda hook: hook.send_from_query("mail", "SELECT 1 AS message"),
     "send_topic": lambda hook: hook.send_topic("a", 1),
     "read": lambda hook: hook.read("mail"),
+    "peek": lambda hook: hook.peek("mail"),
     "get_messages": lambda hook: hook.get_messages("mail", [1]),
     "pop": lambda hook: hook.pop("mail"),
     "archive": lambda hook: hook.archive("mail", [1]),
