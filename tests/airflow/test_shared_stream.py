@@ -321,11 +321,11 @@ def test_reads_for_which_no_watcher_matched_do_not_count(database, hook):
         hook.send("q", {"n": 1})
         runner.start("none", watching(condition={"n": 2}, max_reads=2, unmatched_delay=0))
         await until(lambda: queued(database)[0]["read_ct"] > 3)
+        # The last read may not be given back yet. A watcher that ends in the middle of it is a try.
+        [row] = execute(database, "SELECT read_ct, (headers ->> 'untried')::int AS untried FROM pgmq.q_q")
+        assert row["read_ct"] - row["untried"] <= 1
 
     run(scenario)
-    # The last read may have been cut off in the middle.
-    [row] = execute(database, "SELECT read_ct, (headers ->> 'untried')::int AS untried FROM pgmq.q_q")
-    assert row["read_ct"] - row["untried"] <= 1
     assert execute(database, "SELECT to_regclass('pgmq.q_q_dlq') AS dead") == [{"dead": None}]
 
 
