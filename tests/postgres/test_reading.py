@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_pgmq.core.batch import prepare
+from airflow_pgmq.core.delays import parse
 from airflow_pgmq.db.statements import reading
 from airflow_pgmq.services import sending
 from tests.fixtures.factories import execute, queued, read, read_committed, send
@@ -180,7 +181,7 @@ def test_released_message_is_read_again_at_once(client):
     send(client, "a")
     (message,) = read(client)
 
-    assert acks(client, "set_vt", message, None) == [1]
+    assert acks(client, "set_vt", message, parse(None)) == [1]
 
     assert [again.read_ct for again in read(client)] == [2]
 
@@ -190,7 +191,7 @@ def test_message_is_released_or_extended_by_a_delay(database, client, delay):
     send(client, "a")
     (message,) = read(client, visibility_timeout=0)
 
-    assert acks(client, "set_vt", message, delay) == [1]
+    assert acks(client, "set_vt", message, parse(delay)) == [1]
 
     (row,) = execute(database, "SELECT vt - now() AS hidden FROM pgmq.q_mail")
     assert timedelta(minutes=59) < row["hidden"] <= timedelta(hours=1)
@@ -200,7 +201,7 @@ def test_message_is_released_until_an_instant(database, client):
     send(client, "a")
     (row,) = execute(database, "SELECT now() + interval '1 day' AS at")
 
-    acks(client, "set_vt", read(client), row["at"])
+    acks(client, "set_vt", read(client), parse(row["at"]))
 
     assert queued(database)[0]["vt"] == row["at"]
 
@@ -210,6 +211,6 @@ def test_message_that_another_has_read_since_is_not_extended(database, client):
     first, second = read_by_another(database, client)
     before = queued(database)
 
-    assert acks(client, "set_vt", first, 3600) == []
+    assert acks(client, "set_vt", first, parse(3600)) == []
     assert queued(database) == before
-    assert acks(client, "set_vt", second, 3600) == [1]
+    assert acks(client, "set_vt", second, parse(3600)) == [1]
