@@ -6,13 +6,13 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_pgmq import metrics
 from airflow_pgmq.compat import utcnow
+from airflow_pgmq.core import iso8601
 from airflow_pgmq.errors import PgmqError
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services.waiting.timing import within
@@ -83,7 +83,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
     def _seconds_left(self) -> float | None:
         if self.deadline is None:
             return None
-        return max(0.0, (datetime.fromisoformat(self.deadline) - utcnow()).total_seconds())
+        return max(0.0, (iso8601.parse(self.deadline) - utcnow()).total_seconds())
 
 
 def _event(**payload: Any) -> TriggerEvent:
