@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_pgmq.core.batch import keys_of
-from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, keys_of
 from airflow_pgmq.core.delays import Delay, Ttl
 from airflow_pgmq.core.source import with_source
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
+    from airflow_pgmq.core.dedup import OnDuplicate, Scope
     from airflow_pgmq.hooks import PgmqHook
 
 __all__ = ["PgmqNotifier"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -49,14 +49,13 @@ class Batch:
         def pick(column: list[Any] | None) -> list[Any] | None:
             return None if column is None else [column[i] for i in positions]
 
-        return Batch(
-            [self.messages[i] for i in positions],
-            self.common_headers,
-            pick(self.headers),
-            pick(self.keys),
-            pick(self.seconds),
-            pick(self.instants),
-            self.ttl,
+        return replace(
+            self,
+            messages=[self.messages[i] for i in positions],
+            headers=pick(self.headers),
+            keys=pick(self.keys),
+            seconds=pick(self.seconds),
+            instants=pick(self.instants),
         )
 
 
@@ -98,36 +97,9 @@ def prepare(
     )
 
 
-def keys_of(dedup_key: str | Sequence[str] | None, count: int) -> Sequence[str] | None:
-    """One key, or one for each message, as the keys of this many messages."""
-    if not isinstance(dedup_key, str):
-        return dedup_key
-    if count != 1:
-        raise InvalidArgument(
-            f"One dedup_key for {count} messages would send only the first; give a list, one for each."
-        )
-    return [dedup_key]
-
-
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Slices of at most `size`."""
     return (items[at : at + size] for at in range(0, len(items), size))
-
-
-def first_of_each(keys: Sequence[str]) -> dict[str, int]:
-    """Position of each key's first message; the others are duplicates inside the call."""
-    first: dict[str, int] = {}
-    for position, key in enumerate(keys):
-        first.setdefault(key, position)
-    return first
-
-
-def last_of_each(keys: Sequence[str]) -> dict[str, int]:
-    """Position of each key's last message, which replaces the others; in the order of the first ones."""
-    last = first_of_each(keys)
-    for position, key in enumerate(keys):
-        last[key] = position
-    return last
 
 
 def _delays(

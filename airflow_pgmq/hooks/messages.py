@@ -10,14 +10,13 @@ from typing import Any
 from airflow_pgmq import metrics, settings
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Ack
-from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope
 from airflow_pgmq.core.delays import Delay, Ttl, check_ttl, parse, whole_seconds
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Work, consuming, reading, sending
 from airflow_pgmq.db.statements.inspection import Source
 from airflow_pgmq.db.statements.reading import Messages
-from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import overview

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset
 
 from airflow_pgmq.compat import AirflowSkipException
-from airflow_pgmq.core import batch
-from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, keys_of
 from airflow_pgmq.core.delays import Delay, Ttl
 from airflow_pgmq.core.source import with_source
 from airflow_pgmq.links import PgmqMessagesLink, PgmqQueueLink
@@ -19,8 +18,8 @@ from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_pgmq.core.dedup import OnDuplicate, Scope
     from airflow_pgmq.core.messages import SendResult
-    from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 
 
 class PgmqSendOperator(PgmqOperator):
@@ -105,7 +104,7 @@ class PgmqSendOperator(PgmqOperator):
             delays=self.delay,
             ttl=self.ttl,
             group=self.group,
-            dedup_keys=batch.keys_of(self.dedup_key, len(messages)),
+            dedup_keys=keys_of(self.dedup_key, len(messages)),
             dedup_scope=self.dedup_scope,
             dedup_window=self.dedup_window,
             on_duplicate=self.on_duplicate,

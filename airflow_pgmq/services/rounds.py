@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_pgmq.core import slots
+from airflow_pgmq.core.dedup import Claim
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.slot_messages import Outgoing, by_queue, outgoing
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, periodic, queues
-from airflow_pgmq.db.statements.sending import Claim
 
 #: Jobs and slots of one round: bounds its transaction and its memory.
 JOBS = 1000

@@ -8,12 +8,11 @@ from contextlib import suppress
 from datetime import timedelta
 
 from airflow_pgmq.core.batch import Batch, chunks
-from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.connecting import stores_all_text
 from airflow_pgmq.db.statements import Flow, queues, sending
-from airflow_pgmq.db.statements.sending import OnDuplicate, Scope
 from airflow_pgmq.errors import InvalidArgument, LostRace, PermissionDenied
 
 _log = logging.getLogger(__name__)

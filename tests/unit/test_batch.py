@@ -104,18 +104,6 @@ def test_keys_are_checked():
         prepare([1, 2], dedup_keys=["a", ""])
 
 
-def test_of_equal_keys_the_first_or_the_last_message_counts():
-    keys = ["b", "a", "b", "c", "a", "b"]
-    assert batch.first_of_each(keys) == {"b": 0, "a": 1, "c": 3}
-    assert batch.last_of_each(keys) == {"b": 5, "a": 4, "c": 3}
-
-
-@pytest.mark.parametrize("choose", [batch.first_of_each, batch.last_of_each])
-def test_chosen_keys_are_in_the_order_of_their_first_message(choose):
-    assert list(choose(["b", "a", "b", "c", "a"])) == ["b", "a", "c"]
-    assert choose([]) == {}
-
-
 # Chunks.
 
 

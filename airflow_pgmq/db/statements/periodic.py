@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_pgmq.core import names, slot_messages, slots
 from airflow_pgmq.core.batch import chunks
+from airflow_pgmq.core.dedup import Claim
 from airflow_pgmq.core.jobs import PeriodicJob, Stored
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.slot_messages import Outgoing
@@ -23,7 +24,6 @@ from airflow_pgmq.db.statements import (
     scalar,
     sending,
 )
-from airflow_pgmq.db.statements.sending import Claim
 from airflow_pgmq.errors import NotRemoved
 
 

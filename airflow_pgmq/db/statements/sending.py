@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias, TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from airflow_pgmq.core import names, payload
-from airflow_pgmq.core.batch import Batch, chunks, first_of_each, last_of_each
-from airflow_pgmq.core.messages import Row, SendResult, Status
+from airflow_pgmq.core.batch import Batch, chunks
+from airflow_pgmq.core.dedup import Claim, OnDuplicate, Scope, first_of_each, last_of_each, results
+from airflow_pgmq.core.messages import Row, SendResult
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Refusal
 from airflow_pgmq.db.sql import code
@@ -16,8 +17,6 @@ from airflow_pgmq.db.statements import Flow, Statement, column, incarnations, on
 from airflow_pgmq.errors import DuplicateMessage, GuardMissing, InvalidName, LostRace, NotSent, PgmqError
 
 K = TypeVar("K")
-Scope: TypeAlias = Literal["once", "queued"]
-OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
 
 
 #: How often a claim without an answer is made again. Once is usual; more often, another client sends the same
@@ -26,9 +25,6 @@ CLAIMS = 10
 #: From this many keys on, the queue is recognised before the send: a claim that finds another queue sends
 #: nothing, and takes as long as a successful one.
 MANY = 500
-
-#: The database's answer for a key: whether it was free, the message that has it, and since when.
-Claim: TypeAlias = tuple[Status, int, datetime]
 
 
 def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
@@ -93,7 +89,7 @@ def keyed(
         for part in chunks(duplicates, size):
             again = batch.take([chosen[key] for key in part])
             replaced |= yield _replace(queue_name, again, [answers[key][1] for key in part])
-    return _results(keys, answers, replaced, on_duplicate)
+    return results(keys, answers, replaced, on_duplicate)
 
 
 def claim_all(
@@ -118,27 +114,6 @@ def claim_all(
         if not left:
             return answers
     raise NotSent(queue_name, len(left))
-
-
-def _results(
-    keys: Sequence[str], answers: Mapping[str, Claim], replaced: set[str], on_duplicate: OnDuplicate
-) -> list[SendResult]:
-    if len(answers) == len(keys) and not replaced:
-        return [
-            SendResult(status, msg_id, key, None if status == "sent" else first_at)
-            for key, (status, msg_id, first_at) in zip(keys, map(answers.__getitem__, keys), strict=True)
-        ]
-    seen: set[str] = set()
-    results = []
-    for key in keys:
-        status, msg_id, first_at = answers[key]
-        if key in replaced or (key in seen and on_duplicate == "replace" and status == "sent"):
-            status = "replaced"
-        elif key in seen:
-            status = "duplicate"
-        seen.add(key)
-        results.append(SendResult(status, msg_id, key, None if status == "sent" else first_at))
-    return results
 
 
 def _claim(
