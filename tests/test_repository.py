@@ -51,6 +51,38 @@ def test_the_pattern_finds_the_files_of_the_architecture() -> None:
     assert len(named) > 60
 
 
+def steps_of_the_architecture() -> Iterator[tuple[str, set[str], set[str]]]:
+    """Rows of its tables and items of its lists: the text, the files and the names of code in it."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for step in re.findall(r"^(?:\|.*|\d\. (?:.|\n(?=   ))*)$", page, re.M):
+        quoted = set(re.findall(r"`([^`]+)`", step))
+        files = {each for each in quoted if FILE.fullmatch(each)}
+        yield (
+            step,
+            files,
+            {each.lstrip("@") for each in quoted if re.fullmatch(r"@?[A-Za-z_.]+", each)} - files,
+        )
+
+
+def test_each_name_on_the_page_is_in_a_file_that_is_named_with_it() -> None:
+    missing = []
+    for step, files, wanted in steps_of_the_architecture():
+        paths = [
+            top / each for top in (ROOT, ROOT / "airflow_pgmq") for each in files if (top / each).exists()
+        ]
+        every = [file for path in paths for file in (path.rglob("*.*") if path.is_dir() else [path])]
+        code = "\n".join(file.read_text() for file in every if file.suffix in {".py", ".sql", ".js"})
+        words = set(re.findall(r"\w+", code))
+        missing += [(each, step) for each in wanted if files and not set(each.split(".")) <= words]
+    assert missing == []
+
+
+def test_the_names_of_the_architecture_are_found() -> None:
+    found = {name for _, files, names in steps_of_the_architecture() for name in names if files}
+    assert {"send_once", "Bell.rings", "on_look", "read_only", "from_definition"} <= found
+    assert len(found) > 50
+
+
 def test_each_decision_is_in_the_table_of_all() -> None:
     index = (ROOT / "docs" / "decisions" / "README.md").read_text()
     linked = re.findall(r"^\| \[[^\]]+\]\(([\w-]+\.md)\)", index, re.M)

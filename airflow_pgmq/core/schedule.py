@@ -53,11 +53,6 @@ class Schedule:
                 yield slot
                 last = slot
 
-    def last(self, after: datetime, until: datetime) -> datetime | None:
-        """The newest slot in (after, until]."""
-        newest = next(self.until(until), None)
-        return newest if newest and newest > after else None
-
     def _near(self, at: datetime, *, backward: bool) -> Iterator[datetime]:
         """Slots in order, from a little before the instant, some of them more than once."""
         local = at.astimezone(self._zone)

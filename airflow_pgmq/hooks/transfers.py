@@ -60,7 +60,7 @@ class TransferMethods(ConnectionBase):
         lifetime = check_ttl(ttl, headers)
         with self.client.connection(conn) as current:
             if dedup_scope != "none":
-                sending.prepare(self.client, queue_name, dedup_scope, current)
+                sending.ensure_dedup(self.client, queue_name, dedup_scope, current)
             counts = self.client.run(
                 lambda: transfers.send(
                     queue_name,

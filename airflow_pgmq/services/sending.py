@@ -53,11 +53,11 @@ def send(
         return client.attempt(lambda: keyed(chunk), own)
 
     if conn is not None:
-        prepare(client, queue_name, scope, conn)
+        ensure_dedup(client, queue_name, scope, conn)
         return client.run(lambda: keyed(batch), conn)
     found: list[SendResult] = []
     with client.connection() as own:
-        prepare(client, queue_name, scope, own)
+        ensure_dedup(client, queue_name, scope, own)
         # Only sending shows what such a database cannot store, so all goes into one transaction.
         if on_duplicate == "fail" or not stores_all_text(own):
             return client.attempt(lambda: keyed(batch), own)
@@ -68,7 +68,7 @@ def send(
     return found
 
 
-def prepare(client: Client, queue_name: str, scope: Scope, conn: Connection) -> None:
+def ensure_dedup(client: Client, queue_name: str, scope: Scope, conn: Connection) -> None:
     """Make sure that what a scope needs exists: the ledger, or the queue's unique index."""
     if scope == "once":
         client.ensure_schema(conn)

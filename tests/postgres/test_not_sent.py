@@ -76,7 +76,7 @@ def test_a_trigger_that_swallows_slots(database, client):
 
 def send_query(client, scope):
     with client.connection() as conn:
-        sending.prepare(client, QUEUE, scope, conn)
+        sending.ensure_dedup(client, QUEUE, scope, conn)
     return client.run(
         lambda: transfers.send(
             QUEUE,

@@ -742,14 +742,12 @@ def test_the_zone_in_which_an_instant_is_given_does_not_matter(table):
 
 
 @each_table
-def test_last_is_the_newest_slot_up_to_an_instant(table):
-    after, slots = utc(table.after), table.slots
-    assert table.schedule.last(after, slots[0] - MICROSECOND) is None
+def test_backwards_the_newest_slot_up_to_an_instant_is_first(table):
     previous = None
-    for slot in slots:
-        assert table.schedule.last(after, slot - MICROSECOND) == previous
-        assert table.schedule.last(after, slot) == slot
-        assert table.schedule.last(slot, slot) is None
+    for slot in table.slots:
+        if previous is not None:
+            assert next(table.schedule.until(slot - MICROSECOND)) == previous
+        assert next(table.schedule.until(slot)) == slot
         previous = slot
 
 

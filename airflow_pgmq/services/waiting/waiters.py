@@ -118,7 +118,7 @@ class Waiters:
             del self.queues[name]
         return bool(old)
 
-    def announced(self, queue_name: str, now: float, arrived: Arrived | None = None) -> None:
+    def on_notify(self, queue_name: str, now: float, arrived: Arrived | None = None) -> None:
         """Note an insert; if `arrived` is given, all of its messages are visible.
 
         Then waiters for any message are woken without a look, which would take longer than all the rest.
@@ -140,7 +140,7 @@ class Waiters:
                 queue.look_at = min(queue.look_at, now + AGAIN)
         queue.spent[anything] = queue.spent.get(anything, 0) + arrived.count - left
 
-    def due(self, now: float) -> list[str]:
+    def to_look_at(self, now: float) -> list[str]:
         """The queues to look at now. If one of them is only polled, others are polled with it."""
         waiting = {name: each for name, each in self.queues.items() if each.waiters}
         if not any(each.due_at() <= now for each in waiting.values()):
@@ -168,7 +168,7 @@ class Waiters:
             for ask, group in self.queues[name].waiters.items()
         }
 
-    def answer(self, seen: Mapping[Ask, Seen], asked_at: float, now: float, notified: bool) -> None:
+    def on_look(self, seen: Mapping[Ask, Seen], asked_at: float, now: float, notified: bool) -> None:
         """Wake the waiters for which there are enough messages, and set when to look again."""
         for ask, found in seen.items():
             queue = self.queues.get(ask.queue_name)

@@ -172,7 +172,7 @@ class Watcher:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            if due := self._waiters.due(loop.time()):
+            if due := self._waiters.to_look_at(loop.time()):
                 await self._look(due)
                 continue
             if self._waiters.forget(loop.time() - self._linger):
@@ -187,7 +187,7 @@ class Watcher:
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
         found = await self._looker.look(self._waiters.limits(queue_names, asked_at))
-        self._waiters.answer(found.seen, asked_at, loop.time(), self._listener.notifications_pass)
+        self._waiters.on_look(found.seen, asked_at, loop.time(), self._listener.notifications_pass)
         self._waiters.put_off(found.locked, loop.time())
         for ask, mistake in found.mistakes.items():
             self._fail(self._waiters.matching(ask), mistake)
@@ -207,5 +207,5 @@ class Watcher:
         """Look at a queue whose messages were announced, or may have come before the LISTEN."""
         if queue_name := self._channels.get(channel):
             now = asyncio.get_running_loop().time()
-            self._waiters.announced(queue_name, now, watching.arrived(payload))
+            self._waiters.on_notify(queue_name, now, watching.arrived(payload))
             self._wake.set()
