@@ -97,6 +97,18 @@ def test_the_dedup_window_is_said_once():
     assert found == {"core/dedup.py", "services/overview/queues.py"}
 
 
+def test_only_the_database_layer_uses_libpq():
+    """import-linter sees imports only, and psycopg's connections lead to libpq without one."""
+    found = {
+        str(module.relative_to(PACKAGE))
+        for module in MODULES
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "pgconn"
+    }
+    assert found
+    assert {path for path in found if not path.startswith("db/")} == set()
+
+
 def test_root_package_imports_nothing():
     """Airflow imports it while it looks for providers, in every process."""
     tree = ast.parse((ROOT / "airflow_pgmq" / "__init__.py").read_text())

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.pq.misc import PGnotify
 from psycopg.rows import dict_row
 
 from airflow_pgmq import errors
@@ -37,9 +36,6 @@ from airflow_pgmq.db.statements.sessions import make_ours
 T = TypeVar("T")
 Connection = sessions.Connection
 AsyncConnection = psycopg.AsyncConnection[Any]
-
-#: As libpq has it, in bytes.
-Notification = PGnotify
 
 OperationalError = psycopg.OperationalError
 DriverError = psycopg.Error

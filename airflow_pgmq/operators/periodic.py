@@ -27,10 +27,11 @@ class PgmqPeriodicOperator(PgmqOperator):
     """Enqueue every slot of many periodic jobs exactly once; put it into one Dag that ticks every minute.
 
     A tick enqueues all slots up to now + `look_ahead`, each invisible until its slot. So messages appear on
-    time even if tasks start late, and Airflow can be down for `look_ahead` before a message is late. The
-    clock is the queue database's. The state is in that database, too: retries, clears, crashes and other
-    schedulers do not send a slot again. A tick first deploys changes of the code: messages of removed or
-    changed jobs that nobody could have seen yet are taken back.
+    time even if tasks start late, and Airflow can be down for `look_ahead` minus one interval of the Dag
+    before a message is late; jobs with `overlap="skip"` are not sent ahead of time. The clock is the queue
+    database's. The state is in that database, too: retries, clears, crashes and other schedulers do not send
+    a slot again. A tick first deploys changes of the code: messages of removed or changed jobs that nobody
+    could have seen yet are taken back.
 
     An Airflow backfill run enqueues the slots of its own data interval and does not change the state.
 

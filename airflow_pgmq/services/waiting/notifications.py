@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from airflow_pgmq.db.client import AsyncConnection, Notification, OperationalError, aexecute
+from airflow_pgmq.db.client import AsyncConnection, OperationalError, aexecute
+from airflow_pgmq.db.driver import notifying
 from airflow_pgmq.db.statements import Statement
 
 T = TypeVar("T")
@@ -33,9 +34,7 @@ class ListeningConnection:
         self._on_loss = on_loss
         self._loop = asyncio.get_running_loop()
         self._fileno = conn.fileno()
-        # For notifications that come with the answer to a statement. psycopg's own handler fails on text that
-        # is not in the connection's encoding, which any client may send.
-        conn.pgconn.notify_handler = self._notified
+        notifying.receive_with_answers(conn, on_notification)
         self._loop.add_reader(self._fileno, self._read)
 
     async def run(self, statement: Statement[T]) -> T:
@@ -48,7 +47,7 @@ class ListeningConnection:
             if not self.conn.closed:
                 self._loop.add_reader(self._fileno, self._read)
                 # What was read together with the answer would not make the socket readable again.
-                self._drain()
+                notifying.receive_pending(self.conn, self._on_notification)
 
     async def close(self) -> None:
         """Stop listening, and close the connection."""
@@ -57,21 +56,12 @@ class ListeningConnection:
 
     def _read(self) -> None:
         try:
-            self.conn.pgconn.consume_input()
+            notifying.read_socket(self.conn)
         except OperationalError as exc:
             self._loop.remove_reader(self._fileno)
             self._on_loss(exc)
         else:
-            self._drain()
-
-    def _drain(self) -> None:
-        while notification := self.conn.pgconn.notifies():
-            self._notified(notification)
-
-    def _notified(self, notification: Notification) -> None:
-        self._on_notification(
-            notification.relname.decode("utf-8", "replace"), notification.extra.decode("utf-8", "replace")
-        )
+            notifying.receive_pending(self.conn, self._on_notification)
 
 
 def sever(conn: AsyncConnection) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import AsyncConnection, connect_async
+from airflow_pgmq.db.driver.notifying import close_at_once
 from airflow_pgmq.errors import NotConnected
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def _is_mistake(reason: object) -> bool:
 
 def _close(opening: asyncio.Task[AsyncConnection]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        opening.result().pgconn.finish()
+        close_at_once(opening.result())
 
 
 class Backoff:
