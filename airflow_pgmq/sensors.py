@@ -322,7 +322,12 @@ class _Ack:
             self.log.exception("Queue %s: messages %s are not acked and will come back", self.queue_name, ids)
             return
         if lost := sorted(set(ids) - set(done)):
-            self.log.warning("Queue %s: another reader has read messages %s since", self.queue_name, lost)
+            self.log.warning(
+                "Queue %s: messages %s are no longer ours, not acked: read again, removed, or the queue was "
+                "made again",
+                self.queue_name,
+                lost,
+            )
 
 
 def _listed(callbacks: Any) -> list[Any]:

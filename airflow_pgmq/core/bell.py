@@ -44,7 +44,7 @@ class Sight:
     """What a look found of the messages that match."""
 
     visible: int
-    #: When the message that has been visible longest was enqueued.
+    #: The earliest `enqueued_at` of the visible messages that were counted.
     oldest: datetime | None = None
     head: Head | None = None
     held: Held | None = None

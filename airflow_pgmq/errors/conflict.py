@@ -33,7 +33,7 @@ class DuplicateMessage(Conflict):
 
 
 class MessageLost(Conflict):
-    """The visibility timeout ended and another reader has the messages now.
+    """The messages are no longer ours: read again after their timeout, removed, or their queue was lost.
 
     Give the work a longer `visibility_timeout`, or extend it meanwhile; undo what must not happen twice.
     """
@@ -42,7 +42,8 @@ class MessageLost(Conflict):
         self.queue_name = queue_name
         self.msg_ids = tuple(msg_ids)
         super().__init__(
-            f"Messages {list(msg_ids)} of queue {queue_name!r} were read by another reader meanwhile."
+            f"Messages {list(msg_ids)} of queue {queue_name!r} are no longer ours: they were read again or "
+            "removed, or the queue was made again."
         )
 
 

@@ -51,7 +51,8 @@ class ConsumingMethods(ConnectionBase):
             process dies
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
-        :param max_reads: a message that fails at this read is dead-lettered; None: no limit
+        :param max_reads: a message that fails at this try is dead-lettered; reads that gave it back untried
+            do not count; None: no limit
         :param dead_letter_queue: `<queue>_dlq` by default; created if it is missing
         :param backoff: seconds until the next read after a first failure, doubled with every read
         :param max_backoff: the longest back-off in seconds
@@ -59,7 +60,7 @@ class ConsumingMethods(ConnectionBase):
         :param conn: ack in this connection's transaction, together with what the block writes with it: both
             are committed, or neither. Commit after the block. In REPEATABLE READ and SERIALIZABLE there is no
             heartbeat, and `consume` must come before the transaction's first query
-        :raises MessageLost: another reader has read a message in the meantime; with `conn`, roll back
+        :raises MessageLost: a message is no longer ours, such as after another read; with `conn`, roll back
         """
         policy = Policy(
             queue_name=queue_name,

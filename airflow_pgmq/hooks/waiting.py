@@ -48,7 +48,7 @@ class WaitingMethods(ConnectionBase):
         :param timeout: seconds or a timedelta; without limit by default
         :param poll_interval: the longest time in seconds between two polls; 60 by default, and 5 where
             inserts into the queue are not announced or notifications do not arrive
-        :return: how many are visible, and when the first of them was enqueued
+        :return: how many are visible, and when the oldest of them was enqueued
         :raises TimeoutError: not enough became visible within the timeout
         :raises QueueNotFound: there is no such queue
         """

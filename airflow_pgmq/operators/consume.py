@@ -49,7 +49,8 @@ class PgmqConsumeOperator(DrainOperator):
     :param max_batches: stop after this many reads; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta after which the messages of a dead worker come
         back; it does not limit the function, because the heartbeat renews it
-    :param max_reads: a message that fails at this read is dead-lettered; None: no limit
+    :param max_reads: a message that fails at this try is dead-lettered; reads that gave it back untried do
+        not count; None: no limit
     :param dead_letter_queue: `<queue>_dlq` by default; created if it is missing (templated)
     :param condition: only messages that contain this (jsonb `@>`) (templated)
     :param headers_condition: only messages whose headers contain this (templated)

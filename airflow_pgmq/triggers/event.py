@@ -83,7 +83,8 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     :param unmatched: what to do with a message that no watcher wants: `release` it for later, `archive` it,
         or `dead_letter` it
     :param unmatched_delay: seconds after which a released message is visible again
-    :param max_reads: a message that was read more often goes to the dead letter queue
+    :param max_reads: a message that was tried more often goes to the dead letter queue; reads that gave it
+        back untried do not count
     :param dead_letter_queue: `<queue_name>_dlq` by default
     :param quiet_after: a burst is over after this many seconds without a message
     """
@@ -141,7 +142,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
             await asyncio.sleep(bell.pause(time.monotonic()))
 
     async def _wait(self) -> Sight:
-        """Wait until messages are visible; return how many, and since when."""
+        """Wait until messages are visible; return how many, and when the oldest of them was enqueued."""
         started = time.monotonic()
         watcher = await PgmqHook(self.pgmq_conn_id).watcher()
         visible = await watcher.wait(

@@ -153,7 +153,7 @@ WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
 
 -- due_jobs --
 -- Jobs with a slot up to the horizon, longest due first, and jobs with slots that are to be sent again. Jobs
--- without overlap have no look-ahead, and come with their newest message, which may still be queued.
+-- with overlap="skip" have no look-ahead, and come with their newest message, which may still be queued.
 WITH opened AS MATERIALIZED (
     SELECT open.name, array_agg(open.slot ORDER BY open.slot) AS slots,
            bool_or(known.incarnation IS DISTINCT FROM open.incarnation) AS lost

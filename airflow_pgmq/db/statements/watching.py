@@ -48,7 +48,7 @@ class Seen:
 
     #: Matching messages that a read would return now, counted up to the limit of the look.
     count: int
-    #: When the message that has been visible longest was enqueued.
+    #: The earliest `enqueued_at` of the messages that were counted.
     oldest: datetime | None
     #: Seconds until another message of the queue becomes visible, matching or not; at most a day.
     next_in: float

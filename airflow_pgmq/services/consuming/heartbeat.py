@@ -23,9 +23,10 @@ BEATS = 4
 class Heartbeat:
     """Renews the visibility timeout of the held messages, several times before it ends.
 
-    A message that another reader has read meanwhile is not renewed, and its fence is added to `lost`; if we
-    read it again, it is ours again. The thread cannot run while the whole process is frozen, or C code
-    keeps the interpreter's lock; then the timeout ends, and the late ack is refused.
+    A message that is no longer ours (read by another reader meanwhile, or removed) is not renewed, and its
+    fence is added to `lost`; if we read it again, it is ours again. The thread cannot run while the whole
+    process is frozen, or C code keeps the interpreter's lock; then the timeout ends, and the late ack is
+    refused.
     """
 
     def __init__(self, client: Client, queue_name: str, visibility_timeout: int, log: Log) -> None:
@@ -105,7 +106,12 @@ class Heartbeat:
             self.lost |= {held[each].fence for each in lost}
             self._forget(lost)
         if lost:
-            self._log.warning("Queue %s: another reader has read %s meanwhile", self.queue_name, sorted(lost))
+            self._log.warning(
+                "Queue %s: messages %s are no longer ours, not renewed: read again, removed, or the queue "
+                "was made again",
+                self.queue_name,
+                sorted(lost),
+            )
 
     def _forget(self, gone: Set[int]) -> None:
         self._held = {msg_id: each for msg_id, each in self._held.items() if msg_id not in gone}

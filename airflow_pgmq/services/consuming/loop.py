@@ -165,7 +165,8 @@ class Consumer:
         except self.stop_on:
             raise
         except (InvalidOutcome, TransactionEnded) as exc:
-            # The function is at fault, so the drain ends; these come back later, behind the others.
+            # The function is at fault, so the drain ends; these wait for their back-off, or become dead
+            # letters.
             self._held.settle(self._failed(live, exc))
             raise
         except Exception as exc:

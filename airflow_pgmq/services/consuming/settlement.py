@@ -235,7 +235,7 @@ class Settlement:
         return self.count_lost(lost, f", not {name}")
 
     def count_lost(self, messages: Sequence[Message], instead: str = "") -> list[int]:
-        """Count messages that another reader has read since; returns their ids.
+        """Count messages that are no longer ours; returns their ids.
 
         :param instead: what could not be done with them, for the log
         """
@@ -244,7 +244,13 @@ class Settlement:
             self.unfinished.pop(msg_id, None)
         self.summary.lost += len(ids)
         if ids:
-            self.log.warning("Queue %s: another reader has %s by now%s", self.policy.queue_name, ids, instead)
+            self.log.warning(
+                "Queue %s: messages %s are no longer ours%s: read again, removed, or the queue was made "
+                "again",
+                self.policy.queue_name,
+                ids,
+                instead,
+            )
         return ids
 
     def drop_lost(self, messages: Sequence[Message]) -> list[Message]:

@@ -30,7 +30,8 @@ def shared(
 
     Other arguments give another watcher, except for a new password, since tokens change often.
 
-    :param key: the Airflow connection id of the arguments; for the log
+    :param key: the Airflow connection id of the arguments; finds the watcher together with them, and is in
+        its log lines
     :param arguments: libpq's arguments
     :param refresh: returns fresh arguments, before a reconnect
     :param limits: of its transactions

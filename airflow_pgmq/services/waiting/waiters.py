@@ -40,9 +40,10 @@ class Visible:
     #: Matching messages that are visible; counting ends at 1,000, or `min_messages` if that is more. If the
     #: notification gave the number: how many came together.
     count: int
-    #: When the message that has been visible longest was enqueued.
+    #: The earliest `enqueued_at` of the messages that were counted.
     oldest: datetime | None
-    #: Seconds for which that one has been visible; None if the database was not asked.
+    #: Seconds for which the message that has been visible longest has been visible; None if the database was
+    #: not asked.
     waited: float | None
 
 
