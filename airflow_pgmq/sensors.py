@@ -38,7 +38,7 @@ __all__ = ["PgmqSensor"]
 Ack: TypeAlias = Literal["archive", "delete", "none"]
 
 #: Seconds until the executor has reported the end of a task's first part: nearly always less than five.
-SETTLING_TIME = 6.0
+SHORTEST_WAIT = 6.0
 
 #: The value of Airflow's `TriggerFailureReason.TRIGGER_TIMEOUT`, without importing it.
 TRIGGER_TIMEOUT = "Trigger timeout"
@@ -185,15 +185,15 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
             self._give_up(deadlines)
         from airflow_pgmq.triggers import PgmqMessageTrigger
 
-        settle = 0.0 if resumes_safely() else SETTLING_TIME
+        shortest_wait = 0.0 if resumes_safely() else SHORTEST_WAIT
         self.defer(
             trigger=PgmqMessageTrigger(
-                **self._trigger_arguments(), deadline=deadlines.first.isoformat(), settle=settle
+                **self._trigger_arguments(), deadline=deadlines.first.isoformat(), shortest_wait=shortest_wait
             ),
             method_name="execute_complete",
             kwargs=deadlines.as_texts(),
             # Airflow's own timeout must not resume the task too early either.
-            timeout=max(left, timedelta(seconds=settle + 1)),
+            timeout=max(left, timedelta(seconds=shortest_wait + 1)),
         )
 
     def _give_up(self, deadlines: Deadlines) -> NoReturn:

@@ -22,7 +22,7 @@ from airflow_pgmq.operators import PgmqRequeueOperator
     schedule=CronTriggerTimetable("*/5 * * * *", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
-    params={"requeue": Param(False, type="boolean", description="Bring dead payments back first")},
+    params={"requeue": Param(False, type="boolean", description="Requeue dead payments first")},
     tags=["pgmq"],
     doc_md=__doc__,
 )

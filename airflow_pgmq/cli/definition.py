@@ -26,7 +26,7 @@ ARG_DEAD_LETTER_QUEUE = Arg(("--dead-letter-queue",), help="Where dead letters a
 
 ARG_NO_NOTIFY = Arg(
     ("--no-notify",),
-    help="Do not switch on announcements of inserts: waiters then poll every 5 seconds",
+    help="Do not switch on notifications of inserts: waiters then poll every 5 seconds",
     action="store_true",
 )
 
@@ -165,7 +165,7 @@ _QUEUES = (
     _command(
         "requeue",
         "queues",
-        "Bring dead letters, or archived messages, back into their queue",
+        "Requeue dead letters, or archived messages, into their queue",
         ARG_QUEUE,
         ARG_MSG_IDS,
         Arg(

@@ -27,8 +27,8 @@ def jobs(args: Namespace) -> None:
 @audited
 def pause(args: Namespace) -> None:
     """Pause a job."""
-    withdrawn = hook_of(args).pause_job(args.namespace, args.name)
-    taken = number_of(withdrawn, "waiting message was", "waiting messages were")
+    taken_back = hook_of(args).pause_job(args.namespace, args.name)
+    taken = number_of(taken_back, "waiting message was", "waiting messages were")
     say(f"Job {args.namespace}/{args.name} is paused; {taken} taken back.")
 
 

@@ -179,7 +179,7 @@ def cancel(args: Namespace) -> None:
 
 @audited
 def requeue(args: Namespace) -> None:
-    """Bring dead letters, or archived messages, back into their queue."""
+    """Requeue dead letters, or archived messages, into their queue."""
     hook = hook_of(args)
     if args.source == "dead_letters" and args.dead_letter_queue is None:
         _check_dead_letters(hook, args.queue_name)
@@ -187,7 +187,7 @@ def requeue(args: Namespace) -> None:
     place = "the archive" if args.source == "archive" else dead
     which = number_of(len(args.msg_ids) if args.msg_ids else args.max_messages, "message")
     which = which if args.msg_ids else f"up to {which}"
-    confirm(args, f"Bring {which} back from {place} into queue {args.queue_name} on {args.conn_id}?")
+    confirm(args, f"Requeue {which} from {place} into queue {args.queue_name} on {args.conn_id}?")
     moved = hook.requeue(
         args.queue_name,
         source=args.source,
@@ -196,7 +196,7 @@ def requeue(args: Namespace) -> None:
         max_messages=args.max_messages,
         delay=args.delay,
     )
-    say(f"Queue {args.queue_name}: {number_of(len(moved), 'message is', 'messages are')} back.")
+    say(f"Queue {args.queue_name}: {number_of(len(moved), 'message is', 'messages are')} requeued.")
 
 
 @audited

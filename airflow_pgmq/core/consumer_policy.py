@@ -12,7 +12,7 @@ from airflow_pgmq.core.messages import Message
 from airflow_pgmq.errors import InvalidArgument
 
 Ack: TypeAlias = Literal["archive", "delete"]
-#: Where messages that are brought back come from.
+#: Where requeued messages come from.
 Source: TypeAlias = Literal["dead_letters", "archive"]
 FailOn: TypeAlias = Literal["any", "dead", "all", "never"]
 

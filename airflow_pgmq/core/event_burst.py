@@ -9,7 +9,7 @@ LONGER = 5.0
 
 
 class Burst:
-    """What a stream has shown since it was last quiet, and which silences its watchers are told of."""
+    """What a stream has shown since it was last quiet, and which silences its asset watchers are told of."""
 
     def __init__(self, quiet_after: float) -> None:
         self._quiet_after = quiet_after
@@ -19,7 +19,7 @@ class Burst:
         self._trailing = False
 
     def show(self, count: int) -> None:
-        """Note that this many messages were shown to the watchers."""
+        """Note that this many messages were shown to the asset watchers."""
         self._shown += count
 
     def store(self) -> None:
@@ -27,7 +27,7 @@ class Burst:
         self._stored += 1
 
     def silence(self) -> float | None:
-        """Seconds without a message after which the watchers are told; None: they were told."""
+        """Seconds without a message after which the asset watchers are told; None: they were told."""
         if self._shown:
             return self._quiet_after
         return LONGER * self._quiet_after if self._trailing else None
@@ -42,5 +42,5 @@ class Burst:
         return quiet
 
     def end(self) -> None:
-        """Note that no watcher needs another notice of this burst."""
+        """Note that no asset watcher needs another notice of this burst."""
         self._trailing = False

@@ -1,8 +1,8 @@
 """Messages on their way into asset events, and what becomes of each: no driver, no Airflow.
 
-Airflow's acked stream counts a message as accepted also when its watcher was cancelled, when no watcher
-wanted it, and when a filter failed on it. So the watchers record here what they did, and a message is
-archived only if these records and Airflow's counts agree.
+Airflow's acked stream counts a message as accepted also when its asset watcher was cancelled, when no asset
+watcher wanted it, and when a filter failed on it. So the asset watchers record here what they did, and a
+message is archived only if these records and Airflow's counts agree.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Literal, TypeAlias
 from airflow_pgmq.core.messages import Message
 
 Unmatched: TypeAlias = Literal["release", "archive", "dead_letter"]
-#: `return` is a release because the reader ends: no watcher has judged the message.
-Verdict: TypeAlias = Literal["archive", "release", "return", "put_off", "dead_letter"]
+#: Three give a message back: `retry` at once, and the read counts as a try; `release` after a delay, because
+#: no asset watcher wants it; `return` at once, because the reader ends and no asset watcher has judged it.
+Verdict: TypeAlias = Literal["archive", "retry", "return", "release", "dead_letter"]
 
 
 @dataclasses.dataclass(slots=True)
@@ -26,53 +27,53 @@ class Held:
     #: How many events were about to be handed to Airflow with it, and how many were.
     offered: int = 0
     taken: int = 0
-    #: Why a watcher refused it.
+    #: Why an asset watcher refused it.
     refusal: str | None = None
 
 
 @dataclasses.dataclass(slots=True)
 class Delivery:
-    """One item of the stream, a message or a batch; every watcher gets the same object."""
+    """One item of the stream, a message or a batch; every asset watcher gets the same object."""
 
     held: list[Held]
-    #: How many watchers have dealt with all of it.
+    #: How many asset watchers have dealt with all of it.
     finished: int = 0
 
     def is_settled(self, *, acked: int, failed: int, rejected: int) -> bool:
-        """Whether each watcher that it was for has dealt with all of it and its events are stored.
+        """Whether each asset watcher that it was for has dealt with all of it and its events are stored.
 
-        A watcher that was cancelled in the middle counts as `acked`, but has not finished.
+        An asset watcher that was cancelled in the middle counts as `acked`, but has not finished.
         """
         return failed == 0 and 0 < self.finished == acked + rejected
 
     def verdict(self, held: Held, *, is_settled: bool, is_rejected: bool, unmatched: Unmatched) -> Verdict:
         """What to do with one of its messages.
 
-        If one watcher refuses it and another took it, it becomes a dead letter for people to look at, and the
-        event of the other remains.
+        If one asset watcher refuses it and another took it, it becomes a dead letter for people to look at,
+        and the event of the other remains.
         """
         if not is_settled or held.offered != held.taken:
-            return "release"
+            return "retry"
         if held.refusal or is_rejected:
             return "dead_letter"
         if held.taken:
             return "archive"
-        return "put_off" if unmatched == "release" else unmatched
+        return unmatched
 
 
 @dataclasses.dataclass(slots=True)
 class Quiet(Delivery):
     """A notice in the stream that no message came for a while, and once more later.
 
-    At each, watchers may send one more event after their burst. One would be enough if Airflow's scheduler
-    always had run before it.
+    At each, asset watchers may send one more event after their burst. One would be enough if Airflow's
+    scheduler always had run before it.
     """
 
     held: list[Held] = dataclasses.field(default_factory=list)
     #: How many messages got into stored events since the last silence.
     burst: int = 0
     is_last: bool = False
-    #: How many watchers sent one more event.
+    #: How many asset watchers sent one more event.
     trailed: int = 0
 
     @property
@@ -82,7 +83,7 @@ class Quiet(Delivery):
 
 
 class Pace:
-    """Whether the events of a watcher came so close together that Airflow may have made no run for some.
+    """Whether an asset watcher's events came so close together that Airflow may have made no run for some.
 
     Airflow 3.3.2 queues a Dag once until its scheduler looks, and the run gets the events up to the one
     that queued it.
@@ -92,7 +93,7 @@ class Pace:
         self._distance = distance
         self._last: float | None = None
         self._is_crowded = False
-        # A watcher that starts in the middle of a burst does not know what came before.
+        # An asset watcher that starts in the middle of a burst does not know what came before.
         self._is_first = True
 
     def note(self, now: float, *, is_trailing: bool = False) -> None:

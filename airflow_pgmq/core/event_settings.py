@@ -1,4 +1,4 @@
-"""What watchers of a queue must agree on to share one reader."""
+"""What asset watchers of a queue must agree on to share one reader."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def reborn(row: Row) -> Problem:
             f"Queue {name} was lost and made again, or a crash emptied it, at "
             f"{row['reborn_at']:%Y-%m-%d %H:%M} UTC. Since then its dedup keys are free, and future slots "
             "were sent again.",
-            "If that was not intended, docs/backup.md says what can be brought back.",
+            "If that was not intended, docs/backup.md says what can be recovered.",
         )
     return Problem(
         "unknown_queue",

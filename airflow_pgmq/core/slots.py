@@ -40,7 +40,7 @@ class Due:
     dropped: int = 0
 
     @property
-    def looked_at(self) -> int:
+    def computed(self) -> int:
         """How many slots were computed, as a measure of the cost."""
         return len(self.slots) + self.dropped
 
@@ -50,14 +50,14 @@ def due(
     watermark: datetime,
     next_slot: datetime | None,
     window: Window,
-    opened: Sequence[datetime] = (),
+    to_resend: Sequence[datetime] = (),
 ) -> Due:
     """Slots in (watermark, horizon] that the job's policies let through, and the first slot after.
 
     Missed slots are searched from the newest back: after a long outage most of them are left out, and a tick
     must not compute all of them inside its transaction.
 
-    :param opened: slots up to the horizon whose messages were taken back, or lost with their queue. Those
+    :param to_resend: slots up to the horizon whose messages were taken back, or lost with their queue. Those
         that the job still has are sent under any policy for missed ones, up to `catch_up_max_age`
     """
     horizon = min(window.now, window.horizon) if job.overlap == "skip" else window.horizon
@@ -72,7 +72,7 @@ def due(
         slots.append(slot)
     late: list[datetime] = []
     dropped = 0
-    again, too_old = _opened(job, opened, window)
+    again, too_old = _to_resend(job, to_resend, window)
     if overdue > known:
         allowed = _allowed(job, late=sum(slot <= window.now for slot in slots))
         age = min(overdue - known, overdue - (window.now - job.catch_up_max_age))
@@ -94,11 +94,11 @@ def missed(job: PeriodicJob, watermark: datetime, next_slot: datetime | None, no
     return _count(job, known, now)
 
 
-def _opened(
-    job: PeriodicJob, opened: Sequence[datetime], window: Window
+def _to_resend(
+    job: PeriodicJob, to_resend: Sequence[datetime], window: Window
 ) -> tuple[list[datetime], list[datetime]]:
     """Slots to send again that the job still has: those that are sent, and those that are too old."""
-    still = [slot for slot in opened if has(job, slot)]
+    still = [slot for slot in to_resend if has(job, slot)]
     oldest = window.now - job.catch_up_max_age
     return [slot for slot in still if slot > oldest], [slot for slot in still if slot <= oldest]
 

@@ -21,7 +21,7 @@ class Summary:
     sent: int = 0
     duplicates: int = 0
     #: Messages taken back because their job left the code or changed.
-    withdrawn: int = 0
+    taken_back: int = 0
     #: Sent after the instant at which they should have become visible.
     late: int = 0
     #: Seconds by which the latest of these was late.

@@ -24,12 +24,12 @@ from airflow_pgmq.db.driver.connecting import connect as connect
 from airflow_pgmq.db.driver.connecting import notification_arrives as notification_arrives
 from airflow_pgmq.db.driver.connecting import versions as versions
 from airflow_pgmq.db.driver.translation import connecting, translated, what_is_missing
+from airflow_pgmq.db.driver.user_work import begin_user_work as begin_user_work
+from airflow_pgmq.db.driver.user_work import end_user_work as end_user_work
+from airflow_pgmq.db.driver.user_work import ending, unended_user_work
+from airflow_pgmq.db.driver.user_work import keeps_snapshot as keeps_snapshot
+from airflow_pgmq.db.driver.user_work import user_work_transaction as user_work_transaction
 from airflow_pgmq.db.driver.values import AsyncCursor, Cursor
-from airflow_pgmq.db.driver.work import begin_work as begin_work
-from airflow_pgmq.db.driver.work import end_work as end_work
-from airflow_pgmq.db.driver.work import ending, whole_work
-from airflow_pgmq.db.driver.work import keeps_snapshot as keeps_snapshot
-from airflow_pgmq.db.driver.work import work_transaction as work_transaction
 from airflow_pgmq.db.statements import Statement, Work, reading, schema
 from airflow_pgmq.db.statements.sessions import make_ours
 
@@ -261,12 +261,12 @@ def _set_up(conn: Connection) -> bool:
     return bool(session.is_set) and sessions.is_encoded(conn)
 
 
-def settle_work(work: Work[T], conn: Connection, limits: Limits) -> T:
+def settle_user_work(work: Work[T], conn: Connection, limits: Limits) -> T:
     """Settle a user's work in its transaction; also checks, in the same round trip, that it still exists.
 
     :raises TransactionEnded: the work has ended the transaction
     """
-    with whole_work():
+    with unended_user_work():
         return drive(work, conn, before=ending(conn, limits))
 
 

@@ -66,7 +66,7 @@ class ArchiveRefused(Conflict):
 
 
 class NamespaceTaken(Conflict):
-    """Another task ticks the periodic jobs of this namespace: each would withdraw the other's.
+    """Another task ticks the periodic jobs of this namespace: each would take back the other's messages.
 
     Give one of the two another `namespace=`; after a rename, wait until the old task has been silent.
     """

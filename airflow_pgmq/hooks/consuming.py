@@ -123,7 +123,7 @@ class ConsumingMethods(ConnectionBase):
         delay: Delay = None,
         conn: Connection | None = None,
     ) -> dict[int, int]:
-        """Bring dead letters, or archived messages, back into their queue: unread, with their headers.
+        """Requeue dead letters, or archived messages, into their queue: unread, with their headers.
 
         :param queue_name: where they go; from a shared dead letter queue only this queue's messages return
         :param source: `dead_letters`, or the queue's `archive`, which needs `msg_ids` or a condition

@@ -13,7 +13,7 @@ from airflow_pgmq.operators.base import PgmqOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_pgmq.services.consuming import Consumer, Work
+    from airflow_pgmq.services.consuming import Consumer, UserWork
 
 
 class DrainOperator(PgmqOperator):
@@ -23,7 +23,7 @@ class DrainOperator(PgmqOperator):
     fail_on: FailOn
     _draining = False
 
-    def _drain(self, consumer: Consumer, work: Work, context: Context) -> dict[str, Any]:
+    def _drain(self, consumer: Consumer, work: UserWork, context: Context) -> dict[str, Any]:
         from airflow_pgmq import metrics
 
         push_early(PgmqQueueLink(), self, context)

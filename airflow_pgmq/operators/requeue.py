@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PgmqRequeueOperator(PgmqOperator):
-    """Bring dead letters, or archived messages, back into their queue, in one statement.
+    """Requeue dead letters, or archived messages, into their queue, in one statement.
 
     They become new, unread messages with the same payload, headers and `enqueued_at`. Their dedup keys are
     not claimed again. The result maps old ids to new ones; the old ids are text, because JSON keys are text.

@@ -68,35 +68,35 @@ class Deploys:
         return self.rounds.namespace
 
     def deploy(
-        self, held: frozenset[str], blocked: frozenset[str], until: datetime | None = None
+        self, left_alone: frozenset[str], blocked: frozenset[str], until: datetime | None = None
     ) -> Flow[tuple[Summary, Deployed | Behind]]:
         """Let the code's jobs replace the stored ones.
 
-        :param held: jobs that stay as they are
+        :param left_alone: jobs that stay as they are
         :param blocked: queues that do not let messages be taken back: jobs that need that stay, too
         :param until: old definitions have sent their slots up to here
         """
         counts = Summary()
-        stored = yield periodic.open_namespace(self.namespace, self.owner, self.version)
+        stored = yield periodic.register_namespace(self.namespace, self.owner, self.version)
         self._check_owner(stored)
         now = stored["now"]
         window = slots.Window(now, now + self.look_ahead, self.grace)
         yield from self._note_outside_changes(stored, window)
         fingerprint = jobs.set_fingerprint(list(self.by_name.values()))
-        deployed = Deployed(window.horizon, fingerprint, without=held)
+        deployed = Deployed(window.horizon, fingerprint, without=left_alone)
         if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
             return counts, deployed
         known = {job.name: job for job in (yield periodic.stored_jobs(self.namespace))}
         rollback = self.rollback and now - stored["version_ticked_at"] >= SILENT
         change = jobs.deploy(
             self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
-        ).without(held)
+        ).without(left_alone)
         names = yield from self._blocked(blocked, change, now)
         change = change.without(names)
         behind = yield from self._change(counts, stored, known, change, until)
         if behind is not None:
             return counts, behind
-        without = held | names | change.outdated
+        without = left_alone | names | change.outdated
         deployed = replace(deployed, outdated=change.outdated, blocked=names, without=without)
         if self.version < stored["version"] and not rollback:
             return counts, replace(deployed, fingerprint=stored["fingerprint"])
@@ -132,12 +132,12 @@ class Deploys:
         """Let old definitions finish, take back what new ones send differently, start new ones."""
         now = stored["now"]
         definitions: dict[str, Any] = {}
-        opened: set[str] = set()
+        to_resend: set[str] = set()
         if change.changed:
             names = [job.name for job in change.changed]
             definitions = yield periodic.stored_definitions(self.namespace, names)
-            opened = set((yield periodic.opened_jobs(self.namespace, now)))
-        old = self._unfinished(known, definitions, opened, now)
+            to_resend = set((yield periodic.jobs_to_resend(self.namespace, now)))
+        old = self._unfinished(known, definitions, to_resend, now)
         window = slots.Window(now, until or now, self.grace)
         if (yield from self._finish(counts, known, old, window, stored)):
             return Behind(window.horizon)
@@ -172,13 +172,13 @@ class Deploys:
             yield from periodic.doubt(self.namespace, window.now)
 
     def _unfinished(
-        self, known: Mapping[str, Stored], definitions: Mapping[str, Any], opened: set[str], now: datetime
+        self, known: Mapping[str, Stored], definitions: Mapping[str, Any], to_resend: set[str], now: datetime
     ) -> dict[str, PeriodicJob]:
         """Jobs as they were deployed, with slots that are due, or that are to be sent again."""
         late = {
             name: jobs.stored_job(name, definition, self.by_name[name])
             for name, definition in definitions.items()
-            if name in opened or ((at := known[name].next_slot) is not None and at <= now)
+            if name in to_resend or ((at := known[name].next_slot) is not None and at <= now)
         }
         return {name: job for name, job in late.items() if job is not None}
 
@@ -211,15 +211,18 @@ class Deploys:
         """Take back unseen messages: all of a removed job, and the future slots of a changed one."""
         # Jitter can delay the message of a past slot.
         for names, after, again in ((removed, now - jobs.MAX_JITTER, False), (changed, now, True)):
-            withdrawn = yield from periodic.withdraw(self.namespace, names, after=after, now=now, again=again)
-            counts.withdrawn += sum(count for count, _ in withdrawn.values())
+            taken_back = yield from periodic.take_back(
+                self.namespace, names, after=after, now=now, again=again
+            )
+            counts.taken_back += sum(count for count, _ in taken_back.values())
 
     def _check_owner(self, stored: Row) -> None:
         if stored["owner"] != self.owner and stored["now"] - stored["ticked_at"] < SILENT:
             raise NamespaceTaken(
                 f"Namespace {self.namespace!r} is ticked by {stored['owner']!r}, so {self.owner!r} must not: "
-                "each would withdraw the other's jobs. Give one of them another namespace=. After a rename, "
-                f"this works once the old name has been silent for {SILENT.total_seconds() / 60:.0f} minutes."
+                "each would take back the other's messages. Give one of them another namespace=. After a "
+                "rename, this works once the old name has been silent for "
+                f"{SILENT.total_seconds() / 60:.0f} minutes."
             )
 
 
@@ -229,6 +232,6 @@ def _missed_in_pauses(
     """Slots of paused jobs that are dropped with their definition; counting ends at a limit."""
     total = 0
     for name, job in old.items():
-        if known[name].paused and total < rounds.LOOKED_AT:
+        if known[name].paused and total < rounds.COMPUTED:
             total += slots.missed(job, known[name].watermark, known[name].next_slot, window.now)
     return total

@@ -16,8 +16,8 @@ from airflow_pgmq.errors import InvalidJobs, JobNotFound
 def pause(namespace: str, name: str) -> Flow[int]:
     """Stop a job and take back what it enqueued ahead of time; returns how many messages."""
     now, _ = yield from _locked(namespace, name)
-    withdrawn = yield from periodic.withdraw(namespace, [name], after=now - jobs.MAX_JITTER, now=now)
-    count, first_slot = withdrawn.get(name, (0, None))
+    taken_back = yield from periodic.take_back(namespace, [name], after=now - jobs.MAX_JITTER, now=now)
+    count, first_slot = taken_back.get(name, (0, None))
     yield periodic.pause(namespace, name, first_slot)
     return count
 
@@ -54,9 +54,9 @@ def remove(namespace: str) -> Flow[int]:
         return 0
     names = [job.name for job in (yield periodic.stored_jobs(namespace))]
     now = locked["now"]
-    withdrawn = yield from periodic.withdraw(namespace, names, after=now - jobs.MAX_JITTER, now=now)
+    taken_back = yield from periodic.take_back(namespace, names, after=now - jobs.MAX_JITTER, now=now)
     yield periodic.remove_namespace(namespace)
-    return sum(count for count, _ in withdrawn.values())
+    return sum(count for count, _ in taken_back.values())
 
 
 def _locked(namespace: str, name: str) -> Flow[tuple[datetime, Mapping[str, Any]]]:

@@ -20,7 +20,7 @@ from airflow_pgmq.db.statements import Flow, periodic, queues
 JOBS = 1000
 SLOTS = 5000
 #: Slots that are computed in one round, most of them left out after an outage: a tenth of a second.
-LOOKED_AT = 20_000
+COMPUTED = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,11 @@ class Rounds:
         busy = yield from self._busy(rows)
         items: list[Outgoing] = []
         states: list[dict[str, Any]] = []
-        opened: list[tuple[str, datetime]] = []
-        looked_at = 0
+        to_resend: list[tuple[str, datetime]] = []
+        computed = 0
         for row in rows:
             job = going[row["name"]]
-            due = slots.due(job, row["watermark"], row["next_slot"], window, row["opened"])
+            due = slots.due(job, row["watermark"], row["next_slot"], window, row["to_resend"])
             counts.dropped += due.dropped
             wanted = due.slots
             if job.name in busy:
@@ -63,16 +63,16 @@ class Rounds:
                 wanted = []
             items += [outgoing(job, slot, self.namespace, self.source) for slot in wanted]
             states.append(_state(job, due, wanted))
-            opened += [(job.name, slot) for slot in row["opened"]]
+            to_resend += [(job.name, slot) for slot in row["to_resend"]]
             is_known = is_known and not row["lost"]
-            looked_at += due.looked_at
-            if bounded and (len(items) >= SLOTS or looked_at >= LOOKED_AT):
+            computed += due.computed
+            if bounded and (len(items) >= SLOTS or computed >= COMPUTED):
                 break
         claims = yield from self.send(items, window.now, is_known=is_known)
         if states:
             yield periodic.advance_jobs(self.namespace, window.now, states)
-        if opened:
-            yield periodic.free_slots(self.namespace, opened)
+        if to_resend:
+            yield periodic.free_slots(self.namespace, to_resend)
         counts.count(items, claims, window.now)
         return bounded and (len(states) < len(rows) or len(rows) == JOBS)
 

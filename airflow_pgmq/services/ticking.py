@@ -110,11 +110,11 @@ class Tick:
 
     def _deploy(self, client: Client, conn: Connection, summary: Summary) -> Deployed:
         """Deploy; again without the jobs of each queue that blocks it."""
-        held = frozenset(summary.failed)
+        left_alone = frozenset(summary.failed)
         blocked: dict[str, str] = {}
         until = None
         while True:
-            work = partial(self.deploys.deploy, held, frozenset(blocked), until)
+            work = partial(self.deploys.deploy, left_alone, frozenset(blocked), until)
             try:
                 counts, deployed = client.attempt(work, conn)
             except (PgmqError, DriverError) as exc:

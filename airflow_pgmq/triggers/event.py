@@ -47,18 +47,18 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
 
     `deliver="payload"`, Airflow 3.3 and newer: the messages are in the events, as
     `triggering_asset_events[asset][i].extra["payload"]["messages"]`. One reader per queue and triggerer
-    serves all watchers, and a message is archived when Airflow has stored all events that contain it. It
-    cannot promise that
+    serves all asset watchers, and a message is archived when Airflow has stored all events that contain it.
+    It cannot promise that
 
     * a run gets the message: events of a paused Dag, or of an asset that no Dag is scheduled on, are stored
       and start nothing. Airflow 3.3 also starts one run with the first event of a burst and leaves the
       others to the next event. So events without messages follow a burst, one `quiet_after` seconds later and
       one after five times as long; if the Dag is at `max_active_runs` all that time, the burst's events wait
       for a later event. Airflow 3.4 loses no event of a burst, so no such events are sent there;
-    * a message is in only one event: after a triggerer was killed or a watcher was removed, messages come
-      again, with a `read_ct` above 1;
-    * each watcher gets each message: with several triggerers, a message goes to the watchers in the process
-      that read it. Give such a queue no other consumers.
+    * a message is in only one event: after a triggerer was killed or an asset watcher was removed, messages
+      come again, with a `read_ct` above 1;
+    * each asset watcher gets each message: with several triggerers, a message goes to the asset watchers in
+      the process that read it. Give such a queue no other consumers.
 
     Errors are logged and the trigger continues: an event about an error would start a Dag run.
 
@@ -80,8 +80,8 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         `by_reference` is true; `PgmqHook.get_messages` finds it by its `msg_id`
     :param visibility_timeout: seconds until the messages of a killed triggerer come back; a running triggerer
         extends it
-    :param unmatched: what to do with a message that no watcher wants: `release` it for later, `archive` it,
-        or `dead_letter` it
+    :param unmatched: what to do with a message that no asset watcher wants: `release` it for later, `archive`
+        it, or `dead_letter` it
     :param unmatched_delay: seconds after which a released message is visible again
     :param max_reads: a message that was tried more often goes to the dead letter queue; reads that gave it
         back untried do not count
@@ -157,7 +157,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         return await watcher.look(watching.sight(self.queue_name, self.condition, self.headers_condition))
 
     def shared_stream_key(self) -> Hashable | None:
-        """The settings of the reader: watchers with equal keys share one. None for the doorbell."""
+        """The settings of the reader: asset watchers with equal keys share one. None for the doorbell."""
         return None if self.deliver == "doorbell" else ("airflow_pgmq", *self.stream_settings().values())
 
     @classmethod
@@ -170,7 +170,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     async def filter_shared_stream(
         self, shared_stream: AsyncIterator[Delivery]
     ) -> AsyncIterator[TriggerEvent]:
-        """Turn the messages that this watcher wants into events.
+        """Turn the messages that this asset watcher wants into events.
 
         It never ends and never raises: Airflow would then ack messages that are in no event.
         """
@@ -193,14 +193,14 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
             each.finished += 1
 
     def _choose(self, each: Delivery) -> list[list[tuple[Held, Row]]]:
-        """The messages that this watcher wants, each with its content in an event, grouped by event."""
+        """The messages that this asset watcher wants, each with its content in an event, grouped by event."""
         wanted = [(held, message) for held in each.held if (message := self._wanted(held))]
         if self.per == "message":
             return [[one] for one in wanted]
         return [wanted] if wanted else []
 
     def _wanted(self, held: Held) -> Row | None:
-        """The message's content in an event, or None if this watcher does not want it."""
+        """The message's content in an event, or None if this asset watcher does not want it."""
         message = held.message
         try:
             if not self._matches(message.message, self.condition):

@@ -81,7 +81,7 @@ class InFlight:
 
     def _is_given_back(self, held: Held) -> bool:
         """Whether the verdict is to give it back, so that reading it again counts as a new message."""
-        backwards = ("release", "put_off", "return")
+        backwards = ("retry", "release", "return")
         return any(each is held and verdict in backwards for verdict, each in self._verdicts)
 
     async def _keep_invisible(self) -> None:
@@ -145,8 +145,8 @@ class InFlight:
         queue_name, delay = self._settings.queue_name, ParsedDelay(self._settings.unmatched_delay)
         return {
             "archive": lambda held: reading.archive(queue_name, _messages(held)),
-            "release": lambda held: reading.set_vt(queue_name, _messages(held), AT_ONCE),
-            "put_off": lambda held: _untried(queue_name, held, delay),
+            "retry": lambda held: reading.set_vt(queue_name, _messages(held), AT_ONCE),
+            "release": lambda held: _untried(queue_name, held, delay),
             "return": lambda held: _untried(queue_name, held, AT_ONCE),
             # A function that makes the flow, so that it can start again after an outage.
             "dead_letter": lambda held: lambda: self._dead_letter(held),
@@ -157,7 +157,7 @@ class InFlight:
         name = self._settings.dead_letters
         if (yield queues.missing([name])):
             yield from consuming.make_dead_letter_queue(name)
-        reasons = [each.refusal or "no watcher wants it" for each in held]
+        reasons = [each.refusal or "no asset watcher wants it" for each in held]
         moved: list[int] = yield consuming.dead_letter(
             self._settings.queue_name, name, _messages(held), reasons
         )
@@ -165,7 +165,7 @@ class InFlight:
 
 
 def _untried(queue_name: str, held: list[Held], delay: ParsedDelay) -> Statement[list[int]]:
-    """Give messages back untried: neither refused by a watcher nor failed, so the read does not count."""
+    """Give messages back untried: no asset watcher refused them, none failed; the read does not count."""
     each = len(held)
     return consuming.release_each(queue_name, _messages(held), [delay] * each, [True] * each)
 

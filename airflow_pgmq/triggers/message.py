@@ -34,8 +34,8 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
     :param poll_interval: the longest time in seconds between two polls; 60 by default, and 5 where inserts
         into the queue are not announced or notifications do not arrive
     :param deadline: when to give up, as ISO 8601; Airflow's own timeout of a trigger is seconds late
-    :param settle: in a triggerer, the shortest time in seconds from the trigger's start to its event; for
-        versions of Airflow that fail a task which resumes too early (docs/waiting.md)
+    :param shortest_wait: in a triggerer, the shortest time in seconds from the trigger's start to its event;
+        for versions of Airflow that fail a task which resumes too early (docs/waiting.md)
     :param pgmq_conn_id: the Airflow connection
     """
 
@@ -45,7 +45,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
     min_messages: int = 1
     poll_interval: float | None = None
     deadline: str | None = None
-    settle: float = 0.0
+    shortest_wait: float = 0.0
     pgmq_conn_id: str = "pgmq_default"
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
         started = time.monotonic()
         event = await self._wait(started)
         if self.task_instance is not None:
-            await asyncio.sleep(started + self.settle - time.monotonic())
+            await asyncio.sleep(started + self.shortest_wait - time.monotonic())
         yield event
 
     async def _wait(self, started: float) -> TriggerEvent:

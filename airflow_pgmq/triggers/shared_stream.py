@@ -1,7 +1,7 @@
-"""One reader of a queue for every watcher in a triggerer: `PgmqEventTrigger(deliver="payload")`.
+"""One reader of a queue for every asset watcher in a triggerer: `PgmqEventTrigger(deliver="payload")`.
 
 It implements `airflow.triggers.shared_stream`, new in Airflow 3.3: `open_stream` yields deliveries to every
-watcher; Airflow calls `advance` when all watchers are done with one and its events are stored.
+asset watcher; Airflow calls `advance` when all asset watchers are done with one and its events are stored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ except ImportError as exc:
 
 log = logging.getLogger(__name__)
 
-#: Seconds for the other watchers of the queue to join: a later one misses the messages shown before.
+#: Seconds for the other asset watchers of the queue to join: a later one misses the messages shown before.
 GATHERING_TIME = 1.0
 #: A message that was read more often may be what kills the triggerer: fewer of them are shown at once.
 CALM = 3
@@ -42,11 +42,12 @@ LOCKED_PAUSE = 1.0
 
 
 class QueueStream(SharedStreamProducer):
-    """Reads messages, passes them to the watchers, and decides what happens to each.
+    """Reads messages, passes them to the asset watchers, and decides what happens to each.
 
     Messages are read in a separate transaction: a rollback would undo the count in `read_ct`, and a message
     that kills its reader would come again without end. Nothing here raises because of an outage or a missing
-    row: that would end every watcher of the queue, and the triggerer would restart them again and again.
+    row: that would end every asset watcher of the queue, and the triggerer would restart them again and
+    again.
 
     Where Airflow loses events of a burst, the last message of a burst is archived only when the events that
     follow the burst are stored. If the triggerer is killed before, that message comes again, and so the
@@ -100,11 +101,11 @@ class QueueStream(SharedStreamProducer):
                     self._in_flight.decide(verdict, held)
 
     async def aclose(self) -> None:
-        """Close the stream: the last watcher has ended."""
+        """Close the stream: the last asset watcher has ended."""
         await self._in_flight.close()
 
     async def _next(self) -> list[Delivery]:
-        """The next deliveries for the watchers; empty if another reader took the visible messages."""
+        """The next deliveries for the asset watchers; empty if another reader took the visible messages."""
         while (room := self._room()) <= 0:
             self._in_flight.fewer.clear()
             await self._in_flight.fewer.wait()
@@ -137,7 +138,7 @@ class QueueStream(SharedStreamProducer):
         return self.settings.max_in_flight - len(self._in_flight) + (self._tail is not None)
 
     def _admit(self, message: Message) -> Held | None:
-        """Hold a message; return None if the watchers must not see it."""
+        """Hold a message; return None if the asset watchers must not see it."""
         held = self._in_flight.add(message)
         if held is None:
             return None
@@ -161,9 +162,9 @@ class QueueStream(SharedStreamProducer):
         return [Delivery(held)] if held else []
 
     def _settle_quiet(self, quiet: Quiet, is_settled: bool) -> None:
-        """The watchers are done with a `Quiet`: settle the last message of the burst."""
+        """The asset watchers are done with a `Quiet`: settle the last message of the burst."""
         if not is_settled:
-            self._let_go_of_tail("release")
+            self._let_go_of_tail("retry")
         elif quiet.is_the_end:
             self._let_go_of_tail("archive")
             self._burst.end()

@@ -59,8 +59,8 @@ async def pause(requester: RequesterDep, namespace: str, name: str) -> ApiRespon
     """Stop a job and take back what it enqueued ahead of time."""
 
     def work(hook: PgmqHook) -> dict[str, Any]:
-        withdrawn = hook.pause_job(namespace, name)
-        audit.note(requester, "pause", job=f"{namespace}/{name}", withdrawn=withdrawn)
+        taken_back = hook.pause_job(namespace, name)
+        audit.note(requester, "pause", job=f"{namespace}/{name}", taken_back=taken_back)
         return overview.job(hook.client, namespace, name)
 
     return await _changed_job(requester, work)
@@ -92,7 +92,7 @@ async def run_now(requester: RequesterDep, namespace: str, name: str) -> ApiResp
 
 @router.post("/queues/{queue_name}/requeue")
 async def requeue(requester: RequesterDep, queue_name: str, body: ToRequeueDep) -> ApiResponse:
-    """Bring dead letters back into the queues they came from, or archived messages back into the queue."""
+    """Requeue dead letters into the queues they came from, or archived messages into the queue."""
     if body.source == "archive" and body.msg_ids is None:
         raise HTTPException(422, "To requeue from the archive, name the messages in msg_ids.")
     if body.source == "dead_letters" and not names.is_dead_letter_queue(queue_name) and body.msg_ids is None:

@@ -209,7 +209,7 @@ def test_queues_that_others_made_under_other_names(run: Run, database: Database,
     assert [each["message"] for each in run("peek", name, "-o", "json")] == [1]
     assert [each["length"] for each in run("queues", name, "-o", "json")] == [1]
     assert "1 message cancelled" in run("cancel", name, "a", "--yes")
-    assert "1 message is back" in run("requeue", name, "--source", "archive", "--msg-ids", "1", "--yes")
+    assert "1 message is requeued" in run("requeue", name, "--source", "archive", "--msg-ids", "1", "--yes")
     assert "1 message deleted" in run("purge", name, "--yes")
 
 
@@ -252,7 +252,7 @@ def test_destructive_commands_do_it_when_told_so(
     hook = PgmqHook(connection=connection_of(database))
     message = hook.send("orders", 1)
     hook.dead_letter("orders", [message.msg_id], "broken")
-    assert "1 message is back" in run("requeue", "orders", "--yes")
+    assert "1 message is requeued" in run("requeue", "orders", "--yes")
     assert execute(database, "SELECT count(*) FROM pgmq.q_orders") == [{"count": 1}]
 
 

@@ -111,7 +111,7 @@ def test_refused_messages_go_to_the_dead_letters_with_the_reason(airflow, send):
         message.headers["dead_letter"]["msg_id"]: message.headers["dead_letter"]["reason"]
         for message in hook.read("choosy_dlq", max_messages=10)
     }
-    assert reasons.pop(unwanted) == "no watcher wants it"
+    assert reasons.pop(unwanted) == "no asset watcher wants it"
     assert "nested" in reasons.pop(deeper)
     too_large, unreadable = [reasons[msg_id] for msg_id in sorted(reasons)]
     assert "64-bit" in too_large

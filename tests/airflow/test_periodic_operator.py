@@ -54,7 +54,7 @@ def test_a_tick_and_its_repetition(hook: PgmqHook, run_dag: Callable[..., Finish
     # Two minutes hold 2 slots of a minutely and 12 of a ten-second job.
     assert summary["jobs"] == 2
     assert summary["sent"] == summary["slots"] == len(queued(hook)) == 14
-    assert (summary["duplicates"], summary["late"], summary["withdrawn"]) == (0, 0, 0)
+    assert (summary["duplicates"], summary["late"], summary["taken_back"]) == (0, 0, 0)
     for message in queued(hook):
         assert slots.text(message["vt"]) == message["slot"]
         assert message["dedup_key"] == f"ticking/{message['job']}/{message['slot']}"

@@ -250,8 +250,8 @@ def test_a_short_timeout_does_not_resume_the_task_too_early(hook: PgmqHook) -> N
     sensor = PgmqSensor(task_id="t", queue_name="q", deferrable=True, timeout=2)
     with pytest.raises(TaskDeferred) as deferred:
         sensor.execute({"ti": Stored()})
-    assert deferred.value.timeout.total_seconds() > deferred.value.trigger.settle
-    assert (deferred.value.trigger.settle == 0) is compat.resumes_safely()
+    assert deferred.value.timeout.total_seconds() > deferred.value.trigger.shortest_wait
+    assert (deferred.value.trigger.shortest_wait == 0) is compat.resumes_safely()
 
 
 def test_the_timeout_holds_after_a_deferral(hook: PgmqHook) -> None:
@@ -368,7 +368,7 @@ def test_the_trigger_that_starts_without_a_worker_is_the_one_that_a_worker_defer
     path, kwargs = deferred.value.trigger.serialize()
     # When it began, no Dag file can say; and no first part of it may be reported late.
     assert kwargs.pop("deadline") == deferred.value.kwargs["deadline"]
-    kwargs.pop("settle")
+    kwargs.pop("shortest_wait")
     assert (path, kwargs) == (arguments.trigger_cls, arguments.trigger_kwargs)
     assert json.loads(json.dumps(arguments.trigger_kwargs)) == arguments.trigger_kwargs
 

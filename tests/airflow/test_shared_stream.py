@@ -87,7 +87,7 @@ def test_what_nobody_wants_is_dealt_with_as_chosen(database, hook, unmatched):
             await until(lambda: not queued(database))
             [dead] = await asyncio.to_thread(hook.read, "q_dlq")
             assert dead.message == {"n": 2}
-            assert dead.headers["dead_letter"]["reason"] == "no watcher wants it"
+            assert dead.headers["dead_letter"]["reason"] == "no asset watcher wants it"
 
     run(scenario)
     if unmatched == "release":
@@ -305,7 +305,7 @@ def test_what_is_read_again_while_it_is_given_back_is_a_message_of_its_own(hook)
         (message,) = hook.read("q", visibility_timeout=0)
         held = in_flight.add(message)
         assert in_flight.add(message) is None
-        in_flight.decide("put_off", held)
+        in_flight.decide("release", held)
         (again,) = hook.read("q", visibility_timeout=0)
         new = in_flight.add(again)
         assert new is not None

@@ -149,7 +149,7 @@ def test_pause_run_now_and_resume(boss, hook, audit_log):
     assert [message.msg_id for message in hook.read("mail")] == [ran["msg_id"]]
     common = {"connection": "pgmq_default", "job": "shop/job"}
     assert audit_log() == [
-        ("pgmq_pause", "boss", {**common, "withdrawn": 10}),
+        ("pgmq_pause", "boss", {**common, "taken_back": 10}),
         ("pgmq_run_now", "boss", {**common, "msg_id": ran["msg_id"]}),
         ("pgmq_resume", "boss", common),
     ]

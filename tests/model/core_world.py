@@ -60,7 +60,7 @@ class CoreWorld:
         self.messages: dict[int, Outgoing] = {}
         self.ids = 0
         #: Slots that deploys took back and that are to be sent again.
-        self.opened: set[tuple[str, datetime]] = set()
+        self.to_resend: set[tuple[str, datetime]] = set()
 
     def run(self) -> None:
         """Run the story; raises Wrong at the first step after which something is not as promised."""
@@ -107,12 +107,12 @@ class CoreWorld:
             promised = self.oracle.pause(step.name, self.now)
         except Refused:
             return
-        withdrawn = self._take_back(step.name, self.now - jobs.MAX_JITTER)
+        taken_back = self._take_back(step.name, self.now - jobs.MAX_JITTER)
         state = self.states[step.name]
-        back = min([state.watermark, *(slot - EARLIER for slot in withdrawn)])
-        following = min((slot for slot in (*withdrawn, state.next_slot) if slot), default=None)
+        back = min([state.watermark, *(slot - EARLIER for slot in taken_back)])
+        following = min((slot for slot in (*taken_back, state.next_slot) if slot), default=None)
         self.states[step.name] = replace(state, watermark=back, next_slot=following, paused=True)
-        self._same(Counts(withdrawn=len(withdrawn)), Counts(withdrawn=promised))
+        self._same(Counts(taken_back=len(taken_back)), Counts(taken_back=promised))
 
     @do.register
     def _(self, step: steps.Resume) -> None:
@@ -135,9 +135,9 @@ class CoreWorld:
         for job in change.changed:
             self._replace(job, counts)
         for name in change.removed:
-            counts.withdrawn += len(self._take_back(name, self.now - jobs.MAX_JITTER))
+            counts.taken_back += len(self._take_back(name, self.now - jobs.MAX_JITTER))
             del self.states[name]
-            self.opened = {(of, slot) for of, slot in self.opened if of != name}
+            self.to_resend = {(of, slot) for of, slot in self.to_resend if of != name}
         for job in change.added:
             self.states[job.name] = State(job, self.now, self.now)
         if version >= self.version or rollback:
@@ -170,8 +170,8 @@ class CoreWorld:
         if state.paused:
             counts.dropped += slots.missed(old, state.watermark, state.next_slot, self.now)
         taken_back = self._take_back(job.name, self.now)
-        counts.withdrawn += len(taken_back)
-        self.opened |= {(job.name, slot) for slot in taken_back}
+        counts.taken_back += len(taken_back)
+        self.to_resend |= {(job.name, slot) for slot in taken_back}
         self.states[job.name] = State(job, self.now, self.now, state.paused)
 
     def _window(self, horizon: datetime) -> slots.Window:
@@ -180,11 +180,11 @@ class CoreWorld:
     def _advance(self, name: str, horizon: datetime, counts: Counts) -> None:
         state = self.states[name]
         furthest = self.now if state.job.overlap == "skip" else horizon
-        opened = sorted(slot for of, slot in self.opened if of == name and slot <= furthest)
-        if state.paused or not (opened or (state.next_slot is not None and state.next_slot <= furthest)):
+        to_resend = sorted(slot for of, slot in self.to_resend if of == name and slot <= furthest)
+        if state.paused or not (to_resend or (state.next_slot is not None and state.next_slot <= furthest)):
             return
-        self.opened -= {(name, slot) for slot in opened}
-        due = slots.due(state.job, state.watermark, state.next_slot, self._window(horizon), opened)
+        self.to_resend -= {(name, slot) for slot in to_resend}
+        due = slots.due(state.job, state.watermark, state.next_slot, self._window(horizon), to_resend)
         wanted = due.slots
         newest = max((slot for of, slot in self.sent if of == name and slot <= self.now), default=None)
         if state.job.overlap == "skip" and newest is not None and self.sent[name, newest] in self.messages:

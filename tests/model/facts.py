@@ -101,7 +101,7 @@ class Counts:
     """What a tick must report. For a slot that is taken the policy need not be known."""
 
     sent: int = 0
-    withdrawn: int = 0
+    taken_back: int = 0
     expired: int = 0
     expired_at_most: int = 0
     dropped: int = 0
@@ -111,7 +111,7 @@ class Counts:
         """Whether a report is not as promised."""
         return not (
             said.sent == self.sent
-            and said.withdrawn == self.withdrawn
+            and said.taken_back == self.taken_back
             and self.expired <= said.expired <= self.expired_at_most
             and min(self.dropped, COUNTED) <= said.dropped <= self.dropped_at_most
         )

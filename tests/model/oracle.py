@@ -92,7 +92,7 @@ class Oracle:
         older = {n for n in code if n in self.jobs and code[n].version < self.jobs[n].definition.version}
         older = set() if rollback else older - same
         for name in self.jobs.keys() - code.keys():
-            counts.withdrawn += len(self._take_back(name, now))
+            counts.taken_back += len(self._take_back(name, now))
             del self.jobs[name]
             self.again = {(of, slot) for of, slot in self.again if of != name}
         for name, definition in code.items():
@@ -127,7 +127,7 @@ class Oracle:
             counts.dropped_at_most += len(missed)
         if old is not None:
             taken_back = self._take_back(name, now, after=now)
-            counts.withdrawn += len(taken_back)
+            counts.taken_back += len(taken_back)
             self.again |= {(name, slot) for slot in taken_back}
         self.jobs[name] = Job(definition, now, old is not None and old.paused)
 
@@ -141,11 +141,11 @@ class Oracle:
         slots = between(each.schedule, job.watermark, horizon)
         chosen = [*_caught_up(each, slots, now, self.grace), *(slot for slot in slots if slot > now)]
         # What was taken back, or lost with its queue, is sent again, whatever the job does with missed slots.
-        opened = {slot for of, slot in self.again if of == name and slot <= horizon}
-        self.again -= {(name, slot) for slot in opened}
-        opened = {slot for slot in opened if between(each.schedule, slot - SECOND, slot)}
-        slots = sorted({*slots, *opened})
-        chosen = sorted({*chosen, *(slot for slot in opened if slot > now - each.max_age)})
+        to_resend = {slot for of, slot in self.again if of == name and slot <= horizon}
+        self.again -= {(name, slot) for slot in to_resend}
+        to_resend = {slot for slot in to_resend if between(each.schedule, slot - SECOND, slot)}
+        slots = sorted({*slots, *to_resend})
+        chosen = sorted({*chosen, *(slot for slot in to_resend if slot > now - each.max_age)})
         if each.overlap == "skip":
             chosen = [] if self._busy(name, now) else chosen[-1:]
         left_out = [slot for slot in slots if slot not in chosen]
@@ -212,10 +212,10 @@ class Oracle:
     def pause(self, name: str, now: datetime) -> int:
         """Stop a job, and take back messages that nobody could have seen."""
         job = self._job(name)
-        withdrawn = self._take_back(name, now)
-        back = min([job.watermark, *(slot - timedelta(microseconds=1) for slot in withdrawn)])
+        taken_back = self._take_back(name, now)
+        back = min([job.watermark, *(slot - timedelta(microseconds=1) for slot in taken_back)])
         self._change(name, watermark=back, paused=True)
-        return len(withdrawn)
+        return len(taken_back)
 
     def resume(self, name: str) -> None:
         """Resume a job: its next tick catches up."""

@@ -162,7 +162,7 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Requeue:
-    """Bring an archived message back."""
+    """Requeue an archived message."""
 
     queue: str
     which: int

@@ -395,7 +395,9 @@ class World:
 
 
 def _counts(summary: ticking.Summary) -> Counts:
-    return Counts(summary.sent, withdrawn=summary.withdrawn, expired=summary.expired, dropped=summary.dropped)
+    return Counts(
+        summary.sent, taken_back=summary.taken_back, expired=summary.expired, dropped=summary.dropped
+    )
 
 
 def _halves(oracle: Oracle, code: Mapping[str, Definition], now: datetime) -> list[Oracle]:

@@ -258,7 +258,7 @@ def test_a_moved_queue_keeps_its_slots(database, client):
 
     assert tick(job()).run(client).sent <= 1
     assert queued(database)[:10] == before
-    assert tick(job("other")).run(client).withdrawn >= 10
+    assert tick(job("other")).run(client).taken_back >= 10
 
 
 def test_skip_does_not_wait_for_a_message_that_was_lost(database, client):

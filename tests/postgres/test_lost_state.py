@@ -77,7 +77,7 @@ def test_what_was_adopted_is_the_jobs_own(database, client):
     lose_schema(database)
     tick(job(message="old")).run(renewed(database))
 
-    assert tick(job(message="new")).run(client).withdrawn >= 10
+    assert tick(job(message="new")).run(client).taken_back >= 10
     assert {row["message"] for row in queued(database)} == {"new"}
 
 

@@ -104,7 +104,7 @@ def requeue(client: Client, source: Source = "dead_letters", **options: Any) -> 
     return client.run(lambda: consuming.requeue(QUEUE, source=source, **options))
 
 
-def test_a_forged_header_is_brought_back_with_the_others(client: Client, database: Database) -> None:
+def test_a_forged_header_is_requeued_with_the_others(client: Client, database: Database) -> None:
     """As enqueued now, or at the epoch: its own time, if it had one, nobody knows."""
     import json
 
@@ -134,7 +134,7 @@ def test_the_time_that_a_dead_letter_had_comes_back_to_the_microsecond(
     assert row["enqueued_at"] == message.enqueued_at
 
 
-def test_the_archive_is_brought_back_whatever_its_times(client: Client, database: Database, odd: str) -> None:
+def test_the_archive_is_requeued_whatever_its_times(client: Client, database: Database, odd: str) -> None:
     execute(database, "SELECT pgmq.archive('mail', ARRAY[1, 2, 3]::bigint[])")
     execute(database, "UPDATE pgmq.a_mail SET archived_at = %s", [odd])
     assert (

@@ -167,7 +167,7 @@ WORK = {
     "Reading": do_read,
     "Waiting": do_wait,
     "Consuming": do_consume,
-    "Bringing back": do_requeue,
+    "Requeue": do_requeue,
     "Periodic jobs": do_periodic,
     "Maintenance": do_maintain,
     "The page": do_see,

@@ -94,13 +94,13 @@ def slots_of(count: int) -> Flow[Any]:
     return periodic.send("shop", "mail", items, now=NOW, window=timedelta(days=7))
 
 
-def withdrawn(*names: str) -> Flow[Any]:
-    return periodic.withdraw("shop", names, after=BEFORE, now=NOW)
+def taken_back(*names: str) -> Flow[Any]:
+    return periodic.take_back("shop", names, after=BEFORE, now=NOW)
 
 
 def withdrawal(*names: str) -> Statement[Any]:
     """The statement that takes back."""
-    flow = withdrawn(*names)
+    flow = taken_back(*names)
     next(flow)
     return flow.send(["mail"])
 
@@ -118,9 +118,9 @@ OFTEN = {
     "jobs that are due": lambda: periodic.due_jobs("shop", WINDOW, limit=1000),
     "slots of jobs": lambda: next(slots_of(1000)),
     "prune slots": lambda: sending.prune_slots(128),
-    "where a job has sent to": lambda: next(withdrawn("job7")),
-    "withdraw a job": lambda: withdrawal("job7"),
-    "withdraw 1000 jobs": lambda: withdrawal(*(f"job{n}" for n in range(1000))),
+    "where a job has sent to": lambda: next(taken_back("job7")),
+    "take_back a job": lambda: withdrawal("job7"),
+    "take_back 1000 jobs": lambda: withdrawal(*(f"job{n}" for n in range(1000))),
     "is the last message queued": lambda: periodic.still_queued("mail", {n: f"{n}" for n in range(1, 1001)}),
     "read a batch of work": lambda: consuming.read(Policy(queue_name="mail", batch_size=100)),
     "release after failures": lambda: consuming.release_each("mail", MESSAGES, [ParsedDelay(10)] * 100),
@@ -157,7 +157,7 @@ def full_database(postgres_server, pgmq_template):
     with new_database(postgres_server, pgmq_template) as database:
         execute(database, "SELECT pgmq.create('mail'), pgmq.create('mail_dlq')")
         client_of(database.dsn).run(lambda: queues.guard("mail"))
-        client_of(database.dsn).run(lambda: periodic.open_namespace("shop", "owner", 1))
+        client_of(database.dsn).run(lambda: periodic.register_namespace("shop", "owner", 1))
         execute(database, FILL)
         with database.connect(autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")

@@ -238,7 +238,7 @@ def test_the_order_of_keys_is_no_change(database, client):
     tick(job(message={"a": 1, "b": 2}, headers={"x": 1, "y": 2})).run(client)
     before = queued(database)
 
-    assert tick(job(message={"b": 2, "a": 1}, headers={"y": 2, "x": 1})).run(client).withdrawn == 0
+    assert tick(job(message={"b": 2, "a": 1}, headers={"y": 2, "x": 1})).run(client).taken_back == 0
     assert queued(database) == before
 
 

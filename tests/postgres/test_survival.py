@@ -125,11 +125,11 @@ def test_consumers_and_withdrawals_never_share_a_message(database, client):
 
     tick(*deployed(0).jobs, look_ahead=0).run(client)
     start = state(database, "job0")["watermark"]
-    withdrawn = consumed = 0
+    taken_back = consumed = 0
     versions = count(1)
     with consumers(database.dsn, 2):
-        while withdrawn < 2000 or consumed < 100:
-            withdrawn += deployed(next(versions)).run(client).withdrawn
+        while taken_back < 2000 or consumed < 100:
+            taken_back += deployed(next(versions)).run(client).taken_back
             consumed = len(execute(database, "SELECT msg_id FROM pgmq.a_mail"))
 
     rows = [*execute(database, "SELECT headers FROM pgmq.a_mail"), *queued(database)]

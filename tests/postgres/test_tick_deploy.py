@@ -45,7 +45,7 @@ def test_job_that_left_the_code_is_withdrawn(database, client):
 
     summary = tick(job("stays")).run(client)
 
-    assert summary.withdrawn == 10
+    assert summary.taken_back == 10
     assert by_job(database).keys() == {"stays"}
     assert known_jobs(database) == ["stays"]
 
@@ -78,7 +78,7 @@ def test_messages_that_somebody_could_have_seen_stay(database, client):
 
     summary = tick(job("stays", cron=YEARLY)).run(client)
 
-    assert summary.withdrawn == 8
+    assert summary.taken_back == 8
     assert [row["msg_id"] for row in queued(database)] == [visible, in_flight]
 
 
@@ -90,7 +90,7 @@ def test_message_that_a_reader_holds_stays_and_is_not_waited_for(database, clien
         reader.execute("SELECT msg_id FROM pgmq.q_mail WHERE msg_id = %s FOR UPDATE", [held])
         summary = tick(job("stays", cron=YEARLY)).run(client)
 
-    assert summary.withdrawn == 9
+    assert summary.taken_back == 9
     assert [row["msg_id"] for row in queued(database)] == [held]
     taken = execute(database, "SELECT slot FROM airflow_pgmq.slots WHERE name = 'job'")
     assert [row["slot"] for row in taken] == slots_in(database)
@@ -102,7 +102,7 @@ def test_changed_message_takes_over_every_slot_that_is_not_visible(database, cli
 
     summary = tick(job(message="new")).run(client)
 
-    assert summary.withdrawn == 10
+    assert summary.taken_back == 10
     assert {row["message"] for row in queued(database)} == {"new"}
     assert slots_in(database) == hours(start, state(database)["horizon"])
 
@@ -122,7 +122,7 @@ def test_changed_queue_takes_over(database, client):
 
     summary = tick(job(queue_name="post")).run(client)
 
-    assert (summary.withdrawn, summary.sent) == (10, 10)
+    assert (summary.taken_back, summary.sent) == (10, 10)
     assert (queued(database), len(queued(database, "post"))) == ([], 10)
 
 
@@ -131,7 +131,7 @@ def test_queue_of_a_removed_job_may_be_gone(database, client):
     tick(job(), job("letter", queue_name="post")).run(client)
     execute(database, "SELECT pgmq.drop_queue('post')")
 
-    assert tick(job()).run(client).withdrawn == 0
+    assert tick(job()).run(client).taken_back == 0
     assert known_jobs(database) == ["job"]
 
 
@@ -187,7 +187,7 @@ def test_set_of_a_lower_version_undoes_nothing(database, client):
 
     summary = old.run(client)
 
-    assert (summary.outdated, summary.withdrawn, summary.sent) == (3, 0, 0)
+    assert (summary.outdated, summary.taken_back, summary.sent) == (3, 0, 0)
     assert queued(database) == before
     assert known_jobs(database) == ["added", "changed"]
 
@@ -207,7 +207,7 @@ def test_newer_set_takes_over_from_an_older_one(database, client):
 
     summary = tick(job(message="new"), version=2).run(client)
 
-    assert (summary.withdrawn, summary.outdated) == (10, 0)
+    assert (summary.taken_back, summary.outdated) == (10, 0)
     assert {row["message"] for row in queued(database)} == {"new"}
 
 
@@ -218,7 +218,7 @@ def test_job_of_a_lower_version_is_left_alone(database, client):
 
     summary = tick(job(message="old", version=1), job("other"), version=0).run(client)
 
-    assert (summary.outdated, summary.withdrawn) == (1, 0)
+    assert (summary.outdated, summary.taken_back) == (1, 0)
     assert [row for row in queued(database) if row["headers"]["job"] == "job"] == [
         row for row in before if row["headers"]["job"] == "job"
     ]
@@ -251,7 +251,7 @@ def test_policies_may_change_without_taking_anything_back(database, client):
 
     summary = tick(job(catch_up="none", catch_up_limit=5)).run(client)
 
-    assert summary.withdrawn == 0
+    assert summary.taken_back == 0
     assert queued(database)[:10] == before
 
 
@@ -262,7 +262,7 @@ def test_deploy_of_ten_thousand_jobs(database, client):
 
     summary = tick(*jobs[5_000:], look_ahead=year).run(client)
 
-    assert (summary.withdrawn, summary.sent) == (5_000, 0)
+    assert (summary.taken_back, summary.sent) == (5_000, 0)
     assert len(queued(database)) == 5_000
 
 
@@ -302,7 +302,7 @@ def test_slots_of_a_job_that_jitter_holds_back_beyond_its_window_are_taken_back(
     go_back(database, hours=20)
     tick(held, job("stays"), **options).run(client)
 
-    assert tick(job("stays"), **options).run(client).withdrawn > 0
+    assert tick(job("stays"), **options).run(client).taken_back > 0
 
     left = "SELECT FROM pgmq.q_mail WHERE headers ->> 'job' = 'held' AND vt > now()"
     assert execute(database, left) == []

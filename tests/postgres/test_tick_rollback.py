@@ -31,9 +31,9 @@ def test_older_set_takes_over_after_the_silence(database, client):
 
     summary = OLD.run(client)
 
-    assert (summary.withdrawn, summary.outdated) == (20, 0)
+    assert (summary.taken_back, summary.outdated) == (20, 0)
     assert messages(database) == {"changed": "old", "removed": "old"}
-    assert OLD.run(client).withdrawn == 0
+    assert OLD.run(client).taken_back == 0
 
 
 def test_newer_set_may_come_back(database, client):
@@ -41,7 +41,7 @@ def test_newer_set_may_come_back(database, client):
     silent(database)
     OLD.run(client)
 
-    assert NEW.run(client).withdrawn == 20
+    assert NEW.run(client).taken_back == 20
     assert messages(database) == {"changed": "new", "added": "new"}
 
 
@@ -54,7 +54,7 @@ def test_older_set_does_not_take_over(database, client, minutes, rollback):
 
     summary = tick(*OLD.jobs, version=1, rollback=rollback).run(client)
 
-    assert (summary.withdrawn, summary.sent, summary.outdated) == (0, 0, 3)
+    assert (summary.taken_back, summary.sent, summary.outdated) == (0, 0, 3)
     assert messages(database) == {"changed": "new", "added": "new"}
 
 
@@ -64,7 +64,7 @@ def test_ticks_of_the_older_set_do_not_break_the_silence(database, client):
     OLD.run(client)
     silent(database, 2)
 
-    assert OLD.run(client).withdrawn == 20
+    assert OLD.run(client).taken_back == 20
 
 
 def test_ticks_of_the_newer_set_break_the_silence(database, client):
@@ -72,7 +72,7 @@ def test_ticks_of_the_newer_set_break_the_silence(database, client):
     silent(database, 6)
     NEW.run(client)
 
-    assert OLD.run(client).withdrawn == 0
+    assert OLD.run(client).taken_back == 0
 
 
 def test_deleted_job_of_the_highest_version_goes_after_the_silence(database, client):
@@ -84,5 +84,5 @@ def test_deleted_job_of_the_highest_version_goes_after_the_silence(database, cli
 
     summary = after.run(client)
 
-    assert (summary.outdated, summary.withdrawn) == (0, 10)
+    assert (summary.outdated, summary.taken_back) == (0, 10)
     assert messages(database).keys() == {"kept"}

@@ -48,18 +48,18 @@ def test_what_is_in_a_stored_event_is_archived():
 )
 @pytest.mark.parametrize("unmatched", ["release", "archive", "dead_letter"])
 @pytest.mark.parametrize("taken", [0, 1])
-def test_what_is_not_settled_is_released(counts, unmatched, taken):
-    assert verdict(offered=taken, taken=taken, unmatched=unmatched, **counts) == "release"
+def test_what_is_not_settled_is_tried_again(counts, unmatched, taken):
+    assert verdict(offered=taken, taken=taken, unmatched=unmatched, **counts) == "retry"
 
 
 def test_an_event_that_was_offered_and_not_taken_is_no_event():
-    assert verdict(offered=1, taken=0) == "release"
-    assert verdict(offered=2, taken=1, acked=2, finished=2) == "release"
+    assert verdict(offered=1, taken=0) == "retry"
+    assert verdict(offered=2, taken=1, acked=2, finished=2) == "retry"
 
 
 @pytest.mark.parametrize(
     ("unmatched", "expected"),
-    [("release", "put_off"), ("archive", "archive"), ("dead_letter", "dead_letter")],
+    [("release", "release"), ("archive", "archive"), ("dead_letter", "dead_letter")],
 )
 def test_what_nobody_wants_is_as_chosen(unmatched, expected):
     assert verdict(unmatched=unmatched, acked=2, finished=2) == expected

@@ -121,13 +121,13 @@ STATEMENTS = [
     sending.cancel("mail", ["k"]),
     sending.topic("a.b", 1, None, 0),
     sending.prune_ledger(128),
-    periodic.open_namespace("reports", "dag.task", 1),
+    periodic.register_namespace("reports", "dag.task", 1),
     periodic.lock_namespace("reports"),
     periodic.deploy_namespace("reports", "dag.task", 1, "f"),
     periodic.turn_back("reports", TICK),
     periodic.note_lost("reports", 3),
     next(periodic.doubt("reports", NOON)),
-    periodic.opened_jobs("reports", NOON),
+    periodic.jobs_to_resend("reports", NOON),
     periodic.free_slots("reports", [("report", NOON)]),
     periodic.close_tick("reports", "dag.task", 0, TICK, is_known=True),
     periodic.clock(),
@@ -809,10 +809,10 @@ def test_stored_jobs_are_records():
 def test_slots_are_withdrawn_from_every_queue_that_they_were_sent_to():
     found: list[Rows] = [
         [{"queue_name": "post"}, {"queue_name": "mail"}],
-        [{"name": "report", "withdrawn": 2, "first_slot": NOON, "removed": 2}],
-        [{"name": "report", "withdrawn": 1, "first_slot": EARLIER, "removed": 1}],
+        [{"name": "report", "taken_back": 2, "first_slot": NOON, "removed": 2}],
+        [{"name": "report", "taken_back": 1, "first_slot": EARLIER, "removed": 1}],
     ]
-    played = Played(periodic.withdraw("reports", ["report"], after=EARLIER, now=NOON), *found)
+    played = Played(periodic.take_back("reports", ["report"], after=EARLIER, now=NOON), *found)
     assert [each.queue_name for each in played.ran] == [None, "mail", "post"]
     assert played.result == {"report": (3, EARLIER)}
     for statement in played.ran:
@@ -820,7 +820,7 @@ def test_slots_are_withdrawn_from_every_queue_that_they_were_sent_to():
 
 
 def test_slots_of_no_job_are_not_looked_for():
-    assert Played(periodic.withdraw("reports", [], after=NOON, now=NOON)).result == {}
+    assert Played(periodic.take_back("reports", [], after=NOON, now=NOON)).result == {}
 
 
 def test_slots_are_claimed_by_position():
@@ -863,7 +863,7 @@ def test_what_a_queue_or_its_archive_carries_is_adopted(archive):
 
 def test_a_namespace_has_a_safe_name():
     with pytest.raises(InvalidName, match="Namespace name"):
-        periodic.open_namespace("a/b", "dag.task", 0)
+        periodic.register_namespace("a/b", "dag.task", 0)
 
 
 @pytest.mark.parametrize("build", [periodic.lock_namespace, lambda name: periodic.definition(name, "report")])

@@ -2,9 +2,9 @@
 -- Read a batch of messages that were not tried before, or one message that was: a message that kills its
 -- readers costs no other message a try.
 WITH visible AS MATERIALIZED (
-    SELECT msg_id, <<tries>> AS tries FROM {table} AS held, <<asked>>
+    SELECT msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
     WHERE vt <= clock_timestamp() AND <<matches>>
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 ), first AS (
     SELECT msg_id, tries FROM visible ORDER BY msg_id LIMIT 1
 )
@@ -21,38 +21,38 @@ RETURNING chosen.*;
 -- the header `untried` counts the read; the reader gives the new count (0: one more), so that a read counts once.
 -- For those that stay hidden, the header `released_read` has the read (id and read_ct), to show that no reader
 -- holds them. A time before the timeout is announced to waiters.
-UPDATE {table} AS held
+UPDATE {table} AS m
 SET vt = was.back_at,
-    headers = CASE WHEN coalesce(jsonb_typeof(held.headers), 'null') IN ('object', 'null')
+    headers = CASE WHEN coalesce(jsonb_typeof(m.headers), 'null') IN ('object', 'null')
                         AND (was.untried IS NOT NULL OR was.back_at > clock_timestamp())
-                   THEN coalesce(nullif(held.headers, 'null'), '{{}}')
+                   THEN coalesce(nullif(m.headers, 'null'), '{{}}')
                        || CASE WHEN was.untried IS NULL THEN '{{}}' ELSE jsonb_build_object('untried',
-                              coalesce(nullif(was.untried, 0), least(held.read_ct - <<tries>> + 1, held.read_ct))) END
+                              coalesce(nullif(was.untried, 0), least(m.read_ct - <<tries>> + 1, m.read_ct))) END
                        || CASE WHEN was.back_at > clock_timestamp()
-                               THEN jsonb_build_object('released_read', jsonb_build_array(held.msg_id, held.read_ct)) ELSE '{{}}' END
-                   ELSE held.headers END
+                               THEN jsonb_build_object('released_read', jsonb_build_array(m.msg_id, m.read_ct)) ELSE '{{}}' END
+                   ELSE m.headers END
 FROM (
-    SELECT msg_id, held.vt, fence.untried,
+    SELECT msg_id, m.vt, fence.untried,
            coalesce(fence.instant, clock_timestamp() + make_interval(secs => fence.seconds)) AS back_at
-    FROM {table} AS held
+    FROM {table} AS m
     JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::integer[]))
          AS fence (msg_id, read_ct, enqueued_at, seconds, instant, untried) USING (msg_id)
-    WHERE <<is_ours>> FOR UPDATE OF held
+    WHERE <<is_ours>> FOR UPDATE OF m
 ) AS was
-WHERE held.msg_id = was.msg_id
-RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
+WHERE m.msg_id = was.msg_id
+RETURNING m.msg_id, CASE WHEN m.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
 
 -- dead_letter --
 -- Move messages into the dead letter queue, if nobody else has read them since. Where they come from and
 -- the reason is in the header `dead_letter`. So is their dedup key if a unique index might refuse it: the
 -- queue may have had several dead letters with one key.
 WITH taken AS (
-    DELETE FROM {table} AS held
+    DELETE FROM {table} AS m
     USING ROWS FROM (<<fences>>, unnest(%(reasons)b::text[]))
           AS fence (msg_id, read_ct, enqueued_at, reason)
-    WHERE held.msg_id = fence.msg_id AND <<is_ours>>
-    RETURNING held.msg_id, held.read_ct, <<tries>> AS tries, held.enqueued_at, held.message, fence.reason,
-              CASE WHEN jsonb_typeof(held.headers) = 'object' THEN held.headers - ARRAY['untried', 'released_read'] ELSE '{{}}' END AS headers
+    WHERE m.msg_id = fence.msg_id AND <<is_ours>>
+    RETURNING m.msg_id, m.read_ct, <<tries>> AS tries, m.enqueued_at, m.message, fence.reason,
+              CASE WHEN jsonb_typeof(m.headers) = 'object' THEN m.headers - ARRAY['untried', 'released_read'] ELSE '{{}}' END AS headers
 ), letter AS (
     SELECT msg_id, tries, message, headers,
            EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%(quoted_dead_letters)s)
@@ -74,15 +74,15 @@ WITH taken AS (
 SELECT msg_id FROM taken ORDER BY msg_id;
 
 -- requeue_dead_letters --
--- Bring dead letters back as new messages: headers as they were, unread, with their first enqueued_at.
+-- Requeue dead letters, as new messages: headers as they were, unread, with their first enqueued_at.
 -- One whose dedup key is in the queue again (scope `queued`) stays where it is.
 WITH chosen AS MATERIALIZED (
-    SELECT msg_id, message, headers FROM {source} AS held, <<asked>>
+    SELECT msg_id, message, headers FROM {source} AS m, <<asked>>
     WHERE vt <= clock_timestamp()
         AND coalesce(headers -> 'dead_letter' ->> 'queue', %(queue_name)s) = %(queue_name)s
         AND (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
         AND <<matches>>
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (
@@ -110,10 +110,10 @@ RETURNING gone.msg_id, fresh.new_id;
 -- requeue_archive --
 -- The same for messages that were archived.
 WITH chosen AS MATERIALIZED (
-    SELECT msg_id, enqueued_at, message, headers FROM {source} AS held, <<asked>>
+    SELECT msg_id, enqueued_at, message, headers FROM {source} AS m, <<asked>>
     WHERE (%(msg_ids)s::bigint[] IS NULL OR msg_id = ANY (%(msg_ids)s::bigint[]))
         AND <<matches>>
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 ), fresh AS MATERIALIZED (
     SELECT chosen.*, nextval(%(sequence)s::regclass) AS new_id FROM chosen ORDER BY msg_id
 ), sent AS (

@@ -1,5 +1,5 @@
 -- SQL that several queries share, so that they cannot differ. A block is as in a file of queries, and replaces
--- <<name>> in a query.
+-- <<name>> in a query. In all of them, `m` is the row of a message.
 
 -- fences --
 -- The messages that a call names, as it read them; an id alone has no fence.
@@ -8,10 +8,10 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 -- is_ours --
 -- Whether nobody else has read the message since, and it is not another one with the same id in a queue that was
 -- made again. Times outside of Python's range are its first or last one there.
-((fence.read_ct IS NULL OR held.read_ct = fence.read_ct)
-    AND (fence.enqueued_at IS NULL OR fence.enqueued_at = held.enqueued_at
+((fence.read_ct IS NULL OR m.read_ct = fence.read_ct)
+    AND (fence.enqueued_at IS NULL OR fence.enqueued_at = m.enqueued_at
          OR greatest(least(fence.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')
-            = greatest(least(held.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')))
+            = greatest(least(m.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')))
 
 -- asked --
 -- The condition of a reader or waiter.
@@ -19,14 +19,14 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 
 -- matches --
 -- Whether a message matches. Without a condition all do, also null; with one, null never does.
-(asked.condition IS NULL OR held.message @> asked.condition)
-    AND (asked.headers_condition IS NULL OR held.headers @> asked.headers_condition)
+(asked.condition IS NULL OR m.message @> asked.condition)
+    AND (asked.headers_condition IS NULL OR m.headers @> asked.headers_condition)
 
 -- tries --
 -- How often a message was tried: its reads, less those that gave it back untried. An impossible number is
 -- ignored; other clients may write anything there.
-(held.read_ct - CASE WHEN held.read_ct > 0 AND held.headers -> 'untried' BETWEEN '0' AND to_jsonb(held.read_ct)
-                     THEN trunc((held.headers ->> 'untried')::numeric)::integer ELSE 0 END)
+(m.read_ct - CASE WHEN m.read_ct > 0 AND m.headers -> 'untried' BETWEEN '0' AND to_jsonb(m.read_ct)
+                     THEN trunc((m.headers ->> 'untried')::numeric)::integer ELSE 0 END)
 
 -- row_vt --
 -- When the row of a query becomes visible, as an expression. A time without a zone is UTC, where each

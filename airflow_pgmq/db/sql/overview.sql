@@ -2,7 +2,7 @@
 -- Every queue with what catalogue and statistics say of its table and archive. It reads no queue, and waits
 -- for no table that another session has locked exclusively: the size of such a table is the planner's. Whatever
 -- exists in place of a table is described, so that statements over many queues can leave it out.
-WITH held AS MATERIALIZED (
+WITH exclusively_locked AS MATERIALIZED (
     SELECT relation FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ), guarded AS MATERIALIZED (
@@ -43,7 +43,7 @@ SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
        coalesce(own.dead, 0)::bigint AS dead, coalesce(own.inserted, 0)::bigint AS inserted,
        coalesce(own.deleted, 0)::bigint AS deleted,
        coalesce(nullif(pg_stat_get_live_tuples(a.oid), 0), greatest(a.reltuples::bigint, 0), 0) AS archived,
-       CASE WHEN a.relkind = 'r' AND a.oid NOT IN (SELECT relation FROM held) THEN pg_relation_size(a.oid)
+       CASE WHEN a.relkind = 'r' AND a.oid NOT IN (SELECT relation FROM exclusively_locked) THEN pg_relation_size(a.oid)
            END AS archive_bytes,
        lower('q_' || meta.queue_name || '_dedup_idx') = ANY (ARRAY(
            SELECT guard.relname::text FROM pg_index JOIN pg_class AS guard ON guard.oid = indexrelid
@@ -64,7 +64,7 @@ LEFT JOIN LATERAL (
     WHERE attrelid = a.oid AND attnum > 0 AND NOT attisdropped AND atttypid = <<column_type>>
 ) AS of_archive ON true
 LEFT JOIN LATERAL (
-    SELECT sum(CASE WHEN part IN (SELECT relation FROM held) THEN (
+    SELECT sum(CASE WHEN part IN (SELECT relation FROM exclusively_locked) THEN (
                    SELECT greatest(relpages, 1) * current_setting('block_size')::bigint
                    FROM pg_class WHERE oid = part
                ) ELSE pg_relation_size(part) END) AS bytes, sum(pg_stat_get_live_tuples(part))::bigint AS live,

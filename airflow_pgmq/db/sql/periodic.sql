@@ -42,21 +42,21 @@ FROM fresh JOIN claimed USING (msg_id) HAVING count(*) > 0
 UNION ALL
 SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
--- open_namespace --
+-- register_namespace --
 -- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns. It is
 -- `known` only if a tick was completed, and only ticks wrote the row: a restore is not a tick.
 WITH before AS (
     SELECT known AND xmin <> written_by AS restored FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s
 )
 INSERT INTO airflow_pgmq.namespaces AS ns
-    (namespace, owner, version, horizon, ticked_at, version_ticked_at, opened_at, code, written_by)
+    (namespace, owner, version, horizon, ticked_at, version_ticked_at, locked_at, code, written_by)
 SELECT %(namespace)s, %(owner)s, %(version)s, clock.now, clock.now, clock.now, clock.now, %(code)s,
        pg_current_xact_id()::xid
 FROM (SELECT clock_timestamp() AS now) AS clock
 WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
 ON CONFLICT (namespace) DO UPDATE
 -- The current time: the transaction's is that before the wait for the row.
-SET opened_at = clock_timestamp(), went_back = coalesce(clock_timestamp() < ns.opened_at, false), code = excluded.code,
+SET locked_at = clock_timestamp(), went_back = coalesce(clock_timestamp() < ns.locked_at, false), code = excluded.code,
     written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
 RETURNING ns.went_back, ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
           ns.incarnation, coalesce((SELECT restored FROM before), false) AS restored,
@@ -119,7 +119,7 @@ WHERE sent.namespace = %(namespace)s AND sent.queue_name = %(queue_name)s AND se
         WHERE waiting.msg_id = sent.msg_id AND waiting.headers ->> 'dedup_key' = <<slot_key>>
     );
 
--- opened_jobs --
+-- jobs_to_resend --
 -- Jobs with slots that are to be sent again.
 SELECT DISTINCT name FROM airflow_pgmq.slots
 WHERE namespace = %(namespace)s AND msg_id IS NULL AND slot <= %(until)s;
@@ -154,16 +154,16 @@ WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
 -- due_jobs --
 -- Jobs with a slot up to the horizon, longest due first, and jobs with slots that are to be sent again. Jobs
 -- with overlap="skip" have no look-ahead, and come with their newest message, which may still be queued.
-WITH opened AS MATERIALIZED (
-    SELECT open.name, array_agg(open.slot ORDER BY open.slot) AS slots,
-           bool_or(known.incarnation IS DISTINCT FROM open.incarnation) AS lost
-    FROM airflow_pgmq.slots AS open
-    JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = open.namespace AND job.name = open.name
-    LEFT JOIN airflow_pgmq.queues AS known ON known.queue_name = open.queue_name
-    WHERE open.namespace = %(namespace)s AND open.msg_id IS NULL AND NOT job.paused
-        AND open.slot <= CASE WHEN job.overlap_skip THEN %(now)s::timestamptz ELSE %(horizon)s END
+WITH resend AS MATERIALIZED (
+    SELECT own.name, array_agg(own.slot ORDER BY own.slot) AS slots,
+           bool_or(known.incarnation IS DISTINCT FROM own.incarnation) AS lost
+    FROM airflow_pgmq.slots AS own
+    JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = own.namespace AND job.name = own.name
+    LEFT JOIN airflow_pgmq.queues AS known ON known.queue_name = own.queue_name
+    WHERE own.namespace = %(namespace)s AND own.msg_id IS NULL AND NOT job.paused
+        AND own.slot <= CASE WHEN job.overlap_skip THEN %(now)s::timestamptz ELSE %(horizon)s END
         AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
-    GROUP BY open.name
+    GROUP BY own.name
 ), due AS (
     SELECT job.name, job.watermark, job.next_slot, job.overlap_skip
     FROM airflow_pgmq.periodic_jobs AS job
@@ -175,12 +175,12 @@ WITH opened AS MATERIALIZED (
     SELECT * FROM due
     UNION
     SELECT job.name, job.watermark, job.next_slot, job.overlap_skip
-    FROM opened JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = %(namespace)s AND job.name = opened.name
+    FROM resend JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = %(namespace)s AND job.name = resend.name
 )
 SELECT job.name, job.watermark, job.next_slot, last.queue_name AS last_queue, last.msg_id AS last_msg_id,
-       last.slot AS last_slot, coalesce(opened.slots, '{{}}') AS opened, coalesce(opened.lost, false) AS lost
+       last.slot AS last_slot, coalesce(resend.slots, '{{}}') AS to_resend, coalesce(resend.lost, false) AS lost
 FROM wanted AS job
-LEFT JOIN opened USING (name)
+LEFT JOIN resend USING (name)
 LEFT JOIN LATERAL (
     -- If the clock went back, later slots were sent before.
     SELECT queue_name, msg_id, slot FROM airflow_pgmq.slots
@@ -260,8 +260,8 @@ CROSS JOIN LATERAL (
 ) AS sent
 WHERE EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = sent.queue_name);
 
--- withdraw --
--- Take back messages of jobs that no reader could have seen yet; their slots are free, or open: to be sent again.
+-- take_back --
+-- Take back messages of jobs that no reader could have seen yet; their slots are free, or to be sent again.
 -- A row that a reader has locked is left alone, its slot stays taken.
 WITH pending AS MATERIALIZED (
     SELECT sent.name, sent.slot, sent.msg_id, sent.place, <<slot_key>> AS key
@@ -284,10 +284,10 @@ WITH pending AS MATERIALIZED (
     DELETE FROM {table} WHERE msg_id = ANY (ARRAY(SELECT msg_id FROM unseen)) RETURNING msg_id
 ), freed AS (
     DELETE FROM airflow_pgmq.slots WHERE NOT %(again)s AND ctid = ANY (ARRAY(SELECT place FROM unseen))
-), opened AS (
+), marked AS (
     UPDATE airflow_pgmq.slots SET msg_id = NULL WHERE %(again)s AND ctid = ANY (ARRAY(SELECT place FROM unseen))
 )
-SELECT name, count(*) AS withdrawn, min(slot) AS first_slot, (SELECT count(*) FROM removed) AS removed
+SELECT name, count(*) AS taken_back, min(slot) AS first_slot, (SELECT count(*) FROM removed) AS removed
 FROM unseen GROUP BY name;
 
 -- carried_by_queue --
@@ -333,7 +333,7 @@ SELECT definition, queue_name, paused, watermark, next_slot
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- pause_job --
--- Stop a job; slots whose messages were taken back are open again.
+-- Stop a job; slots whose messages were taken back are to be sent again.
 UPDATE airflow_pgmq.periodic_jobs
 SET paused = true, next_slot = least(next_slot, %(first_slot)s::timestamptz),
     watermark = least(watermark, %(first_slot)s::timestamptz - interval '1 microsecond')

@@ -8,9 +8,9 @@ SELECT * FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %
 UPDATE {table} AS chosen
 SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
 FROM (
-    SELECT msg_id FROM {table} AS held, <<asked>>
+    SELECT msg_id FROM {table} AS m, <<asked>>
     WHERE vt <= clock_timestamp() AND <<matches>>
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF held SKIP LOCKED
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 ) AS visible
 WHERE chosen.msg_id = visible.msg_id
 RETURNING chosen.*;
@@ -18,7 +18,7 @@ RETURNING chosen.*;
 -- visible --
 -- How many matching messages a read would return now, counted up to a limit. It hides no message.
 SELECT count(*) AS visible FROM (
-    SELECT FROM {table} AS held, <<asked>>
+    SELECT FROM {table} AS m, <<asked>>
     WHERE vt <= clock_timestamp() AND <<matches>>
     LIMIT %(limit)s
 ) AS matching;
@@ -40,9 +40,9 @@ SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
 -- archive --
 -- Archive messages that nobody else has read since; returns their ids.
 SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
-    SELECT held.msg_id FROM {table} AS held
+    SELECT m.msg_id FROM {table} AS m
     JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
-    WHERE <<is_ours>> FOR UPDATE OF held
+    WHERE <<is_ours>> FOR UPDATE OF m
 )) AS done (msg_id);
 
 -- make_way --
@@ -63,27 +63,27 @@ SELECT count(*) AS moved FROM moved;
 -- delete --
 -- Delete messages that nobody else has read since.
 SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
-    SELECT held.msg_id FROM {table} AS held
+    SELECT m.msg_id FROM {table} AS m
     JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
-    WHERE <<is_ours>> FOR UPDATE OF held
+    WHERE <<is_ours>> FOR UPDATE OF m
 )) AS done (msg_id);
 
 -- set_vt --
 -- Move the time at which held messages become visible, if nobody else has read them since. Waiters have a
 -- timer set to the old time, so an earlier one is announced.
-UPDATE {table} AS held SET vt = <<later_vt>>
+UPDATE {table} AS m SET vt = <<later_vt>>
 FROM (
-    SELECT msg_id, vt FROM {table} AS held
+    SELECT msg_id, vt FROM {table} AS m
     JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
-    WHERE <<is_ours>> FOR UPDATE OF held
+    WHERE <<is_ours>> FOR UPDATE OF m
 ) AS was
-WHERE held.msg_id = was.msg_id
-RETURNING held.msg_id, CASE WHEN held.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
+WHERE m.msg_id = was.msg_id
+RETURNING m.msg_id, CASE WHEN m.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
 
 -- settled --
 -- Of messages that an ack did not find: those that an earlier attempt must have settled, whose answer was lost.
 -- They are in the archive as they were read, or are gone if they were not to be archived.
 SELECT fence.msg_id FROM <<fences>> AS fence (msg_id, read_ct, enqueued_at)
 WHERE CASE WHEN %(archived)s
-           THEN EXISTS (SELECT FROM {archive} AS held WHERE held.msg_id = fence.msg_id AND <<is_ours>>)
-           ELSE NOT EXISTS (SELECT FROM {table} AS held WHERE held.msg_id = fence.msg_id) END;
+           THEN EXISTS (SELECT FROM {archive} AS m WHERE m.msg_id = fence.msg_id AND <<is_ours>>)
+           ELSE NOT EXISTS (SELECT FROM {table} AS m WHERE m.msg_id = fence.msg_id) END;

@@ -2,7 +2,7 @@
 -- Read for asset events. The more often the oldest message was tried before, the fewer are read with it: if
 -- one of them ends the reader, it is finally read alone, and the others are not affected.
 WITH visible AS MATERIALIZED (
-    SELECT msg_id, <<tries>> AS tries FROM {table} AS held
+    SELECT msg_id, <<tries>> AS tries FROM {table} AS m
     WHERE vt <= clock_timestamp()
     ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
 ), first AS (

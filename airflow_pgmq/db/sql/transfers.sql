@@ -115,18 +115,18 @@ WHERE NOT EXISTS (
 -- Messages as rows of a table, columns by name.
 INSERT INTO {target} ({columns})
 SELECT {columns} FROM (
-    SELECT record.* FROM {table} AS held
-    CROSS JOIN LATERAL jsonb_populate_record(NULL::{target}, held.message) AS record
-    WHERE held.msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY held.msg_id
+    SELECT record.* FROM {table} AS m
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::{target}, m.message) AS record
+    WHERE m.msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY m.msg_id
 ) AS records;
 
 -- to_table_skipping --
 -- The same, without rows that a unique constraint refuses.
 INSERT INTO {target} ({columns})
 SELECT {columns} FROM (
-    SELECT record.* FROM {table} AS held
-    CROSS JOIN LATERAL jsonb_populate_record(NULL::{target}, held.message) AS record
-    WHERE held.msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY held.msg_id
+    SELECT record.* FROM {table} AS m
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::{target}, m.message) AS record
+    WHERE m.msg_id = ANY (%(msg_ids)s::bigint[]) ORDER BY m.msg_id
 ) AS records
 ON CONFLICT DO NOTHING;
 

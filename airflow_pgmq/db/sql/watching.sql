@@ -12,7 +12,7 @@ CROSS JOIN LATERAL (
            coalesce(extract(epoch FROM statement_timestamp() - min(vt) FILTER (WHERE isfinite(vt)))::float8, 0)
                AS waited
     FROM (
-        SELECT enqueued_at, vt FROM {table} AS held
+        SELECT enqueued_at, vt FROM {table} AS m
         WHERE vt <= statement_timestamp() AND <<matches>>
         ORDER BY vt LIMIT asked.most
     ) AS matching
@@ -30,14 +30,14 @@ CROSS JOIN (
 -- which of them the next reader gets, and which are held by readers: read, hidden, and not given back. Only the
 -- first of the hidden ones are searched, since there may be millions with a delay.
 WITH visible AS MATERIALIZED (
-    SELECT held.msg_id, held.read_ct, held.enqueued_at FROM {table} AS held CROSS JOIN <<asked>>
-    WHERE held.vt <= statement_timestamp() AND <<matches>> ORDER BY held.vt LIMIT %(limit)s
+    SELECT m.msg_id, m.read_ct, m.enqueued_at FROM {table} AS m CROSS JOIN <<asked>>
+    WHERE m.vt <= statement_timestamp() AND <<matches>> ORDER BY m.vt LIMIT %(limit)s
 ), hidden AS NOT MATERIALIZED (
-    SELECT held.msg_id, held.vt, held.read_ct, held.message, held.headers FROM {table} AS held
-    WHERE held.vt > statement_timestamp() ORDER BY held.vt LIMIT %(hidden)s
+    SELECT m.msg_id, m.vt, m.read_ct, m.message, m.headers FROM {table} AS m
+    WHERE m.vt > statement_timestamp() ORDER BY m.vt LIMIT %(hidden)s
 ), held AS (
-    SELECT count(*) AS count, max(held.vt) FILTER (WHERE isfinite(held.vt)) AS until FROM hidden AS held CROSS JOIN <<asked>>
-    WHERE held.read_ct > 0 AND (held.headers -> 'released_read') IS DISTINCT FROM jsonb_build_array(held.msg_id, held.read_ct)
+    SELECT count(*) AS count, max(m.vt) FILTER (WHERE isfinite(m.vt)) AS until FROM hidden AS m CROSS JOIN <<asked>>
+    WHERE m.read_ct > 0 AND (m.headers -> 'released_read') IS DISTINCT FROM jsonb_build_array(m.msg_id, m.read_ct)
           AND <<matches>>
 )
 SELECT (SELECT count(*) FROM visible) AS visible,

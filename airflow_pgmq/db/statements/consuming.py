@@ -187,7 +187,7 @@ def requeue(
     max_messages: int | None = None,
     delay: ParsedDelay = AT_ONCE,
 ) -> Statement[dict[int, int]]:
-    """Bring messages back into the queue: from its dead letter queue, or from its archive."""
+    """Requeue messages, from the dead letter queue or from the archive."""
     check_source(source, dead_letter_queue)
     is_archive = source == "archive"
     if is_archive and msg_ids is None and not condition and not headers_condition:

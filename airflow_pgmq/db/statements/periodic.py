@@ -1,4 +1,4 @@
-"""The state of periodic jobs: namespaces, watermarks, withdrawals."""
+"""The state of periodic jobs: namespaces, watermarks, messages that are taken back."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from airflow_pgmq.db.statements import (
 from airflow_pgmq.errors import NotRemoved
 
 
-def open_namespace(namespace: str, owner: str, version: int) -> Statement[Row]:
+def register_namespace(namespace: str, owner: str, version: int) -> Statement[Row]:
     """Find or register the namespace and hold its lock."""
     params = {"namespace": names.job(namespace, "Namespace"), "owner": owner, "version": version}
-    return Statement("open_namespace", {**params, "code": code()}, decode=lambda rows: rows[0])
+    return Statement("register_namespace", {**params, "code": code()}, decode=lambda rows: rows[0])
 
 
 def lock_namespace(namespace: str) -> Statement[Row | None]:
@@ -66,10 +66,10 @@ def doubt(namespace: str, now: datetime) -> Flow[None]:
         yield on_queue("doubt_slots", queue_name, namespace=namespace, now=now)
 
 
-def opened_jobs(namespace: str, until: datetime) -> Statement[list[str]]:
+def jobs_to_resend(namespace: str, until: datetime) -> Statement[list[str]]:
     """Jobs with slots up to an instant that are to be sent again."""
     params = {"namespace": namespace, "until": until}
-    return Statement("opened_jobs", params, decode=column("name"))
+    return Statement("jobs_to_resend", params, decode=column("name"))
 
 
 def free_slots(namespace: str, freed: Sequence[tuple[str, datetime]]) -> Statement[None]:
@@ -255,7 +255,7 @@ def _has_headers(table: tuple[str, str]) -> Statement[bool]:
     return Statement("has_headers", {"relation": names.quoted(*table)}, decode=scalar("found"))
 
 
-def withdraw(
+def take_back(
     namespace: str, job_names: Sequence[str], *, after: datetime, now: datetime, again: bool = False
 ) -> Flow[dict[str, tuple[int, datetime]]]:
     """Take back unseen messages of these jobs for slots after an instant, from any queue.
@@ -270,13 +270,13 @@ def withdraw(
         return found
     params: dict[str, Any] = {"namespace": namespace, "names": list(job_names), "after": after}
     for queue_name in sorted((yield Statement("sent_to", params, decode=column("queue_name")))):
-        rows = yield on_queue("withdraw", queue_name, list, **params, now=now, again=again)
-        kept = sum(row["withdrawn"] for row in rows) - (rows[0]["removed"] if rows else 0)
+        rows = yield on_queue("take_back", queue_name, list, **params, now=now, again=again)
+        kept = sum(row["taken_back"] for row in rows) - (rows[0]["removed"] if rows else 0)
         if kept:
             raise NotRemoved(queue_name, kept)
         for row in rows:
             count, first_slot = found.get(row["name"], (0, row["first_slot"]))
-            found[row["name"]] = (count + row["withdrawn"], min(first_slot, row["first_slot"]))
+            found[row["name"]] = (count + row["taken_back"], min(first_slot, row["first_slot"]))
     return found
 
 
@@ -299,7 +299,7 @@ def definition(namespace: str, name: str) -> Statement[Row | None]:
 
 
 def pause(namespace: str, name: str, first_slot: datetime | None) -> Statement[None]:
-    """Mark the job as paused; `first_slot` is the first one that was withdrawn."""
+    """Mark the job as paused; `first_slot` is the first one that was taken back."""
     return Statement("pause_job", {"namespace": namespace, "name": name, "first_slot": first_slot})
 
 

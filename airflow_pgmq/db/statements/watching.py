@@ -69,7 +69,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The content of an announcement, whose messages are all visible."""
+    """The content of a notification, whose messages are all visible."""
 
     count: int
     oldest: datetime

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from airflow_pgmq.services.consuming.line import Line
-from airflow_pgmq.services.consuming.loop import Consumer, Work
+from airflow_pgmq.services.consuming.loop import Consumer, UserWork
 
-__all__ = ["Consumer", "Line", "Work"]
+__all__ = ["Consumer", "Line", "UserWork"]

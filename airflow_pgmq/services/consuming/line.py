@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.client import OUTAGES, Client, Connection, work_transaction
+from airflow_pgmq.db.client import OUTAGES, Client, Connection, user_work_transaction
 from airflow_pgmq.db.statements import Work
 from airflow_pgmq.errors import LimitReached
 
@@ -87,7 +87,7 @@ class Line:
 
     @contextmanager
     def work(self) -> Iterator[Connection]:
-        """A transaction around a user's work, which `settle_work` settles."""
+        """A transaction around a user's work, which `settle_user_work` settles."""
         with ExitStack() as stack:
             try:
                 conn = self._begin(stack)
@@ -99,7 +99,7 @@ class Line:
 
     def _begin(self, stack: ExitStack) -> Connection:
         conn = self._connection()
-        stack.enter_context(work_transaction(conn))
+        stack.enter_context(user_work_transaction(conn))
         return conn
 
     def _connection(self) -> Connection:

@@ -12,7 +12,15 @@ from airflow_pgmq.core import outcomes
 from airflow_pgmq.core.consumer_policy import Policy, Summary
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
-from airflow_pgmq.db.client import ATTEMPTS, OUTAGES, RETRYABLE, Client, Connection, begin_work, end_work
+from airflow_pgmq.db.client import (
+    ATTEMPTS,
+    OUTAGES,
+    RETRYABLE,
+    Client,
+    Connection,
+    begin_user_work,
+    end_user_work,
+)
 from airflow_pgmq.errors import ArchiveRefused, InvalidOutcome, MessageLost, TransactionEnded
 from airflow_pgmq.services.consuming.heartbeat import Log
 from airflow_pgmq.services.consuming.intake import Intake
@@ -20,7 +28,7 @@ from airflow_pgmq.services.consuming.progress import Progress
 from airflow_pgmq.services.consuming.settlement import Settlement
 
 #: Gets messages and, for transactional work, the connection; returns outcomes.
-Work = Callable[[list[Message], Connection | None], Any]
+UserWork = Callable[[list[Message], Connection | None], Any]
 
 
 class Consumer:
@@ -63,7 +71,7 @@ class Consumer:
         # Work that ignores the payload can handle messages that Python cannot load.
         self._intake = Intake(policy, self._held, self.log, ignores_payload=ignores_payload)
 
-    def drain(self, work: Work) -> Summary:
+    def drain(self, work: UserWork) -> Summary:
         """Work until nothing is visible, or one of the policy's limits is reached."""
         progress = Progress(self.policy, self.log, started := self._clock())
         with self._session():
@@ -91,7 +99,7 @@ class Consumer:
             while (found := self._intake.read()) == [] and not self._held.refused.are_many:
                 pass
             messages = found or []
-            is_whole = conn is not None and begin_work(conn)
+            is_whole = conn is not None and begin_user_work(conn)
             if conn is not None and is_whole and messages:
                 self._held.come_within(messages, conn)
             self._held.begin(messages)
@@ -99,7 +107,7 @@ class Consumer:
                 yield messages
                 if conn is not None and is_whole:
                     # If the block has aborted or ended the transaction, it has failed.
-                    end_work(conn)
+                    end_user_work(conn)
             except self.skip_on:
                 self._held.tried.clear()
                 raise
@@ -151,7 +159,7 @@ class Consumer:
     def _is_broken(self) -> bool:
         return self._fails() or self._held.refused.are_many
 
-    def _process(self, messages: Sequence[Message], work: Work) -> None:
+    def _process(self, messages: Sequence[Message], work: UserWork) -> None:
         """Do the work on messages and settle them; a batch that fails is tried again one by one."""
         live = self._held.drop_lost(messages)
         if not live or self._is_broken():
@@ -184,7 +192,7 @@ class Consumer:
             else:
                 self._held.settle(decided)
 
-    def _fail(self, messages: list[Message], exc: Exception, work: Work) -> None:
+    def _fail(self, messages: list[Message], exc: Exception, work: UserWork) -> None:
         # The heartbeat had let go of them before the COMMIT that failed.
         self._held.heartbeat.hold(messages)
         if len(messages) > 1:
@@ -196,7 +204,7 @@ class Consumer:
             self._failures_in_a_row += 1
             self._held.settle(self._failed(messages, exc))
 
-    def _refuse(self, messages: list[Message], exc: Exception, work: Work) -> None:
+    def _refuse(self, messages: list[Message], exc: Exception, work: UserWork) -> None:
         """Handle refused acks; the work was not at fault, and was rolled back."""
         self._held.tried.clear()
         if isinstance(exc, MessageLost):
@@ -213,7 +221,7 @@ class Consumer:
             for message in messages:
                 self._process([message], work)
 
-    def _work(self, messages: list[Message], work: Work) -> list[Decided]:
+    def _work(self, messages: list[Message], work: UserWork) -> list[Decided]:
         """Do the work, in a transaction with its acks if it is transactional; again after a lost race."""
         if not self.policy.transactional:
             return outcomes.decide(work(messages, None), messages)
@@ -222,7 +230,7 @@ class Consumer:
             try:
                 with self._held.line.work() as conn:
                     decided = outcomes.decide(work(messages, conn), messages)
-                    self._held.settle_work(decided, conn)
+                    self._held.settle_user_work(decided, conn)
                 return decided
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:

@@ -17,7 +17,7 @@ from airflow_pgmq.db.client import (
     Connection,
     DriverError,
     keeps_snapshot,
-    settle_work,
+    settle_user_work,
 )
 from airflow_pgmq.db.statements import Work, consuming, reading
 from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied, PgmqError
@@ -167,13 +167,13 @@ class Settlement:
         self._later.add(message.msg_id)
         self.release([message])
 
-    def settle_work(self, decided: Sequence[Decided], conn: Connection) -> None:
+    def settle_user_work(self, decided: Sequence[Decided], conn: Connection) -> None:
         """Settle inside the transaction of the work; raises, which undoes the work, if one was lost."""
         self._prepare_for(decided)
         self.heartbeat.let_go([message for message, _ in decided])
         work = consuming.settle(self.policy, decided)
         try:
-            self._raise_lost(decided, settle_work(work, conn, self.client.limits))
+            self._raise_lost(decided, settle_user_work(work, conn, self.client.limits))
         except (*RETRYABLE, *OUTAGES, Aborted):
             raise
         except Exception as exc:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from airflow_pgmq.db.client import OUTAGES, AsyncConnection, OperationalError
 from airflow_pgmq.db.statements import watching
 from airflow_pgmq.services.waiting.notifications import ListeningConnection, sever
-from airflow_pgmq.services.waiting.pool import Readers
+from airflow_pgmq.services.waiting.pool import QueryPool
 from airflow_pgmq.services.waiting.reconnect import Backoff, Connector
 from airflow_pgmq.services.waiting.timing import within
 
@@ -34,10 +34,10 @@ class Listener:
     """
 
     def __init__(
-        self, connector: Connector, readers: Readers, on_notification: Callable[[str, str], None]
+        self, connector: Connector, pool: QueryPool, on_notification: Callable[[str, str], None]
     ) -> None:
         self._connector = connector
-        self._readers = readers
+        self._pool = pool
         self._notify = on_notification
         self._private = f"airflow_pgmq.{uuid.uuid4().hex}"
         self._wanted: frozenset[str] = frozenset()
@@ -113,7 +113,7 @@ class Listener:
         while not self.notifications_pass:
             self._passed.clear()
             try:
-                await self._readers.run(watching.announce(self._private))
+                await self._pool.run(watching.announce(self._private))
                 await within(self._passed.wait(), TEST_TIMEOUT)
             except asyncio.TimeoutError:
                 if not self._warned:
@@ -125,7 +125,7 @@ class Listener:
                 self._warned = True
                 await asyncio.sleep(TEST_INTERVAL)
             except OUTAGES:
-                # The readers' connection failed, which is logged there; this one may still work.
+                # The pool's connection failed, which is logged there; this one may still work.
                 await asyncio.sleep(TEST_INTERVAL)
             else:
                 self._warned = False
@@ -144,8 +144,8 @@ class Listener:
     def _give_up(self, connection: AsyncConnection) -> None:
         self._lost = OperationalError(f"no answer within {HEALTH_TIMEOUT:.0f} s")
         sever(connection)
-        # The readers wait, too, if the server is frozen or the network drops everything.
-        self._readers.sever()
+        # The pool waits, too, if the server is frozen or the network drops everything.
+        self._pool.sever()
 
     def _on_notification(self, channel: str, payload: str) -> None:
         if channel == self._private:

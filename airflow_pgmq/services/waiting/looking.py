@@ -10,7 +10,7 @@ from airflow_pgmq.db.client import DriverError, LockNotAvailable
 from airflow_pgmq.db.statements import overview, watching
 from airflow_pgmq.db.statements.watching import Ask, Seen
 from airflow_pgmq.errors import NotConnected, PgmqError
-from airflow_pgmq.services.waiting.pool import Readers
+from airflow_pgmq.services.waiting.pool import QueryPool
 
 #: How long to wait for a queue's lock, if the queue was locked at the last look.
 IMPATIENCE = "50ms"
@@ -35,8 +35,8 @@ class Looked:
 class Looker:
     """Remembers which queues were locked, and looks at them separately until they are not."""
 
-    def __init__(self, readers: Readers) -> None:
-        self._readers = readers
+    def __init__(self, pool: QueryPool) -> None:
+        self._pool = pool
         self._locked: set[str] = set()
 
     async def look(self, limits: Mapping[Ask, int]) -> Looked:
@@ -56,9 +56,9 @@ class Looker:
         queue_names = {ask.queue_name for ask in limits}
         try:
             if wait is None:
-                return Looked(await self._readers.run(look, waits_for_locks=False))
+                return Looked(await self._pool.run(look, waits_for_locks=False))
             briefly = partial(overview.briefly, look, wait)
-            return Looked(await self._readers.run(briefly, waits_for_locks=False))
+            return Looked(await self._pool.run(briefly, waits_for_locks=False))
         except LockNotAvailable:
             if len(queue_names) == 1:
                 return Looked(locked=queue_names)

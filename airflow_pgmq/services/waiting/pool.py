@@ -22,7 +22,7 @@ CONNECTIONS = 2
 PATIENCE = 30.0
 
 
-class Readers:
+class QueryPool:
     """Runs statements and flows, two at a time, through outages."""
 
     def __init__(self, connector: Connector) -> None:
@@ -57,7 +57,7 @@ class Readers:
                     raise
                 # Only a new connection shows the state of the server: old ones may have been lost while idle.
                 if fresh:
-                    self._connector.lost("readers", exc)
+                    self._connector.lost("pool", exc)
                     self._resume_at = asyncio.get_running_loop().time() + self._backoff.failed()
                     if isinstance(exc, NotConnected) and exc.is_mistake:
                         raise
@@ -101,7 +101,7 @@ class Readers:
             timer.cancel()
             self._idle.put_nowait(place)
         self._backoff.succeeded()
-        self._connector.found("readers")
+        self._connector.found("pool")
         return result
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

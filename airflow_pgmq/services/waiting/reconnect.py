@@ -24,11 +24,11 @@ LONGEST_PAUSE = 10.0
 GOOD_AFTER = 10.0
 
 #: Seconds that closing waits for connections that are being opened; a running server needs much less.
-SETTLING_TIME = 1.0
+HALF_OPEN_TIME = 1.0
 
 #: Seconds to wait for a lock: a look at many queues must not wait long for one of them.
 LOCK_WAIT = 2
-#: Seconds for one statement: as long as readers wait, since the server would continue after they left.
+#: Seconds for one statement: as long as the pool waits, or the server would continue after the pool gave up.
 STATEMENT = 30
 
 Refresh = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -90,10 +90,10 @@ class Connector:
             opening.add_done_callback(_close)
             raise
 
-    async def settle(self) -> None:
-        """Give connections that are no longer needed time to be closed."""
+    async def close_half_open(self) -> None:
+        """Wait a short time until connections that are still being opened are closed."""
         if self._opening:
-            await asyncio.wait(self._opening, timeout=SETTLING_TIME)
+            await asyncio.wait(self._opening, timeout=HALF_OPEN_TIME)
 
     def lost(self, part: str, reason: object) -> None:
         """Note that a part has no connection; the first one's reason is logged."""

@@ -17,7 +17,7 @@ from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import InvalidArgument, PgmqError
 from airflow_pgmq.services.waiting.listener import Listener
 from airflow_pgmq.services.waiting.looking import IMPATIENCE, Looker
-from airflow_pgmq.services.waiting.pool import Readers
+from airflow_pgmq.services.waiting.pool import QueryPool
 from airflow_pgmq.services.waiting.reconnect import Connector
 from airflow_pgmq.services.waiting.timing import end
 from airflow_pgmq.services.waiting.waiters import Visible, Waiter, Waiters
@@ -31,7 +31,7 @@ LINGER = 30.0
 
 
 class Watcher:
-    """Waits for messages on at most three connections: one to listen, two to read.
+    """Waits for messages on at most three connections: one to listen, two to look.
 
     For one event loop; connections are opened with the first waiter and closed after the last.
     """
@@ -97,7 +97,7 @@ class Watcher:
         A cancelled call returns at once, and work that has begun continues to its end.
         """
         with self._used():
-            return await self._readers.run(work)
+            return await self._pool.run(work)
 
     async def look(self, statement: Statement[T]) -> T:
         """Run a statement that looks at one queue, as the watcher itself does.
@@ -106,7 +106,7 @@ class Watcher:
         """
         with self._used():
             briefly = partial(overview.briefly, statement, IMPATIENCE)
-            return await self._readers.run(briefly, waits_for_locks=False)
+            return await self._pool.run(briefly, waits_for_locks=False)
 
     async def close(self) -> None:
         """Close the connections now; each remaining waiter gets an error."""
@@ -122,7 +122,7 @@ class Watcher:
             self._closing = None
         if self._main is None:
             self._renew()
-            self._main = asyncio.create_task(self._work(self._readers, self._listener))
+            self._main = asyncio.create_task(self._work(self._pool, self._listener))
         self._users += 1
         try:
             yield
@@ -140,12 +140,12 @@ class Watcher:
 
     def _renew(self) -> None:
         self._wake = asyncio.Event()
-        self._readers = Readers(self.connector)
-        self._looker = Looker(self._readers)
-        self._listener = Listener(self.connector, self._readers, self._on_announcement)
+        self._pool = QueryPool(self.connector)
+        self._looker = Looker(self._pool)
+        self._listener = Listener(self.connector, self._pool, self._on_notification)
         self._follow()
 
-    async def _work(self, readers: Readers, listener: Listener) -> None:
+    async def _work(self, pool: QueryPool, listener: Listener) -> None:
         """Listen and look until it is cancelled."""
         parts = [asyncio.create_task(listener.run()), asyncio.create_task(self._look_for_ever())]
         try:
@@ -160,8 +160,8 @@ class Watcher:
             # happens twice.
             loop_ends = self._main is asyncio.current_task()
             await end(parts, told=loop_ends)
-            await readers.close(cancel=not loop_ends)
-            await self.connector.settle()
+            await pool.close(cancel=not loop_ends)
+            await self.connector.close_half_open()
             if loop_ends:
                 self._main = None
             if self._main is None:
@@ -203,7 +203,7 @@ class Watcher:
         self._channels = {names.channel(queue_name): queue_name for queue_name in self._waiters.queues}
         self._listener.want(self._channels)
 
-    def _on_announcement(self, channel: str, payload: str) -> None:
+    def _on_notification(self, channel: str, payload: str) -> None:
         """Look at a queue whose messages were announced, or may have come before the LISTEN."""
         if queue_name := self._channels.get(channel):
             now = asyncio.get_running_loop().time()

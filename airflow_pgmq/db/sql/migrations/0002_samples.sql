@@ -29,7 +29,7 @@ CREATE TABLE airflow_pgmq.repeated_slots (
 -- A slot before the current definition does not count as missed.
 ALTER TABLE airflow_pgmq.periodic_jobs ADD COLUMN deployed_at timestamptz NOT NULL DEFAULT now();
 
--- If all inserted messages are visible at once, the announcement has their number, and when the oldest of
+-- If all inserted messages are visible at once, the notification has their number, and when the oldest of
 -- them was enqueued. Then waiters for any message need no query.
 CREATE OR REPLACE FUNCTION airflow_pgmq.notify_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

@@ -123,7 +123,7 @@ ALTER TABLE airflow_pgmq.namespaces
     -- slots that this schema does not know, and is searched before the first send.
     ADD COLUMN known boolean NOT NULL DEFAULT false,
     -- The clock at the start of the last tick, and whether it was later at the tick before.
-    ADD COLUMN opened_at timestamptz,
+    ADD COLUMN locked_at timestamptz,
     ADD COLUMN went_back boolean NOT NULL DEFAULT false,
     -- The transaction that wrote the row. If another one has written it, it was restored.
     ADD COLUMN written_by xid,

@@ -22,7 +22,7 @@ _SAVEPOINT = sql.SQL("SAVEPOINT airflow_pgmq_work")
 _RELEASE = sql.SQL("RELEASE airflow_pgmq_work")
 
 
-def begin_work(conn: sessions.Connection) -> bool:
+def begin_user_work(conn: sessions.Connection) -> bool:
     """Set the savepoint in a caller's transaction.
 
     False if no transaction is open: each statement of the work is a transaction of its own.
@@ -41,17 +41,17 @@ def keeps_snapshot(conn: sessions.Connection) -> bool:
     return found is not None and found[0] in ("repeatable read", "serializable")
 
 
-def end_work(conn: sessions.Connection) -> None:
+def end_user_work(conn: sessions.Connection) -> None:
     """Release the savepoint.
 
     :raises TransactionEnded: the work has ended the transaction
     """
-    with whole_work():
+    with unended_user_work():
         conn.execute(_RELEASE, prepare=False)
 
 
 @contextmanager
-def work_transaction(conn: sessions.Connection) -> Iterator[None]:
+def user_work_transaction(conn: sessions.Connection) -> Iterator[None]:
     """A transaction of a connection of ours around a user's work, begun in one round trip, without limits."""
     with ExitStack() as stack:
         if not sessions.is_standby(conn):
@@ -106,7 +106,7 @@ def _said(settings: Iterable[tuple[str, int | str, bool]]) -> bytes:
 
 
 @contextmanager
-def whole_work() -> Iterator[None]:
+def unended_user_work() -> Iterator[None]:
     """Raise TransactionEnded if the transaction was ended too early."""
     try:
         yield
