@@ -1,4 +1,4 @@
-"""Start everything, verify each claim, then keep running or end."""
+"""Start everything, run each check, then keep running or end."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from packaging.version import Version
 from airflow_pgmq.db.local import LocalPostgres, LocalPostgresError
 from demo.api import Api
 from demo.arrivals import Reader
-from demo.claims import CLAIMS, DAG_IDS, ORDERS, REPORTS
+from demo.checks import CHECKS, DAG_IDS, ORDERS, REPORTS
 from demo.events import SIGNUPS
 from demo.interrupts import Interrupted, Interrupts
 from demo.screen import Screen, Step
-from demo.stage import ClaimError, Stage
+from demo.stage import CheckFailed, Stage
 from demo.standalone import METADATA, QUEUES, ROOT, USER, Standalone, StandaloneError
 from demo.ticks import Ticks
 
@@ -40,7 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="demo", description="Airflow and PGMQ on this machine, shown and measured."
     )
-    parser.add_argument("--once", action="store_true", help="verify each claim, print a summary and end")
+    parser.add_argument("--once", action="store_true", help="run each check, print a summary and end")
     parser.add_argument("--airflow", metavar="VERSION", help="on another Airflow: 3.1.0, 3.4.0b2 …")
     asked = parser.parse_args()
     if asked.airflow and Version(asked.airflow) != Version(version("apache-airflow")):
@@ -58,7 +58,7 @@ def main() -> int:
         if not verified:
             screen.note(f"Ended by {interrupted}; nothing is left running.")
             return 128 + interrupted.signum
-    except (LocalPostgresError, StandaloneError, ClaimError) as exc:
+    except (LocalPostgresError, StandaloneError, CheckFailed) as exc:
         screen.note(f"The demo failed: {exc}")
         return 1
     screen.summary(verified)
@@ -115,7 +115,7 @@ def start(stack: ExitStack, interrupts: Interrupts, screen: Screen, deadline: fl
 def read_dags(api: Api) -> bool:
     """Whether Airflow has read our Dags; raises if it can't read one."""
     if errors := api.import_errors():
-        raise ClaimError(f"a Dag file can't be imported:\n{errors[0]}")
+        raise CheckFailed(f"a Dag file can't be imported:\n{errors[0]}")
     return api.dags() >= DAG_IDS
 
 
@@ -134,10 +134,10 @@ def prepare(standalone: Standalone) -> tuple[PgmqHook, list[Any]]:
 
 
 def verify(stage: Stage, screen: Screen) -> list[Step]:
-    """Measure every claim, also after one has failed."""
+    """Run every check, also after one has failed."""
     steps = []
-    for title, measure in CLAIMS.items():
-        # After any error the claim counts as failed; the step says why.
+    for title, measure in CHECKS.items():
+        # After any error the check counts as failed; the step says why.
         with suppress(Exception), screen.step(title) as stage.step:
             steps.append(stage.step)
             stage.step.figure = measure(stage)
@@ -150,14 +150,14 @@ def stay_up(stage: Stage, screen: Screen) -> None:
     while True:
         stage.standalone.check()
         if stage.reader.error:
-            raise ClaimError(f"the reader failed: {stage.reader.error!r}")
+            raise CheckFailed(f"the reader failed: {stage.reader.error!r}")
         time.sleep(1)
 
 
 def report(screen: Screen, verified: list[Step]) -> int:
-    """Say which claims failed, if any."""
+    """Say which checks failed, if any."""
     failed = [step.title for step in verified if not step.ok]
-    screen.note(f"FAILED: {'; '.join(failed)}" if failed else f"All {len(verified)} claims hold.")
+    screen.note(f"FAILED: {'; '.join(failed)}" if failed else f"All {len(verified)} checks passed.")
     return 1 if failed else 0
 
 

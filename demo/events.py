@@ -1,4 +1,4 @@
-"""The claim that a message starts a Dag run, with the time that each part of the way takes."""
+"""The check that a message starts a Dag run, with the time that each part of the way takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from demo.stage import ClaimError, Stage
+from demo.stage import CheckFailed, Stage
 
 DAG_ID = "pgmq_event_driven"
 SIGNUPS = "signups"
@@ -37,7 +37,7 @@ def message_starts_dag_run(stage: Stage) -> str:
     burst = stage.hook.send_batch(SIGNUPS, [{"name": f"user {n}"} for n in range(200)])
     stage.wait_for("200 more to be greeted", lambda: _archived(stage, max(each.msg_id for each in burst)))
     if left := stage.hook.metrics(SIGNUPS).queue_length:
-        raise ClaimError(f"{left} sign-ups are still in the queue")
+        raise CheckFailed(f"{left} sign-ups are still in the queue")
     runs = len([run for run in stage.api.runs(DAG_ID) if run["run_type"] == "asset_triggered"])
     parts = {
         "event stored": rung - enqueued,

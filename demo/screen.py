@@ -130,11 +130,11 @@ class Screen:
         self.console.print(Text(text))
 
     def summary(self, steps: Sequence[Step]) -> None:
-        """Show every claim with its figure."""
+        """Show every check with its figure."""
         style = box.SIMPLE if self.console.is_terminal else box.ASCII2
         table = Table(
             "",
-            "claim",
+            "check",
             "measured",
             Column("s", justify="right"),
             box=style,

@@ -1,4 +1,4 @@
-"""What the claims use: one Airflow, one hook, the two observers, and how to wait for something in them."""
+"""What the checks use: one Airflow, one hook, the two observers, and how to wait for something in them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ClaimError(Exception):
-    """A claim is not true; the message says what was measured instead."""
+class CheckFailed(Exception):
+    """A check failed; the message says what was measured instead."""
 
 
 @dataclass
@@ -47,9 +47,9 @@ class Stage:
         while not (found := look()):
             self.standalone.check()
             if self.reader.error:
-                raise ClaimError(f"the reader failed: {self.reader.error!r}") from self.reader.error
+                raise CheckFailed(f"the reader failed: {self.reader.error!r}") from self.reader.error
             if time.monotonic() > deadline:
-                raise ClaimError(f"waited {time.monotonic() - began:.0f} s for {what}, without success")
+                raise CheckFailed(f"waited {time.monotonic() - began:.0f} s for {what}, without success")
             time.sleep(0.5)
         return found
 
@@ -64,7 +64,7 @@ class Stage:
             state = self.api.run(dag_id, run_id)["state"]
             if state == "failed":
                 log = "\n".join(self.api.log(dag_id, run_id, task_id, task["try_number"])[-10:])
-                raise ClaimError(f"{dag_id}.{task_id} ended as {task['state']}\n{log}")
+                raise CheckFailed(f"{dag_id}.{task_id} ended as {task['state']}\n{log}")
             return state == "success"
 
         self.wait_for(f"{dag_id}.{task_id} to end", look)

@@ -146,7 +146,10 @@ _QUEUES = (
         Arg(("message",), help="The message as JSON; - reads it from standard input"),
         Arg(("--headers",), help="JSON object"),
         ARG_DELAY,
-        Arg(("--ttl",), help="Seconds from when it becomes visible, after which consumers archive it unseen"),
+        Arg(
+            ("--ttl",),
+            help="Seconds after it becomes visible; then consumers archive it without processing it",
+        ),
         Arg(("--group",), help="FIFO group"),
         Arg(("--dedup-key",), help="Send it at most once"),
         Arg(("--dedup-scope",), help="(default: once)", choices=("once", "queued"), default="once"),
@@ -160,7 +163,7 @@ _QUEUES = (
         ARG_QUEUE,
         Arg(("dedup_keys",), help="Dedup keys", nargs="+", metavar="dedup_key"),
         ARG_YES,
-        more="The keys remain used: sending again is a duplicate. A slot's key is <namespace>/<job>/<slot>.",
+        more="The keys stay taken: sending again is a duplicate. A slot's key is <namespace>/<job>/<slot>.",
     ),
     _command(
         "requeue",

@@ -64,7 +64,7 @@ def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:
 def lower(text: str) -> str:
     """Lower case as in Postgres: letter by letter; in Python `İ` gives two and `Σ` depends on others.
 
-    Databases that lower only ASCII, or by the rules of one language, differ; `core.shape` reports it.
+    Databases that lower only ASCII, or by the rules of one language, differ; `core.queue_shape` reports it.
     """
     return text.lower() if text.isascii() else "".join(letter.lower()[0] for letter in text)
 

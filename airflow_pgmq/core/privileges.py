@@ -102,8 +102,8 @@ def problems(role: str, lacking: Sequence[Row]) -> list[Problem]:
 
 def may(lacking: Iterable[Row]) -> list[str]:
     """The kinds of work that the role has every privilege for."""
-    barred = {row["work"] for row in lacking}
-    return [work for work in RIGHTS if work not in barred]
+    impossible = {row["work"] for row in lacking}
+    return [work for work in RIGHTS if work not in impossible]
 
 
 def _lacks(rows: Sequence[Row]) -> str:

@@ -106,15 +106,15 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
         )
 
 
-def reborn(row: Row) -> Problem:
+def recreated(row: Row) -> Problem:
     """The problem of a queue that was lost and made again."""
     name = row["queue_name"]
     if row["settled"]:
         return Problem(
-            "reborn_queue",
+            "recreated_queue",
             "warning",
             f"Queue {name} was lost and made again, or a crash emptied it, at "
-            f"{row['reborn_at']:%Y-%m-%d %H:%M} UTC. Since then its dedup keys are free, and future slots "
+            f"{row['recreated_at']:%Y-%m-%d %H:%M} UTC. Since then its dedup keys are free, and future slots "
             "were sent again.",
             "If that was not intended, docs/backup.md says what can be recovered.",
         )

@@ -85,7 +85,7 @@ def _form(form: str) -> re.Pattern[str]:
 
 
 def _cut_short(text: str, forms: Collection[str]) -> str:
-    """Hide the begin of a value at the end of the text: reasons are cut to a length."""
+    """Hide the beginning of a value at the end of the text: reasons are cut to a length."""
     for form in forms:
         for length in range(min(len(form) - 1, len(text)), SHORT - 1, -1):
             if text.endswith(form[:length]):

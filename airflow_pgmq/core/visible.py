@@ -15,7 +15,7 @@ Field: TypeAlias = "Shape | Callable[[Mapping[str, Any]], dict[str, Any]] | None
 Shape: TypeAlias = Mapping[str, Field]
 
 #: Problems whose texts have only names, numbers and times. Others quote the database, and name its role.
-_TOLD = frozenset(
+_PUBLIC_PROBLEMS = frozenset(
     [
         "no_access",
         "missing_guard",
@@ -27,13 +27,13 @@ _TOLD = frozenset(
         "not_maintained",
     ]
 )
-_UNTOLD = "Something is wrong here; users who may see the connection in Airflow are told what."
+_HIDDEN_TEXT = "Something is wrong here; users who may see the connection in Airflow are told what."
 
 
 def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
-    if problem["code"] in _TOLD:
+    if problem["code"] in _PUBLIC_PROBLEMS:
         return {name: problem[name] for name in ("code", "severity", "text", "fix")}
-    return {"code": problem["code"], "severity": problem["severity"], "text": _UNTOLD, "fix": ""}
+    return {"code": problem["code"], "severity": problem["severity"], "text": _HIDDEN_TEXT, "fix": ""}
 
 
 def _plain(names: str) -> dict[str, Field]:

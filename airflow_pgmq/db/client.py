@@ -170,7 +170,7 @@ class Client:
         try:
             return _join(make, conn)
         except errors.ArchiveRefused as exc:
-            if not _join(partial(reading.make_way, exc.queue_name, exc.msg_ids), conn):
+            if not _join(partial(reading.free_archive_ids, exc.queue_name, exc.msg_ids), conn):
                 raise
             return _join(make, conn)
 
@@ -180,21 +180,22 @@ class Client:
         return current.autocommit and sessions.is_idle(current)
 
     def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
-        """Run as one transaction of our own; again after a lost race or, on a new connection, a lost one.
+        """Run as one transaction of our own; again after a lost race or a lost connection.
 
-        If this process was frozen, Postgres may have ended its transaction: nothing of it was done.
+        After a lost connection it runs on a new one. If this process was frozen, Postgres may have ended its
+        transaction: nothing of it was done.
         """
         for attempt in range(ATTEMPTS):
             conn = self._lent.get(own, own)
             transaction = sessions.Transaction(conn)
             try:
-                with _asked_again(conn):
+                with _explain_missing(conn):
                     return _transact(make(), transaction, conn)
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
                     raise
             except errors.ArchiveRefused as exc:
-                if attempt == ATTEMPTS - 1 or not self.make_way(exc, conn):
+                if attempt == ATTEMPTS - 1 or not self.free_archive_ids(exc, conn):
                     raise
             except (DriverError, errors.LimitReached) as exc:
                 if attempt == ATTEMPTS - 1 or not transaction.is_undone or not self._reconnect(own, exc):
@@ -212,9 +213,9 @@ class Client:
             found = self.run(lambda: schema.installed(exc.queue_name))
         return what_is_missing(exc, found)
 
-    def make_way(self, refused: errors.ArchiveRefused, own: Connection) -> bool:
+    def free_archive_ids(self, refused: errors.ArchiveRefused, own: Connection) -> bool:
         """Free the ids of these messages in the archive; False if that was not the reason."""
-        return self.attempt(lambda: reading.make_way(refused.queue_name, refused.msg_ids), own)
+        return self.attempt(lambda: reading.free_archive_ids(refused.queue_name, refused.msg_ids), own)
 
     def _reconnect(self, own: Connection, exc: Exception) -> bool:
         """Replace a connection that we lent and that is lost by another one."""
@@ -228,8 +229,8 @@ class Client:
     def ensure_schema(self, conn: Connection | None = None) -> None:
         """Make sure, the first time, that our schema is there; installs it where the role may.
 
-        :param conn: where to look, but not inside a caller's transaction: what is read there stays locked, so
-            which would make an installation wait
+        :param conn: where to look, but not inside a caller's transaction: a read there keeps its lock until
+            the caller commits, and an installation would wait for it
         """
         if "schema" in self._checked:
             return
@@ -271,7 +272,7 @@ def settle_user_work(work: Work[T], conn: Connection, limits: Limits) -> T:
 
 
 @contextmanager
-def _asked_again(conn: Connection) -> Iterator[None]:
+def _explain_missing(conn: Connection) -> Iterator[None]:
     """Around a transaction: if something is missing, look up what, after the failed transaction."""
     try:
         yield
@@ -285,7 +286,7 @@ def _asked_again(conn: Connection) -> Iterator[None]:
 
 def _join(make: Callable[[], Work[T]], conn: Connection) -> T:
     """Run inside a caller's transaction."""
-    with _asked_again(conn), translated(None, conn), sessions.joined(conn):
+    with _explain_missing(conn), translated(None, conn), sessions.joined(conn):
         return drive(make(), conn)
 
 
@@ -361,7 +362,7 @@ async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> 
             if attempt == ATTEMPTS - 1 or not (callable(work) or isinstance(work, Statement)):
                 raise
         except errors.ArchiveRefused as exc:
-            again = partial(reading.make_way, exc.queue_name, exc.msg_ids)
+            again = partial(reading.free_archive_ids, exc.queue_name, exc.msg_ids)
             if attempt == ATTEMPTS - 1 or not isinstance(work, Statement) or not await arun(again, conn):
                 raise
         await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_pgmq import settings
 from airflow_pgmq.compat import AirflowNotFoundException, BaseHook, is_plain_process
-from airflow_pgmq.core import diagnoses, policies
+from airflow_pgmq.core import diagnoses, row_security
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client, Connection, connect, drive
 from airflow_pgmq.db.driver.translation import words
@@ -110,9 +110,9 @@ class ConnectionBase(BaseHook):
         """Airflow's Test button: check the connection, PGMQ, our schema and the role's privileges."""
         try:
             with self.client.connection() as conn:
-                standing = drive(doctor_statements.installation(), conn)
+                installed = drive(doctor_statements.installation(), conn)
         except Exception as exc:
             return False, words(exc)
-        wrong = doctor.judge(standing)
-        barred = [*standing.lacking, *policies.shut(standing.kept)]
-        return diagnoses.verdict(standing.server, len(standing.queues), barred, wrong)
+        wrong = doctor.judge(installed)
+        missing_rights = [*installed.lacking, *row_security.no_rows(installed.restricted)]
+        return diagnoses.verdict(installed.server, len(installed.queues), missing_rights, wrong)

@@ -17,7 +17,7 @@ from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import consuming
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.services.consuming import Consumer, Line
+from airflow_pgmq.services.consuming import Consumer, KeptConnection
 
 
 class ConsumingMethods(ConnectionBase):
@@ -103,8 +103,8 @@ class ConsumingMethods(ConnectionBase):
         if conn is not None:
             done = self.client.run(lambda: consuming.dead_letter(queue_name, target, held, reason), conn)
         else:
-            with Line(self.client) as line:
-                done = line.run(
+            with KeptConnection(self.client) as kept:
+                done = kept.run(
                     lambda again: consuming.dead_lettered(queue_name, target, held, reason, again=again)
                 )
         metrics.settled(queue_name, dead=len(done))

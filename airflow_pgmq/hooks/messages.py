@@ -20,7 +20,7 @@ from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import overview
-from airflow_pgmq.services.consuming import Line
+from airflow_pgmq.services.consuming import KeptConnection
 from airflow_pgmq.services.sending import send
 
 
@@ -306,13 +306,13 @@ class MessageMethods(ConnectionBase):
         """Run fenced work; if its connection breaks before the answer, again on another connection."""
         if conn is not None:
             return self.client.run(lambda: make(False), conn)
-        with Line(self.client) as line:
-            return line.run(make)
+        with KeptConnection(self.client) as kept:
+            return kept.run(make)
 
     def cancel(
         self, queue_name: str, dedup_keys: str | Sequence[str], *, conn: Connection | None = None
     ) -> list[int]:
-        """Archive unread messages, by their dedup keys. The keys remain used.
+        """Archive unread messages, by their dedup keys. The keys stay taken.
 
         :param queue_name: the queue
         :param dedup_keys: one key or several

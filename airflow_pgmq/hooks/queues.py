@@ -70,7 +70,7 @@ class QueueMethods(ConnectionBase):
     def purge(self, queue_name: str, *, conn: Connection | None = None) -> int:
         """Delete every message of a queue, also those in flight; return how many.
 
-        Dedup keys of scope `once` remain used: after a purge, the same key is still a duplicate.
+        Dedup keys of scope `once` stay taken: after a purge, the same key is still a duplicate.
 
         :param queue_name: the queue
         :param conn: join this connection's transaction

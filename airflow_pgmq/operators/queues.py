@@ -21,7 +21,7 @@ class PgmqQueueOperator(PgmqOperator):
     `create` does not change messages and kind of an existing queue, and also binds `topics`. `drop` and
     `purge` destroy messages, so they need the queue's name again, in `confirm`: a template that renders to
     an unexpected queue then fails. `drop` also removes the archive and the dedup keys; after `purge` the keys
-    of scope `once` remain used.
+    of scope `once` stay taken.
 
     :param queue_name: the queue (templated)
     :param action: `create`, `drop`, `purge`, `bind` or `unbind`

@@ -15,8 +15,8 @@ from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, periodic, queues
 from airflow_pgmq.errors import NamespaceTaken
-from airflow_pgmq.services import rounds
-from airflow_pgmq.services.rounds import Rounds
+from airflow_pgmq.services import tick_rounds
+from airflow_pgmq.services.tick_rounds import Rounds
 
 #: A namespace whose owner has been silent for this long may be taken over, for example after a rename.
 SILENT = timedelta(minutes=5)
@@ -38,7 +38,7 @@ class Deployed:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the tick looks at every job: only then is it known all that was ever sent."""
+        """Whether the tick looks at every job: only then do we know every slot that was sent."""
         return not self.without
 
 
@@ -110,7 +110,7 @@ class Deploys:
         return counts, deployed
 
     def _blocked(self, queue_names: frozenset[str], change: Deploy, now: datetime) -> Flow[frozenset[str]]:
-        """Jobs that a deploy would have to look for in these queues, or move there."""
+        """Jobs whose messages a deploy would take back from these queues, or that it would move there."""
         if not queue_names:
             return frozenset()
         removed = set(change.removed)
@@ -154,7 +154,7 @@ class Deploys:
         )
         yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
         begun = [*change.added, *changed]
-        for positions in chunks(range(len(begun)), rounds.JOBS):
+        for positions in chunks(range(len(begun)), tick_rounds.JOBS):
             yield periodic.upsert_jobs(self.namespace, [begun[position] for position in positions], now)
         if redefined:
             yield periodic.redefine_jobs(self.namespace, redefined)
@@ -165,11 +165,11 @@ class Deploys:
     def _note_outside_changes(self, stored: Row, window: slots.Window) -> Flow[None]:
         """Note a clock that went back, queues that were lost, and a restored database."""
         if stored["went_back"]:
-            yield periodic.turn_back(self.namespace, window)
+            yield periodic.reset_after_clock_change(self.namespace, window)
         if stored["newest_incarnation"] > stored["incarnation"]:
             yield periodic.note_lost(self.namespace, stored["newest_incarnation"])
         if stored["restored"]:
-            yield from periodic.doubt(self.namespace, window.now)
+            yield from periodic.resend_missing(self.namespace, window.now)
 
     def _unfinished(
         self, known: Mapping[str, Stored], definitions: Mapping[str, Any], to_resend: set[str], now: datetime
@@ -208,7 +208,7 @@ class Deploys:
     def _take_back(
         self, counts: Summary, removed: Sequence[str], changed: Sequence[str], now: datetime
     ) -> Flow[None]:
-        """Take back unseen messages: all of a removed job, and the future slots of a changed one."""
+        """Take back messages that no reader has seen: all of a removed job, future slots of a changed one."""
         # Jitter can delay the message of a past slot.
         for names, after, again in ((removed, now - jobs.MAX_JITTER, False), (changed, now, True)):
             taken_back = yield from periodic.take_back(
@@ -232,6 +232,6 @@ def _missed_in_pauses(
     """Slots of paused jobs that are dropped with their definition; counting ends at a limit."""
     total = 0
     for name, job in old.items():
-        if known[name].paused and total < rounds.COMPUTED:
+        if known[name].paused and total < tick_rounds.COMPUTED:
             total += slots.missed(job, known[name].watermark, known[name].next_slot, window.now)
     return total

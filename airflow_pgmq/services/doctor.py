@@ -6,7 +6,15 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
-from airflow_pgmq.core import diagnoses, names, policies, privileges, problems, shape, surroundings
+from airflow_pgmq.core import (
+    diagnoses,
+    harmful_settings,
+    names,
+    privileges,
+    problems,
+    queue_shape,
+    row_security,
+)
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
@@ -19,7 +27,7 @@ from airflow_pgmq.db.statements import incarnations, overview, periodic, watchin
 from airflow_pgmq.db.statements.doctor import Installation
 from airflow_pgmq.db.statements.overview import Catalogue
 from airflow_pgmq.errors import Unanswered
-from airflow_pgmq.services import culprits, sampling
+from airflow_pgmq.services import faulty_queues, sampling
 
 #: Seconds that a notification may take.
 PATIENCE = 3.0
@@ -57,8 +65,8 @@ def judge(installed: Installation) -> list[Problem]:
     return [
         *diagnoses.installation(installed.server, max(migrations())),
         *privileges.problems(role, installed.lacking),
-        *policies.problems(role, installed.kept),
-        *surroundings.problems(role, database, installed.settings),
+        *row_security.problems(role, installed.restricted),
+        *harmful_settings.problems(role, database, installed.settings),
     ]
 
 
@@ -71,15 +79,15 @@ def _skew(conn: Connection, clock: Callable[[], datetime]) -> list[Problem]:
 def _examine_queues(
     client: Client, conn: Connection, installed: Installation, patience: float
 ) -> list[Problem]:
-    barred = {(row["schema"], row["name"]) for row in installed.lacking if row["work"] == "look"}
-    may_look = not barred & {("pgmq", "pgmq"), ("pgmq", "meta")}
+    not_readable = {(row["schema"], row["name"]) for row in installed.lacking if row["work"] == "look"}
+    may_look = not not_readable & {("pgmq", "pgmq"), ("pgmq", "meta")}
     known = drive(overview.tables(), conn) if may_look else None
     tables = _announcing(installed.queues, None if known is None else known.tables)
     # A standby refuses LISTEN, and no task waits there.
     passes = None if installed.server["standby"] else _notifications_pass(client, patience)
     found = diagnoses.notify(_waited_for(tables), passes)
     is_ours_current = (installed.server["migration"] or 0) >= max(migrations())
-    may_look_at_ours = is_ours_current and not any(s == "airflow_pgmq" for s, _ in barred)
+    may_look_at_ours = is_ours_current and not any(s == "airflow_pgmq" for s, _ in not_readable)
     unguarded: list[Row] = []
     if known is not None:
         found += _odd(client, conn, known)
@@ -89,7 +97,7 @@ def _examine_queues(
     invalid = drive(asking.invalid_indexes(), conn)
     found += diagnoses.indexes(invalid, unguarded)
     if may_look_at_ours:
-        found += [problems.reborn(row) for row in drive(incarnations.reborn(), conn).values()]
+        found += [problems.recreated(row) for row in drive(incarnations.recreated(), conn).values()]
         jobs = drive(periodic.list_jobs(None), conn)
         found += diagnoses.ticks(jobs, installed.server["now"])
     return found
@@ -103,7 +111,7 @@ def _announcing(rows: Sequence[Row], tables: Sequence[Table] | None) -> list[Row
         spelled = {
             table.own.name.removeprefix("q_"): table.queue_name
             for table in sorted(tables, key=lambda table: table.queue_name, reverse=True)
-            if not shape.is_misnamed(table)
+            if not queue_shape.is_misnamed(table)
         }
     return [
         {
@@ -119,11 +127,11 @@ def _announcing(rows: Sequence[Row], tables: Sequence[Table] | None) -> list[Row
 
 def _odd(client: Client, conn: Connection, known: Catalogue) -> list[Problem]:
     """Queues that are not as PGMQ makes them, and others that cannot be counted."""
-    wrong = [problem for each in shape.problems(known.tables).values() for problem in each]
+    wrong = [problem for each in queue_shape.problems(known.tables).values() for problem in each]
     counted = sampling.count(client, conn, known.tables, known.now)
     wrong += [each.problem for each in counted.values() if each.problem is not None]
     # Queues that share a table have the same problems.
-    return [*shape.unusable(known.unusable), *dict.fromkeys(wrong)]
+    return [*queue_shape.unusable(known.unusable), *dict.fromkeys(wrong)]
 
 
 def _waited_for(tables: Sequence[Row]) -> list[Row]:
@@ -142,7 +150,7 @@ def _unguarded(
     found: list[Row] = []
     problems: list[Problem] = []
     for batch in chunks(asked, 100):
-        answers, failed = culprits.apart(client, conn, batch, str, asking.unguarded)
+        answers, failed = faulty_queues.apart(client, conn, batch, str, asking.unguarded)
         found += [{"queue_name": name, "guard": asking.guard(name)} for each in answers for name in each]
         problems += failed.values()
     return found, problems

@@ -8,13 +8,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from airflow_pgmq.core import names, shape
+from airflow_pgmq.core import names, queue_shape
 from airflow_pgmq.core.messages import is_over
 from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.statements import Flow, maintenance, overview, reading, sending
 from airflow_pgmq.errors import PgmqError
-from airflow_pgmq.services import culprits, sampling
+from airflow_pgmq.services import faulty_queues, sampling
 
 #: Batches of one archive in one run.
 BATCHES = 10
@@ -61,15 +61,15 @@ def maintain(
         client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)
         for table in client.run(overview.tables, conn).tables:
             prunes = archive_retention if queue_names is None or table.queue_name in queue_names else None
-            if why := shape.unfit(table, archive=bool(table.bytes) or prunes is not None):
+            if why := queue_shape.unfit(table, archive=bool(table.bytes) or prunes is not None):
                 summary.skipped[table.queue_name] = " ".join(why)
                 continue
             try:
                 _clean(client, conn, table, prunes, summary)
             except (PgmqError, DriverError) as exc:
-                if not culprits.is_of_a_queue(exc):
+                if not faulty_queues.is_of_a_queue(exc):
                     raise
-                summary.skipped[table.queue_name] = culprits.failure(table.queue_name, exc).text
+                summary.skipped[table.queue_name] = faulty_queues.failure(table.queue_name, exc).text
     return summary
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from airflow_pgmq.core import queue_counts, shape
+from airflow_pgmq.core import queue_counts, queue_shape
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.messages import QueueMetrics, Row
 from airflow_pgmq.core.problems import Problem
@@ -14,7 +14,7 @@ from airflow_pgmq.core.queue_counts import Counts, Table
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.statements import maintenance, overview, queues
 from airflow_pgmq.errors import PgmqError
-from airflow_pgmq.services import culprits
+from airflow_pgmq.services import faulty_queues
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,9 @@ def count(client: Client, conn: Connection, tables: Sequence[Table], now: dateti
     rows: dict[str, Row] = {}
     failed: dict[str, Problem] = {}
     for batch in overview.batches((table, how[table.queue_name]) for table in tables):
-        counted, wrong = culprits.apart(client, conn, batch, lambda each: each[0].queue_name, overview.counts)
+        counted, wrong = faulty_queues.apart(
+            client, conn, batch, lambda each: each[0].queue_name, overview.counts
+        )
         for each in counted:
             rows |= each
         failed |= wrong
@@ -44,7 +46,7 @@ def archived(client: Client, conn: Connection, tables: Sequence[Table]) -> dict[
     found = {table.queue_name: 0 for table in small if not table.archive_bytes}
     for batch in chunks([table for table in small if table.archive_bytes], overview.AT_ONCE):
         # For one that cannot be counted, the estimate is good enough.
-        counted, _ = culprits.apart(client, conn, batch, lambda each: each.queue_name, overview.archived)
+        counted, _ = faulty_queues.apart(client, conn, batch, lambda each: each.queue_name, overview.archived)
         for each in counted:
             found |= each
     return found
@@ -54,10 +56,12 @@ def metrics(client: Client, conn: Connection) -> tuple[list[QueueMetrics], list[
     """PGMQ's counts of all queues, and the reasons why some are left out."""
     tables = client.run(overview.tables, conn).tables
     found: list[QueueMetrics] = []
-    left_out = [why for table in tables for why in shape.left_out(table, archive=False)]
-    able = [table.queue_name for table in tables if not shape.is_misnamed(table) and table.own.countable]
+    left_out = [why for table in tables for why in queue_shape.left_out(table, archive=False)]
+    able = [
+        table.queue_name for table in tables if not queue_shape.is_misnamed(table) and table.own.countable
+    ]
     for batch in chunks(able, overview.AT_ONCE):
-        answers, failed = culprits.apart(client, conn, batch, str, queues.metrics_of)
+        answers, failed = faulty_queues.apart(client, conn, batch, str, queues.metrics_of)
         found += [each for answer in answers for each in answer]
         left_out += [problem.text for problem in failed.values()]
     return found, left_out

@@ -58,7 +58,7 @@ def send(
     found: list[SendResult] = []
     with client.connection() as own:
         ensure_dedup(client, queue_name, scope, own)
-        # Only sending shows what such a database cannot store, so all goes into one transaction.
+        # If its encoding is not UTF-8, only the INSERT shows which text it refuses: one transaction for all.
         if on_duplicate == "fail" or not stores_all_text(own):
             return client.attempt(lambda: keyed(batch), own)
         for positions in chunks(range(len(batch)), batch.chunk_size):

@@ -24,9 +24,9 @@ from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.db.statements import Flow, incarnations, periodic, sending
 from airflow_pgmq.errors import InvalidJobs, PgmqError
-from airflow_pgmq.services import culprits, rounds, sampling
+from airflow_pgmq.services import faulty_queues, sampling, tick_rounds
 from airflow_pgmq.services.deploys import Deployed, Deploys
-from airflow_pgmq.services.rounds import Rounds
+from airflow_pgmq.services.tick_rounds import Rounds
 
 #: Pages of ledger and slots that a tick searches for expired rows: 1 MB of each, about 10,000 rows.
 PRUNED_PAGES = 128
@@ -103,7 +103,7 @@ class Tick:
                 if job.name not in paused
                 for slot in slots.between(job, start, end)
             ]
-            for positions in chunks(range(len(items)), rounds.SLOTS):
+            for positions in chunks(range(len(items)), tick_rounds.SLOTS):
                 part = [items[position] for position in positions]
                 summary.add(client.attempt(partial(self._fill, part), conn))
         return summary
@@ -118,7 +118,7 @@ class Tick:
             try:
                 counts, deployed = client.attempt(work, conn)
             except (PgmqError, DriverError) as exc:
-                queue_name = culprits.queue_of(exc)
+                queue_name = faulty_queues.queue_of(exc)
                 if queue_name is None or queue_name in blocked:
                     raise
                 blocked[queue_name] = f"queue {queue_name!r} blocks its deploy: {words(exc)}"
@@ -137,7 +137,7 @@ class Tick:
             try:
                 counts, more = client.attempt(partial(self._round, deployed), conn)
             except (PgmqError, DriverError) as exc:
-                queue_name = culprits.queue_of(exc)
+                queue_name = faulty_queues.queue_of(exc)
                 if queue_name is None:
                     raise
                 names = client.attempt(partial(self._sending_to, queue_name), conn) - deployed.without

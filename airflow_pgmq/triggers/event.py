@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_pgmq import compat, metrics
-from airflow_pgmq.core import containment, xcom
+from airflow_pgmq.core import json_contains, xcom
 from airflow_pgmq.core.bell import Bell, Sight
 from airflow_pgmq.core.event_delivery import Delivery, Held, Pace, Quiet
 from airflow_pgmq.core.event_settings import StreamSettings
@@ -74,8 +74,8 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     :param pgmq_conn_id: the Airflow connection
     :param per: one event for each `message`, or one for each `batch` (payload, like all that follow)
     :param batch_size: at most this many messages are read at once, and are in one event
-    :param max_in_flight: at most this many messages are read and not yet stored by Airflow; throughput is
-        about this number per second or two
+    :param max_in_flight: at most this many messages are read and not yet stored by Airflow, so at most about
+        this many messages go through in one to two seconds
     :param max_event_bytes: a larger message is in its event without `message` and `headers`, and
         `by_reference` is true; `PgmqHook.get_messages` finds it by its `msg_id`
     :param visibility_timeout: seconds until the messages of a killed triggerer come back; a running triggerer
@@ -130,7 +130,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
                 if isinstance(exc, QueueNotFound):
                     # The queue was dropped; a new one with its name starts with a new bell.
                     bell = Bell(self.ring_interval, self._longest_interval)
-                await retry.endure(exc)
+                await retry.log_and_wait(exc)
                 continue
             retry.succeeded()
             if bell.rings(sight, time.monotonic()):
@@ -216,7 +216,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
 
     @staticmethod
     def _matches(value: Any, condition: Mapping[str, Any] | None) -> bool:
-        return not condition or containment.contains(value, condition)
+        return not condition or json_contains.contains(value, condition)
 
     def _event_of(self, messages: list[Row]) -> TriggerEvent:
         return _event(queue_name=self.queue_name, messages=messages)

@@ -92,7 +92,7 @@ class InFlight:
                 async with self._writing:
                     await self._extend()
             except Exception as exc:
-                await retry.endure(exc)
+                await retry.log_and_wait(exc)
             else:
                 retry.succeeded()
 
@@ -121,7 +121,7 @@ class InFlight:
                     await self._carry_out()
             except Exception as exc:
                 self._decided.set()
-                await retry.endure(exc)
+                await retry.log_and_wait(exc)
             else:
                 retry.succeeded()
 

@@ -22,7 +22,7 @@ class RetryForever:
         self._reason: str | None = None
         self._delay = SHORTEST
 
-    async def endure(self, error: Exception) -> None:
+    async def log_and_wait(self, error: Exception) -> None:
         """Log a failure and wait."""
         reason = f"{type(error).__name__}: {error}"
         if reason != self._reason:

@@ -71,7 +71,7 @@ class QueueStream(SharedStreamProducer):
             try:
                 deliveries = await self._next()
             except Exception as exc:
-                await retry.endure(exc)
+                await retry.log_and_wait(exc)
                 continue
             retry.succeeded()
             for delivery in deliveries:

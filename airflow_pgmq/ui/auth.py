@@ -65,14 +65,14 @@ def refuse_other_sites(request: Request, x_pgmq_request: Annotated[str | None, H
         raise HTTPException(403, "Refused: the request does not come from the PGMQ page.")
 
 
-def refuse_odd_names(request: Request, user: GetUserDep) -> None:
+def refuse_invalid_ids(request: Request, user: GetUserDep) -> None:
     """Refuse an impossible connection id before Airflow asks its database or a secrets backend for it."""
     connection_id = request.path_params.get("connection_id")
     if connection_id is not None and not connections.is_id(connection_id):
         raise connections.missing(connection_id)
 
 
-def refuse_odd_dags(request: Request, user: GetUserDep) -> None:
+def refuse_invalid_dag_ids(request: Request, user: GetUserDep) -> None:
     """Refuse an impossible Dag id before Airflow asks its database for it."""
     dag_id = request.path_params["dag_id"]
     if len(dag_id) > 250 or "\x00" in dag_id:
@@ -88,18 +88,18 @@ def hide_from_other_teams(request: Request, user: GetUserDep) -> None:
 
 READ = [
     Depends(requires_access_view(AccessView.WEBSITE)),
-    Depends(refuse_odd_names),
+    Depends(refuse_invalid_ids),
     Depends(hide_from_other_teams),
 ]
 #: The path's parameter must be called `connection_id`.
 WRITE = [
-    Depends(refuse_odd_names),
+    Depends(refuse_invalid_ids),
     Depends(requires_access_connection("PUT")),
     Depends(refuse_other_sites),
 ]
 #: The path's parameter must be called `dag_id`: Airflow 3.1.0 looks for it only there, and otherwise checks
 #: the permission for all Dags.
-OF_A_DAG = [Depends(refuse_odd_dags), Depends(requires_access_dag("GET"))]
+OF_A_DAG = [Depends(refuse_invalid_dag_ids), Depends(requires_access_dag("GET"))]
 
 
 def may_open_frame(user: Any) -> bool:

@@ -329,7 +329,7 @@ def test_reads_for_which_no_watcher_matched_do_not_count(database, hook):
     assert execute(database, "SELECT to_regclass('pgmq.q_q_dlq') AS dead") == [{"dead": None}]
 
 
-def test_expired_messages_are_archived_unseen(database, hook):
+def test_expired_messages_are_archived_without_processing(database, hook):
     async def scenario(runner: Runner) -> None:
         hook.send("q", {"n": 1}, headers={"expires_at": "2020-01-01T00:00:00Z"})
         hook.send("q", {"n": 2})

@@ -128,7 +128,7 @@ class CoreWorld:
         if not self.sent and not self.states:
             self.version = version
         horizon = self.now + self.story.look_ahead
-        self._turn_back(horizon)
+        self._reset_after_clock_change(horizon)
         rollback = rollback and self.now - self.version_ticked_at >= timedelta(minutes=5)
         known = {name: state.stored() for name, state in self.states.items()}
         change = jobs.deploy(declared, known, version=version, stored_version=self.version, rollback=rollback)
@@ -149,7 +149,7 @@ class CoreWorld:
         self.horizon = max(self.horizon, horizon)
         return counts
 
-    def _turn_back(self, horizon: datetime) -> None:
+    def _reset_after_clock_change(self, horizon: datetime) -> None:
         if self.horizon > horizon:
             for name, state in self.states.items():
                 furthest = self.now if state.job.overlap == "skip" else horizon

@@ -38,7 +38,7 @@ class Oracle:
     #: Sent, but not yet found.
     new: list[Message] = field(default_factory=list)
     #: Queues that were made again, which no tick has noticed, and their slots that were not visible.
-    reborn: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
+    recreated: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
     #: Slots whose messages were taken back by a deploy, or went with their queue.
     again: set[tuple[str, datetime]] = field(default_factory=set)
     #: The horizon of complete ticks.
@@ -84,7 +84,7 @@ class Oracle:
             job.definition.queue for job in self.jobs.values()
         }:
             self._forget_incarnation(queue)
-        self._turn_back(now)
+        self._reset_after_clock_change(now)
         same = {name for name, job in self.jobs.items() if job.definition == code.get(name)}
         if version < self.version and not rollback:
             return ((code.keys() | self.jobs.keys()) - same) | held
@@ -100,7 +100,7 @@ class Oracle:
                 self._define(definition, now, counts)
         return older | held
 
-    def _turn_back(self, now: datetime) -> None:
+    def _reset_after_clock_change(self, now: datetime) -> None:
         """After the clock was set back, slots beyond the look-ahead are open again."""
         if self.horizon is None or self.horizon <= now + self.look_ahead:
             return
@@ -279,14 +279,14 @@ class Oracle:
     def create(self, queue: str, now: datetime) -> None:
         """Others make a queue, maybe again: slots that were not visible yet must be sent again."""
         self.queues.add(queue)
-        self.reborn[queue] = {
+        self.recreated[queue] = {
             slot for slot, taken in self.taken.items() if taken.queue == queue and taken.visible_at > now
         }
 
     def _forget_incarnation(self, queue: str) -> None:
         """Slots that were not visible when a queue was made again are free, and must be sent again."""
         if queue in self.queues:
-            for slot in self.reborn.pop(queue, ()):
+            for slot in self.recreated.pop(queue, ()):
                 del self.taken[slot]
                 self.again.add(slot)
 
@@ -295,7 +295,7 @@ class Oracle:
         self.lost |= self.taken.keys()
         self.jobs.clear()
         self.taken.clear()
-        self.reborn.clear()
+        self.recreated.clear()
         self.again.clear()
         self.version = self.version_ticked_at = self.horizon = None
 

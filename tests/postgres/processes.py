@@ -15,7 +15,7 @@ from airflow_pgmq.core import batch
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import reading
-from airflow_pgmq.services import rounds, sending
+from airflow_pgmq.services import sending, tick_rounds
 from airflow_pgmq.services.ticking import Tick
 from tests.fixtures.factories import QUEUE, client_of, read, send
 
@@ -77,7 +77,7 @@ def run_ticks(dsn: str, ticks: Sequence[Tick], started: Any = None, halt_after: 
     :param started: is called when it begins, and when it halts
     :param halt_after: halt after this many transactions
     """
-    rounds.JOBS = 10
+    tick_rounds.JOBS = 10
     client = client_of(dsn) if halt_after is None else _Halting(dsn, halt_after, started)
     if started is not None and halt_after is None:
         started.send(None)

@@ -196,9 +196,9 @@ def test_what_fails_all_the_same_fails_alone_and_says_why(database: Database, lo
 def test_what_takes_too_long_is_left_alone(
     database: Database, looker: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_pgmq.services.culprits.LIMIT", "100ms")
+    monkeypatch.setattr("airflow_pgmq.services.faulty_queues.LIMIT", "100ms")
     spoil_by_policy(database, "PERFORM pg_sleep(30); RETURN true;")
-    monkeypatch.setattr("airflow_pgmq.services.culprits.TOGETHER", "500ms")
+    monkeypatch.setattr("airflow_pgmq.services.faulty_queues.TOGETHER", "500ms")
     hasty = client_of(database.dsn, limits=Limits(statement=1), user=f"looker_{database.name}")
     found = overview.queues(hasty)
     assert (named(found)["length"], named(found, BAD)["length"]) == (1, None)

@@ -242,7 +242,7 @@ def test_a_missing_queue_makes_no_dead_letter_queue(client: Client, database: Da
     assert [row["queue_name"] for row in execute(database, "SELECT queue_name FROM pgmq.meta")] == [QUEUE]
 
 
-def test_expired_messages_are_archived_unseen(client: Client, database: Database) -> None:
+def test_expired_messages_are_archived_without_processing(client: Client, database: Database) -> None:
     execute(
         database,
         "SELECT pgmq.send('mail', '\"old\"', jsonb_build_object('expires_at', now() - interval '1 s')),"

@@ -78,7 +78,7 @@ def test_an_ack_outlives_a_network_that_goes_away(
         cable("down")
         cut.set()
         # The connection on which the ack was sent is given up.
-        while consumer._held.line._conn is not None and not drained.done():
+        while consumer._held.connection._conn is not None and not drained.done():
             never.wait(0.05)
         cable("up")
         assert drained.result().acked == 1

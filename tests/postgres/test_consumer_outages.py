@@ -16,7 +16,7 @@ from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading
 from airflow_pgmq.errors import MessageLost, PgmqError, TransactionEnded
 from airflow_pgmq.messages import Message, Outcome
-from airflow_pgmq.services.consuming import Consumer, Line
+from airflow_pgmq.services.consuming import Consumer, KeptConnection
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
 from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
@@ -356,8 +356,8 @@ def test_what_only_waited_for_a_lock_was_not_done_by_us(database: Database, clie
         told.append(again)
         return reading.acked(QUEUE, [message], "delete", again=again)
 
-    with database.connect() as other, Line(hasty) as line:
+    with database.connect() as other, KeptConnection(hasty) as kept:
         other.execute("DELETE FROM pgmq.q_mail")
-        assert line.run(delete, meanwhile=other.commit) == []
+        assert kept.run(delete, meanwhile=other.commit) == []
 
     assert told == [False, False]

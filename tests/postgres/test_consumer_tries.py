@@ -48,7 +48,7 @@ def give_back(client: Client, *, untried: bool = True, delay: float = 0) -> list
     return messages
 
 
-def standing(database: Database) -> list[tuple[int, Any]]:
+def reads_and_untried(database: Database) -> list[tuple[int, Any]]:
     """How often each was read, and how often given back untried."""
     return [(row["read_ct"], (row["headers"] or {}).get("untried")) for row in queued(database)]
 
@@ -59,7 +59,7 @@ def test_a_task_that_skips_burns_no_read(client: Client, database: Database, tra
     for _ in range(7):
         with pytest.raises(Skip):
             drain(client, raises(Skip()), batch_size=2, max_reads=2, transactional=transactional)
-    assert standing(database) == [(7, 7), (7, 7)]
+    assert reads_and_untried(database) == [(7, 7), (7, 7)]
     seen: list[Any] = []
     drain(client, lambda messages, conn: seen.append(len(messages)), together=True, batch_size=2, max_reads=2)
     # Nobody tried them, so they need not come alone.
@@ -72,7 +72,7 @@ def test_a_message_that_ends_the_drain_has_been_tried_and_those_behind_it_have_n
     send(client, *"abc")
     with pytest.raises(Stop):
         drain(client, raises(Stop()), batch_size=3)
-    assert standing(database) == [(1, None), (1, 1), (1, 1)]
+    assert reads_and_untried(database) == [(1, None), (1, 1), (1, 1)]
 
 
 @pytest.mark.parametrize("death", [KeyboardInterrupt(), SystemExit()])
@@ -80,7 +80,7 @@ def test_who_dies_in_a_try_has_tried(client: Client, database: Database, death: 
     send(client, *"ab")
     with pytest.raises(type(death)):
         drain(client, raises(death), batch_size=2)
-    assert standing(database) == [(1, None), (1, 1)]
+    assert reads_and_untried(database) == [(1, None), (1, 1)]
 
 
 def test_what_failures_in_a_row_give_back_is_untried(client: Client, database: Database) -> None:
@@ -96,7 +96,7 @@ def test_what_failures_in_a_row_give_back_is_untried(client: Client, database: D
             backoff=3600,
         )
     # Each was tried once, the last one at its fourth read, and none is a dead letter.
-    assert standing(database) == [(1, None), (2, 1), (3, 2), (4, 3)]
+    assert reads_and_untried(database) == [(1, None), (2, 1), (3, 2), (4, 3)]
 
 
 @pytest.mark.parametrize("how", ["no outcome", "COMMIT", "ROLLBACK"])
@@ -155,7 +155,7 @@ def test_an_ack_that_is_not_allowed_is_no_failure_of_the_work(client: Client, da
         with pytest.raises(PermissionDenied):
             block.__exit__(None, None, None)
         conn.rollback()
-    assert standing(database) == [(3, 3)]
+    assert reads_and_untried(database) == [(3, 3)]
 
 
 def test_what_was_not_lost_beside_a_lost_one_is_untried(client: Client, database: Database) -> None:
@@ -166,7 +166,7 @@ def test_what_was_not_lost_beside_a_lost_one_is_untried(client: Client, database
         read(client)
 
     drain(client, work, together=True, batch_size=2, transactional=True, max_batches=1)
-    assert standing(database) == [(2, None), (1, 1)]
+    assert reads_and_untried(database) == [(2, None), (1, 1)]
 
 
 def test_back_off_and_the_last_try_count_tries(client: Client, database: Database) -> None:
@@ -208,10 +208,10 @@ def test_a_read_that_is_given_back_twice_counts_once(client: Client, database: D
         held = carry(read(client))
         for _ in range(3):
             assert client.run(lambda held=held: consuming.release_each(QUEUE, held, [AT_ONCE], [True])) == [1]
-        assert standing(database) == [(untried + 1, untried)]
+        assert reads_and_untried(database) == [(untried + 1, untried)]
     # For a bare id it is unknown which read is meant.
     client.run(lambda: consuming.release_each(QUEUE, [1], [AT_ONCE], [True]))
-    assert standing(database) == [(3, 3)]
+    assert reads_and_untried(database) == [(3, 3)]
 
 
 def test_headers_that_cannot_have_a_number_are_left_as_they_are(client: Client, database: Database) -> None:

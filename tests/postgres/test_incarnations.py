@@ -114,7 +114,7 @@ def test_a_queue_that_was_moved_keeps_its_keys(database, client):
 
     assert statuses(send(client, "a", "b", "c")) == ["duplicate", "duplicate", "sent"]
     after = incarnation(database)
-    assert (after["incarnation"], after["reborn_at"]) == (before["incarnation"], None)
+    assert (after["incarnation"], after["recreated_at"]) == (before["incarnation"], None)
     assert after["relation"] != before["relation"]
 
 
@@ -215,7 +215,7 @@ def test_other_queues_are_left_alone(database, client):
 
 
 def test_many_lost_slots_are_sent_again_in_rounds(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.services.rounds.SLOTS", 7)
+    monkeypatch.setattr("airflow_pgmq.services.tick_rounds.SLOTS", 7)
     names = [f"job{n}" for n in range(5)]
     tick(*map(job, names)).run(client)
     made_again(database)
@@ -293,7 +293,7 @@ def test_a_crash_frees_what_an_unlogged_queue_held_and_nothing_else(crashing):
 
     crashing.server.restart("immediate")
     assert queued(crashing, "light") == []
-    assert client.run(incarnations.reborn).keys() == {"light"}
+    assert client.run(incarnations.recreated).keys() == {"light"}
     summary = tick(*jobs).run(client)
 
     assert summary.sent in (10, 11, 12)
@@ -348,18 +348,18 @@ def batch(*keys):
     return prepare(keys, dedup_keys=keys)
 
 
-def test_rebirth_is_when_the_queue_was_made_again(database, client):
+def test_recreated_at_is_when_the_queue_was_made_again(database, client):
     send(client, "a")
-    assert incarnation(database)["reborn_at"] is None
+    assert incarnation(database)["recreated_at"] is None
     made_again(database)
     (made,) = execute(database, "SELECT created_at FROM pgmq.meta")
     send(client, "a")
-    assert incarnation(database)["reborn_at"] == made["created_at"]
+    assert incarnation(database)["recreated_at"] == made["created_at"]
 
     made_again(database, drop=BY_HAND)
     before = datetime.now(timezone.utc)
     send(client, "a")
-    assert incarnation(database)["reborn_at"] > before - timedelta(seconds=1)
+    assert incarnation(database)["recreated_at"] > before - timedelta(seconds=1)
 
 
 def test_hours_are_full_again(database, client):
@@ -381,18 +381,18 @@ def codes(found):
 
 def test_page_and_doctor_say_that_a_queue_is_another_one(database, client):
     tick(job()).run(client)
-    quiet = {"unknown_queue", "reborn_queue"}
+    quiet = {"unknown_queue", "recreated_queue"}
     assert not quiet & {*codes(doctor.examine(client)), *codes(overview.queue(client, "mail")["problems"])}
     made_again(database)
 
-    for expected in ("unknown_queue", "reborn_queue"):
+    for expected in ("unknown_queue", "recreated_queue"):
         (row,) = overview.queues(client)["queues"]
         assert expected in codes(doctor.examine(client))
         assert expected in codes(row["problems"])
         assert expected in codes(overview.queue(client, "mail")["problems"])
         tick(job()).run(client)
 
-    execute(database, "UPDATE airflow_pgmq.queues SET reborn_at = reborn_at - interval '2 days'")
+    execute(database, "UPDATE airflow_pgmq.queues SET recreated_at = recreated_at - interval '2 days'")
     assert not quiet & {*codes(doctor.examine(client)), *codes(overview.queue(client, "mail")["problems"])}
 
 
@@ -402,4 +402,4 @@ def test_a_queue_of_an_odd_name_is_recognised(database, client):
     again = client.run(lambda: sending.keyed('Odd"Name', batch("a"), **ONCE))
 
     assert statuses([*first, *again]) == ["sent", "duplicate"]
-    assert client.run(incarnations.reborn) == {}
+    assert client.run(incarnations.recreated) == {}

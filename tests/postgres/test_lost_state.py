@@ -96,7 +96,7 @@ def test_the_queue_is_asked_only_once(database, client):
 
 
 def test_a_tick_that_ended_early_does_not_make_it_known(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.services.rounds.JOBS", 1)
+    monkeypatch.setattr("airflow_pgmq.services.tick_rounds.JOBS", 1)
     both = tick(job("a"), job("b"))
     both.run(client)
     lose_schema(database)
@@ -348,8 +348,8 @@ def test_a_whole_database_goes_on_from_its_backup(database, client, copy):
     assert queued(copy)[: len(before)] == before
     assert len(queued(copy, "light")) in (10, 11)
     assert statuses(send(client_of(copy.dsn), "a")) == ["duplicate"]
-    reborn = execute(copy, "SELECT queue_name FROM airflow_pgmq.queues WHERE reborn_at IS NOT NULL")
-    assert reborn == []
+    recreated = execute(copy, "SELECT queue_name FROM airflow_pgmq.queues WHERE recreated_at IS NOT NULL")
+    assert recreated == []
 
 
 def test_a_backup_without_unlogged_data_sends_again_what_they_held(database, client, copy):

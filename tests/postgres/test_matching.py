@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_pgmq.core import containment
+from airflow_pgmq.core import json_contains
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.db.client import drive
 from airflow_pgmq.db.statements import consuming, reading, watching
@@ -67,4 +67,4 @@ def meets(stored: str | None, condition: Any) -> bool:
     """The match in Python that chooses messages for payload events."""
     if not condition:
         return True
-    return stored is not None and containment.contains(json.loads(stored), condition)
+    return stored is not None and json_contains.contains(json.loads(stored), condition)

@@ -15,7 +15,7 @@ from airflow_pgmq.core.outcomes import Outcome
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading
 from airflow_pgmq.errors import ArchiveRefused, FeatureMissing, PermissionDenied
-from airflow_pgmq.services.consuming import Consumer, refusals
+from airflow_pgmq.services.consuming import Consumer, refused_outcomes
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
 from tests.fixtures.postgres import Database
 
@@ -216,7 +216,7 @@ def test_a_drain_ends_where_everything_is_refused(
         consumer(client, transactional=transactional).drain(
             lambda messages, conn: done.append(messages[0].msg_id)
         )
-    assert done == [*range(1, refusals.IN_A_ROW + 1)]
+    assert done == [*range(1, refused_outcomes.IN_A_ROW + 1)]
     assert left(database) == [(n, 0) for n in range(1, 7)]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_pgmq.core import diagnoses, policies
+from airflow_pgmq.core import diagnoses, row_security
 from airflow_pgmq.db.statements import doctor as asking
 from airflow_pgmq.db.statements import schema
 from airflow_pgmq.errors import PermissionDenied
@@ -64,7 +64,7 @@ def open_up(role: Role, privilege: str, table: str) -> None:  # noqa: F811
 
 
 def test_the_page_has_a_policy_for_each_command() -> None:
-    assert CLAUSES == policies._CLAUSES
+    assert CLAUSES == row_security._CLAUSES
 
 
 @pytest.mark.parametrize("section", WORK)
@@ -86,8 +86,10 @@ def test_each_policy_that_is_missing_is_named(secured: Role, work: str) -> None:
         open_up(secured, privilege, table)
 
     def missing() -> set[tuple[str, str]]:
-        kept = secured.client.run(asking.installation).kept
-        return {(row["privilege"], f"{row['schema']}.{row['name']}") for row in policies.shut(kept)}
+        restricted = secured.client.run(asking.installation).restricted
+        return {
+            (row["privilege"], f"{row['schema']}.{row['name']}") for row in row_security.no_rows(restricted)
+        }
 
     assert missing() & set(granted) == set()
     for privilege, table in granted:
@@ -188,9 +190,9 @@ def test_the_page_says_what_it_does_not_see(secured: Role, database: Database) -
 
 def test_the_connections_test_says_so(secured: Role) -> None:
     grant_all(secured)
-    standing = secured.client.run(asking.installation)
-    barred = [*standing.lacking, *policies.shut(standing.kept)]
-    of_use, text = diagnoses.verdict(standing.server, 2, barred, doctor.judge(standing))
+    installed = secured.client.run(asking.installation)
+    missing_rights = [*installed.lacking, *row_security.no_rows(installed.restricted)]
+    of_use, text = diagnoses.verdict(installed.server, 2, missing_rights, doctor.judge(installed))
     assert not of_use
     assert "Row level security" in text
 

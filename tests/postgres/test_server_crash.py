@@ -70,7 +70,7 @@ def worker(own_database):
 
 @pytest.mark.direct("a pooler may hide a crash between two transactions")
 def test_ticks_that_are_run_again_send_each_slot_once(own_database, worker, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.services.rounds.JOBS", 5)
+    monkeypatch.setattr("airflow_pgmq.services.tick_rounds.JOBS", 5)
     jobs = [job(f"job{n}", cron="* * * * * *") for n in range(100)]
     tick(*jobs, look_ahead=0).run(worker)
     start = state(own_database, "job0")["watermark"]

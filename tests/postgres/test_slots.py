@@ -222,8 +222,8 @@ def test_slots_of_an_old_definition_go_to_the_new_queue_if_the_old_one_is_gone(d
 
 
 def test_old_definitions_finish_in_rounds(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.services.rounds.JOBS", 3)
-    monkeypatch.setattr("airflow_pgmq.services.rounds.SLOTS", 7)
+    monkeypatch.setattr("airflow_pgmq.services.tick_rounds.JOBS", 3)
+    monkeypatch.setattr("airflow_pgmq.services.tick_rounds.SLOTS", 7)
     names = [f"job{n}" for n in range(8)]
     tick(*(job(name, message="old") for name in names), look_ahead=0).run(client)
     go_back(database, hours=5)

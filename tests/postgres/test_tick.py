@@ -165,8 +165,8 @@ def test_job_that_ended_has_no_next_slot(database, client):
 
 
 def test_many_jobs_and_slots_are_sent_in_rounds(database, client, monkeypatch):
-    monkeypatch.setattr("airflow_pgmq.services.rounds.JOBS", 7)
-    monkeypatch.setattr("airflow_pgmq.services.rounds.SLOTS", 30)
+    monkeypatch.setattr("airflow_pgmq.services.tick_rounds.JOBS", 7)
+    monkeypatch.setattr("airflow_pgmq.services.tick_rounds.SLOTS", 30)
     jobs = [job(f"job{n}") for n in range(23)]
 
     summary = tick(*jobs).run(client)

@@ -23,27 +23,27 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return pauses
 
 
-def endure(retry: RetryForever, *errors: Exception) -> None:
+def log_and_wait(retry: RetryForever, *errors: Exception) -> None:
     async def all_of_them() -> None:
         for error in errors:
-            await retry.endure(error)
+            await retry.log_and_wait(error)
 
     asyncio.run(all_of_them())
 
 
 def test_pauses_grow_to_a_limit_and_start_again_after_success(slept):
     retry = RetryForever(logging.getLogger("test"), "Queue q")
-    endure(retry, *[ValueError("no")] * 9)
+    log_and_wait(retry, *[ValueError("no")] * 9)
     assert slept == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     retry.succeeded()
-    endure(retry, ValueError("no"))
+    log_and_wait(retry, ValueError("no"))
     assert slept[-1] == 1
 
 
 def test_a_reason_is_logged_once_and_its_end_once(slept, caplog):
     caplog.set_level(logging.INFO)
     retry = RetryForever(logging.getLogger("test"), "Queue q")
-    endure(retry, ValueError("no"), ValueError("no"), ValueError("other"))
+    log_and_wait(retry, ValueError("no"), ValueError("no"), ValueError("other"))
     retry.succeeded()
     retry.succeeded()
     assert [record.message for record in caplog.records] == [

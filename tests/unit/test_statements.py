@@ -124,9 +124,9 @@ STATEMENTS = [
     periodic.register_namespace("reports", "dag.task", 1),
     periodic.lock_namespace("reports"),
     periodic.deploy_namespace("reports", "dag.task", 1, "f"),
-    periodic.turn_back("reports", TICK),
+    periodic.reset_after_clock_change("reports", TICK),
     periodic.note_lost("reports", 3),
-    next(periodic.doubt("reports", NOON)),
+    next(periodic.resend_missing("reports", NOON)),
     periodic.jobs_to_resend("reports", NOON),
     periodic.free_slots("reports", [("report", NOON)]),
     periodic.close_tick("reports", "dag.task", 0, TICK, is_known=True),
@@ -286,23 +286,23 @@ def test_a_queue_that_is_not_the_known_one_is_recognised_first_and_the_keys_are_
     assert played.names == ["send_once", "admitted", "mark_lock", "queue_mark", "keep_mark", "send_once"]
     for statement in played.ran:
         assert_fits(statement)
-    assert played.ran[4].params["reborn"] is False
+    assert played.ran[4].params["recreated"] is False
 
 
-@pytest.mark.parametrize("standing", ["unknown", "settled", "missing"])
-def test_many_keys_are_not_sent_before_their_queue_is_recognised(standing):
+@pytest.mark.parametrize("state", ["unknown", "settled", "missing"])
+def test_many_keys_are_not_sent_before_their_queue_is_recognised(state):
     """The answers of claims on a queue that is not the known one would be useless."""
     keys = [f"k{n}" for n in range(sending.MANY)]
-    found = [{"queue_name": "mail", "exists": standing != "missing", "settled": standing == "settled"}]
+    found = [{"queue_name": "mail", "exists": state != "missing", "settled": state == "settled"}]
     mark = [{**MARK, "incarnation": None, "same_relation": None, "same_creation": None}]
-    recognised: list[Rows] = [ADMITTED, [], mark, []] if standing == "unknown" else []
+    recognised: list[Rows] = [ADMITTED, [], mark, []] if state == "unknown" else []
     answer = [{**sent("", 0), "keys": keys, "msg_ids": range(len(keys)), "stored": len(keys)}]
 
     played = Played(keyed(prepare([1] * len(keys), dedup_keys=keys)), found, *recognised, answer)
 
-    assert played.names[0] == "queue_standings"
+    assert played.names[0] == "known_queues"
     assert played.names[-1] == "send_once"
-    assert ("keep_mark" in played.names) is (standing == "unknown")
+    assert ("keep_mark" in played.names) is (state == "unknown")
 
 
 @pytest.mark.parametrize("known", [MARK, {**MARK, **UNLOGGED}])
@@ -312,7 +312,7 @@ def test_a_queue_that_somebody_else_has_recognised_meanwhile_is_left_as_it_is(kn
 
 
 @pytest.mark.parametrize(
-    ("fields", "later", "reborn"),
+    ("fields", "later", "recreated"),
     [
         # Another table, and ids that have gone on: restored.
         ({"same_relation": False}, False, False),
@@ -332,14 +332,14 @@ def test_a_queue_that_somebody_else_has_recognised_meanwhile_is_left_as_it_is(kn
         ({"was_unlogged": True, "alive": False}, True, True),
     ],
 )
-def test_an_incarnation_is_new_or_moved(fields, later, reborn):
+def test_an_incarnation_is_new_or_moved(fields, later, recreated):
     answers: list[Rows] = [[], [{**MARK, **fields}]]
     answers += [[{"later": later}]] if later is not None else []
-    archive: list[Rows] = [[{"found": True}], []] if reborn else []
+    archive: list[Rows] = [[{"found": True}], []] if recreated else []
     played = Played(incarnations.settle("mail"), ADMITTED, *answers, [], *archive)
     ran = {statement.name: statement for statement in played.ran}
-    assert ran["keep_mark"].params["reborn"] is reborn
-    assert ("pass_archive" in ran) is reborn
+    assert ran["keep_mark"].params["recreated"] is recreated
+    assert ("pass_archive" in ran) is recreated
     for statement in played.ran:
         assert_fits(statement)
 

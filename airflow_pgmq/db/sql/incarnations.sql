@@ -39,12 +39,12 @@ WHERE CASE WHEN has_sequence_privilege(%(sequence)s, 'UPDATE')
            THEN highest > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0) END;
 
 -- keep_mark --
--- From now on, this is the queue that the ledger and the slots refer to. Time of rebirth: its new creation, or
+-- From now on, this is the queue that the ledger and the slots refer to. When it was made again: its new creation, or
 -- now if that is unchanged.
 WITH kept AS (
     INSERT INTO airflow_pgmq.queues AS known (queue_name, created_at, relation, unlogged, incarnation)
     SELECT %(queue_name)s, coalesce(meta.created_at, '-infinity'), c.oid, c.relpersistence = 'u',
-           CASE WHEN %(reborn)s THEN nextval('airflow_pgmq.incarnations')
+           CASE WHEN %(recreated)s THEN nextval('airflow_pgmq.incarnations')
                 ELSE coalesce(%(incarnation)s::bigint, 0) END
     FROM pg_class AS c
     LEFT JOIN pgmq.meta ON meta.queue_name = %(queue_name)s
@@ -52,7 +52,7 @@ WITH kept AS (
     ON CONFLICT (queue_name) DO UPDATE
     SET created_at = excluded.created_at, relation = excluded.relation, unlogged = excluded.unlogged,
         incarnation = excluded.incarnation,
-        reborn_at = CASE WHEN NOT %(reborn)s THEN known.reborn_at
+        recreated_at = CASE WHEN NOT %(recreated)s THEN known.recreated_at
                          WHEN known.created_at <> excluded.created_at AND isfinite(excluded.created_at)
                              THEN excluded.created_at
                          ELSE clock_timestamp() END
@@ -66,10 +66,10 @@ SET created_at = excluded.created_at, relation = excluded.relation, incarnation 
 -- Whether this is a standby, where unlogged tables cannot be read.
 SELECT pg_is_in_recovery() AS standby;
 
--- reborn_queues --
+-- recreated_queues --
 -- Queues that are not the known ones, and those for which that was found recently. A crash empties marks and
 -- unlogged queues; others are the same as before.
-SELECT known.queue_name, known.reborn_at, same.settled
+SELECT known.queue_name, known.recreated_at, same.settled
 FROM airflow_pgmq.queues AS known
 JOIN pg_class AS c ON c.relname = lower('q_' || known.queue_name) AND c.relnamespace = to_regnamespace('pgmq')
 LEFT JOIN pgmq.meta ON meta.queue_name = known.queue_name
@@ -79,11 +79,11 @@ CROSS JOIN LATERAL (
     SELECT known.relation = c.oid AND known.created_at = coalesce(meta.created_at, '-infinity')
         AND (mark.queue_name IS NOT NULL OR c.relpersistence <> 'u') AS settled
 ) AS same
-WHERE (NOT same.settled OR known.reborn_at > statement_timestamp() - make_interval(secs => %(seconds)s))
+WHERE (NOT same.settled OR known.recreated_at > statement_timestamp() - make_interval(secs => %(seconds)s))
     AND known.queue_name = coalesce(%(queue_name)s, known.queue_name)
 ORDER BY known.queue_name;
 
--- queue_standings --
+-- known_queues --
 -- For each queue whether it exists, and whether its incarnation is the known one.
 SELECT wanted.queue_name, meta.queue_name IS NOT NULL AS exists, mark.incarnation IS NOT NULL AS settled
 FROM unnest(%(queue_names)s::text[], %(relations)s::text[]) AS wanted (queue_name, relation)

@@ -44,7 +44,8 @@ SELECT 'unsettled', NULL, NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
 
 -- register_namespace --
 -- Register a namespace or find it; its row is locked until the transaction ends, so ticks take turns. It is
--- `known` only if a tick was completed, and only ticks wrote the row: a restore is not a tick.
+-- `known` if a tick was completed. If another transaction than a tick's wrote the row since (xmin), the database
+-- was restored: the queues must be searched.
 WITH before AS (
     SELECT known AND xmin <> written_by AS restored FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s
 )
@@ -82,9 +83,9 @@ UPDATE airflow_pgmq.namespaces
 SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
 WHERE namespace = %(namespace)s;
 
--- turn_back --
--- The clock went back: slots beyond the horizon of any tick are open again from now on. For a job that was
--- paused since, only its next slot shows how far it was.
+-- reset_after_clock_change --
+-- The clock went back: jobs that are beyond the horizon of any tick begin again from now on. The watermark of a job
+-- that was paused since does not show how far the job was, so its next slot is compared, too.
 WITH jobs AS (
     UPDATE airflow_pgmq.periodic_jobs SET watermark = %(now)s, next_slot = %(now)s
     WHERE namespace = %(namespace)s AND greatest(watermark, next_slot - interval '1 microsecond')
@@ -99,7 +100,7 @@ WITH lost AS (
     UPDATE airflow_pgmq.slots AS slot SET msg_id = NULL
     FROM airflow_pgmq.queues AS known
     WHERE slot.namespace = %(namespace)s AND slot.queue_name = known.queue_name
-        AND slot.incarnation <> known.incarnation AND slot.visible_at > known.reborn_at
+        AND slot.incarnation <> known.incarnation AND slot.visible_at > known.recreated_at
 )
 UPDATE airflow_pgmq.namespaces SET incarnation = %(newest)s
 WHERE namespace = %(namespace)s;
@@ -110,7 +111,7 @@ SELECT DISTINCT sent.queue_name FROM airflow_pgmq.slots AS sent
 JOIN pgmq.meta ON meta.queue_name = sent.queue_name
 WHERE sent.namespace = %(namespace)s AND sent.msg_id IS NOT NULL AND sent.visible_at > %(now)s;
 
--- doubt_slots --
+-- resend_missing --
 -- Slots whose messages should wait in the queue but are not there are to be sent again.
 UPDATE airflow_pgmq.slots AS sent SET msg_id = NULL
 WHERE sent.namespace = %(namespace)s AND sent.queue_name = %(queue_name)s AND sent.visible_at > %(now)s

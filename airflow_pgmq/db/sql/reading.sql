@@ -45,7 +45,7 @@ SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     WHERE <<is_ours>> FOR UPDATE OF m
 )) AS done (msg_id);
 
--- make_way --
+-- free_archive_ids --
 -- Give archived messages whose ids the queue uses again other ids, below zero, which no sequence gives: then
 -- those of the queue can be archived. Returns how many there were.
 WITH moved AS (

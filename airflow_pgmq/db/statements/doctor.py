@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_pgmq.core import policies, surroundings
+from airflow_pgmq.core import harmful_settings, row_security
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.privileges import RIGHTS
 from airflow_pgmq.db.statements import Flow, Statement, as_text, column, on_queue, queues, schema, union
@@ -22,9 +22,9 @@ class Installation:
     server: Row
     #: Each privilege that some work needs and the role lacks.
     lacking: Sequence[Row]
-    #: What row level security forbids the role although it has the privilege, as in `policies`.
-    kept: Sequence[Row]
-    #: The settings of new sessions of the role, as in `surroundings`.
+    #: What row level security forbids the role although it has the privilege, as in `row_security`.
+    restricted: Sequence[Row]
+    #: The settings of new sessions of the role, as in `harmful_settings`.
     settings: Sequence[Row]
     #: Tables of queues, by name: `queue_name`, `partitioned`, `guarded`, `our_trigger`, `pgmq_trigger`.
     queues: Sequence[Row]
@@ -40,9 +40,9 @@ def installation() -> Flow[Installation]:
     elif found["schema_installed"] is None:
         found["migration"] = None
     lacking = yield rights()
-    kept = policies.kept_from(lacking, (yield Statement("examine_policies", decode=list)))
-    settings = yield Statement("examine_settings", {"names": surroundings.NAMES}, decode=list)
-    return Installation(found, lacking, kept, settings, (yield _tables()))
+    restricted = row_security.restricted_commands(lacking, (yield Statement("examine_policies", decode=list)))
+    settings = yield Statement("examine_settings", {"names": harmful_settings.NAMES}, decode=list)
+    return Installation(found, lacking, restricted, settings, (yield _tables()))
 
 
 def server() -> Statement[Row]:

@@ -19,22 +19,22 @@ def recognise(queue_names: Iterable[str]) -> Flow[list[str]]:
     """Settle queues that are not the known ones; returns the names of those that are missing."""
     asked = sorted(set(queue_names))
     params = {"queue_names": asked, "relations": [relation(each) for each in asked]}
-    found = yield Statement("queue_standings", params, decode=list)
+    found = yield Statement("known_queues", params, decode=list)
     for row in found:
         if row["exists"] and not row["settled"]:
             yield from settle(row["queue_name"])
     return [row["queue_name"] for row in found if not row["exists"]]
 
 
-def reborn(queue_name: str | None = None) -> Flow[Mapping[str, Row]]:
-    """By name, queues that are not the known ones (`settled`), or were found to be others (`reborn_at`).
+def recreated(queue_name: str | None = None) -> Flow[Mapping[str, Row]]:
+    """By name, queues that are not the known ones (`settled`), or were found to be others (`recreated_at`).
 
     A standby answers none, since it cannot look at unlogged tables.
     """
     if (yield Statement("in_recovery", decode=scalar("standby"))):
         return {}
     params = {"queue_name": queue_name, "seconds": incarnations.NEWS.total_seconds()}
-    found = yield Statement("reborn_queues", params, decode=list)
+    found = yield Statement("recreated_queues", params, decode=list)
     return {row["queue_name"]: row for row in found}
 
 
@@ -60,15 +60,15 @@ def settle(queue_name: str) -> Flow[None]:
         raise QueueNotFound(queue_name)
     if mark["settled"]:
         return
-    reborn = mark["incarnation"] is not None and (yield from _is_reborn(queue_name, mark))
+    recreated = mark["incarnation"] is not None and (yield from _is_recreated(queue_name, mark))
     yield on_queue(
         "keep_mark",
         queue_name,
         relation=relation(queue_name),
-        reborn=reborn,
+        recreated=recreated,
         incarnation=mark["incarnation"],
     )
-    if reborn:
+    if recreated:
         archive = names.quoted(*names.table(queue_name, "a"))
         if (yield Statement("is_readable", {"relation": archive}, decode=scalar("found"))):
             yield pass_archive(queue_name)
@@ -84,7 +84,7 @@ def pass_archive(queue_name: str) -> Statement[None]:
     )
 
 
-def _is_reborn(queue_name: str, mark: Row) -> Flow[bool]:
+def _is_recreated(queue_name: str, mark: Row) -> Flow[bool]:
     if incarnations.is_same(mark):
         return False
     if not incarnations.may_have_moved(mark):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from airflow_pgmq.core import names, payload, shape, slots
+from airflow_pgmq.core import names, payload, queue_shape, slots
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.core.slot_history import Sent
@@ -131,7 +131,7 @@ def ledger_message(queue_name: str, dedup_key: str) -> Statement[list[int]]:
 
 def places(table: Table) -> list[Place]:
     """Where a queue's messages can be looked for: its table and its archive, if they are usable."""
-    if shape.is_misnamed(table):
+    if queue_shape.is_misnamed(table):
         return []
     found: list[Place] = []
     if table.own.whole:

@@ -49,9 +49,11 @@ def deploy_namespace(namespace: str, owner: str, version: int, fingerprint: str)
     return Statement("deploy_namespace", params)
 
 
-def turn_back(namespace: str, window: slots.Window) -> Statement[None]:
+def reset_after_clock_change(namespace: str, window: slots.Window) -> Statement[None]:
     """Correct the state after the clock went back."""
-    return Statement("turn_back", {"namespace": namespace, "now": window.now, "horizon": window.horizon})
+    return Statement(
+        "reset_after_clock_change", {"namespace": namespace, "now": window.now, "horizon": window.horizon}
+    )
 
 
 def note_lost(namespace: str, newest: int) -> Statement[None]:
@@ -59,11 +61,11 @@ def note_lost(namespace: str, newest: int) -> Statement[None]:
     return Statement("note_lost", {"namespace": namespace, "newest": newest})
 
 
-def doubt(namespace: str, now: datetime) -> Flow[None]:
+def resend_missing(namespace: str, now: datetime) -> Flow[None]:
     """Check that messages that should still wait are in their queues; slots of the others are lost."""
     params = {"namespace": namespace, "now": now}
     for queue_name in (yield Statement("awaited_from", params, decode=column("queue_name"))):
-        yield on_queue("doubt_slots", queue_name, namespace=namespace, now=now)
+        yield on_queue("resend_missing", queue_name, namespace=namespace, now=now)
 
 
 def jobs_to_resend(namespace: str, until: datetime) -> Statement[list[str]]:
@@ -258,7 +260,7 @@ def _has_headers(table: tuple[str, str]) -> Statement[bool]:
 def take_back(
     namespace: str, job_names: Sequence[str], *, after: datetime, now: datetime, again: bool = False
 ) -> Flow[dict[str, tuple[int, datetime]]]:
-    """Take back unseen messages of these jobs for slots after an instant, from any queue.
+    """Take back messages that no reader has seen of these jobs for slots after an instant, from any queue.
 
     Returns, by job, how many that were and the first slot that is free again.
 

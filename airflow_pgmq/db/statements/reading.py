@@ -86,7 +86,7 @@ def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:
     return _ack("archive", queue_name, messages, errors=refused)
 
 
-def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
+def free_archive_ids(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
     """Give archived messages with these ids other ids; False if there are none.
 
     Ids start again if a crash empties an unlogged queue, whose archive is logged; a restore of only the queue
@@ -94,7 +94,9 @@ def make_way(queue_name: str, msg_ids: Sequence[int] | None) -> Flow[bool]:
     """
     yield incarnations.lock(queue_name)
     tables = {"table": names.table(queue_name), "archive": names.table(queue_name, "a")}
-    moved: int = yield Statement("make_way", {"msg_ids": msg_ids}, tables, scalar("moved"), queue_name)
+    moved: int = yield Statement(
+        "free_archive_ids", {"msg_ids": msg_ids}, tables, scalar("moved"), queue_name
+    )
     if moved:
         yield incarnations.pass_archive(queue_name)
     return bool(moved)

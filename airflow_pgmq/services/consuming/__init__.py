@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_pgmq.services.consuming.line import Line
+from airflow_pgmq.services.consuming.kept_connection import KeptConnection
 from airflow_pgmq.services.consuming.loop import Consumer, UserWork
 
-__all__ = ["Consumer", "Line", "UserWork"]
+__all__ = ["Consumer", "KeptConnection", "UserWork"]

@@ -11,7 +11,7 @@ from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.core.messages import Fence, Message
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import reading
-from airflow_pgmq.services.consuming.line import Line
+from airflow_pgmq.services.consuming.kept_connection import KeptConnection
 
 #: A `logging.Logger`, or Airflow's logger of a task, which is another type.
 Log: TypeAlias = Any
@@ -34,7 +34,7 @@ class Heartbeat:
         self.visibility_timeout = visibility_timeout
         self.lost: set[Fence] = set()
         # No retry: the next beat is the next attempt.
-        self._line = Line(client, patience=0)
+        self._connection = KeptConnection(client, patience=0)
         self._log = log
         self._held: dict[int, Message] = {}
         # Held during a beat, so that ack and beat of one message never run together: they could deadlock.
@@ -90,14 +90,14 @@ class Heartbeat:
                         )
                     failing = True
         finally:
-            self._line.close()
+            self._connection.close()
 
     def _beat(self) -> None:
         held = self._held
         if not held:
             return
         messages = list(held.values())
-        ours = self._line.run(
+        ours = self._connection.run(
             lambda again: reading.set_vt(self.queue_name, messages, ParsedDelay(self.visibility_timeout))
         )
         with self._changing:

@@ -29,7 +29,7 @@ class Intake:
 
     def read(self) -> list[Message] | None:
         """What to work on; None if nothing was visible."""
-        messages = self._held.line.run(lambda again: consuming.read(self._policy))
+        messages = self._held.connection.run(lambda again: consuming.read(self._policy))
         if not messages:
             return None
         self._held.take(messages)

@@ -80,7 +80,7 @@ class Consumer:
                     self._process(part, work)
                     if progress.is_due(now := self._clock()):
                         done = self.summary.read - len(self._held.unfinished)
-                        progress.report(self._held.line, done, now)
+                        progress.report(self._held.connection, done, now)
         self._held.give_back()
         if self._fails():
             self.log.error("%d messages failed in a row: the drain ended early", self._failures_in_a_row)
@@ -101,7 +101,7 @@ class Consumer:
             messages = found or []
             is_whole = conn is not None and begin_user_work(conn)
             if conn is not None and is_whole and messages:
-                self._held.come_within(messages, conn)
+                self._held.check_caller_can_ack(messages, conn)
             self._held.begin(messages)
             try:
                 yield messages
@@ -138,7 +138,7 @@ class Consumer:
     @contextmanager
     def _session(self) -> Iterator[None]:
         try:
-            with self._held.line, self._held.heartbeat:
+            with self._held.connection, self._held.heartbeat:
                 if self.policy.max_reads is not None:
                     # Before the first read.
                     self._held.prepare()
@@ -228,7 +228,7 @@ class Consumer:
         for attempt in range(ATTEMPTS):
             decided = None
             try:
-                with self._held.line.work() as conn:
+                with self._held.connection.work() as conn:
                     decided = outcomes.decide(work(messages, conn), messages)
                     self._held.settle_user_work(decided, conn)
                 return decided
@@ -236,7 +236,7 @@ class Consumer:
                 if attempt == ATTEMPTS - 1:
                     raise
             except ArchiveRefused as exc:
-                if attempt == ATTEMPTS - 1 or not self._held.make_way(exc):
+                if attempt == ATTEMPTS - 1 or not self._held.free_archive_ids(exc):
                     raise
             except OUTAGES:
                 if decided is None or not self._held.was_committed(decided):

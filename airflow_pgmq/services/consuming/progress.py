@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.db.statements import reading
 from airflow_pgmq.services.consuming.heartbeat import Log
-from airflow_pgmq.services.consuming.line import Line
+from airflow_pgmq.services.consuming.kept_connection import KeptConnection
 
 #: Seconds between two lines, and the most waiting messages that they count.
 INTERVAL = 10.0
@@ -28,9 +28,9 @@ class Progress:
         self._next = now + INTERVAL
         return True
 
-    def report(self, line: Line, done: int, now: float) -> None:
+    def report(self, connection: KeptConnection, done: int, now: float) -> None:
         """Write a line."""
-        waiting = line.run(
+        waiting = connection.run(
             lambda again: reading.visible(
                 self._policy.queue_name,
                 limit=COUNTED,

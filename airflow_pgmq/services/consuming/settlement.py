@@ -22,8 +22,8 @@ from airflow_pgmq.db.client import (
 from airflow_pgmq.db.statements import Work, consuming, reading
 from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied, PgmqError
 from airflow_pgmq.services.consuming.heartbeat import Heartbeat, Log
-from airflow_pgmq.services.consuming.line import Line
-from airflow_pgmq.services.consuming.refusals import Refusals
+from airflow_pgmq.services.consuming.kept_connection import KeptConnection
+from airflow_pgmq.services.consuming.refused_outcomes import RefusedOutcomes
 
 _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
 
@@ -44,7 +44,7 @@ class Settlement:
         self.summary = summary
         self.log = log
         #: The connection that reads, works and settles.
-        self.line = Line(client, prepare=prepare)
+        self.connection = KeptConnection(client, prepare=prepare)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has started and is not known to have succeeded.
@@ -52,7 +52,7 @@ class Settlement:
         #: Why the acks of transactional work were refused. The work may raise errors of the same kinds, about
         #: other queues.
         self.refusal: Exception | None = None
-        self.refused = Refusals(policy, log)
+        self.refused = RefusedOutcomes(policy, log)
         #: Those that a caller's transaction could not settle.
         self._later: set[int] = set()
 
@@ -71,7 +71,7 @@ class Settlement:
     def prepare(self, *, in_work: bool = False) -> None:
         """Make sure that the dead letter queue exists.
 
-        :param in_work: whether the line's connection may be in the transaction of the work
+        :param in_work: whether the connection may be in the transaction of the work
         """
 
         def make(again: bool = False) -> Work[bool]:
@@ -79,9 +79,9 @@ class Settlement:
 
         if not in_work:
             # Opened here, so that its errors are not taken for a missing privilege on the queue.
-            self.line.open()
+            self.connection.open()
         try:
-            if self.client.run(make) if in_work else self.line.run(make):
+            if self.client.run(make) if in_work else self.connection.run(make):
                 self.log.info("Created the dead letter queue %s", self.policy.dead_letters)
         except PermissionDenied as exc:
             raise consuming.not_allowed(self.policy, exc) from exc
@@ -133,7 +133,7 @@ class Settlement:
                 return work(part, again)
 
             try:
-                done = self.line.run(make, partial(self.heartbeat.hold, messages))
+                done = self.connection.run(make, partial(self.heartbeat.hold, messages))
             except OUTAGES:
                 raise
             except (PgmqError, DriverError) as exc:
@@ -180,7 +180,7 @@ class Settlement:
             self.refusal = exc
             raise
 
-    def come_within(self, messages: Sequence[Message], conn: Connection) -> None:
+    def check_caller_can_ack(self, messages: Sequence[Message], conn: Connection) -> None:
         """Check that a caller's transaction can ack these.
 
         A transaction that keeps a snapshot cannot change rows that were changed since, even by our heartbeat.
@@ -211,11 +211,13 @@ class Settlement:
 
     def was_committed(self, decided: Sequence[Decided]) -> bool:
         """Whether the transaction of the work was committed, although its answer was lost."""
-        return self.line.run(lambda again: consuming.was_committed(self.policy, decided))
+        return self.connection.run(lambda again: consuming.was_committed(self.policy, decided))
 
-    def make_way(self, refused: ArchiveRefused) -> bool:
+    def free_archive_ids(self, refused: ArchiveRefused) -> bool:
         """Free the ids in the archive for the messages to be acked; False if it has no such ids."""
-        return self.line.run(lambda again: reading.make_way(refused.queue_name, refused.msg_ids))
+        return self.connection.run(
+            lambda again: reading.free_archive_ids(refused.queue_name, refused.msg_ids)
+        )
 
     def count(self, decided: Sequence[Decided], done: list[int]) -> list[int]:
         """Count what was settled; returns the ids that were no longer ours."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_pgmq.core import message_view, shape
+from airflow_pgmq.core import message_view, queue_shape
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.messages import Message, Row
 from airflow_pgmq.db.client import Client, Connection
@@ -15,7 +15,7 @@ from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.db.statements import overview as queue_statements
 from airflow_pgmq.db.statements.inspection import Search
 from airflow_pgmq.errors import InvalidName
-from airflow_pgmq.services import culprits
+from airflow_pgmq.services import faulty_queues
 from airflow_pgmq.services.overview import installed
 
 #: Messages of a task that are shown.
@@ -112,12 +112,12 @@ def sent(
     with client.connection(conn) as current:
         tables = client.run(queue_statements.tables, current).tables
         left_out = [
-            (table.queue_name, why) for table in tables for why in shape.left_out(table, archive=True)
+            (table.queue_name, why) for table in tables for why in queue_shape.left_out(table, archive=True)
         ]
         rows: list[Row] = []
         places = [place for table in tables for place in inspection.places(table)]
         for batch in chunks(places, queue_statements.AT_ONCE):
-            answers, failed = culprits.apart(
+            answers, failed = faulty_queues.apart(
                 client,
                 current,
                 batch,

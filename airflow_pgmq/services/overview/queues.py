@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from airflow_pgmq.core import names, problems, rates, shape
+from airflow_pgmq.core import names, problems, queue_shape, rates
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.core.queue_counts import Counts, Table
@@ -40,17 +40,19 @@ def queues(client: Client, conn: Connection | None = None) -> dict[str, Any]:
         samples = client.run(statements.recent_samples, current) if has_schema else {}
         newest = client.run(maintenance.newest_sample, current) if has_schema else None
         jobs = client.run(statements.jobs_by_queue, current) if has_schema else {}
-        reborn = client.run(incarnations.reborn, current) if has_schema else {}
-    wrong = list(shape.unusable(known.unusable))
+        recreated = client.run(incarnations.recreated, current) if has_schema else {}
+    wrong = list(queue_shape.unusable(known.unusable))
     if known.hidden:
         wrong.append(problems.hidden(known.hidden, known.role))
     if known.tables:
         wrong += problems.of_schema(installed=has_schema, maintained=newest, now=known.now)
-    found = shape.problems(known.tables)
+    found = queue_shape.problems(known.tables)
     return {
         "at": known.now,
         "queues": [
-            _queue(_known(table, known.role, found[name], reborn), counted, archived, samples.get(name), jobs)
+            _queue(
+                _known(table, known.role, found[name], recreated), counted, archived, samples.get(name), jobs
+            )
             for table in known.tables
             for name in [table.queue_name]
         ],
@@ -80,14 +82,14 @@ def queue(
         samples: dict[str, Row] = {}
         jobs: Mapping[str, int] = {}
         past: list[Row] = []
-        reborn: Mapping[str, Row] = {}
+        recreated: Mapping[str, Row] = {}
         if client.run(installed.is_current, current):
             samples = client.run(lambda: statements.recent_samples(queue_name), current)
             jobs = client.run(statements.jobs_by_queue, current)
             past = client.run(lambda: statements.history(queue_name, span=span, step=step), current)
-            reborn = client.run(lambda: incarnations.reborn(queue_name), current)
+            recreated = client.run(lambda: incarnations.recreated(queue_name), current)
     (table,) = known.tables
-    own = _known(table, known.role, shape.problems(known.tables)[queue_name], reborn)
+    own = _known(table, known.role, queue_shape.problems(known.tables)[queue_name], recreated)
     found = _queue(own, counted, archived, samples.get(queue_name), jobs)
     return {**found, "at": known.now, "history": _history(past, known.now, span, step)}
 
@@ -100,9 +102,9 @@ class _Known(NamedTuple):
     problems: Sequence[Problem]
 
 
-def _known(table: Table, role: str, found: Sequence[Problem], reborn: Mapping[str, Row]) -> _Known:
-    row = reborn.get(table.queue_name)
-    return _Known(table, role, found if row is None else [*found, problems.reborn(row)])
+def _known(table: Table, role: str, found: Sequence[Problem], recreated: Mapping[str, Row]) -> _Known:
+    row = recreated.get(table.queue_name)
+    return _Known(table, role, found if row is None else [*found, problems.recreated(row)])
 
 
 def _queue(

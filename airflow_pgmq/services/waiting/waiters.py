@@ -62,12 +62,17 @@ class Queue:
     """A watched queue. It is kept for a while without waiters, since triggers often return soon."""
 
     waiters: dict[Ask, dict[Waiter, None]] = field(default_factory=dict)
-    #: When a message is expected, when a throttled trigger may have been silent, when to look in any case.
+    #: When a message is expected.
     look_at: float = -inf
+    #: When to look again, because a throttled trigger may have been silent.
     again_at: float = inf
+    #: When to look in any case.
     poll_at: float = inf
+    #: Until when it is not looked at, after the last look.
     rested_at: float = -inf
+    #: Whether inserts are announced on its channel.
     announced: bool = False
+    #: When its last waiter left.
     left_at: float = inf
     #: Messages that waiters were woken for; the look after a throttle wakes no other waiters for them.
     spent: dict[Ask, int] = field(default_factory=dict)

@@ -24,7 +24,7 @@ CREATE TABLE airflow_pgmq.queues (
     unlogged boolean NOT NULL,
     incarnation bigint NOT NULL,
     -- Since when, if it is not the first; a message that was to become visible later is gone.
-    reborn_at timestamptz
+    recreated_at timestamptz
 );
 
 CREATE SEQUENCE airflow_pgmq.incarnations;

@@ -1,4 +1,4 @@
-"""`core.containment` gives the same results as jsonb's `@>`."""
+"""`core.json_contains` gives the same results as jsonb's `@>`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_pgmq.core.containment import contains
+from airflow_pgmq.core.json_contains import contains
 from tests.fixtures.factories import execute
 
 scalars = st.sampled_from([None, True, False, 0, 1, 1.0, 1.5, -1, "", "a", "b", "1"])

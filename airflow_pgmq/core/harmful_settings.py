@@ -9,7 +9,7 @@ from airflow_pgmq.core.privileges import quoted
 from airflow_pgmq.core.problems import Problem
 
 #: Milliseconds below which a limit may do harm.
-_FELT = {
+_LOW_LIMITS = {
     "statement_timeout": 60_000,
     "transaction_timeout": 60_000,
     "idle_in_transaction_session_timeout": 60_000,
@@ -38,9 +38,9 @@ def problems(role: str, database: str, settings: Iterable[Row]) -> Iterator[Prob
     """
     for row in settings:
         name, value = row["name"], row["value"]
-        if not _is_felt(name, value):
+        if not _does_harm(name, value):
             continue
-        shown = value if name not in _FELT else f"{int(value) / 1000:g} s"
+        shown = value if name not in _LOW_LIMITS else f"{int(value) / 1000:g} s"
         yield Problem(
             "session_setting",
             "warning",
@@ -50,8 +50,8 @@ def problems(role: str, database: str, settings: Iterable[Row]) -> Iterator[Prob
         )
 
 
-def _is_felt(name: str, value: str) -> bool:
-    return 0 < int(value) < _FELT[name] if name in _FELT else value == "on"
+def _does_harm(name: str, value: str) -> bool:
+    return 0 < int(value) < _LOW_LIMITS[name] if name in _LOW_LIMITS else value == "on"
 
 
 def _where(role: str, database: str, row: Row) -> str:
@@ -67,5 +67,5 @@ def _fix(role: str, database: str, row: Row) -> str:
         return " ".join(["ALTER ROLE", quoted(role), *inside, "RESET", name + ";"])
     if row["in_database"]:
         return " ".join(["ALTER DATABASE", quoted(database), "RESET", name + ";"])
-    value = "0" if name in _FELT else "off"
+    value = "0" if name in _LOW_LIMITS else "off"
     return " ".join(["ALTER ROLE", quoted(role), "SET", name, "=", value + ";"])

@@ -21,7 +21,7 @@ PATIENCE = 60.0
 LONGEST_PAUSE = 5.0
 
 
-class Line:
+class KeptConnection:
     """A kept connection for one thread.
 
     Servers, poolers and load balancers close connections that are idle for too long, also during work.
@@ -41,7 +41,7 @@ class Line:
         self._patience = patience
         self._conn: Connection | None = None
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> KeptConnection:
         return self
 
     def __exit__(

@@ -17,14 +17,14 @@ _CLAUSES = {
 }
 
 
-def kept_from(lacking: Iterable[Row], guarded: Sequence[Row]) -> list[Row]:
+def restricted_commands(lacking: Iterable[Row], guarded: Sequence[Row]) -> list[Row]:
     """Each command that some work needs and the role has the privilege for, but policies restrict.
 
     :param lacking: privileges that the role lacks, as in `privileges`
     :param guarded: commands on tables that policies do not allow for all rows: `schema`, `name`, `privilege`,
         `partly` (whether some rows pass) and `restrictive` (the restrictive policies, to be dropped)
     """
-    barred = {(row["work"], row["schema"], row["name"], row["privilege"]) for row in lacking}
+    lacked = {(row["work"], row["schema"], row["name"], row["privilege"]) for row in lacking}
     found: list[Row] = []
     for work, objects in RIGHTS.items():
         for kind, schema, pattern, privileges in objects:
@@ -35,19 +35,19 @@ def kept_from(lacking: Iterable[Row], guarded: Sequence[Row]) -> list[Row]:
                 and row["schema"] == schema
                 and _is_like(row["name"], pattern)
                 and row["privilege"] in privileges.split(", ")
-                and (work, schema, row["name"], row["privilege"]) not in barred
+                and (work, schema, row["name"], row["privilege"]) not in lacked
             ]
     return found
 
 
-def shut(kept: Iterable[Row]) -> list[Row]:
+def no_rows(restricted: Iterable[Row]) -> list[Row]:
     """Those that policies allow for no row."""
-    return [row for row in kept if not row["partly"]]
+    return [row for row in restricted if not row["partly"]]
 
 
-def problems(role: str, kept: Sequence[Row]) -> Iterator[Problem]:
+def problems(role: str, restricted: Sequence[Row]) -> Iterator[Problem]:
     """What the role does not see or may not write, and the policies that would allow it."""
-    if none := shut(kept):
+    if none := no_rows(restricted):
         yield Problem(
             "row_security",
             "error",
@@ -55,7 +55,7 @@ def problems(role: str, kept: Sequence[Row]) -> Iterator[Problem]:
             f"to {_works(none)}: {_what(none)}.",
             _policies(role, none),
         )
-    if some := [row for row in kept if row["partly"]]:
+    if some := [row for row in restricted if row["partly"]]:
         yield Problem(
             "row_security",
             "warning",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_pgmq.core import surroundings
+from airflow_pgmq.core import harmful_settings
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.services import doctor
 from tests.fixtures.factories import QUEUE, client_of, execute
@@ -111,6 +111,6 @@ def test_a_setting_of_the_server(own_server: LocalPostgres, own_database: Databa
 
 def test_every_setting_is_one_of_postgres(database: Database) -> None:
     rows: list[dict[str, Any]] = execute(
-        database, "SELECT name FROM pg_settings WHERE name = ANY (%s)", [surroundings.NAMES]
+        database, "SELECT name FROM pg_settings WHERE name = ANY (%s)", [harmful_settings.NAMES]
     )
-    assert {row["name"] for row in rows} == set(HARMFUL) == set(surroundings.NAMES)
+    assert {row["name"] for row in rows} == set(HARMFUL) == set(harmful_settings.NAMES)

@@ -1,4 +1,4 @@
-"""The claims of the demo: each function measures one and returns the figures, or raises `ClaimError`."""
+"""The checks of the demo: each measures something, and returns the figures or raises `CheckFailed`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_pgmq.core import names
 from demo import events, ticks
 from demo.arrivals import Arrival
 from demo.screen import millis
-from demo.stage import ClaimError, Stage
+from demo.stage import CheckFailed, Stage
 
 DAG_IDS = {"pgmq_daily_report", "pgmq_periodic_jobs", "pgmq_wait_for_messages", events.DAG_ID}
 REPORTS = "reports"
@@ -29,12 +29,12 @@ def airflow_runs_on_postgres(stage: Stage) -> str:
     """Every part is healthy, and Airflow's metadata is in the embedded Postgres."""
     health = stage.api.health()
     if set(health.values()) != {"healthy"}:
-        raise ClaimError(f"not everything is healthy: {health}")
+        raise CheckFailed(f"not everything is healthy: {health}")
     with psycopg.connect(stage.standalone.metadata_dsn) as connection:
         version = connection.info.parameter_status("server_version")
         ((stored,),) = connection.execute("SELECT count(*) FROM dag WHERE dag_id = ANY(%s)", [list(DAG_IDS)])
     if stored != len(DAG_IDS):
-        raise ClaimError(f"{stored} of {len(DAG_IDS)} Dags are in the metadata database")
+        raise CheckFailed(f"{stored} of {len(DAG_IDS)} Dags are in the metadata database")
     return f"Airflow {stage.api.version()}, {len(health)} parts healthy, {stored} Dags; Postgres {version}"
 
 
@@ -50,9 +50,9 @@ def rerun_sends_nothing(stage: Stage) -> str:
     left = _reports(stage, run_id)
     statuses = [result["status"] for result in (first, second, third)]
     if statuses != ["sent", "duplicate", "duplicate"] or second["msg_id"] != first["msg_id"]:
-        raise ClaimError(f"the runs returned {first}, {second}, {third}")
+        raise CheckFailed(f"the runs returned {first}, {second}, {third}")
     if (waiting, left) != (1, 0):
-        raise ClaimError(f"the queue held {waiting} messages after the second run, {left} after the third")
+        raise CheckFailed(f"the queue held {waiting} messages after the second run, {left} after the third")
     return f"run: {statuses[0]}; cleared: {statuses[1]}; consumed, then cleared again: {statuses[2]}"
 
 
@@ -81,13 +81,13 @@ def message_wakes_consumer(stage: Stage) -> str:
     paid = stage.hook.send(ORDERS, {"order": order, "status": "paid"})
     shipped = stage.finished(dag_id, run_id, "ship")
     if shipped != [order]:
-        raise ClaimError(f"order {order} was paid, but {shipped} were shipped")
+        raise CheckFailed(f"order {order} was paid, but {shipped} were shipped")
     task = stage.api.task(dag_id, run_id, "ship")
     ((enqueued, archived),) = stage.query(
         "SELECT enqueued_at, archived_at FROM pgmq.a_orders WHERE msg_id = %(msg_id)s", msg_id=paid.msg_id
     )
     if not stage.query("SELECT 1 FROM pgmq.q_orders WHERE msg_id = %(msg_id)s", msg_id=unpaid.msg_id):
-        raise ClaimError("the order that is not paid left the queue too")
+        raise CheckFailed("the order that is not paid left the queue too")
     taken, done = archived - enqueued, ticks.instant(task["end_date"]) - enqueued
     return (
         f"acked after {seconds(taken)}, its run's last task done after {seconds(done)}; an unpaid one stayed"
@@ -103,13 +103,13 @@ def periodic_dag_ticks(stage: Stage) -> str:
 
     finished = stage.wait_for("the second tick", look, 150)
     if failed := [tick for tick in finished if tick.state != "success"]:
-        raise ClaimError(f"{len(failed)} of {len(finished)} ticks failed")
+        raise CheckFailed(f"{len(failed)} of {len(finished)} ticks failed")
     minutes = {tick.minute for tick in finished}
     if len(minutes) != len(finished) or max(minutes) - min(minutes) != timedelta(minutes=len(finished) - 1):
-        raise ClaimError(f"the ticks are not a minute apart: {sorted(minutes)}")
+        raise CheckFailed(f"the ticks are not a minute apart: {sorted(minutes)}")
     cache = stage.hook.metrics("cache")
     if cache.queue_length <= cache.queue_visible_length:
-        raise ClaimError("no message waits for its slot")
+        raise CheckFailed("no message waits for its slot")
     latest = finished[-1]
     sent = ", ".join(str(tick.summary["sent"]) for tick in finished)
     return (
@@ -124,7 +124,7 @@ def cleared_tick_doubles_nothing(stage: Stage) -> str:
     again = stage.rerun(ticks.DAG_ID, tick.run_id, ticks.TASK_ID)
     slots, doubled = _slots(stage)
     if doubled:
-        raise ClaimError(f"{doubled} slots have more than one message")
+        raise CheckFailed(f"{doubled} slots have more than one message")
     return f"cleared, it sent {again['sent']} new slots; {slots} slots so far, {doubled} of them twice"
 
 
@@ -140,9 +140,9 @@ def messages_are_on_time(stage: Stage) -> str:
     typical = late[len(late) // 2]
     figure = f"{len(late)} messages late by {millis(typical)} (median), {millis(late[-1])} (worst)"
     if late[0] < timedelta():
-        raise ClaimError(f"a message came {millis(-late[0])} before its slot")
+        raise CheckFailed(f"a message came {millis(-late[0])} before its slot")
     if typical > TYPICAL_LATENESS or late[-1] > WORST_LATENESS:
-        raise ClaimError(f"{figure}; allowed are {millis(TYPICAL_LATENESS)} and {millis(WORST_LATENESS)}")
+        raise CheckFailed(f"{figure}; allowed are {millis(TYPICAL_LATENESS)} and {millis(WORST_LATENESS)}")
     return f"{figure}, none early"
 
 
@@ -159,7 +159,7 @@ def backfill_is_refused(stage: Stage) -> str:
     stage.api.backfill(ticks.DAG_ID, tick.minute, tick.minute)
     summary = stage.finished(ticks.DAG_ID, tick.run_id, ticks.TASK_ID, after=tries)
     if summary["sent"] or not summary["duplicates"]:
-        raise ClaimError(f"the backfill of {tick.minute:%H:%M} returned {summary}")
+        raise CheckFailed(f"the backfill of {tick.minute:%H:%M} returned {summary}")
     return (
         f"{summary['slots']} slots of {tick.minute:%H:%M} again: {summary['duplicates']} duplicates, 0 sent"
     )
@@ -175,11 +175,11 @@ def no_slot_is_missing(stage: Stage) -> str:
     for job, step in {"health-probe": 10, "cache-warm": 30, "usage-metering": 60}.items():
         ((count, span),) = stage.query(statement.format(_all_slots(stage)), job=job)
         if count != span / step + 1:
-            raise ClaimError(f"{job} has {count} slots in {span} s instead of {span / step + 1:.0f}")
+            raise CheckFailed(f"{job} has {count} slots in {span} s instead of {span / step + 1:.0f}")
         figures.append(f"{job} {count}")
     slots, doubled = _slots(stage)
     if doubled:
-        raise ClaimError(f"{doubled} slots have more than one message")
+        raise CheckFailed(f"{doubled} slots have more than one message")
     return f"{slots} slots, none twice, none missing in {', '.join(figures)}"
 
 
@@ -206,7 +206,7 @@ def seconds(duration: timedelta) -> str:
 
 
 #: In the order that wastes the least time: the slots are counted last.
-CLAIMS: dict[str, Callable[[Stage], str]] = {
+CHECKS: dict[str, Callable[[Stage], str]] = {
     "Airflow runs on the embedded Postgres": airflow_runs_on_postgres,
     "A cleared and re-run task sends nothing again": rerun_sends_nothing,
     "A message wakes a consumer Dag": message_wakes_consumer,

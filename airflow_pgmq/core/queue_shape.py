@@ -67,8 +67,10 @@ def unfit(table: Table, *, archive: bool) -> list[str]:
 
 def left_out(table: Table, *, archive: bool) -> list[str]:
     """The same, and what the role may not read."""
-    barred = [each for each in _places(table, archive) if each.shape.is_table and not each.shape.readable]
-    return unfit(table, archive=archive) + [f"The role may not read {place.known}." for place in barred]
+    not_readable = [
+        each for each in _places(table, archive) if each.shape.is_table and not each.shape.readable
+    ]
+    return unfit(table, archive=archive) + [f"The role may not read {place.known}." for place in not_readable]
 
 
 def is_misnamed(table: Table) -> bool:

@@ -98,7 +98,7 @@ class Rounds:
     def send(self, items: Sequence[Outgoing], now: datetime, *, is_known: bool) -> Flow[dict[str, Claim]]:
         """Send what has not expired; returns the claim of each, by key.
 
-        :param is_known: whether all that was ever sent is known; otherwise the queue is searched first
+        :param is_known: whether we know every slot that was sent; otherwise the queues are searched first
         """
         claims: dict[str, Claim] = {}
         wanted = [item for item in items if not item.is_expired(now)]
@@ -117,7 +117,10 @@ class Rounds:
         return claims
 
     def _adopt(self, wanted: Sequence[Outgoing], now: datetime) -> Flow[None]:
-        """Look for them in every queue that the namespace's jobs send to, or did as stored."""
+        """Search the queues of the code's jobs and of the stored jobs for messages of these slots.
+
+        Slots whose messages are found are noted as sent.
+        """
         stored = yield periodic.stored_queues(self.namespace)
         named = {*self.queue_names, *stored, *(item.job.queue_name for item in wanted)}
         # Nothing was archived before it was enqueued.

@@ -13,7 +13,7 @@ from airflow_pgmq.services.consuming.heartbeat import Log
 IN_A_ROW = 3
 
 
-class Refusals:
+class RefusedOutcomes:
     """The refusals of one drain. The work is not at fault; the message comes back later."""
 
     def __init__(self, policy: Policy, log: Log) -> None:
