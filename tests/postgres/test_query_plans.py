@@ -98,7 +98,7 @@ def taken_back(*names: str) -> Flow[Any]:
     return periodic.take_back("shop", names, after=BEFORE, now=NOW)
 
 
-def withdrawal(*names: str) -> Statement[Any]:
+def taking_back(*names: str) -> Statement[Any]:
     """The statement that takes back."""
     flow = taken_back(*names)
     next(flow)
@@ -119,8 +119,8 @@ OFTEN = {
     "slots of jobs": lambda: next(slots_of(1000)),
     "prune slots": lambda: sending.prune_slots(128),
     "where a job has sent to": lambda: next(taken_back("job7")),
-    "take_back a job": lambda: withdrawal("job7"),
-    "take_back 1000 jobs": lambda: withdrawal(*(f"job{n}" for n in range(1000))),
+    "take back a job": lambda: taking_back("job7"),
+    "take back 1000 jobs": lambda: taking_back(*(f"job{n}" for n in range(1000))),
     "is the last message queued": lambda: periodic.still_queued("mail", {n: f"{n}" for n in range(1, 1001)}),
     "read a batch of work": lambda: consuming.read(Policy(queue_name="mail", batch_size=100)),
     "release after failures": lambda: consuming.release_each("mail", MESSAGES, [ParsedDelay(10)] * 100),
@@ -203,7 +203,7 @@ def test_ranges_of_slots_end_with_the_job(full_database):
     """`job7` is not `job70`."""
     (row,) = execute(full_database, "SELECT count(*) FROM airflow_pgmq.slots WHERE name = 'job7'")
     with full_database.connect() as connection:
-        statement = withdrawal("job7")
+        statement = taking_back("job7")
         text = compose(statement).as_string(connection)
         (found,) = connection.execute(text, statement.params).fetchall()
         connection.rollback()

@@ -37,7 +37,7 @@ def run_for(dsn, one, longest=None, halt_after=None):
 
 @pytest.mark.slow
 def test_killed_ticks_lose_and_repeat_nothing(database, client):
-    """New versions come while the kills go on, so that they hit withdrawals, too."""
+    """New versions come while the kills go on, so that they hit deploys that take messages back, too."""
 
     def deployed(version):
         return tick(*(job(f"job{n}", version=version) for n in range(JOBS)))
