@@ -365,7 +365,7 @@ def test_queues_are_created_and_dropped(
 def test_no_jobs_are_told_with_how_they_come(bare: Run, pgmq_connection: str) -> None:
     code, said = bare("jobs", "-o", "json")
     assert (code, said.splitlines()[0]) == (0, "[]")
-    assert "the first run of its PgmqPeriodicOperator" in said
+    assert "The first run of a PgmqPeriodicOperator registers its jobs." in said
 
 
 def test_a_role_that_may_not_install_is_told_who_should(
