@@ -478,7 +478,7 @@ def test_a_beat_speaks_of_what_was_held_when_it_began(client: Client, database: 
             heartbeat.hold([new, other])
             return []
 
-        heartbeat._line.run = run  # type: ignore[assignment, method-assign]
+        heartbeat._connection.run = run  # type: ignore[assignment, method-assign]
         heartbeat._beat()
         assert heartbeat.lost == set()
         assert sorted(heartbeat._held) == [1, 2]
