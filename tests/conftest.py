@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 import pytest_timeout
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from tests.fixtures.patience import slowness
 
@@ -22,9 +24,21 @@ pytest_plugins = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Any:
-    """A test may take longer on a busy machine, also if the machine becomes busy only now."""
+    """A test may take longer on a busy machine, also if the machine becomes busy only now.
+
+    An event loop that waits for its tasks swallows the error of the timeout: then the process ends a little
+    later, and says where it was.
+    """
     longer = settings._replace(timeout=settings.timeout * 2 * slowness())
+    stderr = item.config.stash[fault_handler_stderr_fd_key]
+    faulthandler.dump_traceback_later(longer.timeout + 30, exit=True, file=stderr)
     return pytest_timeout.pytest_timeout_set_timer(item, longer)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_cancel_timer() -> None:
+    """The test has ended."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(wrapper=True)

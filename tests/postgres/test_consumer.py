@@ -531,7 +531,7 @@ def test_two_workers_share_a_queue(client: Client, database: Database) -> None:
 
 
 def test_workers_that_start_together_make_one_dead_letter_queue(client: Client, database: Database) -> None:
-    together = threading.Barrier(8)
+    together = threading.Barrier(8, timeout=60)
 
     def start() -> None:
         together.wait()

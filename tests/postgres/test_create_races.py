@@ -53,7 +53,7 @@ def pgmq(request: pytest.FixtureRequest, database: Database) -> Database:
 
 def at_once(count: int, work) -> list[object]:
     """The results of this many threads that begin together."""
-    barrier = Barrier(count)
+    barrier = Barrier(count, timeout=60)
 
     def begin(number: int) -> object:
         barrier.wait()

@@ -18,15 +18,18 @@ from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import queues
 from airflow_pgmq.services import job_control
 from tests.fixtures.factories import NAMESPACE, client_of, execute, job, queued, send, slots_in, tick
-from tests.fixtures.patience import wait_until
+from tests.fixtures.patience import patience, wait_until
 from tests.fixtures.pooler import running_pooler
 from tests.fixtures.postgres import Database
 from tests.postgres.processes import CONTEXT, limited, report, run_tick, send_with, send_without_keys
 
 pytestmark = pytest.mark.direct("it counts sessions, and has poolers of its own")
 
-#: Short, so that the tests are.
-SHORT = Limits(idle=0.5)
+
+def short() -> Limits:
+    """So that the tests are; on a busy machine, a process that woke pauses between two statements, too."""
+    return Limits(idle=patience(0.5))
+
 
 TICK = tick(job("a"), job("b"))
 
@@ -66,7 +69,7 @@ class Frozen:
 def frozen(database: Database, work: Callable[..., Any], *arguments: Any, **more: Any) -> Iterator[Frozen]:
     """Run it in a process; it stops in the middle of its first transaction that writes into the queue."""
     answer, theirs = CONTEXT.Pipe(duplex=False)
-    call = (more.get("dsn", database.dsn), more.get("limits", SHORT), work, *arguments)
+    call = (more.get("dsn", database.dsn), more.get("limits") or short(), work, *arguments)
     process = CONTEXT.Process(target=report, args=(limited, call, theirs))
     with database.connect() as gate:
         gate.execute("LOCK TABLE pgmq.q_mail IN ACCESS EXCLUSIVE MODE")
