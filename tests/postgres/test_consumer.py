@@ -18,7 +18,7 @@ from airflow_pgmq.core import iso8601
 from airflow_pgmq.core.consumer_policy import Policy, Summary
 from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.client import Client
-from airflow_pgmq.db.statements import consuming, reading
+from airflow_pgmq.db.statements import Flow, consuming, reading
 from airflow_pgmq.errors import BrokenOff, InvalidOutcome, MessageLost, PermissionDenied, QueueNotFound
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.services.consuming import Consumer
@@ -54,13 +54,17 @@ def payloads(messages: list[Message]) -> list[Any]:
 
 
 def steal(client: Client) -> list[Message]:
-    """Let another reader read everything, as after the visibility timeout."""
-    client.run(lambda: consuming.release_each(QUEUE, held := read_rows(client), [AT_ONCE] * len(held)))
-    return read(client)
+    """Let another reader read everything, as after the visibility timeout.
 
+    In one transaction: a heartbeat in between would hide again what was made visible.
+    """
 
-def read_rows(client: Client) -> list[Message]:
-    return client.run(lambda: reading.by_id(QUEUE, range(1, 100)))
+    def read_all() -> Flow[list[Message]]:
+        held = yield reading.by_id(QUEUE, range(1, 100))
+        yield consuming.release_each(QUEUE, held, [AT_ONCE] * len(held))
+        return (yield reading.read(QUEUE, max_messages=len(held), visibility_timeout=60))
+
+    return client.run(read_all)
 
 
 def test_every_message_is_handed_over_and_archived(client: Client, database: Database) -> None:

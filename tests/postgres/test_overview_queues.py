@@ -185,6 +185,8 @@ def test_large_queues_are_estimated_from_some_pages(client, database, monkeypatc
 
 def test_a_table_of_dead_rows_is_not_read(client, database):
     """Deleted, and not vacuumed because an old transaction might still see them."""
+    # Autovacuum would read it while its blocks are counted.
+    execute(database, "ALTER TABLE pgmq.q_mail SET (autovacuum_enabled = off)")
     with database.connect() as holding:
         holding.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         holding.execute("SELECT 1")
