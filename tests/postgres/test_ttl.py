@@ -51,16 +51,18 @@ def lives(database, table="q_mail"):
     return [row["lives"] for row in rows]
 
 
-def almost(expected):
-    """Clocks are read more than once in a transaction."""
-    return pytest.approx(expected, abs=timedelta(milliseconds=200))
+def is_an_hour(life):
+    """A send reads the clock more than once; not each pytest's `approx` knows a timedelta."""
+    return abs(life - HOUR) < timedelta(seconds=30)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("ttl", [3600, "3600", HOUR])
 def test_it_counts_from_when_the_message_is_visible(hook, database, way, ttl):
     send(hook, way, ttl=ttl)
-    assert {almost(HOUR) == each for each in lives(database)} == {True}
+    found = lives(database)
+    assert found
+    assert all(map(is_an_hour, found))
     assert all(row["headers"]["expires_at"].endswith("+00:00") for row in queued(database))
 
 
@@ -76,7 +78,7 @@ def test_an_instant_that_has_passed_takes_nothing_of_it(hook, database):
     (row,) = execute(
         database, "SELECT (headers ->> 'expires_at')::timestamptz - enqueued_at AS lives FROM pgmq.q_mail"
     )
-    assert row["lives"] == almost(HOUR)
+    assert is_an_hour(row["lives"])
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -107,7 +109,10 @@ def test_a_topics_messages(hook, database):
     hook.send_topic("a.b", 1, headers={"h": 1}, ttl=HOUR)
     hook.send_topic("a.b", 2, ttl=HOUR, delay=86400)
     hook.send_topic("a.b", 3)
-    assert lives(database) == [almost(HOUR), almost(HOUR), None]
+    first, second, third = lives(database)
+    assert is_an_hour(first)
+    assert is_an_hour(second)
+    assert third is None
     assert queued(database)[0]["headers"].keys() == {"h", "expires_at"}
     with pytest.raises(InvalidArgument, match="either ttl="):
         hook.send_topic("a.b", 1, headers={"expires_at": "x"}, ttl=1)
@@ -134,7 +139,7 @@ def test_a_row_may_say_itself_when_it_expires(hook, database, scope):
     hook.send_from_query("mail", query, {"ttl": 3}, ttl=HOUR, dedup_scope=scope)
     first, second = queued(database)
     assert first["headers"]["expires_at"] == "2030-01-01T00:00:00Z"
-    assert lives(database)[1] == almost(HOUR)
+    assert is_an_hour(lives(database)[1])
     assert second["headers"]["expires_at"] != first["headers"]["expires_at"]
 
 
