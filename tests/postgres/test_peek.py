@@ -104,7 +104,7 @@ def test_large_messages_are_whole(hook):
 
 
 def test_what_python_cannot_read_is_said_so(hook, database):
-    execute(database, "SELECT pgmq.send('mail', %s::jsonb)", ["[" * 6000 + "]" * 6000])
+    execute(database, "SELECT pgmq.send('mail', %s::jsonb)", ["[" * 12_000 + "]" * 12_000])
     (message,) = hook.peek("mail")
     assert "JSON of" in message.message.reason
 
