@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,12 @@ def sites(
         if request.param == "pooled":
             pooler = running_pooler(postgres_server, tmp_path, "transaction", POOL_SIZE)
             port = stack.enter_context(pooler)
-        both = []
+        both, minute = [], (datetime.now(timezone.utc).minute + 30) % 60
         for name, profile, through in (("friendly", PLAIN, None), ("hostile", hostile, port)):
             database = stack.enter_context(new_database(postgres_server, pgmq_template, profile, through))
             execute(database, "CREATE TABLE public.landed (at timestamptz, n int)")
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection_to(database)))
-            both.append(Site(database, name))
+            both.append(Site(database, name, minute))
         yield both[0], both[1]
 
 

@@ -32,6 +32,8 @@ class Site:
 
     database: Database
     conn_id: str
+    #: The minute of each hour at which its jobs are due: the same at both sites, and far from now.
+    minute: int
     #: What every verb gets in addition, such as a caller's connection.
     more: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -83,11 +85,10 @@ def _to_table(site: Site) -> list[Any]:
 
 def _tick(site: Site) -> Any:
     """Slots on both sides of a change of clocks, and none near now."""
-    minute = (datetime.now(timezone.utc).minute + 30) % 60
     jobs = [
-        job("hourly", cron=f"{minute} * * * *", message={"größe": "Zoë"}),
-        job("daily", cron=f"{minute} 2 * * *", timezone="Europe/Berlin", ttl=WEEK),
-        job("jittered", cron=f"{minute} * * * *", jitter=timedelta(minutes=20)),
+        job("hourly", cron=f"{site.minute} * * * *", message={"größe": "Zoë"}),
+        job("daily", cron=f"{site.minute} 2 * * *", timezone="Europe/Berlin", ttl=WEEK),
+        job("jittered", cron=f"{site.minute} * * * *", jitter=timedelta(minutes=20)),
     ]
     return tick(*jobs, look_ahead=60).run(site.hook.client)
 
