@@ -13,9 +13,10 @@ import psycopg
 import pytest
 
 from airflow_pgmq import errors
+from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client
-from airflow_pgmq.db.statements import queues
+from airflow_pgmq.db.statements import queues, sending
 from airflow_pgmq.services import job_control
 from tests.fixtures.factories import NAMESPACE, client_of, execute, job, queued, send, slots_in, tick
 from tests.fixtures.patience import patience, wait_until
@@ -151,6 +152,22 @@ def test_by_default_others_go_on_within_fifteen_seconds(database, client):
         assert run_tick(client, TICK) == 20
         assert monotonic() - begun < 15
         assert process.wake() == 0
+
+
+def test_a_session_that_postgres_ended_before_the_commit(database, client):
+    """As by the idle limit, if the process pauses before its COMMIT: nothing was done, so it is repeated."""
+    ended = []
+
+    def work():
+        sent = yield sending.plain("mail", prepare(["new"]))
+        if not ended:
+            ended.extend(backends(database, "state = 'idle in transaction'"))
+            execute(database, "SELECT pg_terminate_backend(%s, 60000)", [ended[0]["pid"]])
+        return sent
+
+    assert [result.status for result in client.run(work)] == ["sent"]
+    assert len(ended) == 1
+    assert [row["message"] for row in queued(database)] == ["new"]
 
 
 def test_a_callers_transaction_has_no_limit(database, client):

@@ -150,17 +150,22 @@ def check_alive(conn: Connection) -> None:
         selector.register(conn.fileno(), selectors.EVENT_READ)
         if not selector.select(0):
             return
-    said: list[psycopg.errors.Diagnostic] = []
-    conn.add_notice_handler(said.append)
+    fatal: list[str] = []
+
+    def note(said: psycopg.errors.Diagnostic) -> None:
+        # Read at once: it is freed when this returns.
+        if said.severity_nonlocalized == "FATAL":
+            fatal.append(str(said.message_primary))
+
+    conn.add_notice_handler(note)
     try:
         conn.pgconn.consume_input()
         conn.pgconn.is_busy()
     finally:
-        conn.remove_notice_handler(said.append)
-    for each in said:
-        if each.severity_nonlocalized == "FATAL":
-            conn.close()
-            raise psycopg.OperationalError(str(each.message_primary))
+        conn.remove_notice_handler(note)
+    if fatal:
+        conn.close()
+        raise psycopg.OperationalError(fatal[0])
 
 
 class AsyncTransaction:
