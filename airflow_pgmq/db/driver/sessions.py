@@ -47,6 +47,13 @@ def keep(conn: AnyConnection, session: Session) -> None:
     _ours[conn] = session
 
 
+def begin(conn: Connection, limits: Limits) -> None:
+    """Make a new connection ours; its settings follow with the first statement that needs them."""
+    conn.autocommit = True
+    conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    keep(conn, Session(limits))
+
+
 def of(conn: AnyConnection) -> Session | None:
     """Our settings of a connection; None if it is a caller's."""
     return _ours.get(conn)

@@ -1,0 +1,97 @@
+"""Runs statements and flows on a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import dict_row
+
+from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.db.driver import sessions
+from airflow_pgmq.db.driver.composing import is_one, text
+from airflow_pgmq.db.driver.sessions import Connection
+from airflow_pgmq.db.driver.translation import translated
+from airflow_pgmq.db.driver.user_work import ending, unended_user_work
+from airflow_pgmq.db.driver.values import Cursor
+from airflow_pgmq.db.statements import Statement, Work
+from airflow_pgmq.db.statements.sessions import make_ours
+
+T = TypeVar("T")
+
+
+def settings(conn: psycopg.BaseConnection[Any], limits: Limits) -> Statement[bool]:
+    """The statement that makes a session ours."""
+    return make_ours(conn.info.backend_pid, limits, conn.info.server_version, sessions.encoding(conn))
+
+
+def set_up(conn: Connection) -> bool:
+    """Give a session of ours its settings, if that was not tried before; whether it has them.
+
+    A user's work in the session may have changed the encoding since.
+    """
+    session = sessions.of(conn)
+    assert session is not None
+    if session.is_set is None:
+        # If SERIALIZABLE is the default, a standby refuses transactions that set no other isolation.
+        with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
+            is_set = execute(settings(conn, session.limits), conn)
+        sessions.keep(conn, session := sessions.Session(session.limits, is_set))
+    return bool(session.is_set) and sessions.is_encoded(conn)
+
+
+def transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
+    """Run as one transaction; a single statement is one by itself, in one round trip."""
+    if isinstance(work, Statement) and sessions.takes_statements(conn) and set_up(conn):
+        transaction.is_undone = False
+        return execute(work, conn)
+    with translated(None, conn), transaction:
+        return drive(work, conn)
+
+
+def settle_user_work(work: Work[T], conn: Connection, limits: Limits) -> T:
+    """Settle a user's work in its transaction; also checks, in the same round trip, that it still exists.
+
+    :raises TransactionEnded: the work has ended the transaction
+    """
+    with unended_user_work():
+        return drive(work, conn, before=ending(conn, limits))
+
+
+def drive(work: Work[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
+    """Run each statement that the work yields, and send it the answer.
+
+    Without an open transaction, each statement is one by itself.
+
+    :param before: commands to run before the first statement, in one round trip with it
+    """
+    if isinstance(work, Statement):
+        return _single(work, conn, before)
+    try:
+        answer = _single(next(work), conn, before)
+        while True:
+            answer = _single(work.send(answer), conn)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def _single(statement: Statement[T], conn: Connection, before: Sequence[Any] = ()) -> T:
+    if not sessions.takes_statements(conn) or set_up(conn):
+        return execute(statement, conn, before=before)
+    with translated(None, conn), sessions.Transaction(conn):
+        return execute(statement, conn, before=before)
+
+
+def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
+    """Run one statement; its rows are mappings of our types, independent of the connection's adapters."""
+    if statement.is_limit and sessions.of(conn) is None:
+        return statement.decode([])
+    with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
+        with conn.pipeline() if before else nullcontext():
+            for command in before:
+                conn.execute(command, prepare=False)
+            cursor.execute(text(statement), statement.params or None, prepare=False, binary=is_one(statement))
+        return statement.decode(cursor.fetchall() if cursor.description else [])
