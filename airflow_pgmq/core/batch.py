@@ -39,6 +39,11 @@ class Batch:
         return len(self.messages)
 
     @property
+    def is_one(self) -> bool:
+        """Whether it is one message, with the common headers only."""
+        return len(self.messages) == 1 and self.headers is None
+
+    @property
     def chunk_size(self) -> int:
         """How many of these messages one statement takes."""
         return max(1, min(CHUNK, CHUNK_TEXT // max(map(len, self.messages), default=1)))

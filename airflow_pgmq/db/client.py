@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -11,9 +12,11 @@ from typing import TypeVar
 
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.db.connection_cache import ConnectionCache
 from airflow_pgmq.db.driver import failures, running, sessions
 from airflow_pgmq.db.driver.bundled import bundled_pgmq
 from airflow_pgmq.db.driver.connecting import connect as connect
+from airflow_pgmq.db.driver.connecting import is_open
 from airflow_pgmq.db.driver.connecting import notification_arrives as notification_arrives
 from airflow_pgmq.db.driver.connecting import versions as versions
 from airflow_pgmq.db.driver.failures import ATTEMPTS as ATTEMPTS
@@ -43,16 +46,35 @@ from airflow_pgmq.db.statements import Work, reading, schema
 T = TypeVar("T")
 
 
+#: The idle connections of a client: one for its calls, and one for a consumer whose work makes calls.
+KEPT = 2
+
+
 class Client:
-    """Runs statements on connections of its own, one per call, or on the caller's.
+    """Runs statements on connections of its own, which it keeps between calls, or on the caller's.
 
     :param connect: opens a connection
     :param limits: of each transaction on a connection of its own
+    :param cache: where idle connections are, if it is shared with other clients
+    :param key: which of the shared connections are like this client's
     """
 
-    def __init__(self, connect: Callable[[], Connection], limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        limits: Limits | None = None,
+        *,
+        cache: ConnectionCache | None = None,
+        key: str = "",
+    ) -> None:
         self.limits = limits or Limits()
         self._connect = connect
+        self._key = key
+        self._owns_cache = cache is None
+        self._cache = cache or ConnectionCache(KEPT, is_open)
+        if self._owns_cache:
+            # When the client or the process ends.
+            weakref.finalize(self, self._cache.close)
         self._checked: set[str] = set()
         #: Connections that are lent, and what serves in their place since they were lost.
         self._lent: dict[Connection, Connection] = {}
@@ -66,6 +88,11 @@ class Client:
     def forget(self, what: str) -> None:
         """Run that check again next time."""
         self._checked.discard(what)
+
+    def close(self) -> None:
+        """Close the idle connections, unless others share them. The next call opens another one."""
+        if self._owns_cache:
+            self._cache.close()
 
     def open(self, limits: Limits | None = None) -> Connection:
         """A connection of our own, in autocommit mode, which the caller closes.
@@ -92,22 +119,34 @@ class Client:
 
     @contextmanager
     def connection(
-        self, conn: Connection | None = None, *, limits: Limits | None = None
+        self, conn: Connection | None = None, *, limits: Limits | None = None, is_new: bool = False
     ) -> Iterator[Connection]:
-        """The caller's connection as it is, or one of our own, closed afterwards.
+        """The caller's connection as it is, or one of our own, kept afterwards for the next call.
 
         :param limits: as of `open`
+        :param is_new: open one and close it afterwards: to see what a session gets, or to run a user's SQL,
+            which may change the session
         """
         if conn is not None:
             yield conn
             return
-        own = self.open(limits) if limits else self._begin_session(self.limits)
-        self._lent[own] = own
+        taken = self.open(limits) if limits or is_new else self.take()
+        self._lent[taken] = taken
         try:
-            with own:
-                yield own
+            yield taken
         finally:
-            self._lent.pop(own).close()
+            self.give_back(taken, self._lent.pop(taken))
+
+    def take(self, *, for_a_call: bool = True) -> Connection:
+        """A kept connection, or a new one, without settings yet; `give_back` ends the loan."""
+        return self._cache.take(self._key, lambda: self._begin_session(self.limits), for_a_call=for_a_call)
+
+    def give_back(self, taken: Connection, conn: Connection | None = None) -> None:
+        """Keep a connection for the next call, if it can be used again and was not opened for one use.
+
+        :param conn: what serves in its place since it was lost
+        """
+        self._cache.give_back(taken, conn or taken)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -138,11 +177,13 @@ class Client:
         current = self._lent.get(conn, conn)
         return current.autocommit and sessions.is_idle(current)
 
-    def attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
+    def attempt(self, make: Callable[[], Work[T]], own: Connection, *, is_repeatable: bool = False) -> T:
         """Run as one transaction of our own; again after a lost race or a lost connection.
 
         After a lost connection it runs on a new one. If this process was frozen, Postgres may have ended its
         transaction: nothing of it was done.
+
+        :param is_repeatable: it may also run again if an attempt without an answer may have been committed
         """
         for attempt in range(ATTEMPTS):
             conn = self._lent.get(own, own)
@@ -157,7 +198,8 @@ class Client:
                 if attempt == ATTEMPTS - 1 or not self.free_archive_ids(exc, conn):
                     raise
             except (DriverError, errors.LimitReached) as exc:
-                if attempt == ATTEMPTS - 1 or not transaction.is_undone or not self._reconnect(own, exc):
+                may_repeat = transaction.is_undone or is_repeatable
+                if attempt == ATTEMPTS - 1 or not may_repeat or not self._reconnect(own, exc):
                     raise
             # Not a wait for an event: transactions that lost a race together must not run again together.
             time.sleep(random.uniform(0, 0.02 * 2**attempt))

@@ -24,7 +24,8 @@ class PgmqHook(
 ):
     """Use PGMQ through an Airflow connection of type `pgmq` or `postgres`.
 
-    Every method opens its own connection, works in one transaction and closes it. With `conn=` it joins the
+    Every method works in one transaction of its own, on a connection that is kept for the next call and
+    closed when the hook or the process ends, or by `close` (docs/connections.md). With `conn=` it joins the
     caller's transaction instead (behind a savepoint), and nothing takes effect before the caller commits.
     Errors are subclasses of `airflow_pgmq.errors.PgmqError` where the cause is known, psycopg's otherwise.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cached_property
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import settings
 from airflow_pgmq.compat import AirflowNotFoundException, BaseHook, is_plain_process
@@ -13,9 +14,12 @@ from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client, Connection, connect, drive
 from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.db.statements import doctor as doctor_statements
-from airflow_pgmq.errors import ConnectionNotFound, InvalidConnection
+from airflow_pgmq.errors import ConnectionNotFound, InvalidConnection, NotConnected
 from airflow_pgmq.provider_info import get_provider_info
 from airflow_pgmq.services import doctor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class UndefinedConnection(ConnectionNotFound, AirflowNotFoundException):
@@ -37,9 +41,45 @@ class ConnectionBase(BaseHook):
         self.pgmq_conn_id = pgmq_conn_id
         self._connection = connection
         self._limits = limits
+        #: The Airflow connection, since it was looked up.
+        self._known: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy opens connections of its own."""
+        return {name: value for name, value in vars(self).items() if name not in ("client", "_known")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _known=None)
+
+    def close(self) -> None:
+        """Close the connections that are kept between calls; `with PgmqHook() as hook:` does it at its end.
+
+        Without it they are closed when the hook or the process ends. The next call opens another one.
+        """
+        if "client" in vars(self):
+            self.client.close()
 
     def get_conn(self) -> Connection:
-        """Open a psycopg 3 connection, whatever driver Airflow uses; the caller commits and closes it."""
+        """Open a psycopg 3 connection, whatever driver Airflow uses; the caller commits and closes it.
+
+        The Airflow connection is looked up once, and again if the server refuses it: its password may be
+        another one since.
+        """
+        is_known = self._known is not None
+        try:
+            return connect(self.connection_arguments())
+        except NotConnected as exc:
+            if not is_known or not exc.is_mistake:
+                raise
+        self._known = None
         return connect(self.connection_arguments())
 
     def connection_arguments(self) -> dict[str, Any]:
@@ -47,7 +87,9 @@ class ConnectionBase(BaseHook):
         # Imported late: it loads SQLAlchemy and pandas stubs, which takes half a second in every Dag file.
         from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-        connection = deepcopy(self._connection or self._look_up())
+        if self._connection is None and self._known is None:
+            self._known = self._look_up()
+        connection = deepcopy(self._connection or self._known)
         extras = connection.extra_dejson
         if connection.conn_type not in ("pgmq", "postgres"):
             raise InvalidConnection(
@@ -109,7 +151,7 @@ class ConnectionBase(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Airflow's Test button: check the connection, PGMQ, our schema and the role's privileges."""
         try:
-            with self.client.connection() as conn:
+            with self.client.connection(is_new=True) as conn:
                 installed = drive(doctor_statements.installation(), conn)
         except Exception as exc:
             return False, words(exc)

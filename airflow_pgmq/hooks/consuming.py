@@ -103,7 +103,7 @@ class ConsumingMethods(ConnectionBase):
         if conn is not None:
             done = self.client.run(lambda: consuming.dead_letter(queue_name, target, held, reason), conn)
         else:
-            with KeptConnection(self.client) as kept:
+            with KeptConnection(self.client, for_a_call=True) as kept:
                 done = kept.run(
                     lambda again: consuming.dead_lettered(queue_name, target, held, reason, again=again)
                 )

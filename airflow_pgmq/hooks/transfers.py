@@ -58,7 +58,7 @@ class TransferMethods(ConnectionBase):
                 "dedup_scope is 'once', 'queued' or 'none'; on_duplicate is 'skip' or 'fail'."
             )
         lifetime = check_ttl(ttl, headers)
-        with self.client.connection(conn) as current:
+        with self.client.connection(conn, is_new=True) as current:
             if dedup_scope != "none":
                 sending.ensure_dedup(self.client, queue_name, dedup_scope, current)
             counts = self.client.run(

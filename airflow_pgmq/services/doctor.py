@@ -48,7 +48,8 @@ def examine(
     """
     found = diagnoses.driver(*clients.versions())
     try:
-        with client.connection() as conn:
+        # A new one: how its session begins is a part of what is examined.
+        with client.connection(is_new=True) as conn:
             found += _skew(conn, clock)
             installed = drive(asking.installation(), conn)
             found += judge(installed)
@@ -159,7 +160,7 @@ def _unguarded(
 def _notifications_pass(client: Client, patience: float) -> bool:
     """Whether a notification from one connection reaches another."""
     channel = f"airflow_pgmq.{uuid.uuid4().hex}"
-    with client.connection() as receiver, client.connection() as sender:
+    with client.connection(is_new=True) as receiver, client.connection() as sender:
         drive(watching.listen(channel), receiver)
         drive(watching.announce(channel), sender)
         return clients.notification_arrives(receiver, patience)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from airflow_pgmq.core.batch import Batch, chunks
-from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope, results
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.connecting import stores_all_text
-from airflow_pgmq.db.statements import Flow, queues, sending
+from airflow_pgmq.db.statements import Flow, Work, queues, sending
 from airflow_pgmq.errors import InvalidArgument, LostRace, PermissionDenied
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -40,32 +44,68 @@ def send(
     _check(scope, on_duplicate, window)
     if batch.keys is None:
         return client.run(lambda: _plain(queue_name, batch), conn)
-
-    def keyed(chunk: Batch, optimistic: bool = False) -> Flow[list[SendResult]]:
-        return sending.keyed(
-            queue_name, chunk, scope=scope, on_duplicate=on_duplicate, window=window, optimistic=optimistic
-        )
-
-    def send_chunk(chunk: Batch, own: Connection) -> list[SendResult]:
-        if len(chunk) >= BULK:
-            with suppress(LostRace):
-                return client.attempt(lambda: keyed(chunk, optimistic=True), own)
-        return client.attempt(lambda: keyed(chunk), own)
-
+    keyed = _Keyed(client, queue_name, scope, on_duplicate, window)
     if conn is not None:
         ensure_dedup(client, queue_name, scope, conn)
-        return client.run(lambda: keyed(batch), conn)
-    found: list[SendResult] = []
+        return client.run(lambda: keyed.flow(batch), conn)
     with client.connection() as own:
         ensure_dedup(client, queue_name, scope, own)
-        # If its encoding is not UTF-8, only the INSERT shows which text it refuses: one transaction for all.
-        if on_duplicate == "fail" or not stores_all_text(own):
-            return client.attempt(lambda: keyed(batch), own)
-        for positions in chunks(range(len(batch)), batch.chunk_size):
-            found += send_chunk(batch.take(positions), own)
+        found = keyed.one(batch, own) if batch.is_one else None
+        found = found or keyed.send(batch, own)
         if scope == "once" and (pages := _pages_to_prune(found)):
             _prune(client, pages, own)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """Sends messages with keys, on connections of our own."""
+
+    client: Client
+    queue_name: str
+    scope: Scope
+    on_duplicate: OnDuplicate
+    window: timedelta
+
+    def one(self, batch: Batch, own: Connection) -> list[SendResult] | None:
+        """Send one message in one statement; None if more is to be decided."""
+        claim = self._attempt(lambda: sending.claim_one(self.queue_name, batch, self.scope, self.window), own)
+        if claim is None or (claim[0] == "duplicate" and self.on_duplicate != "skip"):
+            return None
+        return results(batch.keys or [], dict.fromkeys(batch.keys or [], claim), set(), self.on_duplicate)
+
+    def send(self, batch: Batch, own: Connection) -> list[SendResult]:
+        """Send chunk by chunk, or in one transaction if all must be sent or none."""
+        # If its encoding is not UTF-8, only the INSERT shows which text it refuses: one transaction for all.
+        if self.on_duplicate == "fail" or not stores_all_text(own):
+            return self._attempt(lambda: self.flow(batch), own)
+        found: list[SendResult] = []
+        for positions in chunks(range(len(batch)), batch.chunk_size):
+            found += self._send_chunk(batch.take(positions), own)
+        return found
+
+    def _send_chunk(self, chunk: Batch, own: Connection) -> list[SendResult]:
+        if len(chunk) >= BULK:
+            with suppress(LostRace):
+                return self._attempt(lambda: self.flow(chunk, optimistic=True), own)
+        return self._attempt(lambda: self.flow(chunk), own)
+
+    def flow(self, batch: Batch, *, optimistic: bool = False) -> Flow[list[SendResult]]:
+        """The work of one transaction."""
+        return sending.keyed(
+            self.queue_name,
+            batch,
+            scope=self.scope,
+            on_duplicate=self.on_duplicate,
+            window=self.window,
+            optimistic=optimistic,
+        )
+
+    def _attempt(self, make: Callable[[], Work[T]], own: Connection) -> T:
+        """Run it; if its answer is lost, again: then what was sent the first time is a duplicate."""
+        # In the queue only, the message may be gone by then; and `fail` would fail because of itself.
+        is_repeatable = self.scope == "once" and self.on_duplicate == "skip"
+        return self.client.attempt(make, own, is_repeatable=is_repeatable)
 
 
 def ensure_dedup(client: Client, queue_name: str, scope: Scope, conn: Connection) -> None:
@@ -102,11 +142,17 @@ def _prune(client: Client, pages: int, own: Connection) -> None:
         _log.warning("The dedup ledger was not pruned: %s", exc)
 
 
-def _plain(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:
-    results: list[SendResult] = []
+def _plain(queue_name: str, batch: Batch) -> Work[list[SendResult]]:
+    if batch.is_one:
+        return sending.one(queue_name, batch)
+    return sending.plain(queue_name, batch) if len(batch) <= batch.chunk_size else _chunks(queue_name, batch)
+
+
+def _chunks(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:
+    sent: list[SendResult] = []
     for positions in chunks(range(len(batch)), batch.chunk_size):
-        results += yield sending.plain(queue_name, batch.take(positions))
-    return results
+        sent += yield sending.plain(queue_name, batch.take(positions))
+    return sent
 
 
 def _check(scope: str, on_duplicate: str, window: timedelta) -> None:

@@ -16,11 +16,12 @@ from fastapi import HTTPException
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client, Connection, DriverError
+from airflow_pgmq.db.connection_cache import ConnectionCache
+from airflow_pgmq.db.driver.connecting import answers
 from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.ui import connections
 from airflow_pgmq.ui.auth import Requester
-from airflow_pgmq.ui.connection_cache import ConnectionCache
 
 T = TypeVar("T")
 
@@ -30,6 +31,9 @@ WAITING = 16
 STATEMENT_TIMEOUT = 5
 #: Seconds that an idle connection is kept: three refreshes of a page.
 IDLE_TIME = 30
+#: Seconds that the server has to answer before an idle connection is used again. A round trip is worth it
+#: here: a server that hangs would block one of few threads.
+CHECK_TIMEOUT = 3
 
 
 class _Threads:
@@ -40,7 +44,7 @@ class _Threads:
         self.requests = 0
 
 
-_cache = ConnectionCache(THREADS)
+_cache = ConnectionCache(THREADS, lambda conn: answers(conn, CHECK_TIMEOUT))
 atexit.register(_cache.close)
 _threads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Threads] = WeakKeyDictionary()
 
@@ -49,11 +53,10 @@ async def read(requester: Requester, work: Callable[[Client, Connection], T]) ->
     """Run `work` in a thread, on a connection that cannot write and is kept for the next request."""
 
     def run() -> T:
-        connection = _connection(requester.connection_id)
-        hook = _hook(connection, STATEMENT_TIMEOUT)
-        with _cache.connection(connection.get_uri(), hook.client.open) as conn:
+        client = _hook(_connection(requester.connection_id), STATEMENT_TIMEOUT, "reading").client
+        with client.connection() as conn:
             conn.read_only = True
-            return work(hook.client, conn)
+            return work(client, conn)
 
     try:
         return await in_thread(lambda: _as_http_errors(requester, STATEMENT_TIMEOUT, run))
@@ -66,7 +69,7 @@ async def write(requester: Requester, work: Callable[[PgmqHook], T], timeout: in
     seconds = timeout or STATEMENT_TIMEOUT
 
     def run() -> T:
-        return work(_hook(_connection(requester.connection_id), seconds))
+        return work(_hook(_connection(requester.connection_id), seconds, "writing"))
 
     return await in_thread(lambda: _as_http_errors(requester, seconds, run))
 
@@ -118,10 +121,17 @@ def _connection(connection_id: str) -> AirflowConnection:
     return connection
 
 
-def _hook(connection: AirflowConnection, timeout: int) -> PgmqHook:
+def _hook(connection: AirflowConnection, timeout: int, use: str) -> PgmqHook:
+    """A hook on the page's connections.
+
+    :param use: connections of one use are not used for another one
+    """
     # A slow queue ends only its own statement, not the session that also reads the other queues.
     limits = Limits(lock=timeout, statement=timeout, transaction=3 * timeout)
-    return PgmqHook(connection.conn_id, connection=connection, limits=limits)
+    hook = PgmqHook(connection.conn_id, connection=connection, limits=limits)
+    key = f"{use} {timeout} {connection.get_uri()}"
+    hook.client = Client(hook.get_conn, limits, cache=_cache, key=key)
+    return hook
 
 
 def _threads() -> _Threads:

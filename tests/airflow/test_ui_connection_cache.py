@@ -11,12 +11,13 @@ from threading import Barrier
 import anyio
 import pytest
 
+from airflow_pgmq.db import connection_cache
+from airflow_pgmq.db.connection_cache import ConnectionCache
+from airflow_pgmq.db.driver.connecting import answers
 from airflow_pgmq.db.statements import Statement, first
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services import overview
-from airflow_pgmq.ui import connection_cache
 from airflow_pgmq.ui import database as ui_database
-from airflow_pgmq.ui.connection_cache import ConnectionCache
 from tests.fixtures.factories import execute
 from tests.fixtures.pooler import running_pooler
 from tests.fixtures.ui import asker
@@ -25,7 +26,7 @@ from tests.fixtures.ui import asker
 @pytest.fixture
 def kept(monkeypatch):
     """Nothing is kept before the test."""
-    kept = ConnectionCache(max_idle=2)
+    kept = ConnectionCache(2, lambda conn: answers(conn, ui_database.CHECK_TIMEOUT))
     monkeypatch.setattr(ui_database, "_cache", kept)
     yield kept
     kept.close()
@@ -78,7 +79,7 @@ def test_one_that_the_server_has_ended_is_replaced(kept, hook, database):
 
 
 def test_one_whose_server_hangs_is_replaced(kept, hook, monkeypatch):
-    monkeypatch.setattr(connection_cache, "CHECK_TIMEOUT", 0.5)
+    monkeypatch.setattr(ui_database, "CHECK_TIMEOUT", 0.5)
     before = ask()
     os.kill(before, signal.SIGSTOP)
     try:
@@ -124,10 +125,20 @@ def test_a_pooler_of_transactions_is_no_hindrance(kept, hook, database, tmp_path
         kept.close()
 
 
-def test_one_that_an_error_ended_is_not_kept(airflow_app, kept, hook, database):
-    with pytest.raises(Exception, match="division by zero"):
-        ask(lambda client, conn: conn.execute("SELECT 1 / 0"))
+def test_one_in_a_transaction_is_not_kept(airflow_app, kept, hook, database):
+    ask(lambda client, conn: conn.execute("BEGIN"))
     assert kept._idle == []
+
+
+def test_one_that_read_writes_nothing_later(airflow_app, kept, hook, database):
+    assert ask(lambda client, conn: conn.read_only)
+    is_read_only = anyio.run(ui_database.write, asker(), lambda hook: _is_read_only(hook.client))
+    assert not is_read_only
+
+
+def _is_read_only(client):
+    with client.connection() as conn:
+        return conn.read_only
 
 
 def test_another_password_opens_another(kept, hook, monkeypatch):

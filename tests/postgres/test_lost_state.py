@@ -386,5 +386,7 @@ def test_a_backup_that_leaves_a_queue_out_frees_its_keys_and_slots(database, cli
 @pytest.mark.direct("nobody may be connected to a template")
 def test_a_copy_by_template_goes_on(database, client, postgres_server):
     tick(job()).run(client)
+    # Postgres copies no database that is in use.
+    client.close()
     with new_database(postgres_server, database.name) as copied:
         assert tick(job()).run(client_of(copied.dsn)).sent <= 1

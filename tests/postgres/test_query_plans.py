@@ -15,7 +15,7 @@ from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.slot_messages import outgoing
 from airflow_pgmq.core.slots import Window
-from airflow_pgmq.db.driver.composing import compose
+from airflow_pgmq.db.driver.composing import text as text_of
 from airflow_pgmq.db.statements import (
     Flow,
     Statement,
@@ -166,7 +166,7 @@ def full_database(postgres_server, pgmq_template):
 
 def plan(database, statement: Statement[Any]) -> dict[str, Any]:
     with database.connect() as connection:
-        text = compose(statement).as_string(connection)
+        text = text_of(statement).decode()
         cursor = connection.execute(f"EXPLAIN (FORMAT JSON) {text}", statement.params, prepare=False)
         return cursor.fetchone()[0][0]["Plan"]
 
@@ -204,7 +204,7 @@ def test_ranges_of_slots_end_with_the_job(full_database):
     (row,) = execute(full_database, "SELECT count(*) FROM airflow_pgmq.slots WHERE name = 'job7'")
     with full_database.connect() as connection:
         statement = taking_back("job7")
-        text = compose(statement).as_string(connection)
+        text = text_of(statement).decode()
         (found,) = connection.execute(text, statement.params).fetchall()
         connection.rollback()
 

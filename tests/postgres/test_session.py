@@ -15,6 +15,7 @@ from airflow_pgmq.core.limits import UNLIMITED
 from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.db import client as clients
 from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.driver.values import Cursor
 from airflow_pgmq.db.statements import Statement, first, queues, reading, scalar
 from tests.fixtures.factories import QUEUE, execute, job, keys_in, queued, read, send, slots_in, state, tick
 from tests.fixtures.pooler import running_pooler
@@ -220,7 +221,7 @@ def test_infinity_is_read_and_written(database, client):
         statement = Statement("same", {"at": instant}, script="SELECT %(at)s = %(at)s, %(at)s::text AS text")
         assert client.run(lambda statement=statement: statement) is None
         with database.connect() as conn:
-            asked = clients.Cursor(conn).execute("SELECT %s::text", [instant])
+            asked = Cursor(conn).execute("SELECT %s::text", [instant])
             assert asked.fetchone() == (text,)
 
 

@@ -12,19 +12,9 @@ from airflow_pgmq.db.statements import Statement
 
 def text(statement: Statement[Any]) -> bytes:
     """The query as it is sent, always in UTF-8."""
-    return compose(statement).as_bytes(None)
-
-
-def is_one(statement: Statement[Any]) -> bool:
-    """Whether it is a single query, whose rows can be binary; a script may be several."""
-    return statement.script is None or bool(statement.params)
-
-
-def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
-    """Put quoted identifiers into the query; a script without any is used unchanged."""
     if statement.script is not None and not statement.identifiers:
-        return sql.SQL(statement.script)
-    return _compose(
+        return statement.script.encode()
+    return _text(
         statement.sql,
         tuple(statement.identifiers.items()),
         statement.columns,
@@ -33,14 +23,19 @@ def compose(statement: Statement[Any]) -> sql.SQL | sql.Composed:
     )
 
 
+def is_one(statement: Statement[Any]) -> bool:
+    """Whether it is a single query, whose rows can be binary; a script may be several."""
+    return statement.script is None or bool(statement.params)
+
+
 @lru_cache(maxsize=512)
-def _compose(
+def _text(
     text: str,
     identifiers: tuple[tuple[str, tuple[str, ...]], ...],
     columns: tuple[str, ...],
     fragments: tuple[tuple[str, str], ...],
     has_params: bool,
-) -> sql.Composed:
+) -> bytes:
     def quoted(*path: str) -> sql.Identifier:
         # In a query with parameters, a percent sign begins one, also in names; the driver does not double it.
         return sql.Identifier(*(name.replace("%", "%%") if has_params else name for name in path))
@@ -48,4 +43,4 @@ def _compose(
     parts: dict[str, sql.Composable] = {name: quoted(*path) for name, path in identifiers}
     parts["columns"] = sql.SQL(", ").join(map(quoted, columns))
     parts.update((name, sql.SQL(own)) for name, own in fragments)
-    return sql.SQL(text).format(**parts)
+    return sql.SQL(text).format(**parts).as_bytes(None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from airflow_pgmq.db.driver.sessions import Connection
+from airflow_pgmq.db.driver.sessions import Connection, check_alive, is_idle
 from airflow_pgmq.db.driver.translation import connecting
 
 #: With these, a server that disappears silently is noticed after 11 seconds instead of two hours.
@@ -45,6 +45,17 @@ def stores_all_text(conn: Connection) -> bool:
 def notification_arrives(conn: Connection, seconds: float) -> bool:
     """Whether a notification reaches a listening connection in time."""
     return any(True for _ in conn.notifies(timeout=seconds, stop_after=1))
+
+
+def is_open(conn: Connection) -> bool:
+    """Whether an idle connection can be used, as far as this side can know without a round trip."""
+    if conn.closed:
+        return False
+    try:
+        check_alive(conn)
+    except psycopg.Error:
+        return False
+    return is_idle(conn)
 
 
 def answers(conn: Connection, seconds: float) -> bool:

@@ -93,5 +93,8 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
         with conn.pipeline() if before else nullcontext():
             for command in before:
                 conn.execute(command, prepare=False)
-            cursor.execute(text(statement), statement.params or None, prepare=False, binary=is_one(statement))
+            is_prepared = statement.is_prepared and not before and sessions.keeps_plans(conn)
+            cursor.execute(
+                text(statement), statement.params or None, prepare=is_prepared, binary=is_one(statement)
+            )
         return statement.decode(cursor.fetchall() if cursor.description else [])

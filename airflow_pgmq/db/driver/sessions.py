@@ -6,10 +6,13 @@ role and session. A transaction that a caller has opened keeps its isolation and
 
 from __future__ import annotations
 
+import os
+import select
 import selectors
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -37,6 +40,8 @@ class Session:
     #: Whether the session has our settings. None: not tried yet. False: a pooler lends it by transaction.
     #: Without them, each transaction sets what it needs, in the message that begins it.
     is_set: bool | None = None
+    #: The process that opened it.
+    pid: int = field(default_factory=os.getpid)
 
 
 _ours: WeakKeyDictionary[AnyConnection, Session] = WeakKeyDictionary()
@@ -51,6 +56,8 @@ def begin(conn: Connection, limits: Limits) -> None:
     """Make a new connection ours; its settings follow with the first statement that needs them."""
     conn.autocommit = True
     conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    # Only statements that ask for it are prepared: `None` would refuse those, too.
+    conn.prepare_threshold = sys.maxsize
     keep(conn, Session(limits))
 
 
@@ -59,9 +66,27 @@ def of(conn: AnyConnection) -> Session | None:
     return _ours.get(conn)
 
 
+def is_reusable(conn: AnyConnection) -> bool:
+    """Whether another call can use the connection."""
+    return not conn.closed and is_idle(conn) and conn.autocommit and of(conn) is not None
+
+
+def keeps_plans(conn: AnyConnection) -> bool:
+    """Whether a prepared statement is still there at its next use: behind a pooler it may not be."""
+    session = of(conn)
+    return session is not None and bool(session.is_set)
+
+
+def close(conn: Connection) -> None:
+    """Close a connection; one that a forked process has from its parent stays the parent's."""
+    session = of(conn)
+    if session is None or session.pid == os.getpid():
+        conn.close()
+
+
 def is_idle(conn: AnyConnection) -> bool:
     """Whether no transaction is open; False for a lost connection, where that is unknown."""
-    return conn.info.transaction_status == TransactionStatus.IDLE
+    return bool(conn.pgconn.transaction_status == TransactionStatus.IDLE)
 
 
 def takes_statements(conn: AnyConnection) -> bool:
@@ -153,10 +178,8 @@ def check_alive(conn: Connection) -> None:
 
     After a COMMIT to such a session it would be unknown whether it was done.
     """
-    with selectors.DefaultSelector() as selector:
-        selector.register(conn.fileno(), selectors.EVENT_READ)
-        if not selector.select(0):
-            return
+    if not _is_readable(conn.fileno()):
+        return
     fatal: list[str] = []
 
     def note(said: psycopg.errors.Diagnostic) -> None:
@@ -173,6 +196,17 @@ def check_alive(conn: Connection) -> None:
     if fatal:
         conn.close()
         raise psycopg.OperationalError(fatal[0])
+
+
+def _is_readable(file: int) -> bool:
+    if hasattr(select, "poll"):
+        # A selector makes a file of its own, which takes longer than the question.
+        poll = select.poll()
+        poll.register(file, select.POLLIN)
+        return bool(poll.poll(0))
+    with selectors.DefaultSelector() as selector:
+        selector.register(file, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 class AsyncTransaction:

@@ -39,6 +39,17 @@ coalesce(regexp_replace(doc ->> 'visible_at', '^[0-9-]+([T ][0-9:.]+)?$', E'\\&Z
 -- When a message of a batch becomes visible: at its instant, or this many seconds from now.
 coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0)))
 
+-- one_vt --
+-- The same for a single message.
+coalesce(%(instant)s::timestamptz, statement_timestamp() + make_interval(secs => %(seconds)s::float8))
+
+-- take_over --
+-- A key in the ledger is free again after its window, and in another incarnation of the queue.
+ON CONFLICT (queue_name, dedup_key) DO UPDATE
+        SET msg_id = excluded.msg_id, first_at = excluded.first_at, expires_at = excluded.expires_at,
+            incarnation = excluded.incarnation
+        WHERE taken.expires_at <= statement_timestamp() OR taken.incarnation <> excluded.incarnation
+
 -- later_vt --
 -- The same for messages that exist already and share one delay.
 coalesce(%(instant)s::timestamptz, clock_timestamp() + make_interval(secs => %(seconds)s))

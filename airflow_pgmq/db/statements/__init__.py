@@ -49,6 +49,8 @@ class Statement(Generic[T]):
     fragments: Mapping[str, str] = field(default_factory=dict)
     #: It sets limits for the rest of the transaction, so it is not run in a caller's.
     is_limit: bool = False
+    #: Its plan is worth keeping: it is run often, takes little time itself, and names its columns.
+    is_prepared: bool = False
     #: SQL that is in no file of queries: a migration, PGMQ's own installer, several queries in one.
     script: str | None = None
     #: What it means when the server refuses this statement, by SQLSTATE: `db.refusals` has the details.
@@ -66,6 +68,7 @@ def on_queue(
     decode: Callable[[Sequence[Row]], T] = nothing,  # type: ignore[assignment]
     *,
     errors: Mapping[str, Meaning] | None = None,
+    is_prepared: bool = False,
     **params: Any,
 ) -> Statement[T]:
     """A statement about one queue: its name as a value, its table as an identifier."""
@@ -75,6 +78,7 @@ def on_queue(
         {"table": names.table(queue_name)},
         decode,
         queue_name,
+        is_prepared=is_prepared,
         errors=errors or {},
     )
 

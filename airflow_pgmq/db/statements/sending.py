@@ -17,6 +17,7 @@ from airflow_pgmq.db.statements import Flow, Statement, column, incarnations, on
 from airflow_pgmq.errors import DuplicateMessage, GuardMissing, InvalidName, LostRace, NotSent, PgmqError
 
 K = TypeVar("K")
+T = TypeVar("T")
 
 
 #: How often a claim without an answer is made again. Once is usual; more often, another client sends the same
@@ -36,6 +37,51 @@ def plain(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
         **columns(batch),
         pgmq_ttl=batch.ttl,
     )
+
+
+def one(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
+    """The same for one message, whose headers are the common ones."""
+    return on_queue(
+        "send_one", queue_name, lambda rows: _sent(queue_name, rows, 1), is_prepared=True, **_of_one(batch)
+    )
+
+
+def claim_one(queue_name: str, batch: Batch, scope: Scope, window: timedelta) -> Statement[Claim | None]:
+    """Send one message with a key in one statement; None if it did nothing, and `keyed` must decide."""
+    (key,) = batch.keys or []
+    if scope == "queued":
+        return _queued(queue_name, batch, lambda rows: (_claims(queue_name, rows) or {}).get(key))
+    return on_queue(
+        "send_one_once",
+        queue_name,
+        lambda rows: _claim_of_one(queue_name, rows),
+        errors={refusals.UNIQUE_VIOLATION: key_refused},
+        is_prepared=True,
+        key=key,
+        window=window,
+        code=code(),
+        relation=incarnations.relation(queue_name),
+        sequence=names.sequence(queue_name),
+        **_of_one(batch),
+    )
+
+
+def _of_one(batch: Batch) -> dict[str, Any]:
+    return {
+        "message": batch.messages[0],
+        "common_headers": batch.common_headers,
+        "seconds": batch.seconds[0] if batch.seconds else 0.0,
+        "instant": batch.instants[0] if batch.instants else None,
+        "pgmq_ttl": batch.ttl,
+    }
+
+
+def _claim_of_one(queue_name: str, rows: Sequence[Row]) -> Claim | None:
+    for row in rows:
+        if row["status"] == "sent" and not row["stored"]:
+            raise NotSent(queue_name, 1)
+        return None if row["status"] == "unsettled" else (row["status"], row["msg_id"], row["first_at"])
+    return None
 
 
 def _sent(queue_name: str, rows: Sequence[Row], expected: int) -> list[SendResult]:
@@ -119,18 +165,17 @@ def claim_all(
 def _claim(
     queue_name: str, batch: Batch, scope: Scope, window: timedelta, optimistic: bool
 ) -> Statement[dict[str, Claim] | None]:
-    keys = batch.keys or []
-    params = {**columns(batch), "pgmq_ttl": batch.ttl, "sequence": names.sequence(queue_name)}
     if scope == "queued":
-        return on_queue(
-            "send_queued",
-            queue_name,
-            lambda rows: _claims(queue_name, rows),
-            errors={refusals.INVALID_COLUMN_REFERENCE: guard_missing},
-            keys=keys,
-            **params,
-        )
-    params |= {"window": window, "code": code(), "relation": incarnations.relation(queue_name)}
+        return _queued(queue_name, batch, lambda rows: _claims(queue_name, rows))
+    keys = batch.keys or []
+    params = {
+        **columns(batch),
+        "pgmq_ttl": batch.ttl,
+        "sequence": names.sequence(queue_name),
+        "window": window,
+        "code": code(),
+        "relation": incarnations.relation(queue_name),
+    }
     lines = "\n".join(keys)
     # A key with a line break in it would be two lines.
     if optimistic and lines.count("\n") == len(keys) - 1:
@@ -149,6 +194,20 @@ def _claim(
         errors={refusals.UNIQUE_VIOLATION: key_refused},
         keys=keys,
         **params,
+    )
+
+
+def _queued(queue_name: str, batch: Batch, decode: Callable[[Sequence[Row]], T]) -> Statement[T]:
+    return on_queue(
+        "send_queued",
+        queue_name,
+        decode,
+        errors={refusals.INVALID_COLUMN_REFERENCE: guard_missing},
+        is_prepared=batch.is_one,
+        keys=batch.keys,
+        sequence=names.sequence(queue_name),
+        **columns(batch),
+        pgmq_ttl=batch.ttl,
     )
 
 

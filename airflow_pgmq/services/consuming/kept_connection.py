@@ -1,4 +1,4 @@
-"""A connection of our own that is opened again if it was lost."""
+"""A connection of our own that is replaced if it was lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
-from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import OUTAGES, Client, Connection, user_work_transaction
 from airflow_pgmq.db.statements import Work
 from airflow_pgmq.errors import LimitReached
@@ -26,18 +25,26 @@ class KeptConnection:
 
     Servers, poolers and load balancers close connections that are idle for too long, also during work.
     All that runs here is fenced, so it may run again on another connection.
+
+    :param patience: seconds for which work is tried again
+    :param prepare: called with each new connection
+    :param for_a_call: it is used only for a moment
+    :param is_new: it is opened for this and closed afterwards, since a user's code may change its session
     """
 
     def __init__(
         self,
         client: Client,
         patience: float = PATIENCE,
-        limits: Limits | None = None,
-        prepare: Callable[[Connection], object] = lambda conn: None,
+        prepare: Callable[[Connection], object] | None = None,
+        *,
+        for_a_call: bool = False,
+        is_new: bool = False,
     ) -> None:
         self._client = client
-        self._limits = limits
         self._prepare = prepare
+        self._for_a_call = for_a_call
+        self._is_new = is_new
         self._patience = patience
         self._conn: Connection | None = None
 
@@ -54,10 +61,10 @@ class KeptConnection:
         self._connection()
 
     def close(self) -> None:
-        """Close the connection; the next use opens another."""
+        """End the use of the connection; the next use takes another."""
         conn, self._conn = self._conn, None
         if conn is not None:
-            conn.close()
+            self._client.give_back(conn)
 
     def run(self, make: Callable[[bool], Work[T]], meanwhile: Callable[[], object] = lambda: None) -> T:
         """Run as one transaction; if its connection is lost, again on another.
@@ -104,11 +111,13 @@ class KeptConnection:
 
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            conn = self._client.open(self._limits)
+            self.close()
+            conn = self._client.open() if self._is_new else self._client.take(for_a_call=self._for_a_call)
             try:
-                self._prepare(conn)
+                if self._prepare is not None:
+                    self._prepare(conn)
             except BaseException:
-                conn.close()
+                self._client.give_back(conn)
                 raise
             self._conn = conn
         return self._conn

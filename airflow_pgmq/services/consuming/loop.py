@@ -48,7 +48,7 @@ class Consumer:
         ignores_payload: bool = False,
         stop_on: tuple[type[BaseException], ...] = (),
         skip_on: tuple[type[BaseException], ...] = (),
-        prepare: Callable[[Connection], object] = lambda conn: None,
+        prepare: Callable[[Connection], object] | None = None,
         log: Log | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -37,14 +37,14 @@ class Settlement:
         policy: Policy,
         summary: Summary,
         log: Log,
-        prepare: Callable[[Connection], object],
+        prepare: Callable[[Connection], object] | None,
     ) -> None:
         self.client = client
         self.policy = policy
         self.summary = summary
         self.log = log
         #: The connection that reads, works and settles.
-        self.connection = KeptConnection(client, prepare=prepare)
+        self.connection = KeptConnection(client, prepare=prepare, is_new=policy.transactional)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has started and is not known to have succeeded.
