@@ -18,6 +18,11 @@ FailOn: TypeAlias = Literal["any", "dead", "all", "never"]
 
 FAIL_ON = ("any", "dead", "all", "never")
 
+#: Where the batch size adapts: seconds of work that are read at once, the most messages, and the growth.
+WORK_AT_ONCE = 0.1
+MOST = 100
+GROWTH = 4
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
@@ -26,6 +31,11 @@ class Policy:
     queue_name: str
     #: How many messages are read at once; one that was tried before is always read alone.
     batch_size: int = 1
+    #: Read more at once, up to `MOST`, as long as their work is short: for work on one message at a time.
+    adapts_batch_size: bool = False
+    #: For work on one message at a time: at most this many are acked together, a few milliseconds late. 1:
+    #: each one at once.
+    ack_group: int = 100
     #: How many reads before the consumer stops; None: until nothing is visible.
     max_batches: int | None = None
     #: Seconds; the heartbeat renews it while the work runs.
@@ -46,7 +56,12 @@ class Policy:
     stop_after_failures: int | None = 10
 
     def __post_init__(self) -> None:
-        for name, at_least in (("batch_size", 1), ("visibility_timeout", 1), ("backoff", 0)):
+        for name, at_least in (
+            ("batch_size", 1),
+            ("ack_group", 1),
+            ("visibility_timeout", 1),
+            ("backoff", 0),
+        ):
             if getattr(self, name) < at_least:
                 raise InvalidArgument(f"{name} must be at least {at_least}.")
         if self.max_backoff < self.backoff:
@@ -56,7 +71,7 @@ class Policy:
                 raise InvalidArgument(f"{name} must be at least 1, or None.")
         if self.ack not in ("archive", "delete"):
             raise InvalidArgument(f"ack must be 'archive' or 'delete', not {self.ack!r}.")
-        if self.batch_size > 1 and self.max_reads == 1:
+        if (self.batch_size > 1 or self.adapts_batch_size) and self.max_reads == 1:
             # A worker that dies fails its whole batch; only a second read, one by one, shows the cause.
             raise InvalidArgument("max_reads must be at least 2 where several messages are read at once.")
 
@@ -64,6 +79,13 @@ class Policy:
     def dead_letters(self) -> str:
         """The name of the dead letter queue."""
         return self.dead_letter_queue or names.dead_letter_queue(self.queue_name)
+
+    def next_batch_size(self, size: int, seconds: float) -> int:
+        """How many messages to read after a batch of this size took so long."""
+        if not self.adapts_batch_size:
+            return self.batch_size
+        wanted = MOST if seconds <= 0 else int(WORK_AT_ONCE / seconds * size)
+        return max(1, min(wanted, GROWTH * size, MOST))
 
     def is_last_read(self, message: Message) -> bool:
         """Whether a failure now makes it a dead letter."""

@@ -44,8 +44,11 @@ class PgmqConsumeOperator(DrainOperator):
         context
     :param op_args: positional arguments, without the message (templated)
     :param op_kwargs: keyword arguments (templated)
-    :param batch_size: how many messages are read at once: 1, or 100 for a function that takes a list. A
-        message that was read before always comes alone, in case it is one that kills its worker
+    :param batch_size: how many messages are read at once: 100 for a function that takes a list; for one that
+        takes a message, as many as it works off in 0.1 s, at most 100, or 1 with `max_batches` or
+        `max_reads=1`. A message that was tried before always comes alone, in case it kills its worker
+    :param ack_group: how many messages that are worked on one at a time are acked together, up to 5 ms later;
+        a worker that dies repeats at most these. 1: each at once. No effect for lists and `transactional`
     :param max_batches: stop after this many reads; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta after which the messages of a dead worker come
         back; it does not limit the function, because the heartbeat renews it
@@ -96,6 +99,7 @@ class PgmqConsumeOperator(DrainOperator):
         op_args: Sequence[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         batch_size: int | None = None,
+        ack_group: int = 100,
         max_batches: int | None = None,
         visibility_timeout: int | timedelta = 60,
         max_reads: int | None = 5,
@@ -117,6 +121,7 @@ class PgmqConsumeOperator(DrainOperator):
         self.op_args = op_args or ()
         self.op_kwargs = op_kwargs or {}
         self.batch_size = batch_size
+        self.ack_group = ack_group
         self.max_batches = max_batches
         self.visibility_timeout = visibility_timeout
         self.max_reads = max_reads
@@ -154,9 +159,12 @@ class PgmqConsumeOperator(DrainOperator):
         return self._drain(consumer, signature.bind(self.op_args, self.op_kwargs, context), context)
 
     def _policy(self, signature: Signature) -> Policy:
+        is_open = self.batch_size is None and not signature.together
         return Policy(
             queue_name=self.queue_name,
             batch_size=(MANY if signature.together else 1) if self.batch_size is None else self.batch_size,
+            adapts_batch_size=is_open and self.max_batches is None and self.max_reads != 1,
+            ack_group=self.ack_group,
             max_batches=self.max_batches,
             visibility_timeout=whole_seconds(self.visibility_timeout),
             max_reads=self.max_reads,

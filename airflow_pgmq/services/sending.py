@@ -145,7 +145,7 @@ def _prune(client: Client, pages: int, own: Connection) -> None:
 def _plain(queue_name: str, batch: Batch) -> Work[list[SendResult]]:
     if batch.is_one:
         return sending.one(queue_name, batch)
-    return sending.plain(queue_name, batch) if len(batch) <= batch.chunk_size else _chunks(queue_name, batch)
+    return _chunks(queue_name, batch)
 
 
 def _chunks(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:

@@ -61,9 +61,9 @@ class _Halting(Client):
         self._left = transactions
         self._halted = halted
 
-    def attempt(self, make: Callable[[], Any], own: Any) -> Any:
+    def attempt(self, make: Callable[[], Any], own: Any, **options: Any) -> Any:
         """Run as usual, and halt after the last one."""
-        result = super().attempt(make, own)
+        result = super().attempt(make, own, **options)
         self._left -= 1
         if not self._left:
             self._halted.send(None)

@@ -107,7 +107,7 @@ def all_told(hook, but=()):
 
 
 def test_every_verb_of_the_hook_is_tried():
-    others = {"get_conn", "connection_arguments", "get_ui_field_behaviour", "test_connection"}
+    others = {"close", "get_conn", "connection_arguments", "get_ui_field_behaviour", "test_connection"}
     # They wait outages out.
     others |= {"wait", "watcher"}
     verbs = {name for name in dir(PgmqHook) if not name.startswith("_") and callable(getattr(PgmqHook, name))}

@@ -34,6 +34,8 @@ def recover(database):
 @pytest.mark.parametrize("joins", [False, True])
 def test_a_trigger_that_swallows_what_is_sent_with_keys(database, client, scope, count, joins):
     """No key is taken by a message that is not there."""
+    # From now on the queue is known, and one message is one statement.
+    send(client, "before", scope=scope)
     swallow(database)
     keys = [f"k{n}" for n in range(count)]
 

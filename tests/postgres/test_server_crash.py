@@ -27,9 +27,9 @@ class Worker(Client):
         self.enough = Event()
         self.failures = 0
 
-    def attempt(self, make, own):
+    def attempt(self, make, own, **options):
         self.at_work.set()
-        return super().attempt(make, own)
+        return super().attempt(make, own, **options)
 
     def open(self, limits=None):
         """Open a connection that replaces a lost one; the client repeats attempts by itself."""

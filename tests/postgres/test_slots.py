@@ -260,10 +260,12 @@ def test_a_clock_that_was_ahead_leaves_no_slot_out(database, client):
         )
     name = database.name
     execute(database, f"ALTER DATABASE {name} SET search_path = fake, pg_catalog, public")
+    client.close()
     ahead = tick(one, look_ahead=1).run(client)
     assert (ahead.sent >= 1000, ahead.dropped >= 300) == (True, True)
 
     execute(database, f"ALTER DATABASE {name} RESET search_path")
+    client.close()
     tick(one, look_ahead=1).run(client)
     tick(one, look_ahead=25).run(client)
 

@@ -22,12 +22,7 @@ _FRAGMENT = re.compile(r"<<([a-z_]+)>>")
 @cache
 def queries() -> dict[str, str]:
     """Name → SQL text, with `{identifiers}` to be quoted by the driver and `%(values)s` as parameters."""
-    shared = fragments()
-    return {
-        name: _FRAGMENT.sub(lambda found: shared[found[1]], text)
-        for topic in topics()
-        for name, text in _blocks(topic).items()
-    }
+    return {name: _whole(text) for topic in topics() for name, text in _blocks(topic).items()}
 
 
 @cache
@@ -41,6 +36,11 @@ def topics() -> list[str]:
 def fragments() -> dict[str, str]:
     """Name → SQL that several queries share: it replaces <<name>> in them."""
     return _blocks("fragments.sql")
+
+
+def _whole(text: str) -> str:
+    """A query with its fragments, which may have fragments, too."""
+    return _FRAGMENT.sub(lambda found: _whole(fragments()[found[1]]), text)
 
 
 def _blocks(file: str) -> dict[str, str]:

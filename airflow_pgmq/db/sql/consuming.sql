@@ -1,20 +1,21 @@
 -- read_for_work --
--- Read a batch of messages that were not tried before, or one message that was: a message that kills its
--- readers costs no other message a try.
-WITH visible AS MATERIALIZED (
-    SELECT msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
-    WHERE vt <= clock_timestamp() AND <<matches>>
-    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
-), first AS (
-    SELECT msg_id, tries FROM visible ORDER BY msg_id LIMIT 1
+-- Read a batch of messages to work on.
+WITH <<next_batch>>
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM chosen;
+
+-- archive_and_read_for_work --
+-- Archive the messages of one batch and read the next one.
+WITH <<next_batch>>, acked AS MATERIALIZED (
+    SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, <<to_ack>>) AS done (msg_id)
 )
-UPDATE {table} AS chosen
-SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
-WHERE chosen.msg_id = ANY (ARRAY(
-    SELECT visible.msg_id FROM visible, first
-    WHERE visible.msg_id = first.msg_id OR (visible.tries = 0 AND first.tries = 0)
-))
-RETURNING chosen.*;
+<<acked_and_next>>;
+
+-- delete_and_read_for_work --
+-- The same where acked messages are deleted.
+WITH <<next_batch>>, acked AS MATERIALIZED (
+    SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, <<to_ack>>) AS done (msg_id)
+)
+<<acked_and_next>>;
 
 -- release_each --
 -- Give back messages, each after its own delay, if nobody else has read them since. For those that were not tried,

@@ -22,6 +22,44 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
 (asked.condition IS NULL OR m.message @> asked.condition)
     AND (asked.headers_condition IS NULL OR m.headers @> asked.headers_condition)
 
+-- to_ack --
+-- The ids of those of a call's messages that nobody else has read since; their rows are locked.
+ARRAY(
+    SELECT m.msg_id FROM {table} AS m
+    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
+    WHERE <<is_ours>> FOR UPDATE OF m
+)
+
+-- next_batch --
+-- Read messages that were not tried before, or one message that was: a message that kills its readers costs no
+-- other message a try. The messages that the same statement acks are left alone, though their time may be over.
+visible AS MATERIALIZED (
+    SELECT msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
+    WHERE vt <= clock_timestamp() AND <<matches>>
+        AND (msg_id <> ALL (%(msg_ids)b::bigint[]) OR NOT EXISTS (
+            SELECT FROM <<fences>> AS fence (msg_id, read_ct, enqueued_at)
+            WHERE fence.msg_id = m.msg_id AND <<is_ours>>
+        ))
+    ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
+), first AS (
+    SELECT msg_id, tries FROM visible ORDER BY msg_id LIMIT 1
+), chosen AS (
+    UPDATE {table} AS chosen
+    SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+    WHERE chosen.msg_id = ANY (ARRAY(
+        SELECT visible.msg_id FROM visible, first
+        WHERE visible.msg_id = first.msg_id OR (visible.tries = 0 AND first.tries = 0)
+    ))
+    RETURNING chosen.msg_id, chosen.read_ct, chosen.enqueued_at, chosen.vt, chosen.message, chosen.headers
+)
+
+-- acked_and_next --
+-- The answer of a statement that acks and reads: first a row with the ids that were acked.
+SELECT NULL AS msg_id, NULL AS read_ct, NULL AS enqueued_at, NULL AS vt, NULL AS message, NULL AS headers,
+       ARRAY(SELECT msg_id FROM acked) AS acked
+UNION ALL
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers, NULL FROM chosen
+
 -- tries --
 -- How often a message was tried: its reads, less those that gave it back untried. An impossible number is
 -- ignored; other clients may write anything there.

@@ -1,7 +1,8 @@
 -- read --
 -- Read through PGMQ's own function.
-SELECT * FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %(max_messages)s::integer,
-                        coalesce(%(condition)s::jsonb, '{{}}'));
+SELECT msg_id, read_ct, enqueued_at, vt, message, headers
+FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %(max_messages)s::integer,
+               coalesce(%(condition)s::jsonb, '{{}}'));
 
 -- read_by_headers --
 -- Read with a condition on the headers, which PGMQ's function does not have.
@@ -13,7 +14,7 @@ FROM (
     ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 ) AS visible
 WHERE chosen.msg_id = visible.msg_id
-RETURNING chosen.*;
+RETURNING chosen.msg_id, chosen.read_ct, chosen.enqueued_at, chosen.vt, chosen.message, chosen.headers;
 
 -- visible --
 -- How many matching messages a read would return now, counted up to a limit. It hides no message.
@@ -39,11 +40,7 @@ SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
 
 -- archive --
 -- Archive messages that nobody else has read since; returns their ids.
-SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
-    SELECT m.msg_id FROM {table} AS m
-    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
-    WHERE <<is_ours>> FOR UPDATE OF m
-)) AS done (msg_id);
+SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, <<to_ack>>) AS done (msg_id);
 
 -- free_archive_ids --
 -- Give archived messages whose ids the queue uses again other ids, below zero, which no sequence gives: then
@@ -62,11 +59,7 @@ SELECT count(*) AS moved FROM moved;
 
 -- delete --
 -- Delete messages that nobody else has read since.
-SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, ARRAY(
-    SELECT m.msg_id FROM {table} AS m
-    JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
-    WHERE <<is_ours>> FOR UPDATE OF m
-)) AS done (msg_id);
+SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, <<to_ack>>) AS done (msg_id);
 
 -- set_vt --
 -- Move the time at which held messages become visible, if nobody else has read them since. Waiters have a

@@ -20,7 +20,8 @@ FROM (SELECT <<one_vt>> AS vt) AS at
 RETURNING msg_id;
 
 -- send_one_once --
--- As send_once, for one message: short enough for a plan that is kept, and without arrays.
+-- As send_once, for one message: short enough for a plan that is kept, and without arrays. It is a transaction by
+-- itself, so if a trigger drops the message, it must fail: otherwise the key would be taken by nothing.
 WITH <<mark>>, input AS MATERIALIZED (
     SELECT mark.incarnation, <<one_vt>> AS vt, taken.msg_id, taken.first_at
     FROM mark LEFT JOIN LATERAL (
@@ -43,12 +44,13 @@ WITH <<mark>>, input AS MATERIALIZED (
     FROM claimed, input
     RETURNING 1
 )
-SELECT 'sent' AS status, statement_timestamp() AS first_at, msg_id, (SELECT count(*) FROM sent) AS stored
+SELECT 'sent' AS status, statement_timestamp() AS first_at, msg_id,
+       CASE WHEN NOT EXISTS (SELECT FROM sent) THEN ('not stored: ' || msg_id)::integer END AS never
 FROM claimed
 UNION ALL
-SELECT 'duplicate', first_at, msg_id, 0 FROM input WHERE msg_id IS NOT NULL
+SELECT 'duplicate', first_at, msg_id, NULL FROM input WHERE msg_id IS NOT NULL
 UNION ALL
-SELECT 'unsettled', NULL, NULL, 0 WHERE NOT EXISTS (SELECT FROM mark);
+SELECT 'unsettled', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM mark);
 
 -- send_once --
 -- Claim keys in the ledger and insert their messages, in one statement. Keys known to be taken cost an

@@ -12,21 +12,65 @@ from airflow_pgmq.core.consumer_policy import Policy, Source, check_source
 from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay, columns, parse
 from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
 from airflow_pgmq.core.outcomes import Decided
+from airflow_pgmq.db import refusals
 from airflow_pgmq.db.statements import Flow, Statement, Work, announcing, column, on_queue, queues, reading
 from airflow_pgmq.errors import InvalidArgument, InvalidName, PermissionDenied, QueueNotFound
 
 
-def read(policy: Policy) -> Statement[list[Message]]:
+def read(policy: Policy, max_messages: int | None = None) -> Statement[list[Message]]:
     """Read the next batch of work."""
     return on_queue(
         "read_for_work",
         policy.queue_name,
         reading.decode_messages,
-        max_messages=policy.batch_size,
-        visibility_timeout=policy.visibility_timeout,
-        condition=reading.as_json(policy.condition),
-        headers_condition=reading.as_json(policy.headers_condition),
+        is_prepared=True,
+        **fences([])._asdict(),
+        **_what_to_read(policy, max_messages),
     )
+
+
+def ack_and_read(
+    policy: Policy, messages: Sequence[Message], max_messages: int | None, *, again: bool
+) -> Work[tuple[list[int], list[Message]]]:
+    """Ack messages and read the next batch, in one statement; the ids that were still ours, and the batch.
+
+    :param again: whether an earlier attempt may have acked them, and its answer was lost
+    """
+    if again:
+        return _ack_again_and_read(policy, messages, max_messages)
+    archives = policy.ack == "archive"
+    return on_queue(
+        "archive_and_read_for_work" if archives else "delete_and_read_for_work",
+        policy.queue_name,
+        _acked_and_read,
+        errors={refusals.UNIQUE_VIOLATION: refusals.archive_refused},
+        is_prepared=True,
+        **fences(messages)._asdict(),
+        **_what_to_read(policy, max_messages),
+    )
+
+
+def _ack_again_and_read(
+    policy: Policy, messages: Sequence[Message], max_messages: int | None
+) -> Flow[tuple[list[int], list[Message]]]:
+    done = yield from reading.settle_again(
+        ack(policy, messages), policy.queue_name, messages, archived=policy.ack == "archive"
+    )
+    return done, (yield read(policy, max_messages))
+
+
+def _acked_and_read(rows: Sequence[Row]) -> tuple[list[int], list[Message]]:
+    (acked,) = (row["acked"] for row in rows if row["msg_id"] is None)
+    return acked, reading.decode_messages([row for row in rows if row["msg_id"] is not None])
+
+
+def _what_to_read(policy: Policy, max_messages: int | None) -> dict[str, Any]:
+    return {
+        "max_messages": max_messages or policy.batch_size,
+        "visibility_timeout": policy.visibility_timeout,
+        "condition": reading.as_json(policy.condition),
+        "headers_condition": reading.as_json(policy.headers_condition),
+    }
 
 
 def prepare(policy: Policy) -> Flow[bool]:

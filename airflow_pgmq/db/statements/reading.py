@@ -32,7 +32,7 @@ def read(
         "condition": as_json(condition),
     }
     if not headers_condition:
-        return on_queue("read", queue_name, decode_messages, **params)
+        return on_queue("read", queue_name, decode_messages, is_prepared=True, **params)
     return on_queue(
         "read_by_headers", queue_name, decode_messages, **params, headers_condition=as_json(headers_condition)
     )
@@ -150,7 +150,7 @@ def _ack(
     **params: Any,
 ) -> Statement[list[int]]:
     held = fences(messages)._asdict()
-    return on_queue(name, queue_name, column("msg_id"), errors=errors, **held, **params)
+    return on_queue(name, queue_name, column("msg_id"), errors=errors, is_prepared=True, **held, **params)
 
 
 def decode_messages(rows: Sequence[Row]) -> list[Message]:

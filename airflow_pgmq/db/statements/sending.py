@@ -54,8 +54,8 @@ def claim_one(queue_name: str, batch: Batch, scope: Scope, window: timedelta) ->
     return on_queue(
         "send_one_once",
         queue_name,
-        lambda rows: _claim_of_one(queue_name, rows),
-        errors={refusals.UNIQUE_VIOLATION: key_refused},
+        _claim_of_one,
+        errors={refusals.UNIQUE_VIOLATION: key_refused, refusals.INVALID_TEXT: _not_stored},
         is_prepared=True,
         key=key,
         window=window,
@@ -76,12 +76,16 @@ def _of_one(batch: Batch) -> dict[str, Any]:
     }
 
 
-def _claim_of_one(queue_name: str, rows: Sequence[Row]) -> Claim | None:
+def _claim_of_one(rows: Sequence[Row]) -> Claim | None:
     for row in rows:
-        if row["status"] == "sent" and not row["stored"]:
-            raise NotSent(queue_name, 1)
-        return None if row["status"] == "unsettled" else (row["status"], row["msg_id"], row["first_at"])
+        if row["status"] != "unsettled":
+            return row["status"], row["msg_id"], row["first_at"]
     return None
+
+
+def _not_stored(statement: Statement[Any], refusal: Refusal) -> NotSent | None:
+    """The statement's own error, or that of a trigger."""
+    return NotSent(statement.queue_name or "", 1) if "not stored: " in refusal.text else None
 
 
 def _sent(queue_name: str, rows: Sequence[Row], expected: int) -> list[SendResult]:

@@ -1,8 +1,9 @@
-"""Renews the visibility timeout of messages during the work, in a thread with its own connection."""
+"""Renews the visibility timeout of messages during the work, in the timer's thread."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Sequence, Set
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -12,12 +13,15 @@ from airflow_pgmq.core.messages import Fence, Message
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import reading
 from airflow_pgmq.services.consuming.kept_connection import KeptConnection
+from airflow_pgmq.services.consuming.timer import TIMER
 
 #: A `logging.Logger`, or Airflow's logger of a task, which is another type.
 Log: TypeAlias = Any
 
-#: Beats per visibility timeout: two may fail before a message becomes visible.
-BEATS = 4
+#: The share of the visibility timeout after which the first beat comes: shorter work needs none. Later ones
+#: come more often, so that two may fail before a message becomes visible.
+FIRST = 1 / 3
+LATER = 1 / 4
 
 
 class Heartbeat:
@@ -34,36 +38,46 @@ class Heartbeat:
         self.visibility_timeout = visibility_timeout
         self.lost: set[Fence] = set()
         # No retry: the next beat is the next attempt.
-        self._connection = KeptConnection(client, patience=0)
+        self._connection = KeptConnection(client, patience=0, for_a_call=True)
         self._log = log
         self._held: dict[int, Message] = {}
+        #: Since when some are held; before, there were none.
+        self._since = 0.0
+        self._is_timed = False
+        self._is_failing = False
         # Held during a beat, so that ack and beat of one message never run together: they could deadlock.
         self._beating = threading.Lock()
         # Two threads replace `_held` by a changed copy.
         self._changing = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pgmq-heartbeat", daemon=True)
 
     def __enter__(self) -> Heartbeat:
-        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._ended.set()
-        # A beat on a dead network may hang; the thread is a daemon, and what it renews is fenced.
-        self._thread.join(self._interval)
+        with self._changing:
+            self._held = {}
+            # A beat that runs sets no other one.
+            self._is_timed = True
+            TIMER.cancel(self)
+        # A beat on a dead network may hang; what it renews is fenced.
+        if self._beating.acquire(timeout=LATER * self.visibility_timeout):
+            self._beating.release()
 
     def hold(self, messages: Iterable[Message]) -> None:
         """Renew these from now on, in addition to those that are held."""
         with self._changing:
             ours = {message.msg_id: message for message in messages if message.fence not in self.lost}
+            if not self._held:
+                self._since = time.monotonic()
             self._held = {**self._held, **ours}
+            if ours and not self._is_timed:
+                self._set_timer(FIRST * self.visibility_timeout)
 
     def let_go(self, messages: Sequence[Message]) -> None:
         """Stop renewing these; when this returns, no beat for them is running."""
-        quiet = self._beating.acquire(timeout=self._interval)
+        quiet = self._beating.acquire(timeout=LATER * self.visibility_timeout)
         try:
             with self._changing:
                 self._forget({message.msg_id for message in messages})
@@ -71,26 +85,27 @@ class Heartbeat:
             if quiet:
                 self._beating.release()
 
-    @property
-    def _interval(self) -> float:
-        return self.visibility_timeout / BEATS
+    def _set_timer(self, seconds: float) -> None:
+        self._is_timed = True
+        TIMER.set(self, seconds, self._on_time)
 
-    def _run(self) -> None:
-        failing = False
+    def _on_time(self) -> None:
+        with self._changing:
+            self._is_timed = False
+            if not self._held:
+                return
+            left = self._since + FIRST * self.visibility_timeout - time.monotonic()
+            self._set_timer(left if left > 0 else LATER * self.visibility_timeout)
+        if left > 0:
+            return
         try:
-            while not self._ended.wait(self._interval):
-                try:
-                    with self._beating:
-                        self._beat()
-                    failing = False
-                except Exception as exc:
-                    if not failing:
-                        self._log.warning(
-                            "The heartbeat of queue %s fails, trying again: %s", self.queue_name, exc
-                        )
-                    failing = True
-        finally:
-            self._connection.close()
+            with self._beating, self._connection:
+                self._beat()
+            self._is_failing = False
+        except Exception as exc:
+            if not self._is_failing:
+                self._log.warning("The heartbeat of queue %s fails, trying again: %s", self.queue_name, exc)
+            self._is_failing = True
 
     def _beat(self) -> None:
         held = self._held

@@ -9,7 +9,6 @@ from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
 from airflow_pgmq.core.payload import Unreadable
-from airflow_pgmq.db.statements import consuming
 from airflow_pgmq.errors import PermissionDenied
 from airflow_pgmq.services.consuming.heartbeat import Log
 from airflow_pgmq.services.consuming.settlement import Settlement
@@ -27,9 +26,9 @@ class Intake:
         self._log = log
         self._ignores_payload = ignores_payload
 
-    def read(self) -> list[Message] | None:
+    def read(self, max_messages: int) -> list[Message] | None:
         """What to work on; None if nothing was visible."""
-        messages = self._held.connection.run(lambda again: consuming.read(self._policy))
+        messages = self._held.read(max_messages)
         if not messages:
             return None
         self._held.take(messages)

@@ -92,6 +92,14 @@ class KeptConnection:
             time.sleep(pause)
             pause = min(LONGEST_PAUSE, 2 * pause or 0.05)
 
+    def run_once(self, make: Callable[[], Work[T]]) -> T:
+        """Run as one transaction, without another attempt after an outage."""
+        try:
+            return self._client.attempt(make, self._connection())
+        except OUTAGES:
+            self.close()
+            raise
+
     @contextmanager
     def work(self) -> Iterator[Connection]:
         """A transaction around a user's work, which `settle_user_work` settles."""

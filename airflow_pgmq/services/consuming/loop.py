@@ -74,13 +74,17 @@ class Consumer:
     def drain(self, work: UserWork) -> Summary:
         """Work until nothing is visible, or one of the policy's limits is reached."""
         progress = Progress(self.policy, self.log, started := self._clock())
+        size = self.policy.next_batch_size(1, float("inf"))
         with self._session():
-            while self._reads_on() and (messages := self._intake.read()) is not None:
+            while self._reads_on() and (messages := self._intake.read(size)) is not None:
+                began = time.perf_counter()
                 for part in [messages] if self.together else [[message] for message in messages]:
                     self._process(part, work)
                     if progress.is_due(now := self._clock()):
+                        self._held.ack_finished()
                         done = self.summary.read - len(self._held.unfinished)
                         progress.report(self._held.connection, done, now)
+                size = self.policy.next_batch_size(len(messages) or size, time.perf_counter() - began)
         self._held.give_back()
         if self._fails():
             self.log.error("%d messages failed in a row: the drain ended early", self._failures_in_a_row)
@@ -96,7 +100,8 @@ class Consumer:
         """One batch for a `with` block: acked if the block succeeds, in `conn`'s transaction if given."""
         with self._session():
             # All messages of a read may have been settled at once: then read again.
-            while (found := self._intake.read()) == [] and not self._held.refused.are_many:
+            size = self.policy.batch_size
+            while (found := self._intake.read(size)) == [] and not self._held.refused.are_many:
                 pass
             messages = found or []
             is_whole = conn is not None and begin_user_work(conn)
@@ -142,7 +147,14 @@ class Consumer:
                 if self.policy.max_reads is not None:
                     # Before the first read.
                     self._held.prepare()
-                yield
+                self._held.finished.begin()
+                try:
+                    yield
+                except BaseException:
+                    self._held.end()
+                    raise
+                self._held.finished.end()
+                self._held.ack_finished()
         except BaseException:
             # After the connection is closed: its transaction may have locked these rows.
             self._held.give_back()
@@ -190,7 +202,7 @@ class Consumer:
                 self._held.refused.end_row()
                 self._held.count(decided, [message.msg_id for message in live])
             else:
-                self._held.settle(decided)
+                self._held.finish_work(decided, together=self.together)
 
     def _fail(self, messages: list[Message], exc: Exception, work: UserWork) -> None:
         # The heartbeat had let go of them before the COMMIT that failed.
@@ -224,7 +236,9 @@ class Consumer:
     def _work(self, messages: list[Message], work: UserWork) -> list[Decided]:
         """Do the work, in a transaction with its acks if it is transactional; again after a lost race."""
         if not self.policy.transactional:
-            return outcomes.decide(work(messages, None), messages)
+            with self._held.finished.work():
+                returned = work(messages, None)
+            return outcomes.decide(returned, messages)
         for attempt in range(ATTEMPTS):
             decided = None
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -20,11 +21,20 @@ from airflow_pgmq.db.client import (
     settle_user_work,
 )
 from airflow_pgmq.db.statements import Work, consuming, reading
-from airflow_pgmq.errors import ArchiveRefused, BrokenOff, MessageLost, PermissionDenied, PgmqError
+from airflow_pgmq.errors import (
+    ArchiveRefused,
+    BrokenOff,
+    MessageLost,
+    PermissionDenied,
+    PgmqError,
+    QueueNotFound,
+)
+from airflow_pgmq.services.consuming.finished import Finished
 from airflow_pgmq.services.consuming.heartbeat import Heartbeat, Log
 from airflow_pgmq.services.consuming.kept_connection import KeptConnection
 from airflow_pgmq.services.consuming.refused_outcomes import RefusedOutcomes
 
+_ACK = Outcome.ack()
 _NAMES = {"ack": "acked", "retry": "retried", "dead": "dead"}
 
 
@@ -46,6 +56,8 @@ class Settlement:
         #: The connection that reads, works and settles.
         self.connection = KeptConnection(client, prepare=prepare, is_new=policy.transactional)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
+        #: Messages whose work is done, of `unfinished`.
+        self.finished = Finished(self._ack_in_time)
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has started and is not known to have succeeded.
         self.tried: set[int] = set()
@@ -80,20 +92,96 @@ class Settlement:
         if not in_work:
             # Opened here, so that its errors are not taken for a missing privilege on the queue.
             self.connection.open()
-        try:
-            if self.client.run(make) if in_work else self.connection.run(make):
-                self.log.info("Created the dead letter queue %s", self.policy.dead_letters)
-        except PermissionDenied as exc:
-            raise consuming.not_allowed(self.policy, exc) from exc
 
-    def settle(self, decided: Sequence[Decided]) -> list[int]:
+        def check() -> None:
+            try:
+                if self.client.run(make) if in_work else self.connection.run(make):
+                    self.log.info("Created the dead letter queue %s", self.policy.dead_letters)
+            except PermissionDenied as exc:
+                raise consuming.not_allowed(self.policy, exc) from exc
+
+        self.client.once(self._prepared, check)
+
+    @property
+    def _prepared(self) -> str:
+        return f"dead letters {self.policy.queue_name} {self.policy.dead_letters}"
+
+    def finish_work(self, decided: Sequence[Decided], *, together: bool) -> None:
+        """Settle messages after their work; those that are only acked wait a little for others.
+
+        :param together: these were worked on together, so they are a group, and the next read acks them
+        """
+        most = math.inf if together else self.policy.ack_group
+        if most == 1 or any(outcome.kind != "ack" for _, outcome in decided):
+            self.settle(decided)
+            return
+        self.finished.add([message for message, _ in decided])
+        if len(self.finished) >= most:
+            self.ack_finished()
+
+    def ack_finished(self) -> None:
+        """Ack the messages whose work is done."""
+        messages, again = self.finished.take()
+        if messages:
+            self.settle([(message, _ACK) for message in messages], again=again)
+
+    def end(self) -> None:
+        """Ack what is finished after an exception, which matters more than one of these acks."""
+        self.finished.end()
+        try:
+            self.ack_finished()
+        except Exception as exc:
+            self.log.warning("Queue %s: finished messages are not acked: %s", self.policy.queue_name, exc)
+
+    def _ack_in_time(self, messages: Sequence[Message]) -> None:
+        """The same in the timer's thread, where there is no second attempt."""
+        self.heartbeat.let_go(messages)
+        decided = [(message, _ACK) for message in messages]
+        try:
+            done = self.connection.run_once(lambda: consuming.settle(self.policy, decided))
+        except BaseException:
+            self.heartbeat.hold(messages)
+            raise
+        self.refused.end_row()
+        self.count(decided, done)
+
+    def read(self, max_messages: int) -> list[Message]:
+        """Read the next batch; acks the finished messages in the same round trip."""
+        messages, tried = self.finished.take()
+        if messages:
+            decided = [(message, _ACK) for message in messages]
+
+            def both(again: bool) -> Work[tuple[list[int], list[Message]]]:
+                self.heartbeat.let_go(messages)
+                return consuming.ack_and_read(self.policy, messages, max_messages, again=again or tried)
+
+            try:
+                done, found = self.connection.run(both, partial(self.heartbeat.hold, messages))
+            except OUTAGES:
+                raise
+            except (PgmqError, DriverError):
+                # One of them is refused, or the read failed: one after the other.
+                self.heartbeat.hold(messages)
+                self.settle(decided, again=tried)
+                if self.refused.are_many:
+                    return []
+            else:
+                self.refused.end_row()
+                self.count(decided, done)
+                return found
+        return self.connection.run(lambda again: consuming.read(self.policy, max_messages))
+
+    def settle(self, decided: Sequence[Decided], *, again: bool = False) -> list[int]:
         """Do every outcome, in one transaction of our own; returns the ids that were no longer ours.
 
         One that the database refuses must not undo the others: it is noted, and comes back later.
+
+        :param again: whether an earlier attempt may have done it, and its answer was lost
         """
+        tried = again
 
         def work(part: Sequence[Decided], again: bool) -> Work[list[int]]:
-            return consuming.settle(self.policy, part, again=again)
+            return consuming.settle(self.policy, part, again=again or tried)
 
         try:
             self._prepare_for(decided)
@@ -137,6 +225,9 @@ class Settlement:
             except OUTAGES:
                 raise
             except (PgmqError, DriverError) as exc:
+                if isinstance(exc, QueueNotFound):
+                    # It was dropped since; the next consumer makes it again.
+                    self.client.forget(self._prepared)
                 if len(part) > 1:
                     self.heartbeat.hold(messages)
                     parts = [[each] for each in part]

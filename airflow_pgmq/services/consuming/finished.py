@@ -1,0 +1,83 @@
+"""Messages whose work is done, until they are acked together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from airflow_pgmq.core.messages import Message
+from airflow_pgmq.services.consuming.timer import TIMER
+
+#: Seconds that a finished message waits for others, while the work on the next one runs.
+LONGEST_WAIT = 0.005
+#: Seconds until the timer looks again, if the consumer is busy with the database.
+AGAIN = 0.002
+
+
+class Finished:
+    """A group of messages to be acked: with the next read, by count, or after a few milliseconds.
+
+    A worker that dies repeats at most these. The consumer's thread has the lock, except while the work runs:
+    then the timer's thread may ack.
+
+    :param ack: acks in the timer's thread; if it raises, the messages stay in the group
+    """
+
+    def __init__(self, ack: Callable[[Sequence[Message]], object]) -> None:
+        self._ack = ack
+        self._messages: list[Message] = []
+        #: Whether an ack of these was tried, and its answer may be lost.
+        self._again = False
+        self._is_timed = False
+        # Re-entrant: an exception that a signal raises may come before the lock is taken again.
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def begin(self) -> None:
+        """Begin a drain, in this thread."""
+        self._lock.acquire()
+
+    def end(self) -> None:
+        """From now on, the timer acks nothing."""
+        TIMER.cancel(self)
+        self._lock.acquire()
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Add messages whose work is done."""
+        self._messages += messages
+
+    def take(self) -> tuple[list[Message], bool]:
+        """The group, which is empty afterwards; and whether it may have been acked already."""
+        taken = self._messages, self._again
+        self._messages, self._again = [], False
+        return taken
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Around the work on other messages, which may take any time."""
+        if self._messages and not self._is_timed:
+            self._is_timed = True
+            TIMER.set(self, LONGEST_WAIT, self._on_time)
+        self._lock.release()
+        try:
+            yield
+        finally:
+            self._lock.acquire()
+
+    def _on_time(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            TIMER.set(self, AGAIN, self._on_time)
+            return
+        try:
+            self._is_timed = False
+            if self._messages:
+                self._ack(self._messages)
+                self._messages = []
+        except Exception:
+            # The consumer's thread acks them, and raises what hinders that.
+            self._again = True
+        finally:
+            self._lock.release()

@@ -1,0 +1,150 @@
+"""Messages that are worked on one at a time are acked in groups, with the next read or after milliseconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.db.client import Client
+from airflow_pgmq.errors import PermissionDenied
+from airflow_pgmq.messages import Message, Outcome
+from airflow_pgmq.services.consuming import Consumer
+from tests.fixtures.factories import QUEUE, client_of, execute, queued, send
+from tests.fixtures.patience import wait_until
+from tests.fixtures.postgres import Database
+from tests.fixtures.proxy import running_proxy
+
+ACKS = pytest.mark.parametrize("ack", ["archive", "delete"])
+
+
+def consumer(client: Client, *, together: bool = False, stop_on: Any = (), **fields: Any) -> Consumer:
+    return Consumer(client, Policy(**{"queue_name": QUEUE, **fields}), together=together, stop_on=stop_on)
+
+
+def keys(count: int) -> list[str]:
+    return [f"k{n:03}" for n in range(count)]
+
+
+def left(database: Database) -> list[int]:
+    return [row["msg_id"] for row in queued(database)]
+
+
+@ACKS
+def test_the_next_read_acks_what_is_done(client: Client, database: Database, ack: Any) -> None:
+    send(client, *keys(250))
+    seen: list[int] = []
+    summary = consumer(client, batch_size=100, ack=ack).drain(
+        lambda messages, conn: seen.append(messages[0].msg_id)
+    )
+    assert (summary.acked, summary.batches, seen) == (250, 3, list(range(1, 251)))
+    archived = execute(database, "SELECT count(*) AS n FROM pgmq.a_mail")[0]["n"]
+    assert (left(database), archived) == ([], 250 if ack == "archive" else 0)
+
+
+def test_a_finished_message_is_acked_while_the_next_one_is_worked_on(
+    client: Client, database: Database
+) -> None:
+    send(client, *keys(3))
+
+    def work(messages: list[Message], conn: Any) -> None:
+        (message,) = messages
+        # All before it are acked within milliseconds, although this work would take for ever.
+        wait_until(lambda: left(database) == list(range(message.msg_id, 4)), "those before are acked")
+
+    summary = consumer(client, batch_size=3).drain(work)
+    assert summary.acked == 3
+
+
+def test_a_full_group_is_acked_at_once(client: Client, database: Database) -> None:
+    send(client, *keys(5))
+    seen: dict[int, list[int]] = {}
+
+    def work(messages: list[Message], conn: Any) -> None:
+        seen[messages[0].msg_id] = left(database)
+
+    consumer(client, batch_size=5, ack_group=1).drain(work)
+    assert seen == {n: list(range(n, 6)) for n in range(1, 6)}
+
+
+def test_what_is_done_is_acked_when_the_drain_ends_early(client: Client, database: Database) -> None:
+    send(client, *keys(5))
+
+    def work(messages: list[Message], conn: Any) -> None:
+        if messages[0].msg_id == 3:
+            raise KeyboardInterrupt
+
+    working = consumer(client, batch_size=5)
+    with pytest.raises(KeyboardInterrupt):
+        working.drain(work)
+    assert (working.summary.acked, working.summary.released) == (2, 3)
+    # The third had begun; the others are as they were.
+    assert [(row["msg_id"], (row["headers"] or {}).get("untried")) for row in queued(database)] == [
+        (3, None),
+        (4, 1),
+        (5, 1),
+    ]
+
+
+def test_other_outcomes_do_not_wait(client: Client, database: Database) -> None:
+    send(client, *keys(4))
+    outcomes = {2: Outcome.retry(60), 3: Outcome.dead("no")}
+    summary = consumer(client, batch_size=4).drain(lambda messages, conn: outcomes.get(messages[0].msg_id))
+    assert (summary.acked, summary.retried, summary.dead) == (2, 1, 1)
+    assert left(database) == [2]
+
+
+@ACKS
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.direct("cuts the connection to the server")
+def test_an_ack_whose_answer_is_lost_is_not_lost(
+    database: Database, client: Client, ack: Any, when: str
+) -> None:
+    send(client, *keys(6))
+    with running_proxy(database) as proxy:
+        summary = Summary()
+
+        def work(messages: list[Message], conn: Any) -> None:
+            if messages[0].msg_id == 3:
+                (proxy.cut_before if when == "before" else proxy.cut_after)(b"FROM acked")
+
+        summary = consumer(client_of(proxy.dsn), together=False, batch_size=3, ack=ack).drain(work)
+    assert (summary.read, summary.acked, summary.lost) == (6, 6, 0)
+    assert left(database) == []
+
+
+def test_a_refused_ack_leaves_the_others_alone(client: Client, database: Database) -> None:
+    send(client, *keys(4))
+    execute(database, "ALTER TABLE pgmq.a_mail ADD CHECK (msg_id <> 2)")
+    working = consumer(client, batch_size=4)
+    with pytest.raises(Exception, match="check constraint"):
+        working.drain(lambda messages, conn: None)
+    assert working.summary.acked == 3
+    assert left(database) == [2]
+
+
+def test_a_role_that_may_not_ack_is_told_so(client: Client, database: Database) -> None:
+    send(client, *keys(4))
+    execute(database, "CREATE ROLE reader_of_groups LOGIN")
+    try:
+        execute(database, "GRANT USAGE ON SCHEMA pgmq TO reader_of_groups")
+        execute(database, "GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA pgmq TO reader_of_groups")
+        reader = client_of(f"{database.dsn} user=reader_of_groups")
+        working = consumer(reader, batch_size=4, max_reads=None)
+        with pytest.raises(PermissionDenied):
+            working.drain(lambda messages, conn: None)
+        reader.close()
+        assert working.summary.acked == 0
+        assert len(left(database)) == 4
+    finally:
+        execute(database, "DROP OWNED BY reader_of_groups")
+        execute(database, "DROP ROLE reader_of_groups")
+
+
+def test_a_batch_grows_while_its_work_is_short(client: Client) -> None:
+    send(client, *keys(300))
+    working = consumer(client, adapts_batch_size=True)
+    assert working.drain(lambda messages, conn: None).acked == 300
+    # 1, 4, 16, 64, then 100 at a time.
+    assert working.summary.batches < 10
