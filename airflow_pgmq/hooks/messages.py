@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias, TypeVar, overload
 
 from airflow_pgmq import metrics, settings
+from airflow_pgmq.core import message_stream
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope
 from airflow_pgmq.core.delays import Delay, Ttl, check_ttl, parse, whole_seconds
+from airflow_pgmq.core.message_stream import Keys
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Work, consuming, reading, sending
@@ -20,9 +22,14 @@ from airflow_pgmq.db.statements.inspection import Source
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.services import overview
+from airflow_pgmq.services import overview, sending_stream
 from airflow_pgmq.services.consuming import KeptConnection
 from airflow_pgmq.services.sending import send
+
+T = TypeVar("T")
+
+#: One value for all messages, or one for each.
+Each: TypeAlias = "T | Iterable[T]"
 
 
 class MessageMethods(ConnectionBase):
@@ -68,7 +75,7 @@ class MessageMethods(ConnectionBase):
         :raises DuplicateMessage: with `on_duplicate="fail"`
         :raises GuardMissing: `queued` is not possible on this queue
         """
-        return self.send_batch(
+        (result,) = self.send_batch(
             queue_name,
             [message],
             headers=headers,
@@ -80,66 +87,103 @@ class MessageMethods(ConnectionBase):
             dedup_window=dedup_window,
             on_duplicate=on_duplicate,
             conn=conn,
-        )[0]
+        )
+        return result
 
+    @overload
     def send_batch(
         self,
         queue_name: str,
         messages: Sequence[Any],
         *,
-        headers: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
-        delays: Delay | Sequence[Delay] = None,
+        headers: Each[Mapping[str, Any] | None] = ...,
+        delays: Each[Delay] = ...,
+        ttl: Ttl = ...,
+        group: str | None = ...,
+        dedup_keys: Keys | None = ...,
+        dedup_scope: Scope = ...,
+        dedup_window: timedelta = ...,
+        on_duplicate: OnDuplicate = ...,
+        conn: Connection | None = ...,
+    ) -> list[SendResult]: ...
+
+    @overload
+    def send_batch(
+        self,
+        queue_name: str,
+        messages: Iterator[Any],
+        *,
+        headers: Each[Mapping[str, Any] | None] = ...,
+        delays: Each[Delay] = ...,
+        ttl: Ttl = ...,
+        group: str | None = ...,
+        dedup_keys: Keys | None = ...,
+        dedup_scope: Scope = ...,
+        dedup_window: timedelta = ...,
+        on_duplicate: OnDuplicate = ...,
+        conn: Connection | None = ...,
+    ) -> dict[str, int]: ...
+
+    def send_batch(
+        self,
+        queue_name: str,
+        messages: Sequence[Any] | Iterator[Any],
+        *,
+        headers: Each[Mapping[str, Any] | None] = None,
+        delays: Each[Delay] = None,
         ttl: Ttl = None,
         group: str | None = None,
-        dedup_keys: Sequence[str] | None = None,
+        dedup_keys: Keys | None = None,
         dedup_scope: Scope = "once",
         dedup_window: timedelta = DEDUP_WINDOW,
         on_duplicate: OnDuplicate = "skip",
         conn: Connection | None = None,
-    ) -> list[SendResult]:
+    ) -> list[SendResult] | dict[str, int]:
         """Send many messages, in statements of up to 5,000; everything is checked before the first is sent.
 
         Without keys, with `fail` and with `conn=`, all are sent or none. Otherwise each chunk is committed
         separately: after a crash send the same batch again, and what was sent before is a duplicate.
 
+        An iterator is taken chunk by chunk, so any number of messages needs little memory. Each chunk is
+        checked and committed by itself, also without keys; the log has a line of progress every ten seconds.
+
         :param queue_name: an existing queue
-        :param messages: JSON values
-        :param headers: of all messages, or one mapping (or None) for each
+        :param messages: JSON values, or an iterator (such as a generator) of them
+        :param headers: of all messages, or one mapping (or None) for each; beside an iterator an iterable
         :param delays: of all messages, or one for each: seconds, a timedelta or an instant
         :param ttl: of all messages, as for `send`
         :param group: FIFO group of all messages
-        :param dedup_keys: one for each message; equal keys inside the batch are duplicates
+        :param dedup_keys: one for each message, or a function that makes it of the message; equal keys inside
+            the batch are duplicates
         :param dedup_scope: as for `send`
         :param dedup_window: as for `send`
         :param on_duplicate: as for `send`
         :param conn: join this connection's transaction; several batches in one transaction can deadlock with
             those of another one: send them as one batch
-        :return: a result for each message, in the order of the messages
-        :raises InvalidMessage: Postgres would refuse one of them; nothing was sent
-        :raises DuplicateMessage: with `on_duplicate="fail"`; nothing was sent
+        :return: a result for each message, in the order of the messages; for an iterator the counts `sent`,
+            `duplicates` and `replaced`
+        :raises InvalidMessage: Postgres would refuse one of them; nothing was sent, of an iterator nothing of
+            its chunk and of later ones
+        :raises DuplicateMessage: with `on_duplicate="fail"`, not possible for an iterator without `conn=`;
+            nothing was sent
         """
+        parts: dict[str, Any] = {"headers": headers, "delays": delays, "group": group, "ttl": ttl}
+        parts["max_bytes"] = self._max_message_bytes
+        options: dict[str, Any] = {"scope": dedup_scope, "window": dedup_window}
+        options |= {"on_duplicate": on_duplicate, "conn": conn}
+
+        def tell(results: Sequence[SendResult]) -> None:
+            counts = Counter(result.status for result in results)
+            metrics.sent(queue_name, counts["sent"], counts["duplicate"])
+
+        if isinstance(messages, Iterator):
+            stream = message_stream.batches(messages, dedup_keys=dedup_keys, **parts)
+            return sending_stream.send(self.client, queue_name, stream, tell=tell, **options)
         if not messages:
             return []
-        batch = prepare(
-            messages,
-            headers=headers,
-            delays=delays,
-            dedup_keys=dedup_keys,
-            group=group,
-            ttl=ttl,
-            max_bytes=self._max_message_bytes,
-        )
-        results = send(
-            self.client,
-            queue_name,
-            batch,
-            scope=dedup_scope,
-            on_duplicate=on_duplicate,
-            window=dedup_window,
-            conn=conn,
-        )
-        counts = Counter(result.status for result in results)
-        metrics.sent(queue_name, counts["sent"], counts["duplicate"])
+        batch = prepare(messages, dedup_keys=message_stream.keys_of(messages, dedup_keys), **parts)
+        results = send(self.client, queue_name, batch, **options)
+        tell(results)
         return results
 
     def send_topic(
