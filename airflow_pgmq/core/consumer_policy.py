@@ -36,6 +36,8 @@ class Policy:
     #: For work on one message at a time: at most this many are acked together, a few milliseconds late. 1:
     #: each one at once.
     ack_group: int = 100
+    #: Read the next batch while one is worked on.
+    read_ahead: bool = False
     #: How many reads before the consumer stops; None: until nothing is visible.
     max_batches: int | None = None
     #: Seconds; the heartbeat renews it while the work runs.

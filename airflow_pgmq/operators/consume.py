@@ -49,6 +49,8 @@ class PgmqConsumeOperator(DrainOperator):
         `max_reads=1`. A message that was tried before always comes alone, in case it kills its worker
     :param ack_group: how many messages that are worked on one at a time are acked together, up to 5 ms later;
         a worker that dies repeats at most these. 1: each at once. No effect for lists and `transactional`
+    :param read_ahead: read the next batch while one is worked on, in a thread with a connection of its own;
+        only messages that nobody has read. For a database that is far away
     :param max_batches: stop after this many reads; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta after which the messages of a dead worker come
         back; it does not limit the function, because the heartbeat renews it
@@ -100,6 +102,7 @@ class PgmqConsumeOperator(DrainOperator):
         op_kwargs: Mapping[str, Any] | None = None,
         batch_size: int | None = None,
         ack_group: int = 100,
+        read_ahead: bool = False,
         max_batches: int | None = None,
         visibility_timeout: int | timedelta = 60,
         max_reads: int | None = 5,
@@ -122,6 +125,7 @@ class PgmqConsumeOperator(DrainOperator):
         self.op_kwargs = op_kwargs or {}
         self.batch_size = batch_size
         self.ack_group = ack_group
+        self.read_ahead = read_ahead
         self.max_batches = max_batches
         self.visibility_timeout = visibility_timeout
         self.max_reads = max_reads
@@ -165,6 +169,7 @@ class PgmqConsumeOperator(DrainOperator):
             batch_size=(MANY if signature.together else 1) if self.batch_size is None else self.batch_size,
             adapts_batch_size=is_open and self.max_batches is None and self.max_reads != 1,
             ack_group=self.ack_group,
+            read_ahead=self.read_ahead,
             max_batches=self.max_batches,
             visibility_timeout=whole_seconds(self.visibility_timeout),
             max_reads=self.max_reads,

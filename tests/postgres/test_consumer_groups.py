@@ -148,3 +148,64 @@ def test_a_batch_grows_while_its_work_is_short(client: Client) -> None:
     assert working.drain(lambda messages, conn: None).acked == 300
     # 1, 4, 16, 64, then 100 at a time.
     assert working.summary.batches < 10
+
+
+# Reading ahead.
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_the_next_batch_is_read_during_the_work(
+    client: Client, database: Database, together: bool, transactional: bool
+) -> None:
+    send(client, *keys(6))
+    seen: list[int] = []
+
+    def in_flight() -> int:
+        return len([row for row in queued(database) if row["read_ct"] == 1])
+
+    def work(messages: list[Message], conn: Any) -> None:
+        if not seen:
+            wait_until(lambda: in_flight() == 4, "the next two are read")
+        seen.extend(message.msg_id for message in messages)
+
+    working = consumer(client, together=together, batch_size=2, read_ahead=True, transactional=transactional)
+    assert working.drain(work).acked == 6
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert left(database) == []
+
+
+def test_only_what_nobody_has_read_is_read_ahead(client: Client, database: Database) -> None:
+    send(client, *keys(4))
+    execute(database, "UPDATE pgmq.q_mail SET read_ct = 1 WHERE msg_id = 3")
+    seen: list[list[int]] = []
+    working = consumer(client, together=True, batch_size=2, read_ahead=True)
+    assert working.drain(lambda messages, conn: seen.append([m.msg_id for m in messages])).acked == 4
+    # The one that was read before comes alone, by a read of its own.
+    assert seen == [[1, 2], [4], [3]]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_was_read_ahead_is_given_back_untried(
+    client: Client, database: Database, error: type[BaseException]
+) -> None:
+    send(client, *keys(4))
+
+    def work(messages: list[Message], conn: Any) -> None:
+        wait_until(lambda: all(row["read_ct"] == 1 for row in queued(database)), "all are read")
+        raise error
+
+    working = consumer(client, together=True, batch_size=2, read_ahead=True, stop_on=(ZeroDivisionError,))
+    with pytest.raises(error):
+        working.drain(work)
+    assert (working.summary.read, working.summary.released) == (4, 4)
+    assert [(row["headers"] or {}).get("untried") for row in queued(database)] == [None, None, 1, 1]
+    visible = execute(database, "SELECT count(*) AS n FROM pgmq.q_mail WHERE vt <= clock_timestamp()")
+    assert visible[0]["n"] == 4
+
+
+def test_a_limit_of_reads_is_kept(client: Client, database: Database) -> None:
+    send(client, *keys(6))
+    working = consumer(client, together=True, batch_size=2, read_ahead=True, max_batches=2)
+    assert working.drain(lambda messages, conn: None).acked == 4
+    assert [row["read_ct"] for row in queued(database)] == [0, 0]

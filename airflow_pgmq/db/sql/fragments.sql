@@ -35,7 +35,7 @@ ARRAY(
 -- other message a try. The messages that the same statement acks are left alone, though their time may be over.
 visible AS MATERIALIZED (
     SELECT msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
-    WHERE vt <= clock_timestamp() AND <<matches>>
+    WHERE vt <= clock_timestamp() AND <<matches>> AND (m.read_ct = 0 OR NOT %(unread)s)
         AND (msg_id <> ALL (%(msg_ids)b::bigint[]) OR NOT EXISTS (
             SELECT FROM <<fences>> AS fence (msg_id, read_ct, enqueued_at)
             WHERE fence.msg_id = m.msg_id AND <<is_ours>>

@@ -17,15 +17,20 @@ from airflow_pgmq.db.statements import Flow, Statement, Work, announcing, column
 from airflow_pgmq.errors import InvalidArgument, InvalidName, PermissionDenied, QueueNotFound
 
 
-def read(policy: Policy, max_messages: int | None = None) -> Statement[list[Message]]:
-    """Read the next batch of work."""
+def read(
+    policy: Policy, max_messages: int | None = None, *, unread: bool = False
+) -> Statement[list[Message]]:
+    """Read the next batch of work.
+
+    :param unread: only messages that nobody has read
+    """
     return on_queue(
         "read_for_work",
         policy.queue_name,
         reading.decode_messages,
         is_prepared=True,
         **fences([])._asdict(),
-        **_what_to_read(policy, max_messages),
+        **_what_to_read(policy, max_messages, unread=unread),
     )
 
 
@@ -64,8 +69,9 @@ def _acked_and_read(rows: Sequence[Row]) -> tuple[list[int], list[Message]]:
     return acked, reading.decode_messages([row for row in rows if row["msg_id"] is not None])
 
 
-def _what_to_read(policy: Policy, max_messages: int | None) -> dict[str, Any]:
+def _what_to_read(policy: Policy, max_messages: int | None, *, unread: bool = False) -> dict[str, Any]:
     return {
+        "unread": unread,
         "max_messages": max_messages or policy.batch_size,
         "visibility_timeout": policy.visibility_timeout,
         "condition": reading.as_json(policy.condition),

@@ -77,6 +77,8 @@ class Consumer:
         size = self.policy.next_batch_size(1, float("inf"))
         with self._session():
             while self._reads_on() and (messages := self._intake.read(size)) is not None:
+                if self._held.ahead is not None and self._reads_on():
+                    self._held.ahead.start(size)
                 began = time.perf_counter()
                 for part in [messages] if self.together else [[message] for message in messages]:
                     self._process(part, work)

@@ -32,6 +32,7 @@ from airflow_pgmq.errors import (
 from airflow_pgmq.services.consuming.finished import Finished
 from airflow_pgmq.services.consuming.heartbeat import Heartbeat, Log
 from airflow_pgmq.services.consuming.kept_connection import KeptConnection
+from airflow_pgmq.services.consuming.read_ahead import ReadAhead
 from airflow_pgmq.services.consuming.refused_outcomes import RefusedOutcomes
 
 _ACK = Outcome.ack()
@@ -58,6 +59,7 @@ class Settlement:
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         #: Messages whose work is done, of `unfinished`.
         self.finished = Finished(self._ack_in_time)
+        self.ahead = ReadAhead(client, policy, self.heartbeat) if policy.read_ahead else None
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has started and is not known to have succeeded.
         self.tried: set[int] = set()
@@ -147,6 +149,9 @@ class Settlement:
 
     def read(self, max_messages: int) -> list[Message]:
         """Read the next batch; acks the finished messages in the same round trip."""
+        if self.ahead is not None and self.ahead.has_messages():
+            self.ack_finished()
+            return self.ahead.take()
         messages, tried = self.finished.take()
         if messages:
             decided = [(message, _ACK) for message in messages]
@@ -368,6 +373,10 @@ class Settlement:
 
     def give_back(self) -> None:
         """Release unfinished messages; if that fails, they come back after their visibility timeout."""
+        if self.ahead is not None:
+            ahead = self.ahead.end()
+            self.summary.read += len(ahead)
+            self.unfinished.update((message.msg_id, message) for message in ahead)
         try:
             self.release(list(self.unfinished.values()))
         except Exception as exc:
