@@ -131,6 +131,8 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         """Read messages if there are enough."""
         if messages := self._take():
             return PokeReturnValue(True, self._deliver(messages, context))
+        # Until the next poke, which may be minutes later, it holds no connection.
+        self.hook.close()
         return False
 
     def execute(self, context: Context) -> Any:

@@ -50,7 +50,7 @@ class ConnectionCache:
 
         :param for_a_call: it is given back soon: other threads wait for it a little before they open another
         """
-        while (found := self._pop(key, waits=for_a_call)) is not None and not self._works(found.conn):
+        while (found := self._pop(key, waits=for_a_call)) is not None and not self._serves(found):
             sessions.close(found.conn)
         known = found or _Known(key, connect())
         known.caller = threading.get_ident() if for_a_call else None
@@ -90,6 +90,9 @@ class ConnectionCache:
             self._idle = kept
         for each in surplus:
             sessions.close(each.conn)
+
+    def _serves(self, known: _Known) -> bool:
+        return time.monotonic() - known.opened < MAX_AGE and self._works(known.conn)
 
     def _pop(self, key: str, *, waits: bool) -> _Known | None:
         def find() -> _Known | None:

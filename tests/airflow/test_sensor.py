@@ -21,6 +21,7 @@ from airflow_pgmq.operators import PgmqSendOperator
 from airflow_pgmq.sensors import PgmqSensor
 from tests.fixtures.airflow import FinishedRun
 from tests.fixtures.factories import execute, queued
+from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
 
 try:
@@ -51,6 +52,14 @@ def succeed(sensor: PgmqSensor) -> None:
     """What Airflow does when it has stored the result and the success of a task."""
     for callback in sensor.on_success_callback:
         callback({})
+
+
+def test_between_two_pokes_there_is_no_connection(hook: PgmqHook, database: Database) -> None:
+    hook.close()
+    sensor = PgmqSensor(task_id="t", queue_name="q")
+    assert sensor.poke({}) is False
+    look = "SELECT pid FROM pg_stat_activity WHERE application_name = 'airflow_pgmq' AND datname = %s"
+    wait_until(lambda: not execute(database, look, [database.name]), "it is closed")
 
 
 def test_looking_for_enough_messages_burns_no_read(hook: PgmqHook, database: Database) -> None:

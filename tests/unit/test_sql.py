@@ -73,7 +73,7 @@ def test_a_query_has_a_description_of_its_own(name):
 
 @pytest.mark.parametrize("name", fragments())
 def test_a_fragment_is_shared(name):
-    assert QUERIES.count(f"<<{name}>>") > 1
+    assert (QUERIES + FRAGMENTS).count(f"<<{name}>>") > 1
 
 
 def test_what_several_queries_say_is_a_fragment():

@@ -74,8 +74,22 @@ coalesce(regexp_replace(doc ->> 'visible_at', '^[0-9-]+([T ][0-9:.]+)?$', E'\\&Z
              AT TIME ZONE 'UTC')
 
 -- message_vt --
--- When a message of a batch becomes visible: at its instant, or this many seconds from now.
-coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0)))
+-- When a message of a batch becomes visible: at its instant, or this many seconds from now. What is the same for all
+-- messages is known when the statement is planned, and not computed for each.
+CASE WHEN %(seconds)b::float8[] IS NULL AND %(instants)b::timestamptz[] IS NULL THEN statement_timestamp()
+     ELSE coalesce(i.instant, statement_timestamp() + make_interval(secs => coalesce(i.seconds, 0))) END
+
+-- message_headers --
+-- The headers of a message of a batch, without its key. Each concatenation for each message would be a thirtieth of
+-- the time of a batch, so here, too, it is planned what is needed.
+CASE WHEN %(headers)b::text[] IS NULL THEN %(common_headers)s::jsonb
+     ELSE %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') END || <<expiry>>
+
+-- keyed_headers --
+-- The same with its key.
+CASE WHEN %(headers)b::text[] IS NULL AND %(common_headers)s::jsonb = '{{}}' AND %(pgmq_ttl)s::float8 IS NULL
+     THEN jsonb_build_object('dedup_key', key)
+     ELSE <<message_headers>> || jsonb_build_object('dedup_key', key) END
 
 -- one_vt --
 -- The same for a single message.

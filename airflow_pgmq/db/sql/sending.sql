@@ -2,7 +2,7 @@
 -- Messages without a key, ids in the order of the call.
 INSERT INTO {table} (vt, message, headers)
 SELECT vt, message::jsonb,
-       nullif(%(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>, '{{}}')
+       nullif(<<message_headers>>, '{{}}')
 FROM (
     SELECT i.position, i.message, i.headers, <<message_vt>> AS vt
     FROM unnest(string_to_array(%(messages)s::text, E'\n'), %(headers)b::text[], %(seconds)b::float8[],
@@ -86,10 +86,8 @@ WITH <<mark>>, input AS MATERIALIZED (
     RETURNING taken.dedup_key AS key, taken.msg_id
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
-    SELECT fresh.msg_id, fresh.vt, fresh.message::jsonb,
-           %(common_headers)s::jsonb || coalesce(fresh.headers::jsonb, '{{}}') || <<expiry>>
-               || jsonb_build_object('dedup_key', fresh.key)
-    FROM fresh JOIN claimed USING (msg_id) ORDER BY fresh.msg_id
+    SELECT msg_id, vt, message::jsonb, <<keyed_headers>>
+    FROM fresh JOIN claimed AS done (its_key, msg_id) USING (msg_id) ORDER BY msg_id
     RETURNING 1
 )
 SELECT 'duplicate' AS status, first_at, array_agg(key) AS keys, array_agg(msg_id) AS msg_ids, 0 AS stored
@@ -134,9 +132,7 @@ WITH <<mark>>, asked AS MATERIALIZED (
     FROM fresh ORDER BY key
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
-    SELECT msg_id, vt, message::jsonb,
-           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>
-               || jsonb_build_object('dedup_key', key)
+    SELECT msg_id, vt, message::jsonb, <<keyed_headers>>
     FROM fresh ORDER BY msg_id
     RETURNING 1
 )
@@ -169,9 +165,7 @@ WITH input AS MATERIALIZED (
     FROM (SELECT * FROM input WHERE free ORDER BY position) AS ordered
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
-    SELECT msg_id, vt, message::jsonb,
-           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>
-               || jsonb_build_object('dedup_key', key)
+    SELECT msg_id, vt, message::jsonb, <<keyed_headers>>
     FROM fresh ORDER BY key
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
     RETURNING msg_id
@@ -197,9 +191,7 @@ WITH input AS MATERIALIZED (
     WHERE waiting.read_ct = 0 AND waiting.headers ->> 'dedup_key' = input.key
     ORDER BY input.key FOR UPDATE OF waiting
 ), fresh AS (
-    SELECT key, msg_id, vt, message::jsonb AS message,
-           %(common_headers)s::jsonb || coalesce(headers::jsonb, '{{}}') || <<expiry>>
-               || jsonb_build_object('dedup_key', key) AS headers
+    SELECT key, msg_id, vt, message::jsonb AS message, <<keyed_headers>> AS headers
     FROM input
 )
 UPDATE {table} AS waiting
