@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 #: Runs a way once and returns the seconds that are measured; preparation is not included.
 Way = Callable[[], float]
@@ -42,6 +42,16 @@ def take_turns(
 def ratio(times: Sequence[float], baseline: Sequence[float]) -> float:
     """How many times as long the one took as the other: the median over the rounds."""
     return median(mine / theirs for mine, theirs in zip(times, baseline, strict=True))
+
+
+def percentile_99(times: Sequence[float]) -> float:
+    """What 99 of 100 calls do not exceed."""
+    return quantiles(times, n=100)[98]
+
+
+def spread(times: Sequence[float]) -> str:
+    """Median and 99th percentile in a readable form."""
+    return f"p50 {median(times) * 1000:,.2f} ms, p99 {percentile_99(times) * 1000:,.2f} ms"
 
 
 def milliseconds(times: Sequence[float]) -> str:
