@@ -21,6 +21,7 @@ from benchmarks import (
     new_keys,
     page,
     report,
+    single_calls,
     ticks,
     transfers,
     waiters,
@@ -30,6 +31,7 @@ from benchmarks.report import Figure
 from benchmarks.stage import Stage
 
 BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
+    "single_calls": single_calls.run,
     "new_keys": new_keys.run,
     "duplicates": duplicates.run,
     "full_queue": full_queue.run,
