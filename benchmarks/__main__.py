@@ -21,6 +21,7 @@ from benchmarks import (
     new_keys,
     page,
     report,
+    senders,
     single_calls,
     ticks,
     transfers,
@@ -32,6 +33,7 @@ from benchmarks.stage import Stage
 
 BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "single_calls": single_calls.run,
+    "senders": senders.run,
     "new_keys": new_keys.run,
     "duplicates": duplicates.run,
     "full_queue": full_queue.run,
