@@ -28,6 +28,7 @@ from benchmarks import (
     waiters,
     wake_ups,
 )
+from benchmarks.peers import comparison
 from benchmarks.report import Figure
 from benchmarks.stage import Stage
 
@@ -47,6 +48,8 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "imports": imports.run,
     "page": page.run,
 }
+#: Run only by name: they take long, or need packages of others.
+BY_NAME: dict[str, Callable[[Stage], Iterator[Figure]]] = {"peers": comparison.run}
 
 
 def main() -> int:
@@ -55,11 +58,14 @@ def main() -> int:
         prog="benchmarks", description="What sending, ticking and waiting cost here."
     )
     parser.add_argument(
-        "names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default"
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"of {', '.join(BENCHMARKS)}; all of these by default; or {', '.join(BY_NAME)}",
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, a smaller full queue: for a look")
     options = parser.parse_args()
-    if unknown := set(options.names) - BENCHMARKS.keys():
+    if unknown := set(options.names) - BENCHMARKS.keys() - BY_NAME.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     console = Console()
     with tempfile.TemporaryDirectory(prefix="airflow_home_") as home:
@@ -88,7 +94,7 @@ def _measure(names: list[str], quick: bool, console: Console) -> tuple[list[Figu
                 status.update(f"{name}: {text}")
 
             stage = Stage(server, 3 if quick else 9, 100_000 if quick else 1_000_000, progress)
-            for figure in BENCHMARKS[name](stage):
+            for figure in (BENCHMARKS | BY_NAME)[name](stage):
                 console.print(f"{name}: {figure.measured}", style="red" if figure.met is False else "")
                 figures.append(figure)
         return figures, report.facts(stage.postgres_version())
