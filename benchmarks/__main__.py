@@ -12,6 +12,7 @@ from rich.console import Console
 
 from airflow_pgmq.db.local import LocalPostgres
 from benchmarks import (
+    commands,
     consuming,
     duplicates,
     event_runs,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "consuming": consuming.run,
     "transfers": transfers.run,
     "imports": imports.run,
+    "commands": commands.run,
     "page": page.run,
 }
 #: Run only by name: they take long, or need packages of others.

@@ -1,0 +1,46 @@
+"""What `airflow pgmq queues` takes beside Airflow's own shortest command, as whole processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from benchmarks.measure import Stopwatch, Way, milliseconds, ratio, take_turns
+from benchmarks.report import Figure
+from benchmarks.stage import Stage
+
+QUEUES = 10
+AT_MOST = 1.15
+#: A process takes so long that its time varies little.
+ROUNDS = 7
+
+
+def run(stage: Stage) -> Iterator[Figure]:
+    """Each command in turn; the first run of each compiles modules and is not counted."""
+    database = stage.database("commands")
+    for _ in range(QUEUES):
+        database.new_queue()
+    # As `airflow pgmq queues`: Airflow 3.1 has no commands of providers.
+    ours = ["-m", "airflow_pgmq", "queues", "--conn-id", database.hook.pgmq_conn_id]
+    ways = {"queues": _process(ours), "version": _process(["-m", "airflow", "version"])}
+    for name, way in ways.items():
+        stage.progress(f"warming up: {name}")
+        way()
+    seconds = take_turns(min(stage.rounds, ROUNDS), ways, stage.progress)
+    more = ratio(seconds["queues"], seconds["version"])
+    yield Figure(
+        f"`airflow pgmq queues` with {QUEUES} queues, against `airflow version`; processes from start to end",
+        f"at most {AT_MOST} times its time",
+        f"{more:.2f} times: {milliseconds(seconds['queues'])} against {milliseconds(seconds['version'])}",
+        more <= AT_MOST,
+    )
+
+
+def _process(arguments: list[str]) -> Way:
+    def work() -> float:
+        with Stopwatch() as watch:
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        return watch.seconds
+
+    return work
