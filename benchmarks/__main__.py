@@ -18,6 +18,7 @@ from benchmarks import (
     event_runs,
     event_stream,
     full_queue,
+    growth,
     imports,
     new_keys,
     page,
@@ -51,7 +52,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "page": page.run,
 }
 #: Run only by name: they take long, or need packages of others.
-BY_NAME: dict[str, Callable[[Stage], Iterator[Figure]]] = {"peers": comparison.run}
+BY_NAME: dict[str, Callable[[Stage], Iterator[Figure]]] = {"growth": growth.run, "peers": comparison.run}
 
 
 def main() -> int:

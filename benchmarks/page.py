@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from psycopg import sql
+
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.services import overview
@@ -42,12 +44,12 @@ _DURATION = re.compile(r"duration: ([\d.]+) ms")
 def run(stage: Stage) -> Iterator[Figure]:
     """Measure with full queues, then also with dead rows and a full archive."""
     database = stage.database("page")
-    _fill(stage, database)
+    fill(stage, database, QUEUES, stage.queued)
     queues = f"{QUEUES} queues, one with {stage.queued:,} messages, the others with {EACH}"
     with database.connect() as kept:
         what = f"a refresh of the page, {queues}, a day of samples; the database's time"
         yield _figure(stage, database, what, kept)
-    took = median(_refresh(stage, database)[0] for _ in range(stage.rounds + 1))
+    took = median(refresh(stage, database, QUEUES)[0] for _ in range(stage.rounds + 1))
     yield Figure("the same on a new connection each time", "for comparison", f"{took:.0f} ms", None)
     stage.progress("making dead rows")
     with database.connect() as holding, database.connect() as connection, database.connect() as kept:
@@ -61,24 +63,29 @@ def run(stage: Stage) -> Iterator[Figure]:
         yield _figure(stage, database, more, kept)
 
 
-def _fill(stage: Stage, database: Database) -> None:
+def fill(stage: Stage, database: Database, queues: int, first: int) -> None:
+    """Make the queues with messages and samples, and have the server log how long each statement takes.
+
+    :param first: how many messages the first queue has; the others have 100
+    """
     with database.connect() as connection:
-        for number in range(1, QUEUES + 1):
-            stage.progress(f"filling queue {number}")
+        for number in range(1, queues + 1):
+            stage.progress(f"filling queue {number} of {queues:,}")
             connection.execute("SELECT pgmq.create(%s)", [f"queue_{number}"])
-            connection.execute(FILL.format(number=number, rows=stage.queued if number == 1 else EACH))
+            connection.execute(FILL.format(number=number, rows=first if number == 1 else EACH))
         stage.progress("filling samples")
         connection.execute(SAMPLES.format(minutes=MINUTES))
         connection.execute("VACUUM ANALYZE")
-        connection.execute("ALTER DATABASE page SET log_min_duration_statement = 0")
+        name = sql.Identifier(database.name)
+        connection.execute(sql.SQL("ALTER DATABASE {} SET log_min_duration_statement = 0").format(name))
         connection.execute("CHECKPOINT")
 
 
 def _figure(stage: Stage, database: Database, what: str, kept: Connection) -> Figure:
     """Run it on a connection that stays open, as the page does."""
-    refresh = [_refresh(stage, database, kept) for _ in range(stage.rounds + 1)][1:]
-    took = median(each for each, _ in refresh)
-    estimated = ", ".join(sorted(set().union(*(names for _, names in refresh))))
+    measured = [refresh(stage, database, QUEUES, kept) for _ in range(stage.rounds + 1)][1:]
+    took = median(each for each, _ in measured)
+    estimated = ", ".join(sorted(set().union(*(names for _, names in measured))))
     return Figure(
         what,
         f"less than {AT_MOST} ms",
@@ -87,8 +94,8 @@ def _figure(stage: Stage, database: Database, what: str, kept: Connection) -> Fi
     )
 
 
-def _refresh(
-    stage: Stage, database: Database, conn: Connection | None = None
+def refresh(
+    stage: Stage, database: Database, queues: int, conn: Connection | None = None
 ) -> tuple[float, frozenset[str]]:
     """Milliseconds by the server's log, for parsing, planning and running each statement of the page."""
     log = Path(stage.server.log)
@@ -98,6 +105,6 @@ def _refresh(
         file.seek(before)
         took = sum(float(each) for each in _DURATION.findall(file.read().decode(errors="replace")))
     estimated = frozenset(each["queue_name"] for each in found["queues"] if each["estimated"])
-    if len(found["queues"]) != QUEUES or not took:
+    if len(found["queues"]) != queues or not took:
         raise RuntimeError("The page did not show what was to be measured.")
     return took, estimated
