@@ -89,7 +89,7 @@ format: $(VENV)/installed ## Format the code and fix what the linter can
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-bench: $(VENV)/installed ## Measure, and write the tables in benchmarks/
+bench: $(VENV)/installed ## Measure, and write the table in benchmarks/; ARGS=peers compares with other queues
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove environments, caches and builds
