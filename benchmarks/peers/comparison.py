@@ -77,7 +77,8 @@ def _ours(stage: Stage) -> list[Row]:
         Row(
             OURS,
             "one message per key for 7 days, also after it was consumed",
-            "`send(dedup_key=)`, `send_batch(dedup_keys=)`, `@task.pgmq` with one message at a time",
+            "`send(dedup_key=)`, `send_batch(dedup_keys=)`, `@task.pgmq(batch_size=100)` with one message at "
+            "a time, each acked by itself",
             {
                 "single": partial(ours.hook_single, database),
                 "bulk": partial(ours.hook_bulk, database),
