@@ -50,6 +50,8 @@ class Policy:
     condition: Mapping[str, Any] | None = None
     headers_condition: Mapping[str, Any] | None = None
     ack: Ack = "archive"
+    #: The columns that archiving copies, once they were looked up; empty: PGMQ's function archives.
+    archive_columns: tuple[str, ...] = ()
     transactional: bool = False
     #: Seconds after the first failure; doubled with every try, up to the maximum.
     backoff: float = 10.0

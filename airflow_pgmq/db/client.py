@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
@@ -57,6 +57,7 @@ class Client:
     :param limits: of each transaction on a connection of its own
     :param cache: where idle connections are, if it is shared with other clients
     :param key: which of the shared connections are like this client's
+    :param keeps_plans: False if most of its statements read whole tables
     """
 
     def __init__(
@@ -66,18 +67,28 @@ class Client:
         *,
         cache: ConnectionCache | None = None,
         key: str = "",
+        keeps_plans: bool = True,
     ) -> None:
         self.limits = limits or Limits()
         self._connect = connect
         self._key = key
+        self._keeps_plans = keeps_plans
         self._owns_cache = cache is None
         self._cache = cache or ConnectionCache(KEPT, is_open)
         if self._owns_cache:
             # When the client or the process ends.
             weakref.finalize(self, self._cache.close)
         self._checked: set[str] = set()
+        self._facts: dict[str, Any] = {}
         #: Connections that are lent, and what serves in their place since they were lost.
         self._lent: dict[Connection, Connection] = {}
+
+    def fact(self, what: str, find: Callable[[], T]) -> T:
+        """What is found the first time."""
+        if what not in self._facts:
+            self._facts[what] = find()
+        found: T = self._facts[what]
+        return found
 
     def once(self, what: str, check: Callable[[], object]) -> None:
         """Run a check the first time only."""
@@ -94,15 +105,16 @@ class Client:
         if self._owns_cache:
             self._cache.close()
 
-    def open(self, limits: Limits | None = None) -> Connection:
+    def open(self, limits: Limits | None = None, *, keeps_plans: bool = False) -> Connection:
         """A connection of our own, in autocommit mode, which the caller closes.
 
         The settings of its session do not matter: if it is only ours, one statement sets isolation, limits
         and encoding. If a pooler lends it by transaction, each transaction sets them.
 
         :param limits: other ones, as `UNLIMITED` for a transaction around a user's code
+        :param keeps_plans: prepare our statements there, which are short and look rows up by an index
         """
-        conn = self._begin_session(limits or self.limits)
+        conn = self._begin_session(limits or self.limits, keeps_plans=keeps_plans)
         try:
             running.set_up(conn)
         except BaseException:
@@ -110,11 +122,11 @@ class Client:
             raise
         return conn
 
-    def _begin_session(self, limits: Limits) -> Connection:
+    def _begin_session(self, limits: Limits, *, keeps_plans: bool) -> Connection:
         """The same, without settings until a statement needs them: most transactions set their own."""
         with connecting():
             conn = self._connect()
-        sessions.begin(conn, limits)
+        sessions.begin(conn, limits, keeps_plans=keeps_plans)
         return conn
 
     @contextmanager
@@ -139,7 +151,10 @@ class Client:
 
     def take(self, *, for_a_call: bool = True) -> Connection:
         """A kept connection, or a new one, without settings yet; `give_back` ends the loan."""
-        return self._cache.take(self._key, lambda: self._begin_session(self.limits), for_a_call=for_a_call)
+        return self._cache.take(self._key, self._open_kept, for_a_call=for_a_call)
+
+    def _open_kept(self) -> Connection:
+        return self._begin_session(self.limits, keeps_plans=self._keeps_plans)
 
     def give_back(self, taken: Connection, conn: Connection | None = None) -> None:
         """Keep a connection for the next call, if it can be used again and was not opened for one use.
@@ -224,7 +239,10 @@ class Client:
         if lost is None or not lost.closed or (isinstance(exc, errors.LimitReached) and not exc.is_frozen):
             return False
         session = sessions.of(lost)
-        self._lent[own] = self.open(session.limits if session else None)
+        if session is not None:
+            self._lent[own] = self.open(session.limits, keeps_plans=session.keeps_plans)
+        else:
+            self._lent[own] = self.open()
         return True
 
     def ensure_schema(self, conn: Connection | None = None) -> None:

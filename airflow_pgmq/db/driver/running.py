@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import psycopg
@@ -22,9 +23,17 @@ from airflow_pgmq.db.statements.sessions import make_ours
 T = TypeVar("T")
 
 
-def settings(conn: psycopg.BaseConnection[Any], limits: Limits) -> Statement[bool]:
+def settings(
+    conn: psycopg.BaseConnection[Any], limits: Limits, *, keeps_plans: bool = False
+) -> Statement[bool]:
     """The statement that makes a session ours."""
-    return make_ours(conn.info.backend_pid, limits, conn.info.server_version, sessions.encoding(conn))
+    return make_ours(
+        conn.info.backend_pid,
+        limits,
+        conn.info.server_version,
+        sessions.encoding(conn),
+        keeps_plans=keeps_plans,
+    )
 
 
 def set_up(conn: Connection) -> bool:
@@ -37,8 +46,8 @@ def set_up(conn: Connection) -> bool:
     if session.is_set is None:
         # If SERIALIZABLE is the default, a standby refuses transactions that set no other isolation.
         with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
-            is_set = execute(settings(conn, session.limits), conn)
-        sessions.keep(conn, session := sessions.Session(session.limits, is_set))
+            is_set = execute(settings(conn, session.limits, keeps_plans=session.keeps_plans), conn)
+        sessions.keep(conn, session := replace(session, is_set=is_set))
     return bool(session.is_set) and sessions.is_encoded(conn)
 
 
@@ -93,7 +102,7 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
         with conn.pipeline() if before else nullcontext():
             for command in before:
                 conn.execute(command, prepare=False)
-            is_prepared = statement.is_prepared and not before and sessions.keeps_plans(conn)
+            is_prepared = statement.is_prepared and sessions.keeps_plans(conn)
             cursor.execute(
                 text(statement), statement.params or None, prepare=is_prepared, binary=is_one(statement)
             )

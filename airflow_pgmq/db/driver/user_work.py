@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from airflow_pgmq import errors
-from airflow_pgmq.core.limits import UNLIMITED, Limits
+from airflow_pgmq.core.limits import MAKING_PLANS, UNLIMITED, Limits
 from airflow_pgmq.db.driver import sessions
 from airflow_pgmq.db.driver.values import Cursor
 
@@ -75,15 +75,15 @@ def ending(conn: sessions.Connection, limits: Limits) -> list[bytes]:
     if not sessions.is_encoded(conn):
         # A command of its own, because the driver must know it before it sends the next text.
         conn.execute(sessions.set_encoding(conn, is_local=not is_ours), prepare=False)
-    own = session.limits if is_ours and session is not None else None
-    return _ending(own, limits, conn.info.server_version)
+    return _ending(session if is_ours else None, limits, conn.info.server_version)
 
 
 @lru_cache
-def _ending(own: Limits | None, limits: Limits, server_version: int) -> list[bytes]:
+def _ending(own: sessions.Session | None, limits: Limits, server_version: int) -> list[bytes]:
     now = limits.settings(server_version)
+    session = own.limits.session(server_version, keeps_plans=own.keeps_plans) if own else {}
     settings = [
-        *((name, value, False) for name, value in (own.session(server_version) if own else {}).items()),
+        *((name, value, False) for name, value in session.items()),
         *((name, now[name], True) for name in ("lock_timeout", "idle_in_transaction_session_timeout")),
     ]
     return [_RELEASE.as_bytes(None), b"RESET ROLE", _said(settings)]
@@ -91,7 +91,8 @@ def _ending(own: Limits | None, limits: Limits, server_version: int) -> list[byt
 
 @lru_cache
 def _unlimited(server_version: int) -> bytes:
-    return _said([(name, value, True) for name, value in UNLIMITED.settings(server_version).items()])
+    settings: dict[str, int | str] = {**UNLIMITED.settings(server_version), **MAKING_PLANS}
+    return _said([(name, value, True) for name, value in settings.items()])
 
 
 def _said(settings: Iterable[tuple[str, int | str, bool]]) -> bytes:

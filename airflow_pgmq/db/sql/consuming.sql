@@ -3,17 +3,34 @@
 WITH <<next_batch>>
 SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM chosen;
 
+-- archive_columns --
+-- The columns that a queue and its archive share. None if the archive lacks one of the queue's, or there is none.
+SELECT coalesce(array_agg(attname ORDER BY attnum), '{{}}') AS columns
+FROM pg_attribute
+WHERE attrelid = to_regclass(%(relation)s) AND attnum > 0 AND NOT attisdropped
+HAVING bool_and(EXISTS (
+    SELECT FROM pg_attribute AS other
+    WHERE other.attrelid = to_regclass(%(archive_relation)s) AND other.attname = pg_attribute.attname
+        AND NOT other.attisdropped AND other.attgenerated = '' AND pg_attribute.attgenerated = ''
+));
+
+-- archive_held --
+-- Archive messages that nobody else has read since, as pgmq.archive does it with these columns, but each row is found
+-- and locked once; returns their ids.
+WITH <<archived>>
+SELECT msg_id FROM acked;
+
 -- archive_and_read_for_work --
 -- Archive the messages of one batch and read the next one.
-WITH <<next_batch>>, acked AS MATERIALIZED (
-    SELECT done.msg_id FROM pgmq.archive(%(queue_name)s::text, <<to_ack>>) AS done (msg_id)
-)
+WITH <<next_batch>>, <<archived>>
 <<acked_and_next>>;
 
 -- delete_and_read_for_work --
 -- The same where acked messages are deleted.
-WITH <<next_batch>>, acked AS MATERIALIZED (
-    SELECT done.msg_id FROM pgmq.delete(%(queue_name)s::text, <<to_ack>>) AS done (msg_id)
+WITH <<next_batch>>, acked AS (
+    DELETE FROM {table} AS m USING <<fences>> AS fence (msg_id, read_ct, enqueued_at)
+    WHERE m.msg_id = fence.msg_id AND <<is_ours>>
+    RETURNING m.msg_id
 )
 <<acked_and_next>>;
 

@@ -30,6 +30,16 @@ ARRAY(
     WHERE <<is_ours>> FOR UPDATE OF m
 )
 
+-- archived --
+-- Move messages that nobody else has read since into the archive.
+gone AS (
+    DELETE FROM {table} AS m USING <<fences>> AS fence (msg_id, read_ct, enqueued_at)
+    WHERE m.msg_id = fence.msg_id AND <<is_ours>>
+    RETURNING m.*
+), acked AS (
+    INSERT INTO {archive} ({columns}) SELECT {columns} FROM gone RETURNING msg_id
+)
+
 -- next_batch --
 -- Read messages that were not tried before, or one message that was: a message that kills its readers costs no
 -- other message a try. The messages that the same statement acks are left alone, though their time may be over.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_pgmq.command_line import command
@@ -41,26 +42,47 @@ def ack_and_read(
 
     :param again: whether an earlier attempt may have acked them, and its answer was lost
     """
-    if again:
-        return _ack_again_and_read(policy, messages, max_messages)
+    if again or (policy.ack == "archive" and not policy.archive_columns):
+        return _ack_and_read(policy, messages, max_messages, again=again)
     archives = policy.ack == "archive"
-    return on_queue(
-        "archive_and_read_for_work" if archives else "delete_and_read_for_work",
-        policy.queue_name,
-        _acked_and_read,
-        errors={refusals.UNIQUE_VIOLATION: refusals.archive_refused},
-        is_prepared=True,
-        **fences(messages)._asdict(),
-        **_what_to_read(policy, max_messages),
+    return replace(
+        on_queue(
+            "archive_and_read_for_work" if archives else "delete_and_read_for_work",
+            policy.queue_name,
+            _acked_and_read,
+            errors={refusals.UNIQUE_VIOLATION: refusals.archive_refused},
+            is_prepared=True,
+            **fences(messages)._asdict(),
+            **_what_to_read(policy, max_messages),
+        ),
+        **_archive(policy),
     )
 
 
-def _ack_again_and_read(
-    policy: Policy, messages: Sequence[Message], max_messages: int | None
+def archive_columns(queue_name: str) -> Statement[tuple[str, ...]]:
+    """The columns to archive; empty if only PGMQ's function can tell."""
+    params = {
+        "relation": names.quoted(*names.table(queue_name)),
+        "archive_relation": names.quoted(*names.table(queue_name, "a")),
+    }
+    return Statement("archive_columns", params, decode=lambda rows: tuple(rows[0]["columns"]) if rows else ())
+
+
+def _archive(policy: Policy) -> dict[str, Any]:
+    """Of a statement that archives."""
+    tables = {"table": names.table(policy.queue_name), "archive": names.table(policy.queue_name, "a")}
+    return {"identifiers": tables, "columns": policy.archive_columns}
+
+
+def _ack_and_read(
+    policy: Policy, messages: Sequence[Message], max_messages: int | None, *, again: bool
 ) -> Flow[tuple[list[int], list[Message]]]:
-    done = yield from reading.settle_again(
-        ack(policy, messages), policy.queue_name, messages, archived=policy.ack == "archive"
-    )
+    if again:
+        done = yield from reading.settle_again(
+            ack(policy, messages), policy.queue_name, messages, archived=policy.ack == "archive"
+        )
+    else:
+        done = yield ack(policy, messages)
     return done, (yield read(policy, max_messages))
 
 
@@ -172,7 +194,17 @@ def ack(policy: Policy, messages: Sequence[Message]) -> Statement[list[int]]:
     """Archive or delete messages, by the policy."""
     if policy.ack == "delete":
         return reading.delete(policy.queue_name, messages)
-    return reading.archive(policy.queue_name, messages)
+    if not policy.archive_columns:
+        return reading.archive(policy.queue_name, messages)
+    statement = on_queue(
+        "archive_held",
+        policy.queue_name,
+        column("msg_id"),
+        errors={refusals.UNIQUE_VIOLATION: refusals.archive_refused},
+        is_prepared=True,
+        **fences(messages)._asdict(),
+    )
+    return replace(statement, **_archive(policy))
 
 
 def release_each(

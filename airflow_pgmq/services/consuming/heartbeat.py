@@ -68,7 +68,8 @@ class Heartbeat:
     def hold(self, messages: Iterable[Message]) -> None:
         """Renew these from now on, in addition to those that are held."""
         with self._changing:
-            ours = {message.msg_id: message for message in messages if message.fence not in self.lost}
+            lost = self.lost
+            ours = {each.msg_id: each for each in messages if not lost or each.fence not in lost}
             if not self._held:
                 self._since = time.monotonic()
             self._held = {**self._held, **ours}

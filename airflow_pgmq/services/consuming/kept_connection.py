@@ -120,7 +120,7 @@ class KeptConnection:
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
             self.close()
-            conn = self._client.open() if self._is_new else self._client.take(for_a_call=self._for_a_call)
+            conn = self._open()
             try:
                 if self._prepare is not None:
                     self._prepare(conn)
@@ -129,3 +129,8 @@ class KeptConnection:
                 raise
             self._conn = conn
         return self._conn
+
+    def _open(self) -> Connection:
+        if self._is_new:
+            return self._client.open(keeps_plans=True)
+        return self._client.take(for_a_call=self._for_a_call)

@@ -76,6 +76,7 @@ class Consumer:
         progress = Progress(self.policy, self.log, started := self._clock())
         size = self.policy.next_batch_size(1, float("inf"))
         with self._session():
+            self._held.look()
             while self._reads_on() and (messages := self._intake.read(size)) is not None:
                 if self._held.ahead is not None and self._reads_on():
                     self._held.ahead.start(size)
