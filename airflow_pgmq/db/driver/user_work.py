@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
-from psycopg.rows import tuple_row
+from psycopg.rows import dict_row, tuple_row
 
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import MAKING_PLANS, UNLIMITED, Limits
 from airflow_pgmq.db.driver import sessions
 from airflow_pgmq.db.driver.values import Cursor
 
-#: A savepoint that exists from the start of the work to its end. If it is gone, so is the transaction.
-_WORK = "airflow_pgmq_work"
+#: In a caller's transaction, a savepoint that exists from the start of the work to its end. If it is gone, so
+#: is the transaction.
 _SAVEPOINT = sql.SQL("SAVEPOINT airflow_pgmq_work")
 _RELEASE = sql.SQL("RELEASE airflow_pgmq_work")
+#: In ours, the time of its BEGIN tells whether it is the same one, without two more commands.
+_BEGAN = sql.SQL(
+    """to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS began"""
+)
+_UNCHANGED = sql.SQL(
+    "CASE WHEN transaction_timestamp() <> {}::timestamptz"
+    " THEN (transaction_timestamp() || ': not the transaction of the work')::integer END"
+)
+_began: WeakKeyDictionary[sessions.Connection, str] = WeakKeyDictionary()
 
 
 def begin_user_work(conn: sessions.Connection) -> bool:
@@ -57,11 +67,13 @@ def user_work_transaction(conn: sessions.Connection) -> Iterator[None]:
         if not sessions.is_standby(conn):
             conn.read_only = False
         # Not `conn.transaction()`, with which the work would run inside the pipeline.
-        with conn.pipeline():
-            stack.enter_context(psycopg.Transaction(conn, _WORK))
-            for command in sessions.local_settings(conn):
-                conn.execute(command, prepare=False)
-            conn.execute(_unlimited(conn.info.server_version), prepare=False)
+        with Cursor(conn, row_factory=dict_row) as cursor:
+            with conn.pipeline():
+                stack.enter_context(psycopg.Transaction(conn))
+                for command in sessions.local_settings(conn):
+                    conn.execute(command, prepare=False)
+                cursor.execute(_beginning(conn.info.server_version), prepare=False)
+            _began[conn] = cursor.fetchall()[0]["began"]
         yield
 
 
@@ -75,35 +87,39 @@ def ending(conn: sessions.Connection, limits: Limits) -> list[bytes]:
     if not sessions.is_encoded(conn):
         # A command of its own, because the driver must know it before it sends the next text.
         conn.execute(sessions.set_encoding(conn, is_local=not is_ours), prepare=False)
-    return _ending(session if is_ours else None, limits, conn.info.server_version)
+    settings = _ending(session if is_ours else None, limits, conn.info.server_version)
+    return [b"RESET ROLE", _select(_UNCHANGED.format(sql.Literal(_began[conn])), settings)]
 
 
 @lru_cache
-def _ending(own: sessions.Session | None, limits: Limits, server_version: int) -> list[bytes]:
+def _ending(own: sessions.Session | None, limits: Limits, server_version: int) -> sql.SQL:
     now = limits.settings(server_version)
     session = own.limits.session(server_version, keeps_plans=own.keeps_plans) if own else {}
     settings = [
         *((name, value, False) for name, value in session.items()),
         *((name, now[name], True) for name in ("lock_timeout", "idle_in_transaction_session_timeout")),
     ]
-    return [_RELEASE.as_bytes(None), b"RESET ROLE", _said(settings)]
+    return _said(settings)
 
 
 @lru_cache
-def _unlimited(server_version: int) -> bytes:
+def _beginning(server_version: int) -> bytes:
     settings: dict[str, int | str] = {**UNLIMITED.settings(server_version), **MAKING_PLANS}
-    return _said([(name, value, True) for name, value in settings.items()])
+    return _select(_BEGAN, _said([(name, value, True) for name, value in settings.items()]))
 
 
-def _said(settings: Iterable[tuple[str, int | str, bool]]) -> bytes:
-    """Settings in one statement; the third value: whether only for the transaction."""
-    said = sql.SQL("SELECT {}").format(
-        sql.SQL(", ").join(
-            sql.SQL("set_config({}, {}, {})").format(name, str(value), is_local)
-            for name, value, is_local in settings
-        )
+def _select(*columns: sql.Composable) -> bytes:
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(columns)).as_bytes(None)
+
+
+def _said(settings: Iterable[tuple[str, int | str, bool]]) -> sql.SQL:
+    """Settings as columns; the third value: whether only for the transaction."""
+    said = sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, {})").format(name, str(value), is_local)
+        for name, value, is_local in settings
     )
-    return said.as_bytes(None)
+    # Composed once.
+    return sql.SQL(said.as_string(None))
 
 
 @contextmanager
@@ -112,4 +128,8 @@ def unended_user_work() -> Iterator[None]:
     try:
         yield
     except (pg.InvalidSavepointSpecification, pg.NoActiveSqlTransaction) as exc:
+        raise errors.TransactionEnded from exc
+    except pg.InvalidTextRepresentation as exc:
+        if "not the transaction of the work" not in str(exc):
+            raise
         raise errors.TransactionEnded from exc

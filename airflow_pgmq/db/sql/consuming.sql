@@ -16,9 +16,9 @@ HAVING bool_and(EXISTS (
 
 -- archive_held --
 -- Archive messages that nobody else has read since, as pgmq.archive does it with these columns, but each row is found
--- and locked once; returns their ids.
+-- and locked once; returns their ids in one row.
 WITH <<archived>>
-SELECT msg_id FROM acked;
+SELECT ARRAY(SELECT msg_id FROM acked) AS acked;
 
 -- archive_and_read_for_work --
 -- Archive the messages of one batch and read the next one.

@@ -14,7 +14,17 @@ from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay, columns, parse
 from airflow_pgmq.core.messages import Message, Remark, Row, fences, references, untried_again
 from airflow_pgmq.core.outcomes import Decided
 from airflow_pgmq.db import refusals
-from airflow_pgmq.db.statements import Flow, Statement, Work, announcing, column, on_queue, queues, reading
+from airflow_pgmq.db.statements import (
+    Flow,
+    Statement,
+    Work,
+    announcing,
+    column,
+    on_queue,
+    queues,
+    reading,
+    scalar,
+)
 from airflow_pgmq.errors import InvalidArgument, InvalidName, PermissionDenied, QueueNotFound
 
 
@@ -199,7 +209,7 @@ def ack(policy: Policy, messages: Sequence[Message]) -> Statement[list[int]]:
     statement = on_queue(
         "archive_held",
         policy.queue_name,
-        column("msg_id"),
+        scalar("acked"),
         errors={refusals.UNIQUE_VIOLATION: refusals.archive_refused},
         is_prepared=True,
         **fences(messages)._asdict(),
