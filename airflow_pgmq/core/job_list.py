@@ -55,6 +55,10 @@ class JobList(Sequence[PeriodicJob]):
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def __iter__(self) -> Iterator[PeriodicJob]:
+        # That of a Sequence takes five times as long, and a tick goes through 100,000 jobs several times.
+        return iter(self._jobs)
+
     def __repr__(self) -> str:
         return f"<{self._head}>"
 

@@ -173,6 +173,8 @@ class Tick:
         stored = yield periodic.stored_queues(self.namespace)
         wanted = {job.queue_name for job in self.jobs}
         missing = wanted.intersection((yield from incarnations.recognise(wanted.union(stored))))
+        if not missing:
+            return {}
         return {
             job.name: [
                 f"queue {name!r} does not exist in the database of this connection; create it there with "
@@ -189,7 +191,9 @@ class Tick:
             # Another tick has deployed between two rounds: it sends the jobs from now on.
             return counts, False
         window = slots.Window(stored["now"], deployed.horizon, self.grace)
-        going = {name: job for name, job in self.by_name.items() if name not in deployed.without}
+        going: Mapping[str, PeriodicJob] = self.by_name
+        if deployed.without:
+            going = {name: job for name, job in going.items() if name not in deployed.without}
         more = yield from self.rounds.advance(
             counts, going, window, is_known=stored["known"], without=sorted(deployed.without)
         )

@@ -6,13 +6,14 @@ import json
 from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from airflow_pgmq.core import jobs
-from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.jobs import PeriodicJob, set_fingerprint
 from airflow_pgmq.errors import InvalidJobs
 from tests.unit.support import python, utc
 
@@ -350,3 +351,17 @@ def test_the_stored_definition_is_json_with_the_message_in_it():
 )
 def test_a_naive_bound_is_meant_in_the_zone_of_the_job(bound, expected):
     assert replace(GOOD, timezone="Europe/Berlin").instant(bound) == expected
+
+
+def test_the_fingerprint_of_all_jobs_knows_values_and_not_how_they_were_made():
+    class Queue(str, Enum):
+        MAIL = "mail"
+
+    def jobs(**fields):
+        return [PeriodicJob(name="".join(["a", "b"]), cron="0 * * * *", **{"queue_name": "mail", **fields})]
+
+    same = set_fingerprint(jobs())
+    assert set_fingerprint(jobs(queue_name="".join(["ma", "il"]))) == same
+    assert set_fingerprint(jobs(queue_name="mails")) != same
+    assert set_fingerprint(jobs(message={"a": 1})) != same
+    assert set_fingerprint(jobs(queue_name=Queue.MAIL)) == set_fingerprint(jobs(queue_name=Queue.MAIL))
