@@ -39,9 +39,6 @@ def run(stage: Stage) -> Iterator[Figure]:
     yield from _jobs(stage)
     yield from _queues(stage)
     yield from _archives(stage)
-    # PLACE FOR: `send_batch` of a large iterator. When it takes one: the peak of the process's memory
-    # (`measure.peak_memory`, in a process of its own as in `tick_process`) and the time for 10,000, 100,000
-    # and 1,000,000 messages, against a list of as many.
 
 
 def _processes(stage: Stage) -> Iterator[Figure]:
