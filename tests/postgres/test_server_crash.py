@@ -31,10 +31,10 @@ class Worker(Client):
         self.at_work.set()
         return super().attempt(make, own, **options)
 
-    def open(self, limits=None):
+    def open(self, limits=None, **options):
         """Open a connection that replaces a lost one; the client repeats attempts by itself."""
         self.failures += 1
-        return super().open(limits)
+        return super().open(limits, **options)
 
     def persist(self, work):
         """Repeat the work until it succeeds, as Airflow's retries do."""

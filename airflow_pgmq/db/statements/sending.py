@@ -55,7 +55,7 @@ def claim_one(queue_name: str, batch: Batch, scope: Scope, window: timedelta) ->
         "send_one_once",
         queue_name,
         _claim_of_one,
-        errors={refusals.UNIQUE_VIOLATION: key_refused, refusals.INVALID_TEXT: _not_stored},
+        errors={refusals.UNIQUE_VIOLATION: key_refused, refusals.INVALID_TEXT_REPRESENTATION: _not_stored},
         is_prepared=True,
         key=key,
         window=window,

@@ -149,7 +149,7 @@ class Consumer:
             with self._held.connection, self._held.heartbeat:
                 if self.policy.max_reads is not None:
                     # Before the first read.
-                    self._held.prepare()
+                    self._held.preparation.make_dead_letter_queue()
                 self._held.finished.begin()
                 try:
                     yield

@@ -33,6 +33,7 @@ from airflow_pgmq.errors import (
 from airflow_pgmq.services.consuming.finished import Finished
 from airflow_pgmq.services.consuming.heartbeat import Heartbeat, Log
 from airflow_pgmq.services.consuming.kept_connection import KeptConnection
+from airflow_pgmq.services.consuming.preparation import Preparation
 from airflow_pgmq.services.consuming.read_ahead import ReadAhead
 from airflow_pgmq.services.consuming.refused_outcomes import RefusedOutcomes
 
@@ -57,6 +58,7 @@ class Settlement:
         self.log = log
         #: The connection that reads, works and settles.
         self.connection = KeptConnection(client, prepare=prepare, is_new=policy.transactional)
+        self.preparation = Preparation(client, policy, self.connection, log)
         self.heartbeat = Heartbeat(client, policy.queue_name, policy.visibility_timeout, log)
         #: Messages whose work is done, of `unfinished`.
         self.finished = Finished(self._ack_in_time)
@@ -83,41 +85,10 @@ class Settlement:
         """Note that the work on these begins; if given back from now on, they count as tried."""
         self.tried = {message.msg_id for message in messages}
 
-    def prepare(self, *, in_work: bool = False) -> None:
-        """Make sure that the dead letter queue exists.
-
-        :param in_work: whether the connection may be in the transaction of the work
-        """
-
-        def make(again: bool = False) -> Work[bool]:
-            return consuming.prepare(self.policy)
-
-        if not in_work:
-            # Opened here, so that its errors are not taken for a missing privilege on the queue.
-            self.connection.open()
-
-        def check() -> None:
-            try:
-                if self.client.run(make) if in_work else self.connection.run(make):
-                    self.log.info("Created the dead letter queue %s", self.policy.dead_letters)
-            except PermissionDenied as exc:
-                raise consuming.not_allowed(self.policy, exc) from exc
-
-        self.client.once(self._prepared, check)
-
     def look(self) -> None:
-        """Look up, the first time, how to archive: PGMQ's function takes longer."""
-
-        def find() -> tuple[str, ...]:
-            return self.connection.run(lambda again: consuming.archive_columns(self.policy.queue_name))
-
-        if self.policy.ack == "archive":
-            columns = self.client.fact(f"archive {self.policy.queue_name}", find)
-            self.policy = dataclasses.replace(self.policy, archive_columns=columns)
-
-    @property
-    def _prepared(self) -> str:
-        return f"dead letters {self.policy.queue_name} {self.policy.dead_letters}"
+        """Look up how to archive."""
+        columns = self.preparation.archive_columns()
+        self.policy = dataclasses.replace(self.policy, archive_columns=columns)
 
     def finish_work(self, decided: Sequence[Decided], *, together: bool) -> None:
         """Settle messages after their work; those that are only acked wait a little for others.
@@ -242,8 +213,7 @@ class Settlement:
                 raise
             except (PgmqError, DriverError) as exc:
                 if isinstance(exc, QueueNotFound):
-                    # It was dropped since; the next consumer makes it again.
-                    self.client.forget(self._prepared)
+                    self.preparation.forget_dead_letter_queue()
                 if len(part) > 1:
                     self.heartbeat.hold(messages)
                     parts = [[each] for each in part]
@@ -402,7 +372,7 @@ class Settlement:
 
     def _prepare_for(self, decided: Sequence[Decided]) -> None:
         if self.policy.max_reads is None and any(outcome.kind == "dead" for _, outcome in decided):
-            self.prepare(in_work=True)
+            self.preparation.make_dead_letter_queue(in_work=True)
 
     def _raise_lost(self, decided: Sequence[Decided], done: list[int]) -> None:
         if lost := sorted({message.msg_id for message, _ in decided} - set(done)):
