@@ -8,12 +8,6 @@ from dataclasses import dataclass
 #: is a text, and policies of row level security are errors.
 READING = {"standard_conforming_strings": "on", "array_nulls": "on", "row_security": "on"}
 
-#: Where plans are kept: they are made once, for any values and any size of the tables. A plan that scans a
-#: small table would be kept while the table grows; all that we prepare looks rows up by an index.
-KEEPING_PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
-#: The server's own, for a user's work.
-MAKING_PLANS = {"plan_cache_mode": "auto", "enable_seqscan": "on"}
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -39,10 +33,9 @@ class Limits:
             settings["transaction_timeout"] = self.transaction
         return {name: round(1000 * seconds) for name, seconds in settings.items()}
 
-    def session(self, server_version: int, *, keeps_plans: bool) -> dict[str, int | str]:
+    def session(self, server_version: int) -> dict[str, int | str]:
         """Settings of a session of ours, so that a single statement in it is a transaction of ours."""
         return {
-            **(KEEPING_PLANS if keeps_plans else {}),
             **self.settings(server_version),
             "idle_session_timeout": 0,
             "default_transaction_isolation": "read committed",

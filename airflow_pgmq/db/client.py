@@ -57,7 +57,6 @@ class Client:
     :param limits: of each transaction on a connection of its own
     :param cache: where idle connections are, if it is shared with other clients
     :param key: which of the shared connections are like this client's
-    :param keeps_plans: False if most of its statements read whole tables
     """
 
     def __init__(
@@ -67,12 +66,10 @@ class Client:
         *,
         cache: ConnectionCache | None = None,
         key: str = "",
-        keeps_plans: bool = True,
     ) -> None:
         self.limits = limits or Limits()
         self._connect = connect
         self._key = key
-        self._keeps_plans = keeps_plans
         self._owns_cache = cache is None
         self._cache = cache or ConnectionCache(KEPT, is_open)
         if self._owns_cache:
@@ -105,16 +102,15 @@ class Client:
         if self._owns_cache:
             self._cache.close()
 
-    def open(self, limits: Limits | None = None, *, keeps_plans: bool = False) -> Connection:
+    def open(self, limits: Limits | None = None) -> Connection:
         """A connection of our own, in autocommit mode, which the caller closes.
 
         The settings of its session do not matter: if it is only ours, one statement sets isolation, limits
         and encoding. If a pooler lends it by transaction, each transaction sets them.
 
         :param limits: other ones, as `UNLIMITED` for a transaction around a user's code
-        :param keeps_plans: prepare our statements there, which are short and look rows up by an index
         """
-        conn = self._begin_session(limits or self.limits, keeps_plans=keeps_plans)
+        conn = self._begin_session(limits or self.limits)
         try:
             running.set_up(conn)
         except BaseException:
@@ -122,11 +118,11 @@ class Client:
             raise
         return conn
 
-    def _begin_session(self, limits: Limits, *, keeps_plans: bool) -> Connection:
+    def _begin_session(self, limits: Limits) -> Connection:
         """The same, without settings until a statement needs them: most transactions set their own."""
         with connecting():
             conn = self._connect()
-        sessions.begin(conn, limits, keeps_plans=keeps_plans)
+        sessions.begin(conn, limits)
         return conn
 
     @contextmanager
@@ -154,7 +150,7 @@ class Client:
         return self._cache.take(self._key, self._open_kept, for_a_call=for_a_call)
 
     def _open_kept(self) -> Connection:
-        return self._begin_session(self.limits, keeps_plans=self._keeps_plans)
+        return self._begin_session(self.limits)
 
     def give_back(self, taken: Connection, conn: Connection | None = None) -> None:
         """Keep a connection for the next call, if it can be used again and was not opened for one use.
@@ -239,10 +235,7 @@ class Client:
         if lost is None or not lost.closed or (isinstance(exc, errors.LimitReached) and not exc.is_frozen):
             return False
         session = sessions.of(lost)
-        if session is not None:
-            self._lent[own] = self.open(session.limits, keeps_plans=session.keeps_plans)
-        else:
-            self._lent[own] = self.open()
+        self._lent[own] = self.open(session.limits if session else None)
         return True
 
     def ensure_schema(self, conn: Connection | None = None) -> None:

@@ -40,10 +40,15 @@ class ConnectionCache:
     def __init__(self, max_idle: int, works: Callable[[Connection], bool]) -> None:
         self._max_idle = max_idle
         self._works = works
-        self._changed = threading.Condition()
+        self._make_lock()
         self._idle: list[_Known] = []
         self._lent: dict[int, _Known] = {}
         _caches.add(self)
+
+    def _make_lock(self) -> None:
+        # Entered by its own name: a signal between two lines of `Condition.__enter__` would leave it locked.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def take(self, key: str, connect: Callable[[], Connection], *, for_a_call: bool = True) -> Connection:
         """A working connection that no other thread uses.
@@ -70,7 +75,7 @@ class ConnectionCache:
             sessions.close(conn)
             return
         known.since = time.monotonic()
-        with self._changed:
+        with self._lock:
             self._idle.append(known)
             self._changed.notify()
         self.close(unused_for=float("inf"), keep=self._max_idle)
@@ -81,7 +86,7 @@ class ConnectionCache:
         :param keep: close the surplus, too
         """
         now = time.monotonic()
-        with self._changed:
+        with self._lock:
             young = [
                 each for each in self._idle if now - each.since < unused_for and now - each.opened < MAX_AGE
             ]
@@ -98,7 +103,7 @@ class ConnectionCache:
         def find() -> _Known | None:
             return next((each for each in reversed(self._idle) if each.key == key), None)
 
-        with self._changed:
+        with self._lock:
             if (found := find()) is None and waits and self._is_back_soon(key):
                 found = self._changed.wait_for(find, PATIENCE)
             if found is not None:
@@ -112,7 +117,7 @@ class ConnectionCache:
     def forget(self) -> None:
         """Leave all connections to the parent process."""
         _of_the_parent.extend([*self._idle, *self._lent.values()])
-        self._changed = threading.Condition()
+        self._make_lock()
         self._idle, self._lent = [], {}
 
 

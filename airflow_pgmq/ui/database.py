@@ -130,7 +130,7 @@ def _hook(connection: AirflowConnection, timeout: int, use: str) -> PgmqHook:
     limits = Limits(lock=timeout, statement=timeout, transaction=3 * timeout)
     hook = PgmqHook(connection.conn_id, connection=connection, limits=limits)
     key = f"{use} {timeout} {connection.get_uri()}"
-    hook.client = Client(hook.get_conn, limits, cache=_cache, key=key, keeps_plans=False)
+    hook.client = Client(hook.get_conn, limits, cache=_cache, key=key)
     return hook
 
 

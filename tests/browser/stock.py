@@ -83,7 +83,7 @@ def fill(hook: PgmqHook, database: Database) -> None:
     _dead(hook, "orders", 3)
     _queued(database, "orders", 12, age="n * interval '2 seconds'")
     _queued(database, "emails", 34, age="interval '3 minutes'", vt="n * interval '20 seconds'")
-    _queued(database, "emails", 6, age="interval '1 minute'", vt="interval '10 minutes'", reads=1)
+    _queued(database, "emails", 6, age="interval '1 minute'", vt="interval '2 hours'", reads=1)
     _queued(database, "webhooks", 215, age="interval '3 hours'", vt="interval '-3 hours'")
     hook.send("billing", {"invoice": 1, "scan": "x" * 40_000})
     _queued(database, "events", HUGE, age="interval '40 seconds'")

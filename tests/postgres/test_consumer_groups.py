@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from airflow_pgmq.core.consumer_policy import Policy, Summary
+from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.errors import PermissionDenied
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.services.consuming import Consumer
+from airflow_pgmq.services.consuming.finished import Finished
+from airflow_pgmq.services.consuming.timer import ACKS as TIMER
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, send
 from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
@@ -103,15 +109,102 @@ def test_an_ack_whose_answer_is_lost_is_not_lost(
 ) -> None:
     send(client, *keys(6))
     with running_proxy(database) as proxy:
-        summary = Summary()
 
         def work(messages: list[Message], conn: Any) -> None:
             if messages[0].msg_id == 3:
                 (proxy.cut_before if when == "before" else proxy.cut_after)(b"FROM acked")
 
-        summary = consumer(client_of(proxy.dsn), together=False, batch_size=3, ack=ack).drain(work)
-    assert (summary.read, summary.acked, summary.lost) == (6, 6, 0)
+        summary = consumer(client_of(proxy.dsn), batch_size=3, ack=ack).drain(work)
+    # What the same statement had read comes back after its timeout.
+    done = 6 if when == "before" else 3
+    assert (summary.read, summary.acked, summary.lost) == (done, done, 0)
+    assert left(database) == list(range(done + 1, 7))
+
+
+@pytest.mark.direct("cuts the connection to the server")
+def test_a_lost_answer_to_the_timer_is_looked_for_later(database: Database, client: Client) -> None:
+    send(client, *keys(4))
+    with running_proxy(database) as proxy:
+
+        def work(messages: list[Message], conn: Any) -> None:
+            if messages[0].msg_id == 2:
+                proxy.cut_after(b"AS acked")
+                wait_until(proxy.has_cut.is_set, "the answer is lost")
+            if messages[0].msg_id == 3:
+                # The timer leaves the group alone now; its next acks would not find what is acked already.
+                wait_until(lambda: working._held.finished._again, "the timer knows")
+
+        working = consumer(client_of(proxy.dsn), batch_size=4)
+        summary = working.drain(work)
+    assert (summary.acked, summary.lost) == (4, 0)
     assert left(database) == []
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit])
+def test_an_interrupted_ack_is_made_at_the_end(
+    client: Client, database: Database, kind: type[BaseException]
+) -> None:
+    send(client, *keys(20))
+    locker = database.connect()
+    locker.execute("LOCK TABLE pgmq.a_mail IN ACCESS EXCLUSIVE MODE")
+
+    def interrupt(*_: Any) -> None:
+        threading.Timer(0.5, locker.rollback).start()
+        raise kind
+
+    def work(messages: list[Message], conn: Any) -> None:
+        if messages[0].msg_id == 10:
+            # The ack comes with the next read, which waits for the lock.
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    working = consumer(client, batch_size=10)
+    try:
+        with pytest.raises(kind):
+            working.drain(work)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        locker.close()
+    assert (working.summary.acked, working.summary.released) == (10, 0)
+    assert left(database) == list(range(11, 21))
+
+
+def test_an_ack_that_waits_stops_no_heartbeat(client: Client, database: Database) -> None:
+    send(client, "a", "b")
+    locker = database.connect()
+
+    def vt() -> datetime:
+        found: datetime = queued(database)[-1]["vt"]
+        return found
+
+    def work(messages: list[Message], conn: Any) -> None:
+        if messages[0].msg_id == 1:
+            locker.execute("LOCK TABLE pgmq.a_mail IN ACCESS EXCLUSIVE MODE")
+            return
+        first = vt()
+        wait_until(lambda: vt() > first, "it is renewed, though the ack of the other waits")
+        locker.rollback()
+
+    summary = consumer(client, batch_size=2, visibility_timeout=2).drain(work)
+    locker.close()
+    assert summary.acked == 2
+
+
+def test_a_block_may_end_in_another_thread(client: Client, database: Database) -> None:
+    send(client, "a")
+    block = consumer(client).batch()
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        assert len(one.submit(block.__enter__).result(60)) == 1
+        other.submit(block.__exit__, None, None, None).result(60)
+    assert left(database) == []
+
+
+def test_after_its_end_the_timer_calls_no_more() -> None:
+    finished = Finished(lambda messages: None)
+    finished.begin()
+    finished.end()
+    finished._on_time()
+    assert finished not in TIMER._calls
 
 
 def test_a_refused_ack_leaves_the_others_alone(client: Client, database: Database) -> None:

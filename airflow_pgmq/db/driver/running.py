@@ -23,17 +23,9 @@ from airflow_pgmq.db.statements.sessions import make_ours
 T = TypeVar("T")
 
 
-def settings(
-    conn: psycopg.BaseConnection[Any], limits: Limits, *, keeps_plans: bool = False
-) -> Statement[bool]:
+def settings(conn: psycopg.BaseConnection[Any], limits: Limits) -> Statement[bool]:
     """The statement that makes a session ours."""
-    return make_ours(
-        conn.info.backend_pid,
-        limits,
-        conn.info.server_version,
-        sessions.encoding(conn),
-        keeps_plans=keeps_plans,
-    )
+    return make_ours(conn.info.backend_pid, limits, conn.info.server_version, sessions.encoding(conn))
 
 
 def set_up(conn: Connection) -> bool:
@@ -46,7 +38,7 @@ def set_up(conn: Connection) -> bool:
     if session.is_set is None:
         # If SERIALIZABLE is the default, a standby refuses transactions that set no other isolation.
         with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
-            is_set = execute(settings(conn, session.limits, keeps_plans=session.keeps_plans), conn)
+            is_set = execute(settings(conn, session.limits), conn)
         sessions.keep(conn, session := replace(session, is_set=is_set))
     return bool(session.is_set) and sessions.is_encoded(conn)
 

@@ -40,8 +40,6 @@ class Session:
     #: Whether the session has our settings. None: not tried yet. False: a pooler lends it by transaction.
     #: Without them, each transaction sets what it needs, in the message that begins it.
     is_set: bool | None = None
-    #: Whether statements are prepared in it, if it has our settings.
-    keeps_plans: bool = False
     #: The process that opened it.
     pid: int = field(default_factory=os.getpid)
 
@@ -54,13 +52,13 @@ def keep(conn: AnyConnection, session: Session) -> None:
     _ours[conn] = session
 
 
-def begin(conn: Connection, limits: Limits, *, keeps_plans: bool) -> None:
+def begin(conn: Connection, limits: Limits) -> None:
     """Make a new connection ours; its settings follow with the first statement that needs them."""
     conn.autocommit = True
     conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     # Only statements that ask for it are prepared: `None` would refuse those, too.
     conn.prepare_threshold = sys.maxsize
-    keep(conn, Session(limits, keeps_plans=keeps_plans))
+    keep(conn, Session(limits))
 
 
 def of(conn: AnyConnection) -> Session | None:
@@ -76,7 +74,7 @@ def is_reusable(conn: AnyConnection) -> bool:
 def keeps_plans(conn: AnyConnection) -> bool:
     """Whether a prepared statement is still there at its next use: behind a pooler it may not be."""
     session = of(conn)
-    return session is not None and bool(session.is_set) and session.keeps_plans
+    return session is not None and bool(session.is_set)
 
 
 def close(conn: Connection) -> None:

@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row, tuple_row
 
 from airflow_pgmq import errors
-from airflow_pgmq.core.limits import MAKING_PLANS, UNLIMITED, Limits
+from airflow_pgmq.core.limits import UNLIMITED, Limits
 from airflow_pgmq.db.driver import sessions
 from airflow_pgmq.db.driver.values import Cursor
 
@@ -94,7 +94,7 @@ def ending(conn: sessions.Connection, limits: Limits) -> list[bytes]:
 @lru_cache
 def _ending(own: sessions.Session | None, limits: Limits, server_version: int) -> sql.SQL:
     now = limits.settings(server_version)
-    session = own.limits.session(server_version, keeps_plans=own.keeps_plans) if own else {}
+    session = own.limits.session(server_version) if own else {}
     settings = [
         *((name, value, False) for name, value in session.items()),
         *((name, now[name], True) for name in ("lock_timeout", "idle_in_transaction_session_timeout")),
@@ -104,8 +104,8 @@ def _ending(own: sessions.Session | None, limits: Limits, server_version: int) -
 
 @lru_cache
 def _beginning(server_version: int) -> bytes:
-    settings: dict[str, int | str] = {**UNLIMITED.settings(server_version), **MAKING_PLANS}
-    return _select(_BEGAN, _said([(name, value, True) for name, value in settings.items()]))
+    limits = [(name, value, True) for name, value in UNLIMITED.settings(server_version).items()]
+    return _select(_BEGAN, _said(limits))
 
 
 def _select(*columns: sql.Composable) -> bytes:

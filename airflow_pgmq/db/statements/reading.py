@@ -150,7 +150,7 @@ def _ack(
     **params: Any,
 ) -> Statement[list[int]]:
     held = fences(messages)._asdict()
-    return on_queue(name, queue_name, column("msg_id"), errors=errors, is_prepared=True, **held, **params)
+    return on_queue(name, queue_name, column("msg_id"), errors=errors, **held, **params)
 
 
 def decode_messages(rows: Sequence[Row]) -> list[Message]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.services.consuming.timer import TIMER
+from airflow_pgmq.services.consuming.timer import ACKS
 
 #: Seconds that a finished message waits for others, while the work on the next one runs.
 LONGEST_WAIT = 0.005
@@ -30,20 +30,25 @@ class Finished:
         #: Whether an ack of these was tried, and its answer may be lost.
         self._again = False
         self._is_timed = False
-        # Re-entrant: an exception that a signal raises may come before the lock is taken again.
+        self._has_ended = False
+        # Re-entrant, so that an acquire that a signal has interrupted can be made again.
         self._lock = threading.RLock()
+        #: Whether the consumer's thread has it.
+        self._is_held = False
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def begin(self) -> None:
         """Begin a drain, in this thread."""
-        self._lock.acquire()
+        self._hold()
 
     def end(self) -> None:
         """From now on, the timer acks nothing."""
-        TIMER.cancel(self)
-        self._lock.acquire()
+        self._has_ended = True
+        ACKS.cancel(self)
+        if not self._is_held:
+            self._hold()
 
     def add(self, messages: Sequence[Message]) -> None:
         """Add messages whose work is done."""
@@ -56,24 +61,51 @@ class Finished:
         return taken
 
     @contextmanager
+    def acking(self, messages: Sequence[Message], unfinished: Mapping[int, Message]) -> Iterator[None]:
+        """Around an ack: what a signal leaves of it is in the group again, for the end of the drain."""
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:
+            left = [each for each in messages if each.msg_id in unfinished]
+            self._messages, self._again = [*left, *self._messages], True
+            raise
+
+    @contextmanager
     def work(self) -> Iterator[None]:
         """Around the work on other messages, which may take any time."""
         if self._messages and not self._is_timed:
+            ACKS.set(self, LONGEST_WAIT, self._on_time)
             self._is_timed = True
-            TIMER.set(self, LONGEST_WAIT, self._on_time)
-        self._lock.release()
+        if self._is_held:
+            self._is_held = False
+            self._lock.release()
         try:
             yield
         finally:
-            self._lock.acquire()
+            try:
+                self._hold()
+            except BaseException:
+                self._hold()
+                raise
+
+    def _hold(self) -> None:
+        self._lock.acquire()
+        self._is_held = True
 
     def _on_time(self) -> None:
+        if self._has_ended:
+            return
         if not self._lock.acquire(blocking=False):
-            TIMER.set(self, AGAIN, self._on_time)
+            ACKS.set(self, AGAIN, self._on_time)
+            if self._has_ended:
+                ACKS.cancel(self)
             return
         try:
             self._is_timed = False
-            if self._messages:
+            # If an answer is lost, the consumer's thread finds out what became of them.
+            if self._messages and not self._again and not self._has_ended:
                 self._ack(self._messages)
                 self._messages = []
         except Exception:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from airflow_pgmq.core.delays import ParsedDelay
 from airflow_pgmq.core.messages import Fence, Message
 from airflow_pgmq.db.client import Client
-from airflow_pgmq.db.statements import reading
+from airflow_pgmq.db.statements import overview, reading
 from airflow_pgmq.services.consuming.kept_connection import KeptConnection
 from airflow_pgmq.services.consuming.timer import TIMER
 
@@ -87,8 +87,8 @@ class Heartbeat:
                 self._beating.release()
 
     def _set_timer(self, seconds: float) -> None:
-        self._is_timed = True
         TIMER.set(self, seconds, self._on_time)
+        self._is_timed = True
 
     def _on_time(self) -> None:
         with self._changing:
@@ -114,7 +114,10 @@ class Heartbeat:
             return
         messages = list(held.values())
         ours = self._connection.run(
-            lambda again: reading.set_vt(self.queue_name, messages, ParsedDelay(self.visibility_timeout))
+            # Briefly: the heartbeats of other consumers come after it.
+            lambda again: overview.briefly(
+                reading.set_vt(self.queue_name, messages, ParsedDelay(self.visibility_timeout))
+            )
         )
         with self._changing:
             # Messages that were let go of or read again during the beat are not lost.

@@ -132,5 +132,5 @@ class KeptConnection:
 
     def _open(self) -> Connection:
         if self._is_new:
-            return self._client.open(keeps_plans=True)
+            return self._client.open()
         return self._client.take(for_a_call=self._for_a_call)

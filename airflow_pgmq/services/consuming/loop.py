@@ -75,7 +75,7 @@ class Consumer:
         """Work until nothing is visible, or one of the policy's limits is reached."""
         progress = Progress(self.policy, self.log, started := self._clock())
         size = self.policy.next_batch_size(1, float("inf"))
-        with self._session():
+        with self._session(), self._held.acking_finished():
             self._held.look()
             while self._reads_on() and (messages := self._intake.read(size)) is not None:
                 if self._held.ahead is not None and self._reads_on():
@@ -150,14 +150,7 @@ class Consumer:
                 if self.policy.max_reads is not None:
                     # Before the first read.
                     self._held.preparation.make_dead_letter_queue()
-                self._held.finished.begin()
-                try:
-                    yield
-                except BaseException:
-                    self._held.end()
-                    raise
-                self._held.finished.end()
-                self._held.ack_finished()
+                yield
         except BaseException:
             # After the connection is closed: its transaction may have locked these rows.
             self._held.give_back()

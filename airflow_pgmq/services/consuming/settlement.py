@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from airflow_pgmq.core.consumer_policy import Policy, Summary
@@ -107,15 +108,25 @@ class Settlement:
         """Ack the messages whose work is done."""
         messages, again = self.finished.take()
         if messages:
-            self.settle([(message, _ACK) for message in messages], again=again)
+            with self.finished.acking(messages, self.unfinished):
+                self.settle([(message, _ACK) for message in messages], again=again)
 
-    def end(self) -> None:
-        """Ack what is finished after an exception, which matters more than one of these acks."""
-        self.finished.end()
+    @contextmanager
+    def acking_finished(self) -> Iterator[None]:
+        """Around a drain: what is finished is acked at its end, also after an exception."""
+        self.finished.begin()
         try:
-            self.ack_finished()
-        except Exception as exc:
-            self.log.warning("Queue %s: finished messages are not acked: %s", self.policy.queue_name, exc)
+            yield
+        except BaseException:
+            self.finished.end()
+            try:
+                self.ack_finished()
+            except Exception as exc:
+                # The other exception matters more.
+                self.log.warning("Queue %s: finished work is not acked: %s", self.policy.queue_name, exc)
+            raise
+        self.finished.end()
+        self.ack_finished()
 
     def _ack_in_time(self, messages: Sequence[Message]) -> None:
         """The same in the timer's thread, where there is no second attempt."""
@@ -143,7 +154,8 @@ class Settlement:
                 return consuming.ack_and_read(self.policy, messages, max_messages, again=again or tried)
 
             try:
-                done, found = self.connection.run(both, partial(self.heartbeat.hold, messages))
+                with self.finished.acking(messages, self.unfinished):
+                    done, found = self.connection.run(both, partial(self.heartbeat.hold, messages))
             except OUTAGES:
                 raise
             except (PgmqError, DriverError):
