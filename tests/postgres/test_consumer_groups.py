@@ -148,8 +148,10 @@ def test_an_interrupted_ack_is_made_at_the_end(
     locker = database.connect()
     locker.execute("LOCK TABLE pgmq.a_mail IN ACCESS EXCLUSIVE MODE")
 
+    unlocking = threading.Timer(0.5, locker.rollback)
+
     def interrupt(*_: Any) -> None:
-        threading.Timer(0.5, locker.rollback).start()
+        unlocking.start()
         raise kind
 
     def work(messages: list[Message], conn: Any) -> None:
@@ -164,6 +166,7 @@ def test_an_interrupted_ack_is_made_at_the_end(
             working.drain(work)
     finally:
         signal.signal(signal.SIGALRM, before)
+        unlocking.join()
         locker.close()
     assert (working.summary.acked, working.summary.released) == (10, 0)
     assert left(database) == list(range(11, 21))
