@@ -75,7 +75,6 @@ class Client:
         if self._owns_cache:
             # When the client or the process ends.
             weakref.finalize(self, self._cache.close)
-        self._checked: set[str] = set()
         self._facts: dict[str, Any] = {}
         #: Connections that are lent, and what serves in their place since they were lost.
         self._lent: dict[Connection, Connection] = {}
@@ -89,13 +88,11 @@ class Client:
 
     def once(self, what: str, check: Callable[[], object]) -> None:
         """Run a check the first time only."""
-        if what not in self._checked:
-            check()
-            self._checked.add(what)
+        self.fact(what, check)
 
     def forget(self, what: str) -> None:
         """Run that check again next time."""
-        self._checked.discard(what)
+        self._facts.pop(what, None)
 
     def close(self) -> None:
         """Close the idle connections, unless others share them. The next call opens another one."""
@@ -244,12 +241,13 @@ class Client:
         :param conn: where to look, but not inside a caller's transaction: a read there keeps its lock until
             the caller commits, and an installation would wait for it
         """
-        if "schema" in self._checked:
-            return
-        with self.connection(conn if conn is not None and self.begins(conn) else None) as current:
-            if not self.attempt(schema.is_current, current):
-                self.install(current)
-        self._checked.add("schema")
+
+        def check() -> None:
+            with self.connection(conn if conn is not None and self.begins(conn) else None) as current:
+                if not self.attempt(schema.is_current, current):
+                    self.install(current)
+
+        self.once("schema", check)
 
     def install(self, conn: Connection | None = None) -> list[str]:
         """Install PGMQ if it is missing, and our schema; returns what was done, for people."""

@@ -34,8 +34,8 @@ ERRORS = [
 def below(base: type[errors.PgmqError], depth: int = 0) -> Iterator[tuple[int, type[errors.PgmqError]]]:
     """The package's classes under a class, with their depth, in the order of the source."""
     for kind in base.__subclasses__():
-        # Outside this module some are combined with an error of Airflow's or psycopg's.
-        if kind.__module__ == "airflow_pgmq.errors":
+        # Some are combined with an error of Airflow's or psycopg's, when such an error first occurs.
+        if getattr(errors, kind.__name__, None) is kind:
             yield depth, kind
             yield from below(kind, depth + 1)
 
