@@ -48,7 +48,7 @@ class Message:
             # If the headers cannot be read, the message cannot either.
             headers if isinstance(headers, Unreadable) else message,
             # PGMQ lets other clients store any JSON there.
-            headers if isinstance(headers, Mapping) else {},
+            headers if isinstance(headers, dict) else {},
         )
 
     @property
@@ -62,7 +62,8 @@ class Message:
 
         These are counted in the header `untried`. A count higher than the reads before is ignored.
         """
-        return self.read_ct - _untried(self.read_ct, self.headers)
+        # The first read, which most are, has none before it.
+        return self.read_ct if self.read_ct == 1 else self.read_ct - _untried(self.read_ct, self.headers)
 
     @property
     def expires_at(self) -> datetime | None:
@@ -78,7 +79,10 @@ class Message:
 
         :param visibility_timeout: seconds for which it was read
         """
-        return self.is_expired(self.vt - timedelta(seconds=visibility_timeout))
+        # Most messages have no such header, and this is asked of each one.
+        return "expires_at" in self.headers and self.is_expired(
+            self.vt - timedelta(seconds=visibility_timeout)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The message in JSON types, for XCom."""
@@ -192,7 +196,9 @@ def fences(messages: Reference | Iterable[Reference]) -> Fences:
 
     :raises InvalidArgument: a mapping's `enqueued_at` is not an instant
     """
-    each = [_fence(message) for message in references(messages)]
+    each = [
+        message.fence if type(message) is Message else _fence(message) for message in references(messages)
+    ]
     return Fences([one[0] for one in each], [one[1] for one in each], [one[2] for one in each])
 
 

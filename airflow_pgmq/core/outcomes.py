@@ -66,7 +66,8 @@ def decide(returned: Any, messages: Sequence[Message]) -> list[Decided]:
         if len(returned) != len(messages):
             raise InvalidOutcome(f"{len(returned)} outcomes were returned for {len(messages)} messages.")
         return [(message, _outcome(each)) for message, each in zip(messages, returned, strict=True)]
-    return [(message, _outcome(returned)) for message in messages]
+    outcome = _outcome(returned)
+    return [(message, outcome) for message in messages]
 
 
 def _outcome(value: Any) -> Outcome:

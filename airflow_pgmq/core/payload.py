@@ -41,7 +41,8 @@ _ODD_END = re.compile(
     r'":(?<=["0-9.+\-uls][0-9el]":)(?:(?<=["0-9.+\-][0-9]":)|(?<="[tn][ru][ul][el]":)|(?<="false":))'
 )
 _ODD_KEY = re.compile(r'"(?:-?[0-9][^"]*|true|false|null)":')
-_decode = json.JSONDecoder().raw_decode
+#: Reads one value from a place on; says where it ends.
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _encode, _encode_all = _encoder()
 _encode_sorted, _ = _encoder(sort_keys=True)
 
@@ -54,12 +55,15 @@ class Unreadable:
     reason: str
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes | bytearray | memoryview) -> Any:
     """Read JSON from Postgres; `Unreadable` for thousands of levels, or numbers of thousands of digits."""
     try:
         text = text if isinstance(text, str) else str(text, "utf-8")
-        # Takes half as long as json.loads, which looks for an encoding and for spaces that Postgres omits.
-        value, end = _decode(text)
+        try:
+            # Half of what json.loads takes, which looks for an encoding and for spaces that Postgres omits.
+            value, end = _scan(text, 0)
+        except StopIteration:
+            value, end = None, -1
         return value if end == len(text) else json.loads(text)
     except (ValueError, RecursionError) as exc:
         return Unreadable(f"{type(exc).__name__} in JSON of {len(text):,} bytes: {exc}")

@@ -40,6 +40,7 @@ from airflow_pgmq.db.driver.translation import connecting, translated, what_is_m
 from airflow_pgmq.db.driver.user_work import begin_user_work as begin_user_work
 from airflow_pgmq.db.driver.user_work import end_user_work as end_user_work
 from airflow_pgmq.db.driver.user_work import keeps_snapshot as keeps_snapshot
+from airflow_pgmq.db.driver.user_work import next_user_work as next_user_work
 from airflow_pgmq.db.driver.user_work import user_work_transaction as user_work_transaction
 from airflow_pgmq.db.statements import Work, reading, schema
 

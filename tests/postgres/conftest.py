@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fixtures.factories import QUEUE, client_of, execute
+from tests.fixtures.proxy import running_proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_pgmq.db.client import Client
     from tests.fixtures.postgres import Database
+    from tests.fixtures.proxy import Proxy
 
 
 @pytest.fixture
@@ -24,3 +28,10 @@ def client(database: Database) -> Client:
     """A client of the test's database, in which the queue `mail` exists."""
     execute(database, "SELECT pgmq.create(%s)", [QUEUE])
     return client_of(database.dsn)
+
+
+@pytest.fixture
+def proxy(database: Database, client: Client) -> Iterator[Proxy]:
+    """What can cut connections to that database."""
+    with running_proxy(database) as proxy:
+        yield proxy

@@ -22,10 +22,10 @@ from tests.fixtures.factories import (
     statuses,
     tick,
 )
-from tests.fixtures.proxy import Proxy, running_proxy
+from tests.fixtures.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from airflow_pgmq.hooks import PgmqHook
     from tests.fixtures.postgres import Database
@@ -35,13 +35,6 @@ pytestmark = pytest.mark.direct("counts connections to the server, not to a pool
 NOW = datetime.now(timezone.utc)
 MANY = [f"k{n}" for n in range(2500)]
 ROWS = "SELECT 'k' || n AS dedup_key, n FROM generate_series(1, 2) AS n"
-
-
-@pytest.fixture
-def proxy(database: Database) -> Iterator[Proxy]:
-    execute(database, "SELECT pgmq.create(%s)", [QUEUE])
-    with running_proxy(database) as proxy:
-        yield proxy
 
 
 @pytest.fixture

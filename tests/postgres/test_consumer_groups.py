@@ -12,6 +12,7 @@ import pytest
 
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.db.client import Client
+from airflow_pgmq.db.driver import plans
 from airflow_pgmq.errors import PermissionDenied
 from airflow_pgmq.messages import Message, Outcome
 from airflow_pgmq.services.consuming import Consumer
@@ -105,8 +106,10 @@ def test_other_outcomes_do_not_wait(client: Client, database: Database) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.direct("cuts the connection to the server")
 def test_an_ack_whose_answer_is_lost_is_not_lost(
-    database: Database, client: Client, ack: Any, when: str
+    database: Database, client: Client, monkeypatch: pytest.MonkeyPatch, ack: Any, when: str
 ) -> None:
+    # The text of a prepared statement is not sent again.
+    monkeypatch.setattr(plans, "are_kept", lambda conn: False)
     send(client, *keys(6))
     with running_proxy(database) as proxy:
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -20,16 +19,15 @@ from airflow_pgmq.services.consuming import Consumer, KeptConnection
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
 from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
-from tests.fixtures.proxy import Proxy, running_proxy
+from tests.fixtures.proxy import Proxy
 
 ACKS = pytest.mark.parametrize("ack", ["archive", "delete"])
 
 
 @pytest.fixture
-def proxy(database: Database, client: Client) -> Iterator[Proxy]:
+def proxy(proxy: Proxy, database: Database) -> Proxy:
     execute(database, "SELECT pgmq.create('mail_dlq')")
-    with running_proxy(database) as proxy:
-        yield proxy
+    return proxy
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,16 +21,9 @@ from airflow_pgmq.hooks import PgmqHook
 from tests.fixtures.factories import QUEUE, execute, keys_in, queued
 from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
-from tests.fixtures.proxy import Proxy, running_proxy
+from tests.fixtures.proxy import Proxy
 
 pytestmark = pytest.mark.direct("counts and ends sessions of the server, not of a pooler")
-
-
-@pytest.fixture
-def proxy(database: Database) -> Iterator[Proxy]:
-    execute(database, "SELECT pgmq.create(%s)", [QUEUE])
-    with running_proxy(database) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.driver import sessions
+from airflow_pgmq.db.driver import plans, sessions
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.sessions import Connection
 from airflow_pgmq.db.driver.translation import translated
@@ -94,7 +94,7 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
         with conn.pipeline() if before else nullcontext():
             for command in before:
                 conn.execute(command, prepare=False)
-            is_prepared = statement.is_prepared and sessions.keeps_plans(conn)
+            is_prepared = statement.is_prepared and plans.are_kept(conn)
             cursor.execute(
                 text(statement), statement.params or None, prepare=is_prepared, binary=is_one(statement)
             )

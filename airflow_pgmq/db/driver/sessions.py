@@ -71,12 +71,6 @@ def is_reusable(conn: AnyConnection) -> bool:
     return not conn.closed and is_idle(conn) and conn.autocommit and of(conn) is not None
 
 
-def keeps_plans(conn: AnyConnection) -> bool:
-    """Whether a prepared statement is still there at its next use: behind a pooler it may not be."""
-    session = of(conn)
-    return session is not None and bool(session.is_set)
-
-
 def close(conn: Connection) -> None:
     """Close a connection; one that a forked process has from its parent stays the parent's."""
     session = of(conn)

@@ -77,6 +77,23 @@ def user_work_transaction(conn: sessions.Connection) -> Iterator[None]:
         yield
 
 
+def next_user_work(conn: sessions.Connection) -> None:
+    """Commit a user's work and begin the transaction of the next one, in one round trip.
+
+    To the driver, both are the transaction of `user_work_transaction`.
+    """
+    commands = [
+        sql.SQL("COMMIT"),
+        sessions.opening(conn),
+        sql.SQL(_beginning(conn.info.server_version).decode()),
+    ]
+    with Cursor(conn, row_factory=dict_row) as cursor:
+        cursor.execute(sql.SQL("; ").join(commands), prepare=False)
+        while cursor.nextset():
+            pass
+        _began[conn] = cursor.fetchall()[0]["began"]
+
+
 def ending(conn: sessions.Connection, limits: Limits) -> list[bytes]:
     """Commands before the statements that settle the work: from here on, our limits apply.
 

@@ -49,8 +49,7 @@ class Statement(Generic[T]):
     fragments: Mapping[str, str] = field(default_factory=dict)
     #: It sets limits for the rest of the transaction, so it is not run in a caller's.
     is_limit: bool = False
-    #: Its plan is worth keeping: it is run often, and looks each table up by equality with a value, so
-    #: that the plan of a small table serves a large one. It names its columns.
+    #: Its plan is worth keeping for a second: it is run often. It names its columns.
     is_prepared: bool = False
     #: SQL that is in no file of queries: a migration, PGMQ's own installer, several queries in one.
     script: str | None = None

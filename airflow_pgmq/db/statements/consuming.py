@@ -39,6 +39,7 @@ def read(
         "read_for_work",
         policy.queue_name,
         reading.decode_messages,
+        is_prepared=True,
         **fences([])._asdict(),
         **_what_to_read(policy, max_messages, unread=unread),
     )
@@ -60,6 +61,7 @@ def ack_and_read(
             policy.queue_name,
             _acked_and_read,
             errors={refusals.UNIQUE_VIOLATION: refusals.archive_refused},
+            is_prepared=True,
             **fences(messages)._asdict(),
             **_what_to_read(policy, max_messages),
         ),
@@ -209,6 +211,7 @@ def ack(policy: Policy, messages: Sequence[Message]) -> Statement[list[int]]:
         policy.queue_name,
         scalar("acked"),
         errors={refusals.UNIQUE_VIOLATION: refusals.archive_refused},
+        is_prepared=True,
         **fences(messages)._asdict(),
     )
     return replace(statement, **_archive(policy))

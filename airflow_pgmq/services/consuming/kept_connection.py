@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
-from airflow_pgmq.db.client import OUTAGES, Client, Connection, user_work_transaction
+from airflow_pgmq.db.client import OUTAGES, Client, Connection, next_user_work, user_work_transaction
 from airflow_pgmq.db.statements import Work
 from airflow_pgmq.errors import LimitReached
 
@@ -47,6 +47,8 @@ class KeptConnection:
         self._is_new = is_new
         self._patience = patience
         self._conn: Connection | None = None
+        #: The transaction of the next work, if it was begun with the commit before.
+        self._begun: ExitStack | None = None
 
     def __enter__(self) -> KeptConnection:
         return self
@@ -62,6 +64,8 @@ class KeptConnection:
 
     def close(self) -> None:
         """End the use of the connection; the next use takes another."""
+        with suppress(*OUTAGES):
+            self._end_begun()
         conn, self._conn = self._conn, None
         if conn is not None:
             self._client.give_back(conn)
@@ -78,6 +82,7 @@ class KeptConnection:
         while True:
             conn: Connection | None = None
             try:
+                self._end_begun()
                 conn = self._connection()
                 return self._client.attempt(partial(make, was_sent), conn)
             except OUTAGES as exc:
@@ -95,27 +100,44 @@ class KeptConnection:
     def run_once(self, make: Callable[[], Work[T]]) -> T:
         """Run as one transaction, without another attempt after an outage."""
         try:
+            self._end_begun()
             return self._client.attempt(make, self._connection())
         except OUTAGES:
             self.close()
             raise
 
     @contextmanager
-    def work(self) -> Iterator[Connection]:
-        """A transaction around a user's work, which `settle_user_work` settles."""
-        with ExitStack() as stack:
-            try:
-                conn = self._begin(stack)
-            except OUTAGES:
-                # The connection was lost while it was idle; nothing had started.
-                self.close()
-                conn = self._begin(stack)
-            yield conn
+    def work(self, goes_on: Callable[[], bool] = lambda: False) -> Iterator[Connection]:
+        """A transaction around a user's work, which `settle_user_work` settles.
 
-    def _begin(self, stack: ExitStack) -> Connection:
-        conn = self._connection()
-        stack.enter_context(user_work_transaction(conn))
-        return conn
+        :param goes_on: whether more work follows at once: then its transaction begins with this one's commit
+        """
+        begun, self._begun = self._begun, None
+        with begun or self._begin() as stack:
+            assert self._conn is not None
+            yield self._conn
+            if goes_on():
+                next_user_work(self._conn)
+                self._begun = stack.pop_all()
+
+    def _begin(self) -> ExitStack:
+        try:
+            return self._transaction()
+        except OUTAGES:
+            # The connection was lost while it was idle; nothing had started.
+            self.close()
+            return self._transaction()
+
+    def _transaction(self) -> ExitStack:
+        with ExitStack() as stack:
+            stack.enter_context(user_work_transaction(self._connection()))
+            return stack.pop_all()
+
+    def _end_begun(self) -> None:
+        """End a transaction in which no work has begun."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.close()
 
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:

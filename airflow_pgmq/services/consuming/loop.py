@@ -13,19 +13,17 @@ from airflow_pgmq.core.consumer_policy import Policy, Summary
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
 from airflow_pgmq.db.client import (
-    ATTEMPTS,
-    OUTAGES,
-    RETRYABLE,
     Client,
     Connection,
     begin_user_work,
     end_user_work,
 )
-from airflow_pgmq.errors import ArchiveRefused, InvalidOutcome, MessageLost, TransactionEnded
+from airflow_pgmq.errors import InvalidOutcome, MessageLost, TransactionEnded
 from airflow_pgmq.services.consuming.heartbeat import Log
 from airflow_pgmq.services.consuming.intake import Intake
 from airflow_pgmq.services.consuming.progress import Progress
 from airflow_pgmq.services.consuming.settlement import Settlement
+from airflow_pgmq.services.consuming.transaction import Transaction
 
 #: Gets messages and, for transactional work, the connection; returns outcomes.
 UserWork = Callable[[list[Message], Connection | None], Any]
@@ -68,6 +66,7 @@ class Consumer:
         self._failures_in_a_row = 0
         #: `prepare` is called with each new connection, before anything is read with it.
         self._held = Settlement(client, policy, self.summary, self.log, prepare)
+        self._transaction = Transaction(self._held)
         # Work that ignores the payload can handle messages that Python cannot load.
         self._intake = Intake(policy, self._held, self.log, ignores_payload=ignores_payload)
 
@@ -81,8 +80,10 @@ class Consumer:
                 if self._held.ahead is not None and self._reads_on():
                     self._held.ahead.start(size)
                 began = time.perf_counter()
-                for part in [messages] if self.together else [[message] for message in messages]:
-                    self._process(part, work)
+                parts = [messages] if self.together else [[message] for message in messages]
+                for part in parts:
+                    is_last = part is parts[-1] and self._held.ahead is None and self._reads_on()
+                    self._process(part, work, size if is_last else 0)
                     if progress.is_due(now := self._clock()):
                         self._held.ack_finished()
                         done = self.summary.read - len(self._held.unfinished)
@@ -167,14 +168,17 @@ class Consumer:
     def _is_broken(self) -> bool:
         return self._fails() or self._held.refused.are_many
 
-    def _process(self, messages: Sequence[Message], work: UserWork) -> None:
-        """Do the work on messages and settle them; a batch that fails is tried again one by one."""
+    def _process(self, messages: Sequence[Message], work: UserWork, read_next: int = 0) -> None:
+        """Do the work on messages and settle them; a batch that fails is tried again one by one.
+
+        :param read_next: how many messages the transaction of the work may read for the next batch
+        """
         live = self._held.drop_lost(messages)
         if not live or self._is_broken():
             return
         self._held.begin(live)
         try:
-            decided = self._work(live, work)
+            decided = self._work(live, work, read_next)
         except self.skip_on:
             self._held.tried.clear()
             raise
@@ -186,7 +190,7 @@ class Consumer:
             self._held.settle(self._failed(live, exc))
             raise
         except Exception as exc:
-            if exc is not self._held.refusal:
+            if exc is not self._transaction.refusal:
                 self._fail(live, exc, work)
                 return
             self._refuse(live, exc, work)
@@ -229,31 +233,13 @@ class Consumer:
             for message in messages:
                 self._process([message], work)
 
-    def _work(self, messages: list[Message], work: UserWork) -> list[Decided]:
-        """Do the work, in a transaction with its acks if it is transactional; again after a lost race."""
+    def _work(self, messages: list[Message], work: UserWork, read_next: int) -> list[Decided]:
+        """Do the work, in a transaction with its acks if it is transactional."""
         if not self.policy.transactional:
             with self._held.finished.work():
                 returned = work(messages, None)
             return outcomes.decide(returned, messages)
-        for attempt in range(ATTEMPTS):
-            decided = None
-            try:
-                with self._held.connection.work() as conn:
-                    decided = outcomes.decide(work(messages, conn), messages)
-                    self._held.settle_user_work(decided, conn)
-                return decided
-            except RETRYABLE:
-                if attempt == ATTEMPTS - 1:
-                    raise
-            except ArchiveRefused as exc:
-                if attempt == ATTEMPTS - 1 or not self._held.free_archive_ids(exc):
-                    raise
-            except OUTAGES:
-                if decided is None or not self._held.was_committed(decided):
-                    raise
-                return decided
-            self._held.heartbeat.hold(messages)
-        raise AssertionError("unreachable")
+        return self._transaction.run(messages, work, read_next)
 
     def _failed(self, messages: Sequence[Message], exc: Exception) -> list[Decided]:
         """Back-off, or dead letters after the last try."""

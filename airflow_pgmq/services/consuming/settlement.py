@@ -14,17 +14,13 @@ from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
 from airflow_pgmq.db.client import (
     OUTAGES,
-    RETRYABLE,
-    Aborted,
     Client,
     Connection,
     DriverError,
     keeps_snapshot,
-    settle_user_work,
 )
 from airflow_pgmq.db.statements import Work, consuming, reading
 from airflow_pgmq.errors import (
-    ArchiveRefused,
     BrokenOff,
     MessageLost,
     PermissionDenied,
@@ -64,12 +60,11 @@ class Settlement:
         #: Messages whose work is done, of `unfinished`.
         self.finished = Finished(self._ack_in_time)
         self.ahead = ReadAhead(client, policy, self.heartbeat) if policy.read_ahead else None
+        #: What the transaction of the work has read for the next batch.
+        self.next: list[Message] = []
         self.unfinished: dict[int, Message] = {}
         #: Those of them whose work has started and is not known to have succeeded.
         self.tried: set[int] = set()
-        #: Why the acks of transactional work were refused. The work may raise errors of the same kinds, about
-        #: other queues.
-        self.refusal: Exception | None = None
         self.refused = RefusedOutcomes(policy, log)
         #: Those that a caller's transaction could not settle.
         self._later: set[int] = set()
@@ -145,6 +140,9 @@ class Settlement:
         if self.ahead is not None and self.ahead.has_messages():
             self.ack_finished()
             return self.ahead.take()
+        if self.next:
+            found, self.next = self.next, []
+            return found
         messages, tried = self.finished.take()
         if messages:
             decided = [(message, _ACK) for message in messages]
@@ -183,7 +181,7 @@ class Settlement:
             return consuming.settle(self.policy, part, again=again or tried)
 
         try:
-            self._prepare_for(decided)
+            self.prepare_for(decided)
         except PermissionDenied:
             self._settle([each for each in decided if each[1].kind != "dead"], work, self.count)
             raise
@@ -256,19 +254,6 @@ class Settlement:
         self._later.add(message.msg_id)
         self.release([message])
 
-    def settle_user_work(self, decided: Sequence[Decided], conn: Connection) -> None:
-        """Settle inside the transaction of the work; raises, which undoes the work, if one was lost."""
-        self._prepare_for(decided)
-        self.heartbeat.let_go([message for message, _ in decided])
-        work = consuming.settle(self.policy, decided)
-        try:
-            self._raise_lost(decided, settle_user_work(work, conn, self.client.limits))
-        except (*RETRYABLE, *OUTAGES, Aborted):
-            raise
-        except Exception as exc:
-            self.refusal = exc
-            raise
-
     def check_caller_can_ack(self, messages: Sequence[Message], conn: Connection) -> None:
         """Check that a caller's transaction can ack these.
 
@@ -288,7 +273,7 @@ class Settlement:
 
     def settle_within(self, decided: Sequence[Decided], conn: Connection) -> None:
         """Settle inside a caller's transaction."""
-        self._prepare_for(decided)
+        self.prepare_for(decided)
         self.heartbeat.let_go([message for message, _ in decided])
         try:
             done = self.client.run(lambda: consuming.settle(self.policy, decided), conn)
@@ -296,22 +281,13 @@ class Settlement:
             if self.refused.is_one(exc):
                 self._later = {message.msg_id for message, _ in decided}
             raise
-        self._raise_lost(decided, done)
-
-    def was_committed(self, decided: Sequence[Decided]) -> bool:
-        """Whether the transaction of the work was committed, although its answer was lost."""
-        return self.connection.run(lambda again: consuming.was_committed(self.policy, decided))
-
-    def free_archive_ids(self, refused: ArchiveRefused) -> bool:
-        """Free the ids in the archive for the messages to be acked; False if it has no such ids."""
-        return self.connection.run(
-            lambda again: reading.free_archive_ids(refused.queue_name, refused.msg_ids)
-        )
+        self.raise_lost(decided, done)
 
     def count(self, decided: Sequence[Decided], done: list[int]) -> list[int]:
         """Count what was settled; returns the ids that were no longer ours."""
         lost: list[int] = []
-        for kind, name in _NAMES.items():
+        for kind in {outcome.kind: None for _, outcome in decided}:
+            name = _NAMES[kind]
             lost += self.finish([message for message, each in decided if each.kind == kind], done, name)
         return lost
 
@@ -368,10 +344,11 @@ class Settlement:
 
     def give_back(self) -> None:
         """Release unfinished messages; if that fails, they come back after their visibility timeout."""
+        untaken, self.next = self.next, []
         if self.ahead is not None:
-            ahead = self.ahead.end()
-            self.summary.read += len(ahead)
-            self.unfinished.update((message.msg_id, message) for message in ahead)
+            untaken += self.ahead.end()
+        self.summary.read += len(untaken)
+        self.unfinished.update((message.msg_id, message) for message in untaken)
         try:
             self.release(list(self.unfinished.values()))
         except Exception as exc:
@@ -382,10 +359,12 @@ class Settlement:
                 exc,
             )
 
-    def _prepare_for(self, decided: Sequence[Decided]) -> None:
+    def prepare_for(self, decided: Sequence[Decided]) -> None:
+        """Make sure that what the outcomes need exists."""
         if self.policy.max_reads is None and any(outcome.kind == "dead" for _, outcome in decided):
             self.preparation.make_dead_letter_queue(in_work=True)
 
-    def _raise_lost(self, decided: Sequence[Decided], done: list[int]) -> None:
+    def raise_lost(self, decided: Sequence[Decided], done: list[int]) -> None:
+        """Raise MessageLost for those that were not settled."""
         if lost := sorted({message.msg_id for message, _ in decided} - set(done)):
             raise MessageLost(self.policy.queue_name, lost)
