@@ -163,7 +163,7 @@ def test_what_is_settled_between_two_works_is_committed(client: Client, database
     seen: list[Any] = []
 
     def work(messages: list[Message], conn: Any) -> None:
-        seen.append((messages[0].message, len(execute(database, f"SELECT FROM pgmq.a_{QUEUE}"))))
+        seen.append((messages[0].message, len(execute(database, f"SELECT msg_id FROM pgmq.a_{QUEUE}"))))
 
     summary = drain(client, work)
     assert seen == [("a", 0), ("b", 2)]
