@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from airflow_pgmq.core.cron import problem
-from airflow_pgmq.core.schedule import Schedule
+from airflow_pgmq.core.schedule.cron import problem
+from airflow_pgmq.core.schedule.cron_slots import CronSlots
 from airflow_pgmq.errors import InvalidArgument
 
 _TICK = timedelta(microseconds=1)
@@ -25,7 +25,7 @@ def of_run(
         return start, end
     at = end or logical_date
     if at is not None and isinstance(schedule, str) and problem(schedule) is None:
-        before = next(Schedule(schedule, zone).until(at - _shift(at, zone) - _TICK), None)
+        before = next(CronSlots(schedule, zone).before(at - _shift(at, zone)), None)
         if before is not None:
             return before, at
     raise InvalidArgument(

@@ -11,8 +11,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
-from airflow_pgmq.core import names, payload, schedule
-from airflow_pgmq.core.cron import ORDERS, Order, ambiguity, problem
+from airflow_pgmq.core import names, payload
+from airflow_pgmq.core.schedule import Slots
+from airflow_pgmq.core.schedule.cron import ORDERS, Order, ambiguity, problem
+from airflow_pgmq.core.schedule.cron_slots import CronSlots
+from airflow_pgmq.core.schedule.zones import UTC, instant, time_zone
 from airflow_pgmq.errors import InvalidInput, InvalidJobs
 
 MAX_JITTER = timedelta(days=1)
@@ -24,7 +27,6 @@ RESERVED_HEADERS = frozenset(
     {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"}
     | {"untried", "released_read"}
 )
-UTC = schedule.UTC
 #: What is stored of a job, besides its headers and its message.
 DEFINED = (
     "queue_name",
@@ -173,9 +175,9 @@ class PeriodicJob:
         return {name for name in names if not payload.is_same(own.get(name), stored.get(name))} <= policies
 
     @cached_property
-    def slots(self) -> schedule.Schedule:
+    def slots(self) -> Slots:
         """The job's cron in its zone."""
-        return schedule.Schedule(self.cron, self.timezone, self.name, self.seconds)
+        return CronSlots(self.cron, self.timezone, self.name, self.seconds)
 
     def instant(self, bound: datetime | None) -> datetime | None:
         """`start` or `end` in UTC: naive values are wall-clock times of the job's zone."""
@@ -183,7 +185,7 @@ class PeriodicJob:
             return None
         if bound.tzinfo is not None:
             return bound.astimezone(UTC)
-        return schedule.instant(bound, schedule.time_zone(self.timezone))
+        return instant(bound, time_zone(self.timezone))
 
     def problems(self, max_bytes: int | None = payload.DEFAULT_MAX_BYTES) -> list[str]:
         """Everything that is wrong with this job, each as a sentence."""
@@ -220,7 +222,7 @@ class PeriodicJob:
             yield f"timezone must be a string, not {type(self.timezone).__name__}"
             return
         try:
-            schedule.time_zone(self.timezone)
+            time_zone(self.timezone)
         except ValueError as exc:
             yield str(exc)
         else:

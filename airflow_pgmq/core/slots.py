@@ -136,7 +136,7 @@ def before(job: PeriodicJob, until: datetime, count: int, furthest: timedelta) -
     start, end = job.instant(job.start), job.instant(job.end)
     earliest = max(until - furthest, start - _TICK) if start else until - furthest
     latest = min(until, end - _TICK) if end else until
-    found = takewhile(lambda slot: slot > earliest, islice(job.slots.until(latest), count))
+    found = takewhile(lambda slot: slot > earliest, islice(job.slots.before(latest + _TICK), count))
     return list(found)[::-1]
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from airflow_pgmq.core import backfill
-from airflow_pgmq.core.schedule import UTC
+from airflow_pgmq.core.schedule.zones import UTC
 from airflow_pgmq.errors import InvalidArgument
 from tests.unit.support import utc
 

@@ -9,8 +9,8 @@ from itertools import islice
 
 import pytest
 
-from airflow_pgmq.core.cron import ambiguity, parse, problem
-from airflow_pgmq.core.schedule import Schedule
+from airflow_pgmq.core.schedule.cron import ambiguity, parse, problem
+from airflow_pgmq.core.schedule.cron_slots import CronSlots
 from tests.unit.support import utc
 
 
@@ -39,7 +39,7 @@ def test_croniter_is_of_the_version_that_this_run_is_about():
 @pytest.mark.parametrize("hash_id", [None, "report"])
 def test_nicknames_mean_the_start_of_their_period_whatever_the_job_is_called(cron, expected, hash_id):
     assert problem(cron, hash_id) is None
-    assert next(Schedule(cron, "UTC", hash_id).after(utc("2026-06-03 10:30"))) == utc(expected)
+    assert next(CronSlots(cron, "UTC", hash_id).after(utc("2026-06-03 10:30"))) == utc(expected)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_nicknames_mean_the_start_of_their_period_whatever_the_job_is_called(cro
 )
 def test_forms_beyond_numbers(cron, expected):
     assert problem(cron) is None
-    assert next(Schedule(cron, "UTC").after(utc("2026-06-03 10:30"))) == utc(expected)
+    assert next(CronSlots(cron, "UTC").after(utc("2026-06-03 10:30"))) == utc(expected)
 
 
 @pytest.mark.parametrize(
@@ -132,14 +132,14 @@ def test_days_of_a_month(fields, days):
 @pytest.mark.parametrize("year", [2025, 2026, 2027])
 def test_the_first_of_march_is_not_left_out(days, year):
     """croniter 6.0 looks for the 31st of February, and continues after it."""
-    slots = Schedule(f"0 0 {days} * *", "UTC").after(datetime.fromisoformat(f"{year}-02-28T00:00:00+00:00"))
+    slots = CronSlots(f"0 0 {days} * *", "UTC").after(datetime.fromisoformat(f"{year}-02-28T00:00:00+00:00"))
     assert next(slots).date() == datetime(year, 3, 1).date()
 
 
 def test_a_date_that_no_month_has_leaves_the_weekdays_of_a_union():
     """croniter 6.0 finds no day at all."""
     assert problem("48 14 31 jun sun") is None
-    slots = Schedule("48 14 31 jun sun", "UTC").after(utc("2026-01-01 00:00"))
+    slots = CronSlots("48 14 31 jun sun", "UTC").after(utc("2026-01-01 00:00"))
     assert [slot.day for slot in islice(slots, 4)] == [7, 14, 21, 28]
 
 
@@ -148,7 +148,7 @@ def test_a_date_that_no_month_has_leaves_the_weekdays_of_a_union():
 
 def test_hashed_fields_are_the_same_for_the_same_job_and_spread_jobs():
     def minute(name: str) -> int:
-        return next(Schedule("H * * * *", "UTC", name).after(utc("2026-06-03 10:00"))).minute
+        return next(CronSlots("H * * * *", "UTC", name).after(utc("2026-06-03 10:00"))).minute
 
     assert problem("H * * * *", "a") is None
     assert minute("a") == minute("a")
@@ -257,7 +257,7 @@ def test_what_is_wrong_with_a_hash_does_not_depend_on_the_name(cron, part, name)
 )
 def test_what_matches_at_least_once_in_four_years_is_right(cron):
     assert problem(cron) is None
-    assert next(Schedule(cron, "UTC").after(utc("2026-01-01 00:00"))) < utc("2030-01-01 00:00")
+    assert next(CronSlots(cron, "UTC").after(utc("2026-01-01 00:00"))) < utc("2030-01-01 00:00")
 
 
 # Seconds first or last.
@@ -277,7 +277,7 @@ def test_what_matches_at_least_once_in_four_years_is_right(cron):
 )
 def test_the_author_says_where_the_seconds_are(cron, seconds, expected):
     assert problem(cron, seconds=seconds) is None
-    assert next(Schedule(cron, "UTC", seconds=seconds).after(utc("2026-06-03 10:30"))) == utc(expected)
+    assert next(CronSlots(cron, "UTC", seconds=seconds).after(utc("2026-06-03 10:30"))) == utc(expected)
 
 
 @pytest.mark.parametrize(
@@ -346,6 +346,6 @@ def test_a_step_of_the_whole_field_says_what_it_does(cron):
 @pytest.mark.parametrize(("cron", "same"), [("0 0 1 * */1", "0 0 1 * *"), ("0 0 */1 * 1", "0 0 * * 1")])
 def test_every_first_value_of_a_day_field_is_a_star(cron, same):
     slots, expected = (
-        list(islice(Schedule(each, "UTC").after(utc("2026-06-03 10:30")), 5)) for each in (cron, same)
+        list(islice(CronSlots(each, "UTC").after(utc("2026-06-03 10:30")), 5)) for each in (cron, same)
     )
     assert slots == expected

@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from airflow_pgmq.core import schedule
-from airflow_pgmq.core.schedule import Schedule
+from airflow_pgmq.core.schedule import zones
+from airflow_pgmq.core.schedule.cron_slots import CronSlots
 from tests.unit.support import utc
 
 MICROSECOND = timedelta(microseconds=1)
@@ -42,8 +42,8 @@ class Table:
         return [utc(line.split("|")[0].strip()) for line in self.lines.strip().splitlines()]
 
     @property
-    def schedule(self) -> Schedule:
-        return Schedule(self.cron, self.zone)
+    def schedule(self) -> CronSlots:
+        return CronSlots(self.cron, self.zone)
 
 
 BERLIN_GAP = [
@@ -746,8 +746,8 @@ def test_backwards_the_newest_slot_up_to_an_instant_is_first(table):
     previous = None
     for slot in table.slots:
         if previous is not None:
-            assert next(table.schedule.until(slot - MICROSECOND)) == previous
-        assert next(table.schedule.until(slot)) == slot
+            assert next(table.schedule.before(slot)) == previous
+        assert next(table.schedule.before(slot + MICROSECOND)) == slot
         previous = slot
 
 
@@ -757,14 +757,14 @@ def test_backwards_the_newest_slot_up_to_an_instant_is_first(table):
 def test_a_start_in_the_repeated_hour_knows_its_pass(fold, following):
     """The local time 02:20 exists twice: at 00:20 and at 01:20 UTC."""
     at = datetime(2026, 10, 25, 2, 20, fold=fold, tzinfo=ZoneInfo("Europe/Berlin"))
-    slots = Schedule("*/30 * * * *", "Europe/Berlin").after(at)
+    slots = CronSlots("*/30 * * * *", "Europe/Berlin").after(at)
     assert list(islice(slots, len(following))) == [utc(text) for text in following]
 
 
 @pytest.mark.parametrize("fold", [0, 1])
 def test_a_fixed_time_that_passed_once_does_not_come_again_in_the_second_pass(fold):
     at = datetime(2026, 10, 25, 2, 40, fold=fold, tzinfo=ZoneInfo("Europe/Berlin"))
-    assert next(Schedule("30 2 * * *", "Europe/Berlin").after(at)) == utc("2026-10-26 01:30")
+    assert next(CronSlots("30 2 * * *", "Europe/Berlin").after(at)) == utc("2026-10-26 01:30")
 
 
 # A whole year.
@@ -772,7 +772,7 @@ def test_a_fixed_time_that_passed_once_does_not_come_again_in_the_second_pass(fo
 
 def slots_of_2026(cron: str, zone: str, start: str = "2026-01-01 00:00") -> list[datetime]:
     slots = []
-    for slot in Schedule(cron, zone).after(utc(start) - MICROSECOND):
+    for slot in CronSlots(cron, zone).after(utc(start) - MICROSECOND):
         if slot >= utc(start) + timedelta(days=365):
             return slots
         slots.append(slot)
@@ -838,7 +838,7 @@ def test_a_daily_job_has_one_slot_on_every_day_of_the_year(cron, zone):
     ],
 )
 def test_a_wall_clock_time_is_an_instant_by_the_rule_of_fixed_times(wall, zone, expected):
-    assert schedule.instant(datetime.fromisoformat(wall), ZoneInfo(zone)) == utc(expected)
+    assert zones.instant(datetime.fromisoformat(wall), ZoneInfo(zone)) == utc(expected)
 
 
 # Without changes of clocks.
@@ -847,18 +847,18 @@ def test_a_wall_clock_time_is_an_instant_by_the_rule_of_fixed_times(wall, zone, 
 @pytest.mark.parametrize("cron", ["* * * * * *", "0-59 * * * *", "0 0 * * *", "*/7 */5 */3 * *"])
 def test_slots_go_on_from_any_slot(cron):
     start = utc("2026-02-27 23:58")
-    slots = list(islice(Schedule(cron, "UTC").after(start), 200))
+    slots = list(islice(CronSlots(cron, "UTC").after(start), 200))
 
-    assert [next(Schedule(cron, "UTC").after(slot)) for slot in slots[:-1]] == slots[1:]
-    assert next(Schedule(cron, "UTC").after(slots[0] - MICROSECOND)) == slots[0]
-    assert list(islice(Schedule(cron, "UTC").until(slots[-1]), 200)) == slots[::-1]
+    assert [next(CronSlots(cron, "UTC").after(slot)) for slot in slots[:-1]] == slots[1:]
+    assert next(CronSlots(cron, "UTC").after(slots[0] - MICROSECOND)) == slots[0]
+    assert list(islice(CronSlots(cron, "UTC").before(slots[-1] + MICROSECOND), 200)) == slots[::-1]
 
 
 def test_slots_end_with_the_years_that_bounds_can_name():
     late = utc("2999-12-31 12:00")
-    assert list(Schedule("0 0 * * *", "America/New_York").after(late)) == []
-    assert list(Schedule("0 13 * * *", "UTC").after(late)) == [utc("2999-12-31 13:00")]
-    assert list(Schedule("0 13 * * *", "UTC").until(utc("1900-01-01 14:00"))) == [utc("1900-01-01 13:00")]
+    assert list(CronSlots("0 0 * * *", "America/New_York").after(late)) == []
+    assert list(CronSlots("0 13 * * *", "UTC").after(late)) == [utc("2999-12-31 13:00")]
+    assert list(CronSlots("0 13 * * *", "UTC").before(utc("1900-01-01 14:00"))) == [utc("1900-01-01 13:00")]
 
 
 @pytest.mark.parametrize(
@@ -866,5 +866,5 @@ def test_slots_end_with_the_years_that_bounds_can_name():
 )
 def test_an_unknown_zone_is_named(name):
     with pytest.raises(ValueError, match="unknown time zone") as caught:
-        schedule.time_zone(name)
+        zones.time_zone(name)
     assert repr(name) in str(caught.value)

@@ -24,8 +24,8 @@ from cronsim import CronSim
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_pgmq.core.cron import problem
-from airflow_pgmq.core.schedule import Schedule
+from airflow_pgmq.core.schedule.cron import problem
+from airflow_pgmq.core.schedule.cron_slots import CronSlots
 from tests.unit.crons import MONTHS, UTC, WEEKDAYS, DayField, Example, clock_changes, examples, runs
 
 NUMBERS = {name: number for names in (MONTHS, WEEKDAYS) for number, name in names.items()}
@@ -99,7 +99,7 @@ def test_slots_are_those_of_cronsim(example, change, before):
     # The second pass of a repeated hour: cronsim forgets the pass, and goes back to the first.
     assume(not local.fold)
 
-    found = islice(Schedule(example.text, zone, seconds=order).after(start), 300)
+    found = islice(CronSlots(example.text, zone, seconds=order).after(start), 300)
     expected = islice(CronSim(for_cronsim(example), local), 300)
     end = at + timedelta(hours=36)
     for ours, theirs in zip(found, expected, strict=True):

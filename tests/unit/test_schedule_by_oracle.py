@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_pgmq.core.cron import problem
-from airflow_pgmq.core.schedule import Schedule
+from airflow_pgmq.core.schedule.cron import problem
+from airflow_pgmq.core.schedule.cron_slots import CronSlots
 from tests.unit.crons import NAME, UTC, YEARS, Example, clock_changes, examples, runs, slots_between
 
 MICROSECOND = timedelta(microseconds=1)
 
 
-def schedule(example: Example, zone: str) -> Schedule:
-    return Schedule(example.text, zone, NAME, order(example))
+def schedule(example: Example, zone: str) -> CronSlots:
+    return CronSlots(example.text, zone, NAME, order(example))
 
 
 def order(example: Example) -> str:
@@ -30,12 +30,12 @@ def check_stretch(example: Example, zone: str, start: datetime, end: datetime, p
     found = schedule(example, zone)
 
     assert list(takewhile(lambda slot: slot < end, found.after(start))) == expected
-    assert list(takewhile(lambda slot: slot > start, found.until(end - MICROSECOND))) == expected[::-1]
+    assert list(takewhile(lambda slot: slot > start, found.before(end))) == expected[::-1]
     between = min(start + (end - start) * pick, end - MICROSECOND)
     later = [slot for slot in expected if slot > between]
     earlier = [slot for slot in expected if slot <= between]
     assert list(takewhile(lambda slot: slot < end, found.after(between))) == later
-    assert list(takewhile(lambda slot: slot > start, found.until(between))) == earlier[::-1]
+    assert list(takewhile(lambda slot: slot > start, found.before(between + MICROSECOND))) == earlier[::-1]
 
 
 @runs(250)
@@ -52,10 +52,10 @@ def test_days_are_those_that_a_look_at_each_day_finds(example, day):
     start, end = (datetime(each.year, each.month, each.day, tzinfo=UTC) for each in (days[0], days[-1]))
     end += timedelta(days=1)
     first = f"0 0 {' '.join(example.text.split()[2:])}"
-    midnights = Schedule(first, "UTC", NAME)
+    midnights = CronSlots(first, "UTC", NAME)
     found = list(takewhile(lambda slot: slot < end, midnights.after(start - MICROSECOND)))
     assert [slot.date() for slot in found] == expected
-    assert list(takewhile(lambda slot: slot >= start, midnights.until(end - MICROSECOND))) == found[::-1]
+    assert list(takewhile(lambda slot: slot >= start, midnights.before(end))) == found[::-1]
 
 
 @runs(120)

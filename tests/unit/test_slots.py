@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.core.schedule import Schedule
+from airflow_pgmq.core.schedule.cron_slots import CronSlots
 from airflow_pgmq.core.slots import Window
 from tests.unit.support import python, utc
 
@@ -129,8 +129,8 @@ def test_a_tick_does_not_go_through_all_that_a_long_outage_missed(monkeypatch):
 
         return walked
 
-    for name in ("after", "until"):
-        monkeypatch.setattr(Schedule, name, counted(getattr(Schedule, name)))
+    for name in ("after", "before"):
+        monkeypatch.setattr(CronSlots, name, counted(getattr(CronSlots, name)))
     job = PeriodicJob(
         name="a",
         cron="* * * * * *",

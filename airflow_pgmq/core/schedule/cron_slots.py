@@ -1,29 +1,24 @@
 """Cron expressions in a time zone → slots in UTC, in both directions.
 
-What a wall-clock time means on the two days of a year when clocks change is decided here, since croniter
-would send a fixed-time job twice in the repeated hour.
+croniter would send a fixed-time job twice in the hour that clocks repeat.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
+from datetime import date, datetime, tzinfo
 from heapq import merge
 from itertools import tee
-from zoneinfo import ZoneInfo
 
-from airflow_pgmq.core.cron import Cron, Order, parse
-
-UTC = timezone.utc
+from airflow_pgmq.core.schedule.cron import Cron, Order, parse
+from airflow_pgmq.core.schedule.zones import both, instant, offset, time_zone
 
 #: Slots exist in these years.
 _YEARS = range(1900, 3000)
-_TICK = timedelta(microseconds=1)
 
 
-class Schedule:
+class CronSlots:
     """The slots of one cron expression.
 
     A local time that does not exist is moved to the first instant after the gap, one that exists twice
@@ -45,9 +40,9 @@ class Schedule:
                 yield slot
                 last = slot
 
-    def until(self, instant: datetime) -> Iterator[datetime]:
-        """Slots up to and including `instant`, descending, in UTC."""
-        last = instant + _TICK
+    def before(self, instant: datetime) -> Iterator[datetime]:
+        """Slots earlier than `instant`, descending, in UTC."""
+        last = instant
         for slot in self._near(instant, backward=True):
             if slot < last:
                 yield slot
@@ -57,7 +52,7 @@ class Schedule:
         """Slots in order, from a little before the instant, some of them more than once."""
         local = at.astimezone(self._zone)
         # In a repeated hour, the same wall-clock times occur twice.
-        overlap = abs(_offset(local) - _offset(local.replace(fold=1 - local.fold)))
+        overlap = abs(offset(local) - offset(local.replace(fold=1 - local.fold)))
         start = local.replace(tzinfo=None, microsecond=0) + (overlap if backward else -overlap)
         walls = _walls(self._cron, start, backward)
         if self._every_hour:
@@ -66,46 +61,9 @@ class Schedule:
 
     def _elapsed(self, walls: Iterator[datetime], backward: bool) -> Iterator[datetime]:
         """All instants at which clocks in the zone show one of these times."""
-        both = (_both(wall, self._zone) for wall in walls)
-        once, again = tee(each for each in both if each[0] <= each[1])
+        pairs = (both(wall, self._zone) for wall in walls)
+        once, again = tee(each for each in pairs if each[0] <= each[1])
         return merge((first for first, _ in once), (second for _, second in again), reverse=backward)
-
-
-def instant(wall: datetime, zone: tzinfo) -> datetime:
-    """A wall-clock time of the zone in UTC, by the rule for fixed-time jobs."""
-    first, second = _both(wall, zone)
-    return first if first <= second else _gap_end(second, first, zone)
-
-
-def _both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
-    """The two instants that a wall-clock time may mean; the first is the later one in a gap only."""
-    local = wall.replace(tzinfo=zone, fold=0)
-    return local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
-
-
-def _gap_end(before: datetime, after: datetime, zone: tzinfo) -> datetime:
-    """The first second with the new offset, found by halving."""
-    offset = _offset(after.astimezone(zone))
-    while after - before > timedelta(seconds=1):
-        middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
-        if _offset(middle.astimezone(zone)) == offset:
-            after = middle
-        else:
-            before = middle
-    return after.replace(microsecond=0)
-
-
-def _offset(local: datetime) -> timedelta:
-    return local.utcoffset() or timedelta(0)
-
-
-@lru_cache(maxsize=1024)
-def time_zone(name: str) -> ZoneInfo:
-    """Load a zone once; raises ValueError for a name the system's tz database lacks."""
-    try:
-        return ZoneInfo(name)
-    except Exception as exc:  # zoneinfo leaks KeyError, ValueError and OSError, by the form of the name
-        raise ValueError(f"unknown time zone {name!r}; use a name such as 'Europe/Berlin' or 'UTC'") from exc
 
 
 def _walls(cron: Cron, start: datetime, backward: bool) -> Iterator[datetime]:

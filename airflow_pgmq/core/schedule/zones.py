@@ -1,0 +1,47 @@
+"""Wall-clock times of a zone → instants in UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+UTC = timezone.utc
+
+
+def instant(wall: datetime, zone: tzinfo) -> datetime:
+    """A wall-clock time of the zone in UTC, by the rule for fixed-time jobs."""
+    first, second = both(wall, zone)
+    return first if first <= second else _gap_end(second, first, zone)
+
+
+def both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
+    """The two instants that a wall-clock time may mean; the first is the later one in a gap only."""
+    local = wall.replace(tzinfo=zone, fold=0)
+    return local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+
+
+def _gap_end(before: datetime, after: datetime, zone: tzinfo) -> datetime:
+    """The first second with the new offset, found by halving."""
+    later = offset(after.astimezone(zone))
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
+        if offset(middle.astimezone(zone)) == later:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
+
+
+def offset(local: datetime) -> timedelta:
+    """How far a local time is from UTC."""
+    return local.utcoffset() or timedelta(0)
+
+
+@lru_cache(maxsize=1024)
+def time_zone(name: str) -> ZoneInfo:
+    """Load a zone once; raises ValueError for a name the system's tz database lacks."""
+    try:
+        return ZoneInfo(name)
+    except Exception as exc:  # zoneinfo leaks KeyError, ValueError and OSError, by the form of the name
+        raise ValueError(f"unknown time zone {name!r}; use a name such as 'Europe/Berlin' or 'UTC'") from exc
