@@ -10,7 +10,8 @@ PgmqError
 ├── NotFound                  create it, or correct its name
 │   ├── ConnectionNotFound
 │   ├── QueueNotFound
-│   └── JobNotFound
+│   ├── JobNotFound
+│   └── CalendarNotFound
 ├── SetupRequired             the administrator of the database or Airflow must change something first
 │   ├── InvalidConnection
 │   ├── NotInstalled
@@ -59,7 +60,13 @@ from airflow_pgmq.errors.invalid_input import (
     InvalidName,
     InvalidQuery,
 )
-from airflow_pgmq.errors.not_found import ConnectionNotFound, JobNotFound, NotFound, QueueNotFound
+from airflow_pgmq.errors.not_found import (
+    CalendarNotFound,
+    ConnectionNotFound,
+    JobNotFound,
+    NotFound,
+    QueueNotFound,
+)
 from airflow_pgmq.errors.setup_required import (
     CodeTooOld,
     FeatureMissing,
@@ -77,6 +84,7 @@ from airflow_pgmq.errors.work_failed import InvalidOutcome, MessagesFailed, Tran
 __all__ = [
     "ArchiveRefused",
     "BrokenOff",
+    "CalendarNotFound",
     "CodeTooOld",
     "Conflict",
     "ConnectionNotFound",

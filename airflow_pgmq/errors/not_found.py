@@ -96,3 +96,15 @@ class JobNotFound(NotFound):
             f"No periodic job {name!r} in namespace {namespace!r}. A job is registered by the first "
             "run of its PgmqPeriodicOperator."
         )
+
+
+class CalendarNotFound(NotFound):
+    """No calendar of that name is in the database.
+
+    Put it there with `hook.put_calendar` or `airflow pgmq calendars put`, or correct the name in `exclude`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        put = command(f"calendars put {shlex.quote(name)} FILE")
+        super().__init__(f"There is no calendar {name!r}. Make it: `{put}`, or hook.put_calendar.")

@@ -11,7 +11,7 @@ from binascii import crc32
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from zoneinfo import ZoneInfo, available_timezones
 
 from hypothesis import HealthCheck, settings
@@ -45,6 +45,8 @@ class DayField:
     text: str
     match: Match
     everything: bool = False
+    #: False for days that depend on the month's length or weekdays: `1-30,L` is not a list of all dates.
+    fixed: bool = True
 
     @property
     def open(self) -> bool:
@@ -62,6 +64,7 @@ class Example:
     weekday: DayField
     second: Field | None = None
     seconds_first: bool = False
+    day_match: str | None = None
 
     @property
     def text(self) -> str:
@@ -72,7 +75,7 @@ class Example:
     @property
     def either(self) -> bool:
         """Date or weekday is enough, except if the other is `*`, or is `*/2` and all days are listed."""
-        return not (
+        return self.day_match != "both" and not (
             self.date.open
             or self.weekday.open
             or (self.date.everything and "*" in self.weekday.text)
@@ -169,17 +172,54 @@ def dates(wraps: bool, hashes: bool) -> st.SearchStrategy[DayField]:
         return DayField(field.text, lambda day: day.day in field.values, len(field.values) == 31)
 
     plain = term(1, 31, 2, wraps=wraps, hashes=hashes).map(of_values)
-    last = st.sampled_from("lL").map(lambda text: DayField(text, is_last))
-    on = (
-        st.integers(1, 31).map(lambda n: DayField(f"{n}-L", lambda day: day.day >= n, n == 1))
-        if wraps
-        else plain
+    forms = [
+        plain,
+        plain,
+        picked(st.sampled_from("lL"), last),
+        picked(st.sampled_from(["LW", "lw"]), last_working),
+    ]
+    if wraps:
+        forms += [
+            st.integers(1, 31).map(lambda n: DayField(f"{n}-L", lambda day: day.day >= n, n == 1)),
+            st.integers(0, 30).flatmap(lambda n: picked(st.just(f"L-{n}"), partial(last, before=n))),
+            st.integers(1, 31).flatmap(lambda n: picked(st.just(f"{n}W"), partial(nearest_working, to=n))),
+        ]
+    return st.just(DayField("*", lambda _: True, True)) | day_list(st.one_of(forms), 31)
+
+
+Month = tuple[date, ...]
+
+
+def picked(
+    texts: st.SearchStrategy[str], pick: Callable[[Month], date | None]
+) -> st.SearchStrategy[DayField]:
+    """One day of each month, found by a look at all its days."""
+    of_month = cache(pick)
+    return texts.map(
+        lambda text: DayField(text, lambda day: day == of_month(month(day.year, day.month)), fixed=False)
     )
-    return st.just(DayField("*", lambda _: True, True)) | day_list(plain | plain | last | on, 31)
 
 
-def is_last(day: date) -> bool:
-    return (day + timedelta(days=1)).month != day.month
+@cache
+def month(year: int, number: int) -> Month:
+    days = (date(year, number, 1) + timedelta(days=n) for n in range(31))
+    return tuple(day for day in days if day.month == number)
+
+
+def working(days: Month) -> Month:
+    return tuple(day for day in days if day.isoweekday() <= 5)
+
+
+def last(days: Month, before: int = 0) -> date | None:
+    return days[-1 - before] if before < len(days) else None
+
+
+def last_working(days: Month) -> date | None:
+    return last(working(days))
+
+
+def nearest_working(days: Month, to: int) -> date | None:
+    return min(working(days), key=lambda day: abs(day.day - to)) if to <= len(days) else None
 
 
 def cron_weekday(day: date) -> int:
@@ -226,7 +266,8 @@ def day_list(terms: st.SearchStrategy[DayField], size: int) -> st.SearchStrategy
     def union(each: list[DayField]) -> DayField:
         matches = [one.match for one in each]
         text = ",".join(one.text for one in each)
-        return DayField(text, lambda day: any(match(day) for match in matches), covers(matches, size))
+        everything = covers([one.match for one in each if one.fixed], size)
+        return DayField(text, lambda day: any(match(day) for match in matches), everything)
 
     return st.lists(terms, min_size=1, max_size=3).map(union)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 from zoneinfo import ZoneInfo
@@ -9,9 +10,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_pgmq.core.schedule.cron import problem
+from airflow_pgmq.core.schedule.cron import parse, problem
 from airflow_pgmq.core.schedule.cron_slots import CronSlots
-from tests.unit.crons import NAME, UTC, YEARS, Example, clock_changes, examples, runs, slots_between
+from tests.unit.crons import NAME, UTC, YEARS, Example, clock_changes, examples, month, runs, slots_between
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -56,6 +57,26 @@ def test_days_are_those_that_a_look_at_each_day_finds(example, day):
     found = list(takewhile(lambda slot: slot < end, midnights.after(start - MICROSECOND)))
     assert [slot.date() for slot in found] == expected
     assert list(takewhile(lambda slot: slot >= start, midnights.before(end))) == found[::-1]
+
+
+@runs(250)
+@given(
+    example=examples(),
+    day_match=st.sampled_from([None, "either", "both"]),
+    year=st.sampled_from(YEARS),
+)
+def test_days_match_by_one_day_field_or_by_both(example, day_match, year):
+    example = replace(example, day_match=day_match)
+    found = problem(example.text, NAME, day_match=day_match)
+    if found is not None:
+        assert "never matches" in found
+        assert not any(example.on(date(1996, 1, 1) + timedelta(days=n)) for n in range(366 * 40))
+        return
+
+    days = parse(example.text, NAME, day_match=day_match).days
+    for number in (12 * year + n for n in range(48)):
+        each = divmod(number, 12)[0], number % 12 + 1
+        assert days.of_month(*each) == tuple(day.day for day in month(*each) if example.on(day))
 
 
 @runs(120)

@@ -19,6 +19,8 @@ from croniter import CroniterBadCronError, croniter
 #: Where a six-field expression has its seconds.
 Order = Literal["first", "last"]
 ORDERS: tuple[Order, ...] = ("first", "last")
+#: Whether a day must match by its date or by its weekday, or by both; a field that is `*` has no say.
+DayMatch = Literal["either", "both"]
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -31,6 +33,7 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 
+_SUNDAY, _SATURDAY = 0, 6
 _LAST = -1
 _EVERY = 0
 _ALL_DATES = frozenset(range(1, 32))
@@ -45,6 +48,10 @@ _TERM = re.compile(
 )
 _HASHED = re.compile(r"\bh\b", re.IGNORECASE)
 _LAST_WEEKDAY = re.compile(r"l([0-7])|([0-7])l")
+_BEFORE_LAST = re.compile(r"l(?:-([0-9]{1,2}))?")
+_NEAREST = re.compile(r"(l|[0-9]+)w")
+_TO_LAST = re.compile(r"-l\b(?!-)")
+_SINGLE_DAY = re.compile(r"\b(?:l|lw|[0-9]+w)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +85,10 @@ class Days:
     """Which days of which months match."""
 
     months: frozenset[int]
-    #: Days of the month; -1 is the last.
+    #: Days of the month; -1 is the last, -2 the one before.
     dates: frozenset[int]
+    #: Days of the month, written in the same way, of which the nearest weekday matches.
+    nearest: frozenset[int]
     #: A weekday (0 is Sunday) and which one of the month: the nth, -1 for the last, 0 for every.
     weekdays: frozenset[tuple[int, int]]
     #: True: date or weekday must match; False: both.
@@ -101,7 +110,8 @@ class Days:
 @lru_cache(maxsize=20_000)
 def _matching(days: Days, first: int, length: int) -> tuple[int, ...]:
     """The days of a month of this length that starts on this weekday."""
-    by_date = {day if day > 0 else length + 1 + day for day in days.dates if day <= length}
+    by_date = set(_existing(days.dates, length))
+    by_date.update(_nearest_weekday(day, first, length) for day in _existing(days.nearest, length))
     by_weekday: set[int] = set()
     for weekday, nth in days.weekdays:
         all_of_it = range((weekday - first) % 7 + 1, length + 1, 7)
@@ -109,6 +119,24 @@ def _matching(days: Days, first: int, length: int) -> tuple[int, ...]:
             all_of_it if nth == _EVERY else all_of_it[-1:] if nth == _LAST else all_of_it[nth - 1 : nth]
         )
     return tuple(sorted(by_date | by_weekday if days.either else by_date & by_weekday))
+
+
+def _existing(dates: frozenset[int], length: int) -> Iterator[int]:
+    """Those of the days that a month of this length has, counted from its start."""
+    for date in dates:
+        day = date if date > 0 else length + 1 + date
+        if 1 <= day <= length:
+            yield day
+
+
+def _nearest_weekday(day: int, first: int, length: int) -> int:
+    """The day from Monday to Friday that is nearest to a day, within its month, as in Quartz."""
+    weekday = (first + day - 1) % 7
+    if weekday == _SATURDAY:
+        return day - 1 if day > 1 else day + 2
+    if weekday == _SUNDAY:
+        return day + 1 if day < length else day - 2
+    return day
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,32 +149,39 @@ class Cron:
     days: Days
 
 
-def parse(cron: str, hash_id: str | None = None, seconds: Order | None = None) -> Cron:
-    """Take an expression apart; raises ValueError whose text follows `cron '…' `."""
+def parse(
+    cron: str, hash_id: str | None = None, seconds: Order | None = None, day_match: DayMatch | None = None
+) -> Cron:
+    """Take an expression apart; raises ValueError whose text follows `cron '…' `.
+
+    :param day_match: by default `either`, which is cron's tradition
+    """
     # Without an id, jobs share what was parsed. A name that is no UTF-8 is reported as such, not here.
     hashed = hash_id.encode(errors="replace") if hash_id and _HASHED.search(cron) else None
-    return _parsed(cron, hashed, seconds)
+    return _parsed(cron, hashed, seconds, day_match == "both")
 
 
 @lru_cache(maxsize=20_000)
-def _parsed(cron: str, hash_id: bytes | None, seconds: Order | None) -> Cron:
+def _parsed(cron: str, hash_id: bytes | None, seconds: Order | None, both: bool) -> Cron:
     second, minute, hour, *days = _split(cron, seconds)
     return Cron(
         hours=_values(_HOUR, hour, hash_id),
         minutes=_values(_MINUTE, minute, hash_id),
         seconds=_values(_SECOND, second, hash_id),
-        days=_days(*days, hash_id if "h" in "".join(days) else None),
+        days=_days(*days, hash_id if "h" in "".join(days) else None, both),
     )
 
 
 @lru_cache(maxsize=20_000)
-def _days(date: str, month: str, weekday: str, hash_id: bytes | None) -> Days:
-    dates, weekdays = _dates(date, hash_id), _weekdays(weekday, hash_id)
+def _days(date: str, month: str, weekday: str, hash_id: bytes | None, both: bool) -> Days:
+    (dates, nearest), weekdays = _dates(date, hash_id), _weekdays(weekday, hash_id)
     days = Days(
         months=frozenset(_values(_MONTH, month, hash_id)),
         dates=dates,
+        nearest=nearest,
         weekdays=weekdays,
-        either=_restricts(date, dates >= _ALL_DATES, weekday)
+        either=not both
+        and _restricts(date, dates >= _ALL_DATES, weekday)
         and _restricts(weekday, weekdays >= _ALL_WEEKDAYS, date),
     )
     if not days.exist():
@@ -185,12 +220,31 @@ def _restricts(text: str, everything: bool, other: str) -> bool:
     return text not in ("*", "*/1", "?") and not (everything and "*" in other)
 
 
-def _dates(text: str, hash_id: bytes | None) -> frozenset[int]:
-    terms = ("*" if text == "?" else text).split(",")
-    ends = {_LAST} if "l" in terms else set()
-    # `15-L` is the 15th and all days after it.
-    plain = ",".join(term.replace("-l", "-31") for term in terms if term != "l")
-    return frozenset(ends | set(_values(_DAY, plain, hash_id) if plain else ()))
+def _dates(text: str, hash_id: bytes | None) -> tuple[frozenset[int], frozenset[int]]:
+    """The days of the month, and those of which the nearest weekday is meant."""
+    dates: set[int] = set()
+    nearest: set[int] = set()
+    for term in ("*" if text == "?" else text).split(","):
+        if match := _BEFORE_LAST.fullmatch(term):
+            before = int(match[1] or 0)
+            if before >= _DAY.high:
+                raise ValueError(f"is not valid: no month has {term!r}; the furthest is L-30")
+            dates.add(_LAST - before)
+        elif match := _NEAREST.fullmatch(term):
+            nearest.add(_LAST if match[1] == "l" else _value(_DAY, match[1], None))
+        else:
+            dates.update(_values(_DAY, _plain(term), hash_id))
+    return frozenset(dates), frozenset(nearest)
+
+
+def _plain(term: str) -> str:
+    """A term with numbers only: `15-L` is the 15th and all days after it."""
+    plain = _TO_LAST.sub("-31", term)
+    if _SINGLE_DAY.search(plain):
+        raise ValueError(
+            f"is not valid: {term!r}: L, L-3, LW and 15W are single days, without a range or step"
+        )
+    return plain
 
 
 def _weekdays(text: str, hash_id: bytes | None) -> frozenset[tuple[int, int]]:
@@ -266,13 +320,15 @@ def _value(field: _Field, text: str, hash_id: bytes | None) -> int:
         raise ValueError(f"is not valid: {text!r} is no {field}") from None
 
 
-def problem(cron: str, hash_id: str | None = None, seconds: Order | None = None) -> str | None:
+def problem(
+    cron: str, hash_id: str | None = None, seconds: Order | None = None, day_match: DayMatch | None = None
+) -> str | None:
     """What is wrong with a cron expression, or None; cheap enough for Dag parsing."""
     try:
-        parse(cron, hash_id, seconds)
+        parse(cron, hash_id, seconds, day_match)
     except ValueError as exc:
         hint = ""
-        if seconds is None and len(cron.split()) == 6 and problem(cron, hash_id, "first") is None:
+        if seconds is None and len(cron.split()) == 6 and problem(cron, hash_id, "first", day_match) is None:
             hint = "; with the seconds first it would be valid: if that is meant, say seconds='first'"
         return f"cron {cron!r} {exc}{hint}"
     return None
@@ -292,22 +348,24 @@ def _beyond(cron: str, seconds: Order | None) -> str | None:
     return None
 
 
-def ambiguity(cron: str, hash_id: str | None = None, seconds: Order | None = None) -> str | None:
+def ambiguity(
+    cron: str, hash_id: str | None = None, seconds: Order | None = None, day_match: DayMatch | None = None
+) -> str | None:
     """What to say of an expression that may not mean what was meant, or None.
 
     That is one with a step beyond its field, and one of six fields that looks as if its seconds came first:
     both orders are valid, its last field could be a weekday, and its first field is not `*`.
     """
-    if problem(cron, hash_id, seconds) is None and (beyond := _beyond(cron, seconds)) is not None:
+    if problem(cron, hash_id, seconds, day_match) is None and (beyond := _beyond(cron, seconds)) is not None:
         return beyond
     fields = cron.lower().split()
     if seconds is not None or len(fields) != 6 or fields[0] == "*":
         return None
     if any(int(number) > 7 for number in re.findall("[0-9]+", fields[5])):
         return None
-    if any(problem(cron, hash_id, order) for order in ORDERS):
+    if any(problem(cron, hash_id, order, day_match) for order in ORDERS):
         return None
-    if parse(cron, hash_id, "first") == parse(cron, hash_id, "last"):
+    if parse(cron, hash_id, "first", day_match) == parse(cron, hash_id, "last", day_match):
         return None
     return (
         f"cron {cron!r} makes sense with the seconds first, too. It is read with them last, so "

@@ -11,7 +11,7 @@ from datetime import date, datetime, tzinfo
 from heapq import merge
 from itertools import tee
 
-from airflow_pgmq.core.schedule.cron import Cron, Order, parse
+from airflow_pgmq.core.schedule.cron import Cron, DayMatch, Order, parse
 from airflow_pgmq.core.schedule.zones import both, instant, offset, time_zone
 
 #: Slots exist in these years.
@@ -26,10 +26,15 @@ class CronSlots:
     """
 
     def __init__(
-        self, cron: str, zone: str | tzinfo, hash_id: str | None = None, seconds: Order | None = None
+        self,
+        cron: str,
+        zone: str | tzinfo,
+        hash_id: str | None = None,
+        seconds: Order | None = None,
+        day_match: DayMatch | None = None,
     ) -> None:
         self._zone = time_zone(zone) if isinstance(zone, str) else zone
-        self._cron = parse(cron, hash_id, seconds)
+        self._cron = parse(cron, hash_id, seconds, day_match)
         self._every_hour = len(self._cron.hours) == 24
 
     def after(self, instant: datetime) -> Iterator[datetime]:
