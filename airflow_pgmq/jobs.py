@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.schedule.definitions import At, Cron, Every, RRule
+from airflow_pgmq.core.schedule.excluding import Blackout, Calendar, Holidays
 
-__all__ = ["PeriodicJob"]
+__all__ = ["At", "Blackout", "Calendar", "Cron", "Every", "Holidays", "PeriodicJob", "RRule"]

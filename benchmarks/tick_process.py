@@ -19,13 +19,19 @@ from benchmarks.measure import Stopwatch, peak_memory
 ZONES = ("UTC", "Asia/Shanghai", "Asia/Kolkata", "Africa/Nairobi")
 
 
-def main(connection_id: str, namespace: str, queue_name: str, count: int, look_ahead: int) -> dict[str, Any]:
+#: Distinct templates of jobs whose messages know their slot.
+TEMPLATES = 100
+
+
+def main(
+    connection_id: str, namespace: str, queue_name: str, count: int, look_ahead: int, *, templates: bool
+) -> dict[str, Any]:
     """Parse the Dag file, connect, tick."""
     before = peak_memory()
     with Stopwatch() as parse:
         operator = PgmqPeriodicOperator(
             task_id="tick",
-            jobs=[job(number, count, queue_name) for number in range(count)],
+            jobs=[job(number, count, queue_name, templates) for number in range(count)],
             namespace=namespace,
             look_ahead=timedelta(seconds=look_ahead),
             pgmq_conn_id=connection_id,
@@ -43,8 +49,12 @@ def main(connection_id: str, namespace: str, queue_name: str, count: int, look_a
     }
 
 
-def job(number: int, count: int, queue_name: str) -> PeriodicJob:
+def job(number: int, count: int, queue_name: str, templates: bool) -> PeriodicJob:
     """A job with a time of the day of its own."""
+    message: dict[str, Any] = {"report": "daily_report", "customer": number}
+    if templates:
+        kind = f"report {number % TEMPLATES} of {{{{ slot_local | ds }}}}"
+        message |= {"report": kind, "since": "{{ interval_start | ts }}"}
     minutes, second = divmod(number * 86_400 // count, 60)
     hour, minute = divmod(minutes, 60)
     return PeriodicJob(
@@ -53,7 +63,7 @@ def job(number: int, count: int, queue_name: str) -> PeriodicJob:
         seconds="last",
         timezone=ZONES[number % len(ZONES)],
         queue_name=queue_name,
-        message={"report": "daily_report", "customer": number},
+        message=message,
     )
 
 
@@ -64,5 +74,5 @@ def context() -> Any:
 
 
 if __name__ == "__main__":
-    connection, name, queue, jobs, ahead = sys.argv[1:]
-    print(json.dumps(main(connection, name, queue, int(jobs), int(ahead))))
+    connection, name, queue, jobs, ahead, *more = sys.argv[1:]
+    print(json.dumps(main(connection, name, queue, int(jobs), int(ahead), templates=more == ["templates"])))

@@ -21,6 +21,8 @@ TEN_MINUTES = 600
 DUE_SECONDS = 0.9
 #: Jobs that are deployed in the same tick.
 NEW_SECONDS = 3.0
+#: Jobs with templates, of which 100 are distinct.
+TEMPLATED_SECONDS = 2.5
 IDLE_SECONDS = 0.15
 MEGABYTES = 200
 
@@ -33,6 +35,7 @@ def run(stage: Stage) -> Iterator[Figure]:
     first: list[Measured] = []
     due: list[Measured] = []
     idle: list[Measured] = []
+    templated: list[Measured] = []
     for number in range(stage.rounds):
         stage.progress(f"round {number + 1} of {stage.rounds}")
         first.append(tick(database, f"new-{number}", database.new_queue(alone=True), DAY))
@@ -40,12 +43,16 @@ def run(stage: Stage) -> Iterator[Figure]:
         tick(database, f"known-{number}", known, 0)
         due.append(tick(database, f"known-{number}", known, DAY))
         idle.append(tick(database, f"known-{number}", known, TEN_MINUTES))
+        rendered = database.new_queue(alone=True)
+        tick(database, f"rendered-{number}", rendered, 0, templates=True)
+        templated.append(tick(database, f"rendered-{number}", rendered, DAY, templates=True))
     # A day and the moments between two ticks: a few jobs have a second slot in it.
     assert all(each["summary"]["sent"] >= JOBS for each in first + due)
     assert all(each["summary"]["slots"] == 0 for each in idle)
     for what, ticks, under in (
         ("known jobs", due, DUE_SECONDS),
         ("new jobs, so they are deployed too", first, NEW_SECONDS),
+        ("known jobs, whose messages are templates, 100 distinct ones", templated, TEMPLATED_SECONDS),
     ):
         yield Figure(
             f"one tick over 10,000 jobs with distinct crons, 10,000 slots due; {what}",
@@ -76,10 +83,17 @@ def run(stage: Stage) -> Iterator[Figure]:
 
 
 def tick(
-    database: Database, namespace: str, queue_name: str, look_ahead: int, *, jobs: int = JOBS
+    database: Database,
+    namespace: str,
+    queue_name: str,
+    look_ahead: int,
+    *,
+    jobs: int = JOBS,
+    templates: bool = False,
 ) -> Measured:
     """One tick in a process of its own."""
     arguments = [database.hook.pgmq_conn_id, namespace, queue_name, str(jobs), str(look_ahead)]
+    arguments += ["templates"] if templates else []
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.tick_process", *arguments], stdout=subprocess.PIPE, check=True
     )

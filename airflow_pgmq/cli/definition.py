@@ -20,6 +20,7 @@ ARG_YES = Arg(("-y", "--yes"), help="Do not ask to confirm", action="store_true"
 ARG_QUEUE = Arg(("queue_name",), help="Queue")
 ARG_NAMESPACE = Arg(("namespace",), help="Namespace of the job: its Dag's id unless the Dag sets another")
 ARG_JOB = Arg(("name",), help="Periodic job")
+ARG_CALENDAR = Arg(("name",), help="Calendar")
 ARG_MSG_IDS = Arg(("--msg-ids",), help="Only these messages", type=int, nargs="+", metavar="MSG_ID")
 ARG_DELAY = Arg(("--delay",), help="Seconds, or an ISO 8601 instant, until messages become visible")
 ARG_DEAD_LETTER_QUEUE = Arg(("--dead-letter-queue",), help="Where dead letters are (default: <queue>_dlq)")
@@ -38,13 +39,15 @@ def get_commands() -> list[GroupCommand]:
             name="pgmq",
             help="Message queues inside Postgres",
             description="Message queues inside Postgres. Begin with `init QUEUE`; `doctor` finds problems.",
-            subcommands=(*_DATABASE, *_QUEUES, *_JOBS),
+            subcommands=(*_DATABASE, *_QUEUES, *_JOBS, _CALENDARS),
         )
     ]
 
 
-def _command(name: str, module: str, help_: str, *args: Arg, more: str | None = None) -> ActionCommand:
-    function = name.replace("-", "_")
+def _command(
+    name: str, module: str, help_: str, *args: Arg, more: str | None = None, function: str = ""
+) -> ActionCommand:
+    function = function or name.replace("-", "_")
     return ActionCommand(
         name=name,
         help=help_,
@@ -226,5 +229,40 @@ _JOBS = (
         ARG_NAMESPACE,
         ARG_JOB,
         ARG_OUTPUT,
+    ),
+)
+
+_CALENDARS = GroupCommand(
+    name="calendars",
+    help="Days off that periodic jobs leave out",
+    description="Days off that periodic jobs leave out, with exclude=[Calendar(NAME)].",
+    subcommands=(
+        _command("list", "calendars", "List calendars", ARG_OUTPUT, function="list_calendars"),
+        _command(
+            "show",
+            "calendars",
+            "Show the days of a calendar",
+            ARG_CALENDAR,
+            ARG_OUTPUT,
+            function="show_calendar",
+        ),
+        _command(
+            "put",
+            "calendars",
+            "Make a calendar, or replace its days",
+            ARG_CALENDAR,
+            Arg(("file",), help="A line for each day: 2026-12-25 Christmas; - reads standard input"),
+            more="Jobs that use it follow at their next tick.",
+            function="put_calendar",
+        ),
+        _command(
+            "delete",
+            "calendars",
+            "Delete a calendar",
+            ARG_CALENDAR,
+            ARG_YES,
+            more="Jobs that use it are reported by each tick, and wait for it.",
+            function="delete_calendar",
+        ),
     ),
 )

@@ -47,7 +47,7 @@ def run_now(args: Namespace) -> None:
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        **{name: row[name] for name in ("namespace", "name", "cron", "timezone", "queue_name")},
+        **{name: row[name] for name in ("namespace", "name", "schedule", "timezone", "queue_name")},
         "paused": "yes" if row["paused"] else "",
         "next_slot": next(iter(row["next_slots"]), None),
         "last_slot": row["last_slot"],

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any, overload
 
 from airflow_pgmq.core import payload
-from airflow_pgmq.core.jobs import DEFINED, PeriodicJob, set_fingerprint
+from airflow_pgmq.core.deploys import set_fingerprint
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.redaction import redact
 from airflow_pgmq.core.wording import number_of
 
@@ -22,7 +23,7 @@ LONGEST = 4096
 LONGEST_DOCUMENTATION = 50_000
 #: Characters of a value that are shown; a message longer than the second limit is not parsed for that.
 SHOWN, READ = 120, 20_000
-_PLACED = frozenset({"cron", "queue_name", "timezone"})
+_PLACED = frozenset({"cron", "schedule", "queue_name", "timezone"})
 _DURATIONS = frozenset({"ttl", "jitter", "catch_up_max_age"})
 
 
@@ -119,7 +120,7 @@ class JobList(Sequence[PeriodicJob]):
         if (message := defined.pop("message")) != "{}":
             yield self._json(message)
         for name, value in defined.items():
-            if name not in _PLACED and value != _DEFAULTS[name]:
+            if name not in _PLACED and value != _DEFAULTS.get(name):
                 yield f"{name}={self._value(name, value)}"
 
     def _value(self, name: str, value: Any) -> str:
@@ -135,7 +136,7 @@ class JobList(Sequence[PeriodicJob]):
 
 
 def _definition(job: PeriodicJob) -> dict[str, Any]:
-    return dict(zip([*DEFINED, "headers", "message"], job.definition_values, strict=True))
+    return {**job.definition, "headers": job.headers_json, "message": job.message_json}
 
 
 _DEFAULTS = _definition(PeriodicJob(name="", cron="", queue_name=""))
@@ -143,7 +144,8 @@ _DEFAULTS = _definition(PeriodicJob(name="", cron="", queue_name=""))
 
 def _schedule(job: PeriodicJob) -> str:
     zone = "" if job.timezone == "UTC" else f" {job.timezone}"
-    return f"{job.name}: {' '.join(job.cron.split())}{zone}"
+    schedule = str(job.schedule) if job.cron is None else " ".join(job.cron.split())
+    return f"{job.name}: {schedule}{zone}"
 
 
 def _name(job: PeriodicJob) -> str:

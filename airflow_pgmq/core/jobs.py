@@ -1,32 +1,27 @@
-"""Periodic jobs: what a user declares, what is wrong with it, and what a deploy changes."""
+"""Periodic jobs: what a user declares, and how it is stored."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import marshal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal
 
-from airflow_pgmq.core import names, payload
-from airflow_pgmq.core.schedule import Slots
-from airflow_pgmq.core.schedule.cron import ORDERS, Order, ambiguity, problem
+from airflow_pgmq.core import job_problems, payload
+from airflow_pgmq.core.calendars import NamedDays
+from airflow_pgmq.core.message_template import is_template
+from airflow_pgmq.core.schedule import Slots, excluding
+from airflow_pgmq.core.schedule.cron import DayMatch, Order, ambiguity
 from airflow_pgmq.core.schedule.cron_slots import CronSlots
+from airflow_pgmq.core.schedule.definitions import Cron, Rule, stored_rule
+from airflow_pgmq.core.schedule.excluding import BusinessDay, Excluded
 from airflow_pgmq.core.schedule.zones import UTC, instant, time_zone
-from airflow_pgmq.errors import InvalidInput, InvalidJobs
+from airflow_pgmq.errors import InvalidJobs
 
-MAX_JITTER = timedelta(days=1)
-MAX_AGE = timedelta(days=3660)
-#: What its column in the database can hold.
-MAX_VERSION = 2**31 - 1
-#: Headers that this package writes.
-RESERVED_HEADERS = frozenset(
-    {"dedup_key", "job", "namespace", "slot", "version", "expires_at", "source"}
-    | {"untried", "released_read"}
-)
 #: What is stored of a job, besides its headers and its message.
 DEFINED = (
     "queue_name",
@@ -52,19 +47,27 @@ UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodicJob:
-    """A message to be enqueued at every slot of a cron expression.
+    """A message to be enqueued at every slot of a schedule.
 
     Creating one never raises: `PgmqPeriodicOperator` reports the problems of all its jobs together.
 
     :param name: unique within the namespace; part of the dedup key, so renaming makes a new job
-    :param cron: 5 fields, or 6 with the seconds last (croniter's order); `@daily` and the like; `H` is
-        hashed from the name, `L` is the last day
+    :param schedule: when: a cron expression or `Cron`, `Every`, `At` or `RRule`
+    :param cron: the same, as an expression: 5 fields, or 6 with the seconds last (croniter's order);
+        `@daily` and the like; `H` is hashed from the name, `L` is the last day
     :param queue_name: an existing queue
-    :param message: any JSON value, or a type with one JSON form (docs/values.md); the slot
-        is in the headers
-    :param timezone: the time zone of `cron`
+    :param message: any JSON value, or a type with one JSON form (docs/values.md); strings in it are
+        templates, rendered for each slot with `slot`, `slot_local`, `interval_start`, `interval_end`, `ds`,
+        `ts`, `job`, `namespace` and `params`; the slot is in the headers, too
+    :param timezone: the time zone of the schedule, and of what it leaves out
     :param seconds: where 6 fields have their seconds: `last`, or `first` as in Quartz and Spring; without
         it they are last, and a cron that looks as if they were first gives a warning
+    :param day_match: if a cron has a day of month and a weekday: `either` of them must match, or `both`; by
+        default `either`, except that `*` does not count
+    :param exclude: what has no slots: dates, `"weekends"`, `Blackout`, `Calendar`, `Holidays`
+    :param business_day: what to do with slots on weekends, dates and calendars of `exclude`: move them to the
+        `next` or `previous` business day, at the same local time, or `skip` them
+    :param params: JSON values for templates in `message` and `headers`, as `params`
     :param headers: more headers, none of `RESERVED_HEADERS`
     :param version: raise it when overlapping deploys must not undo each other
     :param ttl: after slot + ttl our consumers skip the message (header `expires_at`)
@@ -80,7 +83,8 @@ class PeriodicJob:
     """
 
     name: str
-    cron: str
+    cron: str | None = None
+    schedule: str | Cron | Rule | None = None
     queue_name: str
     message: Any = field(default_factory=dict)
     timezone: str = "UTC"
@@ -96,6 +100,24 @@ class PeriodicJob:
     start: datetime | None = None
     end: datetime | None = None
     group: str | None = None
+    day_match: DayMatch | None = None
+    exclude: Sequence[Excluded] = ()
+    business_day: BusinessDay | None = None
+    params: Mapping[str, Any] | None = None
+
+    #: The days of the named calendars, given by who computes slots.
+    _calendars = MappingProxyType[str, Any]({})
+
+    def __post_init__(self) -> None:
+        """A schedule that is a cron is one in the fields for it, so that it is the same job."""
+        schedule = Cron(self.schedule) if isinstance(self.schedule, str) else self.schedule
+        if isinstance(schedule, Cron) and self.cron is None:
+            parts = {"cron": schedule.expression, "schedule": None}
+            parts |= {
+                name: getattr(schedule, name) for name in ("seconds", "day_match") if getattr(schedule, name)
+            }
+            for name, value in parts.items():
+                object.__setattr__(self, name, value)
 
     @classmethod
     def from_definition(cls, name: str, definition: Mapping[str, Any]) -> PeriodicJob:
@@ -111,6 +133,13 @@ class PeriodicJob:
         }
         given |= {each: definition[each] for each in ("version", "overlap", "group")}
         given["seconds"] = definition.get("seconds", "last")
+        given |= {
+            each: definition[each] for each in ("day_match", "business_day", "params") if each in definition
+        }
+        if "schedule" in definition:
+            given |= {"schedule": stored_rule(definition["schedule"]), "seconds": None}
+        if "exclude" in definition:
+            given["exclude"] = excluding.from_stored(definition["exclude"])
         given |= {each: definition[each] for each in _POLICIES if each in definition}
         if "catch_up_max_age" in definition:
             given["catch_up_max_age"] = timedelta(seconds=definition["catch_up_max_age"])
@@ -127,9 +156,24 @@ class PeriodicJob:
         )
 
     @cached_property
+    def has_templates(self) -> bool:
+        """Whether its message or headers are rendered for each slot."""
+        return is_template(self.message_json) or is_template(self.headers_json)
+
+    @property
+    def params_json(self) -> str:
+        """The values for its templates; raises InvalidMessage."""
+        return payload.canonical(dict(self.params), what="params") if self.params else "{}"
+
+    @cached_property
     def message_json(self) -> str:
         """The payload as it is sent, keys in order; raises InvalidMessage."""
         return payload.canonical(self.message)
+
+    @property
+    def headers_json(self) -> str:
+        """The job's own headers, keys in order; raises InvalidMessage."""
+        return payload.canonical(dict(self.headers), what="headers") if self.headers else "{}"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -139,17 +183,24 @@ class PeriodicJob:
     @cached_property
     def definition_json(self) -> str:
         """What is stored with the job's state: all of it, so that its successor can finish its work."""
-        *values, headers, message = self.definition_values
-        text = payload.dumps(dict(zip(DEFINED, values, strict=True)), what="definition", max_bytes=None)
-        return f'{text[:-1]},"headers":{headers},"message":{message}}}'
+        text = payload.dumps(self.definition, what="definition", max_bytes=None)
+        return f'{text[:-1]},"headers":{self.headers_json},"message":{self.message_json}}}'
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The same in JSON types, without headers and message."""
+        return dict(zip(DEFINED, self.definition_values, strict=False)) | self._more
 
     @cached_property
     def definition_values(self) -> tuple[Any, ...]:
-        """The same without names, for every tick to compare: `DEFINED`, then headers and message as JSON."""
-        return (
+        """The same without names, for every tick to compare: `DEFINED`, then headers and message as JSON.
+
+        Then all that is not as in jobs that use none of it.
+        """
+        values = (
             self.queue_name,
             self.cron,
-            self.seconds or "last",
+            (self.seconds or "last") if self.cron is not None else None,
             self.timezone,
             self.version,
             self.overlap,
@@ -161,9 +212,22 @@ class PeriodicJob:
             self.start.isoformat() if self.start else None,
             self.end.isoformat() if self.end else None,
             self.group,
-            payload.canonical(dict(self.headers), what="headers") if self.headers else "{}",
+            self.headers_json,
             self.message_json,
         )
+        return (*values, payload.canonical(self._more)) if self._more else values
+
+    @cached_property
+    def _more(self) -> dict[str, Any]:
+        """What is stored only of jobs that use it: what was stored before stays the same."""
+        more: dict[str, Any] = {"day_match": self.day_match, "business_day": self.business_day}
+        if self.schedule is not None:
+            more["schedule"] = self.schedule.stored()  # type: ignore[union-attr]
+        if self.exclude:
+            more["exclude"] = excluding.stored(self.exclude)
+        if self.params:
+            more["params"] = json.loads(self.params_json)
+        return {name: value for name, value in more.items() if value is not None}
 
     def sends_as(self, definition: Mapping[str, Any]) -> bool:
         """Whether the stored job's messages and slots are the same; policies for missed slots may differ."""
@@ -176,8 +240,36 @@ class PeriodicJob:
 
     @cached_property
     def slots(self) -> Slots:
-        """The job's cron in its zone."""
-        return CronSlots(self.cron, self.timezone, self.name, self.seconds)
+        """The job's slots, whatever `start` and `end` are.
+
+        :raises CalendarNotFound: a calendar was not given
+        """
+        zone = time_zone(self.timezone)
+        if not self.exclude and self.business_day is None:
+            return self._slots(zone)
+        is_local = self.cron is not None or bool(self.schedule.is_local)  # type: ignore[union-attr]
+        return excluding.applied(
+            self._slots, self.exclude, self.business_day, zone, self._calendars, is_local=is_local
+        )
+
+    def _slots(self, zone: tzinfo) -> Slots:
+        """Those of the schedule alone."""
+        if self.cron is not None:
+            return CronSlots(self.cron, zone, self.name, self.seconds, self.day_match)
+        return self.schedule.slots(zone)  # type: ignore[union-attr]
+
+    @cached_property
+    def calendar_names(self) -> set[str]:
+        """The calendars in the database that its slots depend on."""
+        return excluding.calendar_names(self.exclude)
+
+    def on(self, days: NamedDays) -> PeriodicJob:
+        """The job with the days of its calendars."""
+        if not self.calendar_names:
+            return self
+        job = replace(self)
+        object.__setattr__(job, "_calendars", days)
+        return job
 
     def instant(self, bound: datetime | None) -> datetime | None:
         """`start` or `end` in UTC: naive values are wall-clock times of the job's zone."""
@@ -189,103 +281,19 @@ class PeriodicJob:
 
     def problems(self, max_bytes: int | None = payload.DEFAULT_MAX_BYTES) -> list[str]:
         """Everything that is wrong with this job, each as a sentence."""
-        return [
-            *_refusal(lambda: names.job(self.name)),
-            *_refusal(lambda: names.queue(self.queue_name)),
-            *self._wrong_schedule(),
-            *self._wrong_policies(),
-            *self._wrong_durations(),
-            *_refusal(lambda: payload.check_size(self.message_json, max_bytes)),
-            *self._wrong_headers(),
-        ]
+        return job_problems.of(self, max_bytes)
 
     def unknown(self) -> list[str]:
         """What this code does not understand of a job that other code has stored, each as a sentence.
 
         Only what its slots depend on, because it runs at every refresh of a page.
         """
-        return [*self._wrong_schedule(), *self._wrong_policies()]
+        return [*job_problems.of_schedule(self), *job_problems.of_policies(self)]
 
     def doubts(self) -> list[str]:
         """What is valid but perhaps not what was meant, for a job without problems."""
-        found = ambiguity(self.cron, self.name, self.seconds)
+        found = ambiguity(self.cron, self.name, self.seconds) if self.cron is not None else None
         return [found] if found else []
-
-    def _wrong_schedule(self) -> Iterator[str]:
-        if not isinstance(self.cron, str):
-            yield f"cron must be a string, not {type(self.cron).__name__}"
-        elif self.seconds not in (None, *ORDERS):
-            yield f"seconds must be 'first', 'last' or None, not {self.seconds!r}"
-        elif wrong := problem(self.cron, str(self.name), self.seconds):
-            yield wrong
-        if not isinstance(self.timezone, str):
-            yield f"timezone must be a string, not {type(self.timezone).__name__}"
-            return
-        try:
-            time_zone(self.timezone)
-        except ValueError as exc:
-            yield str(exc)
-        else:
-            yield from self._wrong_bounds()
-
-    def _wrong_bounds(self) -> Iterator[str]:
-        bounds = {"start": self.start, "end": self.end}
-        wrong = [name for name, bound in bounds.items() if not _is_bound(bound)]
-        for name in wrong:
-            yield f"{name} must be a datetime between 1970 and 2999, or None for no bound"
-        if not wrong:
-            start, end = self.instant(self.start), self.instant(self.end)
-            if start and end and end <= start:
-                yield "end must be after start"
-
-    def _wrong_policies(self) -> Iterator[str]:
-        if self.catch_up not in ("all", "last", "none"):
-            yield f"catch_up must be 'all', 'last' or 'none', not {self.catch_up!r}"
-        if self.overlap not in ("allow", "skip"):
-            yield f"overlap must be 'allow' or 'skip', not {self.overlap!r}"
-        if not _is_integer(self.catch_up_limit) or self.catch_up_limit < 1:
-            yield f"catch_up_limit must be a positive integer, not {self.catch_up_limit!r}"
-        if not is_version(self.version):
-            yield f"version must be an integer of at most {MAX_VERSION}, not {self.version!r}"
-
-    def _wrong_durations(self) -> Iterator[str]:
-        if not isinstance(self.jitter, timedelta) or not timedelta(0) <= self.jitter <= MAX_JITTER:
-            yield f"jitter must be a timedelta between 0 and one day, not {self.jitter!r}"
-        positive = {"catch_up_max_age": self.catch_up_max_age}
-        if self.ttl is not None:
-            positive["ttl"] = self.ttl
-        for name, value in positive.items():
-            if not isinstance(value, timedelta) or not timedelta(0) < value <= MAX_AGE:
-                yield f"{name} must be a positive timedelta of at most ten years, not {value!r}"
-
-    def _wrong_headers(self) -> Iterator[str]:
-        yield from _refusal(lambda: payload.dumps_headers(self.headers))
-        if isinstance(self.headers, Mapping) and (reserved := RESERVED_HEADERS & set(self.headers)):
-            yield f"headers {sorted(reserved)} are written by this package"
-        if self.group is not None and not isinstance(self.group, str):
-            yield f"group must be a string, not {type(self.group).__name__}"
-        yield from _refusal(lambda: payload.dumps(self.group, what="group"))
-
-
-def _refusal(check: Callable[[], object]) -> list[str]:
-    try:
-        check()
-    except InvalidInput as exc:
-        return [str(exc)]
-    return []
-
-
-def _is_bound(value: object) -> bool:
-    return value is None or (isinstance(value, datetime) and 1970 <= value.year <= 2999)
-
-
-def is_version(value: object) -> bool:
-    """Whether the value can be a version."""
-    return _is_integer(value) and -MAX_VERSION <= value <= MAX_VERSION  # type: ignore[operator]
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def unreadable(exc: Exception) -> str:
@@ -327,75 +335,6 @@ def check(jobs: Sequence[PeriodicJob], max_bytes: int | None = payload.DEFAULT_M
             problems.setdefault(name, []).extend(found)
     if problems:
         raise InvalidJobs(problems)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A job as the database knows it."""
-
-    name: str
-    version: int
-    fingerprint: str
-    queue_name: str
-    watermark: datetime
-    next_slot: datetime | None
-    paused: bool
-
-
-@dataclass(frozen=True)
-class Deploy:
-    """What a set of declared jobs changes in the stored ones."""
-
-    added: tuple[PeriodicJob, ...] = ()
-    changed: tuple[PeriodicJob, ...] = ()
-    removed: tuple[str, ...] = ()
-    #: Jobs whose stored definition is newer than ours, or that only newer code knows: not changed.
-    outdated: frozenset[str] = frozenset()
-
-    def without(self, names: Set[str]) -> Deploy:
-        """The same, except that these jobs stay as they are."""
-        return replace(
-            self,
-            added=tuple(job for job in self.added if job.name not in names),
-            changed=tuple(job for job in self.changed if job.name not in names),
-            removed=tuple(name for name in self.removed if name not in names),
-        )
-
-
-def deploy(
-    declared: Mapping[str, PeriodicJob],
-    stored: Mapping[str, Stored],
-    *,
-    version: int,
-    stored_version: int,
-    rollback: bool = False,
-) -> Deploy:
-    """Compare the code's jobs with the database's: only a rollback lets a lower version replace a higher."""
-    same = {n for n, job in declared.items() if n in stored and stored[n].fingerprint == job.fingerprint}
-    if version < stored_version and not rollback:
-        return Deploy(outdated=frozenset((declared.keys() | stored.keys()) - same))
-    older = {n for n, job in declared.items() if n in stored and job.version < stored[n].version}
-    if rollback:
-        older = set()
-    return Deploy(
-        added=tuple(job for n, job in declared.items() if n not in stored),
-        changed=tuple(job for n, job in declared.items() if n in stored and n not in same | older),
-        removed=tuple(n for n in stored if n not in declared),
-        outdated=frozenset(older - same),
-    )
-
-
-def set_fingerprint(jobs: Iterable[PeriodicJob]) -> str:
-    """One value for all jobs, so that a tick that changes nothing compares one string."""
-    # Not JSON, which takes three times as long: an idle tick does little else. If another Python writes it in
-    # another way, a tick compares job by job. Version 2 has no references, so only values count.
-    values: Any = [(job.name, job.definition_values) for job in jobs]
-    try:
-        written = marshal.dumps(values, 2)
-    except ValueError:
-        # A subclass, such as an enum of texts.
-        written = payload.dumps(values, what="jobs", max_bytes=None).encode()
-    return hashlib.sha256(written).hexdigest()[:32]
 
 
 def _seconds(value: timedelta | None) -> float | None:

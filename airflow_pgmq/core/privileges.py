@@ -52,6 +52,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT, INSERT, UPDATE, DELETE"),
         ("table", "airflow_pgmq", "namespaces", "SELECT, INSERT, UPDATE, DELETE"),
         ("table", "airflow_pgmq", "periodic_jobs", "SELECT, INSERT, UPDATE, DELETE"),
+        ("table", "airflow_pgmq", "calendars", "SELECT"),
         ("table", "airflow_pgmq", "slots", "SELECT, INSERT, UPDATE, DELETE"),
     ),
     "maintain": (
@@ -76,6 +77,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "queue_samples", "SELECT"),
         ("table", "airflow_pgmq", "namespaces", "SELECT"),
         ("table", "airflow_pgmq", "periodic_jobs", "SELECT"),
+        ("table", "airflow_pgmq", "calendars", "SELECT"),
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT"),
         ("table", "airflow_pgmq", "slots", "SELECT"),
         ("table", "airflow_pgmq", "queues", "SELECT"),

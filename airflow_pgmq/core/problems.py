@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -187,6 +188,16 @@ def unreadable_job(why: str) -> Problem:
         "warning",
         f"This version of airflow_pgmq cannot read the job as it was deployed, so no slots are shown: {why}.",
         "Upgrade the package here to the version that the job's Dag runs with.",
+    )
+
+
+def without_calendar(names: Sequence[str]) -> Problem:
+    """The problem of a job whose calendar is missing: which slots it has is unknown, so none is sent."""
+    return Problem(
+        "missing_calendar",
+        "error",
+        f"The job waits for a calendar that does not exist: {', '.join(names)}.",
+        f"Make it with `{command(f'calendars put {shlex.quote(names[0])} FILE')}`, or change the job.",
     )
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_pgmq.core import payload, slots
+from airflow_pgmq.core import message_template, payload, slots
 from airflow_pgmq.core.batch import Batch
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.message_template import Renderer
+from airflow_pgmq.errors import InvalidMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +24,69 @@ class Outgoing:
     key: str
     visible_at: datetime
     headers: str
+    message: str
 
     def is_expired(self, now: datetime) -> bool:
         """Whether it would expire before a reader can see it."""
         return slots.is_expired(self.job, self.slot, self.visible_at, now)
 
 
-def outgoing(job: PeriodicJob, slot: datetime, namespace: str, source: Mapping[str, Any] | None) -> Outgoing:
-    """The message of one slot; the same from ticks, backfills and previews except for `source`."""
+def outgoing(
+    job: PeriodicJob,
+    slot: datetime,
+    namespace: str,
+    source: Mapping[str, Any] | None,
+    renderer: Renderer | None = None,
+) -> Outgoing:
+    """The message of one slot; the same from ticks, backfills and previews except for `source`.
+
+    :raises InvalidMessage: a template of the job fails for this slot
+    """
     key = slots.key(namespace, job.name, slot)
     visible_at = slots.visible_at(job, slot, key)
-    return Outgoing(job, slot, key, visible_at, _headers(job, slot, namespace, key, source))
+    own, message = _rendered(job, slot, namespace, renderer)
+    return Outgoing(job, slot, key, visible_at, _headers(job, own, slot, namespace, key, source), message)
 
 
-def at_once(job: PeriodicJob, now: datetime, namespace: str, source: Mapping[str, Any] | None) -> Outgoing:
-    """A message of the job outside its slots; its key is not a slot's, so no slot counts as sent."""
+def at_once(
+    job: PeriodicJob,
+    now: datetime,
+    namespace: str,
+    source: Mapping[str, Any] | None,
+    renderer: Renderer | None = None,
+) -> Outgoing:
+    """A message of the job outside its slots; its key is not a slot's, so no slot counts as sent.
+
+    :raises InvalidMessage: a template of the job fails for this instant
+    """
     key = slots.key_of_now(namespace, job.name, now)
-    return Outgoing(job, now, key, now, _headers(job, now, namespace, key, source))
+    own, message = _rendered(job, now, namespace, renderer)
+    return Outgoing(job, now, key, now, _headers(job, own, now, namespace, key, source), message)
+
+
+def _rendered(
+    job: PeriodicJob, slot: datetime, namespace: str, renderer: Renderer | None
+) -> tuple[Mapping[str, Any], str]:
+    """The job's own headers and its message, as JSON."""
+    if not job.has_templates:
+        return job.headers or {}, job.message_json
+    if renderer is None:
+        raise InvalidMessage(f"Job {job.name!r} has templates, and nothing here renders them.")
+    headers = message_template.render(job.headers_json, job, slot, namespace, renderer)
+    message = message_template.render(job.message_json, job, slot, namespace, renderer)
+    return headers, payload.canonical(message)
 
 
 def _headers(
-    job: PeriodicJob, slot: datetime, namespace: str, key: str, source: Mapping[str, Any] | None
+    job: PeriodicJob,
+    own: Mapping[str, Any],
+    slot: datetime,
+    namespace: str,
+    key: str,
+    source: Mapping[str, Any] | None,
 ) -> str:
     """The headers of a job's message, as JSON; ours win over the job's own."""
-    found: dict[str, Any] = {**(job.headers or {}), "job": job.name, "namespace": namespace}
+    found: dict[str, Any] = {**own, "job": job.name, "namespace": namespace}
     found |= {"slot": slots.text(slot), "version": job.version, "dedup_key": key}
     if (expires := slots.expires_at(job, slot)) is not None:
         found["expires_at"] = expires.isoformat()
@@ -69,7 +110,7 @@ def by_queue(items: Iterable[Outgoing]) -> dict[str, list[Outgoing]]:
 def batch(items: Sequence[Outgoing]) -> Batch:
     """Messages of one queue as columns."""
     return Batch(
-        [item.job.message_json for item in items],
+        [item.message for item in items],
         headers=[item.headers for item in items],
         instants=[item.visible_at for item in items],
     )

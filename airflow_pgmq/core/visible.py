@@ -50,7 +50,7 @@ _QUEUE: Shape = {
 }
 JOB: Shape = {
     **_plain(
-        "namespace name cron words timezone queue_name version paused next_slots last_slot last_sent_at "
+        "namespace name schedule words timezone queue_name version paused next_slots last_slot last_sent_at "
         "lateness owner dag_id task_id"
     ),
     "slots": _plain("slot state"),

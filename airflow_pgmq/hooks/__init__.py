@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_pgmq.hooks.calendars import CalendarMethods
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.hooks.consuming import ConsumingMethods
 from airflow_pgmq.hooks.jobs import JobMethods
@@ -20,6 +21,7 @@ class PgmqHook(
     TransferMethods,
     QueueMethods,
     JobMethods,
+    CalendarMethods,
     ConnectionBase,
 ):
     """Use PGMQ through an Airflow connection of type `pgmq` or `postgres`.

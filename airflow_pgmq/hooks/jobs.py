@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from airflow_pgmq import metrics
+from airflow_pgmq.core import jobs
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row, SendResult
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Flow, periodic
@@ -39,6 +43,26 @@ class JobMethods(ConnectionBase):
         metrics.sent(queue_name, 1)
         return result
 
+    def next_slots(
+        self,
+        job: PeriodicJob,
+        n: int = 5,
+        after: datetime | None = None,
+        *,
+        conn: Connection | None = None,
+    ) -> list[datetime]:
+        """The next slots of a job as it is written, in UTC, with its calendars in the database.
+
+        :param job: it need not be registered
+        :param n: how many
+        :param after: they are later than this instant; by default the database's time
+        :param conn: look with this connection
+        :raises InvalidJobs: mistakes in the job
+        :raises CalendarNotFound: one of its calendars does not exist
+        """
+        jobs.check([job])
+        return self.client.run(lambda: job_control.next_slots(job, n, after), conn)
+
     def list_jobs(self, namespace: str | None = None, *, conn: Connection | None = None) -> list[Row]:
         """State and definition of the jobs of one namespace, or of all."""
         return self.client.run(lambda: periodic.list_jobs(namespace), conn)
@@ -49,7 +73,9 @@ class JobMethods(ConnectionBase):
 
 
 def _run_now(namespace: str, name: str) -> Flow[tuple[str, SendResult]]:
-    result = yield from job_control.run_now(namespace, name)
+    from airflow_pgmq.rendering import SlotRenderer
+
+    result = yield from job_control.run_now(namespace, name, renderer=SlotRenderer())
     # The job's row is still locked, so this is the queue that the message went to.
     job = yield periodic.definition(namespace, name)
     return job["queue_name"], result

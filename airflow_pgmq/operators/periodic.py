@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq import settings
-from airflow_pgmq.core import backfill, job_list, names
+from airflow_pgmq.core import backfill, job_list, job_problems, names
 from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.jobs import PeriodicJob
@@ -36,7 +36,8 @@ class PgmqPeriodicOperator(PgmqOperator):
     An Airflow backfill run enqueues the slots of its own data interval and does not change the state.
 
     The jobs are part of the Dag: a changed job makes a new version of it. The task's documentation and its
-    rendered templates show the jobs, or their number if they are many. Their messages are not templates.
+    rendered templates show the jobs, or their number if they are many. Strings in their messages and
+    headers are templates of their own, rendered for each slot, not for the task.
 
     :param jobs: the jobs; all mistakes in any of them are reported when the Dag is parsed
     :param namespace: separates the jobs of Dags and deployments; the Dag's id by default (templated)
@@ -80,12 +81,17 @@ class PgmqPeriodicOperator(PgmqOperator):
         super().__init__(**kwargs)
         jobs = list(jobs)
         core_jobs.check(jobs, settings.max_message_bytes())
+        if any(job.has_templates for job in jobs):
+            # The engine of templates takes longer to import than all the rest.
+            from airflow_pgmq.rendering import check
+
+            check(jobs)
         for job in jobs:
             for doubt in job.doubts():
                 warnings.warn(f"periodic job {job.name!r}: {doubt}", PgmqWarning, stacklevel=2)
-        if version is not None and not core_jobs.is_version(version):
+        if version is not None and not job_problems.is_version(version):
             raise InvalidArgument(
-                f"version must be an integer of at most {core_jobs.MAX_VERSION}, not {version!r}"
+                f"version must be an integer of at most {job_problems.MAX_VERSION}, not {version!r}"
             )
         if look_ahead < timedelta(0) or grace < timedelta(0) or dedup_window <= timedelta(0):
             raise InvalidArgument("look_ahead and grace must not be negative; dedup_window must be positive.")
@@ -115,6 +121,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Tick; return the counts of what was done."""
         from airflow_pgmq import metrics
+        from airflow_pgmq.rendering import SlotRenderer
         from airflow_pgmq.services.ticking import Tick
 
         version = self.version
@@ -128,6 +135,7 @@ class PgmqPeriodicOperator(PgmqOperator):
             grace=self.grace,
             dedup_window=self.dedup_window,
             source=source(context),
+            renderer=SlotRenderer(),
         )
         if context["dag_run"].run_type == "backfill":
             start, end = _interval(context)

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import jobs, slots
+from airflow_pgmq.core import deploys, jobs, slots
 from airflow_pgmq.core.batch import chunks
-from airflow_pgmq.core.jobs import Deploy, PeriodicJob, Stored
+from airflow_pgmq.core.deploys import Deploy, Stored
+from airflow_pgmq.core.job_problems import MAX_JITTER
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, periodic, queues
 from airflow_pgmq.errors import NamespaceTaken
-from airflow_pgmq.services import tick_rounds
+from airflow_pgmq.services import calendars, tick_rounds
 from airflow_pgmq.services.tick_rounds import Rounds
 
 #: A namespace whose owner has been silent for this long may be taken over, for example after a rename.
@@ -82,13 +84,13 @@ class Deploys:
         now = stored["now"]
         window = slots.Window(now, now + self.look_ahead, self.grace)
         yield from self._note_outside_changes(stored, window)
-        fingerprint = jobs.set_fingerprint(list(self.by_name.values()))
+        fingerprint = deploys.set_fingerprint(list(self.by_name.values()))
         deployed = Deployed(window.horizon, fingerprint, without=left_alone)
         if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
             return counts, deployed
         known = {job.name: job for job in (yield periodic.stored_jobs(self.namespace))}
         rollback = self.rollback and now - stored["version_ticked_at"] >= SILENT
-        change = jobs.deploy(
+        change = deploys.deploy(
             self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
         ).without(left_alone)
         names = yield from self._blocked(blocked, change, now)
@@ -96,7 +98,7 @@ class Deploys:
         behind = yield from self._change(counts, stored, known, change, until)
         if behind is not None:
             return counts, behind
-        without = left_alone | names | change.outdated
+        without = left_alone | names | change.outdated | counts.failed.keys()
         deployed = replace(deployed, outdated=change.outdated, blocked=names, without=without)
         if self.version < stored["version"] and not rollback:
             return counts, replace(deployed, fingerprint=stored["fingerprint"])
@@ -116,7 +118,7 @@ class Deploys:
         removed = set(change.removed)
         found = {job.name for job in change.changed if job.queue_name in queue_names}
         for row in (yield periodic.jobs_of_queues(self.namespace, queue_names, now)):
-            since = now - jobs.MAX_JITTER if row["name"] in removed else now
+            since = now - MAX_JITTER if row["name"] in removed else now
             if row["sends"] or row["waits"] or (row["last_sent"] is not None and row["last_sent"] > since):
                 found.add(row["name"])
         return frozenset(found & (removed | {job.name for job in change.changed}))
@@ -137,7 +139,7 @@ class Deploys:
             names = [job.name for job in change.changed]
             definitions = yield periodic.stored_definitions(self.namespace, names)
             to_resend = set((yield periodic.jobs_to_resend(self.namespace, now)))
-        old = self._unfinished(known, definitions, to_resend, now)
+        old = yield from self._unfinished(known, definitions, to_resend, now)
         window = slots.Window(now, until or now, self.grace)
         if (yield from self._finish(counts, known, old, window, stored)):
             return Behind(window.horizon)
@@ -145,6 +147,8 @@ class Deploys:
         if until is not None:
             # Only a few slots have come due meanwhile.
             yield from self._finish(counts, known, old, window, stored, bounded=False)
+        # Jobs whose slots of before cannot be sent stay as they are, so that none is lost.
+        change = change.without(counts.failed.keys())
         # If only policies change, messages stay.
         redefined = [job for job in change.changed if job.sends_as(definitions[job.name])]
         same = {job.name for job in redefined}
@@ -173,14 +177,19 @@ class Deploys:
 
     def _unfinished(
         self, known: Mapping[str, Stored], definitions: Mapping[str, Any], to_resend: set[str], now: datetime
-    ) -> dict[str, PeriodicJob]:
-        """Jobs as they were deployed, with slots that are due, or that are to be sent again."""
+    ) -> Flow[dict[str, PeriodicJob]]:
+        """Jobs as they were deployed, with slots that are due, or that are to be sent again.
+
+        Without its calendar it is unknown which slots a job had.
+        """
         late = {
             name: jobs.stored_job(name, definition, self.by_name[name])
             for name, definition in definitions.items()
             if name in to_resend or ((at := known[name].next_slot) is not None and at <= now)
         }
-        return {name: job for name, job in late.items() if job is not None}
+        old = {name: job for name, job in late.items() if job is not None}
+        days = yield from calendars.needed(old.values())
+        return {name: job.on(days) for name, job in old.items() if job.calendar_names <= days.keys()}
 
     def _finish(
         self,
@@ -200,7 +209,23 @@ class Deploys:
         for name, job in going.items():
             if job.queue_name in missing:
                 going[name] = replace(job, queue_name=self.by_name[name].queue_name)
-        more = yield from self.rounds.advance(
+        more: bool = yield from self._advance(counts, going, window, stored, bounded)
+        if counts.failed:
+            # A template fails for a slot: perhaps the new one does not.
+            going = {name: _with_message_of(self.by_name[name], going[name]) for name in counts.failed}
+            counts.failed.clear()
+            more = (yield from self._advance(counts, going, window, stored, bounded)) or more
+        return more
+
+    def _advance(
+        self,
+        counts: Summary,
+        going: Mapping[str, PeriodicJob],
+        window: slots.Window,
+        stored: Row,
+        bounded: bool,
+    ) -> Flow[bool]:
+        more: bool = yield from self.rounds.advance(
             counts, going, window, is_known=stored["known"], only=sorted(going), bounded=bounded
         )
         return more
@@ -210,7 +235,7 @@ class Deploys:
     ) -> Flow[None]:
         """Take back messages that no reader has seen: all of a removed job, future slots of a changed one."""
         # Jitter can delay the message of a past slot.
-        for names, after, again in ((removed, now - jobs.MAX_JITTER, False), (changed, now, True)):
+        for names, after, again in ((removed, now - MAX_JITTER, False), (changed, now, True)):
             taken_back = yield from periodic.take_back(
                 self.namespace, names, after=after, now=now, again=again
             )
@@ -224,6 +249,10 @@ class Deploys:
                 "rename, this works once the old name has been silent for "
                 f"{SILENT.total_seconds() / 60:.0f} minutes."
             )
+
+
+def _with_message_of(new: PeriodicJob, old: PeriodicJob) -> PeriodicJob:
+    return replace(old, message=new.message, headers=new.headers, params=new.params)
 
 
 def _missed_in_pauses(

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import jobs, slot_messages
+from airflow_pgmq.core import jobs, slot_messages, slots
 from airflow_pgmq.core.batch import Batch
+from airflow_pgmq.core.job_problems import MAX_JITTER
+from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.statements import Flow, periodic, sending
-from airflow_pgmq.errors import InvalidJobs, JobNotFound
+from airflow_pgmq.errors import InvalidArgument, InvalidJobs, JobNotFound
+from airflow_pgmq.services import calendars
 
 
 def pause(namespace: str, name: str) -> Flow[int]:
     """Stop a job and take back what it enqueued ahead of time; returns how many messages."""
     now, _ = yield from _locked(namespace, name)
-    taken_back = yield from periodic.take_back(namespace, [name], after=now - jobs.MAX_JITTER, now=now)
+    taken_back = yield from periodic.take_back(namespace, [name], after=now - MAX_JITTER, now=now)
     count, first_slot = taken_back.get(name, (0, None))
     yield periodic.pause(namespace, name, first_slot)
     return count
@@ -28,16 +31,19 @@ def resume(namespace: str, name: str) -> Flow[None]:
     yield periodic.resume(namespace, name)
 
 
-def run_now(namespace: str, name: str, source: dict[str, Any] | None = None) -> Flow[SendResult]:
+def run_now(
+    namespace: str, name: str, source: dict[str, Any] | None = None, renderer: Renderer | None = None
+) -> Flow[SendResult]:
     """Send one message of the job at once, outside its slots, as it was last deployed.
 
     :raises InvalidJobs: newer code has deployed it, and this code cannot read it
+    :raises InvalidMessage: a template of the job fails
     """
     now, definition = yield from _locked(namespace, name)
     try:
         job = jobs.PeriodicJob.from_definition(name, definition)
-        item = slot_messages.at_once(job, now, namespace, source)
-        batch = Batch([job.message_json], headers=[item.headers], keys=[item.key])
+        item = slot_messages.at_once(job, now, namespace, source, renderer)
+        batch = Batch([item.message], headers=[item.headers], keys=[item.key])
     except jobs.UNREADABLE as exc:
         why = f"this version of airflow_pgmq cannot read it as it was deployed ({jobs.unreadable(exc)})"
         raise InvalidJobs({name: [why]}) from exc
@@ -47,6 +53,18 @@ def run_now(namespace: str, name: str, source: dict[str, Any] | None = None) -> 
     return results[0]
 
 
+def next_slots(job: jobs.PeriodicJob, n: int, after: datetime | None) -> Flow[list[datetime]]:
+    """The slots of a job after an instant; None: the database's time.
+
+    :raises CalendarNotFound: one of its calendars does not exist
+    """
+    if after is not None and after.tzinfo is None:
+        raise InvalidArgument(f"after= needs a time zone, which {after} lacks.")
+    days = yield from calendars.needed([job])
+    since: datetime = after or (yield periodic.clock())
+    return slots.upcoming(job.on(days), since, n)
+
+
 def remove(namespace: str) -> Flow[int]:
     """Forget a namespace whose Dag is gone, and take back what it enqueued ahead of time."""
     locked = yield periodic.lock_namespace(namespace)
@@ -54,7 +72,7 @@ def remove(namespace: str) -> Flow[int]:
         return 0
     names = [job.name for job in (yield periodic.stored_jobs(namespace))]
     now = locked["now"]
-    taken_back = yield from periodic.take_back(namespace, names, after=now - jobs.MAX_JITTER, now=now)
+    taken_back = yield from periodic.take_back(namespace, names, after=now - MAX_JITTER, now=now)
     yield periodic.remove_namespace(namespace)
     return sum(count for count, _ in taken_back.values())
 

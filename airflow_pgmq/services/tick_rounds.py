@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.dedup import Claim
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.slot_messages import Outgoing, by_queue, outgoing
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, periodic, queues
+from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.services import calendars
 
 #: Jobs and slots of one round: bounds its transaction and its memory.
 JOBS = 1000
 SLOTS = 5000
 #: Slots that are computed in one round, most of them left out after an outage: a tenth of a second.
 COMPUTED = 20_000
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,8 @@ class Rounds:
     source: Mapping[str, Any] | None
     #: The queues of its jobs.
     queue_names: frozenset[str]
+    #: Renders jobs with templates.
+    renderer: Renderer | None = None
 
     def advance(
         self,
@@ -53,15 +59,22 @@ class Rounds:
         states: list[dict[str, Any]] = []
         to_resend: list[tuple[str, datetime]] = []
         computed = 0
+        days = yield from calendars.needed(going[row["name"]] for row in rows)
         for row in rows:
-            job = going[row["name"]]
+            job = going[row["name"]].on(days)
             due = slots.due(job, row["watermark"], row["next_slot"], window, row["to_resend"])
             counts.dropped += due.dropped
             wanted = due.slots
             if job.name in busy:
                 counts.dropped += len(wanted)
                 wanted = []
-            items += [outgoing(job, slot, self.namespace, self.source) for slot in wanted]
+            sent, failed = self._rendered(job, wanted)
+            if failed is not None:
+                # Nothing is lost: the job waits at that slot until it is deployed with a template that works.
+                wanted = [item.slot for item in sent]
+                at, counts.failed[job.name] = failed
+                due = replace(due, watermark=max(row["watermark"], at - _TICK), next_slot=at)
+            items += sent
             states.append(_state(job, due, wanted))
             to_resend += [(job.name, slot) for slot in row["to_resend"]]
             is_known = is_known and not row["lost"]
@@ -75,6 +88,18 @@ class Rounds:
             yield periodic.free_slots(self.namespace, to_resend)
         counts.count(items, claims, window.now)
         return bounded and (len(states) < len(rows) or len(rows) == JOBS)
+
+    def _rendered(
+        self, job: PeriodicJob, wanted: Sequence[datetime]
+    ) -> tuple[list[Outgoing], tuple[datetime, list[str]] | None]:
+        """The messages of slots, up to the first one for which the job's template fails, and why."""
+        items: list[Outgoing] = []
+        for slot in wanted:
+            try:
+                items.append(outgoing(job, slot, self.namespace, self.source, self.renderer))
+            except InvalidMessage as exc:
+                return items, (slot, [str(exc)])
+        return items, None
 
     def _busy(self, rows: Sequence[Row]) -> Flow[set[str]]:
         """Jobs with `overlap="skip"` whose newest message is still in the queue that it was sent to."""

@@ -18,13 +18,14 @@ from airflow_pgmq.command_line import command
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.slot_messages import Outgoing, outgoing
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.db.statements import Flow, incarnations, periodic, sending
-from airflow_pgmq.errors import InvalidJobs, PgmqError
-from airflow_pgmq.services import faulty_queues, sampling, tick_rounds
+from airflow_pgmq.errors import CalendarNotFound, InvalidJobs, PgmqError
+from airflow_pgmq.services import calendars, faulty_queues, sampling, tick_rounds
 from airflow_pgmq.services.deploys import Deployed, Deploys
 from airflow_pgmq.services.tick_rounds import Rounds
 
@@ -46,6 +47,8 @@ class Tick:
     source: Mapping[str, Any] | None = None
     #: A lower version may take over when the higher one is silent: a rollback, or its job was deleted.
     rollback: bool = False
+    #: Renders jobs with templates.
+    renderer: Renderer | None = None
     by_name: dict[str, PeriodicJob] = field(init=False)
     rounds: Rounds = field(init=False)
     deploys: Deploys = field(init=False)
@@ -58,6 +61,7 @@ class Tick:
             dedup_window=self.dedup_window,
             source=self.source,
             queue_names=frozenset(job.queue_name for job in self.jobs),
+            renderer=self.renderer,
         )
         object.__setattr__(self, "rounds", sent)
         deploys = Deploys(
@@ -80,7 +84,7 @@ class Tick:
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             client.ensure_schema(conn)
-            summary.failed = client.attempt(self._check_queues, conn)
+            summary.failed = client.attempt(self._check, conn)
             deployed = self._deploy(client, conn, summary)
             self._go_round(client, conn, deployed, summary)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
@@ -93,15 +97,16 @@ class Tick:
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             client.ensure_schema(conn)
-            if missing := client.attempt(self._check_queues, conn):
+            if missing := client.attempt(self._check, conn):
                 raise InvalidJobs(missing)
+            days = client.run(lambda: calendars.needed(self.jobs), conn)
             stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
             paused = {job.name for job in stored if job.paused}
             items = [
-                outgoing(job, slot, self.namespace, self.source)
+                outgoing(job, slot, self.namespace, self.source, self.renderer)
                 for job in self.jobs
                 if job.name not in paused
-                for slot in slots.between(job, start, end)
+                for slot in slots.between(job.on(days), start, end)
             ]
             for positions in chunks(range(len(items)), tick_rounds.SLOTS):
                 part = [items[position] for position in positions]
@@ -148,6 +153,8 @@ class Tick:
                 deployed = replace(deployed, without=deployed.without | names)
                 continue
             summary.add(counts)
+            if counts.failed:
+                deployed = replace(deployed, without=deployed.without | counts.failed.keys())
 
     def _sending_to(self, queue_name: str) -> Flow[frozenset[str]]:
         """Jobs that send to a queue, or wait for their newest message there."""
@@ -164,6 +171,15 @@ class Tick:
         claims = yield from self.rounds.send(items, now, is_known=locked is not None and locked["known"])
         counts.count(items, claims, now)
         return counts
+
+    def _check(self) -> Flow[dict[str, list[str]]]:
+        """Jobs that cannot be sent now, and why."""
+        missing = yield from self._check_queues()
+        days = yield from calendars.needed(self.jobs)
+        for job in self.jobs:
+            for name in sorted(job.calendar_names - days.keys()):
+                missing.setdefault(job.name, []).append(str(CalendarNotFound(name)))
+        return missing
 
     def _check_queues(self) -> Flow[dict[str, list[str]]]:
         """Recognise queues that were lost and made again; returns jobs whose queue is missing, with the fix.

@@ -22,6 +22,7 @@ from airflow_pgmq.command_line import command
 from airflow_pgmq.core import problems
 from airflow_pgmq.db.local import LocalPostgres
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.jobs import Calendar
 from tests.fixtures.airflow import connection_to
 from tests.fixtures.factories import client_of, execute, job, tick
 from tests.fixtures.postgres import Database
@@ -29,7 +30,14 @@ from tests.fixtures.postgres import Database
 CONN_ID = "queues_of_the_cli"
 
 #: Problems that the page, `airflow pgmq queues` and `jobs` show, and the doctor does not look for.
-PAGES_OWN = {"no_access", "nobody_reads", "dead_letters", "not_installed", "not_maintained", "unreadable_job"}
+PAGES_OWN = {
+    "no_access",
+    "nobody_reads",
+    "dead_letters",
+    "not_installed",
+    "not_maintained",
+    "unreadable_job",
+} | {"missing_calendar"}
 
 Run = Callable[..., Any]
 
@@ -100,11 +108,13 @@ def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.Capture
     names = [command.name for group in get_commands() for command in group.subcommands]
     commands = (
         "init doctor maintain create drop queues peek send cancel requeue purge jobs pause resume run-now"
+        " calendars"
     )
     assert sorted(names) == sorted(commands.split())
-    for name in names:
+    words = [[name] for name in names if name != "calendars"]
+    for word in words + [["calendars", each] for each in ("list", "show", "put", "delete")]:
         with pytest.raises(SystemExit) as caught:
-            parser.parse_args(["pgmq", name, "--help"])
+            parser.parse_args(["pgmq", *word, "--help"])
         assert caught.value.code == 0
         assert "--conn-id" in capsys.readouterr().out
 
@@ -279,6 +289,51 @@ def test_jobs_are_listed_paused_resumed_and_run(run: Run, database: Database) ->
     assert run("run-now", "shop", "job", "-o", "json")[0]["status"] == "sent"
     assert execute(database, "SELECT count(*) FROM pgmq.q_mail") == [{"count": 1}]
     assert "0 * * * *" in run("jobs")
+
+
+def test_calendars_are_put_shown_and_deleted(
+    run: Run, failing: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: Database
+) -> None:
+    run("init", "mail")
+    file = tmp_path / "bank.txt"
+    file.write_text("# Bavaria\n2026-12-25 Christmas\n\n2026-01-01\n2026-01-06, Epiphany # of the state\n")
+    assert "Calendar bank has 3 days; 0 waiting messages were taken back" in run(
+        "calendars", "put", "bank", str(file)
+    )
+    tick(job(exclude=[Calendar("bank")])).run(client_of(database.dsn))
+    (found,) = run("calendars", "list", "-o", "json")
+    assert (found["name"], found["days"], found["jobs"]) == ("bank", 3, 1)
+    assert (found["first"], found["last"]) == ("2026-01-01", "2026-12-25")
+    assert run("calendars", "show", "bank", "-o", "json") == [
+        {"day": "2026-01-01", "reason": "day off"},
+        {"day": "2026-01-06", "reason": "Epiphany"},
+        {"day": "2026-12-25", "reason": "Christmas"},
+    ]
+    type_in(monkeypatch, "2026-12-24\n")
+    assert "has 1 day; 10 waiting messages were taken back" in run("calendars", "put", "bank", "-")
+    type_in(monkeypatch, "n\n")
+    assert "Nothing was changed" in failing("calendars", "delete", "bank")
+    run("calendars", "delete", "bank", "--yes")
+    assert run("calendars", "list", "-o", "json") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2026-12-25\nChristmas\n", "Line 2 does not begin with a date such as 2026-12-25: 'Christmas'"),
+        ("2026-13-01", "Line 1 does not begin with a date"),
+    ],
+)
+def test_mistakes_in_calendars(
+    run: Run, failing: Callable[..., str], monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    run("init")
+    type_in(monkeypatch, text)
+    assert said in failing("calendars", "put", "bank", "-")
+    assert "cannot be read" in failing("calendars", "put", "bank", "/no/such/file")
+    assert f"`airflow pgmq calendars put --conn-id {CONN_ID} bank FILE`" in failing(
+        "calendars", "show", "bank"
+    )
 
 
 def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -> None:

@@ -36,7 +36,9 @@ def test_python_blocks_run(code: str, pgmq_connection: str) -> None:
     tick.execute(tick_context())
     names: dict[str, object] = {}
     exec(compile(code, "block", "exec"), names)
-    assert any(isinstance(value, (DAG, PgmqHook)) or name == "DAG" for name, value in names.items())
+    jobs = [value for value in names.values() if isinstance(value, PeriodicJob)]
+    assert [job.problems() for job in jobs] == [[]] * len(jobs)
+    assert jobs or any(isinstance(each, (DAG, PgmqHook)) or name == "DAG" for name, each in names.items())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

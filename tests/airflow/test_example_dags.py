@@ -6,6 +6,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,36 @@ def test_every_queue_of_the_jobs_is_needed(example_dag):
     (tick,) = example_dag("pgmq_periodic_jobs").tasks
 
     assert {job.queue_name for job in tick.jobs} | {"orders", "payments", "reports", "signups"} == set(QUEUES)
+
+
+def test_jobs_beyond_cron_have_the_days_that_the_file_says(example_dag):
+    """In November 2026, whose 1st is a Sunday."""
+    (tick,) = example_dag("pgmq_business_days").tasks
+    start, end = (datetime(2026, month, 1, tzinfo=timezone.utc) for month in (11, 12))
+    days = {
+        job.name: [slot.day for slot in takewhile(lambda slot: slot < end, job.slots.after(start))]
+        for job in tick.jobs
+        if job.name != "usage"
+    }
+    assert days == {"invoices": [2], "closing": [27], "review": [2], "retrospective": [12, 26]}
+
+
+def test_messages_of_jobs_beyond_cron_know_their_slot(example_dag, run_dag, hook, query):
+    dag = without_retries(example_dag("pgmq_business_days"))
+    dag.tasks[0].look_ahead = timedelta(days=40)
+    assert run_dag(dag).state == "success"
+    found = query(
+        "SELECT message ->> 'month', left(headers ->> 'slot', 7) FROM pgmq.q_billing"
+        " WHERE headers ->> 'job' = 'invoices'"
+    )
+    assert found
+    assert all(told == slot for told, slot in found)
+    usage = query("SELECT message FROM pgmq.q_reports WHERE headers ->> 'job' = 'usage' ORDER BY msg_id")
+    assert len(usage) > 600
+    for (message,) in usage[:20]:
+        start, end = (datetime.fromisoformat(message[name]) for name in ("from", "to"))
+        assert end - start == timedelta(minutes=90)
+        assert message["regions"] == ["eu", "us"]
 
 
 def test_each_tick_stands_for_a_minute(example_dag):

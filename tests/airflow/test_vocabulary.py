@@ -64,7 +64,8 @@ PUBLIC = dict(public())
 COMMANDS = {
     command.name: {arg.flags[-1].lstrip("-").replace("-", "_"): arg for arg in command.args}
     for group in get_commands()
-    for command in group.subcommands
+    for each in group.subcommands
+    for command in getattr(each, "subcommands", [each])
 }
 
 SENDING = (

@@ -13,9 +13,12 @@ from datetime import datetime, timedelta
 from functools import lru_cache, singledispatchmethod
 from typing import Any
 
-from airflow_pgmq.core import jobs, slot_messages, slots
-from airflow_pgmq.core.jobs import PeriodicJob, Stored
+from airflow_pgmq.core import deploys, jobs, slot_messages, slots
+from airflow_pgmq.core.deploys import Stored
+from airflow_pgmq.core.job_problems import MAX_JITTER
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.slot_messages import Outgoing
+from tests.fixtures.dollars import Dollars
 from tests.model import steps
 from tests.model.facts import Actual, Counts, Definition, Refused, Wrong
 from tests.model.oracle import Oracle
@@ -107,7 +110,7 @@ class CoreWorld:
             promised = self.oracle.pause(step.name, self.now)
         except Refused:
             return
-        taken_back = self._take_back(step.name, self.now - jobs.MAX_JITTER)
+        taken_back = self._take_back(step.name, self.now - MAX_JITTER)
         state = self.states[step.name]
         back = min([state.watermark, *(slot - EARLIER for slot in taken_back)])
         following = min((slot for slot in (*taken_back, state.next_slot) if slot), default=None)
@@ -131,11 +134,13 @@ class CoreWorld:
         self._reset_after_clock_change(horizon)
         rollback = rollback and self.now - self.version_ticked_at >= timedelta(minutes=5)
         known = {name: state.stored() for name, state in self.states.items()}
-        change = jobs.deploy(declared, known, version=version, stored_version=self.version, rollback=rollback)
+        change = deploys.deploy(
+            declared, known, version=version, stored_version=self.version, rollback=rollback
+        )
         for job in change.changed:
             self._replace(job, counts)
         for name in change.removed:
-            counts.taken_back += len(self._take_back(name, self.now - jobs.MAX_JITTER))
+            counts.taken_back += len(self._take_back(name, self.now - MAX_JITTER))
             del self.states[name]
             self.to_resend = {(of, slot) for of, slot in self.to_resend if of != name}
         for job in change.added:
@@ -196,7 +201,7 @@ class CoreWorld:
 
     def _send(self, job: PeriodicJob, wanted: Any, counts: Counts) -> None:
         for slot in wanted:
-            item = slot_messages.outgoing(job, slot, NAMESPACE, None)
+            item = slot_messages.outgoing(job, slot, NAMESPACE, None, Dollars())
             if (job.name, slot) in self.sent:
                 continue
             if item.is_expired(self.now):
@@ -276,7 +281,7 @@ def _actual(msg_id: int, item: Outgoing) -> Actual:
         False,
         item.visible_at,
         0,
-        json.loads(item.job.message_json),
+        json.loads(item.message),
         headers,
         ours["version"],
         ours["expires_at"] and datetime.fromisoformat(ours["expires_at"]),

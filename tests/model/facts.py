@@ -61,6 +61,15 @@ class Message:
         return self.definition.name, self.slot, self.by_hand
 
 
+#: In a payload, it is sent as the slot's instant.
+TEMPLATE = "{{ $ts }}"
+
+
+def rendered(payload: Mapping[str, Any], slot: datetime) -> dict[str, Any]:
+    """The payload as it must be sent."""
+    return {name: slot.isoformat() if value == TEMPLATE else value for name, value in payload.items()}
+
+
 @dataclass(frozen=True)
 class Actual:
     """A message as it was found in a queue."""

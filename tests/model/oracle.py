@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.model.facts import Actual, Counts, Definition, Job, Message, Refused, Taken, Wrong
+from tests.model.facts import Actual, Counts, Definition, Job, Message, Refused, Taken, Wrong, rendered
 from tests.model.schedules import between
 
 SECOND = timedelta(seconds=1)
@@ -355,7 +355,7 @@ def _caught_up(
 def _compare(message: Message, each: Actual) -> None:
     definition = message.definition
     promised = {
-        "payload": (definition.payload, each.payload),
+        "payload": (rendered(definition.payload, message.slot), each.payload),
         "headers": (definition.headers, each.headers),
         "version": (definition.version, each.version),
         "expires_at": (definition.ttl and message.slot + definition.ttl, each.expires_at),

@@ -1,4 +1,4 @@
-"""A few kinds of cron expressions, and their slots by brute force, without a cron library."""
+"""A few kinds of schedules, and their slots by brute force, without a library."""
 
 from __future__ import annotations
 
@@ -84,7 +84,63 @@ class Yearly:
         return ()
 
 
-Schedule = Every | Hourly | Daily | Yearly
+@dataclass(frozen=True)
+class Apart:
+    """Slots of elapsed time since the first Monday of 1970."""
+
+    minutes: int
+    zone: str = "UTC"
+
+    @property
+    def anchor(self) -> datetime:
+        return EPOCH + 4 * DAY
+
+    def on(self, day: date) -> tuple[datetime, ...]:
+        """The slots of a day of UTC."""
+        midnight = datetime.combine(day, datetime.min.time(), UTC)
+        return tuple(
+            at
+            for at in (midnight + MINUTE * n for n in range(1440))
+            if (at - self.anchor) % (MINUTE * self.minutes) == timedelta(0)
+        )
+
+
+@dataclass(frozen=True)
+class Without:
+    """Slots of another schedule without those of an hour of each second day of the month."""
+
+    other: Every
+    zone: str = "UTC"
+
+    def on(self, day: date) -> tuple[datetime, ...]:
+        """The slots of a day of UTC."""
+        return tuple(
+            at for at in self.other.on(day) if not any(start <= at < start + HOUR for start in self.starts())
+        )
+
+    def starts(self) -> list[datetime]:
+        """When these hours begin."""
+        return [datetime(year, month, 2, 3, tzinfo=UTC) for year in (2026, 2027) for month in range(1, 13)]
+
+
+@dataclass(frozen=True)
+class Workdaily:
+    """Once a day; on weekends at the same time of the Monday after, which is the same slot, or not at all."""
+
+    daily: Daily
+    business_day: str
+
+    @property
+    def zone(self) -> str:
+        return self.daily.zone
+
+    def on(self, day: date) -> tuple[datetime, ...]:
+        """The slots of a day of UTC."""
+        zone = ZoneInfo(self.zone)
+        return tuple(at for at in self.daily.on(day) if at.astimezone(zone).isoweekday() < 6)
+
+
+Schedule = Every | Hourly | Daily | Yearly | Apart | Without | Workdaily
 
 
 def between(schedule: Schedule, after: datetime, until: datetime) -> list[datetime]:

@@ -13,8 +13,20 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.model.facts import Definition
-from tests.model.schedules import DAY, HOUR, MINUTE, SECOND, Daily, Every, Hourly, Yearly
+from tests.model.facts import TEMPLATE, Definition
+from tests.model.schedules import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    Apart,
+    Daily,
+    Every,
+    Hourly,
+    Without,
+    Workdaily,
+    Yearly,
+)
 
 QUEUES = ("mail", "post")
 NAMES = ("a", "b")
@@ -49,11 +61,17 @@ SCHEDULES = (
     Daily(3, 0, "Europe/Berlin"),
     Daily(1, 0, "UTC"),
     Yearly(),
+    Apart(7),
+    Apart(95),
+    Without(Every(300)),
+    *(Workdaily(Daily(2, 30, zone), "next") for zone in ZONES),
+    Workdaily(Daily(23, 0, "Europe/Berlin"), "skip"),
 )
 
 #: The fields of a job that a deploy may change.
 FIELDS: dict[str, tuple[Any, ...]] = {
-    "payload": ({"n": 1, "m": [1, {"x": 1, "y": 2}]}, {"m": [1, {"y": 2, "x": 1}], "n": 1}, {"n": 2}, {}),
+    "payload": ({"n": 1, "m": [1, {"x": 1, "y": 2}]}, {"m": [1, {"y": 2, "x": 1}], "n": 1}, {"n": 2}, {})
+    + ({"at": TEMPLATE},),
     "schedule": SCHEDULES,
     "queue": QUEUES,
     "jitter": (timedelta(0), HOUR, 90 * SECOND),

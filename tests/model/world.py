@@ -17,13 +17,14 @@ from airflow_pgmq.core.messages import Message
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading, sending
 from airflow_pgmq.errors import InvalidJobs, JobNotFound, QueueNotFound
-from airflow_pgmq.jobs import PeriodicJob
+from airflow_pgmq.jobs import Blackout, Every, PeriodicJob
 from airflow_pgmq.services import job_control, ticking
 from tests.fixtures.clock import Clock
+from tests.fixtures.dollars import Dollars
 from tests.model import steps
 from tests.model.facts import Actual, Counts, Definition, Refused, Wrong
 from tests.model.oracle import Oracle
-from tests.model.schedules import UTC
+from tests.model.schedules import HOUR, MINUTE, UTC, Apart, Without, Workdaily
 
 NAMESPACE = "shop"
 
@@ -47,12 +48,24 @@ class CutConnection(psycopg.Connection[Any]):
         return answer
 
 
+def _schedule(schedule: Any) -> dict[str, Any]:
+    """The fields that make the package's job have these slots."""
+    if isinstance(schedule, Apart):
+        return {"schedule": Every(MINUTE * schedule.minutes, schedule.anchor)}
+    if isinstance(schedule, Without):
+        windows = [Blackout(start, start + HOUR) for start in schedule.starts()]
+        return {"cron": schedule.other.cron, "exclude": windows}
+    if isinstance(schedule, Workdaily):
+        return {"cron": schedule.daily.cron, "business_day": schedule.business_day}
+    return {"cron": schedule.cron}
+
+
 def job_of(definition: Definition) -> PeriodicJob:
     """The same job as the package's `PeriodicJob`."""
     return PeriodicJob(
         name=definition.name,
-        cron=definition.schedule.cron,
         timezone=definition.schedule.zone,
+        **_schedule(definition.schedule),
         queue_name=definition.queue,
         message=definition.payload,
         headers=definition.headers,
@@ -85,6 +98,7 @@ def tick_of(
         grace=story.grace,
         dedup_window=timedelta(days=400),
         rollback=rollback,
+        renderer=Dollars(),
     )
 
 
@@ -203,7 +217,9 @@ class World:
 
     @do.register
     def _(self, step: steps.RunNow) -> None:
-        result = self._attempt(lambda: self.client.run(lambda: job_control.run_now(NAMESPACE, step.name)))
+        result = self._attempt(
+            lambda: self.client.run(lambda: job_control.run_now(NAMESPACE, step.name, renderer=Dollars()))
+        )
         if result is None or result.status == "sent":
             self._each(lambda oracle: oracle.run_now(step.name, self.now), refused=result is None)
 

@@ -12,6 +12,7 @@ from airflow_pgmq.command_line import command
 from airflow_pgmq.compat import BaseHook
 from airflow_pgmq.errors import (
     BrokenOff,
+    CalendarNotFound,
     FeatureMissing,
     InvalidArgument,
     InvalidName,
@@ -24,6 +25,7 @@ from airflow_pgmq.errors import (
     QueueNotFound,
 )
 from airflow_pgmq.hooks import PgmqHook
+from airflow_pgmq.jobs import Calendar
 from airflow_pgmq.services import maintenance, overview
 from tests.fixtures.factories import execute, job, tick
 
@@ -79,6 +81,11 @@ VERBS = {
     "run_job_now": lambda hook: hook.run_job_now("shop", "job"),
     "list_jobs": lambda hook: hook.list_jobs(),
     "remove_namespace": lambda hook: hook.remove_namespace("shop"),
+    "next_slots": lambda hook: hook.next_slots(job(exclude=[Calendar("bank")])),
+    "put_calendar": lambda hook: hook.put_calendar("bank", []),
+    "get_calendar": lambda hook: hook.get_calendar("bank"),
+    "list_calendars": lambda hook: hook.list_calendars(),
+    "delete_calendar": lambda hook: hook.delete_calendar("bank"),
     "tick": lambda hook: tick(job()).run(hook.client),
     "maintain": lambda hook: maintenance.maintain(hook.client),
     "queues of the page": lambda hook: overview.queues(hook.client),
@@ -88,6 +95,7 @@ VERBS = {
     "sent of the page": lambda hook: overview.sent(hook.client, {"dag_id": "shop"}),
 }
 JOB_VERBS = ("pause_job", "resume_job", "run_job_now", "list_jobs", "remove_namespace")
+JOB_VERBS += ("next_slots", "get_calendar", "list_calendars", "delete_calendar")
 
 
 def told(verb, hook):
@@ -180,7 +188,7 @@ def test_an_old_schema_of_ours_is_named(database, client):
     )
     for verb in JOB_VERBS:
         if (exc := told(verb, hook_of(database))) is not None:
-            assert isinstance(exc, NotInstalled), verb
+            assert isinstance(exc, (NotInstalled, CalendarNotFound)), verb
 
 
 def test_a_pgmq_that_lacks_something_is_named(database, client):

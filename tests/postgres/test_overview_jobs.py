@@ -33,7 +33,7 @@ def test_a_job_as_it_is_shown(client, database):
     tick(job(cron="30 7 * * 1-5", timezone="Europe/Berlin", version=3)).run(client)
     found = overview.job(client, "shop", "job")
 
-    assert (found["cron"], found["words"]) == ("30 7 * * 1-5", "At 07:30, Monday through Friday")
+    assert (found["schedule"], found["words"]) == ("30 7 * * 1-5", "At 07:30, Monday through Friday")
     assert (found["timezone"], found["version"], found["queue_name"]) == ("Europe/Berlin", 3, "mail")
     assert (found["dag_id"], found["task_id"]) == ("dag", "task")
     assert len(found["next_slots"]) == 5
@@ -188,7 +188,7 @@ def test_a_definition_of_newer_code_is_shown_as_far_as_it_can_be(client, databas
     )
     found = overview.job(client, "shop", "job")
 
-    assert (found["cron"], found["words"]) == ("every other day", "every other day")
+    assert (found["schedule"], found["words"]) == ("every other day", "every other day")
     assert (found["next_slots"], found["slots"]) == ([], [])
 
 
@@ -198,7 +198,7 @@ def test_an_unreadable_definition_spoils_its_own_row_only(client, database, defi
     execute(database, f"UPDATE airflow_pgmq.periodic_jobs SET definition = '{definition}' WHERE name = 'bad'")
     bad, good = overview.jobs(client)["jobs"]
 
-    assert (bad["cron"], bad["words"], bad["next_slots"]) == (None, "", [])
+    assert (bad["schedule"], bad["words"], bad["next_slots"]) == (None, "", [])
     assert codes(bad) == ["unreadable_job"]
     assert good["next_slots"]
     assert codes(good) == []

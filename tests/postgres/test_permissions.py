@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import psycopg
@@ -13,9 +13,11 @@ from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.statements import consuming, doctor, periodic, queues, reading, schema, sending, watching
+from airflow_pgmq.db.statements.calendars import found as calendars_found
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
-from airflow_pgmq.services import job_control, maintenance, overview, sampling
+from airflow_pgmq.jobs import Calendar
+from airflow_pgmq.services import calendars, job_control, maintenance, overview, sampling
 from airflow_pgmq.services.consuming import Consumer
 from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, job, send, tick
@@ -101,7 +103,8 @@ def do_requeue(client):
 def do_periodic(client):
     lose(client.database, "relation = 0, created_at = 'epoch'")
     tick(job(), job("other")).run(client)
-    tick(job(message="new")).run(client)
+    put_calendar(client)
+    tick(job(message="new", exclude=[Calendar("bank")])).run(client)
     now = datetime.now(timezone.utc)
     for _ in range(2):
         tick(job()).backfill(client, now - timedelta(hours=1), now)
@@ -111,6 +114,19 @@ def do_periodic(client):
     client.run(lambda: job_control.remove("shop"))
     # Of a namespace that is not known, queue and archive are asked.
     tick(job()).backfill(client, now - timedelta(hours=1), now)
+
+
+def put_calendar(client):
+    client_of(client.owner_dsn).run(lambda: calendars.put("bank", []))
+
+
+def do_calendars(client):
+    put_calendar(client)
+    tick(job(exclude=[Calendar("bank")])).run(client_of(client.owner_dsn))
+    client.ensure_schema()
+    client.run(lambda: calendars.put("bank", [date(2030, 1, 1)]))
+    client.run(calendars_found)
+    client.run(lambda: calendars.delete("bank"))
 
 
 def do_look(client):
@@ -141,7 +157,8 @@ def do_maintain(client):
 
 
 def do_see(client):
-    tick(job()).run(client_of(client.owner_dsn))
+    put_calendar(client)
+    tick(job(exclude=[Calendar("bank")])).run(client_of(client.owner_dsn))
     overview.queues(client)
     if overview.queue(client, "mail")["dead_letters"] is None:
         raise PermissionDenied("permission denied")
@@ -169,6 +186,7 @@ WORK = {
     "Consuming": do_consume,
     "Requeue": do_requeue,
     "Periodic jobs": do_periodic,
+    "Calendars": do_calendars,
     "Maintenance": do_maintain,
     "The page": do_see,
     "Looking": do_look,

@@ -27,7 +27,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal seconds
         seconds += more
 
-    monkeypatch.setattr(plans.time, "monotonic", lambda: seconds)
+    monkeypatch.setattr(plans, "monotonic", lambda: seconds)
     return pass_
 
 

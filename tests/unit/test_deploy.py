@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_pgmq.core.jobs import Deploy, PeriodicJob, Stored, deploy
+from airflow_pgmq.core.deploys import Deploy, Stored, deploy
+from airflow_pgmq.core.jobs import PeriodicJob
 from tests.unit.support import utc
 
 REPORT = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail")

@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from airflow_pgmq.core import jobs
-from airflow_pgmq.core.jobs import PeriodicJob, set_fingerprint
+from airflow_pgmq.core import deploys, jobs
+from airflow_pgmq.core.deploys import set_fingerprint
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.errors import InvalidJobs
+from airflow_pgmq.jobs import At, Calendar, Cron, Every, RRule
 from tests.unit.support import python, utc
 
 GOOD = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", message={"kind": "daily"})
@@ -71,7 +73,7 @@ def test_no_jobs_are_no_problem():
         ({"cron": "0 0 6 * * mon-fri"}, "with the seconds first it would be valid"),
         ({"seconds": "sixth"}, "seconds must be 'first', 'last' or None, not 'sixth'"),
         ({"seconds": ["first"]}, "seconds must be 'first', 'last' or None, not ['first']"),
-        ({"cron": None}, "cron must be a string, not NoneType"),
+        ({"cron": None}, "it needs a schedule, such as"),
         ({"cron": 5}, "cron must be a string, not int"),
         ({"cron": ["* * * * *"]}, "cron must be a string, not list"),
         ({"timezone": "Europe/Atlantis"}, "unknown time zone 'Europe/Atlantis'"),
@@ -212,6 +214,11 @@ MATTERS: dict[str, Any] = {
     "start": datetime(2026, 1, 1),
     "end": datetime(2026, 1, 1),
     "group": "customer-1",
+    "schedule": Every(timedelta(hours=1)),
+    "day_match": "both",
+    "exclude": ["weekends"],
+    "business_day": "next",
+    "params": {"a": 1},
 }
 #: These decide only which missed slots are still sent.
 POLICIES: dict[str, Any] = {
@@ -221,6 +228,13 @@ POLICIES: dict[str, Any] = {
 }
 
 
+def changed(field: str) -> PeriodicJob:
+    values = {field: (MATTERS | POLICIES)[field]}
+    if field == "schedule":
+        values["cron"] = None
+    return replace(GOOD, **values)
+
+
 def test_each_field_is_known_to_matter_or_not():
     """The name identifies a job, so it cannot change in one."""
     assert {field.name for field in fields(PeriodicJob)} == {"name"} | MATTERS.keys() | POLICIES.keys()
@@ -228,7 +242,7 @@ def test_each_field_is_known_to_matter_or_not():
 
 @pytest.mark.parametrize("field", MATTERS)
 def test_a_fingerprint_changes_with_messages_and_slots(field):
-    other = replace(GOOD, **{field: MATTERS[field]})
+    other = changed(field)
     assert other.fingerprint != GOOD.fingerprint
     assert not GOOD.sends_as(json.loads(other.definition_json))
 
@@ -244,14 +258,14 @@ def test_a_value_that_python_takes_for_the_same_is_a_change(message, other):
 
 @pytest.mark.parametrize("field", POLICIES)
 def test_a_job_of_other_policies_sends_the_same(field):
-    other = replace(GOOD, **{field: POLICIES[field]})
+    other = changed(field)
     assert other.fingerprint != GOOD.fingerprint
     assert GOOD.sends_as(json.loads(other.definition_json))
 
 
 @pytest.mark.parametrize("field", [*MATTERS, *POLICIES])
 def test_a_job_comes_back_from_what_is_stored(field):
-    other = replace(GOOD, **{field: (MATTERS | POLICIES)[field]})
+    other = changed(field)
     definition = json.loads(other.definition_json)
     assert jobs.stored_job(GOOD.name, definition, GOOD).fingerprint == other.fingerprint
 
@@ -282,7 +296,7 @@ def test_the_order_of_keys_is_no_change():
 
 def test_equal_jobs_have_equal_fingerprints():
     assert replace(GOOD).fingerprint == GOOD.fingerprint
-    assert jobs.set_fingerprint([GOOD]) == jobs.set_fingerprint([replace(GOOD)])
+    assert deploys.set_fingerprint([GOOD]) == deploys.set_fingerprint([replace(GOOD)])
 
 
 def test_to_say_that_the_seconds_are_last_changes_nothing():
@@ -309,7 +323,7 @@ def test_text_that_looks_like_another_field_is_no_other_definition():
 def test_the_fingerprint_of_a_set_changes_with_its_jobs_and_their_names():
     other = replace(GOOD, name="other")
     prints = [
-        jobs.set_fingerprint(each)
+        deploys.set_fingerprint(each)
         for each in ([], [GOOD], [other], [GOOD, other], [replace(GOOD, version=1), other])
     ]
     assert len(set(prints)) == len(prints)
@@ -318,12 +332,12 @@ def test_the_fingerprint_of_a_set_changes_with_its_jobs_and_their_names():
 def test_fingerprints_are_the_same_in_every_process():
     code = """
 from datetime import date, datetime, timedelta
-from airflow_pgmq.core import jobs
+from airflow_pgmq.core import deploys, jobs
 from airflow_pgmq.core.jobs import PeriodicJob
 job = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", message={"b": [1, 2.5], "a": "ä"},
                   timezone="Europe/Berlin", headers={"z": 1, "y": 2}, ttl=timedelta(minutes=1),
                   start=datetime(2026, 1, 1))
-print(job.fingerprint, jobs.set_fingerprint([job]))
+print(job.fingerprint, deploys.set_fingerprint([job]))
 """
     assert python(code, PYTHONHASHSEED="1") == python(code, PYTHONHASHSEED="2")
 
@@ -365,3 +379,71 @@ def test_the_fingerprint_of_all_jobs_knows_values_and_not_how_they_were_made():
     assert set_fingerprint(jobs(queue_name="mails")) != same
     assert set_fingerprint(jobs(message={"a": 1})) != same
     assert set_fingerprint(jobs(queue_name=Queue.MAIL)) == set_fingerprint(jobs(queue_name=Queue.MAIL))
+
+
+# Schedules.
+
+
+def test_a_schedule_that_is_a_cron_is_the_same_job():
+    one = PeriodicJob(name="a", cron="0 7 * * *", queue_name="mail")
+    assert PeriodicJob(name="a", schedule="0 7 * * *", queue_name="mail") == one
+    assert PeriodicJob(name="a", schedule=Cron("0 7 * * *"), queue_name="mail") == one
+    first = PeriodicJob(name="a", cron="0 0 7 * * *", seconds="first", queue_name="mail")
+    assert PeriodicJob(name="a", schedule=Cron("0 0 7 * * *", seconds="first"), queue_name="mail") == first
+    both = PeriodicJob(name="a", schedule=Cron("0 7 1-7 * mon", day_match="both"), queue_name="mail")
+    assert (both.day_match, both.cron, both.schedule) == ("both", "0 7 1-7 * mon", None)
+    assert next(both.slots.after(utc("2026-06-01 08:00"))) == utc("2026-07-06 07:00")
+
+
+def test_what_jobs_that_use_none_of_it_store_is_as_before():
+    """Or an upgrade of the package would deploy each job again."""
+    job = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail")
+    assert len(job.definition_values) == 16
+    assert job.fingerprint == "53c7671515319207067739f14fc4dba6"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"schedule": "0 7 * * *"}, "give either cron or schedule, not both"),
+        ({"cron": None, "schedule": timedelta(hours=1)}, "schedule must be a cron expression, Cron, Every"),
+        ({"cron": None, "schedule": Every(timedelta(0))}, "Every needs a timedelta from one second"),
+        ({"cron": None, "schedule": Every(timedelta(seconds=1.5))}, "Every needs whole seconds"),
+        ({"cron": None, "schedule": Every(5)}, "Every needs a timedelta"),
+        ({"cron": None, "schedule": Every(timedelta(1), "now")}, "the anchor of Every needs a datetime"),
+        ({"cron": None, "schedule": At()}, "At needs at least one instant"),
+        ({"cron": None, "schedule": At("2026-01-01")}, "At needs a datetime"),
+        ({"cron": None, "schedule": At(datetime(2026, 1, 1, microsecond=5))}, "At needs whole seconds"),
+        ({"cron": None, "schedule": RRule("FREQ=NEVER")}, "RRULE 'FREQ=NEVER'"),
+        ({"cron": None, "schedule": RRule(5)}, "RRule needs a string, not int"),
+        ({"cron": None, "schedule": Every(timedelta(1)), "seconds": "last"}, "belong to a cron"),
+        ({"day_match": "none"}, "day_match must be 'either', 'both' or None, not 'none'"),
+        ({"exclude": "weekends"}, "exclude must be a list, not str"),
+        ({"exclude": [Calendar("")]}, "Calendar needs a name"),
+        ({"business_day": "later"}, "business_day must be"),
+        ({"params": [1]}, "params must be a mapping, not list"),
+        ({"params": {"a": object()}}, "params"),
+    ],
+)
+def test_mistakes_of_schedules(fields, expected):
+    (found,) = replace(GOOD, **fields).problems()
+    assert expected in found
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Every(timedelta(minutes=90), datetime(2026, 1, 1, 9)),
+        Every(timedelta(weeks=2), datetime(2026, 1, 1, 9, tzinfo=ZoneInfo("UTC"))),
+        At(datetime(2027, 1, 1, 9), datetime(2026, 7, 1, tzinfo=ZoneInfo("UTC"))),
+        RRule("DTSTART;TZID=Europe/Berlin:20260101T090000\nRRULE:FREQ=MONTHLY;BYDAY=-1FR"),
+    ],
+)
+def test_rules_come_back_from_what_is_stored(schedule):
+    job = replace(GOOD, cron=None, schedule=schedule)
+    assert job.problems() == []
+    again = PeriodicJob.from_definition(job.name, json.loads(job.definition_json))
+    assert again.fingerprint == job.fingerprint
+    at = utc("2026-06-03 10:30")
+    assert next(again.slots.after(at)) == next(job.slots.after(at))
+    assert again.unknown() == []

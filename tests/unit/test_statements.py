@@ -14,7 +14,8 @@ from airflow_pgmq.core import batch as batches
 from airflow_pgmq.core.batch import Batch, prepare
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay
-from airflow_pgmq.core.jobs import PeriodicJob, Stored
+from airflow_pgmq.core.deploys import Stored
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
 from airflow_pgmq.core.slot_messages import outgoing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from weakref import WeakKeyDictionary
 
 from airflow_pgmq.db.driver import sessions
@@ -22,7 +22,7 @@ def are_kept(conn: sessions.Connection) -> bool:
     session = sessions.of(conn)
     if session is None or not session.is_set:
         return False
-    now = time.monotonic()
+    now = monotonic()
     if now - _dropped.setdefault(conn, now) > MAX_AGE:
         conn.execute(b"DISCARD PLANS", prepare=False)
         _dropped[conn] = now

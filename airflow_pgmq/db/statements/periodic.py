@@ -9,7 +9,8 @@ from typing import Any
 from airflow_pgmq.core import names, slot_messages, slots
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.dedup import Claim
-from airflow_pgmq.core.jobs import PeriodicJob, Stored
+from airflow_pgmq.core.deploys import Stored
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.slot_messages import Outgoing
 from airflow_pgmq.db.sql import code

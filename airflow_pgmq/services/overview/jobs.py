@@ -9,12 +9,15 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_pgmq.core import problems, slot_history, slots
+from airflow_pgmq.core.calendars import NamedDays
 from airflow_pgmq.core.jobs import UNREADABLE, PeriodicJob, unreadable
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
+from airflow_pgmq.core.schedule.definitions import stored_rule
 from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.errors import JobNotFound
+from airflow_pgmq.services import calendars
 from airflow_pgmq.services.overview import installed, words
 
 UPCOMING = 5
@@ -34,7 +37,13 @@ def jobs(
             return {"at": datetime.now(timezone.utc), "namespaces": [], "jobs": []}
         sets = client.run(lambda: inspection.namespaces(namespace), current)
         rows = client.run(lambda: inspection.jobs(namespace, name), current)
-        slots_of = {_id(row): _slots(row, with_past=place < STRIPS) for place, row in enumerate(rows)}
+        read = {_id(row): _read(row) for row in rows}
+        known = [job for job in read.values() if isinstance(job, PeriodicJob)]
+        days = client.run(lambda: calendars.needed(known), current)
+        slots_of = {
+            _id(row): _slots(row, read[_id(row)], days, with_past=place < STRIPS)
+            for place, row in enumerate(rows)
+        }
         asked = [(*job, slot) for job, found in slots_of.items() for slot in found.past or ()]
         sent = client.run(lambda: inspection.sent_slots(asked), current) if asked else {}
     ticked = {row["namespace"]: row["ticked_at"] for row in sets}
@@ -78,12 +87,24 @@ class _Slots:
     problem: Problem | None = None
 
 
-def _slots(row: Row, *, with_past: bool) -> _Slots:
-    """Compute them, once; a definition that cannot be read must not affect other rows."""
+def _read(row: Row) -> PeriodicJob | str:
+    """A stored job, or why this code cannot read it."""
     try:
         job = PeriodicJob.from_definition(row["name"], row["definition"])
-        if unknown := job.unknown():
-            return _unreadable("; ".join(unknown), with_past)
+        return "; ".join(job.unknown()) or job
+    except UNREADABLE as exc:
+        return unreadable(exc)
+
+
+def _slots(row: Row, found: PeriodicJob | str, days: NamedDays, *, with_past: bool) -> _Slots:
+    """Compute them, once; a definition that cannot be read must not affect other rows."""
+    if isinstance(found, str):
+        return _unreadable(found, with_past)
+    if missing := found.calendar_names - days.keys():
+        past = () if with_past else None
+        return _Slots(past=past, problem=problems.without_calendar(sorted(missing)))
+    job = found.on(days)
+    try:
         return _Slots(
             job,
             slot_history.recent(job, row["now"]) if with_past else None,
@@ -133,8 +154,7 @@ def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) ->
     return {
         "namespace": row["namespace"],
         "name": row["name"],
-        "cron": definition["cron"],
-        "words": words.of_cron(str(definition["cron"] or ""), str(definition["seconds"] or "last")),
+        **_schedule(definition),
         "timezone": definition["timezone"],
         "queue_name": row["queue_name"],
         "version": row["version"],
@@ -150,6 +170,19 @@ def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) ->
         "slots": [{"slot": slot, "state": state} for slot, state in past] if found.past is not None else None,
         "problems": [problem.as_dict() for problem in wrong],
     }
+
+
+def _schedule(definition: Mapping[str, Any]) -> dict[str, str | None]:
+    """The schedule as it was written, and in words."""
+    if definition["schedule"] is None:
+        cron = definition["cron"]
+        words_ = words.of_cron(str(cron or ""), str(definition["seconds"] or "last"))
+        return {"schedule": cron, "words": words_}
+    try:
+        rule = str(stored_rule(definition["schedule"]))
+    except UNREADABLE:
+        rule = str(definition["schedule"])
+    return {"schedule": rule, "words": rule}
 
 
 def _lateness(row: Row, job: PeriodicJob) -> float | None:

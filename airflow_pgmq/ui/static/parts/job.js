@@ -23,10 +23,10 @@ export const COLUMNS = [
   {
     id: "schedule",
     label: "Schedule",
-    changes: (job) => [job.words, job.cron, job.timezone],
+    changes: (job) => [job.words, job.schedule, job.timezone],
     cell: (job) => [
       h("span", {}, job.words),
-      h("span", { class: "sub" }, h("code", {}, job.cron), " ", job.timezone),
+      h("span", { class: "sub" }, h("code", {}, job.schedule), " ", job.timezone),
     ],
   },
   {

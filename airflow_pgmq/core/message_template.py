@@ -1,0 +1,97 @@
+"""Messages that know their slot: strings in them are templates, rendered when the slot is enqueued.
+
+Rendering is a pure function of job and slot, so that a retry, a backfill and another scheduler make the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_pgmq.core.schedule.zones import time_zone
+from airflow_pgmq.errors import InvalidMessage, PgmqError
+
+if TYPE_CHECKING:
+    from airflow_pgmq.core.jobs import PeriodicJob
+
+#: What begins an expression, a statement or a comment. In JSON they are only in strings.
+MARKS = ("{{", "{%", "{#")
+
+
+class Template(Protocol):
+    """A string that was read once."""
+
+    #: The names that it asks for.
+    names: frozenset[str]
+
+    def render(self, values: Mapping[str, Any]) -> Any:
+        """The text, or the value itself where the whole string is one expression."""
+
+
+class Renderer(Protocol):
+    """Reads templates."""
+
+    def read(self, text: str) -> Template:
+        """Read one; raises InvalidMessage."""
+
+
+#: What a template may ask for.
+VALUES: dict[str, Callable[[PeriodicJob, datetime, str], Any]] = {
+    "slot": lambda job, slot, namespace: slot,
+    "slot_local": lambda job, slot, namespace: slot.astimezone(time_zone(job.timezone)),
+    "interval_start": lambda job, slot, namespace: next(job.slots.before(slot), None),
+    "interval_end": lambda job, slot, namespace: slot,
+    "ds": lambda job, slot, namespace: f"{slot:%Y-%m-%d}",
+    "ts": lambda job, slot, namespace: slot.isoformat(),
+    "job": lambda job, slot, namespace: job.name,
+    "namespace": lambda job, slot, namespace: namespace,
+    "params": lambda job, slot, namespace: json.loads(job.params_json),
+}
+
+
+def is_template(text: str) -> bool:
+    """Whether a text, or JSON, has a template in it."""
+    return any(mark in text for mark in MARKS)
+
+
+def render(json_text: str, job: PeriodicJob, slot: datetime, namespace: str, renderer: Renderer) -> Any:
+    """The value of JSON with its strings rendered.
+
+    :raises InvalidMessage: a template cannot be read, or fails for this slot
+    """
+
+    def rendered(value: Any) -> Any:
+        if isinstance(value, str):
+            return _string(value, job, slot, namespace, renderer)
+        if isinstance(value, list):
+            return [rendered(each) for each in value]
+        if isinstance(value, dict):
+            if wrong := next(filter(is_template, value), None):
+                raise InvalidMessage(f"The key {wrong!r} looks like a template: only values are rendered.")
+            return {name: rendered(each) for name, each in value.items()}
+        return value
+
+    return rendered(json.loads(json_text))
+
+
+def _string(text: str, job: PeriodicJob, slot: datetime, namespace: str, renderer: Renderer) -> Any:
+    if not is_template(text):
+        return text
+    template = renderer.read(text)
+    if unknown := template.names - VALUES.keys():
+        raise InvalidMessage(
+            f"The template {text!r} asks for {', '.join(sorted(unknown))}. "
+            f"A message's template knows {', '.join(VALUES)}."
+        )
+    try:
+        return template.render({name: VALUES[name](job, slot, namespace) for name in template.names})
+    except PgmqError:
+        raise
+    # Whatever an expression raises.
+    except Exception as exc:
+        raise InvalidMessage(
+            f"The template {text!r} fails for the slot {slot.isoformat()}: {type(exc).__name__}: {exc}"
+        ) from exc

@@ -1,0 +1,66 @@
+"""Calendars that change, and what that means for the jobs that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from airflow_pgmq.core import calendars as core
+from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.db.statements import Flow, calendars, periodic
+from airflow_pgmq.errors import CalendarNotFound
+
+
+def put(name: str, days: Mapping[date, str] | Iterable[date]) -> Flow[int]:
+    """Make a calendar, or replace its days; returns how many waiting messages were taken back.
+
+    The next tick sends those of them again whose slots are still there, and slots that there are now.
+    """
+    checked = core.days(days)
+    yield calendars.put(core.name(name), checked)
+    return (yield from _look_again(name))
+
+
+def delete(name: str) -> Flow[None]:
+    """Delete a calendar. Jobs that use it are reported by each tick, and wait for it.
+
+    :raises CalendarNotFound: there is none
+    """
+    if not (yield calendars.delete(core.name(name))):
+        raise CalendarNotFound(name)
+
+
+def get(name: str) -> Flow[core.Calendar]:
+    """One calendar.
+
+    :raises CalendarNotFound: there is none
+    """
+    found = yield calendars.found([core.name(name)])
+    if not found:
+        raise CalendarNotFound(name)
+    calendar: core.Calendar = found[0]
+    return calendar
+
+
+def needed(jobs: Iterable[PeriodicJob]) -> Flow[core.NamedDays]:
+    """The days of the calendars that jobs need; no statement if they need none."""
+    names = set[str]().union(*(job.calendar_names for job in jobs))
+    days: core.NamedDays = (yield calendars.days_of(names)) if names else {}
+    return days
+
+
+def _look_again(name: str) -> Flow[int]:
+    """Take back what waits of jobs that use the calendar, so that their slots are computed again.
+
+    A tick that has read the days from before holds its namespace's lock until it has sent.
+    """
+    taken_back = 0
+    for namespace, job_names in (yield calendars.jobs_with(name)).items():
+        locked = yield periodic.lock_namespace(namespace)
+        if locked is None:
+            continue
+        now = locked["now"]
+        counts = yield from periodic.take_back(namespace, job_names, after=now, now=now, again=True)
+        taken_back += sum(count for count, _ in counts.values())
+        yield calendars.look_again(namespace, job_names, now)
+    return taken_back
