@@ -48,10 +48,10 @@ test-airflow: $(VENV)/installed ## Run the tests on a real Airflow
 	$(BIN)/python $(PYTEST) tests/airflow
 
 test-oldest: $(VENV)/installed ## Run the suites on the oldest Airflow that is supported, with the packages of its release date
-	$(BIN)/python -m tests.matrix oldest $(if $(ARGS),-- $(ARGS))
+	$(BIN)/python -m tests.matrix oldest $(foreach suite,$(SUITE),--suite $(suite)) $(if $(ARGS),-- $(ARGS))
 
 test-newest: $(VENV)/installed ## Run them on the newest; SUITE=tests/airflow chooses
-	$(BIN)/python -m tests.matrix newest $(if $(SUITE),--suite $(SUITE)) $(if $(ARGS),-- $(ARGS))
+	$(BIN)/python -m tests.matrix newest $(foreach suite,$(SUITE),--suite $(suite)) $(if $(ARGS),-- $(ARGS))
 
 matrix: $(VENV)/installed ## Run them on each Airflow: about an hour; ARGS="3.2.2 -- -k sensor" chooses
 	$(BIN)/python -m tests.matrix $(ARGS)
