@@ -195,8 +195,13 @@ _QUEUES = (
         "queues",
         "Delete every message of a queue, also those in flight",
         ARG_QUEUE,
+        Arg(
+            ("--with-slots",),
+            help="Also slots of periodic jobs that wait for their time: they are never sent then",
+            action="store_true",
+        ),
         ARG_YES,
-        more="The messages are not archived.",
+        more="The messages are not archived. Slots of periodic jobs that wait for their time stay.",
     ),
 )
 
@@ -221,6 +226,11 @@ _JOBS = (
         "Resume a paused job; its next tick catches up by the job's policy",
         ARG_NAMESPACE,
         ARG_JOB,
+        Arg(
+            ("--catch-up",),
+            help="What becomes of the slots of the pause (default: what the job says)",
+            choices=("all", "last", "none"),
+        ),
     ),
     _command(
         "run-now",
@@ -228,6 +238,7 @@ _JOBS = (
         "Send one message of a periodic job now, in addition to its slots",
         ARG_NAMESPACE,
         ARG_JOB,
+        Arg(("--slot",), help="As if for this slot, an ISO 8601 instant, also of the past (default: now)"),
         ARG_OUTPUT,
     ),
 )

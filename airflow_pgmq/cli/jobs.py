@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_pgmq.cli.session import audited, hook_of, note, read_only, say, show, tabular
+from airflow_pgmq.cli.session import audited, fail, hook_of, note, read_only, say, show, tabular
+from airflow_pgmq.core import iso8601
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.services import overview
 
@@ -35,14 +36,18 @@ def pause(args: Namespace) -> None:
 @audited
 def resume(args: Namespace) -> None:
     """Resume a paused job."""
-    hook_of(args).resume_job(args.namespace, args.name)
+    hook_of(args).resume_job(args.namespace, args.name, catch_up=args.catch_up)
     say(f"Job {args.namespace}/{args.name} is resumed; its next tick sends again.")
 
 
 @audited
 def run_now(args: Namespace) -> None:
     """Send one message of a job now."""
-    show(args, [hook_of(args).run_job_now(args.namespace, args.name).as_dict()])
+    try:
+        slot = iso8601.parse(args.slot) if args.slot else None
+    except ValueError:
+        fail(f"{args.slot!r} is not an ISO 8601 instant with a time zone, such as 2026-06-01T06:00:00Z.")
+    show(args, [hook_of(args).run_job_now(args.namespace, args.name, slot=slot).as_dict()])
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

@@ -205,8 +205,10 @@ def purge(args: Namespace) -> None:
     hook = hook_of(args)
     length = hook.metrics(args.queue_name).queue_length
     question = f"Delete every message of queue {args.queue_name} on {args.conn_id}"
-    confirm(args, f"{question} ({number_of(length, 'message')})?")
-    say(f"Queue {args.queue_name}: {number_of(hook.purge(args.queue_name), 'message')} deleted.")
+    but = "" if args.with_slots else ", except slots of periodic jobs that wait for their time"
+    confirm(args, f"{question} ({number_of(length, 'message')}){but}?")
+    purged = hook.purge(args.queue_name, with_slots=args.with_slots)
+    say(f"Queue {args.queue_name}: {number_of(purged, 'message')} deleted.")
 
 
 def _check_dead_letters(hook: PgmqHook, queue_name: str) -> None:

@@ -71,8 +71,8 @@ def of_policies(job: PeriodicJob) -> Iterator[str]:
     """What is wrong with what it does about missed and waiting slots."""
     if job.catch_up not in ("all", "last", "none"):
         yield f"catch_up must be 'all', 'last' or 'none', not {job.catch_up!r}"
-    if job.overlap not in ("allow", "skip"):
-        yield f"overlap must be 'allow' or 'skip', not {job.overlap!r}"
+    if job.overlap not in ("allow", "skip", "queue_one"):
+        yield f"overlap must be 'allow', 'skip' or 'queue_one', not {job.overlap!r}"
     if not _is_integer(job.catch_up_limit) or job.catch_up_limit < 1:
         yield f"catch_up_limit must be a positive integer, not {job.catch_up_limit!r}"
     if not is_version(job.version):

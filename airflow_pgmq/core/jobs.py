@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core import job_problems, payload
 from airflow_pgmq.core.calendars import NamedDays
@@ -21,6 +21,9 @@ from airflow_pgmq.core.schedule.definitions import Cron, Rule, stored_rule
 from airflow_pgmq.core.schedule.excluding import BusinessDay, Excluded
 from airflow_pgmq.core.schedule.zones import UTC, instant, time_zone
 from airflow_pgmq.errors import InvalidJobs
+
+Overlap: TypeAlias = Literal["allow", "skip", "queue_one"]
+CatchUp: TypeAlias = Literal["all", "last", "none"]
 
 #: What is stored of a job, besides its headers and its message.
 DEFINED = (
@@ -74,8 +77,9 @@ class PeriodicJob:
     :param catch_up: what to do with slots missed while Airflow was down: `all`, `last` or `none`
     :param catch_up_max_age: `all` and `last` look back no further
     :param catch_up_limit: `all` sends at most this many missed slots, the newest ones
-    :param overlap: `skip` sends a slot only if the job's previous message has left the queue; then
-        there is no look-ahead
+    :param overlap: `skip` sends a slot only if the job's previous message has left the queue, `queue_one`
+        also while a consumer has it, so that at most one waits beside the one at work; then there is no
+        look-ahead
     :param jitter: spread each slot by up to this much, the same in every process
     :param start: no slot before this instant; a naive one is in `timezone`
     :param end: no slot at or after this instant; a naive one is in `timezone`
@@ -92,10 +96,10 @@ class PeriodicJob:
     headers: Mapping[str, Any] | None = None
     version: int = 0
     ttl: timedelta | None = None
-    catch_up: Literal["all", "last", "none"] = "all"
+    catch_up: CatchUp = "all"
     catch_up_max_age: timedelta = timedelta(days=1)
     catch_up_limit: int = 1000
-    overlap: Literal["allow", "skip"] = "allow"
+    overlap: Overlap = "allow"
     jitter: timedelta = timedelta(0)
     start: datetime | None = None
     end: datetime | None = None
@@ -257,6 +261,11 @@ class PeriodicJob:
         if self.cron is not None:
             return CronSlots(self.cron, zone, self.name, self.seconds, self.day_match)
         return self.schedule.slots(zone)  # type: ignore[union-attr]
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether slots are sent before their time: not if it depends on the message before."""
+        return self.overlap == "allow"
 
     @cached_property
     def calendar_names(self) -> set[str]:

@@ -82,7 +82,7 @@ def _sent(sent: Sent) -> State:
 
 def _is_left_out(job: PeriodicJob, slot: datetime, progress: Progress) -> bool:
     """Whether the job skipped the slot because its last message was still queued: it was not missed."""
-    return job.overlap == "skip" and slot <= progress.watermark
+    return not job.looks_ahead and slot <= progress.watermark
 
 
 def _unsent(slot: datetime, progress: Progress) -> State:

@@ -50,6 +50,7 @@ def outgoing(
 
 def at_once(
     job: PeriodicJob,
+    slot: datetime,
     now: datetime,
     namespace: str,
     source: Mapping[str, Any] | None,
@@ -60,8 +61,8 @@ def at_once(
     :raises InvalidMessage: a template of the job fails for this instant
     """
     key = slots.key_of_now(namespace, job.name, now)
-    own, message = _rendered(job, now, namespace, renderer)
-    return Outgoing(job, now, key, now, _headers(job, own, now, namespace, key, source), message)
+    own, message = _rendered(job, slot, namespace, renderer)
+    return Outgoing(job, slot, key, now, _headers(job, own, slot, namespace, key, source), message)
 
 
 def _rendered(

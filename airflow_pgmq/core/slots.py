@@ -60,7 +60,7 @@ def due(
     :param to_resend: slots up to the horizon whose messages were taken back, or lost with their queue. Those
         that the job still has are sent under any policy for missed ones, up to `catch_up_max_age`
     """
-    horizon = min(window.now, window.horizon) if job.overlap == "skip" else window.horizon
+    horizon = window.horizon if job.looks_ahead else min(window.now, window.horizon)
     known = max(watermark, next_slot - _TICK) if next_slot else watermark
     overdue = min(window.now - window.grace, horizon)
     slots: list[datetime] = []
@@ -82,7 +82,7 @@ def due(
         dropped = _count(job, known, until, besides=sum(known < slot <= until for slot in again + too_old))
     dropped += len(too_old)
     slots = sorted({*again, *late, *slots}) if again else late + slots
-    if job.overlap == "skip" and len(slots) > 1:
+    if not job.looks_ahead and len(slots) > 1:
         dropped += len(slots) - 1
         slots = [slots[-1]]
     return Due(slots, max(horizon, watermark), following, dropped)

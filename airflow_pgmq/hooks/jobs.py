@@ -6,7 +6,7 @@ from datetime import datetime
 
 from airflow_pgmq import metrics
 from airflow_pgmq.core import jobs
-from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.jobs import CatchUp, PeriodicJob
 from airflow_pgmq.core.messages import Row, SendResult
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Flow, periodic
@@ -27,19 +27,45 @@ class JobMethods(ConnectionBase):
         """
         return self.client.run(lambda: job_control.pause(namespace, name), conn)
 
-    def resume_job(self, namespace: str, name: str, *, conn: Connection | None = None) -> None:
-        """Resume a paused job: its next tick catches up by the job's policy.
+    def resume_job(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        catch_up: CatchUp | None = None,
+        conn: Connection | None = None,
+    ) -> None:
+        """Resume a paused job: its next tick catches up.
 
+        :param namespace: the namespace of the job's operator
+        :param name: the job's name
+        :param catch_up: what becomes of the slots of the pause, `all`, `last` or `none`, up to the job's
+            `catch_up_max_age` and `catch_up_limit`; by default what the job says
+        :param conn: join this connection's transaction
         :raises JobNotFound: the namespace has no such job
+        :raises InvalidJobs: with catch_up: this code cannot read the job as it was deployed
         """
-        self.client.run(lambda: job_control.resume(namespace, name), conn)
+        self.client.run(lambda: job_control.resume(namespace, name, catch_up), conn)
 
-    def run_job_now(self, namespace: str, name: str, *, conn: Connection | None = None) -> SendResult:
+    def run_job_now(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        slot: datetime | None = None,
+        conn: Connection | None = None,
+    ) -> SendResult:
         """Send one message of the job now, as last deployed; its slots do not change.
 
+        :param namespace: the namespace of the job's operator
+        :param name: the job's name
+        :param slot: the message is that of this slot, sent again on purpose; by default that of now
+        :param conn: join this connection's transaction
         :raises JobNotFound: the namespace has no such job
+        :raises InvalidArgument: that is not a slot of the job
+        :raises InvalidMessage: a template of the job fails
         """
-        queue_name, result = self.client.run(lambda: _run_now(namespace, name), conn)
+        queue_name, result = self.client.run(lambda: _run_now(namespace, name, slot), conn)
         metrics.sent(queue_name, 1)
         return result
 
@@ -72,10 +98,10 @@ class JobMethods(ConnectionBase):
         return self.client.run(lambda: job_control.remove(namespace), conn)
 
 
-def _run_now(namespace: str, name: str) -> Flow[tuple[str, SendResult]]:
+def _run_now(namespace: str, name: str, slot: datetime | None) -> Flow[tuple[str, SendResult]]:
     from airflow_pgmq.rendering import SlotRenderer
 
-    result = yield from job_control.run_now(namespace, name, renderer=SlotRenderer())
+    result = yield from job_control.run_now(namespace, name, slot=slot, renderer=SlotRenderer())
     # The job's row is still locked, so this is the queue that the message went to.
     job = yield periodic.definition(namespace, name)
     return job["queue_name"], result

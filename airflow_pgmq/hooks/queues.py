@@ -67,15 +67,18 @@ class QueueMethods(ConnectionBase):
         """All queues of the database, by name."""
         return self.client.run(queues.list_all, conn)
 
-    def purge(self, queue_name: str, *, conn: Connection | None = None) -> int:
+    def purge(self, queue_name: str, *, with_slots: bool = False, conn: Connection | None = None) -> int:
         """Delete every message of a queue, also those in flight; return how many.
 
-        Dedup keys of scope `once` stay taken: after a purge, the same key is still a duplicate.
+        Slots of periodic jobs that wait for their time stay, since no tick would send them again. Dedup keys
+        of scope `once` stay taken: after a purge, the same key is still a duplicate.
 
         :param queue_name: the queue
+        :param with_slots: delete these slots, too; they are never sent then
         :param conn: join this connection's transaction
         """
-        return self.client.run(lambda: queues.purge(queue_name), conn)
+        purged: int = self.client.run(lambda: queues.purge(queue_name, with_slots=with_slots), conn)
+        return purged
 
     def metrics(self, queue_name: str, *, conn: Connection | None = None) -> QueueMetrics:
         """PGMQ's counts of a queue. They count every row, so call it rarely on huge queues."""

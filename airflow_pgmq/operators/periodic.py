@@ -28,7 +28,7 @@ class PgmqPeriodicOperator(PgmqOperator):
 
     A tick enqueues all slots up to now + `look_ahead`, each invisible until its slot. So messages appear on
     time even if tasks start late, and Airflow can be down for `look_ahead` minus one interval of the Dag
-    before a message is late; jobs with `overlap="skip"` are not sent ahead of time. The clock is the queue
+    before a message is late; jobs that must not overlap are not sent ahead of time. The clock is the queue
     database's. The state is in that database, too: retries, clears, crashes and other schedulers do not send
     a slot again. A tick first deploys changes of the code: messages of removed or changed jobs that nobody
     could have seen yet are taken back.

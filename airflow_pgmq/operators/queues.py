@@ -21,7 +21,7 @@ class PgmqQueueOperator(PgmqOperator):
     `create` does not change messages and kind of an existing queue, and also binds `topics`. `drop` and
     `purge` destroy messages, so they need the queue's name again, in `confirm`: a template that renders to
     an unexpected queue then fails. `drop` also removes the archive and the dedup keys; after `purge` the keys
-    of scope `once` stay taken.
+    of scope `once` stay taken, and slots of periodic jobs that wait for their time stay in the queue.
 
     :param queue_name: the queue (templated)
     :param action: `create`, `drop`, `purge`, `bind` or `unbind`
@@ -33,6 +33,7 @@ class PgmqQueueOperator(PgmqOperator):
     :param unlogged: faster, but a server crash empties the queue; for `create`
     :param partition_interval: messages or time per partition (needs pg_partman); for `create`
     :param retention_interval: how much of a partitioned queue is kept; for `create`
+    :param with_slots: remove these slots, too; they are never sent then; for `purge`
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidName: PGMQ would lower-case or truncate the name
     :raises InvalidArgument: `confirm` is not the queue's name
@@ -51,6 +52,7 @@ class PgmqQueueOperator(PgmqOperator):
         unlogged: bool = False,
         partition_interval: str | int | None = None,
         retention_interval: str | int = 100_000,
+        with_slots: bool = False,
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -71,6 +73,7 @@ class PgmqQueueOperator(PgmqOperator):
         self.unlogged = unlogged
         self.partition_interval = partition_interval
         self.retention_interval = retention_interval
+        self.with_slots = with_slots
         self.pgmq_conn_id = pgmq_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -84,7 +87,7 @@ class PgmqQueueOperator(PgmqOperator):
         if self.action == "drop":
             done["dropped"] = self.hook.drop_queue(self.queue_name)
         elif self.action == "purge":
-            done["purged"] = self.hook.purge(self.queue_name)
+            done["purged"] = self.hook.purge(self.queue_name, with_slots=self.with_slots)
         else:
             done["topics"] = self._create_and_bind()
         self.log.info("Queue %s: %s", self.queue_name, done)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from airflow_pgmq.core import jobs, slot_messages, slots
 from airflow_pgmq.core.batch import Batch
 from airflow_pgmq.core.job_problems import MAX_JITTER
+from airflow_pgmq.core.jobs import CatchUp
 from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.statements import Flow, periodic, sending
@@ -25,32 +27,72 @@ def pause(namespace: str, name: str) -> Flow[int]:
     return count
 
 
-def resume(namespace: str, name: str) -> Flow[None]:
-    """Let a job continue; its next tick catches up by the job's policy."""
-    yield from _locked(namespace, name)
+def resume(namespace: str, name: str, catch_up: CatchUp | None = None) -> Flow[None]:
+    """Let a job continue; its next tick catches up by the job's policy, or by this one.
+
+    :raises InvalidJobs: with catch_up: newer code has deployed the job, and this code cannot read it
+    """
+    now, definition = yield from _locked(namespace, name)
+    if catch_up is not None:
+        if catch_up not in get_args(CatchUp):
+            raise InvalidArgument(f"catch_up must be 'all', 'last' or 'none', not {catch_up!r}.")
+        state = yield periodic.definition(namespace, name)
+        job = replace(_read(name, definition), catch_up=catch_up)
+        job = job.on((yield from calendars.needed([job])))
+        window = slots.Window(now, now, timedelta(0))
+        missed = slots.due(job, min(state["watermark"], now), state["next_slot"], window).slots
+        taken_back = yield periodic.slots_to_resend(namespace, name, now)
+        wanted = sorted({*missed, *taken_back})
+        wanted = wanted if catch_up == "all" else wanted[-1:] if catch_up == "last" else []
+        yield periodic.catch_up(namespace, name, wanted, now)
     yield periodic.resume(namespace, name)
 
 
 def run_now(
-    namespace: str, name: str, source: dict[str, Any] | None = None, renderer: Renderer | None = None
+    namespace: str,
+    name: str,
+    source: dict[str, Any] | None = None,
+    *,
+    slot: datetime | None = None,
+    renderer: Renderer | None = None,
 ) -> Flow[SendResult]:
     """Send one message of the job at once, outside its slots, as it was last deployed.
 
+    :param slot: it is that of this slot; by default of now
+    :raises InvalidArgument: that is not a slot of the job
     :raises InvalidJobs: newer code has deployed it, and this code cannot read it
     :raises InvalidMessage: a template of the job fails
     """
     now, definition = yield from _locked(namespace, name)
+    job = _read(name, definition)
+    if slot is not None:
+        known = job.on((yield from calendars.needed([job])))
+        if slot.tzinfo is None or not slots.has(known, slot):
+            raise InvalidArgument(
+                f"{slot.isoformat()} is not a slot of job {namespace}/{name}; the next ones are "
+                f"{', '.join(each.isoformat() for each in slots.upcoming(known, now, 3)) or 'none'}."
+            )
     try:
-        job = jobs.PeriodicJob.from_definition(name, definition)
-        item = slot_messages.at_once(job, now, namespace, source, renderer)
+        item = slot_messages.at_once(job, slot or now, now, namespace, source, renderer)
         batch = Batch([item.message], headers=[item.headers], keys=[item.key])
     except jobs.UNREADABLE as exc:
-        why = f"this version of airflow_pgmq cannot read it as it was deployed ({jobs.unreadable(exc)})"
-        raise InvalidJobs({name: [why]}) from exc
+        raise _unreadable(name, exc) from exc
     results: list[SendResult] = yield from sending.keyed(
         job.queue_name, batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
     )
     return results[0]
+
+
+def _read(name: str, definition: Mapping[str, Any]) -> jobs.PeriodicJob:
+    try:
+        return jobs.PeriodicJob.from_definition(name, definition)
+    except jobs.UNREADABLE as exc:
+        raise _unreadable(name, exc) from exc
+
+
+def _unreadable(name: str, exc: Exception) -> InvalidJobs:
+    why = f"this version of airflow_pgmq cannot read it as it was deployed ({jobs.unreadable(exc)})"
+    return InvalidJobs({name: [why]})
 
 
 def next_slots(job: jobs.PeriodicJob, n: int, after: datetime | None) -> Flow[list[datetime]]:

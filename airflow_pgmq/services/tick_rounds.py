@@ -54,7 +54,7 @@ class Rounds:
         """Send slots of these jobs that are due or to be sent again, move watermarks; whether more is due."""
         limit = JOBS if bounded else None
         rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
-        busy = yield from self._busy(rows)
+        busy = yield from self._busy(rows, going, window.now)
         items: list[Outgoing] = []
         states: list[dict[str, Any]] = []
         to_resend: list[tuple[str, datetime]] = []
@@ -101,8 +101,11 @@ class Rounds:
                 return items, (slot, [str(exc)])
         return items, None
 
-    def _busy(self, rows: Sequence[Row]) -> Flow[set[str]]:
-        """Jobs with `overlap="skip"` whose newest message is still in the queue that it was sent to."""
+    def _busy(self, rows: Sequence[Row], going: Mapping[str, PeriodicJob], now: datetime) -> Flow[set[str]]:
+        """Jobs that must not overlap, whose newest message is still in the queue that it was sent to.
+
+        With `queue_one` only if it waits there.
+        """
         last: dict[str, dict[int, Row]] = defaultdict(dict)
         for row in rows:
             if row["last_msg_id"] is not None:
@@ -116,8 +119,10 @@ class Rounds:
                 msg_id: slots.key(self.namespace, row["name"], row["last_slot"])
                 for msg_id, row in by_id.items()
             }
-            for msg_id in (yield periodic.still_queued(queue_name, keys)):
-                busy.add(by_id[msg_id]["name"])
+            for msg_id, is_at_work in (yield periodic.still_queued(queue_name, keys, now)).items():
+                name = by_id[msg_id]["name"]
+                if going[name].overlap == "skip" or not is_at_work:
+                    busy.add(name)
         return busy
 
     def send(self, items: Sequence[Outgoing], now: datetime, *, is_known: bool) -> Flow[dict[str, Claim]]:

@@ -157,7 +157,7 @@ class CoreWorld:
     def _reset_after_clock_change(self, horizon: datetime) -> None:
         if self.horizon > horizon:
             for name, state in self.states.items():
-                furthest = self.now if state.job.overlap == "skip" else horizon
+                furthest = self.now if state.job.overlap != "allow" else horizon
                 if max(state.watermark, (state.next_slot or state.watermark) - EARLIER) > furthest:
                     self.states[name] = replace(state, watermark=self.now, next_slot=self.now)
             self.horizon = self.now
@@ -184,7 +184,7 @@ class CoreWorld:
 
     def _advance(self, name: str, horizon: datetime, counts: Counts) -> None:
         state = self.states[name]
-        furthest = self.now if state.job.overlap == "skip" else horizon
+        furthest = self.now if state.job.overlap != "allow" else horizon
         to_resend = sorted(slot for of, slot in self.to_resend if of == name and slot <= furthest)
         if state.paused or not (to_resend or (state.next_slot is not None and state.next_slot <= furthest)):
             return
@@ -192,7 +192,7 @@ class CoreWorld:
         due = slots.due(state.job, state.watermark, state.next_slot, self._window(horizon), to_resend)
         wanted = due.slots
         newest = max((slot for of, slot in self.sent if of == name and slot <= self.now), default=None)
-        if state.job.overlap == "skip" and newest is not None and self.sent[name, newest] in self.messages:
+        if state.job.overlap != "allow" and newest is not None and self.sent[name, newest] in self.messages:
             counts.dropped += len(wanted)
             wanted = []
         counts.dropped += due.dropped

@@ -107,7 +107,7 @@ class Oracle:
         self.horizon = now
         for name, job in self.jobs.items():
             # For jobs that must not overlap no tick looks ahead.
-            if job.watermark > (now if job.definition.overlap == "skip" else now + self.look_ahead):
+            if job.watermark > (now if job.definition.overlap != "allow" else now + self.look_ahead):
                 self._change(name, watermark=now)
 
     def _define(self, definition: Definition, now: datetime, counts: Counts) -> None:
@@ -137,7 +137,7 @@ class Oracle:
         if job.paused:
             return
         each = job.definition
-        horizon = now if each.overlap == "skip" else now + ahead
+        horizon = now if each.overlap != "allow" else now + ahead
         slots = between(each.schedule, job.watermark, horizon)
         chosen = [*_caught_up(each, slots, now, self.grace), *(slot for slot in slots if slot > now)]
         # What was taken back, or lost with its queue, is sent again, whatever the job does with missed slots.
@@ -146,7 +146,7 @@ class Oracle:
         to_resend = {slot for slot in to_resend if between(each.schedule, slot - SECOND, slot)}
         slots = sorted({*slots, *to_resend})
         chosen = sorted({*chosen, *(slot for slot in to_resend if slot > now - each.max_age)})
-        if each.overlap == "skip":
+        if each.overlap != "allow":
             chosen = [] if self._busy(name, now) else chosen[-1:]
         left_out = [slot for slot in slots if slot not in chosen]
         counts.dropped += sum((name, slot) not in self.taken for slot in left_out)
@@ -174,7 +174,11 @@ class Oracle:
     def _busy(self, name: str, now: datetime) -> bool:
         """Whether the message of the job's newest slot is still in its queue."""
         slot = max((slot for of, slot in self.taken if of == name and slot <= now), default=None)
-        return slot is not None and self._find(name, slot) is not None
+        if slot is None or (at := self._find(name, slot)) is None:
+            return False
+        message = self.messages[at]
+        is_at_work = message.read_ct > 0 and message.vt > now
+        return self.jobs[name].definition.overlap == "skip" or not is_at_work
 
     def _find(self, name: str, slot: datetime) -> tuple[str, int] | None:
         """The message of a slot, where it was sent."""

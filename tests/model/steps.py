@@ -81,7 +81,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "catch_up": ("all", "last", "none"),
     "limit": (1000, 3),
     "max_age": (DAY, 20 * MINUTE),
-    "overlap": ("allow", "skip"),
+    "overlap": ("allow", "skip", "queue_one"),
 }
 
 

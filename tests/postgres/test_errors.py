@@ -42,7 +42,7 @@ ON_A_QUEUE = {
     "delete": lambda client: client.run(lambda: reading.delete("nowhere", 1)),
     "extend": lambda client: client.run(lambda: reading.set_vt("nowhere", 1, ParsedDelay(30))),
     "cancel": lambda client: client.run(lambda: sending.cancel("nowhere", ["a"])),
-    "purge": lambda client: client.run(lambda: queues.purge("nowhere")),
+    "purge": lambda client: client.run(lambda: queues.purge("nowhere", with_slots=False)),
     "metrics": lambda client: client.run(lambda: queues.metrics("nowhere")),
     "guard": lambda client: client.run(lambda: queues.guard("nowhere")),
     "enable notify": lambda client: client.run(lambda: queues.enable_notify("nowhere")),

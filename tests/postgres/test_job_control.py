@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_pgmq.db.statements import periodic, sending
-from airflow_pgmq.errors import InvalidJobs, JobNotFound
+from airflow_pgmq.core.delays import AT_ONCE
+from airflow_pgmq.db.statements import periodic, queues, reading, sending
+from airflow_pgmq.errors import InvalidArgument, InvalidJobs, JobNotFound
 from airflow_pgmq.services import job_control
 from tests.fixtures.factories import (
     NAMESPACE,
@@ -18,11 +19,13 @@ from tests.fixtures.factories import (
     keys_in,
     queued,
     read,
+    send,
     slot,
     slots_in,
     state,
     tick,
 )
+from tests.fixtures.patience import wait_until
 
 AHEAD = timedelta(hours=10)
 
@@ -231,3 +234,117 @@ def test_jobs_are_listed_with_their_state(client):
     assert (b["name"], b["paused"], b["last_msg_id"]) == ("b", False, 10)
     assert a["definition"]["cron"] == "0 0 1 1 *"
     assert client.run(lambda: periodic.list_jobs("nowhere")) == []
+
+
+# What becomes of the slots of a pause.
+
+
+def paused_for_hours(database, client, count, **fields):
+    one = job(**fields)
+    tick(one, look_ahead=0.01).run(client)
+    pause(client)
+    go_back(database, hours=count)
+    return one
+
+
+@pytest.mark.parametrize("policy", ["all", "last", "none"])
+@pytest.mark.parametrize("catch_up", ["all", "last", "none"])
+def test_who_resumes_decides_about_the_slots_of_the_pause(database, client, policy, catch_up):
+    one = paused_for_hours(database, client, 5, catch_up=policy)
+    missed = hours(state(database)["watermark"], state(database)["now"])
+    client.run(lambda: job_control.resume(NAMESPACE, "job", catch_up))
+    tick(one, look_ahead=0.01, grace=0).run(client)
+    wanted = {"all": missed, "last": missed[-1:], "none": []}[catch_up]
+    assert slots_in(database) == wanted
+    assert tick(one, look_ahead=0.01, grace=0).run(client).sent == 0
+
+
+def test_slots_of_the_pause_are_sent_once(database, client):
+    one = paused_for_hours(database, client, 5)
+    client.run(lambda: job_control.resume(NAMESPACE, "job", "all"))
+    client.run(lambda: job_control.resume(NAMESPACE, "job", "all"))
+    tick(one, look_ahead=0.01).run(client)
+    pause(client)
+    client.run(lambda: job_control.resume(NAMESPACE, "job", "all"))
+    tick(one, look_ahead=0.01).run(client)
+    assert len(keys_in(database)) == len(set(keys_in(database))) == 5
+
+
+def test_what_was_taken_back_ahead_of_time_is_sent_whatever_becomes_of_the_pause(database, client):
+    one = job(catch_up="none")
+    tick(one, look_ahead=5).run(client)
+    ahead = slots_in(database)
+    assert pause(client) == 5
+    client.run(lambda: job_control.resume(NAMESPACE, "job", "none"))
+    tick(one, look_ahead=5).run(client)
+    assert slots_in(database) == ahead
+
+
+def test_a_catch_up_that_is_none_of_them(database, client):
+    tick(job()).run(client)
+    with pytest.raises(InvalidArgument, match="catch_up must be 'all', 'last' or 'none', not 'some'"):
+        client.run(lambda: job_control.resume(NAMESPACE, "job", "some"))
+
+
+# A slot of the past, on purpose.
+
+
+def test_a_slot_of_the_past_is_run_again(database, client):
+    tick(job(), look_ahead=0.01).run(client)
+    past = state(database)["now"].replace(minute=0, second=0, microsecond=0) - timedelta(days=2)
+    for _ in range(2):
+        result = client.run(lambda: job_control.run_now(NAMESPACE, "job", slot=past))
+        assert result.status == "sent"
+    rows = queued(database)
+    assert [slot(row["headers"]) for row in rows] == [past, past]
+    assert all(row["vt"] <= state(database)["now"] for row in rows)
+
+
+def test_an_instant_that_is_no_slot_is_told_with_the_next_ones(database, client):
+    tick(job()).run(client)
+    odd = state(database)["now"].replace(minute=30, second=0, microsecond=0)
+    with pytest.raises(InvalidArgument, match="is not a slot of job shop/job; the next ones are"):
+        client.run(lambda: job_control.run_now(NAMESPACE, "job", slot=odd))
+
+
+# Overlap with one that waits.
+
+
+def test_queue_one_lets_one_wait_beside_the_one_at_work(database, client):
+    one = job(cron="* * * * * *", overlap="queue_one", catch_up="last")
+
+    def ticked():
+        return tick(one, grace=0).run(client).sent
+
+    ticked()
+    wait_until(lambda: ticked() == 1, "a slot is sent")
+    assert not any(ticked() for _ in range(3))
+    (first,) = read(client)
+    wait_until(lambda: ticked() == 1, "a slot is sent")
+    assert not any(ticked() for _ in range(3))
+    assert len(queued(database)) == 2
+    # Given back, it waits: then two do, and no third one comes.
+    client.run(lambda: reading.set_vt("mail", [first], AT_ONCE))
+    assert not any(ticked() for _ in range(3))
+
+
+# Purge.
+
+
+def test_a_purge_leaves_slots_that_wait_for_their_time(database, client):
+    tick(job(), look_ahead=10).run(client)
+    execute(database, "UPDATE pgmq.q_mail SET vt = now() WHERE msg_id = 1")
+    ahead = slots_in(database)[1:]
+    send(client, "a")
+    assert client.run(lambda: queues.purge("mail", with_slots=False)) == 2
+    assert slots_in(database) == ahead
+    assert tick(job(), look_ahead=10).run(client).sent == 0
+    assert client.run(lambda: queues.purge("mail", with_slots=True)) == 9
+    assert queued(database) == []
+
+
+def test_a_purge_of_a_queue_without_slots_truncates(database, client):
+    send(client, "a", "b", delays=[3600, 0])
+    before = execute(database, "SELECT pg_relation_filenode('pgmq.q_mail') AS file")
+    assert client.run(lambda: queues.purge("mail", with_slots=False)) == 2
+    assert execute(database, "SELECT pg_relation_filenode('pgmq.q_mail') AS file") != before

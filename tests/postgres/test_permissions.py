@@ -84,7 +84,7 @@ def do_consume(client):
 
 def do_requeue(client):
     owner = client_of(client.owner_dsn)
-    owner.run(lambda: queues.purge("mail_dlq"))
+    owner.run(lambda: queues.purge("mail_dlq", with_slots=True))
     send_prepared(owner, "mail", prepare([1, 2]))
     dead, archived, *_ = owner.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=9))
     owner.run(lambda: consuming.dead_letter("mail", "mail_dlq", [dead], "bad"))
@@ -175,7 +175,7 @@ def do_create(client):
         client.run(lambda unlogged=unlogged: queues.create("own", unlogged=unlogged, notify=True))
         client.run(lambda: queues.guard("own"))
         send_prepared(client, "own", prepare([1], dedup_keys=["a"]), scope="queued")
-        client.run(lambda: queues.purge("own"))
+        client.run(lambda: queues.purge("own", with_slots=False))
         client.run(lambda: queues.drop("own"))
 
 

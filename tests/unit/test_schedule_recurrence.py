@@ -103,7 +103,9 @@ def rules(draw: st.DrawFn) -> tuple[str, str]:
     if draw(st.booleans()):
         parts["WKST"] = draw(st.sampled_from(WEEKDAYS))
     if draw(st.sampled_from((True, False, False))):
-        parts["BYSETPOS"] = ",".join(map(str, draw(st.lists(st.sampled_from((1, 2, 3, -1, -2)), min_size=1))))
+        positions = draw(st.lists(st.sampled_from((1, 2, 3, -1, -2)), min_size=1))
+        # dateutil needs minutes for a year of seconds without a match.
+        parts["BYSETPOS"] = ",".join(map(str, positions + [1] * (YEARS[frequency] == 0)))
     if draw(st.sampled_from((True, False, False))):
         parts["COUNT"] = str(draw(st.integers(1, 30)))
     return frequency, ";".join([f"FREQ={frequency}", *(f"{name}={value}" for name, value in parts.items())])
@@ -196,6 +198,8 @@ def test_until_and_exdate_take_away(case, start, name, last, in_utc, data):
     [
         {"byweekno": (1, -1, 52, 53), "wkst": 0},
         {"byweekno": (1, 53), "wkst": 3},
+        {"byweekno": (53,), "wkst": 0},
+        {"byweekno": (52,), "wkst": 6},
         {"byweekno": (-1, -53, 2), "wkst": 6},
         {"byyearday": (60, -1, 366, -366), "wkst": 0},
         {"bymonth": 2, "bymonthday": (29, -1), "wkst": 0},
@@ -285,6 +289,11 @@ def shown(slots: Iterator[datetime], most: int) -> list[str]:
             "Europe/Berlin",
             ["2024-03-31 01:00", "2024-03-31 01:30"],
         ),
+        (
+            "DTSTART:20241027T020000\nFREQ=MINUTELY;UNTIL=20241027T000030Z",
+            "Europe/Berlin",
+            ["2024-10-27 00:00"],
+        ),
         # UNTIL is in the repeated hour: 02:30 was before it.
         (
             "DTSTART:20241026T023000\nFREQ=DAILY;UNTIL=20241027T010000Z",
@@ -310,6 +319,16 @@ def test_a_zone_may_be_an_object():
 def test_slots_are_whole_seconds_in_utc():
     slot = next(RecurrenceSlots("FREQ=SECONDLY", "Asia/Kolkata").after(utc(2024, 1, 1, 0, 0, 0, 1)))
     assert (slot, slot.tzinfo) == (utc(2024, 1, 1, 0, 0, 1), UTC)
+
+
+def test_positions_are_those_of_the_whole_week_at_new_year():
+    """Monday is 2024-12-30, Wednesday 2025-01-01."""
+    second, last = (
+        RecurrenceSlots(f"FREQ=WEEKLY;BYDAY={days};BYHOUR=9", "UTC")
+        for days in ("MO,WE,FR;BYSETPOS=2", "MO,WE;BYSETPOS=-1")
+    )
+    assert shown(second.after(utc(2025, 1, 1, 1)), 2) == ["2025-01-01 09:00", "2025-01-08 09:00"]
+    assert shown(last.before(utc(2024, 12, 31, 1)), 2) == ["2024-12-25 09:00", "2024-12-18 09:00"]
 
 
 def test_a_time_that_is_repeated_is_used_once():
@@ -475,6 +494,7 @@ SIXTY = ",".join(map(str, range(60)))
     [
         "BYMONTH=2;BYMONTHDAY=30",
         "BYMONTH=4,6,9,11;BYMONTHDAY=31;BYHOUR=23;BYMINUTE=59",
+        "BYSETPOS=366",
         "BYSETPOS=366;BYHOUR=1;BYMINUTE=1;BYSECOND=1",
         "BYDAY=TU;INTERVAL=604800;BYHOUR=23;BYSETPOS=366",
         f"BYMONTH=2;BYMONTHDAY=30;BYMINUTE={SIXTY};BYSECOND={SIXTY}",

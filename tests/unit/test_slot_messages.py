@@ -72,7 +72,7 @@ def test_a_message_beside_the_slots_is_a_slots_but_for_its_key():
         JOB, headers={"trace": "abc"}, group="g", ttl=timedelta(minutes=5), jitter=timedelta(hours=1)
     )
     source = {"dag_id": "ticks"}
-    found = at_once(job, NOON, "reports", source)
+    found = at_once(job, NOON, NOON, "reports", source)
     assert (found.key, found.visible_at) == ("reports/report/now/2026-06-01T12:00:00+00:00", NOON)
     of_a_slot = json.loads(outgoing(job, NOON, "reports", source).headers)
     assert json.loads(found.headers) == {**of_a_slot, "dedup_key": found.key}

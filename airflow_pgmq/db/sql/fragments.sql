@@ -13,6 +13,11 @@ unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timesta
          OR greatest(least(fence.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')
             = greatest(least(m.enqueued_at, '9999-12-31 23:59:59.999999Z'), '0001-01-01 00:00:00Z')))
 
+-- is_future_slot --
+-- Whether a message is a slot of a periodic job, that nobody could have seen yet.
+m.vt > clock_timestamp() AND m.read_ct = 0 AND coalesce(jsonb_typeof(m.headers), '') = 'object'
+    AND m.headers ?& ARRAY['job', 'namespace', 'slot']
+
 -- asked --
 -- The condition of a reader or waiter.
 (SELECT %(condition)s::jsonb AS condition, %(headers_condition)s::jsonb AS headers_condition) AS asked

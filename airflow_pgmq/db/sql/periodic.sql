@@ -154,7 +154,7 @@ WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
 
 -- due_jobs --
 -- Jobs with a slot up to the horizon, longest due first, and jobs with slots that are to be sent again. Jobs
--- with overlap="skip" have no look-ahead, and come with their newest message, which may still be queued.
+-- that must not overlap have no look-ahead, and come with their newest message, which may still be queued.
 WITH resend AS MATERIALIZED (
     SELECT own.name, array_agg(own.slot ORDER BY own.slot) AS slots,
            bool_or(known.incarnation IS DISTINCT FROM own.incarnation) AS lost
@@ -323,8 +323,8 @@ SET queue_name = excluded.queue_name, incarnation = excluded.incarnation, msg_id
 WHERE own.msg_id IS NULL;
 
 -- still_queued --
--- Which of the jobs' last messages are still in the queue.
-SELECT waiting.msg_id FROM {table} AS waiting
+-- Which of the jobs' last messages are still in the queue, and whether a reader has each.
+SELECT waiting.msg_id, waiting.read_ct > 0 AND waiting.vt > %(now)s AS is_at_work FROM {table} AS waiting
 JOIN unnest(%(msg_ids)s::bigint[], %(keys)s::text[]) AS last (msg_id, key) USING (msg_id)
 WHERE waiting.headers ->> 'dedup_key' = last.key;
 
@@ -343,6 +343,32 @@ WHERE namespace = %(namespace)s AND name = %(name)s;
 -- resume_job --
 -- Let a job continue; its next tick catches up by its policy.
 UPDATE airflow_pgmq.periodic_jobs SET paused = false WHERE namespace = %(namespace)s AND name = %(name)s;
+
+-- slots_to_resend --
+-- Slots of a job up to an instant that are to be sent again.
+SELECT slot FROM airflow_pgmq.slots
+WHERE namespace = %(namespace)s AND name = %(name)s AND msg_id IS NULL AND slot <= %(until)s
+ORDER BY slot;
+
+-- catch_up --
+-- Decide which slots of a pause are sent, whatever the job's policy says: these are to be sent again, and the job
+-- goes on from now.
+WITH job AS (
+    UPDATE airflow_pgmq.periodic_jobs
+    SET watermark = greatest(watermark, %(now)s), next_slot = greatest(next_slot, %(now)s)
+    WHERE namespace = %(namespace)s AND name = %(name)s
+    RETURNING queue_name
+), freed AS (
+    DELETE FROM airflow_pgmq.slots
+    WHERE namespace = %(namespace)s AND name = %(name)s AND msg_id IS NULL AND slot <= %(now)s
+        AND slot <> ALL (%(slots)s::timestamptz[])
+)
+INSERT INTO airflow_pgmq.slots (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
+SELECT %(namespace)s, %(name)s, wanted.slot, job.queue_name, coalesce(known.incarnation, 0), NULL, wanted.slot,
+       %(now)s, %(now)s + interval '7 days'
+FROM job CROSS JOIN unnest(%(slots)s::timestamptz[]) AS wanted (slot)
+LEFT JOIN airflow_pgmq.queues AS known USING (queue_name)
+ON CONFLICT DO NOTHING;
 
 -- list_jobs --
 -- All jobs with their state, of one namespace or of all.

@@ -119,6 +119,19 @@ DROP INDEX {index};
 -- Remove every message, in-flight ones too.
 SELECT pgmq.purge_queue(%(queue_name)s::text) AS purged;
 
+-- has_slots --
+-- Whether slots of periodic jobs wait there for their time.
+SELECT EXISTS (SELECT FROM {table} AS m WHERE <<is_future_slot>>) AS found;
+
+-- lock_to_purge --
+-- Keep others from sending and reading until the queue is empty.
+LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
+
+-- purge_all_but_slots --
+-- Remove every message except slots of periodic jobs that wait for their time.
+WITH gone AS (DELETE FROM {table} AS m WHERE NOT (<<is_future_slot>>) RETURNING 1)
+SELECT count(*) AS purged FROM gone;
+
 -- metrics --
 -- The counts of `pgmq.metrics` for one queue; that function fails if a message has the time `infinity`.
 SELECT %(queue_name)s::text AS queue_name, seen.queue_length, seen.queue_visible_length,

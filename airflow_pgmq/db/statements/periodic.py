@@ -137,7 +137,7 @@ def upsert_jobs(namespace: str, declared: Sequence[PeriodicJob], now: datetime) 
         {
             **_definitions(namespace, declared),
             "queue_names": [job.queue_name for job in declared],
-            "overlap_skips": [job.overlap == "skip" for job in declared],
+            "overlap_skips": [not job.looks_ahead for job in declared],
             "now": now,
         },
     )
@@ -289,10 +289,15 @@ def jobs_of_queues(namespace: str, queue_names: Collection[str], now: datetime) 
     return Statement("jobs_of_queues", params, decode=list)
 
 
-def still_queued(queue_name: str, last: Mapping[int, str]) -> Statement[list[int]]:
-    """Which of these messages (id → key) are still in the queue."""
+def still_queued(queue_name: str, last: Mapping[int, str], now: datetime) -> Statement[dict[int, bool]]:
+    """Which of these messages (id → key) are still in the queue, and whether a reader has it now."""
     return on_queue(
-        "still_queued", queue_name, column("msg_id"), msg_ids=list(last), keys=list(last.values())
+        "still_queued",
+        queue_name,
+        lambda rows: {row["msg_id"]: row["is_at_work"] for row in rows},
+        msg_ids=list(last),
+        keys=list(last.values()),
+        now=now,
     )
 
 
@@ -304,6 +309,18 @@ def definition(namespace: str, name: str) -> Statement[Row | None]:
 def pause(namespace: str, name: str, first_slot: datetime | None) -> Statement[None]:
     """Mark the job as paused; `first_slot` is the first one that was taken back."""
     return Statement("pause_job", {"namespace": namespace, "name": name, "first_slot": first_slot})
+
+
+def slots_to_resend(namespace: str, name: str, until: datetime) -> Statement[list[datetime]]:
+    """Slots of a job up to an instant that are to be sent again."""
+    params = {"namespace": namespace, "name": name, "until": until}
+    return Statement("slots_to_resend", params, decode=column("slot"))
+
+
+def catch_up(namespace: str, name: str, missed: Sequence[datetime], now: datetime) -> Statement[None]:
+    """Let the next tick send these slots of before now, and no others."""
+    params = {"namespace": namespace, "name": name, "slots": list(missed), "now": now}
+    return Statement("catch_up", params)
 
 
 def resume(namespace: str, name: str) -> Statement[None]:

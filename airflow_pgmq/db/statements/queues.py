@@ -9,7 +9,17 @@ from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Refusal
-from airflow_pgmq.db.statements import Flow, Statement, as_text, first, many, on_queue, scalar, union
+from airflow_pgmq.db.statements import (
+    Flow,
+    Statement,
+    Work,
+    as_text,
+    first,
+    many,
+    on_queue,
+    scalar,
+    union,
+)
 from airflow_pgmq.errors import FeatureMissing, GuardMissing, InvalidArgument, InvalidName, QueueNotFound
 
 T = TypeVar("T")
@@ -109,9 +119,25 @@ def _metrics(queue_name: str, decode: Callable[[Sequence[Row]], T]) -> Statement
     return Statement("metrics", {"queue_name": queue_name}, identifiers, decode, queue_name)
 
 
-def purge(queue_name: str) -> Statement[int]:
-    """Remove every message, in-flight ones too."""
-    return on_queue("purge", queue_name, scalar("purged"))
+def purge(queue_name: str, *, with_slots: bool) -> Work[int]:
+    """Remove every message, in-flight ones too; returns how many.
+
+    :param with_slots: also slots of periodic jobs that wait for their time: they are not sent again
+    """
+    all_of_it = on_queue("purge", queue_name, scalar("purged"))
+    return all_of_it if with_slots else _purge_all_but_slots(queue_name, all_of_it)
+
+
+def _purge_all_but_slots(queue_name: str, all_of_it: Statement[int]) -> Flow[int]:
+    has_slots = on_queue("has_slots", queue_name, scalar("found"))
+    if not (yield has_slots):
+        # PGMQ truncates the table, which is fast; a tick must not send in between.
+        yield on_queue("lock_to_purge", queue_name)
+        if not (yield has_slots):
+            count: int = yield all_of_it
+            return count
+    rest: int = yield on_queue("purge_all_but_slots", queue_name, scalar("purged"))
+    return rest
 
 
 def enable_notify(queue_name: str) -> Flow[bool]:
