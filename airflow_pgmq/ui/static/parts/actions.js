@@ -96,7 +96,9 @@ export class Actions {
               action: "Purge",
               danger: true,
               typed: queueName,
-              text: "All its messages are deleted, also delayed ones and those in flight. This cannot be undone.",
+              text:
+                "All its messages are deleted, also delayed ones and those in flight, but not slots of periodic " +
+                "jobs that wait for their time. This cannot be undone.",
             },
             "deleted",
           ),
