@@ -218,7 +218,7 @@ def _parse_elsewhere(path: Path, seed: str) -> None:
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=patience(60))
 
 
-def test_a_run_and_its_task_show_the_jobs_whose_messages_are_no_templates(
+def test_a_run_and_its_task_show_the_jobs_as_they_are_written(
     deployed: Deployed, hook: PgmqHook, boss: TestClient
 ) -> None:
     run = deployed.run(SHUFFLED.replace("0 6 * * 1-5", "* * * * *"))
@@ -242,8 +242,10 @@ def test_a_run_and_its_task_show_the_jobs_whose_messages_are_no_templates(
     assert [line.strip(" -`") for line in docs.splitlines()[2:]] == [line.strip() for line in lines]
 
     with hook.get_conn() as conn:
-        sent = conn.execute("SELECT DISTINCT message FROM pgmq.q_q").fetchall()
-    assert sent == [(dict.fromkeys(("do", "it", "now"), "{{ ds }}"),)]
+        sent = conn.execute("SELECT message, headers ->> 'slot' FROM pgmq.q_q").fetchall()
+    assert sent
+    # Rendered for each slot, not for the run.
+    assert all(message == dict.fromkeys(("do", "it", "now"), slot[:10]) for message, slot in sent)
 
 
 def test_ten_thousand_jobs_are_counted(deployed: Deployed) -> None:

@@ -277,6 +277,7 @@ def shown(slots: Iterator[datetime], most: int) -> list[str]:
         ("DTSTART:20240105T080000\nFREQ=WEEKLY;BYDAY=MO;COUNT=1", "UTC", ["2024-01-08 08:00"]),
         # The first of Monday and Tuesday: January 8, as the week began before DTSTART.
         ("DTSTART:20240102T000000\nFREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=1;COUNT=1", "UTC", ["2024-01-08 00:00"]),
+        ("FREQ=MONTHLY;BYDAY=-1FR", "UTC", ["2024-01-26 00:00", "2024-02-23 00:00"]),
         ("FREQ=MONTHLY;BYDAY=SU,1MO;UNTIL=20240113", "UTC", ["2024-01-01 00:00", "2024-01-07 00:00"]),
         # 02:30 is moved to 03:00, which is a slot only once; without 02:30, it still is one.
         (

@@ -6,7 +6,6 @@ DTSTART, does not go back, and looks through 8,000 years, second by second, for 
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from calendar import isleap
 from collections import defaultdict
@@ -16,24 +15,24 @@ from functools import cached_property, lru_cache
 from itertools import groupby, islice, product, takewhile
 from typing import NamedTuple
 
-from dateutil import rrule  # type: ignore[import-untyped]
+from dateutil import rrule
 
+from airflow_pgmq.core.schedule.recurrence_text import (
+    FREQUENCIES,
+    NUMBERS,
+    WEEKDAYS,
+    read_excluded,
+    read_lines,
+    read_moment,
+    read_numbers,
+    read_parts,
+    read_weekdays,
+)
 from airflow_pgmq.core.schedule.zones import UTC, instant, offset, time_zone
 
-_FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 _YEARLY, _MONTHLY, _WEEKLY, _DAILY, _HOURLY, _MINUTELY, _SECONDLY = range(7)
 #: Seconds of a period, which is never longer than a day here: years, months and weeks consist of days.
 _SECONDS = (86_400, 86_400, 86_400, 86_400, 3600, 60, 1)
-_WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-_WEEKDAY = re.compile(rf"([+-]?[0-9]{{1,2}})?({'|'.join(_WEEKDAYS)})")
-_LINE = re.compile(r'(?i:(DTSTART|EXDATE)(?:;TZID="?([^:;"]+)"?|;VALUE=(DATE(?:-TIME)?))*|(RRULE)):(.*)')
-_MOMENT = re.compile(r"[0-9]{8}(?:T[0-9]{6}Z?)?")
-#: The greatest number of each part. Signed ones count from the end if they are negative, and are never 0.
-_CLOCK = {"BYHOUR": 23, "BYMINUTE": 59, "BYSECOND": 59}
-_SIGNED = {"BYMONTHDAY": 31, "BYYEARDAY": 366, "BYWEEKNO": 53, "BYSETPOS": 366}
-_NUMBERS = {"INTERVAL": 999_999_999, "COUNT": 10_000, "BYMONTH": 12, **_CLOCK, **_SIGNED}
-#: The RFC forbids these parts with these frequencies; dateutil ignores or misreads some of them.
-_FORBIDDEN = {"BYWEEKNO": _FREQUENCIES[1:], "BYYEARDAY": _FREQUENCIES[1:4], "BYMONTHDAY": ("WEEKLY",)}
 #: Slots exist in these years, and at most so many days (100 years) apart.
 _FIRST, _LAST = datetime(1900, 1, 1), datetime(2999, 12, 31, 23, 59, 59)
 _HORIZON = 36_525
@@ -42,8 +41,6 @@ _BOUNDS = (datetime(1899, 12, 30, tzinfo=UTC), datetime(3000, 1, 2, tzinfo=UTC))
 #: last week may end in January), are leap years or not. 28 years have all 21 kinds.
 _TWINS = {(date(year, 1, 1).weekday(), isleap(year), isleap(year - 1)): year for year in range(1972, 2000)}
 _TimedDays = Iterator[tuple[int, Sequence[int]]]
-#: Value, TZID and VALUE.
-_Line = tuple[str, str | None, str | None]
 _Clock = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 _Numbers = dict[str, tuple[int, ...]]
 
@@ -84,8 +81,8 @@ class _Rule:
     """A rule as numbers; one object serves all jobs that have it."""
 
     def __init__(self, parts: dict[str, str], start: datetime, zone: tzinfo, off: frozenset[date]) -> None:
-        numbers = {name: _numbers(name, parts[name]) if name in parts else () for name in _NUMBERS}
-        self.frequency = _FREQUENCIES.index(parts["FREQ"])
+        numbers = {name: read_numbers(name, parts[name]) if name in parts else () for name in NUMBERS}
+        self.frequency = FREQUENCIES.index(parts["FREQ"])
         self.interval, self.count = max(numbers["INTERVAL"], default=1), max(numbers["COUNT"], default=None)
         self.start, self.zone = start, zone
         #: The last wall-clock time and the last instant.
@@ -254,14 +251,14 @@ def _edge(at: datetime, zone: tzinfo, backward: bool) -> datetime:
 @lru_cache(maxsize=16_384)
 def _read(rule: str, zone: tzinfo | str) -> _Rule:
     try:
-        lines = _lines(rule)
-        start = _moment(*lines["DTSTART"][0]) if lines["DTSTART"] else datetime(1970, 1, 5)
+        lines = read_lines(rule)
+        start = read_moment(*lines["DTSTART"][0]) if lines["DTSTART"] else datetime(1970, 1, 5)
         start = start if isinstance(start, datetime) else datetime(start.year, start.month, start.day)
         if not _FIRST.year <= start.year <= _LAST.year:
             raise ValueError(f"a DTSTART in the year {start.year}; write one from 1900 to 2999")
         zone = start.tzinfo or (time_zone(zone) if isinstance(zone, str) else zone)
-        parts = _parts(lines["RRULE"][0][0])
-        return _Rule(parts, start.replace(tzinfo=None), zone, _excluded(lines["EXDATE"], zone))
+        parts = read_parts(lines["RRULE"][0][0])
+        return _Rule(parts, start.replace(tzinfo=None), zone, read_excluded(lines["EXDATE"], zone))
     except (ValueError, OverflowError) as exc:  # a moment of the year 1 or 9999 may not exist in UTC
         raise ValueError(_sentence(rule, f"has {exc}")) from exc
 
@@ -271,89 +268,14 @@ def _sentence(rule: str, wrong: str) -> str:
     return f"RRULE '{text if len(text) <= 200 else text[:200] + '…'}' {wrong}"
 
 
-def _lines(text: str) -> dict[str, list[_Line]]:
-    """The lines of each name; one without a name is an RRULE."""
-    lines: dict[str, list[_Line]] = {"DTSTART": [], "RRULE": [], "EXDATE": []}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        match = _LINE.fullmatch(line if ":" in line else f"RRULE:{line}")
-        if not match:
-            known = "only DTSTART, RRULE and EXDATE are known"
-            raise ValueError(f"a line {line.partition(':')[0]}; leave it out, {known}")
-        dated, zone, kind, rule, value = match.groups()
-        lines[(dated or rule).upper()].append((value.upper(), zone, kind and kind.upper()))
-    for name, least in (("RRULE", 1), ("DTSTART", 0)):
-        if not least <= len(lines[name]) <= 1:
-            raise ValueError(f"{len(lines[name])} lines {name}; write one")
-    return lines
-
-
-def _moment(text: str, zone: str | None = None, kind: str | None = None) -> date:
-    """A day, or a wall-clock time with the zone that the rule gives it."""
-    timed, utc = "T" in text, text.endswith("Z")
-    fits = kind in (None, "DATE-TIME" if timed else "DATE") and not (zone and utc)
-    try:
-        if not fits or not _MOMENT.fullmatch(text):
-            raise ValueError(text)
-        wall = datetime.strptime(text.rstrip("Z"), "%Y%m%dT%H%M%S" if timed else "%Y%m%d")
-    except ValueError:
-        forms = "20240131T093000, 20240131T093000Z without TZID, or a day as 20240131 with VALUE=DATE"
-        raise ValueError(f"the time {text!r}; write {forms}") from None
-    if not timed:
-        return wall.date()
-    return wall.replace(tzinfo=UTC if utc else time_zone(zone) if zone else None)
-
-
-def _excluded(lines: list[_Line], zone: tzinfo) -> frozenset[date]:
-    found: set[date] = set()
-    for moment in (_moment(text, *how) for value, *how in lines for text in value.split(",")):
-        if isinstance(moment, datetime) and moment.tzinfo:
-            wall = moment.replace(tzinfo=None)
-            moment = wall if moment.tzinfo == zone else instant(wall, moment.tzinfo)
-        found.add(moment)
-    return frozenset(found)
-
-
 def _end(text: str | None, zone: tzinfo) -> tuple[datetime, datetime]:
     """UNTIL → the last wall-clock time and the last instant."""
-    until = _moment(text) if text is not None else _LAST
+    until = read_moment(text) if text is not None else _LAST
     if not isinstance(until, datetime):
         until = datetime(until.year, until.month, until.day, 23, 59, 59)
     if until.tzinfo:
         return min(_edge(until, zone, backward=True), _LAST), until
     return min(until, _LAST), datetime.max.replace(tzinfo=UTC)
-
-
-def _parts(text: str) -> dict[str, str]:
-    parts: dict[str, str] = {}
-    for name, _, value in (part.partition("=") for part in text.rstrip(";").split(";")):
-        if name not in {"FREQ", "UNTIL", "WKST", "BYDAY", *_NUMBERS}:
-            raise ValueError(f"a part {name!r}, which RFC 5545 does not know; leave it out")
-        if name in parts:
-            raise ValueError(f"{name} twice; write it once")
-        parts[name] = value
-    for name, default, choice in (("FREQ", "", _FREQUENCIES), ("WKST", "MO", _WEEKDAYS)):
-        if parts.setdefault(name, default) not in choice:
-            raise ValueError(f"{name}={parts[name]}; write one of {', '.join(choice)}")
-    if "COUNT" in parts and "UNTIL" in parts:
-        raise ValueError("COUNT and UNTIL; write one of them")
-    for name, forbidden in _FORBIDDEN.items():
-        if name in parts and parts["FREQ"] in forbidden:
-            others = ", ".join(each for each in _FREQUENCIES if each not in forbidden)
-            raise ValueError(f"{name} with FREQ={parts['FREQ']}; use FREQ={others}")
-    return parts
-
-
-def _numbers(name: str, text: str) -> tuple[int, ...]:
-    high = _NUMBERS[name]
-    low = -high if name in _SIGNED else 0 if name in _CLOCK else 1
-    found = []
-    for each in text.split(",") if name.startswith("BY") else [text]:
-        number = int(each) if re.fullmatch("[+-]?[0-9]{1,9}", each) else high + 1
-        if not low <= number <= high or (name in _SIGNED and number == 0):
-            bounds = f"from {low} to {high}{', but not 0' if name in _SIGNED else ''}"
-            raise ValueError(f"{name}={each}; write a number {bounds}")
-        found.append(number)
-    return tuple(sorted(set(found)))
 
 
 def _clock(frequency: int, numbers: _Numbers, start: datetime) -> _Clock:
@@ -372,7 +294,7 @@ def _days(frequency: int, parts: dict[str, str], numbers: _Numbers, start: datet
     if "BYDAY" in parts:
         numbered = frequency <= _MONTHLY and "BYWEEKNO" not in parts
         most = 5 if months or frequency == _MONTHLY else 53
-        weekdays = _weekdays(parts["BYDAY"], most if numbered else 0)
+        weekdays = read_weekdays(parts["BYDAY"], most if numbered else 0)
     elif not (monthdays or numbers["BYYEARDAY"] or numbers["BYWEEKNO"]):
         if frequency > _MONTHLY:
             weekdays = tuple((day, 0) for day in ([start.weekday()] if frequency == _WEEKLY else range(7)))
@@ -381,19 +303,5 @@ def _days(frequency: int, parts: dict[str, str], numbers: _Numbers, start: datet
             months = months or ((start.month,) if frequency == _YEARLY else ())
     if frequency == _MONTHLY:
         months = months or tuple(range(1, 13))  # for dateutil, a numbered weekday is then one of its month
-    week_start = _WEEKDAYS.index(parts["WKST"])
+    week_start = WEEKDAYS.index(parts["WKST"])
     return _Days(months, monthdays, numbers["BYYEARDAY"], numbers["BYWEEKNO"], weekdays, week_start)
-
-
-def _weekdays(text: str, most: int) -> tuple[tuple[int, int], ...]:
-    found = set()
-    for each in text.split(","):
-        match = _WEEKDAY.fullmatch(each)
-        if not match or (match[1] and not 1 <= abs(int(match[1])) <= most):
-            number = f"here also with a number, -{most} to {most}, not 0" if most else "here without a number"
-            raise ValueError(f"BYDAY={each}; write {', '.join(_WEEKDAYS)}, {number}")
-        found.add((_WEEKDAYS.index(match[2]), int(match[1] or 0)))
-    if any(which for _, which in found):
-        # Of `MO,2TU`, dateutil makes days that are both; so a plain weekday becomes all numbered ones.
-        found = {(day, n) for day, which in found for n in ([which] if which else range(1, most + 1))}
-    return tuple(sorted(found))
