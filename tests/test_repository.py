@@ -79,7 +79,7 @@ def test_each_name_on_the_page_is_in_a_file_that_is_named_with_it() -> None:
 
 def test_the_names_of_the_architecture_are_found() -> None:
     found = {name for _, files, names in steps_of_the_architecture() for name in names if files}
-    assert {"send_once", "Bell.rings", "on_look", "read_only", "from_definition"} <= found
+    assert {"send_once", "Bell.rings", "on_look", "read_only", "stored_rule"} <= found
     assert len(found) > 50
 
 

@@ -99,7 +99,7 @@ class JobMethods(ConnectionBase):
 
 
 def _run_now(namespace: str, name: str, slot: datetime | None) -> Flow[tuple[str, SendResult]]:
-    from airflow_pgmq.rendering import SlotRenderer
+    from airflow_pgmq.hooks.rendering import SlotRenderer
 
     result = yield from job_control.run_now(namespace, name, slot=slot, renderer=SlotRenderer())
     # The job's row is still locked, so this is the queue that the message went to.

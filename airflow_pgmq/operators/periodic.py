@@ -83,7 +83,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         core_jobs.check(jobs, settings.max_message_bytes())
         if any(job.has_templates for job in jobs):
             # The engine of templates takes longer to import than all the rest.
-            from airflow_pgmq.rendering import check
+            from airflow_pgmq.hooks.rendering import check
 
             check(jobs)
         for job in jobs:
@@ -121,7 +121,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Tick; return the counts of what was done."""
         from airflow_pgmq import metrics
-        from airflow_pgmq.rendering import SlotRenderer
+        from airflow_pgmq.hooks.rendering import SlotRenderer
         from airflow_pgmq.services.ticking import Tick
 
         version = self.version

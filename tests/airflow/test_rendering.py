@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq import rendering
 from airflow_pgmq.core import message_template
 from airflow_pgmq.errors import InvalidJobs, InvalidMessage
+from airflow_pgmq.hooks import rendering
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
 
@@ -122,7 +122,7 @@ def test_every_process_makes_the_same_bytes() -> None:
     code = (
         "import json; from datetime import datetime, timezone;"
         "from airflow_pgmq.core import slot_messages; from airflow_pgmq.jobs import PeriodicJob;"
-        "from airflow_pgmq.rendering import SlotRenderer;"
+        "from airflow_pgmq.hooks.rendering import SlotRenderer;"
         "job = PeriodicJob(name='a', cron='0 5 * * *', queue_name='mail', params={'x': {'b': 1, 'a': [2]}},"
         " message={'z': '{{ params.x }}', 'at': '{{ slot_local }}', 'a': '{{ params.x.items() | list }}'});"
         "print(slot_messages.outgoing(job, datetime(2026, 1, 1, 5, tzinfo=timezone.utc), 's', None,"
