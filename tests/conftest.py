@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_timeout
 from _pytest.faulthandler import fault_handler_stderr_fd_key
+from hypothesis import settings as hypothesis_settings
 
 from tests.fixtures.patience import slowness
 
@@ -20,6 +21,10 @@ pytest_plugins = [
     "tests.fixtures.ui",
     "tests.fixtures.fab",
 ]
+
+# A busy machine is no fault; what takes for ever meets the timeout.
+hypothesis_settings.register_profile("no deadline", hypothesis_settings(), deadline=None)
+hypothesis_settings.load_profile("no deadline")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -95,7 +95,7 @@ STATEMENTS = [
     queues.list_all(),
     queues.missing(["mail"]),
     queues.metrics("mail"),
-    queues.purge("mail"),
+    queues.purge("mail", with_slots=True),
     queues.disable_notify("mail"),
     queues.bind_topic("a.*", "mail"),
     queues.unbind_topic("a.*", "mail"),
@@ -144,7 +144,7 @@ STATEMENTS = [
     sending.prune_slots(128),
     periodic.remove_jobs("reports", ["report"]),
     periodic.remove_namespace("reports"),
-    periodic.still_queued("mail", {1: "k"}),
+    periodic.still_queued("mail", {1: "k"}, NOON),
     periodic.definition("reports", "report"),
     periodic.pause("reports", "report", None),
     periodic.resume("reports", "report"),
@@ -182,7 +182,7 @@ def test_sending_with_keys_gives_its_query_what_it_asks_for(scope):
 
 
 def test_a_statement_about_a_queue_names_the_table_apart_from_the_values():
-    statement = queues.purge("Mail")
+    statement = queues.purge("Mail", with_slots=True)
     assert statement.params == {"queue_name": "Mail"}
     assert statement.identifiers == {"table": ("pgmq", "q_mail")}
     assert statement.queue_name == "Mail"
@@ -192,14 +192,14 @@ def test_a_statement_about_a_queue_names_the_table_apart_from_the_values():
 @pytest.mark.parametrize(
     "build",
     [
-        queues.purge,
+        lambda name: queues.purge(name, with_slots=True),
         queues.metrics,
         lambda name: queues.bind_topic("a", name),
         lambda name: reading.read(name, max_messages=1, visibility_timeout=1),
         lambda name: reading.delete(name, 1),
         lambda name: sending.plain(name, prepare([1])),
         lambda name: sending.cancel(name, []),
-        lambda name: periodic.still_queued(name, {}),
+        lambda name: periodic.still_queued(name, {}, NOON),
     ],
 )
 def test_no_statement_is_built_about_an_unsafe_queue(build):
