@@ -64,11 +64,11 @@ def parsed(text: str) -> dict[date, str]:
     """
     found: dict[date, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        day, _, reason = line.partition("#")[0].strip().replace(",", " ").partition(" ")
-        if not day:
+        words = line.partition("#")[0].lstrip("\ufeff").replace(",", " ").split(maxsplit=1)
+        if not words:
             continue
         try:
-            found[date.fromisoformat(day)] = reason.strip()
+            found[date.fromisoformat(words[0])] = " ".join(words[1:]).strip()
         except ValueError:
             raise InvalidArgument(
                 f"Line {number} does not begin with a date such as 2026-12-25: {line.strip()[:60]!r}."

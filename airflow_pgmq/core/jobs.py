@@ -140,8 +140,11 @@ class PeriodicJob:
         given |= {
             each: definition[each] for each in ("day_match", "business_day", "params") if each in definition
         }
-        if "schedule" in definition:
-            given |= {"schedule": stored_rule(definition["schedule"]), "seconds": None}
+        if (schedule := definition.get("schedule")) is not None:
+            if "cron" in schedule:
+                given["cron"] = schedule["cron"]
+            else:
+                given |= {"schedule": stored_rule(schedule), "seconds": None}
         if "exclude" in definition:
             given["exclude"] = excluding.from_stored(definition["exclude"])
         given |= {each: definition[each] for each in _POLICIES if each in definition}
@@ -193,7 +196,9 @@ class PeriodicJob:
     @property
     def definition(self) -> dict[str, Any]:
         """The same in JSON types, without headers and message."""
-        return dict(zip(DEFINED, self.definition_values, strict=False)) | self._more
+        defined = dict(zip(DEFINED, self.definition_values, strict=False)) | self._more
+        # Older code, which knows none of it, must not take it for a plain cron.
+        return {**defined, "cron": None} if self._more else defined
 
     @cached_property
     def definition_values(self) -> tuple[Any, ...]:
@@ -225,13 +230,16 @@ class PeriodicJob:
     def _more(self) -> dict[str, Any]:
         """What is stored only of jobs that use it: what was stored before stays the same."""
         more: dict[str, Any] = {"day_match": self.day_match, "business_day": self.business_day}
+        if self.has_templates:
+            more["templates"] = True
         if self.schedule is not None:
             more["schedule"] = self.schedule.stored()  # type: ignore[union-attr]
         if self.exclude:
             more["exclude"] = excluding.stored(self.exclude)
         if self.params:
             more["params"] = json.loads(self.params_json)
-        return {name: value for name, value in more.items() if value is not None}
+        more = {name: value for name, value in more.items() if value is not None}
+        return {"schedule": {"cron": self.cron}, **more} if more else {}
 
     def sends_as(self, definition: Mapping[str, Any]) -> bool:
         """Whether the stored job's messages and slots are the same; policies for missed slots may differ."""

@@ -45,7 +45,8 @@ def outgoing(
     key = slots.key(namespace, job.name, slot)
     visible_at = slots.visible_at(job, slot, key)
     own, message = _rendered(job, slot, namespace, renderer)
-    return Outgoing(job, slot, key, visible_at, _headers(job, own, slot, namespace, key, source), message)
+    headers = _headers(job, own, slot, namespace, key, source, expires_at=slots.expires_at(job, slot))
+    return Outgoing(job, slot, key, visible_at, headers, message)
 
 
 def at_once(
@@ -62,7 +63,9 @@ def at_once(
     """
     key = slots.key_of_now(namespace, job.name, now)
     own, message = _rendered(job, slot, namespace, renderer)
-    return Outgoing(job, slot, key, now, _headers(job, own, slot, namespace, key, source), message)
+    # It expires as a message of now: nobody asks for one that consumers would skip.
+    headers = _headers(job, own, slot, namespace, key, source, expires_at=slots.expires_at(job, now))
+    return Outgoing(job, slot, key, now, headers, message)
 
 
 def _rendered(
@@ -85,12 +88,14 @@ def _headers(
     namespace: str,
     key: str,
     source: Mapping[str, Any] | None,
+    *,
+    expires_at: datetime | None,
 ) -> str:
     """The headers of a job's message, as JSON; ours win over the job's own."""
     found: dict[str, Any] = {**own, "job": job.name, "namespace": namespace}
     found |= {"slot": slots.text(slot), "version": job.version, "dedup_key": key}
-    if (expires := slots.expires_at(job, slot)) is not None:
-        found["expires_at"] = expires.isoformat()
+    if expires_at is not None:
+        found["expires_at"] = expires_at.isoformat()
     if job.group is not None:
         found["x-pgmq-group"] = job.group
     if source is not None:

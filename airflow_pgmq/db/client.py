@@ -35,6 +35,7 @@ from airflow_pgmq.db.driver.running_async import aexecute as aexecute
 from airflow_pgmq.db.driver.running_async import arun as arun
 from airflow_pgmq.db.driver.running_async import connect_async as connect_async
 from airflow_pgmq.db.driver.sessions import Connection as Connection
+from airflow_pgmq.db.driver.sessions import is_alive as is_alive
 from airflow_pgmq.db.driver.sessions import is_lent as is_lent
 from airflow_pgmq.db.driver.translation import connecting, translated, what_is_missing
 from airflow_pgmq.db.driver.user_work import begin_user_work as begin_user_work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -22,10 +23,23 @@ from airflow_pgmq.errors import InvalidJobs, InvalidMessage
 
 #: What gives another result each time.
 IMPURE_FILTERS = ("random",)
+_IMPURE_METHODS = frozenset({"now", "today", "utcnow", "fromtimestamp", "astimezone", "timestamp"})
+#: The text of an object that has none of its own, with its address in memory.
+_ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 #: The functions of Jinja that give the same result each time.
 GLOBALS = ("range", "dict")
 #: Values whose text is the same in each process; that of others may have an address in memory.
 _PLAIN = (str, int, float, Decimal, date, datetime, time, timedelta, type(None))
+
+
+class _Sandbox(SandboxedEnvironment):
+    """Airflow's, without what gives another result each time, or on each machine."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Not the clock, and not the machine's zone."""
+        if isinstance(obj, (date, type)) and attr in _IMPURE_METHODS:
+            return False
+        return bool(super().is_safe_attribute(obj, attr, value))  # type: ignore[no-untyped-call]
 
 
 class SlotTemplate:
@@ -46,7 +60,7 @@ class SlotTemplate:
         if self._expression is not None:
             return _plain(self._expression(**values))
         assert self._text is not None
-        return self._text.render(**values)
+        return _plain(self._text.render(**values))
 
 
 class SlotRenderer:
@@ -92,7 +106,7 @@ def _read(text: str) -> SlotTemplate:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment: jinja2.Environment = SandboxedEnvironment(  # type: ignore[no-untyped-call]
+    environment: jinja2.Environment = _Sandbox(  # type: ignore[no-untyped-call]
         undefined=jinja2.StrictUndefined, finalize=_plain, cache_size=0
     )
     for name in IMPURE_FILTERS:
@@ -121,6 +135,8 @@ def _plain(value: Any) -> Any:
             _plain(each)
     elif isinstance(value, jinja2.Undefined):
         str(value)
+    elif isinstance(value, str) and _ADDRESS.search(value):
+        raise TypeError(f"the result has an address in memory: {value[:100]}")
     elif not isinstance(value, _PLAIN):
         kind = type(value).__name__
         more = "; add | list" if kind == "generator" else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, get_args
 
 from airflow_pgmq.core import jobs, slot_messages, slots
@@ -65,13 +65,14 @@ def run_now(
     """
     now, definition = yield from _locked(namespace, name)
     job = _read(name, definition)
+    job = job.on((yield from calendars.needed([job])))
     if slot is not None:
-        known = job.on((yield from calendars.needed([job])))
-        if slot.tzinfo is None or not slots.has(known, slot):
+        if slot.tzinfo is None or not slots.has(job, slot):
             raise InvalidArgument(
                 f"{slot.isoformat()} is not a slot of job {namespace}/{name}; the next ones are "
-                f"{', '.join(each.isoformat() for each in slots.upcoming(known, now, 3)) or 'none'}."
+                f"{', '.join(each.isoformat() for each in slots.upcoming(job, now, 3)) or 'none'}."
             )
+        slot = slot.astimezone(timezone.utc)
     try:
         item = slot_messages.at_once(job, slot or now, now, namespace, source, renderer)
         batch = Batch([item.message], headers=[item.headers], keys=[item.key])

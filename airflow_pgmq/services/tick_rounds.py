@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.dedup import Claim
-from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.jobs import UNREADABLE, PeriodicJob, unreadable
 from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.slot_messages import Outgoing, by_queue, outgoing
@@ -62,21 +62,30 @@ class Rounds:
         days = yield from calendars.needed(going[row["name"]] for row in rows)
         for row in rows:
             job = going[row["name"]].on(days)
-            due = slots.due(job, row["watermark"], row["next_slot"], window, row["to_resend"])
+            try:
+                due = slots.due(job, row["watermark"], row["next_slot"], window, row["to_resend"])
+            except UNREADABLE as exc:
+                # A fault of ours, or of a library: it must not stop the other jobs.
+                counts.failed[job.name] = [f"its slots cannot be computed: {unreadable(exc)}"]
+                continue
             counts.dropped += due.dropped
             wanted = due.slots
             if job.name in busy:
                 counts.dropped += len(wanted)
                 wanted = []
             sent, failed = self._rendered(job, wanted)
+            done = row["to_resend"]
             if failed is not None:
                 # Nothing is lost: the job waits at that slot until it is deployed with a template that works.
                 wanted = [item.slot for item in sent]
                 at, counts.failed[job.name] = failed
-                due = replace(due, watermark=max(row["watermark"], at - _TICK), next_slot=at)
+                is_new = at > row["watermark"]
+                watermark = at - _TICK if is_new else row["watermark"]
+                due = replace(due, watermark=watermark, next_slot=at if is_new else row["next_slot"])
+                done = [slot for slot in done if slot < at]
             items += sent
             states.append(_state(job, due, wanted))
-            to_resend += [(job.name, slot) for slot in row["to_resend"]]
+            to_resend += [(job.name, slot) for slot in done]
             is_known = is_known and not row["lost"]
             computed += due.computed
             if bounded and (len(items) >= SLOTS or computed >= COMPUTED):

@@ -104,9 +104,8 @@ class Tick:
             paused = {job.name for job in stored if job.paused}
             items = [
                 outgoing(job, slot, self.namespace, self.source, self.renderer)
-                for job in self.jobs
-                if job.name not in paused
-                for slot in slots.between(job.on(days), start, end)
+                for job in (each.on(days) for each in self.jobs if each.name not in paused)
+                for slot in slots.between(job, start, end)
             ]
             for positions in chunks(range(len(items)), tick_rounds.SLOTS):
                 part = [items[position] for position in positions]
@@ -134,6 +133,8 @@ class Tick:
                 summary.failed |= {name: [*blocked.values()] for name in sorted(deployed.blocked)}
                 return deployed
             until = deployed.until
+            # Otherwise these would be behind for ever.
+            left_alone |= counts.failed.keys()
 
     def _go_round(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> None:
         """Send what is due; again without the jobs of each queue that takes no messages."""

@@ -296,7 +296,9 @@ def test_calendars_are_put_shown_and_deleted(
 ) -> None:
     run("init", "mail")
     file = tmp_path / "bank.txt"
-    file.write_text("# Bavaria\n2026-12-25 Christmas\n\n2026-01-01\n2026-01-06, Epiphany # of the state\n")
+    file.write_text(
+        "\ufeff# Bavaria\n2026-12-25\tChristmas\n\n2026-01-01\n2026-01-06, Epiphany # of the state\n"
+    )
     assert "Calendar bank has 3 days; 0 waiting messages were taken back" in run(
         "calendars", "put", "bank", str(file)
     )
@@ -331,9 +333,8 @@ def test_mistakes_in_calendars(
     type_in(monkeypatch, text)
     assert said in failing("calendars", "put", "bank", "-")
     assert "cannot be read" in failing("calendars", "put", "bank", "/no/such/file")
-    assert f"`airflow pgmq calendars put --conn-id {CONN_ID} bank FILE`" in failing(
-        "calendars", "show", "bank"
-    )
+    put = command(f"calendars put --conn-id {CONN_ID} bank FILE")
+    assert f"`{put}`" in failing("calendars", "show", "bank")
 
 
 def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -> None:

@@ -186,3 +186,32 @@ def test_a_drain_that_ends_leaves_no_transaction_open(client: Client, database: 
         " WHERE datname = current_database() AND state LIKE 'idle in%'",
     )
     assert row["open"] == 0
+
+
+@pytest.mark.direct("ends a session of the server")
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_connection_that_ends_between_two_works_is_replaced(
+    client: Client, database: Database, expired: bool
+) -> None:
+    """Nothing had begun in the transaction that was open."""
+    send(client, "a", "b", "c")
+    if expired:
+        header = '{"expires_at": "2020-01-01T00:00:00Z"}'
+        execute(database, f"UPDATE pgmq.q_{QUEUE} SET headers = headers || %s WHERE msg_id = 2", [header])
+    policy = Policy(queue_name=QUEUE, transactional=True, backoff=3600)
+    consumer = Consumer(client, policy, together=True)
+    original = consumer._held.read
+    pids: list[int] = []
+
+    def read_after_the_end(max_messages: int) -> list[Message]:
+        if len(pids) == 1:
+            execute(database, "SELECT pg_terminate_backend(%s, 5000)", [pids[0]])
+        return original(max_messages)
+
+    def work(messages: list[Message], conn: Any) -> None:
+        pids.append(conn.info.backend_pid)
+
+    consumer._held.read = read_after_the_end  # type: ignore[method-assign]
+    summary = consumer.drain(work)
+    assert (summary.acked, summary.failed, summary.lost) == (2 if expired else 3, 0, 0)
+    assert len(set(pids)) == 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.fixtures.factories import (
     tick,
 )
 from tests.fixtures.patience import wait_until
+from tests.postgres.test_tick_catch_up import earlier
 
 AHEAD = timedelta(hours=10)
 
@@ -348,3 +350,42 @@ def test_a_purge_of_a_queue_without_slots_truncates(database, client):
     before = execute(database, "SELECT pg_relation_filenode('pgmq.q_mail') AS file")
     assert client.run(lambda: queues.purge("mail", with_slots=False)) == 2
     assert execute(database, "SELECT pg_relation_filenode('pgmq.q_mail') AS file") != before
+
+
+def test_two_purges_in_one_transaction(database, client):
+    tick(job(), look_ahead=10).run(client)
+    with database.connect() as conn:
+        for _ in range(2):
+            assert client.run(lambda: queues.purge("mail", with_slots=False), conn) in (0, 1)
+    assert len(slots_in(database)) >= 9
+
+
+def test_a_queue_without_headers_is_purged(database, client):
+    execute(database, "ALTER TABLE pgmq.q_mail DROP COLUMN headers CASCADE")
+    execute(database, "INSERT INTO pgmq.q_mail (vt, message) VALUES (now(), '1')")
+    assert client.run(lambda: queues.purge("mail", with_slots=False)) == 1
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue_one"])
+def test_a_catch_up_does_not_overlap(database, client, overlap):
+    one = job(overlap=overlap)
+    tick(one).run(client)
+    go_back(database, hours=2)
+    assert tick(one).run(client).sent == 1
+    pause(client)
+    earlier(database, hours=5)
+    go_back(database, hours=3)
+    client.run(lambda: job_control.resume(NAMESPACE, "job", "all"))
+    assert tick(one).run(client).sent == 0
+    assert len(queued(database)) == 1
+
+
+def test_a_slot_of_the_past_is_as_it_was_and_not_expired(database, client):
+    one = job(ttl=timedelta(hours=1), timezone="Europe/Berlin")
+    tick(one, look_ahead=0.01).run(client)
+    now = state(database)["now"]
+    past = (now - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+    client.run(lambda: job_control.run_now(NAMESPACE, "job", slot=past.astimezone(ZoneInfo("Asia/Tokyo"))))
+    (row,) = queued(database)
+    assert slot(row["headers"]) == past
+    assert datetime.fromisoformat(row["headers"]["expires_at"]) > now

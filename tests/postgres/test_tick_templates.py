@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.errors import InvalidMessage
-from airflow_pgmq.jobs import PeriodicJob
-from airflow_pgmq.services import job_control
+from airflow_pgmq.jobs import Calendar, PeriodicJob
+from airflow_pgmq.services import calendars, job_control
 from tests.fixtures.dollars import Dollars
 from tests.fixtures.factories import NAMESPACE, execute, go_back, job, queued, slots_in, state, tick
 from tests.fixtures.postgres import Database
@@ -110,3 +111,54 @@ def test_a_deploy_whose_template_fails_too_loses_nothing(client: Client, databas
     assert len(slots_in(database, "good")) == 24
     assert ticked(client, daily("{{ $ts }}"), templated("good")).failed == {}
     assert len(slots_in(database)) == 3
+
+
+def test_slots_to_send_again_wait_with_their_job(client: Client, database: Database) -> None:
+    """They are below the watermark, so only their rows know them."""
+    good = templated(message="{{ $ts }}")
+    ticked(client, good, look_ahead=0.01)
+    client.run(lambda: job_control.pause(NAMESPACE, "job"))
+    go_back(database, hours=24)
+    client.run(lambda: job_control.resume(NAMESPACE, "job", "all"))
+    broken = Broken()
+    for _ in range(2):
+        assert [*ticked(client, good, look_ahead=0.01, renderer=broken).failed] == ["job"]
+    assert slots_in(database) == []
+    assert ticked(client, good, look_ahead=0.01).failed == {}
+    assert len(slots_in(database)) == 24
+
+
+def test_a_deploy_of_many_jobs_that_fail_ends(
+    client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_pgmq.services.tick_rounds.COMPUTED", 20)
+    jobs = [templated(f"job{n}", message="{{ $ts }}") for n in range(5)]
+    ticked(client, *jobs, look_ahead=0.01)
+    go_back(database, hours=20)
+    changed = [templated(f"job{n}", message="x {{ $ts }}") for n in range(5)]
+    summary = ticked(client, *changed, job("good"), renderer=Broken())
+    assert len(summary.failed) == 5
+    assert len(slots_in(database, "good")) == 24
+    assert ticked(client, *changed, job("good")).failed == {}
+    assert {len(slots_in(database, f"job{n}")) for n in range(5)} == {44}
+
+
+def test_a_calendar_and_the_interval_before(client: Client, database: Database) -> None:
+    client.ensure_schema()
+    client.run(lambda: calendars.put("bank", [date(2026, 1, 2)]))
+    one = job(cron="0 0 * * *", exclude=[Calendar("bank")], message="{{ $interval_start }}")
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    tick(one, renderer=Dollars()).backfill(client, start, start + timedelta(days=3))
+    assert [row["message"] for row in queued(database)] == [
+        "2025-12-31 00:00:00+00:00",
+        "2026-01-01 00:00:00+00:00",
+    ]
+    assert ticked(client, one).failed == {}
+    client.run(lambda: job_control.run_now(NAMESPACE, "job", renderer=Dollars()))
+
+
+class Broken(Dollars):
+    """Fails for every slot."""
+
+    def render(self, values: Mapping[str, Any]) -> Any:
+        raise ZeroDivisionError("broken")

@@ -16,7 +16,7 @@ from airflow_pgmq.core import deploys, jobs
 from airflow_pgmq.core.deploys import set_fingerprint
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.errors import InvalidJobs
-from airflow_pgmq.jobs import At, Calendar, Cron, Every, RRule
+from airflow_pgmq.jobs import At, Blackout, Calendar, Cron, Every, RRule
 from tests.unit.support import python, utc
 
 GOOD = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", message={"kind": "daily"})
@@ -447,3 +447,34 @@ def test_rules_come_back_from_what_is_stored(schedule):
     at = utc("2026-06-03 10:30")
     assert next(again.slots.after(at)) == next(job.slots.after(at))
     assert again.unknown() == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"exclude": ["weekends"]},
+        {"business_day": "skip"},
+        {"day_match": "both"},
+        {"params": {"a": 1}},
+        {"message": "{{ ds }}"},
+        {"cron": None, "schedule": Every(timedelta(hours=1))},
+    ],
+)
+def test_older_code_does_not_take_it_for_a_plain_cron(fields):
+    """It reads only this field, and sent slots on days off, and templates as they are."""
+    job = replace(GOOD, **fields)
+    definition = json.loads(job.definition_json)
+    assert definition["cron"] is None
+    assert PeriodicJob.from_definition("report", definition).fingerprint == job.fingerprint
+
+
+def test_instants_of_pendulum_are_plain():
+    pendulum = pytest.importorskip("pendulum")
+    every = Every(pendulum.duration(hours=6), pendulum.datetime(2026, 1, 1, tz="Europe/Berlin"))
+    assert every == Every(timedelta(hours=6), datetime(2025, 12, 31, 23, tzinfo=ZoneInfo("UTC")))
+    job = replace(
+        GOOD, cron=None, schedule=every, exclude=[Blackout(*[pendulum.datetime(2026, 1, n) for n in (1, 2)])]
+    )
+    slot = next(job.slots.after(utc("2026-06-03 10:30")))
+    assert type(slot) is datetime
+    assert type(next(replace(job, schedule=At(pendulum.datetime(2027, 1, 1))).slots.after(slot))) is datetime

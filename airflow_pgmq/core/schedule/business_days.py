@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import takewhile
 from typing import Literal
 
@@ -30,23 +32,27 @@ class BusinessDaySlots:
         self._exclusions = exclusions
         self._zone = exclusions.zone
         self._from = -1 if direction == "next" else 1
+        #: A day is looked at again and again, and may have 86,400 slots.
+        self._of = lru_cache(maxsize=4)(self._slots_of)
 
     def after(self, instant: datetime) -> Iterator[datetime]:
         """Slots later than `instant`, ascending, in UTC."""
-        return (slot for slot in self._from_day(instant, 1) if slot > instant)
+        for slots in self._from_day(instant, 1):
+            yield from slots[bisect_right(slots, instant) :]
 
     def before(self, instant: datetime) -> Iterator[datetime]:
         """Slots earlier than `instant`, descending, in UTC."""
-        return (slot for slot in self._from_day(instant, -1) if slot < instant)
+        for slots in self._from_day(instant, -1):
+            yield from slots[: bisect_left(slots, instant)][::-1]
 
-    def _from_day(self, at: datetime, step: int) -> Iterator[datetime]:
-        """Slots day by day, from that of the instant on."""
+    def _from_day(self, at: datetime, step: int) -> Iterator[list[datetime]]:
+        """The slots of each day, ascending, from that of the instant on."""
         day: date | None = at.astimezone(self._zone).date()
         empty = 0
         while day is not None and empty <= JUMPS:
             found = self._of(day)
             empty = 0 if found else empty + 1
-            yield from found[::step]
+            yield found
             if found or self._exclusions.day_off(day) is not None:
                 day += step * _DAY
             else:
@@ -62,7 +68,7 @@ class BusinessDaySlots:
         # It may be moved towards this day.
         return min(own, self._target(own), key=lambda each: step * each.toordinal())
 
-    def _of(self, day: date) -> list[datetime]:
+    def _slots_of(self, day: date) -> list[datetime]:
         """The slots that a day has in the end, ascending."""
         if self._exclusions.day_off(day) is not None:
             return []

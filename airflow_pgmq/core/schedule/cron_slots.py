@@ -12,7 +12,7 @@ from heapq import merge
 from itertools import tee
 
 from airflow_pgmq.core.schedule.cron import Cron, DayMatch, Order, parse
-from airflow_pgmq.core.schedule.zones import both, instant, offset, time_zone
+from airflow_pgmq.core.schedule.zones import both, edge, instant, time_zone
 
 #: Slots exist in these years.
 _YEARS = range(1900, 3000)
@@ -55,11 +55,7 @@ class CronSlots:
 
     def _near(self, at: datetime, *, backward: bool) -> Iterator[datetime]:
         """Slots in order, from a little before the instant, some of them more than once."""
-        local = at.astimezone(self._zone)
-        # In a repeated hour, the same wall-clock times occur twice.
-        overlap = abs(offset(local) - offset(local.replace(fold=1 - local.fold)))
-        start = local.replace(tzinfo=None, microsecond=0) + (overlap if backward else -overlap)
-        walls = _walls(self._cron, start, backward)
+        walls = _walls(self._cron, edge(at, self._zone, backward=backward), backward)
         if self._every_hour:
             return self._elapsed(walls, backward)
         return (instant(wall, self._zone) for wall in walls)

@@ -48,6 +48,10 @@ class Every:
     interval: timedelta
     anchor: datetime = ANCHOR
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "interval", _plain_duration(self.interval))
+        object.__setattr__(self, "anchor", plain(self.anchor))
+
     def problems(self) -> list[str]:
         """What is wrong, each as a sentence."""
         second = timedelta(seconds=1)
@@ -86,7 +90,7 @@ class At:
     is_local = False
 
     def __init__(self, *instants: datetime) -> None:
-        object.__setattr__(self, "instants", instants)
+        object.__setattr__(self, "instants", tuple(map(plain, instants)))
 
     def problems(self) -> list[str]:
         """What is wrong, each as a sentence."""
@@ -150,6 +154,25 @@ def stored_rule(stored: Mapping[str, Any]) -> Rule:
     if "at" in stored:
         return At(*map(datetime.fromisoformat, stored["at"]))
     return RRule(stored["rrule"])
+
+
+def plain(value: Any) -> Any:
+    """An instant without the arithmetic and the text of a subclass, such as pendulum's; if aware, in UTC."""
+    if not isinstance(value, datetime):
+        return value
+    parts = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
+    found = datetime(*parts, tzinfo=value.tzinfo, fold=value.fold)
+    try:
+        return found.astimezone(timezone.utc) if value.tzinfo else found
+    except OverflowError:
+        # Far from the years that slots may have; `problems` says so.
+        return found
+
+
+def _plain_duration(value: Any) -> Any:
+    if not isinstance(value, timedelta):
+        return value
+    return timedelta(microseconds=timedelta.__floordiv__(value, timedelta(microseconds=1)))
 
 
 def _wrong_instant(what: str, value: object) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from airflow_pgmq.core.calendars import NamedDays
 from airflow_pgmq.core.schedule import Slots
 from airflow_pgmq.core.schedule.business_days import BusinessDaySlots
+from airflow_pgmq.core.schedule.definitions import plain
 from airflow_pgmq.core.schedule.exclusions import DayOff, Exclusions, Gap, OpenSlots, weekend
 from airflow_pgmq.core.schedule.wall_slots import WallSlots
 from airflow_pgmq.core.schedule.zones import instant
@@ -52,6 +53,10 @@ class Blackout:
 
     start: datetime
     end: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", plain(self.start))
+        object.__setattr__(self, "end", plain(self.end))
 
 
 Excluded: TypeAlias = "date | Calendar | Holidays | Blackout | Literal['weekends']"

@@ -36,9 +36,9 @@ class IntervalSlots:
         return self._walk(instant, -1)
 
     def _walk(self, at: datetime, step: int) -> Iterator[datetime]:
-        # From the other side of the instant: a gap between clocks is less than a day.
-        start = (at.astimezone(self._zone).replace(tzinfo=None) if self._is_local else at) - step * DAY
-        for number in count((start - self._anchor) // self._interval, step):
+        # From the other side of the instant: a change of clocks is less than a day.
+        start = at.astimezone(self._zone).replace(tzinfo=None) - step * DAY if self._is_local else at
+        for number in count((start - self._anchor) // self._interval + (step < 0), step):
             try:
                 found = self._anchor + number * self._interval
                 slot = instant(found, self._zone) if self._is_local else found

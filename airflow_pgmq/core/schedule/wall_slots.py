@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 
 from airflow_pgmq.core.schedule import Slots
-from airflow_pgmq.core.schedule.zones import UTC, instant
+from airflow_pgmq.core.schedule.zones import UTC, edge, instant
 
-#: More than clocks have ever been changed by at once.
-_DAY = timedelta(days=1, hours=1)
+_TICK, _SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 
 
 class WallSlots:
@@ -22,7 +21,8 @@ class WallSlots:
     def after(self, instant: datetime) -> Iterator[datetime]:
         """Slots later than `instant`, ascending, in UTC."""
         last = instant
-        for slot in self._slots(self._walls.after(self._near(instant) - _DAY)):
+        start = edge(instant, self._zone, backward=False).replace(tzinfo=UTC)
+        for slot in self._slots(self._walls.after(start - _TICK)):
             if slot > last:
                 yield slot
                 last = slot
@@ -30,13 +30,11 @@ class WallSlots:
     def before(self, instant: datetime) -> Iterator[datetime]:
         """Slots earlier than `instant`, descending, in UTC."""
         last = instant
-        for slot in self._slots(self._walls.before(self._near(instant) + _DAY)):
+        start = edge(instant, self._zone, backward=True).replace(tzinfo=UTC)
+        for slot in self._slots(self._walls.before(start + _SECOND)):
             if slot < last:
                 yield slot
                 last = slot
-
-    def _near(self, at: datetime) -> datetime:
-        return at.astimezone(self._zone).replace(tzinfo=UTC)
 
     def _slots(self, walls: Iterator[datetime]) -> Iterator[datetime]:
         return (instant(wall.replace(tzinfo=None), self._zone) for wall in walls)

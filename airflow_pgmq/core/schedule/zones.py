@@ -21,6 +21,14 @@ def both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
     return local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
 
 
+def edge(at: datetime, zone: tzinfo, *, backward: bool) -> datetime:
+    """The wall-clock time from which on a walk finds all slots on that side of an instant."""
+    local = at.astimezone(zone)
+    # In a repeated hour, the same wall-clock times occur twice.
+    overlap = abs(offset(local) - offset(local.replace(fold=1 - local.fold)))
+    return local.replace(tzinfo=None, microsecond=0) + (overlap if backward else -overlap)
+
+
 def _gap_end(before: datetime, after: datetime, zone: tzinfo) -> datetime:
     """The first second with the new offset, found by halving."""
     later = offset(after.astimezone(zone))

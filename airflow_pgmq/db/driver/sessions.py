@@ -192,6 +192,15 @@ def check_alive(conn: Connection) -> None:
         raise psycopg.OperationalError(fatal[0])
 
 
+def is_alive(conn: Connection) -> bool:
+    """Whether Postgres has not ended the session, as far as can be known without a round trip."""
+    try:
+        check_alive(conn)
+    except psycopg.Error:
+        return False
+    return not conn.closed
+
+
 def _is_readable(file: int) -> bool:
     if hasattr(select, "poll"):
         # A selector makes a file of its own, which takes longer than the question.

@@ -185,7 +185,8 @@ LEFT JOIN resend USING (name)
 LEFT JOIN LATERAL (
     -- If the clock went back, later slots were sent before.
     SELECT queue_name, msg_id, slot FROM airflow_pgmq.slots
-    WHERE namespace = %(namespace)s AND name = job.name AND slot <= %(now)s ORDER BY slot DESC LIMIT 1
+    WHERE namespace = %(namespace)s AND name = job.name AND slot <= %(now)s AND msg_id IS NOT NULL
+    ORDER BY slot DESC LIMIT 1
 ) AS last ON job.overlap_skip
 ORDER BY job.next_slot, job.name LIMIT %(limit)s;
 
@@ -246,7 +247,8 @@ SELECT job.name, job.queue_name = ANY (%(queue_names)s::text[]) AS sends,
 FROM airflow_pgmq.periodic_jobs AS job
 LEFT JOIN LATERAL (
     SELECT queue_name FROM airflow_pgmq.slots
-    WHERE namespace = job.namespace AND name = job.name AND slot <= %(now)s ORDER BY slot DESC LIMIT 1
+    WHERE namespace = job.namespace AND name = job.name AND slot <= %(now)s AND msg_id IS NOT NULL
+    ORDER BY slot DESC LIMIT 1
 ) AS last ON job.overlap_skip
 WHERE job.namespace = %(namespace)s;
 

@@ -127,10 +127,20 @@ SELECT EXISTS (SELECT FROM {table} AS m WHERE <<is_future_slot>>) AS found;
 -- Keep others from sending and reading until the queue is empty.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
--- purge_all_but_slots --
--- Remove every message except slots of periodic jobs that wait for their time.
-WITH gone AS (DELETE FROM {table} AS m WHERE NOT (<<is_future_slot>>) RETURNING 1)
-SELECT count(*) AS purged FROM gone;
+-- keep_slots --
+-- Put slots of periodic jobs that wait for their time aside.
+CREATE TEMPORARY TABLE airflow_pgmq_kept ON COMMIT DROP AS SELECT * FROM {table} AS m WHERE <<is_future_slot>>;
+
+-- put_slots_back --
+-- Put them into the queue again.
+WITH put AS (
+    INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM pg_temp.airflow_pgmq_kept ORDER BY msg_id RETURNING 1
+)
+SELECT count(*) AS kept FROM put;
+
+-- drop_kept --
+-- Drop that table, so that the same transaction may purge again.
+DROP TABLE pg_temp.airflow_pgmq_kept;
 
 -- metrics --
 -- The counts of `pgmq.metrics` for one queue; that function fails if a message has the time `infinity`.

@@ -129,15 +129,21 @@ def purge(queue_name: str, *, with_slots: bool) -> Work[int]:
 
 
 def _purge_all_but_slots(queue_name: str, all_of_it: Statement[int]) -> Flow[int]:
-    has_slots = on_queue("has_slots", queue_name, scalar("found"))
-    if not (yield has_slots):
-        # PGMQ truncates the table, which is fast; a tick must not send in between.
-        yield on_queue("lock_to_purge", queue_name)
-        if not (yield has_slots):
-            count: int = yield all_of_it
-            return count
-    rest: int = yield on_queue("purge_all_but_slots", queue_name, scalar("purged"))
-    return rest
+    relation = names.quoted(*names.table(queue_name))
+    # Without headers, it has no message of ours.
+    if not (yield Statement("has_headers", {"relation": relation}, decode=scalar("found"))):
+        count: int = yield all_of_it
+        return count
+    # PGMQ truncates the table, which is fast; a tick must not send in between.
+    yield on_queue("lock_to_purge", queue_name)
+    if not (yield on_queue("has_slots", queue_name, scalar("found"))):
+        count = yield all_of_it
+        return count
+    yield on_queue("keep_slots", queue_name)
+    purged: int = yield all_of_it
+    kept: int = yield on_queue("put_slots_back", queue_name, scalar("kept"))
+    yield Statement("drop_kept")
+    return purged - kept
 
 
 def enable_notify(queue_name: str) -> Flow[bool]:

@@ -9,7 +9,14 @@ from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
-from airflow_pgmq.db.client import OUTAGES, Client, Connection, next_user_work, user_work_transaction
+from airflow_pgmq.db.client import (
+    OUTAGES,
+    Client,
+    Connection,
+    is_alive,
+    next_user_work,
+    user_work_transaction,
+)
 from airflow_pgmq.db.statements import Work
 from airflow_pgmq.errors import LimitReached
 
@@ -82,7 +89,8 @@ class KeptConnection:
         while True:
             conn: Connection | None = None
             try:
-                self._end_begun()
+                with suppress(*OUTAGES):
+                    self._end_begun()
                 conn = self._connection()
                 return self._client.attempt(partial(make, was_sent), conn)
             except OUTAGES as exc:
@@ -99,8 +107,9 @@ class KeptConnection:
 
     def run_once(self, make: Callable[[], Work[T]]) -> T:
         """Run as one transaction, without another attempt after an outage."""
-        try:
+        with suppress(*OUTAGES):
             self._end_begun()
+        try:
             return self._client.attempt(make, self._connection())
         except OUTAGES:
             self.close()
@@ -112,6 +121,9 @@ class KeptConnection:
 
         :param goes_on: whether more work follows at once: then its transaction begins with this one's commit
         """
+        if self._begun is not None and (self._conn is None or not is_alive(self._conn)):
+            # Lost since; nothing had started in it.
+            self.close()
         begun, self._begun = self._begun, None
         with begun or self._begin() as stack:
             assert self._conn is not None

@@ -174,15 +174,16 @@ def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) ->
 
 def _schedule(definition: Mapping[str, Any]) -> dict[str, str | None]:
     """The schedule as it was written, and in words."""
-    if definition["schedule"] is None:
-        cron = definition["cron"]
+    rule = definition["schedule"]
+    if rule is None or (isinstance(rule, Mapping) and "cron" in rule):
+        cron = definition["cron"] if rule is None else rule["cron"]
         words_ = words.of_cron(str(cron or ""), str(definition["seconds"] or "last"))
         return {"schedule": cron, "words": words_}
     try:
-        rule = str(stored_rule(definition["schedule"]))
+        text = str(stored_rule(rule))
     except UNREADABLE:
-        rule = str(definition["schedule"])
-    return {"schedule": rule, "words": rule}
+        text = str(rule)
+    return {"schedule": text, "words": text}
 
 
 def _lateness(row: Row, job: PeriodicJob) -> float | None:
