@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.errors import CalendarNotFound, InvalidArgument, InvalidJobs, LockTimeout

@@ -298,12 +298,6 @@ FROM unseen GROUP BY name;
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at
 FROM {table} WHERE headers ->> 'dedup_key' = ANY (%(keys)s::text[]);
 
--- has_headers --
--- Whether there is such a table with headers: without them, it has no message of ours.
-SELECT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass(%(relation)s) AND attname = 'headers' AND NOT attisdropped
-) AS found;
-
 -- carried_by_archive --
 -- The same for what was archived since some instant.
 SELECT headers ->> 'dedup_key' AS key, msg_id, least(greatest(enqueued_at, 'epoch'), %(now)s) AS first_at

@@ -119,6 +119,12 @@ DROP INDEX {index};
 -- Remove every message, in-flight ones too.
 SELECT pgmq.purge_queue(%(queue_name)s::text) AS purged;
 
+-- has_headers --
+-- Whether there is such a table with headers: without them, it has no message of ours.
+SELECT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass(%(relation)s) AND attname = 'headers' AND NOT attisdropped
+) AS found;
+
 -- has_slots --
 -- Whether slots of periodic jobs wait there for their time.
 SELECT EXISTS (SELECT FROM {table} AS m WHERE <<is_future_slot>>) AS found;

@@ -22,6 +22,7 @@ from airflow_pgmq.db.statements import (
     incarnations,
     many,
     on_queue,
+    queues,
     scalar,
     sending,
 )
@@ -230,11 +231,11 @@ def adopt(
     yield from incarnations.settle(queue_name)
     found: dict[str, Row] = {}
     archive = names.table(queue_name, "a")
-    if (yield _has_headers(archive)):
+    if (yield queues.has_headers(archive)):
         params = {"keys": list(by_key), "since": since, "now": now}
         archived = yield Statement("carried_by_archive", params, {"archive": archive}, list, queue_name)
         found |= {row["key"]: row for row in archived}
-    if (yield _has_headers(names.table(queue_name))):
+    if (yield queues.has_headers(names.table(queue_name))):
         carried_by = yield on_queue("carried_by_queue", queue_name, list, keys=list(by_key), now=now)
         found |= {row["key"]: row for row in carried_by}
     if found:
@@ -252,10 +253,6 @@ def adopt(
             now=now,
             window=window,
         )
-
-
-def _has_headers(table: tuple[str, str]) -> Statement[bool]:
-    return Statement("has_headers", {"relation": names.quoted(*table)}, decode=scalar("found"))
 
 
 def take_back(

@@ -128,10 +128,14 @@ def purge(queue_name: str, *, with_slots: bool) -> Work[int]:
     return all_of_it if with_slots else _purge_all_but_slots(queue_name, all_of_it)
 
 
+def has_headers(table: tuple[str, str]) -> Statement[bool]:
+    """Whether there is such a table with headers."""
+    return Statement("has_headers", {"relation": names.quoted(*table)}, decode=scalar("found"))
+
+
 def _purge_all_but_slots(queue_name: str, all_of_it: Statement[int]) -> Flow[int]:
-    relation = names.quoted(*names.table(queue_name))
     # Without headers, it has no message of ours.
-    if not (yield Statement("has_headers", {"relation": relation}, decode=scalar("found"))):
+    if not (yield has_headers(names.table(queue_name))):
         count: int = yield all_of_it
         return count
     # PGMQ truncates the table, which is fast; a tick must not send in between.
