@@ -76,8 +76,8 @@ def test_slots_that_were_read_stay_sent(client: Client, database: Database) -> N
 def test_a_missing_calendar_holds_up_its_jobs_only(client: Client, database: Database) -> None:
     today = now(database).date()
     summary = ticked(client, daily(), job("other", cron="0 0 * * *"), days=2)
-    put = command("calendars put bank FILE")
-    assert f"There is no calendar 'bank'. Make it: `{put}`" in summary.failed["job"][0]
+    fix = command("calendars put bank FILE")
+    assert f"There is no calendar 'bank'. Make it: `{fix}`" in summary.failed["job"][0]
     assert len(slots_in(database, "other")) == 2
     assert slots_in(database) == []
     put(client, today + DAY)
