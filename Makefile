@@ -60,7 +60,8 @@ browser: $(VENV)/installed chromium ## Run the tests of the page in a real brows
 	$(BIN)/python -m pytest tests/browser --timeout 300 $(ARGS)
 
 browser-airflow31: $(VENV)/installed chromium ## Run them on Airflow 3.1, without taking pictures
-	JOBS=0 $(BIN)/python -m tests.matrix 3.1.8 --suite tests/browser -- --timeout 300 -k "not pictures" $(ARGS)
+	JOBS=0 $(BIN)/python -m tests.matrix 3.1.8 $(foreach suite,$(or $(SUITE),tests/browser),--suite $(suite)) \
+		-- --timeout 300 -k "not pictures" $(ARGS)
 
 chromium:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update --quiet=2 && \
