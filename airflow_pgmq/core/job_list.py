@@ -120,7 +120,7 @@ class JobList(Sequence[PeriodicJob]):
         if (message := defined.pop("message")) != "{}":
             yield self._json(message)
         for name, value in defined.items():
-            if name not in _PLACED and value != _DEFAULTS.get(name):
+            if name not in _PLACED and value is not None and value != _DEFAULTS.get(name):
                 yield f"{name}={self._value(name, value)}"
 
     def _value(self, name: str, value: Any) -> str:

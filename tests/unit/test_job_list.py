@@ -11,7 +11,7 @@ import pytest
 
 from airflow_pgmq.core.job_list import MOST_LISTED, JobList
 from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.jobs import Every
+from airflow_pgmq.jobs import Every, RRule
 
 GOOD = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", message={"kind": "daily"})
 BERLIN, AHEAD = ZoneInfo("Europe/Berlin"), timezone(timedelta(hours=1))
@@ -53,6 +53,19 @@ def test_each_field_of_each_job_counts(name: str):
     assert changed.digest != JobList([GOOD, OTHER]).digest
     assert changed.text(4096) != JobList([GOOD, OTHER]).text(4096)
     assert changed.digest in changed.text(4096)
+
+
+def test_schedules_beyond_cron_are_written_as_they_are_meant():
+    jobs = [
+        replace(GOOD, exclude=["weekends"], business_day="next", message="{{ ds }}"),
+        replace(GOOD, name="rule", cron=None, schedule=RRule("FREQ=DAILY"), message={}),
+        replace(GOOD, name="every", cron=None, schedule=Every(timedelta(hours=6)), message={}),
+    ]
+    assert JobList(jobs).text(4096).splitlines()[2:] == [
+        "  every: every 6:00:00",
+        """  report: 0 7 * * * | "{{ ds }}" | business_day=next | exclude=['weekends']""",
+        "  rule: FREQ=DAILY",
+    ]
 
 
 def test_neither_the_order_of_jobs_nor_that_of_keys_counts():
