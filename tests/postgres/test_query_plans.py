@@ -121,7 +121,9 @@ OFTEN = {
     "where a job has sent to": lambda: next(taken_back("job7")),
     "take back a job": lambda: taking_back("job7"),
     "take back 1000 jobs": lambda: taking_back(*(f"job{n}" for n in range(1000))),
-    "is the last message queued": lambda: periodic.still_queued("mail", {n: f"{n}" for n in range(1, 1001)}),
+    "is the last message queued": lambda: periodic.still_queued(
+        "mail", {n: f"{n}" for n in range(1, 1001)}, NOW
+    ),
     "read a batch of work": lambda: consuming.read(Policy(queue_name="mail", batch_size=100)),
     "release after failures": lambda: consuming.release_each("mail", MESSAGES, [ParsedDelay(10)] * 100),
     "dead letters": lambda: consuming.dead_letter("mail", "mail_dlq", MESSAGES, "no"),
