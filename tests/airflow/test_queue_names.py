@@ -111,7 +111,7 @@ def test_operators_sensors_and_jobs(
         tick = PgmqPeriodicOperator(task_id="tick", jobs=[job])
         work = PgmqConsumeOperator(task_id="work", python_callable=fail, condition={"n": 7}, max_reads=1)
         back = PgmqRequeueOperator(task_id="back", trigger_rule="all_done")
-        purge = PgmqQueueOperator(task_id="purge", action="purge", confirm=name)
+        purge = PgmqQueueOperator(task_id="purge", action="purge", confirm=name, with_slots=True)
         send >> wait >> ack >> query >> tick >> work >> back >> purge
     run = run_dag(dag)
     assert {each for each, state in run.states.items() if state != "success"} <= {"work"}
