@@ -162,10 +162,10 @@ class PeriodicJob:
             **bounds,
         )
 
-    @cached_property
+    @property
     def has_templates(self) -> bool:
         """Whether its message or headers are rendered for each slot."""
-        return is_template(self.message_json) or is_template(self.headers_json)
+        return is_template(self.message_json) or bool(self.headers and is_template(self.headers_json))
 
     @property
     def params_json(self) -> str:
@@ -224,7 +224,19 @@ class PeriodicJob:
             self.headers_json,
             self.message_json,
         )
-        return (*values, payload.canonical(self._more)) if self._more else values
+        return (*values, payload.canonical(self._more)) if self._is_more else values
+
+    @property
+    def _is_more(self) -> bool:
+        """Whether it is more than a cron and a message; most jobs are not, and a tick asks all of them."""
+        return bool(
+            self.exclude
+            or self.params
+            or self.schedule is not None
+            or self.day_match
+            or self.business_day
+            or self.has_templates
+        )
 
     @cached_property
     def _more(self) -> dict[str, Any]:
@@ -275,14 +287,14 @@ class PeriodicJob:
         """Whether slots are sent before their time: not if it depends on the message before."""
         return self.overlap == "allow"
 
-    @cached_property
+    @property
     def calendar_names(self) -> set[str]:
         """The calendars in the database that its slots depend on."""
-        return excluding.calendar_names(self.exclude)
+        return excluding.calendar_names(self.exclude) if self.exclude else set()
 
     def on(self, days: NamedDays) -> PeriodicJob:
         """The job with the days of its calendars."""
-        if not self.calendar_names:
+        if not self.exclude or not self.calendar_names:
             return self
         job = replace(self)
         object.__setattr__(job, "_calendars", days)

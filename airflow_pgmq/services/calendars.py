@@ -44,7 +44,7 @@ def get(name: str) -> Flow[core.Calendar]:
 
 def needed(jobs: Iterable[PeriodicJob]) -> Flow[core.NamedDays]:
     """The days of the calendars that jobs need; no statement if they need none."""
-    names = set[str]().union(*(job.calendar_names for job in jobs))
+    names = {name for job in jobs if job.exclude for name in job.calendar_names}
     days: core.NamedDays = (yield calendars.days_of(names)) if names else {}
     return days
 

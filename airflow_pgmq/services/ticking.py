@@ -177,7 +177,7 @@ class Tick:
         """Jobs that cannot be sent now, and why."""
         missing = yield from self._check_queues()
         days = yield from calendars.needed(self.jobs)
-        for job in self.jobs:
+        for job in filter(lambda job: job.exclude, self.jobs):
             for name in sorted(job.calendar_names - days.keys()):
                 missing.setdefault(job.name, []).append(str(CalendarNotFound(name)))
         return missing
