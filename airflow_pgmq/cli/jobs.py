@@ -43,9 +43,8 @@ def resume(args: Namespace) -> None:
 @audited
 def run_now(args: Namespace) -> None:
     """Send one message of a job now."""
-    try:
-        slot = iso8601.parse(args.slot) if args.slot else None
-    except ValueError:
+    slot = iso8601.of_header(args.slot)
+    if args.slot is not None and slot is None:
         fail(f"{args.slot!r} is not an ISO 8601 instant with a time zone, such as 2026-06-01T06:00:00Z.")
     show(args, [hook_of(args).run_job_now(args.namespace, args.name, slot=slot).as_dict()])
 

@@ -34,7 +34,8 @@ class Summary:
     outdated: int = 0
     #: `sent` and `duplicates`, each by queue.
     by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
-    #: Jobs whose queue is missing, takes no messages or does not let them be taken back, and why.
+    #: Jobs that could not be sent, and why: their queue is missing or refuses, a calendar is missing, or a
+    #: template fails.
     failed: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, more: Summary) -> None:

@@ -50,7 +50,8 @@ class SlotTemplate:
         self.names = frozenset(meta.find_undeclared_variables(tree) - environment.globals.keys())
         self._expression = self._text = None
         if _is_expression(tree) and text.startswith("{{") and text.endswith("}}"):
-            inner = text[2:-2].strip("-+")
+            # A sign at the brace is about spaces, the next one is the expression's own.
+            inner = re.sub(r"^[-+]|[-+]$", "", text[2:-2])
             self._expression = environment.compile_expression(inner, undefined_to_none=False)
         else:
             self._text = environment.from_string(text)

@@ -50,7 +50,8 @@ class PgmqPeriodicOperator(PgmqOperator):
         than this sends again
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidJobs: mistakes in jobs, each named; at a tick, after the other jobs were sent: queues that
-        are missing, or that refuse to take messages or to give them back
+        are missing, or that refuse to take messages or to give them back, calendars that are missing, and
+        templates that fail for a slot
     :raises NamespaceTaken: another task ticks the same namespace
     """
 

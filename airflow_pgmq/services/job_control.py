@@ -67,7 +67,8 @@ def run_now(
     job = _read(name, definition)
     job = job.on((yield from calendars.needed([job])))
     if slot is not None:
-        if slot.tzinfo is None or not slots.has(job, slot):
+        _check_zone("slot", slot)
+        if not slots.has(job, slot):
             raise InvalidArgument(
                 f"{slot.isoformat()} is not a slot of job {namespace}/{name}; the next ones are "
                 f"{', '.join(each.isoformat() for each in slots.upcoming(job, now, 3)) or 'none'}."
@@ -82,6 +83,11 @@ def run_now(
         job.queue_name, batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
     )
     return results[0]
+
+
+def _check_zone(name: str, at: datetime) -> None:
+    if at.tzinfo is None:
+        raise InvalidArgument(f"{name}= needs a time zone, which {at} lacks.")
 
 
 def _read(name: str, definition: Mapping[str, Any]) -> jobs.PeriodicJob:
@@ -101,8 +107,8 @@ def next_slots(job: jobs.PeriodicJob, n: int, after: datetime | None) -> Flow[li
 
     :raises CalendarNotFound: one of its calendars does not exist
     """
-    if after is not None and after.tzinfo is None:
-        raise InvalidArgument(f"after= needs a time zone, which {after} lacks.")
+    if after is not None:
+        _check_zone("after", after)
     days = yield from calendars.needed([job])
     since: datetime = after or (yield periodic.clock())
     return slots.upcoming(job.on(days), since, n)

@@ -291,6 +291,26 @@ def test_jobs_are_listed_paused_resumed_and_run(run: Run, database: Database) ->
     assert "0 * * * *" in run("jobs")
 
 
+def test_what_becomes_of_slots_is_said_by_hand(
+    run: Run, failing: Callable[..., str], database: Database
+) -> None:
+    run("init", "mail")
+    tick(job()).run(client_of(database.dsn))
+    run("pause", "shop", "job")
+    run("resume", "shop", "job", "--catch-up", "none")
+    tick(job()).run(client_of(database.dsn))
+    assert (
+        run("run-now", "shop", "job", "--slot", "2026-06-01T06:00:00Z", "-o", "json")[0]["status"] == "sent"
+    )
+    assert "is not a slot of job shop/job" in failing(
+        "run-now", "shop", "job", "--slot", "2026-06-01T06:30:00Z"
+    )
+    for text in ("yesterday", "2026-06-01T06:00:00"):
+        assert "is not an ISO 8601 instant" in failing("run-now", "shop", "job", "--slot", text)
+    assert "1 message deleted" in run("purge", "mail", "--yes")
+    assert "10 messages deleted" in run("purge", "mail", "--yes", "--with-slots")
+
+
 def test_calendars_are_put_shown_and_deleted(
     run: Run, failing: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: Database
 ) -> None:

@@ -47,6 +47,7 @@ def rendered(value: Any, job: PeriodicJob = JOB) -> Any:
         ("{{ params.limits }}", [1, 2]),
         ("{{ params.deep }}", {"x": None}),
         ("{{- params.limits[0] + 1 -}}", 2),
+        ("{{--params.limits[0]-}}", -1),
         ("{{ slot.day == 1 }}", True),
         ("{{ params.deep.x }}", None),
         ("{{ params.limits | map('string') | list }}", ["1", "2"]),

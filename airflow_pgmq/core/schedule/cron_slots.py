@@ -5,17 +5,14 @@ croniter would send a fixed-time job twice in the hour that clocks repeat.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import date, datetime, tzinfo
 from heapq import merge
 from itertools import tee
 
+from airflow_pgmq.core.schedule.ascending import rest
 from airflow_pgmq.core.schedule.cron import Cron, DayMatch, Order, parse
-from airflow_pgmq.core.schedule.zones import both, edge, instant, time_zone
-
-#: Slots exist in these years.
-_YEARS = range(1900, 3000)
+from airflow_pgmq.core.schedule.zones import YEARS, both, edge, instant, time_zone
 
 
 class CronSlots:
@@ -79,8 +76,8 @@ def _walls(cron: Cron, start: datetime, backward: bool) -> Iterator[datetime]:
 def _days(cron: Cron, start: date, backward: bool) -> Iterator[date]:
     year, month, edge = start.year, start.month, start.day
     step = -1 if backward else 1
-    while year in _YEARS:
-        for day in _rest(cron.days.of_month(year, month), edge, backward):
+    while year in YEARS:
+        for day in rest(cron.days.of_month(year, month), edge, backward):
             yield date(year, month, day)
         months = year * 12 + month - 1 + step
         year, month, edge = months // 12, months % 12 + 1, 31 if backward else 1
@@ -89,14 +86,9 @@ def _days(cron: Cron, start: date, backward: bool) -> Iterator[date]:
 def _times(cron: Cron, edge: tuple[int, int, int], backward: bool) -> Iterator[tuple[int, int, int]]:
     """The times of a day from this one on."""
     limit = 59 if backward else 0
-    for hour in _rest(cron.hours, edge[0], backward):
+    for hour in rest(cron.hours, edge[0], backward):
         in_hour = hour == edge[0]
-        for minute in _rest(cron.minutes, edge[1] if in_hour else limit, backward):
+        for minute in rest(cron.minutes, edge[1] if in_hour else limit, backward):
             in_minute = in_hour and minute == edge[1]
-            for second in _rest(cron.seconds, edge[2] if in_minute else limit, backward):
+            for second in rest(cron.seconds, edge[2] if in_minute else limit, backward):
                 yield hour, minute, second
-
-
-def _rest(values: tuple[int, ...], edge: int, backward: bool) -> tuple[int, ...]:
-    """The ascending values from `edge` on, in the given direction."""
-    return values[: bisect_right(values, edge)][::-1] if backward else values[bisect_left(values, edge) :]

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 from itertools import count
 
-from airflow_pgmq.core.schedule.zones import UTC, instant
+from airflow_pgmq.core.schedule.zones import UTC, YEARS, instant
 
 DAY = timedelta(days=1)
-_YEARS = range(1900, 3000)
 
 
 class IntervalSlots:
@@ -44,7 +43,7 @@ class IntervalSlots:
                 slot = instant(found, self._zone) if self._is_local else found
             except OverflowError:
                 return
-            if slot.year not in _YEARS:
+            if slot.year not in YEARS:
                 return
             if slot > at if step > 0 else slot < at:
                 yield slot

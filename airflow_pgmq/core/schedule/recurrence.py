@@ -6,7 +6,6 @@ DTSTART, does not go back, and looks through 8,000 years, second by second, for 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from calendar import isleap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from dateutil import rrule
 
+from airflow_pgmq.core.schedule.ascending import rest
 from airflow_pgmq.core.schedule.recurrence_text import (
     FREQUENCIES,
     NUMBERS,
@@ -123,7 +123,7 @@ class _Rule:
         for day, times in self._timed_days(edge, backward):
             if abs(day - found) > _HORIZON:
                 return
-            for each in _rest(times, _second(edge) + (start - day) * 86_400, backward):
+            for each in rest(times, _second(edge) + (start - day) * 86_400, backward):
                 yield datetime.fromordinal(day) + timedelta(seconds=each)
                 found = day
 
@@ -186,7 +186,7 @@ class _Days(NamedTuple):
             january = date(each, 1, 1)
             first = january.toordinal()
             twin = _TWINS[january.weekday(), isleap(each), isleap(each - 1)]
-            yield from [first + day for day in _rest(_days_of_year(self, twin), start - first, backward)]
+            yield from [first + day for day in rest(_days_of_year(self, twin), start - first, backward)]
 
 
 @lru_cache(maxsize=2048)
@@ -229,11 +229,6 @@ def _indexes(positions: tuple[int, ...], size: int) -> list[int]:
     """BYSETPOS → places in a set of this size, ascending."""
     indexes = {position - 1 if position > 0 else size + position for position in positions}
     return sorted(index for index in indexes if 0 <= index < size)
-
-
-def _rest(values: Sequence[int], edge: int, backward: bool) -> Sequence[int]:
-    """The ascending values from `edge` on, in the given direction."""
-    return values[: bisect_right(values, edge)][::-1] if backward else values[bisect_left(values, edge) :]
 
 
 def _second(wall: datetime) -> int:

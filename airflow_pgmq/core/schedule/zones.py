@@ -7,6 +7,8 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 UTC = timezone.utc
+#: Slots exist in these years.
+YEARS = range(1900, 3000)
 
 
 def instant(wall: datetime, zone: tzinfo) -> datetime:
