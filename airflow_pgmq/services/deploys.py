@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from airflow_pgmq.core import deploys, jobs, slots
-from airflow_pgmq.core.batch import chunks
-from airflow_pgmq.core.deploys import Deploy, Stored
+from airflow_pgmq.core import deploys, slots
+from airflow_pgmq.core.deploys import Deploy
 from airflow_pgmq.core.job_problems import MAX_JITTER
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.summary import Summary
-from airflow_pgmq.db.statements import Flow, periodic, queues
+from airflow_pgmq.db.statements import Flow, periodic
 from airflow_pgmq.errors import NamespaceTaken
-from airflow_pgmq.services import calendars, tick_rounds
+from airflow_pgmq.services.replacing import Behind, Replacement
 from airflow_pgmq.services.tick_rounds import Rounds
 
 #: A namespace whose owner has been silent for this long may be taken over, for example after a rename.
@@ -42,13 +40,6 @@ class Deployed:
     def is_complete(self) -> bool:
         """Whether the tick looks at every job: only then do we know every slot that was sent."""
         return not self.without
-
-
-@dataclass(frozen=True)
-class Behind:
-    """A deploy waits until the old definitions have sent their slots up to an instant."""
-
-    until: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +86,10 @@ class Deploys:
         ).without(left_alone)
         names = yield from self._blocked(blocked, change, now)
         change = change.without(names)
-        behind = yield from self._change(counts, stored, known, change, until)
+        replacement = Replacement(
+            by_name=self.by_name, grace=self.grace, rounds=self.rounds, now=now, is_known=stored["known"]
+        )
+        behind = yield from replacement.run(counts, known, change, until)
         if behind is not None:
             return counts, behind
         without = left_alone | names | change.outdated | counts.failed.keys()
@@ -123,49 +117,6 @@ class Deploys:
                 found.add(row["name"])
         return frozenset(found & (removed | {job.name for job in change.changed}))
 
-    def _change(
-        self,
-        counts: Summary,
-        stored: Row,
-        known: Mapping[str, Stored],
-        change: Deploy,
-        until: datetime | None,
-    ) -> Flow[Behind | None]:
-        """Let old definitions finish, take back what new ones send differently, start new ones."""
-        now = stored["now"]
-        definitions: dict[str, Any] = {}
-        to_resend: set[str] = set()
-        if change.changed:
-            names = [job.name for job in change.changed]
-            definitions = yield periodic.stored_definitions(self.namespace, names)
-            to_resend = set((yield periodic.jobs_to_resend(self.namespace, now)))
-        old = yield from self._unfinished(known, definitions, to_resend, now)
-        window = slots.Window(now, until or now, self.grace)
-        if (yield from self._finish(counts, known, old, window, stored)):
-            return Behind(window.horizon)
-        window = replace(window, horizon=now)
-        if until is not None:
-            # Only a few slots have come due meanwhile.
-            yield from self._finish(counts, known, old, window, stored, bounded=False)
-        # Jobs whose slots of before cannot be sent stay as they are, so that none is lost.
-        change = change.without(counts.failed.keys())
-        # If only policies change, messages stay.
-        redefined = [job for job in change.changed if job.sends_as(definitions[job.name])]
-        same = {job.name for job in redefined}
-        changed = [job for job in change.changed if job.name not in same]
-        counts.dropped += _missed_in_pauses(
-            known, {name: job for name, job in old.items() if name not in same}, window
-        )
-        yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
-        begun = [*change.added, *changed]
-        for positions in chunks(range(len(begun)), tick_rounds.JOBS):
-            yield periodic.upsert_jobs(self.namespace, [begun[position] for position in positions], now)
-        if redefined:
-            yield periodic.redefine_jobs(self.namespace, redefined)
-        if change.removed:
-            yield periodic.remove_jobs(self.namespace, change.removed)
-        return None
-
     def _note_outside_changes(self, stored: Row, window: slots.Window) -> Flow[None]:
         """Note a clock that went back, queues that were lost, and a restored database."""
         if stored["went_back"]:
@@ -175,72 +126,6 @@ class Deploys:
         if stored["restored"]:
             yield from periodic.resend_missing(self.namespace, window.now)
 
-    def _unfinished(
-        self, known: Mapping[str, Stored], definitions: Mapping[str, Any], to_resend: set[str], now: datetime
-    ) -> Flow[dict[str, PeriodicJob]]:
-        """Jobs as they were deployed, with slots that are due, or that are to be sent again.
-
-        Without its calendar it is unknown which slots a job had.
-        """
-        late = {
-            name: jobs.stored_job(name, definition, self.by_name[name])
-            for name, definition in definitions.items()
-            if name in to_resend or ((at := known[name].next_slot) is not None and at <= now)
-        }
-        old = {name: job for name, job in late.items() if job is not None}
-        days = yield from calendars.needed(old.values())
-        return {name: job.on(days) for name, job in old.items() if job.calendar_names <= days.keys()}
-
-    def _finish(
-        self,
-        counts: Summary,
-        known: Mapping[str, Stored],
-        old: Mapping[str, PeriodicJob],
-        window: slots.Window,
-        stored: Row,
-        *,
-        bounded: bool = True,
-    ) -> Flow[bool]:
-        """Let old definitions send the slots of the time when they were in force; whether there is more."""
-        going = {name: job for name, job in old.items() if not known[name].paused}
-        if not going:
-            return False
-        missing = set((yield queues.missing({job.queue_name for job in going.values()})))
-        for name, job in going.items():
-            if job.queue_name in missing:
-                going[name] = replace(job, queue_name=self.by_name[name].queue_name)
-        more: bool = yield from self._advance(counts, going, window, stored, bounded)
-        if counts.failed:
-            # A template fails for a slot: perhaps the new one does not.
-            going = {name: _with_message_of(self.by_name[name], going[name]) for name in counts.failed}
-            counts.failed.clear()
-            more = (yield from self._advance(counts, going, window, stored, bounded)) or more
-        return more
-
-    def _advance(
-        self,
-        counts: Summary,
-        going: Mapping[str, PeriodicJob],
-        window: slots.Window,
-        stored: Row,
-        bounded: bool,
-    ) -> Flow[bool]:
-        more: bool = yield from self.rounds.advance(
-            counts, going, window, is_known=stored["known"], only=sorted(going), bounded=bounded
-        )
-        return more
-
-    def _take_back(
-        self, counts: Summary, removed: Sequence[str], changed: Sequence[str], now: datetime
-    ) -> Flow[None]:
-        """Take back messages that no reader has seen: all of a removed job, future slots of a changed one."""
-        # Jitter can delay the message of a past slot.
-        for names, after, again in ((removed, now - MAX_JITTER, False), (changed, now, True)):
-            taken_back = yield from periodic.take_back(
-                self.namespace, names, after=after, now=now, again=again
-            )
-            counts.taken_back += sum(count for count, _ in taken_back.values())
-
     def _check_owner(self, stored: Row) -> None:
         if stored["owner"] != self.owner and stored["now"] - stored["ticked_at"] < SILENT:
             raise NamespaceTaken(
@@ -249,18 +134,3 @@ class Deploys:
                 "rename, this works once the old name has been silent for "
                 f"{SILENT.total_seconds() / 60:.0f} minutes."
             )
-
-
-def _with_message_of(new: PeriodicJob, old: PeriodicJob) -> PeriodicJob:
-    return replace(old, message=new.message, headers=new.headers, params=new.params)
-
-
-def _missed_in_pauses(
-    known: Mapping[str, Stored], old: Mapping[str, PeriodicJob], window: slots.Window
-) -> int:
-    """Slots of paused jobs that are dropped with their definition; counting ends at a limit."""
-    total = 0
-    for name, job in old.items():
-        if known[name].paused and total < tick_rounds.COMPUTED:
-            total += slots.missed(job, known[name].watermark, known[name].next_slot, window.now)
-    return total
