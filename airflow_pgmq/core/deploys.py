@@ -24,6 +24,8 @@ class Stored:
     watermark: datetime
     next_slot: datetime | None
     paused: bool
+    #: Put at run time: a deploy leaves it alone.
+    live: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ PgmqError
 │   ├── MessageLost
 │   ├── ArchiveRefused
 │   ├── NamespaceTaken
+│   ├── JobDeclared
+│   ├── JobChanged
 │   └── LostRace
 └── WorkFailed                correct the function or the SQL that consumes messages
     ├── MessagesFailed
@@ -48,6 +50,8 @@ from airflow_pgmq.errors.conflict import (
     ArchiveRefused,
     Conflict,
     DuplicateMessage,
+    JobChanged,
+    JobDeclared,
     LostRace,
     MessageLost,
     NamespaceTaken,
@@ -99,6 +103,8 @@ __all__ = [
     "InvalidName",
     "InvalidOutcome",
     "InvalidQuery",
+    "JobChanged",
+    "JobDeclared",
     "JobNotFound",
     "LimitReached",
     "LockTimeout",

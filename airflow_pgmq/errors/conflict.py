@@ -72,6 +72,36 @@ class NamespaceTaken(Conflict):
     """
 
 
+class JobDeclared(Conflict):
+    """A Dag declares the job, so it cannot be changed, replaced or deleted at run time.
+
+    Change it in the Dag, or give the live job another name.
+    """
+
+    def __init__(self, namespace: str, names: Sequence[str], owner: str) -> None:
+        shown = ", ".join(f"{namespace}/{name}" for name in names[:5]) + (", …" if len(names) > 5 else "")
+        super().__init__(
+            f"{shown}: declared in the Dag of task {owner!r}. Change it there, or use another name here."
+        )
+
+
+class JobChanged(Conflict):
+    """Somebody else has changed the live job since it was looked at.
+
+    Look at it again, and put the change with the version that it has now.
+    """
+
+    def __init__(self, namespace: str, name: str, version: int, expected: int) -> None:
+        #: The version that it has now; 0: it does not exist.
+        self.version = version
+        now = f"is at version {version}" if version else "does not exist"
+        then = f"was version {expected}" if expected else "did not exist"
+        super().__init__(
+            f"Job {namespace}/{name} {now}; when you looked it {then}. Look again, and put your change with "
+            f"expected_version={version}."
+        )
+
+
 class LostRace(Conflict):
     """Another transaction took a dedup key at the same moment; nothing was sent.
 

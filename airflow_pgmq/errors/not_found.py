@@ -86,7 +86,7 @@ class QueueNotFound(NotFound):
 class JobNotFound(NotFound):
     """No periodic job of that name is registered in the namespace.
 
-    Correct the name, or let the job's `PgmqPeriodicOperator` run once: that registers it.
+    Correct the name, let the job's `PgmqPeriodicOperator` run once, or put a live job: that registers it.
     """
 
     def __init__(self, namespace: str, name: str) -> None:
@@ -94,7 +94,7 @@ class JobNotFound(NotFound):
         self.name = name
         super().__init__(
             f"No periodic job {name!r} in namespace {namespace!r}. A job is registered by the first "
-            "run of its PgmqPeriodicOperator."
+            "run of its PgmqPeriodicOperator, or put with put_job."
         )
 
 

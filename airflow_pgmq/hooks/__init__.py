@@ -6,6 +6,7 @@ from airflow_pgmq.hooks.calendars import CalendarMethods
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.hooks.consuming import ConsumingMethods
 from airflow_pgmq.hooks.jobs import JobMethods
+from airflow_pgmq.hooks.live_jobs import LiveJobMethods
 from airflow_pgmq.hooks.messages import MessageMethods
 from airflow_pgmq.hooks.queues import QueueMethods
 from airflow_pgmq.hooks.transfers import TransferMethods
@@ -21,6 +22,7 @@ class PgmqHook(
     TransferMethods,
     QueueMethods,
     JobMethods,
+    LiveJobMethods,
     CalendarMethods,
     ConnectionBase,
 ):

@@ -40,6 +40,8 @@ class PgmqPeriodicOperator(PgmqOperator):
     headers are templates of their own, rendered for each slot, not for the task.
 
     :param jobs: the jobs; all mistakes in any of them are reported when the Dag is parsed
+    :param live: also tick the namespace's live jobs, which `PgmqHook.put_job`, the command `jobs add` and
+        the page change at run time; a deploy never changes them
     :param namespace: separates the jobs of Dags and deployments; the Dag's id by default (templated)
     :param version: of this set of jobs; a tick with a lower version than the last deploy does not change
         what the newer version decided. By default the highest version of the jobs; then a lower one takes
@@ -50,8 +52,8 @@ class PgmqPeriodicOperator(PgmqOperator):
         than this sends again
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidJobs: mistakes in jobs, each named; at a tick, after the other jobs were sent: queues that
-        are missing, or that refuse to take messages or to give them back, calendars that are missing, and
-        templates that fail for a slot
+        are missing, or that refuse to take messages or to give them back, calendars that are missing,
+        templates that fail for a slot, and names that live jobs hold
     :raises NamespaceTaken: another task ticks the same namespace
     """
 
@@ -59,6 +61,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     template_fields: Sequence[str] = (
         "namespace",
         "jobs",
+        "live",
         "version",
         "look_ahead",
         "grace",
@@ -70,7 +73,8 @@ class PgmqPeriodicOperator(PgmqOperator):
     def __init__(
         self,
         *,
-        jobs: Sequence[PeriodicJob],
+        jobs: Sequence[PeriodicJob] = (),
+        live: bool = True,
         namespace: str | None = None,
         version: int | None = None,
         look_ahead: timedelta = timedelta(minutes=10),
@@ -101,6 +105,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         )
         if self.doc_md is None:
             self.doc_md = self.jobs.markdown()
+        self.live = live
         self.namespace = namespace
         self.version = version
         self.look_ahead = look_ahead
@@ -137,6 +142,7 @@ class PgmqPeriodicOperator(PgmqOperator):
             dedup_window=self.dedup_window,
             source=source(context),
             renderer=SlotRenderer(),
+            live=self.live,
         )
         if context["dag_run"].run_type == "backfill":
             start, end = _interval(context)

@@ -35,6 +35,8 @@ class Deployed:
     blocked: frozenset[str] = frozenset()
     #: All jobs that are left alone, including these.
     without: frozenset[str] = frozenset()
+    #: Jobs of the code whose names live jobs hold: those are ticked instead.
+    held: frozenset[str] = frozenset()
 
     @property
     def is_complete(self) -> bool:
@@ -79,10 +81,15 @@ class Deploys:
         deployed = Deployed(window.horizon, fingerprint, without=left_alone)
         if (stored["fingerprint"], stored["version"]) == (fingerprint, self.version):
             return counts, deployed
-        known = {job.name: job for job in (yield periodic.stored_jobs(self.namespace))}
+        everything = yield periodic.stored_jobs(self.namespace)
+        known = {job.name: job for job in everything if not job.live}
+        held = frozenset(job.name for job in everything if job.live and job.name in self.by_name)
+        declared = {name: job for name, job in self.by_name.items() if name not in held}
+        # Who puts the first live job registers a namespace without a version.
+        stored_version = stored["version"] if stored["owner"] else self.version
         rollback = self.rollback and now - stored["version_ticked_at"] >= SILENT
         change = deploys.deploy(
-            self.by_name, known, version=self.version, stored_version=stored["version"], rollback=rollback
+            declared, known, version=self.version, stored_version=stored_version, rollback=rollback
         ).without(left_alone)
         names = yield from self._blocked(blocked, change, now)
         change = change.without(names)
@@ -93,15 +100,15 @@ class Deploys:
         if behind is not None:
             return counts, behind
         without = left_alone | names | change.outdated | counts.failed.keys()
-        deployed = replace(deployed, outdated=change.outdated, blocked=names, without=without)
-        if self.version < stored["version"] and not rollback:
+        deployed = replace(deployed, outdated=change.outdated, blocked=names, without=without, held=held)
+        if self.version < stored_version and not rollback:
             return counts, replace(deployed, fingerprint=stored["fingerprint"])
         version = self.version
-        if without:
+        if left := sorted(without | held):
             # While jobs are left alone, every tick has to compare again, and a rollback is not complete.
-            left = hashlib.sha256(repr(sorted(without)).encode()).hexdigest()[:8]
-            deployed = replace(deployed, fingerprint=f"partly {left} {fingerprint}")
-            version = max(version, stored["version"])
+            digest = hashlib.sha256(repr(left).encode()).hexdigest()[:8]
+            deployed = replace(deployed, fingerprint=f"partly {digest} {fingerprint}")
+            version = max(version, stored_version)
         yield periodic.deploy_namespace(self.namespace, self.owner, version, deployed.fingerprint)
         return counts, deployed
 
@@ -127,7 +134,7 @@ class Deploys:
             yield from periodic.resend_missing(self.namespace, window.now)
 
     def _check_owner(self, stored: Row) -> None:
-        if stored["owner"] != self.owner and stored["now"] - stored["ticked_at"] < SILENT:
+        if stored["owner"] not in ("", self.owner) and stored["now"] - stored["ticked_at"] < SILENT:
             raise NamespaceTaken(
                 f"Namespace {self.namespace!r} is ticked by {stored['owner']!r}, so {self.owner!r} must not: "
                 "each would take back the other's messages. Give one of them another namespace=. After a "

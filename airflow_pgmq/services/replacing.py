@@ -36,6 +36,8 @@ class Replacement:
     now: datetime
     #: Whether all slots that were ever sent are known.
     is_known: bool
+    #: Whether the jobs are live ones.
+    live: bool = False
 
     @property
     def namespace(self) -> str:
@@ -77,7 +79,8 @@ class Replacement:
         yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
         begun = [*change.added, *changed]
         for positions in chunks(range(len(begun)), tick_rounds.JOBS):
-            yield periodic.upsert_jobs(self.namespace, [begun[position] for position in positions], now)
+            part = [begun[position] for position in positions]
+            yield periodic.upsert_jobs(self.namespace, part, now, live=self.live)
         if redefined:
             yield periodic.redefine_jobs(self.namespace, redefined)
         if change.removed:

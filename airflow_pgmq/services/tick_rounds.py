@@ -11,12 +11,13 @@ from typing import Any
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.dedup import Claim
 from airflow_pgmq.core.jobs import UNREADABLE, PeriodicJob, unreadable
+from airflow_pgmq.core.live_jobs import stored_live_job
 from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.slot_messages import Outgoing, by_queue, outgoing
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, periodic, queues
-from airflow_pgmq.errors import InvalidMessage
+from airflow_pgmq.errors import CalendarNotFound, InvalidMessage
 from airflow_pgmq.services import calendars
 
 #: Jobs and slots of one round: bounds its transaction and its memory.
@@ -39,6 +40,8 @@ class Rounds:
     queue_names: frozenset[str]
     #: Renders jobs with templates.
     renderer: Renderer | None = None
+    #: Whether live jobs are ticked, too.
+    live: bool = True
 
     def advance(
         self,
@@ -51,17 +54,23 @@ class Rounds:
         without: Sequence[str] = (),
         bounded: bool = True,
     ) -> Flow[bool]:
-        """Send slots of these jobs that are due or to be sent again, move watermarks; whether more is due."""
+        """Send slots of these jobs that are due or to be sent again, move watermarks; whether more is due.
+
+        Of live jobs, too, unless `only` names others.
+        """
         limit = JOBS if bounded else None
-        rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
-        busy = yield from self._busy(rows, going, window.now)
+        rows = yield periodic.due_jobs(
+            self.namespace, window, only=only, without=without, live=self.live, limit=limit
+        )
+        found = yield from _with_calendars(counts, rows, going)
+        busy = yield from self._busy([row for row in rows if row["name"] in found], found, window.now)
         items: list[Outgoing] = []
         states: list[dict[str, Any]] = []
         to_resend: list[tuple[str, datetime]] = []
         computed = 0
-        days = yield from calendars.needed(going[row["name"]] for row in rows)
         for row in rows:
-            job = going[row["name"]].on(days)
+            if (job := found.get(row["name"])) is None:
+                continue
             try:
                 due = slots.due(job, row["watermark"], row["next_slot"], window, row["to_resend"])
             except UNREADABLE as exc:
@@ -110,7 +119,7 @@ class Rounds:
                 return items, (slot, [str(exc)])
         return items, None
 
-    def _busy(self, rows: Sequence[Row], going: Mapping[str, PeriodicJob], now: datetime) -> Flow[set[str]]:
+    def _busy(self, rows: Sequence[Row], by_name: Mapping[str, PeriodicJob], now: datetime) -> Flow[set[str]]:
         """Jobs that must not overlap, whose newest message is still in the queue that it was sent to.
 
         With `queue_one` only if it waits there.
@@ -130,7 +139,7 @@ class Rounds:
             }
             for msg_id, is_at_work in (yield periodic.still_queued(queue_name, keys, now)).items():
                 name = by_id[msg_id]["name"]
-                if going[name].overlap == "skip" or not is_at_work:
+                if by_name[name].overlap == "skip" or not is_at_work:
                     busy.add(name)
         return busy
 
@@ -168,6 +177,30 @@ class Rounds:
             yield from periodic.adopt(
                 self.namespace, queue_name, wanted, since=since, now=now, window=self.dedup_window
             )
+
+
+def _with_calendars(
+    counts: Summary, rows: Sequence[Row], going: Mapping[str, PeriodicJob]
+) -> Flow[dict[str, PeriodicJob]]:
+    """The jobs of these rows with their calendars; those of live jobs that cannot be computed have failed."""
+    read: dict[str, PeriodicJob] = {}
+    for row in rows:
+        name = row["name"]
+        if name in going:
+            read[name] = going[name]
+            continue
+        try:
+            read[name] = stored_live_job(name, row["definition"])
+        except UNREADABLE as exc:
+            counts.failed[name] = [f"this version of airflow_pgmq cannot read it: {unreadable(exc)}"]
+    days = yield from calendars.needed(read.values())
+    found: dict[str, PeriodicJob] = {}
+    for name, job in read.items():
+        if job.exclude and (missing := sorted(job.calendar_names - days.keys())):
+            counts.failed[name] = [str(CalendarNotFound(each)) for each in missing]
+        else:
+            found[name] = job.on(days)
+    return found
 
 
 def _state(job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:

@@ -24,11 +24,16 @@ from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.db.statements import Flow, incarnations, periodic, sending
+from airflow_pgmq.db.statements import live_jobs as statements
 from airflow_pgmq.errors import CalendarNotFound, InvalidJobs, PgmqError
-from airflow_pgmq.services import calendars, faulty_queues, sampling, tick_rounds
+from airflow_pgmq.services import calendars, faulty_queues, live_jobs, sampling, tick_rounds
 from airflow_pgmq.services.deploys import Deployed, Deploys
 from airflow_pgmq.services.tick_rounds import Rounds
 
+_HELD = (
+    "a live job has this name, and is ticked instead; rename one of them, or delete the live one with "
+    f"`{command('jobs remove')}`"
+)
 #: Pages of ledger and slots that a tick searches for expired rows: 1 MB of each, about 10,000 rows.
 PRUNED_PAGES = 128
 
@@ -49,6 +54,8 @@ class Tick:
     rollback: bool = False
     #: Renders jobs with templates.
     renderer: Renderer | None = None
+    #: Whether it also ticks live jobs of the namespace.
+    live: bool = True
     by_name: dict[str, PeriodicJob] = field(init=False)
     rounds: Rounds = field(init=False)
     deploys: Deploys = field(init=False)
@@ -62,6 +69,7 @@ class Tick:
             source=self.source,
             queue_names=frozenset(job.queue_name for job in self.jobs),
             renderer=self.renderer,
+            live=self.live,
         )
         object.__setattr__(self, "rounds", sent)
         deploys = Deploys(
@@ -84,7 +92,8 @@ class Tick:
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             client.ensure_schema(conn)
-            summary.failed = client.attempt(self._check, conn)
+            summary.failed, live = client.attempt(self._check, conn)
+            summary.jobs += live
             deployed = self._deploy(client, conn, summary)
             self._go_round(client, conn, deployed, summary)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
@@ -97,14 +106,19 @@ class Tick:
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             client.ensure_schema(conn)
-            if missing := client.attempt(self._check, conn):
-                raise InvalidJobs(missing)
-            days = client.run(lambda: calendars.needed(self.jobs), conn)
+            missing, _ = client.attempt(self._check, conn)
             stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
+            live = client.run(lambda: live_jobs.stored(self.namespace), conn) if self.live else []
+            held = {job.name for job in stored if job.live}
+            jobs = [*live, *(job for job in self.jobs if job.name not in held)]
+            summary.jobs = len(jobs)
+            if missing:
+                raise InvalidJobs(missing)
+            days = client.run(lambda: calendars.needed(jobs), conn)
             paused = {job.name for job in stored if job.paused}
             items = [
                 outgoing(job, slot, self.namespace, self.source, self.renderer)
-                for job in (each.on(days) for each in self.jobs if each.name not in paused)
+                for job in (each.on(days) for each in jobs if each.name not in paused)
                 for slot in slots.between(job, start, end)
             ]
             for positions in chunks(range(len(items)), tick_rounds.SLOTS):
@@ -131,6 +145,7 @@ class Tick:
             if isinstance(deployed, Deployed):
                 summary.outdated = len(deployed.outdated)
                 summary.failed |= {name: [*blocked.values()] for name in sorted(deployed.blocked)}
+                summary.failed |= {name: [_HELD] for name in sorted(deployed.held)}
                 return deployed
             until = deployed.until
             # Otherwise these would be behind for ever.
@@ -161,8 +176,9 @@ class Tick:
         """Jobs that send to a queue, or wait for their newest message there."""
         now = yield periodic.clock()
         rows = yield periodic.jobs_of_queues(self.namespace, [queue_name], now)
-        waiting = {row["name"] for row in rows if row["waits"]}
-        return frozenset(job.name for job in self.jobs if job.queue_name == queue_name or job.name in waiting)
+        return frozenset(
+            row["name"] for row in rows if (row["sends"] or row["waits"]) and (self.live or not row["live"])
+        )
 
     def _fill(self, items: Sequence[Outgoing]) -> Flow[Summary]:
         """Send slots of a backfill, under the namespace's lock if it exists, so that no tick interferes."""
@@ -173,33 +189,28 @@ class Tick:
         counts.count(items, claims, now)
         return counts
 
-    def _check(self) -> Flow[dict[str, list[str]]]:
-        """Jobs that cannot be sent now, and why."""
-        missing = yield from self._check_queues()
-        days = yield from calendars.needed(self.jobs)
-        for job in filter(lambda job: job.exclude, self.jobs):
-            for name in sorted(job.calendar_names - days.keys()):
-                missing.setdefault(job.name, []).append(str(CalendarNotFound(name)))
-        return missing
+    def _check(self) -> Flow[tuple[dict[str, list[str]], int]]:
+        """Jobs that cannot be sent now, and why; and how many live jobs there are.
 
-    def _check_queues(self) -> Flow[dict[str, list[str]]]:
-        """Recognise queues that were lost and made again; returns jobs whose queue is missing, with the fix.
-
-        Queues of the stored jobs are recognised, too, since a deploy may move the jobs to others.
+        Queues that were lost and made again are recognised, those of the stored jobs too, since a deploy may
+        move the jobs to others.
         """
         stored = yield periodic.stored_queues(self.namespace)
         wanted = {job.queue_name for job in self.jobs}
-        missing = wanted.intersection((yield from incarnations.recognise(wanted.union(stored))))
-        if not missing:
-            return {}
-        return {
-            job.name: [
-                f"queue {name!r} does not exist in the database of this connection; create it there with "
-                f"`{command(f'init {shlex.quote(name)}')}`, and --conn-id for another than pgmq_default"
-            ]
-            for job in self.jobs
-            if (name := job.queue_name) in missing
-        }
+        gone = set((yield from incarnations.recognise(wanted.union(stored))))
+        wrong = {job.name: [_no_queue(job.queue_name)] for job in self.jobs if job.queue_name in gone}
+        days = yield from calendars.needed(self.jobs)
+        for job in filter(lambda job: job.exclude, self.jobs):
+            for name in sorted(job.calendar_names - days.keys()):
+                wrong.setdefault(job.name, []).append(str(CalendarNotFound(name)))
+        live = sum(stored.values())
+        if live and (gone or wrong):
+            states = yield statements.states(self.namespace, list(wrong))
+            wrong = {name: why for name, why in wrong.items() if not states[name]["live"]}
+            if self.live:
+                sending_there = yield statements.sending(self.namespace, gone)
+                wrong |= {name: [_no_queue(queue_name)] for name, queue_name in sending_there.items()}
+        return wrong, live if self.live else 0
 
     def _round(self, deployed: Deployed) -> Flow[tuple[Summary, bool]]:
         counts = Summary()
@@ -209,8 +220,8 @@ class Tick:
             return counts, False
         window = slots.Window(stored["now"], deployed.horizon, self.grace)
         going: Mapping[str, PeriodicJob] = self.by_name
-        if deployed.without:
-            going = {name: job for name, job in going.items() if name not in deployed.without}
+        if left := deployed.without | deployed.held:
+            going = {name: job for name, job in going.items() if name not in left}
         more = yield from self.rounds.advance(
             counts, going, window, is_known=stored["known"], without=sorted(deployed.without)
         )
@@ -218,3 +229,10 @@ class Tick:
             is_known = stored["known"] or deployed.is_complete
             yield periodic.close_tick(self.namespace, self.owner, self.version, window, is_known=is_known)
         return counts, more
+
+
+def _no_queue(name: str) -> str:
+    return (
+        f"queue {name!r} does not exist in the database of this connection; create it there with "
+        f"`{command(f'init {shlex.quote(name)}')}`, and --conn-id for another than pgmq_default"
+    )

@@ -17,6 +17,7 @@ from airflow_pgmq.errors import (
     InvalidArgument,
     InvalidName,
     InvalidQuery,
+    JobNotFound,
     LockTimeout,
     NotConnected,
     NotInstalled,
@@ -81,6 +82,10 @@ VERBS = {
     "run_job_now": lambda hook: hook.run_job_now("shop", "job"),
     "list_jobs": lambda hook: hook.list_jobs(),
     "remove_namespace": lambda hook: hook.remove_namespace("shop"),
+    "put_job": lambda hook: hook.put_job("shop", job("live")),
+    "put_jobs": lambda hook: hook.put_jobs("shop", [job("live")]),
+    "delete_job": lambda hook: hook.delete_job("shop", "live"),
+    "job_versions": lambda hook: hook.job_versions("shop", "live"),
     "next_slots": lambda hook: hook.next_slots(job(exclude=[Calendar("bank")])),
     "put_calendar": lambda hook: hook.put_calendar("bank", []),
     "get_calendar": lambda hook: hook.get_calendar("bank"),
@@ -95,7 +100,7 @@ VERBS = {
     "sent of the page": lambda hook: overview.sent(hook.client, {"dag_id": "shop"}),
 }
 JOB_VERBS = ("pause_job", "resume_job", "run_job_now", "list_jobs", "remove_namespace")
-JOB_VERBS += ("next_slots", "get_calendar", "list_calendars", "delete_calendar")
+JOB_VERBS += ("delete_job", "job_versions", "next_slots", "get_calendar", "list_calendars", "delete_calendar")
 
 
 def told(verb, hook):
@@ -188,7 +193,7 @@ def test_an_old_schema_of_ours_is_named(database, client):
     )
     for verb in JOB_VERBS:
         if (exc := told(verb, hook_of(database))) is not None:
-            assert isinstance(exc, (NotInstalled, CalendarNotFound)), verb
+            assert isinstance(exc, (NotInstalled, CalendarNotFound, JobNotFound)), verb
 
 
 def test_a_pgmq_that_lacks_something_is_named(database, client):

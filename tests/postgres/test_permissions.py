@@ -17,10 +17,10 @@ from airflow_pgmq.db.statements.calendars import found as calendars_found
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
 from airflow_pgmq.jobs import Calendar
-from airflow_pgmq.services import calendars, job_control, maintenance, overview, sampling
+from airflow_pgmq.services import calendars, job_control, live_jobs, maintenance, overview, sampling
 from airflow_pgmq.services.consuming import Consumer
 from airflow_pgmq.services.sending import send as send_prepared
-from tests.fixtures.factories import client_of, execute, job, send, tick
+from tests.fixtures.factories import client_of, execute, go_back, job, send, tick
 
 PAGE = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
 SECTIONS = {
@@ -129,6 +129,26 @@ def do_calendars(client):
     client.run(lambda: calendars.delete("bank"))
 
 
+def do_live_jobs(client):
+    owner = client_of(client.owner_dsn)
+    owner.run(lambda: calendars.put("bank", []))
+    # Of a namespace that was never ticked, queue and archive are asked.
+    for name in ("job", "never ticked"):
+        client.ensure_schema()
+        client.run(lambda: live_jobs.put("shop", [job()], by="ada"))
+        if name == "job":
+            tick().run(owner)
+            go_back(client.database, hours=10)
+            lose(client.database, "relation = 0, created_at = 'epoch'")
+        # The old definition has slots to send, also the next time that this runs.
+        execute(client.database, "DELETE FROM airflow_pgmq.slots; TRUNCATE pgmq.q_mail, pgmq.a_mail")
+        go_back(client.database, hours=3)
+        client.run(lambda: live_jobs.put("shop", [job(message=1, exclude=[Calendar("bank")])], by="ada"))
+        client.run(lambda: live_jobs.versions("shop", "job"))
+        client.run(lambda: live_jobs.delete("shop", "job", by="ada"))
+        owner.run(lambda: job_control.remove("shop"))
+
+
 def do_look(client):
     # `metrics_all` is about every queue.
     client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq"))
@@ -187,6 +207,7 @@ WORK = {
     "Requeue": do_requeue,
     "Periodic jobs": do_periodic,
     "Calendars": do_calendars,
+    "Live jobs": do_live_jobs,
     "Maintenance": do_maintain,
     "The page": do_see,
     "Looking": do_look,

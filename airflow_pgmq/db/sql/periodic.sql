@@ -140,12 +140,13 @@ WHERE namespace = %(namespace)s;
 
 -- stored_jobs --
 -- The state of a namespace's jobs.
-SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused
+SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused, live
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
 
 -- stored_queues --
--- The queues of a namespace's jobs.
-SELECT DISTINCT queue_name FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
+-- The queues of a namespace's jobs, and how many live jobs send to each.
+SELECT queue_name, count(*) FILTER (WHERE live) AS live_jobs
+FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s GROUP BY queue_name;
 
 -- stored_definitions --
 -- The definitions of some jobs, as deployed.
@@ -154,7 +155,8 @@ WHERE namespace = %(namespace)s AND name = ANY (%(names)s::text[]);
 
 -- due_jobs --
 -- Jobs with a slot up to the horizon, longest due first, and jobs with slots that are to be sent again. Jobs
--- that must not overlap have no look-ahead, and come with their newest message, which may still be queued.
+-- that must not overlap have no look-ahead, and come with their newest message, which may still be queued. Live
+-- jobs come with their definition, which no Dag has.
 WITH resend AS MATERIALIZED (
     SELECT own.name, array_agg(own.slot ORDER BY own.slot) AS slots,
            bool_or(known.incarnation IS DISTINCT FROM own.incarnation) AS lost
@@ -164,22 +166,28 @@ WITH resend AS MATERIALIZED (
     WHERE own.namespace = %(namespace)s AND own.msg_id IS NULL AND NOT job.paused
         AND own.slot <= CASE WHEN job.overlap_skip THEN %(now)s::timestamptz ELSE %(horizon)s END
         AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
+        AND (%(live)s OR NOT job.live)
     GROUP BY own.name
 ), due AS (
-    SELECT job.name, job.watermark, job.next_slot, job.overlap_skip
+    SELECT job.name, job.watermark, job.next_slot, job.overlap_skip, job.live
     FROM airflow_pgmq.periodic_jobs AS job
     WHERE job.namespace = %(namespace)s AND NOT job.paused AND job.next_slot <= %(horizon)s
         AND (NOT job.overlap_skip OR job.next_slot <= %(now)s)
         AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
+        AND (%(live)s OR NOT job.live)
     ORDER BY job.next_slot, job.name LIMIT %(limit)s
 ), wanted AS (
     SELECT * FROM due
     UNION
-    SELECT job.name, job.watermark, job.next_slot, job.overlap_skip
+    SELECT job.name, job.watermark, job.next_slot, job.overlap_skip, job.live
     FROM resend JOIN airflow_pgmq.periodic_jobs AS job ON job.namespace = %(namespace)s AND job.name = resend.name
 )
 SELECT job.name, job.watermark, job.next_slot, last.queue_name AS last_queue, last.msg_id AS last_msg_id,
-       last.slot AS last_slot, coalesce(resend.slots, '{{}}') AS to_resend, coalesce(resend.lost, false) AS lost
+       last.slot AS last_slot, coalesce(resend.slots, '{{}}') AS to_resend, coalesce(resend.lost, false) AS lost,
+       CASE WHEN job.live THEN (
+           SELECT definition FROM airflow_pgmq.periodic_jobs AS own
+           WHERE own.namespace = %(namespace)s AND own.name = job.name
+       ) END AS definition
 FROM wanted AS job
 LEFT JOIN resend USING (name)
 LEFT JOIN LATERAL (
@@ -193,8 +201,9 @@ ORDER BY job.next_slot, job.name LIMIT %(limit)s;
 -- upsert_jobs --
 -- Register jobs, or give known ones a new definition; the last sent slot and the pause stay.
 INSERT INTO airflow_pgmq.periodic_jobs AS job
-    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, watermark, next_slot, deployed_at)
-SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip,
+    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, live, watermark, next_slot,
+     deployed_at)
+SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip, %(live)s,
        %(now)s, %(now)s, %(now)s
 FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
             %(queue_names)b::text[], %(overlap_skips)b::boolean[])
@@ -238,7 +247,7 @@ DELETE FROM airflow_pgmq.namespaces WHERE namespace = %(namespace)s;
 
 -- jobs_of_queues --
 -- Whether jobs send to some queues, which slot they sent there last, and whether they wait for a message there.
-SELECT job.name, job.queue_name = ANY (%(queue_names)s::text[]) AS sends,
+SELECT job.name, job.live, job.queue_name = ANY (%(queue_names)s::text[]) AS sends,
        (
            SELECT max(slot) FROM airflow_pgmq.slots
            WHERE namespace = job.namespace AND name = job.name AND queue_name = ANY (%(queue_names)s::text[])

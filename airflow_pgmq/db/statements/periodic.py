@@ -97,9 +97,13 @@ def stored_jobs(namespace: str) -> Statement[list[Stored]]:
     return Statement("stored_jobs", {"namespace": namespace}, decode=many(lambda row: Stored(**row)))
 
 
-def stored_queues(namespace: str) -> Statement[list[str]]:
-    """The queues that its jobs send to."""
-    return Statement("stored_queues", {"namespace": namespace}, decode=column("queue_name"))
+def stored_queues(namespace: str) -> Statement[dict[str, int]]:
+    """The queues that its jobs send to, and how many live jobs send to each."""
+    return Statement(
+        "stored_queues",
+        {"namespace": namespace},
+        decode=lambda rows: {row["queue_name"]: row["live_jobs"] for row in rows},
+    )
 
 
 def stored_definitions(namespace: str, job_names: Sequence[str]) -> Statement[dict[str, Any]]:
@@ -117,28 +121,33 @@ def due_jobs(
     *,
     only: Sequence[str] | None = None,
     without: Sequence[str] = (),
+    live: bool = True,
     limit: int | None = None,
 ) -> Statement[list[Row]]:
-    """Jobs with something to do in the window."""
+    """Jobs with something to do in the window; live ones with their `definition`, if at all."""
     params = {
         "namespace": namespace,
         "now": min(window.now, window.horizon),
         "horizon": window.horizon,
         "only": None if only is None else list(only),
         "without": list(without),
+        "live": live,
         "limit": limit,
     }
     return Statement("due_jobs", params, decode=list)
 
 
-def upsert_jobs(namespace: str, declared: Sequence[PeriodicJob], now: datetime) -> Statement[None]:
-    """Register jobs or change their definition, from now on."""
+def upsert_jobs(
+    namespace: str, begun: Sequence[PeriodicJob], now: datetime, *, live: bool = False
+) -> Statement[None]:
+    """Register jobs or change their definition, from now on; `live` says which kind new ones are."""
     return Statement(
         "upsert_jobs",
         {
-            **_definitions(namespace, declared),
-            "queue_names": [job.queue_name for job in declared],
-            "overlap_skips": [not job.looks_ahead for job in declared],
+            **_definitions(namespace, begun),
+            "queue_names": [job.queue_name for job in begun],
+            "overlap_skips": [not job.looks_ahead for job in begun],
+            "live": live,
             "now": now,
         },
     )
