@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import airflow.sdk
+import jsonschema
 import pytest
+import yaml
 from airflow.sdk import DAG
 
 from airflow_pgmq.cli.definition import get_commands
+from airflow_pgmq.core.job_documents import parse
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
@@ -23,8 +27,12 @@ BLOCKS = [
 ]
 
 
+#: The file of jobs that a block of Python reads.
+(JOBS_FILE,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "periodic.md").read_text(), re.S)
+
+
 @pytest.mark.parametrize("code", BLOCKS)
-def test_python_blocks_run(code: str, pgmq_connection: str) -> None:
+def test_python_blocks_run(code: str, pgmq_connection: str, tmp_path: Path) -> None:
     if 'deliver="payload"' in code:
         pytest.importorskip("airflow.triggers.shared_stream", reason="new in Airflow 3.3")
     if "AssetTriggeredTimetable" in code and not hasattr(airflow.sdk, "AssetTriggeredTimetable"):
@@ -34,7 +42,8 @@ def test_python_blocks_run(code: str, pgmq_connection: str) -> None:
     job = PeriodicJob(name="invoices", cron="* * * * *", queue_name="billing")
     tick = PgmqPeriodicOperator(task_id="tick", jobs=[job], namespace="periodic_jobs")
     tick.execute(tick_context())
-    names: dict[str, object] = {}
+    (tmp_path / "jobs.yaml").write_text(JOBS_FILE)
+    names: dict[str, object] = {"__file__": str(tmp_path / "dag.py")}
     exec(compile(code, "block", "exec"), names)
     jobs = [value for value in names.values() if isinstance(value, PeriodicJob)]
     assert [job.problems() for job in jobs] == [[]] * len(jobs)
@@ -56,6 +65,12 @@ def test_the_readme_names_only_make_targets_that_exist() -> None:
 def test_the_commands_that_a_page_names_are_there(page: Path) -> None:
     known = {command.name for group in get_commands() for command in group.subcommands}
     assert set(re.findall(r"airflow pgmq ([a-z-]+)", page.read_text())) <= known
+
+
+def test_the_file_of_jobs_is_one_for_editors() -> None:
+    schema = json.loads((ROOT / "airflow_pgmq" / "jobs.schema.json").read_text())
+    jsonschema.validate(yaml.load(JOBS_FILE, yaml.BaseLoader), schema)
+    assert len(parse(JOBS_FILE)) == 3
 
 
 def test_the_first_dag_needs_the_queues_that_its_steps_make() -> None:
