@@ -381,6 +381,30 @@ def test_what_is_too_large_is_refused(text: str, part: str) -> None:
     assert part in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- 1\n" * 1000,
+        "- {" + ", ".join(f"x{n}: 1" for n in range(1000)) + "}",
+        "- {name: a, message: [" + "yes, " * 1000 + "]}",
+        "- {name: a, message: [" + "*a, " * 1000 + "]}",
+    ],
+    ids=["jobs", "fields", "words", "aliases"],
+)
+def test_of_very_many_problems_the_first_are_told(text: str) -> None:
+    with pytest.raises(InvalidJobs) as raised:
+        parse(text)
+    *first, last = (text for texts in raised.value.problems.values() for text in texts)
+    assert len(first) == 200
+    assert last == "perhaps there is more: correct this first"
+
+
+def test_a_problem_does_not_repeat_a_value_of_megabytes() -> None:
+    for field in ("schedule", "ttl", "name", "catch_up", "timezone", "x"):
+        assert len(refusal(f"{field}: {'1,' * 100_000}")) < 1500
+    assert len(refusal(f"{'x' * 1000}: 1")) < 1500
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(InvalidJobs) as raised:
         parse(

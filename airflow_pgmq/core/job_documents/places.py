@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: Problems that are told: nobody reads more, and a hostile text could have a million.
+MOST_PROBLEMS = 200
+
 
 class Wrong(Exception):
     """A part of a document cannot be read; empty if that was told already."""
@@ -71,6 +74,8 @@ def gathered(parts: Iterable[Callable[[], T]]) -> list[T]:
             found.append(part())
         except Wrong as exc:
             wrong.append(exc)
+            if len(wrong) == MOST_PROBLEMS:
+                break
     if wrong:
         raise Wrong([text for each in wrong for text in each.texts])
     return found
@@ -85,7 +90,8 @@ def mapping(value: Any, place: Place, known: Iterable[str], what: str) -> Mappin
         raise place.wrong(f"{what} is a mapping, not {kind_of(value)}")
     names = list(known)
     if unknown := [key for key in value if key not in names]:
-        raise Wrong([place.at(value, key).text(_unknown(key, names, what)) for key in unknown])
+        told = unknown[:MOST_PROBLEMS]
+        raise Wrong([place.at(value, key).text(_unknown(key, names, what)) for key in told])
     return value
 
 

@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 from airflow_pgmq.core.job_documents import fields, yaml_values
-from airflow_pgmq.core.job_documents.places import Place, Wrong, kind_of, mapping
+from airflow_pgmq.core.job_documents.places import MOST_PROBLEMS, Place, Wrong, kind_of, mapping
 from airflow_pgmq.core.job_documents.yaml_values import BROKEN, Document, Path
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.schedule.definitions import Cron
@@ -18,6 +18,8 @@ from airflow_pgmq.errors import InvalidArgument, InvalidJobs
 _DEFAULTS = "defaults"
 #: Fields of a document; editors look for `$schema` in JSON.
 _TOP = ("jobs", _DEFAULTS, "$schema")
+#: Characters of a text that says what is wrong.
+_LONGEST = 500
 #: In place of what cannot be read, to find what else is wrong with the job.
 _STAND_INS = {"name": "x", "queue_name": "x", "schedule": "@daily"}
 
@@ -57,6 +59,7 @@ def parse(text: str, source: str = "") -> list[PeriodicJob]:
     problems = {_DEFAULTS: [*noted[_DEFAULTS], *defaults.problems]}
     jobs: list[PeriodicJob | None] = []
     labels: dict[str, str] = {}
+    count = 0
     for position, entry in enumerate(entries):
         place = Place("", top.at(entries, position).line, source)
         own = _part(entry, place, fields.FIELDS.keys(), "a job")
@@ -66,6 +69,9 @@ def parse(text: str, source: str = "") -> list[PeriodicJob]:
         if name and labels.setdefault(name, label) != label:
             own.problems.append(place.text(f"the name is that of {labels[name]}, too"))
         problems[label] = [*noted[position], *own.problems]
+        count += len(problems[label])
+        if count >= MOST_PROBLEMS:
+            break
     _check(problems)
     return [job for job in jobs if job is not None]
 
@@ -83,12 +89,25 @@ def from_mapping(given: Mapping[str, Any]) -> PeriodicJob:
 
 
 def _check(problems: Mapping[str, Sequence[str]]) -> None:
-    if wrong := {label: texts for label, texts in problems.items() if texts}:
+    left = MOST_PROBLEMS
+    wrong: dict[str, list[str]] = {}
+    for label, texts in problems.items():
+        if texts and left > 0:
+            wrong[label] = [_cut(text) for text in texts[:left]]
+            left -= len(texts)
+    if left <= 0:
+        wrong["…"] = ["perhaps there is more: correct this first"]
+    if wrong:
         raise InvalidJobs(wrong)
 
 
+def _cut(text: str) -> str:
+    """A text may quote a value of megabytes."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
 def _refused(place: Place, text: str) -> InvalidArgument:
-    return InvalidArgument(f"The jobs cannot be read: {place.text(text)}.")
+    return InvalidArgument(f"The jobs cannot be read: {_cut(place.text(text))}.")
 
 
 def _noted(document: Document, top: Place) -> dict[str | int, list[str]]:
@@ -125,7 +144,7 @@ def _top(document: Document, top: Place) -> tuple[Sequence[Any], Any]:
     try:
         mapping(value, top, _TOP, "a document")
     except Wrong as exc:
-        raise InvalidArgument(f"The jobs cannot be read: {'; '.join(exc.texts)}.") from None
+        raise InvalidArgument(f"The jobs cannot be read: {_cut('; '.join(exc.texts))}.") from None
     return _list(value.get("jobs"), top.at(value, "jobs")), value.get(_DEFAULTS, {})
 
 
