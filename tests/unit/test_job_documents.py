@@ -301,14 +301,16 @@ def test_what_is_wrong_with_a_field_is_said_with_its_line(text: str, parts: list
         ("message: [a", "bracket is missing"),
         (r'message: "\ud83d"', "half of a surrogate pair"),
         ("message: \ud83d", "half of a surrogate pair"),
-        ("message: \x01", "control characters are not allowed"),
+        ("message: é\x01", r"the control character '\x01' must be written as an escape"),
+        ("message: \0", "the control character"),
+        ("message: \ufffe", "the control character"),
     ],
 )
 def test_what_is_no_yaml_is_refused_with_a_hint(text: str, part: str) -> None:
     with pytest.raises(InvalidArgument, match="The jobs cannot be read: ") as raised:
         parse(f"- name: a\n  {text}\n")
     assert part in str(raised.value)
-    assert "control" in part or ("line 3" if "\n" in text else "line 2") in str(raised.value)
+    assert ("line 3" if "\n" in text else "line 2") in str(raised.value)
 
 
 @pytest.mark.parametrize(

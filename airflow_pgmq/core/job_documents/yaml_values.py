@@ -44,14 +44,13 @@ _MERGE = "<< is not read here: write the fields out, or use defaults for what jo
 _COMPLEX_KEY = 'a key must be a text; a template needs quotes: "{{ ds }}"'
 #: What people mostly meant, by the parser's words.
 _HINTS = {
-    "did not find expected alphabetic or numeric character": _ALIAS,
     "expected alphabetic or numeric character": _ALIAS,
-    "found character that cannot start any token": (
+    "that cannot start any token": (
         'a value that begins with @, ` or % needs quotes: "@daily". Lines are indented by spaces, not tabs'
     ),
     "mapping values are not allowed": "a text with a colon needs quotes; or the indentation is wrong",
-    "did not find expected": "perhaps the indentation is wrong, or a quote or bracket is missing",
     "found unexpected end of stream": "perhaps a quote is missing",
+    "expected": "perhaps the indentation is wrong, or a quote or bracket is missing",
     "invalid Unicode character escape code": "half of a surrogate pair is not a character",
 }
 
@@ -94,8 +93,9 @@ class _Reader:
             is_open = exc.context and ("flow" in exc.context or "quoted" in exc.context)
             mark = exc.context_mark if is_open else exc.problem_mark
             self._refuse(mark and mark.line + 1, _reason(exc))
-        except yaml.YAMLError as exc:
-            self._refuse(None, " ".join(str(exc).split()))
+        except yaml.reader.ReaderError as exc:
+            line = self._text.encode()[: exc.position].count(b"\n") + 1
+            self._refuse(line, f"the control character {chr(exc.character)!r} must be written as an escape")
         except UnicodeEncodeError as exc:
             self._refuse(
                 self._text.count("\n", 0, exc.start) + 1, "half of a surrogate pair is not a character"
