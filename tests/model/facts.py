@@ -95,6 +95,8 @@ class Job:
     #: Slots up to here were decided.
     watermark: datetime
     paused: bool = False
+    #: Put at run time; no Dag declares it.
+    live: bool = False
 
 
 @dataclass(frozen=True)

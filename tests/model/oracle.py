@@ -41,6 +41,8 @@ class Oracle:
     recreated: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
     #: Slots whose messages were taken back by a deploy, or went with their queue.
     again: set[tuple[str, datetime]] = field(default_factory=set)
+    #: The newest version of each live job that there is, or was.
+    live_versions: dict[str, int] = field(default_factory=dict)
     #: The horizon of complete ticks.
     horizon: datetime | None = None
     #: Slots that our schema has forgotten: until a tick is complete, queues are asked for their messages.
@@ -58,14 +60,15 @@ class Oracle:
         counts = Counts()
         outdated = self.deploy(code, now, counts, rollback=rollback)
         for name in sorted(self.jobs):
-            if name not in outdated:
+            if name not in outdated and self.jobs[name].definition.queue in self.queues:
                 self.send_due(name, now, counts, ahead=self.look_ahead)
         self.close(code, now)
         return counts
 
     def close(self, code: Mapping[str, Definition], now: datetime) -> None:
         """A tick is complete: from now on our schema is trusted, unless a queue could not be read."""
-        if all(each.queue in self.queues for each in code.values()):
+        queues = [*(each.queue for each in self.declared(code).values()), *self._live_queues()]
+        if all(queue in self.queues for queue in queues):
             self.lost.clear()
         self.horizon = max(self.horizon or now, now + self.look_ahead)
         if _version(code) >= (self.version or 0):
@@ -74,24 +77,29 @@ class Oracle:
     def deploy(
         self, code: Mapping[str, Definition], now: datetime, counts: Counts, *, rollback: bool
     ) -> set[str]:
-        """Change the jobs to the code's; returns those left to newer code, or until their queue is back."""
+        """Change the jobs to the code's; returns those left to newer code, or until their queue is back.
+
+        Names that live jobs hold are theirs.
+        """
+        declared = {name for name, job in self.jobs.items() if not job.live}
+        everything, code = code, self.declared(code)
         held = {name for name, each in code.items() if each.queue not in self.queues}
-        version = _version(code)
+        version = _version(everything)
         if self.version is None or self.version_ticked_at is None:
             self.version, self.version_ticked_at = version, now
         rollback = rollback and now - self.version_ticked_at >= SILENT
-        for queue in {each.queue for each in code.values()} | {
+        for queue in {each.queue for each in everything.values()} | {
             job.definition.queue for job in self.jobs.values()
         }:
             self._forget_incarnation(queue)
         self._reset_after_clock_change(now)
         same = {name for name, job in self.jobs.items() if job.definition == code.get(name)}
         if version < self.version and not rollback:
-            return ((code.keys() | self.jobs.keys()) - same) | held
+            return ((code.keys() | declared) - same) | held
         self.version = version
         older = {n for n in code if n in self.jobs and code[n].version < self.jobs[n].definition.version}
         older = set() if rollback else older - same
-        for name in self.jobs.keys() - code.keys():
+        for name in declared - code.keys():
             counts.taken_back += len(self._take_back(name, now))
             del self.jobs[name]
             self.again = {(of, slot) for of, slot in self.again if of != name}
@@ -129,7 +137,7 @@ class Oracle:
             taken_back = self._take_back(name, now, after=now)
             counts.taken_back += len(taken_back)
             self.again |= {(name, slot) for slot in taken_back}
-        self.jobs[name] = Job(definition, now, old is not None and old.paused)
+        self.jobs[name] = Job(definition, now, old is not None and old.paused, old is not None and old.live)
 
     def send_due(self, name: str, now: datetime, counts: Counts, *, ahead: timedelta) -> None:
         """Send a job's slots up to now + ahead; past ones by its policies."""
@@ -202,6 +210,8 @@ class Oracle:
         self, code: Mapping[str, Definition], start: datetime, end: datetime, now: datetime
     ) -> Counts:
         """Send the slots of [start, end) that were not sent; no watermark moves."""
+        live = {name: job.definition for name, job in self.jobs.items() if job.live}
+        code = {**self.declared(code), **live}
         if any(each.queue not in self.queues for each in code.values()):
             raise Refused("a queue is missing")
         counts = Counts()
@@ -212,6 +222,42 @@ class Oracle:
         return counts
 
     # -- What people do to jobs.
+
+    def declared(self, code: Mapping[str, Definition]) -> dict[str, Definition]:
+        """The code's jobs without those whose names live jobs hold."""
+        return {n: each for n, each in code.items() if not (n in self.jobs and self.jobs[n].live)}
+
+    def _live_queues(self) -> list[str]:
+        return [job.definition.queue for job in self.jobs.values() if job.live]
+
+    def put(self, definition: Definition, now: datetime) -> int:
+        """Make a live job, or change it, at once; returns its version."""
+        name = definition.name
+        old = self.jobs.get(name)
+        if old is not None and not old.live:
+            raise Refused("a Dag declares it")
+        if definition.queue not in self.queues:
+            raise Refused("its queue is missing")
+        self.horizon = max(self.horizon or now, now)
+        newest = self.live_versions.get(name, 0)
+        definition = replace(definition, version=newest + (old is None))
+        if old is not None and old.definition == definition:
+            return newest
+        definition = replace(definition, version=newest + 1)
+        self.live_versions[name] = newest + 1
+        self._define(definition, now, Counts())
+        self._change(name, live=True)
+        return newest + 1
+
+    def delete(self, name: str, now: datetime) -> int:
+        """Delete a live job, and take back messages that nobody could have seen."""
+        if not self._job(name).live:
+            raise Refused("a Dag declares it")
+        taken_back = self._take_back(name, now)
+        del self.jobs[name]
+        self.live_versions[name] += 1
+        self.again = {(of, slot) for of, slot in self.again if of != name}
+        return len(taken_back)
 
     def pause(self, name: str, now: datetime) -> int:
         """Stop a job, and take back messages that nobody could have seen."""
@@ -301,6 +347,7 @@ class Oracle:
         self.taken.clear()
         self.recreated.clear()
         self.again.clear()
+        self.live_versions.clear()
         self.version = self.version_ticked_at = self.horizon = None
 
     def _is_carried(self, definition: Definition, slot: datetime) -> bool:

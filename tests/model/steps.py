@@ -30,6 +30,8 @@ from tests.model.schedules import (
 
 QUEUES = ("mail", "post")
 NAMES = ("a", "b")
+#: A Dag may declare the first one, too.
+LIVE_NAMES = ("b", "live")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
 
 
@@ -145,6 +147,21 @@ class RunNow:
 
 
 @dataclass(frozen=True)
+class Put:
+    """Somebody makes or changes a live job; the changes are to the first definition."""
+
+    name: str
+    changes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Somebody deletes a live job."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Read:
     """Somebody reads some messages."""
 
@@ -219,12 +236,16 @@ _names, _queues, _codes = st.sampled_from(NAMES), st.sampled_from(QUEUES), st.in
 _few = st.integers(0, 5)
 
 
-def _deploys() -> st.SearchStrategy[Step]:
+def _changes() -> list[st.SearchStrategy[dict[str, int]]]:
     values = {name: st.integers(0, len(values) - 1) for name, values in FIELDS.items()}
     one = st.sampled_from(sorted(FIELDS)).flatmap(lambda name: st.fixed_dictionaries({name: values[name]}))
     two = st.tuples(one, one).map(lambda pair: {**pair[0], **pair[1]})
-    changes = st.one_of(one, one, two)
-    return st.builds(Deploy, _codes, _names, changes)
+    return [one, two]
+
+
+def _deploys() -> st.SearchStrategy[Step]:
+    one, two = _changes()
+    return st.builds(Deploy, _codes, _names, st.one_of(one, one, two))
 
 
 _moves = st.sampled_from(
@@ -257,6 +278,8 @@ EVENTS: tuple[st.SearchStrategy[Step], ...] = (
     st.builds(Read, _queues, _few, st.sampled_from((0, 60, 7200))),
     st.builds(CutTick, _codes, st.integers(1, 16), st.booleans(), st.booleans()),
     st.builds(RunNow, _names),
+    *(st.builds(Put, st.sampled_from(LIVE_NAMES), changes) for changes in _changes()),
+    st.builds(Delete, st.sampled_from(LIVE_NAMES)),
     st.builds(Early, _queues, _few),
     st.builds(Ack, _queues, _few, st.sampled_from(("archive", "delete", "release"))),
     st.builds(Cancel, _queues, _few),
@@ -301,6 +324,12 @@ def edit(code: dict[str, Definition], step: Deploy) -> None:
         return
     values = {name: FIELDS[name][value] for name, value in step.changes.items()}
     code[step.name] = replace(code.get(step.name, first_definition(step.name)), **values)
+
+
+def put_definition(step: Put) -> Definition:
+    """The live job that somebody puts."""
+    values = {name: FIELDS[name][value] for name, value in step.changes.items()}
+    return replace(first_definition(step.name), **values)
 
 
 def first_definition(name: str) -> Definition:

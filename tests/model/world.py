@@ -16,9 +16,9 @@ from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading, sending
-from airflow_pgmq.errors import InvalidJobs, JobNotFound, QueueNotFound
+from airflow_pgmq.errors import InvalidJobs, JobDeclared, JobNotFound, QueueNotFound
 from airflow_pgmq.jobs import Blackout, Every, PeriodicJob
-from airflow_pgmq.services import job_control, ticking
+from airflow_pgmq.services import job_control, live_jobs, ticking
 from tests.fixtures.clock import Clock
 from tests.fixtures.dollars import Dollars
 from tests.model import steps
@@ -216,6 +216,18 @@ class World:
         self._each(lambda oracle: oracle.resume(step.name), refused=done is None)
 
     @do.register
+    def _(self, step: steps.Put) -> None:
+        definition = steps.put_definition(step)
+        self._give(lambda: self._put(definition), lambda oracle: oracle.put(definition, self.now))
+
+    @do.register
+    def _(self, step: steps.Delete) -> None:
+        self._give(
+            lambda: self.client.run(lambda: live_jobs.delete(NAMESPACE, step.name, by="ada")),
+            lambda oracle: oracle.delete(step.name, self.now),
+        )
+
+    @do.register
     def _(self, step: steps.RunNow) -> None:
         result = self._attempt(
             lambda: self.client.run(lambda: job_control.run_now(NAMESPACE, step.name, renderer=Dollars()))
@@ -316,11 +328,27 @@ class World:
 
     # -- The two sides.
 
+    def _put(self, definition: Definition) -> int:
+        found = self.client.run(
+            lambda: live_jobs.put(NAMESPACE, [job_of(definition)], by="ada", renderer=Dollars())
+        )
+        return found[definition.name]
+
+    def _give(self, work: Callable[[], Any], promised: Callable[[Oracle], Any]) -> None:
+        """Do something whose answer is promised, too."""
+        answer = self._attempt(work)
+
+        def promise(oracle: Oracle) -> None:
+            if (wanted := promised(oracle)) != answer:
+                raise Wrong(f"answered {answer}, promised {wanted}")
+
+        self._each(promise, refused=answer is None)
+
     def _attempt(self, work: Callable[[], Any]) -> Any:
         """The result of the work; None if it was refused."""
         try:
             return work()
-        except (InvalidJobs, JobNotFound, QueueNotFound):
+        except (InvalidJobs, JobDeclared, JobNotFound, QueueNotFound):
             return None
 
     def _each(self, promise: Callable[[Oracle], Any], *, refused: bool = False) -> None:

@@ -78,9 +78,10 @@ WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airf
 SELECT clock_timestamp() AS now;
 
 -- deploy_namespace --
--- A new set of jobs is in force.
+-- A new set of jobs is in force; the first one, if only live jobs were there.
 UPDATE airflow_pgmq.namespaces
-SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s
+SET owner = %(owner)s, version = %(version)s, fingerprint = %(fingerprint)s,
+    version_ticked_at = CASE WHEN owner = '' THEN locked_at ELSE version_ticked_at END
 WHERE namespace = %(namespace)s;
 
 -- reset_after_clock_change --
