@@ -39,7 +39,7 @@ def get_commands() -> list[GroupCommand]:
             name="pgmq",
             help="Message queues inside Postgres",
             description="Message queues inside Postgres. Begin with `init QUEUE`; `doctor` finds problems.",
-            subcommands=(*_DATABASE, *_QUEUES, *_JOBS, _CALENDARS),
+            subcommands=(*_DATABASE, *_QUEUES, _LIVE_JOBS, *_JOBS, _CALENDARS),
         )
     ]
 
@@ -207,13 +207,6 @@ _QUEUES = (
 
 _JOBS = (
     _command(
-        "jobs",
-        "jobs",
-        "List periodic jobs",
-        Arg(("namespace",), help="Only of this namespace", nargs="?"),
-        ARG_OUTPUT,
-    ),
-    _command(
         "pause",
         "jobs",
         "Pause a periodic job and take back the messages that it enqueued ahead of time",
@@ -240,6 +233,88 @@ _JOBS = (
         ARG_JOB,
         Arg(("--slot",), help="As if for this slot, an ISO 8601 instant, also of the past (default: now)"),
         ARG_OUTPUT,
+    ),
+)
+
+_FIELDS = (
+    Arg(("--schedule",), help="Cron expression; other schedules as JSON with --set schedule=…"),
+    Arg(("--queue-name",), help="Queue"),
+    Arg(("--message",), help="The message as JSON"),
+    Arg(("--timezone",), help="Time zone of the schedule (default: UTC)"),
+    Arg(
+        ("--set",),
+        help="Any other field of a job, as JSON or text: --set ttl=PT1H --set overlap=skip",
+        action="append",
+        metavar="FIELD=VALUE",
+    ),
+)
+ARG_EXPECTED_VERSION = Arg(
+    ("--expected-version",), help="Only if it is at this version (default: whichever it is at)", type=int
+)
+_LIVE_JOBS = GroupCommand(
+    name="jobs",
+    help="Periodic jobs; live ones can be changed here",
+    description="Periodic jobs. Those of Dags are declared there; live jobs are added and changed here.",
+    subcommands=(
+        _command(
+            "list",
+            "jobs",
+            "List periodic jobs",
+            Arg(("namespace",), help="Only of this namespace", nargs="?"),
+            ARG_OUTPUT,
+            function="list_jobs",
+        ),
+        _command(
+            "add",
+            "live_jobs",
+            "Make a live job",
+            ARG_NAMESPACE,
+            ARG_JOB,
+            *_FIELDS,
+            more="The PgmqPeriodicOperator of the namespace ticks it.",
+        ),
+        _command(
+            "edit",
+            "live_jobs",
+            "Change a live job",
+            ARG_NAMESPACE,
+            ARG_JOB,
+            *_FIELDS,
+            Arg(("--restore",), help="As it was at this version", type=int, metavar="VERSION"),
+            ARG_EXPECTED_VERSION,
+            more="What is not given stays. Waiting messages of the old definition are taken back.",
+        ),
+        _command(
+            "remove", "live_jobs", "Delete a live job", ARG_NAMESPACE, ARG_JOB, ARG_EXPECTED_VERSION, ARG_YES
+        ),
+        _command(
+            "versions",
+            "live_jobs",
+            "Show who changed a live job, when, and to what",
+            ARG_NAMESPACE,
+            ARG_JOB,
+            ARG_OUTPUT,
+        ),
+        _command(
+            "preview",
+            "live_jobs",
+            "Show the next slots of a schedule or a job",
+            Arg(("namespace",), help="Namespace of a job that is known", nargs="?"),
+            Arg(("name",), help="That job; without it, --schedule is needed", nargs="?"),
+            *_FIELDS,
+            Arg(("--after",), help="Later than this ISO 8601 instant (default: now)"),
+            Arg(("--limit",), help="How many (default: 5)", type=int, default=5),
+            ARG_OUTPUT,
+            more="Changes nothing.",
+        ),
+        _command(
+            "export",
+            "live_jobs",
+            "Print jobs as YAML or Python",
+            Arg(("namespace",), help="Only of this namespace", nargs="?"),
+            Arg(("--live",), help="Only live jobs", action="store_true"),
+            Arg(("--format",), help="(default: yaml)", choices=("yaml", "python"), default="yaml"),
+        ),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""`airflow pgmq jobs | pause | resume | run-now`."""
+"""`airflow pgmq jobs list | pause | resume | run-now`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 
 @read_only
-def jobs(args: Namespace) -> None:
+def list_jobs(args: Namespace) -> None:
     """List jobs; JSON and YAML include their last slots."""
     found = overview.jobs(hook_of(args).client, args.namespace)
     show(args, [_short(row) for row in found["jobs"]] if tabular(args) else found["jobs"])
     if not found["jobs"]:
-        note("No periodic job is registered. The first run of a PgmqPeriodicOperator registers its jobs.")
+        note(
+            "No periodic job is registered. The first run of a PgmqPeriodicOperator registers its jobs; "
+            "`jobs add` makes a live one."
+        )
     for each in found["namespaces"]:
         for problem in each["problems"]:
             note(f"{problem['text']} {problem['fix']}")
@@ -52,6 +55,7 @@ def run_now(args: Namespace) -> None:
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: row[name] for name in ("namespace", "name", "schedule", "timezone", "queue_name")},
+        "live": "yes" if row["live"] else "",
         "paused": "yes" if row["paused"] else "",
         "next_slot": next(iter(row["next_slots"]), None),
         "last_slot": row["last_slot"],

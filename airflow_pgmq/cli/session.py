@@ -76,7 +76,9 @@ def with_conn_id(args: Namespace, text: str) -> str:
     if args.conn_id == PgmqHook.default_conn_name:
         return text
     option = f" --conn-id {shlex.quote(args.conn_id)}"
-    return re.sub(re.escape(command("")) + "(calendars )?[a-z-]+", lambda found: found[0] + option, text)
+    return re.sub(
+        re.escape(command("")) + "((calendars|jobs) )?[a-z-]+", lambda found: found[0] + option, text
+    )
 
 
 def _similar(args: Namespace, queue_name: str) -> str | None:

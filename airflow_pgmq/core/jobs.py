@@ -136,7 +136,6 @@ class PeriodicJob:
             each: definition[each] for each in ("cron", "queue_name", "message", "timezone", "headers")
         }
         given |= {each: definition[each] for each in ("version", "overlap", "group")}
-        given["seconds"] = definition.get("seconds", "last")
         given |= {
             each: definition[each] for each in ("day_match", "business_day", "params") if each in definition
         }
@@ -144,7 +143,8 @@ class PeriodicJob:
             if "cron" in schedule:
                 given["cron"] = schedule["cron"]
             else:
-                given |= {"schedule": stored_rule(schedule), "seconds": None}
+                given["schedule"] = stored_rule(schedule)
+        given["seconds"] = _seconds_order(given["cron"], definition.get("seconds", "last"))
         if "exclude" in definition:
             given["exclude"] = excluding.from_stored(definition["exclude"])
         given |= {each: definition[each] for each in _POLICIES if each in definition}
@@ -323,6 +323,13 @@ class PeriodicJob:
         """What is valid but perhaps not what was meant, for a job without problems."""
         found = ambiguity(self.cron, self.name, self.seconds) if self.cron is not None else None
         return [found] if found else []
+
+
+def _seconds_order(cron: Any, stored: Order | None) -> Order | None:
+    """Where a stored cron has its seconds; None where it has none and nobody said it."""
+    if not isinstance(cron, str) or (stored == "last" and len(cron.split()) < 6):
+        return None
+    return stored
 
 
 def unreadable(exc: Exception) -> str:

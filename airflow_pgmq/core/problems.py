@@ -203,7 +203,15 @@ def without_calendar(names: Sequence[str]) -> Problem:
 
 def of_namespace(*, namespace: str, owner: str, ticked_at: datetime, now: datetime) -> Iterator[Problem]:
     """What is wrong with a set of jobs."""
-    if now - ticked_at > TICK_SILENCE:
+    if not owner:
+        yield Problem(
+            "not_ticking",
+            "error",
+            f"No Dag ticks namespace {namespace}, so its live jobs wait.",
+            f"Add PgmqPeriodicOperator(task_id='tick', namespace={namespace!r}, live=True) to a Dag that "
+            "runs every minute.",
+        )
+    elif now - ticked_at > TICK_SILENCE:
         silent = duration((now - ticked_at).total_seconds())
         yield Problem(
             "not_ticking",

@@ -50,8 +50,8 @@ _QUEUE: Shape = {
 }
 JOB: Shape = {
     **_plain(
-        "namespace name schedule words timezone queue_name version paused next_slots last_slot last_sent_at "
-        "lateness owner dag_id task_id"
+        "namespace name schedule words timezone queue_name version paused live next_slots last_slot "
+        "last_sent_at lateness owner dag_id task_id"
     ),
     "slots": _plain("slot state"),
     "problems": _problem,

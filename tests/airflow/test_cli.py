@@ -88,6 +88,18 @@ def run(parser: Any, connection: str, capsys: pytest.CaptureFixture[str]) -> Run
 
 
 @pytest.fixture
+def run_with_notes(parser: Any, connection: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command; what it said on standard error."""
+
+    def command(*words: str) -> str:
+        args = parser.parse_args(["pgmq", *words, "--conn-id", connection])
+        args.func(args)
+        return capsys.readouterr().err
+
+    return command
+
+
+@pytest.fixture
 def failing(run: Run, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a command that must fail; what it says on standard error."""
 
@@ -111,8 +123,10 @@ def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.Capture
         " calendars"
     )
     assert sorted(names) == sorted(commands.split())
-    words = [[name] for name in names if name != "calendars"]
-    for word in words + [["calendars", each] for each in ("list", "show", "put", "delete")]:
+    words = [[name] for name in names if name not in ("calendars", "jobs")]
+    words += [["calendars", each] for each in ("list", "show", "put", "delete")]
+    words += [["jobs", each] for each in ("list", "add", "edit", "remove", "versions", "preview", "export")]
+    for word in words:
         with pytest.raises(SystemExit) as caught:
             parser.parse_args(["pgmq", *word, "--help"])
         assert caught.value.code == 0
@@ -281,14 +295,87 @@ def connection_of(database: Database) -> Any:
 def test_jobs_are_listed_paused_resumed_and_run(run: Run, database: Database) -> None:
     run("init", "mail")
     tick(job()).run(client_of(database.dsn))
-    (found,) = run("jobs", "-o", "json")
+    (found,) = run("jobs", "list", "-o", "json")
     assert (found["namespace"], found["name"], found["paused"]) == ("shop", "job", False)
     assert "10 waiting messages were taken back" in run("pause", "shop", "job")
-    assert run("jobs", "shop", "-o", "json")[0]["paused"] is True
+    assert run("jobs", "list", "shop", "-o", "json")[0]["paused"] is True
     run("resume", "shop", "job")
     assert run("run-now", "shop", "job", "-o", "json")[0]["status"] == "sent"
     assert execute(database, "SELECT count(*) FROM pgmq.q_mail") == [{"count": 1}]
-    assert "0 * * * *" in run("jobs")
+    assert "0 * * * *" in run("jobs", "list")
+
+
+def test_live_jobs_are_added_changed_and_removed(
+    run: Run, failing: Callable[..., str], run_with_notes: Callable[..., str], database: Database
+) -> None:
+    run("init", "mail", "other")
+    added = run(
+        *("jobs", "add", "tenants", "acme", "--schedule", "0 6 * * *", "--queue-name", "mail"),
+        *("--timezone", "Europe/Berlin", "--message", '{"n": 1}', "--set", "ttl=PT1H"),
+    )
+    assert "the next tick of tenants sends its slots" in added
+    assert "T06:00:00+0" in added
+    (row,) = run("jobs", "list", "-o", "json")
+    assert (row["live"], row["version"], row["schedule"]) == (True, 1, "0 6 * * *")
+    assert "No Dag ticks namespace tenants" in run_with_notes("jobs", "list")
+
+    assert "is at version 2" in run("jobs", "edit", "tenants", "acme", "--schedule", "0 7 * * *")
+    assert "is at version 3" in run("jobs", "edit", "tenants", "acme", "--set", "overlap=skip")
+    newest, *_ = run("jobs", "versions", "tenants", "acme", "-o", "json")
+    kept = ("cron", "ttl", "overlap", "message", "timezone")
+    assert [newest["definition"][name] for name in kept] == [
+        *("0 7 * * *", 3600, "skip"),
+        *({"n": 1}, "Europe/Berlin"),
+    ]
+    edit = ("jobs", "edit", "tenants", "acme")
+    assert "is at version 3; when you looked it was version 1" in failing(
+        *edit, "--queue-name", "other", "--expected-version", "1"
+    )
+    assert "is at version 4" in run(*edit, "--restore", "1")
+    exported = run("jobs", "export", "tenants")
+    assert yaml.safe_load(exported)[0]["schedule"] == "0 6 * * *"
+    assert "PeriodicJob(" in run("jobs", "export", "--live", "--format", "python")
+
+    assert "is deleted" in run("jobs", "remove", "tenants", "acme", "--yes")
+    assert "--restore 4 makes it again" in failing(*edit, "--queue-name", "other")
+    assert "is at version 6" in run(*edit, "--restore", "4", "--queue-name", "other")
+
+
+def test_a_wrong_live_job_is_told(run: Run, failing: Callable[..., str], database: Database) -> None:
+    run("init", "mail")
+    add = ("jobs", "add", "tenants", "acme", "--queue-name", "mail")
+    assert "it needs a schedule" in failing(*add) or "schedule" in failing(*add)
+    assert "--message must be JSON" in failing(*add, "--schedule", "@daily", "--message", "{a}")
+    assert "--set needs FIELD=VALUE" in failing(*add, "--schedule", "@daily", "--set", "ttl")
+    assert "overlap" in failing(*add, "--schedule", "@daily", "--set", "overlpa=skip")
+    assert "Queue 'gone' does not exist" in failing(
+        "jobs", "add", "tenants", "acme", "--queue-name", "gone", "--schedule", "@daily"
+    )
+    tick(job()).run(client_of(database.dsn))
+    assert "declared in the Dag" in failing(
+        "jobs", "add", "shop", "job", "--queue-name", "mail", "--schedule", "@daily"
+    )
+    assert "No periodic job" in failing("jobs", "edit", "shop", "job", "--queue-name", "mail")
+    assert "Nothing to change" in failing_edit(run, failing)
+
+
+def failing_edit(run: Run, failing: Callable[..., str]) -> str:
+    run("jobs", "add", "shop", "live", "--queue-name", "mail", "--schedule", "@daily")
+    return failing("jobs", "edit", "shop", "live")
+
+
+def test_slots_are_previewed(run: Run, failing: Callable[..., str], database: Database) -> None:
+    run("init", "mail")
+    after = ("--after", "2026-03-28T12:00:00Z", "--limit", "2", "-o", "json")
+    found = run("jobs", "preview", "--schedule", "30 2 * * *", "--timezone", "Europe/Berlin", *after)
+    assert [row["slot"] for row in found] == ["2026-03-29T01:00:00+00:00", "2026-03-30T00:30:00+00:00"]
+    assert [row["local"] for row in found] == ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]
+    weekly = '{"every": "P7D", "anchor": "2026-03-02T09:00:00"}'
+    (first, _) = run("jobs", "preview", "--set", f"schedule={weekly}", *after)
+    assert first["slot"] == "2026-03-30T09:00:00+00:00"
+    tick(job()).run(client_of(database.dsn))
+    assert run("jobs", "preview", "shop", "job", *after)[0]["slot"] == "2026-03-28T13:00:00+00:00"
+    assert "Give a namespace and a name" in failing("jobs", "preview", "shop")
 
 
 def test_what_becomes_of_slots_is_said_by_hand(
@@ -439,9 +526,9 @@ def test_queues_are_created_and_dropped(
 
 
 def test_no_jobs_are_told_with_how_they_come(bare: Run, pgmq_connection: str) -> None:
-    code, said = bare("jobs", "-o", "json")
+    code, said = bare("jobs", "list", "-o", "json")
     assert (code, said.splitlines()[0]) == (0, "[]")
-    assert "The first run of a PgmqPeriodicOperator registers its jobs." in said
+    assert "The first run of a PgmqPeriodicOperator registers its jobs" in said
 
 
 def test_a_role_that_may_not_install_is_told_who_should(

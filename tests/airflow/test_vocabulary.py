@@ -142,7 +142,7 @@ def test_three_words_say_how_many() -> None:
     assert have("limit") == {"hook.peek", "page.list_messages"}
     assert "max_messages" in api_actions.ToRequeue.model_fields
     assert {name for name, flags in COMMANDS.items() if "max_messages" in flags} == {"requeue"}
-    assert {name for name, flags in COMMANDS.items() if "limit" in flags} == {"peek"}
+    assert {name for name, flags in COMMANDS.items() if "limit" in flags} == {"peek", "preview"}
 
 
 #: Their default depends on what is done.

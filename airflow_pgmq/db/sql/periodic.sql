@@ -378,7 +378,7 @@ ON CONFLICT DO NOTHING;
 
 -- list_jobs --
 -- All jobs with their state, of one namespace or of all.
-SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.watermark,
+SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.live, job.watermark,
        job.next_slot, job.last_slot, last.msg_id AS last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
 FROM airflow_pgmq.periodic_jobs AS job
 JOIN airflow_pgmq.namespaces AS ns USING (namespace)

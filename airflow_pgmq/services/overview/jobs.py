@@ -159,6 +159,7 @@ def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) ->
         "queue_name": row["queue_name"],
         "version": row["version"],
         "paused": row["paused"],
+        "live": row["live"],
         "next_slots": list(found.upcoming),
         "last_slot": row["last_slot"],
         "last_sent_at": row["last_sent_at"],
