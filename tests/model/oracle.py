@@ -96,7 +96,9 @@ class Oracle:
         same = {name for name, job in self.jobs.items() if job.definition == code.get(name)}
         if version < self.version and not rollback:
             return ((code.keys() | declared) - same) | held
-        self.version = version
+        # A rollback that leaves jobs alone is not complete.
+        is_complete = not held and len(code) == len(everything)
+        self.version = version if is_complete else max(version, self.version)
         older = {n for n in code if n in self.jobs and code[n].version < self.jobs[n].definition.version}
         older = set() if rollback else older - same
         for name in declared - code.keys():
