@@ -207,6 +207,15 @@ _QUEUES = (
 
 _JOBS = (
     _command(
+        "skip",
+        "jobs",
+        "Leave out one slot of a periodic job",
+        ARG_NAMESPACE,
+        ARG_JOB,
+        Arg(("slot",), help="ISO 8601 instant of the slot, such as 2026-06-01T06:00:00Z"),
+        more="A message that waits for it is taken back. `run-now --slot` sends it after all.",
+    ),
+    _command(
         "pause",
         "jobs",
         "Pause a periodic job and take back the messages that it enqueued ahead of time",

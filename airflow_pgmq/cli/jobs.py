@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.cli.session import audited, fail, hook_of, note, read_only, say, show, tabular
-from airflow_pgmq.core import iso8601
+from airflow_pgmq.core import iso8601, slots
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.services import overview
 
@@ -50,6 +50,17 @@ def run_now(args: Namespace) -> None:
     if args.slot is not None and slot is None:
         fail(f"{args.slot!r} is not an ISO 8601 instant with a time zone, such as 2026-06-01T06:00:00Z.")
     show(args, [hook_of(args).run_job_now(args.namespace, args.name, slot=slot).as_dict()])
+
+
+@audited
+def skip(args: Namespace) -> None:
+    """Leave out one slot of a job."""
+    slot = iso8601.of_header(args.slot)
+    if slot is None:
+        fail(f"{args.slot!r} is not an ISO 8601 instant with a time zone, such as 2026-06-01T06:00:00Z.")
+        return
+    hook_of(args).skip_slot(args.namespace, args.name, slot)
+    say(f"Slot {slots.text(slot)} of job {args.namespace}/{args.name} is left out.")
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from airflow_pgmq.core import slots
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.jobs import PeriodicJob
 
-State: TypeAlias = Literal["sent", "duplicate", "late", "missed", "waiting"]
+State: TypeAlias = Literal["sent", "duplicate", "late", "missed", "waiting", "skipped"]
 
 SHOWN = 30
 #: How far back slots are shown.
@@ -31,6 +31,8 @@ class Sent:
     expires_at: datetime
     #: How often it was enqueued again: a duplicate.
     repeats: int = 0
+    #: Left out on purpose, by hand.
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ def _window(known: Mapping[datetime, Sent]) -> timedelta:
 
 
 def _sent(sent: Sent) -> State:
+    if sent.skipped:
+        return "skipped"
     if sent.repeats:
         return "duplicate"
     return "late" if sent.first_at > sent.visible_at + LATE else "sent"

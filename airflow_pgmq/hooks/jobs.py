@@ -69,6 +69,21 @@ class JobMethods(ConnectionBase):
         metrics.sent(queue_name, 1)
         return result
 
+    def skip_slot(self, namespace: str, name: str, slot: datetime, *, conn: Connection | None = None) -> None:
+        """Leave out one slot of a job, which may be far ahead or missed; a message that waits is taken back.
+
+        No tick, catch-up or backfill sends it, for as long as sent slots are remembered. To send it after
+        all: `run_job_now(slot=)`.
+
+        :param namespace: the namespace of the job's operator
+        :param name: the job's name
+        :param slot: an instant with a time zone
+        :param conn: join this connection's transaction
+        :raises JobNotFound: the namespace has no such job
+        :raises InvalidArgument: that is not a slot of the job, or readers may have its message already
+        """
+        self.client.run(lambda: job_control.skip(namespace, name, slot), conn)
+
     def next_slots(
         self,
         job: PeriodicJob,

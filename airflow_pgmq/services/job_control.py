@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from airflow_pgmq.core import jobs, slot_messages, slots
 from airflow_pgmq.core.batch import Batch
+from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.job_problems import MAX_JITTER
 from airflow_pgmq.core.jobs import CatchUp
 from airflow_pgmq.core.message_template import Renderer
@@ -16,6 +17,8 @@ from airflow_pgmq.core.messages import SendResult
 from airflow_pgmq.db.statements import Flow, periodic, sending
 from airflow_pgmq.errors import InvalidArgument, InvalidJobs, JobNotFound
 from airflow_pgmq.services import calendars
+
+_TICK = timedelta(microseconds=1)
 
 
 def pause(namespace: str, name: str) -> Flow[int]:
@@ -67,13 +70,7 @@ def run_now(
     job = _read(name, definition)
     job = job.on((yield from calendars.needed([job])))
     if slot is not None:
-        _check_zone("slot", slot)
-        if not slots.has(job, slot):
-            raise InvalidArgument(
-                f"{slot.isoformat()} is not a slot of job {namespace}/{name}; the next ones are "
-                f"{', '.join(each.isoformat() for each in slots.upcoming(job, now, 3)) or 'none'}."
-            )
-        slot = slot.astimezone(timezone.utc)
+        slot = _own_slot(namespace, job, slot, now)
     try:
         item = slot_messages.at_once(job, slot or now, now, namespace, source, renderer)
         batch = Batch([item.message], headers=[item.headers], keys=[item.key])
@@ -83,6 +80,35 @@ def run_now(
         job.queue_name, batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
     )
     return results[0]
+
+
+def skip(namespace: str, name: str, slot: datetime) -> Flow[None]:
+    """Leave out one slot: no tick, backfill or catch-up sends it. Of a message that waits, nobody knows yet.
+
+    :raises InvalidArgument: that is not a slot of the job, or readers may have its message already
+    :raises InvalidJobs: newer code has deployed it, and this code cannot read it
+    """
+    now, definition = yield from _locked(namespace, name)
+    job = _read(name, definition)
+    slot = _own_slot(namespace, job.on((yield from calendars.needed([job]))), slot, now)
+    yield from periodic.take_back(namespace, [name], after=slot - _TICK, until=slot, now=now)
+    queue_name, msg_id = yield periodic.skip_slot(namespace, name, slot, now, DEDUP_WINDOW)
+    if queue_name:
+        raise InvalidArgument(
+            f"Slot {slots.text(slot)} of job {namespace}/{name} was sent as message {msg_id} of queue "
+            f"{queue_name!r}, which readers may have seen; delete that message instead."
+        )
+
+
+def _own_slot(namespace: str, job: jobs.PeriodicJob, slot: datetime, now: datetime) -> datetime:
+    """The slot in UTC, if it is one of the job."""
+    _check_zone("slot", slot)
+    if not slots.has(job, slot):
+        raise InvalidArgument(
+            f"{slot.isoformat()} is not a slot of job {namespace}/{job.name}; the next ones are "
+            f"{', '.join(each.isoformat() for each in slots.upcoming(job, now, 3)) or 'none'}."
+        )
+    return slot.astimezone(timezone.utc)
 
 
 def _check_zone(name: str, at: datetime) -> None:

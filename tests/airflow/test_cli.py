@@ -120,7 +120,7 @@ def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.Capture
     names = [command.name for group in get_commands() for command in group.subcommands]
     commands = (
         "init doctor maintain create drop queues peek send cancel requeue purge jobs pause resume run-now"
-        " calendars"
+        " calendars skip"
     )
     assert sorted(names) == sorted(commands.split())
     words = [[name] for name in names if name not in ("calendars", "jobs")]
@@ -362,6 +362,16 @@ def test_a_wrong_live_job_is_told(run: Run, failing: Callable[..., str], databas
 def failing_edit(run: Run, failing: Callable[..., str]) -> str:
     run("jobs", "add", "shop", "live", "--queue-name", "mail", "--schedule", "@daily")
     return failing("jobs", "edit", "shop", "live")
+
+
+def test_a_slot_is_left_out(run: Run, failing: Callable[..., str], database: Database) -> None:
+    run("init", "mail")
+    tick(job()).run(client_of(database.dsn))
+    slot = run("jobs", "preview", "shop", "job", "-o", "json")[1]["slot"]
+    assert "of job shop/job is left out" in run("skip", "shop", "job", slot)
+    assert execute(database, "SELECT count(*) FROM pgmq.q_mail") == [{"count": 9}]
+    assert "is not a slot of job" in failing("skip", "shop", "job", "2026-01-01T00:00:01Z")
+    assert "is not an ISO 8601 instant" in failing("skip", "shop", "job", "tomorrow")
 
 
 def test_slots_are_previewed(run: Run, failing: Callable[..., str], database: Database) -> None:

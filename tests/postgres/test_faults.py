@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from datetime import datetime, timezone
 
 import psycopg
 import pytest
@@ -86,6 +87,7 @@ VERBS = {
     "put_jobs": lambda hook: hook.put_jobs("shop", [job("live")]),
     "delete_job": lambda hook: hook.delete_job("shop", "live"),
     "job_versions": lambda hook: hook.job_versions("shop", "live"),
+    "skip_slot": lambda hook: hook.skip_slot("shop", "job", datetime.now(timezone.utc)),
     "next_slots": lambda hook: hook.next_slots(job(exclude=[Calendar("bank")])),
     "put_calendar": lambda hook: hook.put_calendar("bank", []),
     "get_calendar": lambda hook: hook.get_calendar("bank"),
@@ -100,7 +102,15 @@ VERBS = {
     "sent of the page": lambda hook: overview.sent(hook.client, {"dag_id": "shop"}),
 }
 JOB_VERBS = ("pause_job", "resume_job", "run_job_now", "list_jobs", "remove_namespace")
-JOB_VERBS += ("delete_job", "job_versions", "next_slots", "get_calendar", "list_calendars", "delete_calendar")
+JOB_VERBS += (
+    "skip_slot",
+    "delete_job",
+    "job_versions",
+    "next_slots",
+    "get_calendar",
+    "list_calendars",
+    "delete_calendar",
+)
 
 
 def told(verb, hook):

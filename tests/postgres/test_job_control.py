@@ -7,10 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from airflow_pgmq.core import slots
 from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.statements import periodic, queues, reading, sending
 from airflow_pgmq.errors import InvalidArgument, InvalidJobs, JobNotFound
-from airflow_pgmq.services import job_control
+from airflow_pgmq.services import job_control, overview
 from tests.fixtures.factories import (
     NAMESPACE,
     execute,
@@ -389,3 +390,84 @@ def test_a_slot_of_the_past_is_as_it_was_and_not_expired(database, client):
     (row,) = queued(database)
     assert slot(row["headers"]) == past
     assert datetime.fromisoformat(row["headers"]["expires_at"]) > now
+
+
+def skip(client, slot, name="job"):
+    client.run(lambda: job_control.skip(NAMESPACE, name, slot))
+
+
+def shown(client, slot):
+    (found,) = overview.jobs(client)["jobs"]
+    return {each["slot"]: each["state"] for each in found["slots"]}.get(slot)
+
+
+def test_a_slot_that_waits_is_left_out(database, client):
+    tick(job()).run(client)
+    first, second, *others = slots_in(database)
+
+    skip(client, second)
+    skip(client, second)
+
+    assert slots_in(database) == [first, *others]
+    for again in (job(), job(message="new")):
+        tick(again).run(client)
+        assert slots_in(database) == [first, *others]
+
+
+def test_a_slot_far_ahead_is_left_out(database, client):
+    tick(job(), look_ahead=1).run(client)
+    far = slots.upcoming(job(), state(database)["now"], 5)[-1]
+    skip(client, far.astimezone(ZoneInfo("Asia/Tokyo")))
+
+    tick(job()).run(client)
+
+    assert len(slots_in(database)) == 9
+    assert far not in slots_in(database)
+    run = client.run(lambda: job_control.run_now(NAMESPACE, "job", slot=far))
+    assert run.status == "sent"
+
+
+def test_a_slot_that_was_missed_is_left_out(database, client):
+    tick(job(), look_ahead=0).run(client)
+    go_back(database, hours=4)
+    missed = hours(state(database)["now"] - timedelta(hours=4), state(database)["now"])
+    skip(client, missed[1])
+
+    tick(job(), look_ahead=0).run(client)
+
+    assert slots_in(database) == [missed[0], *missed[2:]]
+    execute(database, "UPDATE airflow_pgmq.periodic_jobs SET deployed_at = deployed_at - interval '1 day'")
+    assert (shown(client, missed[1]), shown(client, missed[2])) == ("skipped", "late")
+    tick(job()).backfill(client, missed[0], missed[3])
+    assert missed[1] not in slots_in(database)
+
+
+def test_a_slot_that_a_reader_may_have_seen_is_not_left_out(database, client):
+    tick(job()).run(client)
+    seen, *others = slots_in(database)
+    execute(database, "UPDATE pgmq.q_mail SET read_ct = 1 WHERE msg_id = 1")
+
+    with pytest.raises(InvalidArgument, match="was sent as message 1 of queue 'mail'"):
+        skip(client, seen)
+    with pytest.raises(InvalidArgument, match="is not a slot of job shop/job; the next ones are 2"):
+        skip(client, seen + timedelta(seconds=1))
+    with pytest.raises(InvalidArgument, match="needs a time zone"):
+        skip(client, seen.replace(tzinfo=None))
+    assert slots_in(database) == [seen, *others]
+
+
+def test_what_is_left_out_hides_no_message_that_waits(database, client):
+    every = job(cron="0 * * * *", overlap="skip", catch_up="last")
+    tick(every, look_ahead=0).run(client)
+    go_back(database, hours=3)
+    tick(every, look_ahead=0).run(client)
+    assert len(queued(database)) == 1
+    go_back(database, hours=3)
+    execute(database, "UPDATE airflow_pgmq.slots SET slot = slot - interval '1 hour'")
+    skip(client, hours(state(database)["now"] - timedelta(hours=1), state(database)["now"])[0])
+
+    tick(every, look_ahead=0).run(client)
+
+    assert len(queued(database)) == 1
+    go_back(database, hours=3)
+    assert tick(every, look_ahead=0).run(client).sent == 0

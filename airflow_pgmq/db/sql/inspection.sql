@@ -98,10 +98,11 @@ WHERE namespace = coalesce(%(namespace)s, namespace) ORDER BY namespace;
 
 -- sent_slots --
 -- What is known of slots that were sent. LIMIT makes it a look-up per slot.
-SELECT asked.namespace, asked.name, asked.slot, taken.first_at, taken.visible_at, taken.expires_at, taken.repeats
+SELECT asked.namespace, asked.name, asked.slot, taken.first_at, taken.visible_at, taken.expires_at, taken.repeats,
+       taken.queue_name = '' AS skipped
 FROM unnest(%(namespaces)s::text[], %(names)s::text[], %(slots)s::timestamptz[]) AS asked (namespace, name, slot)
 CROSS JOIN LATERAL (
-    SELECT first_at, visible_at, expires_at, repeats FROM airflow_pgmq.slots
+    SELECT first_at, visible_at, expires_at, repeats, queue_name FROM airflow_pgmq.slots
     WHERE namespace = asked.namespace COLLATE "C" AND name = asked.name COLLATE "C" AND slot = asked.slot
         AND msg_id IS NOT NULL
     LIMIT 1

@@ -195,6 +195,7 @@ LEFT JOIN LATERAL (
     -- If the clock went back, later slots were sent before.
     SELECT queue_name, msg_id, slot FROM airflow_pgmq.slots
     WHERE namespace = %(namespace)s AND name = job.name AND slot <= %(now)s AND msg_id IS NOT NULL
+        AND queue_name <> ''
     ORDER BY slot DESC LIMIT 1
 ) AS last ON job.overlap_skip
 ORDER BY job.next_slot, job.name LIMIT %(limit)s;
@@ -257,7 +258,7 @@ SELECT job.name, job.live, job.queue_name = ANY (%(queue_names)s::text[]) AS sen
 FROM airflow_pgmq.periodic_jobs AS job
 LEFT JOIN LATERAL (
     SELECT queue_name FROM airflow_pgmq.slots
-    WHERE namespace = job.namespace AND name = job.name AND slot <= %(now)s AND msg_id IS NOT NULL
+    WHERE namespace = job.namespace AND name = job.name AND slot <= %(now)s AND msg_id IS NOT NULL AND queue_name <> ''
     ORDER BY slot DESC LIMIT 1
 ) AS last ON job.overlap_skip
 WHERE job.namespace = %(namespace)s;
@@ -273,6 +274,23 @@ CROSS JOIN LATERAL (
 ) AS sent
 WHERE EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = sent.queue_name);
 
+-- skip_slot --
+-- A slot that is left out on purpose: it counts as sent, to no queue. Its row comes back, or the message that is there.
+WITH skipped AS (
+    INSERT INTO airflow_pgmq.slots AS own
+        (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
+    VALUES (%(namespace)s, %(name)s, %(slot)s, '', 0, 0, %(slot)s, %(now)s,
+            greatest(%(slot)s::timestamptz, %(now)s) + %(window)s::interval)
+    ON CONFLICT (namespace, name, slot) DO UPDATE
+        SET queue_name = '', incarnation = 0, msg_id = 0, first_at = excluded.first_at, expires_at = excluded.expires_at
+        WHERE own.msg_id IS NULL OR own.expires_at <= %(now)s OR own.queue_name = ''
+    RETURNING queue_name, msg_id
+)
+SELECT queue_name, msg_id FROM skipped
+UNION ALL
+SELECT queue_name, msg_id FROM airflow_pgmq.slots
+WHERE namespace = %(namespace)s AND name = %(name)s AND slot = %(slot)s AND NOT EXISTS (SELECT FROM skipped);
+
 -- take_back --
 -- Take back messages of jobs that no reader could have seen yet; their slots are free, or to be sent again.
 -- A row that a reader has locked is left alone, its slot stays taken.
@@ -283,7 +301,7 @@ WITH pending AS MATERIALIZED (
         -- OFFSET and LIMIT make these look-ups: plain joins are planned as scans of both tables.
         SELECT name, slot, msg_id, ctid AS place FROM airflow_pgmq.slots
         WHERE namespace = %(namespace)s AND name = job.name COLLATE "C" AND slot > %(after)s
-            AND queue_name = %(queue_name)s
+            AND slot <= coalesce(%(until)s, 'infinity'::timestamptz) AND queue_name = %(queue_name)s
         OFFSET 0
     ) AS sent
 ), unseen AS MATERIALIZED (
@@ -379,7 +397,7 @@ ON CONFLICT DO NOTHING;
 -- list_jobs --
 -- All jobs with their state, of one namespace or of all.
 SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.live, job.watermark,
-       job.next_slot, job.last_slot, last.msg_id AS last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
+       job.next_slot, job.last_slot, nullif(last.msg_id, 0) AS last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
 FROM airflow_pgmq.periodic_jobs AS job
 JOIN airflow_pgmq.namespaces AS ns USING (namespace)
 LEFT JOIN airflow_pgmq.slots AS last

@@ -195,7 +195,7 @@ def sent_slots(asked: Sequence[Slot]) -> Statement[dict[tuple[str, str], dict[da
         found: dict[tuple[str, str], dict[datetime, Sent]] = defaultdict(dict)
         for row in rows:
             found[row["namespace"], row["name"]][row["slot"]] = Sent(
-                row["first_at"], row["visible_at"], row["expires_at"], row["repeats"]
+                row["first_at"], row["visible_at"], row["expires_at"], row["repeats"], row["skipped"]
             )
         return found
 

@@ -265,13 +265,20 @@ def adopt(
 
 
 def take_back(
-    namespace: str, job_names: Sequence[str], *, after: datetime, now: datetime, again: bool = False
+    namespace: str,
+    job_names: Sequence[str],
+    *,
+    after: datetime,
+    now: datetime,
+    again: bool = False,
+    until: datetime | None = None,
 ) -> Flow[dict[str, tuple[int, datetime]]]:
     """Take back messages that no reader has seen of these jobs for slots after an instant, from any queue.
 
     Returns, by job, how many that were and the first slot that is free again.
 
     :param again: whether the next round shall send the slots again
+    :param until: only for slots up to this one
     :raises NotRemoved: deleted messages are still there
     """
     found: dict[str, tuple[int, datetime]] = {}
@@ -279,7 +286,7 @@ def take_back(
         return found
     params: dict[str, Any] = {"namespace": namespace, "names": list(job_names), "after": after}
     for queue_name in sorted((yield Statement("sent_to", params, decode=column("queue_name")))):
-        rows = yield on_queue("take_back", queue_name, list, **params, now=now, again=again)
+        rows = yield on_queue("take_back", queue_name, list, **params, until=until, now=now, again=again)
         kept = sum(row["taken_back"] for row in rows) - (rows[0]["removed"] if rows else 0)
         if kept:
             raise NotRemoved(queue_name, kept)
@@ -327,6 +334,14 @@ def catch_up(namespace: str, name: str, missed: Sequence[datetime], now: datetim
     """Let the next tick send these slots of before now, and no others."""
     params = {"namespace": namespace, "name": name, "slots": list(missed), "now": now}
     return Statement("catch_up", params)
+
+
+def skip_slot(
+    namespace: str, name: str, slot: datetime, now: datetime, window: timedelta
+) -> Statement[tuple[str, int]]:
+    """Leave out a slot; returns the queue and the message of one that was sent before, or an empty name."""
+    params = {"namespace": namespace, "name": name, "slot": slot, "now": now, "window": window}
+    return Statement("skip_slot", params, decode=lambda rows: (rows[0]["queue_name"], rows[0]["msg_id"]))
 
 
 def resume(namespace: str, name: str) -> Statement[None]:

@@ -2,12 +2,13 @@
 import { h, s } from "../dom.js";
 import { instant } from "../format.js";
 
-const STATES = ["sent", "late", "missed", "duplicate", "waiting"];
+const STATES = ["sent", "late", "missed", "duplicate", "waiting", "skipped"];
 const SHAPES = {
   sent: "M1 3h5v12h-5z",
   late: "M1 9h5v6h-5zM1 5h5v2h-5z",
   missed: "M1 5l5 8M6 5l-5 8",
   duplicate: "M1 3h5v5h-5zM1 10h5v5h-5z",
+  skipped: "M1 8h5v2h-5z",
   waiting: "M1.5 3.5h4v11h-4z",
 };
 
