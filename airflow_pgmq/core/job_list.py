@@ -24,7 +24,7 @@ LONGEST_DOCUMENTATION = 50_000
 #: Characters of a value that are shown; a message longer than the second limit is not parsed for that.
 SHOWN, READ = 120, 20_000
 _PLACED = frozenset({"cron", "schedule", "templates", "queue_name", "timezone"})
-_DURATIONS = frozenset({"ttl", "jitter", "catch_up_max_age"})
+_DURATIONS = frozenset({"ttl", "jitter", "catch_up_max_age", "expect_within"})
 
 
 class JobList(Sequence[PeriodicJob]):

@@ -34,7 +34,8 @@ def of(job: PeriodicJob, max_bytes: int | None) -> list[str]:
         *_refusal(lambda: names.queue(job.queue_name)),
         *of_schedule(job),
         *of_policies(job),
-        *_wrong_durations(job),
+        *(wrong := list(_wrong_durations(job))),
+        *([] if wrong else _wrong_expectation(job)),
         *_refusal(lambda: payload.check_size(job.message_json, max_bytes)),
         *_wrong_headers(job),
         *_wrong_params(job),
@@ -83,11 +84,20 @@ def _wrong_durations(job: PeriodicJob) -> Iterator[str]:
     if not isinstance(job.jitter, timedelta) or not timedelta(0) <= job.jitter <= MAX_JITTER:
         yield f"jitter must be a timedelta between 0 and one day, not {job.jitter!r}"
     positive = {"catch_up_max_age": job.catch_up_max_age}
-    if job.ttl is not None:
-        positive["ttl"] = job.ttl
+    optional = {"ttl": job.ttl, "expect_within": job.expect_within}
+    positive |= {name: value for name, value in optional.items() if value is not None}
     for name, value in positive.items():
         if not isinstance(value, timedelta) or not timedelta(0) < value <= MAX_AGE:
             yield f"{name} must be a positive timedelta of at most ten years, not {value!r}"
+
+
+def _wrong_expectation(job: PeriodicJob) -> Iterator[str]:
+    if job.expect_within is None:
+        return
+    if job.expect_within <= job.jitter:
+        yield "expect_within must be longer than jitter: the message may not be visible before"
+    if job.ttl is not None and job.expect_within > job.ttl:
+        yield "expect_within must not be longer than ttl, after which nobody works on the message"
 
 
 def _wrong_params(job: PeriodicJob) -> Iterator[str]:

@@ -74,6 +74,8 @@ class PeriodicJob:
     :param headers: more headers, none of `RESERVED_HEADERS`
     :param version: raise it when overlapping deploys must not undo each other
     :param ttl: after slot + ttl our consumers skip the message (header `expires_at`)
+    :param expect_within: a slot whose message is not acked by slot + expect_within is overdue, which is told
+        once (docs/periodic.md); longer than `jitter`, and not longer than `ttl`
     :param catch_up: what to do with slots missed while Airflow was down: `all`, `last` or `none`
     :param catch_up_max_age: `all` and `last` look back no further
     :param catch_up_limit: `all` sends at most this many missed slots, the newest ones
@@ -108,6 +110,7 @@ class PeriodicJob:
     exclude: Sequence[Excluded] = ()
     business_day: BusinessDay | None = None
     params: Mapping[str, Any] | None = None
+    expect_within: timedelta | None = None
 
     #: The days of the named calendars, given by who computes slots.
     _calendars = MappingProxyType[str, Any]({})
@@ -153,9 +156,10 @@ class PeriodicJob:
         bounds: dict[str, Any] = {
             each: definition[each] and datetime.fromisoformat(definition[each]) for each in ("start", "end")
         }
-        ttl = definition["ttl"]
+        ttl, expected = definition["ttl"], definition.get("expect_within")
         return cls(
             name=name,
+            expect_within=None if expected is None else timedelta(seconds=expected),
             ttl=None if ttl is None else timedelta(seconds=ttl),
             jitter=timedelta(seconds=definition["jitter"]),
             **given,
@@ -197,6 +201,9 @@ class PeriodicJob:
     def definition(self) -> dict[str, Any]:
         """The same in JSON types, without headers and message."""
         defined = dict(zip(DEFINED, self.definition_values, strict=False)) | self._more
+        if self.expect_within is not None:
+            # Not in `_more`: older code may ignore it.
+            defined["expect_within"] = _seconds(self.expect_within)
         # Older code, which knows none of it, must not take it for a plain cron.
         return {**defined, "cron": None} if self._more else defined
 
@@ -206,7 +213,7 @@ class PeriodicJob:
 
         Then all that is not as in jobs that use none of it.
         """
-        values = (
+        values: tuple[Any, ...] = (
             self.queue_name,
             self.cron,
             (self.seconds or "last") if self.cron is not None else None,
@@ -224,6 +231,8 @@ class PeriodicJob:
             self.headers_json,
             self.message_json,
         )
+        if self.expect_within is not None:
+            values = (*values, f"expect_within {_seconds(self.expect_within)}")
         return (*values, payload.canonical(self._more)) if self._is_more else values
 
     @property
@@ -255,7 +264,7 @@ class PeriodicJob:
 
     def sends_as(self, definition: Mapping[str, Any]) -> bool:
         """Whether the stored job's messages and slots are the same; policies for missed slots may differ."""
-        policies = {*_POLICIES, "catch_up_max_age"}
+        policies = {*_POLICIES, "catch_up_max_age", "expect_within"}
         own = json.loads(self.definition_json)
         # Before migration 3, seconds were always last, and this was not stored.
         stored = {"seconds": "last", **definition}

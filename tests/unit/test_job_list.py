@@ -26,6 +26,7 @@ CHANGED: dict[str, Any] = {
     "headers": {"a": 1},
     "version": 1,
     "ttl": timedelta(hours=1),
+    "expect_within": timedelta(hours=2),
     "catch_up": "none",
     "catch_up_max_age": timedelta(hours=1),
     "catch_up_limit": 1,

@@ -104,6 +104,17 @@ def test_no_jobs_are_no_problem():
         ({"ttl": timedelta(seconds=-1)}, "ttl must be a positive timedelta"),
         ({"ttl": 60}, "ttl must be a positive timedelta"),
         ({"ttl": timedelta.max}, "of at most ten years"),
+        ({"expect_within": timedelta(0)}, "expect_within must be a positive timedelta"),
+        ({"expect_within": 60}, "expect_within must be a positive timedelta"),
+        ({"expect_within": timedelta.max}, "of at most ten years"),
+        (
+            {"expect_within": timedelta(minutes=1), "jitter": timedelta(minutes=1)},
+            "expect_within must be longer than jitter",
+        ),
+        (
+            {"expect_within": timedelta(hours=2), "ttl": timedelta(hours=1)},
+            "expect_within must not be longer than ttl",
+        ),
         ({"catch_up": "some"}, "catch_up must be"),
         ({"catch_up": None}, "catch_up must be"),
         ({"catch_up": True}, "catch_up must be"),
@@ -220,11 +231,12 @@ MATTERS: dict[str, Any] = {
     "business_day": "next",
     "params": {"a": 1},
 }
-#: These decide only which missed slots are still sent.
+#: These decide only which missed slots are still sent, and which are told of.
 POLICIES: dict[str, Any] = {
     "catch_up": "none",
     "catch_up_max_age": timedelta(hours=1),
     "catch_up_limit": 5,
+    "expect_within": timedelta(hours=2),
 }
 
 
@@ -272,9 +284,10 @@ def test_a_job_comes_back_from_what_is_stored(field):
 
 def test_policies_that_were_not_stored_are_those_of_the_new_definition():
     definition = json.loads(GOOD.definition_json)
-    for each in POLICIES:
+    policies = {name: value for name, value in POLICIES.items() if name != "expect_within"}
+    for each in policies:
         del definition[each]
-    lazy = replace(GOOD, **POLICIES)
+    lazy = replace(GOOD, **policies)
     assert jobs.stored_job(GOOD.name, definition, lazy).fingerprint == lazy.fingerprint
     assert PeriodicJob.from_definition(GOOD.name, definition).fingerprint == GOOD.fingerprint
 

@@ -35,6 +35,7 @@ FIELDS: Mapping[str, Kind] = {
     "headers": OBJECT,
     "params": OBJECT,
     "ttl": DURATION,
+    "expect_within": DURATION,
     "catch_up": choice(*get_args(CatchUp)),
     "catch_up_max_age": DURATION,
     "catch_up_limit": INTEGER,
