@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 #: Measured for each queue, from `services.overview`.
 GAUGES = ("length", "visible", "in_flight", "delayed", "oldest_age", "dead_letters")
-COUNTERS = ("sent", "duplicates", "acked", "dead_lettered")
+COUNTERS = ("sent", "duplicates", "acked", "dead_lettered", "overdue")
 #: In milliseconds.
 TIMINGS = ("wake_up", "slot_lateness")
 
@@ -58,6 +58,11 @@ def settled(queue_name: str, *, acked: int = 0, dead: int = 0) -> None:
     """Count messages that left a queue: acked, or dead-lettered."""
     _count("acked", acked, queue_name)
     _count("dead_lettered", dead, queue_name)
+
+
+def overdue(queue_name: str, count: int) -> None:
+    """Count slots that were found overdue."""
+    _count("overdue", count, queue_name)
 
 
 def woken(queue_name: str, seconds: float | None, waited: float) -> None:

@@ -79,6 +79,19 @@ _DATABASE = (
         more="Changes nothing. Exit code 1 if there is an error, 0 with warnings only.",
     ),
     _command(
+        "health",
+        "health",
+        "Say whether periodic jobs run: no slot is overdue, and each namespace was ticked",
+        Arg(
+            ("--max-age",),
+            help="Seconds within which a namespace must have been ticked (default: 300)",
+            type=float,
+            default=300.0,
+        ),
+        ARG_OUTPUT,
+        more="Changes nothing. Exit code 0 if so, 1 if not, 2 if that cannot be known.",
+    ),
+    _command(
         "maintain",
         "database",
         "Take samples of the queues, archive expired messages, prune",

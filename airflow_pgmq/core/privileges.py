@@ -64,7 +64,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "queue_samples", "SELECT, INSERT, DELETE"),
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT, UPDATE, DELETE"),
         ("table", "airflow_pgmq", "slots", "SELECT, UPDATE, DELETE"),
-        ("table", "airflow_pgmq", "periodic_jobs", "SELECT"),
+        ("table", "airflow_pgmq", "periodic_jobs", "SELECT, UPDATE"),
     ),
     "look": (
         _USE_PGMQ,
@@ -82,6 +82,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "slots", "SELECT"),
         ("table", "airflow_pgmq", "queues", "SELECT"),
         ("table", "airflow_pgmq", "queue_marks", "SELECT"),
+        ("table", "airflow_pgmq", "overdue", "SELECT"),
     ),
 }
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_pgmq.core.messages import Status
+from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.slot_messages import Outgoing
 
 
@@ -37,6 +38,8 @@ class Summary:
     #: Jobs that could not be sent, and why: their queue is missing or refuses, a calendar is missing, or a
     #: template fails.
     failed: dict[str, list[str]] = field(default_factory=dict)
+    #: Slots that were found overdue, each by one tick only.
+    overdue: list[OverdueSlot] = field(default_factory=list)
 
     def add(self, more: Summary) -> None:
         """Add the counts of a round."""
@@ -70,6 +73,6 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
-        counts = asdict(replace(self, lateness=round(self.lateness, 3)))
+        counts = asdict(replace(self, lateness=round(self.lateness, 3), overdue=[]))
         del counts["by_queue"], counts["failed"]
-        return counts
+        return counts | {"overdue": len(self.overdue)}

@@ -8,6 +8,7 @@ from airflow_pgmq.hooks.consuming import ConsumingMethods
 from airflow_pgmq.hooks.jobs import JobMethods
 from airflow_pgmq.hooks.live_jobs import LiveJobMethods
 from airflow_pgmq.hooks.messages import MessageMethods
+from airflow_pgmq.hooks.overdue import OverdueMethods
 from airflow_pgmq.hooks.queues import QueueMethods
 from airflow_pgmq.hooks.transfers import TransferMethods
 from airflow_pgmq.hooks.waiting import WaitingMethods
@@ -23,6 +24,7 @@ class PgmqHook(
     QueueMethods,
     JobMethods,
     LiveJobMethods,
+    OverdueMethods,
     CalendarMethods,
     ConnectionBase,
 ):

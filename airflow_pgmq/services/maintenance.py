@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from airflow_pgmq.core import names, queue_shape
 from airflow_pgmq.core.messages import is_over
+from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.statements import Flow, maintenance, overview, reading, sending
 from airflow_pgmq.errors import PgmqError
-from airflow_pgmq.services import faulty_queues, sampling
+from airflow_pgmq.services import faulty_queues, overdue, sampling
 
 #: Batches of one archive in one run.
 BATCHES = 10
@@ -35,10 +36,12 @@ class Summary:
     #: Queues that were not sampled or not cleaned, with the reason: the role may not, another session has
     #: locked them, or their tables are not as PGMQ makes them.
     skipped: dict[str, str] = field(default_factory=dict)
+    #: Slots of any namespace that were found overdue.
+    overdue: list[OverdueSlot] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
-        return asdict(self)
+        return asdict(replace(self, overdue=[])) | {"overdue": len(self.overdue)}
 
 
 def maintain(
@@ -57,6 +60,7 @@ def maintain(
     with client.connection() as conn:
         client.ensure_schema(conn)
         summary.sampled = sampling.take(client, conn)
+        summary.overdue = client.attempt(overdue.check, conn)
         client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
         client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)
         for table in client.run(overview.tables, conn).tables:

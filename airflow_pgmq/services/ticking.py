@@ -26,7 +26,7 @@ from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.db.statements import Flow, incarnations, periodic, sending
 from airflow_pgmq.db.statements import live_jobs as statements
 from airflow_pgmq.errors import CalendarNotFound, InvalidJobs, PgmqError
-from airflow_pgmq.services import calendars, faulty_queues, live_jobs, sampling, tick_rounds
+from airflow_pgmq.services import calendars, faulty_queues, live_jobs, overdue, sampling, tick_rounds
 from airflow_pgmq.services.deploys import Deployed, Deploys
 from airflow_pgmq.services.tick_rounds import Rounds
 
@@ -92,10 +92,12 @@ class Tick:
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             client.ensure_schema(conn)
-            summary.failed, live = client.attempt(self._check, conn)
+            summary.failed, live, expects = client.attempt(self._check, conn)
             summary.jobs += live
             deployed = self._deploy(client, conn, summary)
             self._go_round(client, conn, deployed, summary)
+            if expects:
+                summary.overdue = client.attempt(lambda: overdue.check(self.namespace), conn)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
             client.attempt(lambda: sending.prune_slots(PRUNED_PAGES), conn)
             sampling.take_if_allowed(client, conn)
@@ -106,7 +108,7 @@ class Tick:
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             client.ensure_schema(conn)
-            missing, _ = client.attempt(self._check, conn)
+            missing, _, _ = client.attempt(self._check, conn)
             stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
             live = client.run(lambda: live_jobs.stored(self.namespace), conn) if self.live else []
             held = {job.name for job in stored if job.live}
@@ -189,8 +191,8 @@ class Tick:
         counts.count(items, claims, now)
         return counts
 
-    def _check(self) -> Flow[tuple[dict[str, list[str]], int]]:
-        """Jobs that cannot be sent now, and why; and how many live jobs there are.
+    def _check(self) -> Flow[tuple[dict[str, list[str]], int, bool]]:
+        """Jobs that cannot be sent now, and why; how many live jobs there are; whether any expects its slots.
 
         Queues that were lost and made again are recognised, those of the stored jobs too, since a deploy may
         move the jobs to others.
@@ -203,14 +205,14 @@ class Tick:
         for job in filter(lambda job: job.exclude, self.jobs):
             for name in sorted(job.calendar_names - days.keys()):
                 wrong.setdefault(job.name, []).append(str(CalendarNotFound(name)))
-        live = sum(stored.values())
+        live = sum(row["live_jobs"] for row in stored.values())
         if live and (gone or wrong):
             states = yield statements.states(self.namespace, list(wrong))
             wrong = {name: why for name, why in wrong.items() if not states[name]["live"]}
             if self.live:
                 sending_there = yield statements.sending(self.namespace, gone)
                 wrong |= {name: [_no_queue(queue_name)] for name, queue_name in sending_there.items()}
-        return wrong, live if self.live else 0
+        return wrong, live if self.live else 0, any(row["expects"] for row in stored.values())
 
     def _round(self, deployed: Deployed) -> Flow[tuple[Summary, bool]]:
         counts = Summary()

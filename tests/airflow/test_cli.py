@@ -23,8 +23,9 @@ from airflow_pgmq.core import problems
 from airflow_pgmq.db.local import LocalPostgres
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import Calendar
+from airflow_pgmq.services import maintenance
 from tests.fixtures.airflow import connection_to
-from tests.fixtures.factories import client_of, execute, job, tick
+from tests.fixtures.factories import client_of, execute, go_back, job, tick
 from tests.fixtures.postgres import Database
 
 CONN_ID = "queues_of_the_cli"
@@ -119,8 +120,8 @@ def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.CaptureFixture[str]) -> None:
     names = [command.name for group in get_commands() for command in group.subcommands]
     commands = (
-        "init doctor maintain create drop queues peek send cancel requeue purge jobs pause resume run-now"
-        " calendars skip"
+        "init doctor health maintain create drop queues peek send cancel requeue purge jobs pause resume"
+        " run-now calendars skip"
     )
     assert sorted(names) == sorted(commands.split())
     words = [[name] for name in names if name not in ("calendars", "jobs")]
@@ -458,10 +459,54 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
     run("init", "orders")
     run("send", "orders", "1", "--headers", '{"expires_at": "2020-01-01T00:00:00Z"}')
     (done,) = run("maintain", "-o", "json")
-    assert done == {"sampled": 1, "expired": 1, "removed": 0, "skipped": {}}
+    assert done == {"sampled": 1, "expired": 1, "removed": 0, "skipped": {}, "overdue": 0}
     (done,) = run("maintain", "--archive-days", "0", "-o", "json")
     assert done["removed"] == 1
     assert execute(database, "SELECT count(*) FROM airflow_pgmq.queue_samples") == [{"count": 1}]
+
+
+def test_health_is_an_exit_code(bare: Run, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection_to(database)))
+    bare("create", "mail")
+    client = client_of(database.dsn)
+    code, said = bare("health", "-o", "json")
+    assert (code, json.loads(said)) == (0, [{"healthy": True, "overdue": [], "silent": []}])
+
+    tick(job(expect_within=timedelta(microseconds=1)), look_ahead=0).run(client)
+    assert bare("health") == (0, "No slot is overdue, and all namespaces are ticked.\n")
+    execute(database, "UPDATE airflow_pgmq.namespaces SET ticked_at = ticked_at - interval '301 seconds'")
+    code, said = bare("health")
+    assert (code, said.startswith("Namespace shop was not ticked since ")) == (1, True)
+    assert bare("health", "--max-age", "600")[0] == 0
+
+    go_back(database, hours=2)
+    code, said = bare("health", "--max-age", "600", "-o", "json")
+    (found,) = json.loads(said)
+    assert (code, found["healthy"], found["silent"]) == (1, False, [])
+    assert [(each["name"], each["state"]) for each in found["overdue"]] == [("job", "not_sent")]
+    # To look is not to be told.
+    assert maintenance.maintain(client).overdue != []
+    assert bare("health", "--max-age", "600")[1].startswith("1 slot is overdue. Slot ")
+
+    # A paused job has nothing to do, and neither has its namespace.
+    execute(database, "UPDATE airflow_pgmq.periodic_jobs SET paused = true")
+    assert bare("health")[0] == 0
+
+
+def test_health_that_cannot_be_known_has_a_code_of_its_own(
+    bare: Run, database: Database, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, said = bare("health", "--conn-id", "nowhere")
+    assert (code, said.count("airflow connections add nowhere")) == (2, 1)
+    for wrong, part in (
+        ({**connection_to(database), "host": "/nowhere"}, "No such file"),
+        (connection_to(empty_database), "PGMQ is not in this database"),
+    ):
+        monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(wrong))
+        code, said = bare("health", "-o", "json")
+        (found,) = json.loads(said.splitlines()[0])
+        assert (code, found["healthy"]) == (2, False)
+        assert part in found["error"]
 
 
 @pytest.mark.parametrize(
@@ -470,6 +515,8 @@ def test_maintenance_samples_archives_and_prunes(run: Run, database: Database) -
         (["maintain", "--archive-days", "-1"], "from 0 to 36500"),
         (["maintain", "--archive-days", "nan"], "from 0 to 36500"),
         (["maintain", "--archive-days", "1e12"], "from 0 to 36500"),
+        (["health", "--max-age", "0"], "--max-age must be a number of seconds"),
+        (["health", "--max-age", "nan"], "--max-age must be a number of seconds"),
         (["send", "orders", "1", "--headers", "5"], "must be a JSON object"),
         (["send", "orders", "1", "--headers", '[{"a": 1}]'], "must be a JSON object"),
         (["send", "orders", "text"], "double quotes"),

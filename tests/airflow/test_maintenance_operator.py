@@ -34,7 +34,7 @@ def test_it_samples_expires_and_prunes(run_dag, hook, database):
         execute(database, f"UPDATE pgmq.a_{queue_name} SET archived_at = now() - interval '3 days'")
     run = run_dag(maintenance(archive_retention=timedelta(days=2), queue_names=["mail"]))
 
-    assert run.xcom("maintain") == {"sampled": 2, "expired": 1, "removed": 1, "skipped": {}}
+    assert run.xcom("maintain") == {"sampled": 2, "expired": 1, "removed": 1, "skipped": {}, "overdue": 0}
     (kept,) = execute(database, "SELECT count(*) FROM pgmq.a_other")
     assert kept["count"] == 1
 

@@ -17,7 +17,7 @@ from airflow_pgmq.db.statements.calendars import found as calendars_found
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
 from airflow_pgmq.jobs import Calendar
-from airflow_pgmq.services import calendars, job_control, live_jobs, maintenance, overview, sampling
+from airflow_pgmq.services import calendars, health, job_control, live_jobs, maintenance, overview, sampling
 from airflow_pgmq.services.consuming import Consumer
 from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, go_back, job, send, tick
@@ -161,6 +161,12 @@ def do_look(client):
     client.run(lambda: periodic.list_jobs(None))
     client.run(doctor.installation)
     client.run(schema.version)
+    client.run(health.examine)
+    with client.connection() as conn:
+        try:
+            conn.execute("SELECT * FROM airflow_pgmq.overdue")
+        except psycopg.errors.InsufficientPrivilege:
+            raise PermissionDenied("permission denied") from None
 
 
 def do_maintain(client):
@@ -170,6 +176,10 @@ def do_maintain(client):
     with psycopg.connect(client.owner_dsn) as owner:
         owner.execute("TRUNCATE airflow_pgmq.queue_samples")
         owner.execute("SELECT pgmq.send('mail', '1', '{\"expires_at\": \"2026-01-01T00:00:00Z\"}'::jsonb, 0)")
+    # A job that nobody ticks is late, and was not told of.
+    tick(job(expect_within=timedelta(microseconds=1))).run(client_of(client.owner_dsn))
+    go_back(client.database, hours=20)
+    execute(client.database, "UPDATE airflow_pgmq.periodic_jobs SET overdue_slot = NULL")
     done = maintenance.maintain(client, archive_retention=timedelta(0))
     if done.skipped:
         raise PermissionDenied("permission denied")

@@ -145,8 +145,8 @@ SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused, liv
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
 
 -- stored_queues --
--- The queues of a namespace's jobs, and how many live jobs send to each.
-SELECT queue_name, count(*) FILTER (WHERE live) AS live_jobs
+-- The queues of a namespace's jobs, how many live jobs send to each, and whether jobs say when they are expected.
+SELECT queue_name, count(*) FILTER (WHERE live) AS live_jobs, bool_or(expect_within IS NOT NULL) AS expects
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s GROUP BY queue_name;
 
 -- stored_definitions --
@@ -203,24 +203,25 @@ ORDER BY job.next_slot, job.name LIMIT %(limit)s;
 -- upsert_jobs --
 -- Register jobs, or give known ones a new definition; the last sent slot and the pause stay.
 INSERT INTO airflow_pgmq.periodic_jobs AS job
-    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, live, watermark, next_slot,
-     deployed_at)
+    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, live, expect_within,
+     watermark, next_slot, deployed_at)
 SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip, %(live)s,
-       %(now)s, %(now)s, %(now)s
+       j.expect_within, %(now)s, %(now)s, %(now)s
 FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
-            %(queue_names)b::text[], %(overlap_skips)b::boolean[])
-     AS j (name, version, fingerprint, definition, queue_name, overlap_skip)
+            %(queue_names)b::text[], %(overlap_skips)b::boolean[], %(expectations)b::interval[])
+     AS j (name, version, fingerprint, definition, queue_name, overlap_skip, expect_within)
 ON CONFLICT (namespace, name) DO UPDATE
 SET version = excluded.version, fingerprint = excluded.fingerprint, definition = excluded.definition,
-    queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip,
+    queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip, expect_within = excluded.expect_within,
     watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = excluded.deployed_at;
 
 -- redefine_jobs --
 -- Give known jobs new policies, which do not change their messages.
 UPDATE airflow_pgmq.periodic_jobs AS job
-SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb
-FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[])
-     AS j (name, version, fingerprint, definition)
+SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb, expect_within = j.expect_within
+FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
+            %(expectations)b::interval[])
+     AS j (name, version, fingerprint, definition, expect_within)
 WHERE job.namespace = %(namespace)s AND job.name = j.name;
 
 -- advance_jobs --

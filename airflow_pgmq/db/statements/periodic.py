@@ -97,12 +97,12 @@ def stored_jobs(namespace: str) -> Statement[list[Stored]]:
     return Statement("stored_jobs", {"namespace": namespace}, decode=many(lambda row: Stored(**row)))
 
 
-def stored_queues(namespace: str) -> Statement[dict[str, int]]:
-    """The queues that its jobs send to, and how many live jobs send to each."""
+def stored_queues(namespace: str) -> Statement[dict[str, Row]]:
+    """The queues that its jobs send to: how many `live_jobs` do, and whether any job `expects` its slots."""
     return Statement(
         "stored_queues",
         {"namespace": namespace},
-        decode=lambda rows: {row["queue_name"]: row["live_jobs"] for row in rows},
+        decode=lambda rows: {row["queue_name"]: row for row in rows},
     )
 
 
@@ -165,6 +165,7 @@ def _definitions(namespace: str, declared: Sequence[PeriodicJob]) -> dict[str, A
         "versions": [job.version for job in declared],
         "fingerprints": [job.fingerprint for job in declared],
         "definitions": [job.definition_json for job in declared],
+        "expectations": [job.expect_within for job in declared],
     }
 
 
