@@ -37,6 +37,7 @@ COUNTED = {
     "duplicates.orders": 2,
     "acked.orders": 3,
     "dead_lettered.orders": 1,
+    "overdue.slots": 1,
 }
 
 Work = Callable[..., None]

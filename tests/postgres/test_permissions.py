@@ -173,13 +173,13 @@ def do_maintain(client):
     """Maintain, with work of each kind, in a minute that has no sample yet."""
     # It is about every queue.
     client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq"))
-    with psycopg.connect(client.owner_dsn) as owner:
-        owner.execute("TRUNCATE airflow_pgmq.queue_samples")
-        owner.execute("SELECT pgmq.send('mail', '1', '{\"expires_at\": \"2026-01-01T00:00:00Z\"}'::jsonb, 0)")
     # A job that nobody ticks is late, and was not told of.
     tick(job(expect_within=timedelta(microseconds=1))).run(client_of(client.owner_dsn))
     go_back(client.database, hours=20)
     execute(client.database, "UPDATE airflow_pgmq.periodic_jobs SET overdue_slot = NULL")
+    with psycopg.connect(client.owner_dsn) as owner:
+        owner.execute("TRUNCATE airflow_pgmq.queue_samples")
+        owner.execute("SELECT pgmq.send('mail', '1', '{\"expires_at\": \"2026-01-01T00:00:00Z\"}'::jsonb, 0)")
     done = maintenance.maintain(client, archive_retention=timedelta(0))
     if done.skipped:
         raise PermissionDenied("permission denied")
