@@ -16,7 +16,7 @@ WORDS: dict[OverdueState, str] = {
     "waiting": "its message waits in queue {queue_name}",
     "in_flight": "a consumer of queue {queue_name} has its message",
     "dead": "its message is a dead letter of queue {queue_name}",
-    "not_sent": "it was not sent",
+    "not_sent": "it has not been sent",
     "unknown": "this role may not look into queue {queue_name}",
 }
 

@@ -92,7 +92,7 @@ def test_maintenance_tells_of_a_namespace_that_nobody_ticks(
 
     (told,) = alerts(database)
     assert told.startswith("maintain: ")
-    assert told.endswith("it was not sent.")
+    assert told.endswith("it has not been sent.")
 
 
 def test_what_cannot_be_called_is_refused_at_parse() -> None:
