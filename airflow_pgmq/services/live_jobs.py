@@ -161,6 +161,9 @@ def _replace(
     known = {job.name: job for job in (yield periodic.stored_jobs(namespace)) if job.live}
     until: datetime | None = None
     while (behind := (yield from replacement.run(counts, known, change, until))) is not None:
+        if counts.failed:
+            # Otherwise it would be behind for ever.
+            break
         until = behind.until
     if counts.failed:
         raise InvalidJobs(counts.failed)

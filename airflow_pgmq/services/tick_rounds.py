@@ -117,6 +117,9 @@ class Rounds:
                 items.append(outgoing(job, slot, self.namespace, self.source, self.renderer))
             except InvalidMessage as exc:
                 return items, (slot, [str(exc)])
+            except UNREADABLE as exc:
+                # A live job may have been stored by other code; it must not stop the other jobs.
+                return items, (slot, [f"its message cannot be made: {unreadable(exc)}"])
         return items, None
 
     def _busy(self, rows: Sequence[Row], by_name: Mapping[str, PeriodicJob], now: datetime) -> Flow[set[str]]:

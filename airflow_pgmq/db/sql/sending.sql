@@ -240,6 +240,7 @@ DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
                 OR job.overlap_skip AND old.slot >= (
                     SELECT max(slot) FROM airflow_pgmq.slots AS sent
                     WHERE sent.namespace = old.namespace AND sent.name = old.name AND slot <= statement_timestamp()
+                        AND queue_name <> ''
                 )
             )
         )
