@@ -367,7 +367,8 @@ def test_a_text_that_multiplies_itself_is_not_built() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("[" * 1_000_000, "exceeded maximum nesting depth"),
+        # Some builds of libyaml stop first, in words of their own.
+        ("[" * 1_000_000, "nest"),
         ("[" * 500, f"nested deeper than {MAX_DEPTH} levels"),
         ("- " * 1_000_000, f"nested deeper than {MAX_DEPTH} levels"),
         ("- message: " + "[" * 101 + "]" * 101, f"message{'[0]' * 100}: is nested deeper than 100 levels"),
