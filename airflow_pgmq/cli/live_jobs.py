@@ -7,8 +7,8 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.cli.session import audited, confirm, fail, hook_of, note, read_only, say, show
-from airflow_pgmq.core import iso8601, job_documents
-from airflow_pgmq.core.jobs import UNREADABLE, PeriodicJob, unreadable
+from airflow_pgmq.core import iso8601, job_documents, stored_jobs
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.live_jobs import JobVersion
 from airflow_pgmq.core.schedule.zones import time_zone
 from airflow_pgmq.core.wording import number_of
@@ -153,9 +153,9 @@ def _job_of(args: Namespace, version: JobVersion) -> PeriodicJob:
 
 def _read(shown: str, name: str, definition: Any) -> PeriodicJob:
     try:
-        return PeriodicJob.from_definition(name, definition)
-    except UNREADABLE as exc:
-        fail(f"This version of airflow_pgmq cannot read job {shown}: {unreadable(exc)}.")
+        return stored_jobs.read(name, definition)
+    except stored_jobs.UNREADABLE as exc:
+        fail(f"This version of airflow_pgmq cannot read job {shown}: {stored_jobs.unreadable(exc)}.")
         raise
 
 

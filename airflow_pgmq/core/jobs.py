@@ -44,8 +44,6 @@ DEFINED = (
 )
 #: What migrations before the third did not store.
 _POLICIES = ("catch_up", "catch_up_limit")
-#: What a job that other code has stored may raise, when it is read or later, if this code cannot read it.
-UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +129,7 @@ class PeriodicJob:
         """The job as it was stored; code before migration 3 did not store its policies.
 
         It was checked when it was stored, and is not checked again. Other code may have stored it: `unknown`
-        says what this code does not understand; what it cannot read raises one of `UNREADABLE`.
+        says what this code does not understand; what it cannot read raises one of `stored_jobs.UNREADABLE`.
         """
         if not isinstance(definition, Mapping):
             raise TypeError("the definition is not a JSON object")
@@ -339,28 +337,6 @@ def _seconds_order(cron: Any, stored: Order | None) -> Order | None:
     if not isinstance(cron, str) or (stored == "last" and len(cron.split()) < 6):
         return None
     return stored
-
-
-def unreadable(exc: Exception) -> str:
-    """Why a stored job cannot be read, for people."""
-    return f"{type(exc).__name__}: {exc}"
-
-
-def stored_job(name: str, definition: Mapping[str, Any], declared: PeriodicJob) -> PeriodicJob | None:
-    """A job as it was stored, to finish its work; None if this code cannot read what other code stored.
-
-    Policies that were not stored, before migration 3, are taken from the job that replaces it.
-    """
-    policies = {
-        "catch_up": declared.catch_up,
-        "catch_up_limit": declared.catch_up_limit,
-        "catch_up_max_age": _seconds(declared.catch_up_max_age),
-    }
-    try:
-        job = PeriodicJob.from_definition(name, {**policies, **definition})
-        return None if job.problems(max_bytes=None) else job
-    except UNREADABLE:
-        return None
 
 
 def check(jobs: Sequence[PeriodicJob], max_bytes: int | None = payload.DEFAULT_MAX_BYTES) -> None:

@@ -28,7 +28,7 @@ class JobVersion:
     def job(self) -> PeriodicJob | None:
         """The job, to look at or to put again; None: it was deleted.
 
-        Raises one of `core.jobs.UNREADABLE` if other code has put it, and this code cannot read it.
+        Raises one of `core.stored_jobs.UNREADABLE` if other code has put it, and this code cannot read it.
         """
         return None if self.definition is None else PeriodicJob.from_definition(self.name, self.definition)
 
@@ -39,11 +39,3 @@ def is_same(job: PeriodicJob, definition: Any) -> bool:
     return isinstance(definition, dict) and payload.is_same(
         {**own, "version": 0}, {**definition, "version": 0}
     )
-
-
-def stored_live_job(name: str, definition: Mapping[str, Any]) -> PeriodicJob:
-    """A live job as it is stored; raises one of `core.jobs.UNREADABLE`."""
-    job = PeriodicJob.from_definition(name, definition)
-    if unknown := job.unknown():
-        raise ValueError("; ".join(unknown))
-    return job

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, get_args
 
-from airflow_pgmq.core import jobs, slot_messages, slots
+from airflow_pgmq.core import jobs, slot_messages, slots, stored_jobs
 from airflow_pgmq.core.batch import Batch
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.job_problems import MAX_JITTER
@@ -74,7 +74,7 @@ def run_now(
     try:
         item = slot_messages.at_once(job, slot or now, now, namespace, source, renderer)
         batch = Batch([item.message], headers=[item.headers], keys=[item.key])
-    except jobs.UNREADABLE as exc:
+    except stored_jobs.UNREADABLE as exc:
         raise _unreadable(name, exc) from exc
     results: list[SendResult] = yield from sending.keyed(
         job.queue_name, batch, scope="once", on_duplicate="skip", window=timedelta(days=1)
@@ -118,13 +118,13 @@ def _check_zone(name: str, at: datetime) -> None:
 
 def _read(name: str, definition: Mapping[str, Any]) -> jobs.PeriodicJob:
     try:
-        return jobs.PeriodicJob.from_definition(name, definition)
-    except jobs.UNREADABLE as exc:
+        return stored_jobs.read(name, definition)
+    except stored_jobs.UNREADABLE as exc:
         raise _unreadable(name, exc) from exc
 
 
 def _unreadable(name: str, exc: Exception) -> InvalidJobs:
-    why = f"this version of airflow_pgmq cannot read it as it was deployed ({jobs.unreadable(exc)})"
+    why = f"this version of airflow_pgmq cannot read it as it was deployed ({stored_jobs.unreadable(exc)})"
     return InvalidJobs({name: [why]})
 
 

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_pgmq.core import jobs as core_jobs
+from airflow_pgmq.core import stored_jobs
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.deploys import Deploy
-from airflow_pgmq.core.jobs import UNREADABLE, PeriodicJob, unreadable
-from airflow_pgmq.core.live_jobs import JobVersion, is_same, stored_live_job
+from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.live_jobs import JobVersion, is_same
 from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.summary import Summary
@@ -112,9 +113,9 @@ def stored(namespace: str) -> Flow[list[PeriodicJob]]:
     found, wrong = [], {}
     for name, definition in (yield live_jobs.definitions(namespace)).items():
         try:
-            found.append(stored_live_job(name, definition))
-        except UNREADABLE as exc:
-            wrong[name] = [f"this version of airflow_pgmq cannot read it: {unreadable(exc)}"]
+            found.append(stored_jobs.read(name, definition))
+        except stored_jobs.UNREADABLE as exc:
+            wrong[name] = [f"this version of airflow_pgmq cannot read it: {stored_jobs.unreadable(exc)}"]
     if wrong:
         raise InvalidJobs(wrong)
     return found

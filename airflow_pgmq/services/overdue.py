@@ -7,9 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import slots
-from airflow_pgmq.core.jobs import UNREADABLE
-from airflow_pgmq.core.live_jobs import stored_live_job
+from airflow_pgmq.core import slots, stored_jobs
 from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.db.statements import Flow, calendars, overdue
 from airflow_pgmq.errors import CalendarNotFound
@@ -55,10 +53,10 @@ def _find(namespace: str | None) -> Flow[tuple[list[OverdueSlot], datetime]]:
 def _first_slot(late: OverdueSlot, definition: Mapping[str, Any]) -> Flow[datetime | None]:
     """The first slot that was not sent: after a deploy, only the instant of the deploy is stored."""
     try:
-        job = stored_live_job(late.name, definition)
+        job = stored_jobs.read(late.name, definition)
         names = job.calendar_names
         days = (yield calendars.days_of(names)) if names else {}
         return next(iter(slots.upcoming(job.on(days), late.slot - _TICK, 1)), None)
-    except (*UNREADABLE, CalendarNotFound):
+    except (*stored_jobs.UNREADABLE, CalendarNotFound):
         # It cannot be computed, which is a reason why it was not sent.
         return late.slot

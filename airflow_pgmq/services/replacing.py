@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import jobs, slots
+from airflow_pgmq.core import slots, stored_jobs
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.deploys import Deploy, Stored
 from airflow_pgmq.core.job_problems import MAX_JITTER
@@ -95,7 +95,7 @@ class Replacement:
         Without its calendar it is unknown which slots a job had.
         """
         late = {
-            name: jobs.stored_job(name, definition, self.by_name[name])
+            name: stored_jobs.replaced(name, definition, self.by_name[name])
             for name, definition in definitions.items()
             if name in to_resend or ((at := known[name].next_slot) is not None and at <= now)
         }

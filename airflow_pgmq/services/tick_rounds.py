@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import slots
+from airflow_pgmq.core import slots, stored_jobs
 from airflow_pgmq.core.dedup import Claim
-from airflow_pgmq.core.jobs import UNREADABLE, PeriodicJob, unreadable
-from airflow_pgmq.core.live_jobs import stored_live_job
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.slot_messages import Outgoing, by_queue, outgoing
+from airflow_pgmq.core.stored_jobs import UNREADABLE, unreadable
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, periodic, queues
 from airflow_pgmq.errors import CalendarNotFound, InvalidMessage
@@ -193,7 +193,7 @@ def _with_calendars(
             read[name] = going[name]
             continue
         try:
-            read[name] = stored_live_job(name, row["definition"])
+            read[name] = stored_jobs.read(name, row["definition"])
         except UNREADABLE as exc:
             counts.failed[name] = [f"this version of airflow_pgmq cannot read it: {unreadable(exc)}"]
     days = yield from calendars.needed(read.values())

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache, singledispatchmethod
 from typing import Any
 
-from airflow_pgmq.core import deploys, jobs, slot_messages, slots
+from airflow_pgmq.core import deploys, slot_messages, slots, stored_jobs
 from airflow_pgmq.core.deploys import Stored
 from airflow_pgmq.core.job_problems import MAX_JITTER
 from airflow_pgmq.core.jobs import PeriodicJob
@@ -164,7 +164,7 @@ class CoreWorld:
 
     def _replace(self, job: PeriodicJob, counts: Counts) -> None:
         state = self.states[job.name]
-        old = jobs.stored_job(job.name, _definition(state.job), job)
+        old = stored_jobs.replaced(job.name, _definition(state.job), job)
         if old is None or old.fingerprint != state.job.fingerprint:
             raise Wrong(f"not read as it was stored: {state.job}")
         if not state.paused:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from airflow_pgmq.core import deploys, jobs
+from airflow_pgmq.core import deploys, jobs, stored_jobs
 from airflow_pgmq.core.deploys import set_fingerprint
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.errors import InvalidJobs
@@ -279,7 +279,7 @@ def test_a_job_of_other_policies_sends_the_same(field):
 def test_a_job_comes_back_from_what_is_stored(field):
     other = changed(field)
     definition = json.loads(other.definition_json)
-    assert jobs.stored_job(GOOD.name, definition, GOOD).fingerprint == other.fingerprint
+    assert stored_jobs.replaced(GOOD.name, definition, GOOD).fingerprint == other.fingerprint
 
 
 def test_policies_that_were_not_stored_are_those_of_the_new_definition():
@@ -288,13 +288,13 @@ def test_policies_that_were_not_stored_are_those_of_the_new_definition():
     for each in policies:
         del definition[each]
     lazy = replace(GOOD, **policies)
-    assert jobs.stored_job(GOOD.name, definition, lazy).fingerprint == lazy.fingerprint
+    assert stored_jobs.replaced(GOOD.name, definition, lazy).fingerprint == lazy.fingerprint
     assert PeriodicJob.from_definition(GOOD.name, definition).fingerprint == GOOD.fingerprint
 
 
 @pytest.mark.parametrize("definition", [{}, {"cron": 5}])
 def test_what_cannot_be_read_is_no_job(definition):
-    assert jobs.stored_job("report", definition, GOOD) is None
+    assert stored_jobs.replaced("report", definition, GOOD) is None
 
 
 def test_the_order_of_keys_is_no_change():

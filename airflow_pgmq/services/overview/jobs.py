@@ -10,10 +10,11 @@ from typing import Any
 
 from airflow_pgmq.core import problems, slot_history, slots
 from airflow_pgmq.core.calendars import NamedDays
-from airflow_pgmq.core.jobs import UNREADABLE, PeriodicJob, unreadable
+from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.core.schedule.definitions import stored_rule
+from airflow_pgmq.core.stored_jobs import UNREADABLE, unreadable
 from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.errors import JobNotFound
