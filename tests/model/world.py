@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
 from typing import Any
@@ -21,6 +20,8 @@ from airflow_pgmq.jobs import Blackout, Every, PeriodicJob
 from airflow_pgmq.services import job_control, live_jobs, ticking
 from tests.fixtures.clock import Clock
 from tests.fixtures.dollars import Dollars
+from tests.fixtures.factories import rows_of
+from tests.fixtures.patience import wait_until
 from tests.model import steps
 from tests.model.facts import Actual, Counts, Definition, Refused, Wrong
 from tests.model.oracle import Oracle
@@ -34,6 +35,7 @@ class CutConnection(psycopg.Connection[Any]):
 
     trips: int | None = None
     before = False
+    pid = 0
 
     def wait(self, generator: Any, *args: Any, **options: Any) -> Any:
         if self.trips is not None:
@@ -171,6 +173,7 @@ class World:
 
         def connect() -> psycopg.Connection[Any]:
             conn = CutConnection.connect(self._dsn)
+            conn.pid = conn.info.backend_pid
             if step.each or not opened:
                 conn.trips, conn.before = step.trip, step.before
             opened.append(conn)
@@ -179,10 +182,10 @@ class World:
         try:
             summary = self._attempt(lambda: tick.run(Client(connect)))
         except psycopg.OperationalError:
-            self._settled()
+            self._settled(opened)
             self._fork(lambda oracle: _halves(oracle, code, self.now))
             return
-        self._settled()
+        self._settled(opened)
         self._each(lambda oracle: oracle.tick(code, self.now, rollback=False), refused=summary is None)
 
     @do.register
@@ -415,16 +418,18 @@ class World:
 
     def _sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         cursor = self._look.execute(statement, values or None)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
+        return rows_of(cursor)
 
-    def _settled(self) -> None:
-        """Wait until the server has noticed that the connection is gone."""
-        others = (
-            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
-            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    def _settled(self, opened: Iterable[CutConnection]) -> None:
+        """End these connections, and wait until the server has noticed it."""
+        for conn in opened:
+            conn.close()
+        pids = [conn.pid for conn in opened]
+        wait_until(
+            lambda: not self._sql("SELECT FROM pg_stat_activity WHERE pid = ANY (%s)", pids),
+            "the connections of a cut tick are gone",
+            pause=0.001,
         )
-        while self._sql(others):
-            time.sleep(0.001)
 
     def _empty(self) -> None:
         self.clock.set(self.now)

@@ -2,6 +2,8 @@
 
 import psycopg
 
+from tests.fixtures.factories import execute
+
 
 def queues(database):
     with database.connect() as connection:
@@ -39,3 +41,8 @@ def test_stopped_server_keeps_its_data(own_server):
     own_server.start()
     with psycopg.connect(own_server.dsn()) as connection:
         assert connection.execute("SELECT to_regclass('kept')::text").fetchone() == ("kept",)
+
+
+def test_rows_without_a_column_are_rows(database):
+    assert len(execute(database, "SELECT FROM generate_series(1, 3)")) == 3
+    assert execute(database, "CREATE TABLE any_table ()") == []
