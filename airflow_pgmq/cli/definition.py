@@ -332,8 +332,8 @@ _LIVE_JOBS = GroupCommand(
         _command(
             "export",
             "live_jobs",
-            "Print jobs as YAML or Python",
-            Arg(("namespace",), help="Only of this namespace", nargs="?"),
+            "Print the jobs of a namespace as YAML or Python",
+            ARG_NAMESPACE,
             Arg(("--live",), help="Only live jobs", action="store_true"),
             Arg(("--format",), help="(default: yaml)", choices=("yaml", "python"), default="yaml"),
         ),

@@ -27,9 +27,10 @@ _OPTIONS = ("schedule", "queue_name", "message", "timezone")
 def add(args: Namespace) -> None:
     """Make a live job."""
     job = job_documents.from_mapping({"name": args.name, **_given(args)})
-    hook_of(args).put_job(args.namespace, job, expected_version=0)
+    hook = hook_of(args)
+    hook.put_job(args.namespace, job, expected_version=0)
     say(f"Live job {args.namespace}/{args.name} is added; the next tick of {args.namespace} sends its slots.")
-    _say_next(hook_of(args), job)
+    _say_next(hook, job)
 
 
 @audited
@@ -50,10 +51,7 @@ def edit(args: Namespace) -> None:
     else:
         job = _job_of(args, current)
     if given:
-        fields = job_documents.as_mapping(job)
-        if "schedule" in given:
-            fields.pop("cron", None)
-        job = job_documents.from_mapping({**fields, **given})
+        job = job_documents.from_mapping({**job_documents.as_mapping(job), **given})
     elif args.restore is None:
         fail(
             "Nothing to change.", "Give --schedule, --queue-name, --message, --timezone, --set or --restore."
@@ -106,7 +104,7 @@ def preview(args: Namespace) -> None:
 
 @read_only
 def export(args: Namespace) -> None:
-    """Print jobs as a file that `import` and `jobs_from_yaml` read, or as Python."""
+    """Print jobs as a file that `jobs_from_yaml` reads, or as Python."""
     rows = hook_of(args).list_jobs(args.namespace)
     chosen = [row for row in rows if row["live"] or not args.live]
     jobs = [_read(f"{row['namespace']}/{row['name']}", row["name"], row["definition"]) for row in chosen]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
@@ -19,6 +19,7 @@ from airflow_pgmq.core.schedule.cron import DayMatch, Order, ambiguity
 from airflow_pgmq.core.schedule.cron_slots import CronSlots
 from airflow_pgmq.core.schedule.definitions import Cron, Rule, stored_rule
 from airflow_pgmq.core.schedule.excluding import BusinessDay, Excluded
+from airflow_pgmq.core.schedule.skipping import Skipping
 from airflow_pgmq.core.schedule.zones import UTC, instant, time_zone
 from airflow_pgmq.errors import InvalidJobs
 
@@ -305,6 +306,15 @@ class PeriodicJob:
             return self
         job = replace(self)
         object.__setattr__(job, "_calendars", days)
+        return job
+
+    def without(self, skipped: Collection[datetime]) -> PeriodicJob:
+        """The job without slots that people left out."""
+        if not skipped:
+            return self
+        job = replace(self)
+        # In place of what the property would compute.
+        vars(job)["slots"] = Skipping(self.slots, skipped)
         return job
 
     def instant(self, bound: datetime | None) -> datetime | None:

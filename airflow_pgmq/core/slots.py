@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import islice, takewhile
@@ -53,6 +53,7 @@ def due(
     next_slot: datetime | None,
     window: Window,
     to_resend: Sequence[datetime] = (),
+    skipped: Collection[datetime] = (),
 ) -> Due:
     """Slots in (watermark, horizon] that the job's policies let through, and the first slot after.
 
@@ -61,7 +62,9 @@ def due(
 
     :param to_resend: slots up to the horizon whose messages were taken back, or lost with their queue. Those
         that the job still has are sent under any policy for missed ones, up to `catch_up_max_age`
+    :param skipped: slots that people left out: for the policies, the job does not have them
     """
+    job = job.without(skipped)
     horizon = window.horizon if job.looks_ahead else min(window.now, window.horizon)
     known = max(watermark, next_slot - _TICK) if next_slot else watermark
     overdue = min(window.now - window.grace, horizon)

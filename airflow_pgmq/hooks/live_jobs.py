@@ -50,9 +50,10 @@ class LiveJobMethods(ConnectionBase):
         :raises JobChanged: it has another version than expected
         """
         expected = None if expected_version is None else {job.name: expected_version}
-        return self.put_jobs(
+        versions = self.put_jobs(
             namespace, [job], expected_versions=expected, changed_by=changed_by, conn=conn
-        ).popitem()[1]
+        )
+        return versions[job.name]
 
     def put_jobs(
         self,
@@ -67,6 +68,7 @@ class LiveJobMethods(ConnectionBase):
 
         Live jobs that are not among them stay as they are.
 
+        :raises InvalidArgument: a version of none of the jobs is expected
         :raises InvalidJobs: and the others, as `put_job`
         """
         from airflow_pgmq.hooks.rendering import SlotRenderer, check

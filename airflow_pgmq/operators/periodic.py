@@ -42,8 +42,8 @@ class PgmqPeriodicOperator(PgmqOperator):
     headers are templates of their own, rendered for each slot, not for the task.
 
     :param jobs: the jobs; all mistakes in any of them are reported when the Dag is parsed
-    :param live: also tick the namespace's live jobs, which `PgmqHook.put_job`, the command `jobs add` and
-        the page change at run time; a deploy never changes them
+    :param live: also tick the namespace's live jobs, which `PgmqHook.put_job` and the command `jobs add`
+        make at run time; a deploy never changes them
     :param namespace: separates the jobs of Dags and deployments; the Dag's id by default (templated)
     :param version: of this set of jobs; a tick with a lower version than the last deploy does not change
         what the newer version decided. By default the highest version of the jobs; then a lower one takes
@@ -99,6 +99,8 @@ class PgmqPeriodicOperator(PgmqOperator):
         for job in jobs:
             for doubt in job.doubts():
                 warnings.warn(f"periodic job {job.name!r}: {doubt}", PgmqWarning, stacklevel=2)
+        if not isinstance(live, bool):
+            raise InvalidArgument(f"live must be True or False, not {live!r}")
         if version is not None and not job_problems.is_version(version):
             raise InvalidArgument(
                 f"version must be an integer of at most {job_problems.MAX_VERSION}, not {version!r}"

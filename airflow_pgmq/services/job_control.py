@@ -23,7 +23,8 @@ _TICK = timedelta(microseconds=1)
 
 def pause(namespace: str, name: str) -> Flow[int]:
     """Stop a job and take back what it enqueued ahead of time; returns how many messages."""
-    now, _ = yield from _locked(namespace, name)
+    locked, _ = yield from _locked(namespace, name)
+    now = locked["now"]
     taken_back = yield from periodic.take_back(namespace, [name], after=now - MAX_JITTER, now=now)
     count, first_slot = taken_back.get(name, (0, None))
     yield periodic.pause(namespace, name, first_slot)
@@ -35,7 +36,8 @@ def resume(namespace: str, name: str, catch_up: CatchUp | None = None) -> Flow[N
 
     :raises InvalidJobs: with catch_up: newer code has deployed the job, and this code cannot read it
     """
-    now, definition = yield from _locked(namespace, name)
+    locked, definition = yield from _locked(namespace, name)
+    now = locked["now"]
     if catch_up is not None:
         if catch_up not in get_args(CatchUp):
             raise InvalidArgument(f"catch_up must be 'all', 'last' or 'none', not {catch_up!r}.")
@@ -43,7 +45,9 @@ def resume(namespace: str, name: str, catch_up: CatchUp | None = None) -> Flow[N
         job = replace(_read(name, definition), catch_up=catch_up)
         job = job.on((yield from calendars.needed([job])))
         window = slots.Window(now, now, timedelta(0))
-        missed = slots.due(job, min(state["watermark"], now), state["next_slot"], window).slots
+        left_out = yield periodic.skipped(namespace, name, now)
+        since = min(state["watermark"], now)
+        missed = slots.due(job, since, state["next_slot"], window, skipped=left_out).slots
         taken_back = yield periodic.slots_to_resend(namespace, name, now)
         wanted = sorted({*missed, *taken_back})
         wanted = wanted if catch_up == "all" else wanted[-1:] if catch_up == "last" else []
@@ -66,7 +70,8 @@ def run_now(
     :raises InvalidJobs: newer code has deployed it, and this code cannot read it
     :raises InvalidMessage: a template of the job fails
     """
-    now, definition = yield from _locked(namespace, name)
+    locked, definition = yield from _locked(namespace, name)
+    now = locked["now"]
     job = _read(name, definition)
     job = job.on((yield from calendars.needed([job])))
     if slot is not None:
@@ -88,11 +93,14 @@ def skip(namespace: str, name: str, slot: datetime) -> Flow[None]:
     :raises InvalidArgument: that is not a slot of the job, or readers may have its message already
     :raises InvalidJobs: newer code has deployed it, and this code cannot read it
     """
-    now, definition = yield from _locked(namespace, name)
+    locked, definition = yield from _locked(namespace, name)
+    now = locked["now"]
     job = _read(name, definition)
     slot = _own_slot(namespace, job.on((yield from calendars.needed([job]))), slot, now)
     yield from periodic.take_back(namespace, [name], after=slot - _TICK, until=slot, now=now)
-    queue_name, msg_id = yield periodic.skip_slot(namespace, name, slot, now, DEDUP_WINDOW)
+    # For as long as a catch-up or a backfill may look back to it.
+    window = max(locked["dedup_window"] or DEDUP_WINDOW, job.catch_up_max_age)
+    queue_name, msg_id = yield periodic.skip_slot(namespace, name, slot, now, window)
     if queue_name:
         raise InvalidArgument(
             f"Slot {slots.text(slot)} of job {namespace}/{name} was sent as message {msg_id} of queue "
@@ -152,10 +160,10 @@ def remove(namespace: str) -> Flow[int]:
     return sum(count for count, _ in taken_back.values())
 
 
-def _locked(namespace: str, name: str) -> Flow[tuple[datetime, Mapping[str, Any]]]:
-    """The time and the job's definition, under the namespace's lock."""
+def _locked(namespace: str, name: str) -> Flow[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The namespace's row with the time, and the job's definition, under the namespace's lock."""
     locked = yield periodic.lock_namespace(namespace)
     row = yield periodic.definition(namespace, name)
     if locked is None or row is None:
         raise JobNotFound(namespace, name)
-    return locked["now"], row["definition"]
+    return locked, row["definition"]

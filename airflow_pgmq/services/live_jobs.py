@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import jobs as core_jobs
 from airflow_pgmq.core import stored_jobs
 from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.deploys import Deploy
@@ -19,6 +18,7 @@ from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, live_jobs, periodic, queues
 from airflow_pgmq.errors import (
     CalendarNotFound,
+    InvalidArgument,
     InvalidJobs,
     JobChanged,
     JobDeclared,
@@ -29,7 +29,7 @@ from airflow_pgmq.services import calendars
 from airflow_pgmq.services.replacing import Replacement
 from airflow_pgmq.services.tick_rounds import Rounds
 
-#: As the operator's defaults, which are not known here.
+#: As the operator's defaults, for a namespace that was not ticked yet.
 GRACE, LOOK_AHEAD = timedelta(minutes=5), timedelta(minutes=10)
 
 
@@ -46,13 +46,14 @@ def put(
     What is the same already keeps its version. An old definition first sends its slots up to now.
 
     :param expected: the versions that were looked at; 0: the job did not exist
-    :raises InvalidJobs: mistakes in jobs; or an old definition cannot send its slots up to now
+    :param jobs: without problems, and each name once
+    :raises InvalidJobs: an old definition cannot send its slots up to now
+    :raises InvalidArgument: a version of none of the jobs is expected
     :raises QueueNotFound: a job's queue does not exist
     :raises CalendarNotFound: one of its calendars does not
     :raises JobDeclared: a Dag declares a job of this name
     :raises JobChanged: somebody else was first
     """
-    core_jobs.check(jobs, max_bytes=None)
     yield live_jobs.open_namespace(namespace)
     locked = yield periodic.lock_namespace(namespace)
     states = yield live_jobs.states(namespace, [job.name for job in jobs])
@@ -126,6 +127,8 @@ def _check(namespace: str, owner: str, states: Mapping[str, Row], expected: Mapp
     if declared:
         raise JobDeclared(namespace, declared, owner)
     for name, version in (expected or {}).items():
+        if name not in states:
+            raise InvalidArgument(f"expected_versions names {name!r}, which is not among the jobs.")
         current = states[name]["newest"] if states[name]["is_there"] else 0
         if version != current:
             raise JobChanged(namespace, name, current, version)
@@ -145,11 +148,11 @@ def _replace(
     by_name = {job.name: job for job in (*change.added, *change.changed)}
     replacement = Replacement(
         by_name=by_name,
-        grace=GRACE,
+        grace=GRACE if locked["grace"] is None else locked["grace"],
         rounds=Rounds(
             namespace=namespace,
-            look_ahead=LOOK_AHEAD,
-            dedup_window=DEDUP_WINDOW,
+            look_ahead=max(locked["horizon"] - locked["ticked_at"], LOOK_AHEAD),
+            dedup_window=locked["dedup_window"] or DEDUP_WINDOW,
             source=None,
             queue_names=frozenset(job.queue_name for job in by_name.values()),
             renderer=renderer,

@@ -40,8 +40,6 @@ class Rounds:
     queue_names: frozenset[str]
     #: Renders jobs with templates.
     renderer: Renderer | None = None
-    #: Whether live jobs are ticked, too.
-    live: bool = True
 
     def advance(
         self,
@@ -59,9 +57,7 @@ class Rounds:
         Of live jobs, too, unless `only` names others.
         """
         limit = JOBS if bounded else None
-        rows = yield periodic.due_jobs(
-            self.namespace, window, only=only, without=without, live=self.live, limit=limit
-        )
+        rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
         found = yield from _with_calendars(counts, rows, going)
         busy = yield from self._busy([row for row in rows if row["name"] in found], found, window.now)
         items: list[Outgoing] = []
@@ -72,7 +68,9 @@ class Rounds:
             if (job := found.get(row["name"])) is None:
                 continue
             try:
-                due = slots.due(job, row["watermark"], row["next_slot"], window, row["to_resend"])
+                due = slots.due(
+                    job, row["watermark"], row["next_slot"], window, row["to_resend"], row["skipped"]
+                )
             except UNREADABLE as exc:
                 # A fault of ours, or of a library: it must not stop the other jobs.
                 counts.failed[job.name] = [f"its slots cannot be computed: {unreadable(exc)}"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import slots
@@ -36,6 +36,15 @@ _HELD = (
 )
 #: Pages of ledger and slots that a tick searches for expired rows: 1 MB of each, about 10,000 rows.
 PRUNED_PAGES = 128
+
+
+class _Checked(NamedTuple):
+    #: Jobs that cannot be sent now, and why.
+    wrong: dict[str, list[str]]
+    #: How many live jobs there are.
+    live: int
+    #: Whether a job says within which time it expects its slots to be done.
+    expects: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +78,6 @@ class Tick:
             source=self.source,
             queue_names=frozenset(job.queue_name for job in self.jobs),
             renderer=self.renderer,
-            live=self.live,
         )
         object.__setattr__(self, "rounds", sent)
         deploys = Deploys(
@@ -92,11 +100,17 @@ class Tick:
         summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             client.ensure_schema(conn)
-            summary.failed, live, expects = client.attempt(self._check, conn)
-            summary.jobs += live
+            checked = client.attempt(self._check, conn)
+            summary.failed = checked.wrong
             deployed = self._deploy(client, conn, summary)
+            if self.live:
+                summary.jobs += checked.live
+            elif checked.live:
+                stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
+                waiting = {job.name for job in stored if job.live}
+                deployed = replace(deployed, without=deployed.without | waiting)
             self._go_round(client, conn, deployed, summary)
-            if expects:
+            if checked.expects:
                 summary.overdue = client.attempt(lambda: overdue.check(self.namespace), conn)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
             client.attempt(lambda: sending.prune_slots(PRUNED_PAGES), conn)
@@ -105,17 +119,15 @@ class Tick:
 
     def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:
         """Enqueue the slots in [start, end) of jobs that are not paused; no watermark moves."""
-        summary = Summary(jobs=len(self.jobs))
         with client.connection() as conn:
             client.ensure_schema(conn)
-            missing, _, _ = client.attempt(self._check, conn)
+            if wrong := client.attempt(self._check, conn).wrong:
+                raise InvalidJobs(wrong)
             stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
             live = client.run(lambda: live_jobs.stored(self.namespace), conn) if self.live else []
             held = {job.name for job in stored if job.live}
             jobs = [*live, *(job for job in self.jobs if job.name not in held)]
-            summary.jobs = len(jobs)
-            if missing:
-                raise InvalidJobs(missing)
+            summary = Summary(jobs=len(jobs))
             days = client.run(lambda: calendars.needed(jobs), conn)
             paused = {job.name for job in stored if job.paused}
             items = [
@@ -178,9 +190,7 @@ class Tick:
         """Jobs that send to a queue, or wait for their newest message there."""
         now = yield periodic.clock()
         rows = yield periodic.jobs_of_queues(self.namespace, [queue_name], now)
-        return frozenset(
-            row["name"] for row in rows if (row["sends"] or row["waits"]) and (self.live or not row["live"])
-        )
+        return frozenset(row["name"] for row in rows if row["sends"] or row["waits"])
 
     def _fill(self, items: Sequence[Outgoing]) -> Flow[Summary]:
         """Send slots of a backfill, under the namespace's lock if it exists, so that no tick interferes."""
@@ -191,8 +201,8 @@ class Tick:
         counts.count(items, claims, now)
         return counts
 
-    def _check(self) -> Flow[tuple[dict[str, list[str]], int, bool]]:
-        """Jobs that cannot be sent now, and why; how many live jobs there are; whether any expects its slots.
+    def _check(self) -> Flow[_Checked]:
+        """What is known before the first round.
 
         Queues that were lost and made again are recognised, those of the stored jobs too, since a deploy may
         move the jobs to others.
@@ -212,7 +222,7 @@ class Tick:
             if self.live:
                 sending_there = yield statements.sending(self.namespace, gone)
                 wrong |= {name: [_no_queue(queue_name)] for name, queue_name in sending_there.items()}
-        return wrong, live if self.live else 0, any(row["expects"] for row in stored.values())
+        return _Checked(wrong, live, any(row["expects"] for row in stored.values()))
 
     def _round(self, deployed: Deployed) -> Flow[tuple[Summary, bool]]:
         counts = Summary()
@@ -229,7 +239,9 @@ class Tick:
         )
         if not more:
             is_known = stored["known"] or deployed.is_complete
-            yield periodic.close_tick(self.namespace, self.owner, self.version, window, is_known=is_known)
+            yield periodic.close_tick(
+                self.namespace, self.owner, self.version, window, self.dedup_window, is_known=is_known
+            )
         return counts, more
 
 

@@ -335,7 +335,7 @@ def test_live_jobs_are_added_changed_and_removed(
     assert "is at version 4" in run(*edit, "--restore", "1")
     exported = run("jobs", "export", "tenants")
     assert yaml.safe_load(exported)[0]["schedule"] == "0 6 * * *"
-    assert "PeriodicJob(" in run("jobs", "export", "--live", "--format", "python")
+    assert "PeriodicJob(" in run("jobs", "export", "tenants", "--live", "--format", "python")
 
     assert "is deleted" in run("jobs", "remove", "tenants", "acme", "--yes")
     assert "--restore 4 makes it again" in failing(*edit, "--queue-name", "other")

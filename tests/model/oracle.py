@@ -240,7 +240,7 @@ class Oracle:
             raise Refused("a Dag declares it")
         if definition.queue not in self.queues:
             raise Refused("its queue is missing")
-        self.horizon = max(self.horizon or now, now)
+        self.horizon = max(self.horizon or now, now + self.look_ahead)
         newest = self.live_versions.get(name, 0)
         definition = replace(definition, version=newest + (old is None))
         if old is not None and old.definition == definition:

@@ -11,6 +11,7 @@ from airflow_pgmq.core import slots
 from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.statements import periodic, queues, reading, sending
 from airflow_pgmq.errors import InvalidArgument, InvalidJobs, JobNotFound
+from airflow_pgmq.hooks.rendering import SlotRenderer
 from airflow_pgmq.services import job_control, overview
 from tests.fixtures.factories import (
     NAMESPACE,
@@ -440,6 +441,69 @@ def test_a_slot_that_was_missed_is_left_out(database, client):
     assert (shown(client, missed[1]), shown(client, missed[2])) == ("skipped", "late")
     tick(job()).backfill(client, missed[0], missed[3])
     assert missed[1] not in slots_in(database)
+
+
+def test_a_slot_that_is_left_out_is_none_for_the_policies_of_its_job(database, client):
+    last = job(catch_up="last")
+    tick(last, look_ahead=0, grace=0).run(client)
+    go_back(database, hours=4)
+    missed = hours(state(database)["now"] - timedelta(hours=4), state(database)["now"])
+    skip(client, missed[-1])
+
+    summary = tick(last, look_ahead=0, grace=0).run(client)
+
+    assert slots_in(database) == [missed[-2]]
+    assert (summary.duplicates, state(database)["last_slot"]) == (0, missed[-2])
+
+
+@pytest.mark.parametrize("catch_up", ["last", "all"])
+def test_what_is_left_out_is_none_of_the_slots_of_a_pause(database, client, catch_up):
+    tick(job(), look_ahead=0).run(client)
+    pause(client)
+    go_back(database, hours=4)
+    missed = hours(state(database)["now"] - timedelta(hours=4), state(database)["now"])
+    skip(client, missed[-1])
+
+    client.run(lambda: job_control.resume(NAMESPACE, "job", catch_up))
+    tick(job(), look_ahead=0).run(client)
+
+    assert slots_in(database) == (missed[-2:-1] if catch_up == "last" else missed[:-1])
+
+
+def test_a_slot_whose_template_fails_can_be_left_out(database, client):
+    tick(job(), look_ahead=0).run(client)
+    first, *_ = slots.upcoming(job(), state(database)["now"], 1)
+    failing = job(message=f"{{{{ 1 // (slot.hour - {first.hour}) }}}}")
+    failed = tick(failing, renderer=SlotRenderer()).run(client)
+    assert (failed.failed.keys(), slots_in(database)) == ({"job"}, [])
+
+    skip(client, first)
+
+    assert tick(failing, renderer=SlotRenderer()).run(client).failed == {}
+    assert (len(slots_in(database)), first in slots_in(database)) == (9, False)
+
+
+def test_what_is_left_out_is_remembered_while_it_may_be_caught_up(database, client):
+    every = job(catch_up_max_age=timedelta(days=30))
+    tick(every, look_ahead=0).run(client)
+    go_back(database, hours=3)
+    missed = hours(state(database)["now"] - timedelta(hours=3), state(database)["now"])
+    skip(client, missed[0])
+    (row,) = execute(database, "SELECT expires_at - slot AS kept FROM airflow_pgmq.slots")
+    assert row["kept"] >= timedelta(days=30)
+
+
+def test_a_slot_that_was_sent_long_ago_is_not_left_out(database, client):
+    """Its message may still wait, and hold up others of a job that must not overlap."""
+    every = job(overlap="skip")
+    tick(every).run(client)
+    go_back(database, hours=3)
+    tick(every).run(client)
+    (sent,) = slots_in(database)
+    execute(database, "UPDATE airflow_pgmq.slots SET expires_at = now() - interval '1 day'")
+
+    with pytest.raises(InvalidArgument, match="was sent as message 1"):
+        skip(client, sent)
 
 
 def test_a_slot_that_a_reader_may_have_seen_is_not_left_out(database, client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -14,7 +15,7 @@ from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.errors import (
     CalendarNotFound,
-    InvalidJobs,
+    InvalidArgument,
     JobChanged,
     JobDeclared,
     JobNotFound,
@@ -37,6 +38,7 @@ from tests.fixtures.factories import (
     state,
     tick,
 )
+from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
 
 
@@ -276,8 +278,8 @@ def test_all_of_several_jobs_are_put_or_none(client: Client, database: Database)
         put(client, job("a"), job("b", queue_name="gone"))
     with pytest.raises(CalendarNotFound):
         put(client, job("a"), job("b", exclude=[Calendar("gone")]))
-    with pytest.raises(InvalidJobs, match="the name is used by another job"):
-        put(client, job("a"), job("a"))
+    with pytest.raises(InvalidArgument, match="expected_versions names 'b', which is not among the jobs"):
+        put(client, job("a"), expected={"b": 0})
     assert execute(database, "SELECT FROM airflow_pgmq.namespaces") == []
 
 
@@ -320,28 +322,94 @@ def test_a_backfill_fills_live_jobs_too(client: Client, database: Database) -> N
 
 
 def test_a_put_and_a_tick_take_turns(client: Client, database: Database) -> None:
-    """A tick that is at work holds the namespace; the put waits for it, and then takes back what it sent."""
+    """A tick that is at work holds the namespace; the put waits for it."""
     put(client, job(message={"n": 1}))
     with database.connect() as conn, conn.transaction():
-        tick_done = threading.Event()
+        is_put = threading.Event()
         conn.execute("SELECT FROM airflow_pgmq.namespaces FOR UPDATE")
         thread = threading.Thread(
-            target=lambda: (put(client_of(database.dsn), job(message={"n": 2})), tick_done.set())
+            target=lambda: (put(client_of(database.dsn), job(message={"n": 2})), is_put.set())
         )
         thread.start()
-        wait_for_lock(database)
-        assert not tick_done.is_set()
+        wait_until(lambda: is_waited_for(database), "a put that waits")
+        assert not is_put.is_set()
     thread.join()
-    assert tick_done.is_set()
+    assert is_put.is_set()
     ticked(client)
     assert {row["message"]["n"] for row in queued(database)} == {2}
 
 
-def wait_for_lock(database: Database) -> None:
-    with database.connect() as conn:
-        conn.autocommit = True
-        while not conn.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
-            pass
+def is_waited_for(database: Database) -> bool:
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return bool(execute(database, waiting))
+
+
+def test_a_put_in_a_transaction_of_the_caller_is_no_restore(client: Client, database: Database) -> None:
+    """After a restore, a tick would send again what somebody has taken out of the queue."""
+    put(client, job("live"))
+    ticked(client, job())
+    execute(database, "DELETE FROM pgmq.q_mail WHERE msg_id IN (1, 2)")
+    with database.connect() as conn, conn.transaction():
+        client.run(lambda: live_jobs.put(NAMESPACE, [job("other")], by="ada"), conn)
+    assert ticked(client, job()).sent == 10
+    assert by_job(database).total() == 28
+
+
+def test_a_clock_that_ran_ahead_at_a_put_does_not_hold_the_job_up(client: Client, database: Database) -> None:
+    ticked(client, job("declared"))
+    put(client, job("live"), job("alone", overlap="skip"))
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET watermark = watermark + interval '1 day',"
+        " next_slot = next_slot + interval '1 day', deployed_at = deployed_at + interval '1 day' WHERE live",
+    )
+    assert ticked(client, job("declared")).sent == 10
+    assert by_job(database) == {"live": 10, "declared": 10}
+    assert ticked(client, job("declared")).sent == 0
+
+
+def test_an_old_definition_is_finished_by_the_rules_of_its_operator(
+    client: Client, database: Database
+) -> None:
+    put(client, job(catch_up="none", message={"n": 1}))
+    week = timedelta(days=30)
+    ticked(client, look_ahead=0, grace=5, dedup_window=week)
+    go_back(database, hours=3)
+    put(client, job(message={"n": 2}))
+    assert [row["message"] for row in queued(database)] == [{"n": 1}] * 3
+    (row,) = execute(database, "SELECT min(expires_at - slot) AS kept FROM airflow_pgmq.slots")
+    assert row["kept"] >= week
+
+
+def test_live_jobs_that_a_tick_left_alone_are_still_searched_for_after_a_restore(
+    client: Client, database: Database
+) -> None:
+    put(client, job("live"))
+    ticked(client, job("declared"))
+    execute(database, "UPDATE airflow_pgmq.namespaces SET horizon = horizon")
+    execute(database, "DELETE FROM airflow_pgmq.slots")
+    go_back(database, hours=10)
+    ticked(client, job("declared"), live=False)
+    ticked(client, job("declared"))
+    assert by_job(database) == {"live": 10, "declared": 10}
+
+
+@pytest.mark.parametrize("part", [{"headers": [1]}, {"headers": "x"}, {"queue_name": None}])
+def test_a_live_job_of_other_code_stops_itself_only(
+    client: Client, database: Database, part: dict[str, Any]
+) -> None:
+    put(client, job("bad"), job("fine"))
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET definition = definition || %s::jsonb WHERE name = 'bad'",
+        [json.dumps(part)],
+    )
+    summary = ticked(client)
+    assert summary.failed.keys() == {"bad"}
+    assert "this version of airflow_pgmq cannot read it" in summary.failed["bad"][0]
+    assert by_job(database) == {"fine": 10}
 
 
 def test_a_crash_in_the_middle_of_a_change_changes_nothing(client: Client, database: Database) -> None:

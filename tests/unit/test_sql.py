@@ -175,6 +175,7 @@ READ = {"pgmq.meta", "pg_catalog.pg_class", "pg_catalog.pg_namespace"}
 def test_migrations_keep_to_our_own_schema(number):
     text = COMMENT.sub("", migrations()[number])
     objects = re.findall(rf"\b(?:CREATE|ALTER|DROP) (?:{KINDS})(?: IF (?:NOT )?EXISTS)? ([\w.]+)", text)
+    objects += re.findall(r"\bCREATE (?:UNIQUE )?INDEX \w+ ON ([\w.]+)", text)
     assert objects
     assert {each.split(".")[0] for each in objects} == {"airflow_pgmq"}
     assert all(

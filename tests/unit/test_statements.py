@@ -130,7 +130,7 @@ STATEMENTS = [
     next(periodic.resend_missing("reports", NOON)),
     periodic.jobs_to_resend("reports", NOON),
     periodic.free_slots("reports", [("report", NOON)]),
-    periodic.close_tick("reports", "dag.task", 0, TICK, is_known=True),
+    periodic.close_tick("reports", "dag.task", 0, TICK, timedelta(days=7), is_known=True),
     periodic.clock(),
     periodic.stored_jobs("reports"),
     periodic.stored_queues("reports"),

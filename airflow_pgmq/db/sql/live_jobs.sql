@@ -1,13 +1,10 @@
 -- open_namespace --
--- Register a namespace that nobody ticks yet, for its first live job. A clock that goes back after a later one is
--- put is seen by the next tick. If a tick has written the row, it stays as if it had.
-INSERT INTO airflow_pgmq.namespaces AS ns
-    (namespace, owner, version, horizon, ticked_at, version_ticked_at, locked_at, code)
-SELECT %(namespace)s, '', 0, clock.now, clock.now, clock.now, clock.now, %(code)s
+-- Register a namespace that nobody ticks yet, for its first live job. Only a tick may write the row later: otherwise
+-- the database looks restored.
+INSERT INTO airflow_pgmq.namespaces (namespace, owner, version, horizon, ticked_at, version_ticked_at, code)
+SELECT %(namespace)s, '', 0, clock.now, clock.now, clock.now, %(code)s
 FROM (SELECT clock_timestamp() AS now) AS clock
-ON CONFLICT (namespace) DO UPDATE
-SET locked_at = greatest(ns.locked_at, excluded.locked_at),
-    written_by = CASE WHEN ns.xmin = ns.written_by THEN pg_current_xact_id()::xid ELSE ns.written_by END;
+ON CONFLICT (namespace) DO NOTHING;
 
 -- put_jobs_state --
 -- What is known of jobs by these names: the current row, if any, and the newest version that a live one had.

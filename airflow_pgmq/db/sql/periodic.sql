@@ -57,7 +57,10 @@ FROM (SELECT clock_timestamp() AS now) AS clock
 WHERE (SELECT max(oldest_code) FROM airflow_pgmq.migrations) <= %(code)s OR airflow_pgmq.refuse(%(code)s)
 ON CONFLICT (namespace) DO UPDATE
 -- The current time: the transaction's is that before the wait for the row.
-SET locked_at = clock_timestamp(), went_back = coalesce(clock_timestamp() < ns.locked_at, false), code = excluded.code,
+SET locked_at = clock_timestamp(), code = excluded.code, went_back = coalesce(clock_timestamp() < greatest(
+        ns.locked_at,
+        (SELECT max(deployed_at) FROM airflow_pgmq.periodic_jobs AS put WHERE put.namespace = ns.namespace AND put.live)
+    ), false),
     written_by = excluded.written_by, known = ns.known AND ns.xmin = ns.written_by
 RETURNING ns.went_back, ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.version_ticked_at, ns.known,
           ns.incarnation, coalesce((SELECT restored FROM before), false) AS restored,
@@ -67,7 +70,8 @@ RETURNING ns.went_back, ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.tic
 -- lock_namespace --
 -- Wait for a tick that is running; no row if the namespace is unknown. The clock is read after the wait.
 WITH locked AS MATERIALIZED (
-    SELECT ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.known AND ns.xmin = ns.written_by AS known
+    SELECT ns.owner, ns.version, ns.fingerprint, ns.horizon, ns.ticked_at, ns.grace, ns.dedup_window,
+           ns.known AND ns.xmin = ns.written_by AS known
     FROM airflow_pgmq.namespaces AS ns WHERE namespace = %(namespace)s FOR UPDATE
 )
 SELECT locked.*, clock_timestamp() AS now FROM locked
@@ -135,6 +139,7 @@ WHERE freed.namespace = %(namespace)s AND freed.name = free.name AND freed.slot 
 -- All slots up to the horizon are done.
 UPDATE airflow_pgmq.namespaces
 SET horizon = greatest(horizon, %(horizon)s), ticked_at = %(now)s, owner = %(owner)s, known = %(is_known)s,
+    grace = %(grace)s::interval, dedup_window = %(dedup_window)s::interval,
     version_ticked_at = CASE WHEN %(version)s >= version THEN %(now)s ELSE version_ticked_at END,
     written_by = pg_current_xact_id()::xid
 WHERE namespace = %(namespace)s;
@@ -167,15 +172,16 @@ WITH resend AS MATERIALIZED (
     WHERE own.namespace = %(namespace)s AND own.msg_id IS NULL AND NOT job.paused
         AND own.slot <= CASE WHEN job.overlap_skip THEN %(now)s::timestamptz ELSE %(horizon)s END
         AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
-        AND (%(live)s OR NOT job.live)
     GROUP BY own.name
+), skipped AS MATERIALIZED (
+    SELECT name, array_agg(slot) AS slots FROM airflow_pgmq.slots
+    WHERE namespace = %(namespace)s AND queue_name = '' AND slot <= %(horizon)s GROUP BY name
 ), due AS (
     SELECT job.name, job.watermark, job.next_slot, job.overlap_skip, job.live
     FROM airflow_pgmq.periodic_jobs AS job
     WHERE job.namespace = %(namespace)s AND NOT job.paused AND job.next_slot <= %(horizon)s
         AND (NOT job.overlap_skip OR job.next_slot <= %(now)s)
         AND (%(only)s::text[] IS NULL OR job.name = ANY (%(only)s::text[])) AND job.name <> ALL (%(without)s::text[])
-        AND (%(live)s OR NOT job.live)
     ORDER BY job.next_slot, job.name LIMIT %(limit)s
 ), wanted AS (
     SELECT * FROM due
@@ -185,12 +191,14 @@ WITH resend AS MATERIALIZED (
 )
 SELECT job.name, job.watermark, job.next_slot, last.queue_name AS last_queue, last.msg_id AS last_msg_id,
        last.slot AS last_slot, coalesce(resend.slots, '{{}}') AS to_resend, coalesce(resend.lost, false) AS lost,
+       coalesce(skipped.slots, '{{}}') AS skipped,
        CASE WHEN job.live THEN (
            SELECT definition FROM airflow_pgmq.periodic_jobs AS own
            WHERE own.namespace = %(namespace)s AND own.name = job.name
        ) END AS definition
 FROM wanted AS job
 LEFT JOIN resend USING (name)
+LEFT JOIN skipped USING (name)
 LEFT JOIN LATERAL (
     -- If the clock went back, later slots were sent before.
     SELECT queue_name, msg_id, slot FROM airflow_pgmq.slots
@@ -284,13 +292,18 @@ WITH skipped AS (
             greatest(%(slot)s::timestamptz, %(now)s) + %(window)s::interval)
     ON CONFLICT (namespace, name, slot) DO UPDATE
         SET queue_name = '', incarnation = 0, msg_id = 0, first_at = excluded.first_at, expires_at = excluded.expires_at
-        WHERE own.msg_id IS NULL OR own.expires_at <= %(now)s OR own.queue_name = ''
+        WHERE own.msg_id IS NULL OR own.queue_name = ''
     RETURNING queue_name, msg_id
 )
 SELECT queue_name, msg_id FROM skipped
 UNION ALL
 SELECT queue_name, msg_id FROM airflow_pgmq.slots
 WHERE namespace = %(namespace)s AND name = %(name)s AND slot = %(slot)s AND NOT EXISTS (SELECT FROM skipped);
+
+-- skipped_slots --
+-- Slots of a job up to an instant that people left out.
+SELECT slot FROM airflow_pgmq.slots
+WHERE namespace = %(namespace)s AND name = %(name)s AND queue_name = '' AND slot <= %(until)s;
 
 -- take_back --
 -- Take back messages of jobs that no reader could have seen yet; their slots are free, or to be sent again.

@@ -82,13 +82,14 @@ def free_slots(namespace: str, freed: Sequence[tuple[str, datetime]]) -> Stateme
 
 
 def close_tick(
-    namespace: str, owner: str, version: int, window: slots.Window, *, is_known: bool
+    namespace: str, owner: str, version: int, window: slots.Window, dedup_window: timedelta, *, is_known: bool
 ) -> Statement[None]:
-    """Note that all slots up to the horizon are done, and by which version.
+    """Note that all slots up to the horizon are done, by which version and rules.
 
     :param is_known: whether all slots that were ever sent are known now
     """
     params = {"namespace": namespace, "owner": owner, "version": version, "is_known": is_known}
+    params |= {"grace": window.grace, "dedup_window": dedup_window}
     return Statement("close_tick", {**params, "now": window.now, "horizon": window.horizon})
 
 
@@ -121,7 +122,6 @@ def due_jobs(
     *,
     only: Sequence[str] | None = None,
     without: Sequence[str] = (),
-    live: bool = True,
     limit: int | None = None,
 ) -> Statement[list[Row]]:
     """Jobs with something to do in the window; live ones with their `definition`, if at all."""
@@ -131,7 +131,6 @@ def due_jobs(
         "horizon": window.horizon,
         "only": None if only is None else list(only),
         "without": list(without),
-        "live": live,
         "limit": limit,
     }
     return Statement("due_jobs", params, decode=list)
@@ -343,6 +342,12 @@ def skip_slot(
     """Leave out a slot; returns the queue and the message of one that was sent before, or an empty name."""
     params = {"namespace": namespace, "name": name, "slot": slot, "now": now, "window": window}
     return Statement("skip_slot", params, decode=lambda rows: (rows[0]["queue_name"], rows[0]["msg_id"]))
+
+
+def skipped(namespace: str, name: str, until: datetime) -> Statement[list[datetime]]:
+    """Slots of a job up to an instant that people left out."""
+    params = {"namespace": namespace, "name": name, "until": until}
+    return Statement("skipped_slots", params, decode=column("slot"))
 
 
 def resume(namespace: str, name: str) -> Statement[None]:
