@@ -211,25 +211,24 @@ ORDER BY job.next_slot, job.name LIMIT %(limit)s;
 -- upsert_jobs --
 -- Register jobs, or give known ones a new definition; the last sent slot and the pause stay.
 INSERT INTO airflow_pgmq.periodic_jobs AS job
-    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, live, expect_within,
+    (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, live,
      watermark, next_slot, deployed_at)
 SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip, %(live)s,
-       j.expect_within, %(now)s, %(now)s, %(now)s
+       %(now)s, %(now)s, %(now)s
 FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
-            %(queue_names)b::text[], %(overlap_skips)b::boolean[], %(expectations)b::interval[])
-     AS j (name, version, fingerprint, definition, queue_name, overlap_skip, expect_within)
+            %(queue_names)b::text[], %(overlap_skips)b::boolean[])
+     AS j (name, version, fingerprint, definition, queue_name, overlap_skip)
 ON CONFLICT (namespace, name) DO UPDATE
 SET version = excluded.version, fingerprint = excluded.fingerprint, definition = excluded.definition,
-    queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip, expect_within = excluded.expect_within,
+    queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip,
     watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = excluded.deployed_at;
 
 -- redefine_jobs --
 -- Give known jobs new policies, which do not change their messages.
 UPDATE airflow_pgmq.periodic_jobs AS job
-SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb, expect_within = j.expect_within
-FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
-            %(expectations)b::interval[])
-     AS j (name, version, fingerprint, definition, expect_within)
+SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb
+FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[])
+     AS j (name, version, fingerprint, definition)
 WHERE job.namespace = %(namespace)s AND job.name = j.name;
 
 -- advance_jobs --

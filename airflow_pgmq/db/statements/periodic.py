@@ -164,7 +164,6 @@ def _definitions(namespace: str, declared: Sequence[PeriodicJob]) -> dict[str, A
         "versions": [job.version for job in declared],
         "fingerprints": [job.fingerprint for job in declared],
         "definitions": [job.definition_json for job in declared],
-        "expectations": [job.expect_within for job in declared],
     }
 
 

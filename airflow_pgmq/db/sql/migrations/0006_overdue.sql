@@ -1,6 +1,7 @@
 -- A slot is expected to be done, counted from it; null: nobody is told.
 ALTER TABLE airflow_pgmq.periodic_jobs
-    ADD COLUMN expect_within interval,
+    ADD COLUMN expect_within interval GENERATED ALWAYS AS
+        (make_interval(secs => (definition ->> 'expect_within')::double precision)) STORED,
     -- The last slot of which it was told that it was not sent, and when. Slots in the table of slots have it there.
     ADD COLUMN overdue_slot timestamptz,
     ADD COLUMN overdue_at timestamptz;
