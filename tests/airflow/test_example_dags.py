@@ -269,4 +269,10 @@ def test_maintenance_samples_every_queue(example_dag, run_dag, hook, query):
     hook.send("mail", 1, headers={"expires_at": "2026-01-01T00:00:00Z"})
     run = run_dag(example_dag("pgmq_maintenance"))
 
-    assert run.xcom("maintain") == {"sampled": len(QUEUES), "expired": 1, "removed": 0, "skipped": {}}
+    assert run.xcom("maintain") == {
+        "sampled": len(QUEUES),
+        "expired": 1,
+        "removed": 0,
+        "overdue": 0,
+        "skipped": {},
+    }

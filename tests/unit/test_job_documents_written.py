@@ -14,7 +14,16 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_pgmq.core.job_documents import as_mapping, dump, durations, from_mapping, parse, python, scalars
+from airflow_pgmq.core.job_documents import (
+    as_mapping,
+    dump,
+    durations,
+    from_mapping,
+    parse,
+    python,
+    scalars,
+    yaml_values,
+)
 from airflow_pgmq.core.job_documents.fields import FIELDS
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.errors import InvalidJobs, InvalidMessage
@@ -252,6 +261,20 @@ def test_a_mapping_is_json_and_the_same_job(job: PeriodicJob) -> None:
     assert same([from_mapping(mapping)], [job])
     assert same(parse(json.dumps([mapping])), [job])
     assert same(parse(json.dumps({"jobs": [mapping]}, indent="\t", ensure_ascii=False)), [job])
+
+
+@pytest.mark.parametrize("parser", [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)])
+@pytest.mark.parametrize("colon", [":", " :", "\n:", " \r\n :"])
+@pytest.mark.parametrize("length", [1, 1020, 1021, 1022, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("letter", ["x", "\\", '"', "\u0120", "\U0001f600"])
+def test_json_may_have_long_keys(letter: str, length: int, colon: str, parser: Any, monkeypatch: Any) -> None:
+    """YAML has marks for keys of more than 1,024 characters, and for a colon in another line."""
+    monkeypatch.setattr(yaml_values, "_PARSER", parser)
+    message = {letter * length: {"a": '": 1'}}
+    job = {"name": "a", "schedule": "@daily", "queue_name": "q", "message": message}
+    for is_ascii in (True, False):
+        text = json.dumps([job], separators=(",", colon), ensure_ascii=is_ascii)
+        assert [each.message for each in parse(text)] == [message]
 
 
 @pytest.mark.parametrize("text", TRAPS)

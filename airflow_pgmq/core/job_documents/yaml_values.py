@@ -33,6 +33,10 @@ _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PAIR = re.compile(r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 #: Not in a text of YAML, or ends of lines there.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff]|(?<!^)\ufeff")
+#: A text in JSON, and what follows if it is a key.
+_TEXT = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*"\s*)(:)?')
+#: Characters from where a key begins to its colon; YAML marks a longer one by "?".
+_LONGEST_KEY = 1024
 
 _ALIAS = (
     "a word that begins with * repeats another part of the document, which is not read here: write that part "
@@ -182,9 +186,11 @@ def _not_read(event: Any) -> str | None:
 
 
 def _of_json(text: str) -> str:
-    r"""A text of JSON as YAML needs it: `\ud83d\ude00` is one character, and some others are escaped."""
-    is_odd = _PAIR.search(text) or _ESCAPED.search(text)
-    if not is_odd or text.lstrip("\ufeff \t\r\n")[:1] not in ("{", "["):
+    r"""A text of JSON as YAML needs it: `\ud83d\ude00` is one character, and some others are escaped.
+
+    A key that is long, or has its colon in another line, is marked as one.
+    """
+    if len(text) > MAX_BYTES or text.lstrip("\ufeff \t\r\n")[:1] not in ("{", "["):
         return text
     try:
         # In JSON these are in strings only; in YAML they can be a part of any text.
@@ -192,7 +198,13 @@ def _of_json(text: str) -> str:
     except (ValueError, RecursionError):
         return text
     text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    return _PAIR.sub(_one_character, text)
+    return _TEXT.sub(_marked, _PAIR.sub(_one_character, text))
+
+
+def _marked(found: re.Match[str]) -> str:
+    key, colon = found.groups()
+    is_marked = colon and (len(key) > _LONGEST_KEY or "\n" in key or "\r" in key)
+    return f"? {found[0]}" if is_marked else found[0]
 
 
 def _one_character(pair: re.Match[str]) -> str:
