@@ -1,0 +1,1 @@
+"""What other schedulers have → periodic jobs: one module for each of them."""

@@ -1,0 +1,33 @@
+"""The examples of docs/migrating.md: what goes in, and the job that comes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_pgmq.core.importing import crontab
+from airflow_pgmq.core.importing.imported import Imported
+from tests.unit.support import ROOT
+
+PAGE = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
+SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")[1:]}
+READERS: dict[str, Callable[..., Imported]] = {
+    "crontab": crontab.read,
+}
+
+
+def test_each_section_is_checked() -> None:
+    assert list(SECTIONS) == list(READERS)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_example_becomes_its_job(name: str) -> None:
+    (_, given), (_, code) = re.findall(r"```(\w+)\n(.*?)```", SECTIONS[name], re.S)
+    values: dict[str, Any] = {}
+    exec(code, values)
+    found = READERS[name](given, queue_name="imported")
+    assert found.refused == ()
+    assert list(found.jobs) == [values["job"]]
