@@ -8,14 +8,23 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.core.importing import crontab
+from airflow_pgmq.core.importing import crontab, pg_cron
 from airflow_pgmq.core.importing.imported import Imported
 from tests.unit.support import ROOT
 
 PAGE = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")[1:]}
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    """A table as psql prints it."""
+    names, *lines = ([each.strip() for each in line.split("|")] for line in text.splitlines())
+    return [dict(zip(names, line, strict=True)) for line in lines]
+
+
 READERS: dict[str, Callable[..., Imported]] = {
     "crontab": crontab.read,
+    "pg_cron": lambda text, **more: pg_cron.read(rows(text), **more),
 }
 
 

@@ -1,0 +1,26 @@
+"""What other schedulers keep in the database, to make periodic jobs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.db.refusals import UNDEFINED_TABLE, Refusal
+from airflow_pgmq.db.statements import Statement
+from airflow_pgmq.errors import InvalidArgument
+
+
+def pg_cron_jobs() -> Statement[Sequence[Row]]:
+    """The rows of `cron.job`, which is in one database of a server: the one that `cron.database_name` names.
+
+    By pg_cron's row level security, a role sees its own jobs unless it is a superuser.
+    """
+    return Statement("pg_cron_jobs", decode=list, errors={UNDEFINED_TABLE: _no_pg_cron})
+
+
+def _no_pg_cron(statement: Statement[Any], refusal: Refusal) -> InvalidArgument:
+    return InvalidArgument(
+        "There is no table cron.job in this database. pg_cron keeps it in the one that the setting "
+        "cron.database_name names (postgres by default): use a connection to that database."
+    )
