@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.core.importing import crontab, pg_cron, sidekiq_cron
+from airflow_pgmq.core.importing import celery_beat, crontab, pg_cron, sidekiq_cron
 from airflow_pgmq.core.importing.imported import Imported
 from tests.unit.support import ROOT
 
@@ -26,6 +26,7 @@ READERS: dict[str, Callable[..., Imported]] = {
     "crontab": crontab.read,
     "pg_cron": lambda text, **more: pg_cron.read(rows(text), **more),
     "sidekiq-cron": sidekiq_cron.read,
+    "celery-beat": celery_beat.read,
 }
 
 

@@ -38,15 +38,16 @@ def nickname(word: str) -> str:
     return word
 
 
-def check(fields: Sequence[str]) -> None:
+def check(fields: Sequence[str], *, wraps: bool = False) -> None:
     """Refuse what other crons read in another way, or not at all.
 
     :param fields: minute, hour, day of the month, month and weekday
+    :param wraps: ranges may go down, such as 22-2, and go on after the highest value, as they do here
     :raises Untranslatable: with the first of it
     """
     for position, text in enumerate(fields):
         for term in text.lower().split(","):
-            _check_term(position, term)
+            _check_term(position, term, wraps)
 
 
 def day_match(fields: Sequence[str]) -> str | None:
@@ -61,7 +62,7 @@ def day_match(fields: Sequence[str]) -> str | None:
     return "both"
 
 
-def _check_term(position: int, term: str) -> None:
+def _check_term(position: int, term: str, wraps: bool) -> None:
     name = _FIELDS[position]
     if "~" in term:
         raise Untranslatable(f"{term!r} is a random {name}: write a fixed one, and spread jobs by jitter=")
@@ -74,7 +75,7 @@ def _check_term(position: int, term: str) -> None:
             f"{term!r}: a step after a single {name} means something else to each cron: write {low} "
             "alone, or a range with the step"
         )
-    if low and high and _value(position, low) > _value(position, high):
+    if not wraps and low and high and _value(position, low) > _value(position, high):
         raise Untranslatable(f"{term!r} is a range that goes down, which cron refuses: write two ranges")
 
 
