@@ -1,15 +1,17 @@
-"""Jobs of pg_cron, read from its table."""
+"""Jobs of other schedulers, read from their tables."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_pgmq.core.importing import pg_cron
+from airflow_pgmq.core.importing import django_celery_beat, pg_cron
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.db.statements import importing
 from airflow_pgmq.errors import InvalidArgument
+from airflow_pgmq.jobs import At, Every
 from tests.fixtures.factories import execute
 
 if TYPE_CHECKING:
@@ -62,3 +64,39 @@ def test_an_old_table_has_no_names(client: Client, cron: Database) -> None:
 def test_a_database_without_pg_cron(client: Client) -> None:
     with pytest.raises(InvalidArgument, match=r"no table cron\.job in this database.*cron\.database_name"):
         read(client)
+
+
+#: What django-celery-beat makes of its models, as far as it is read.
+DJANGO = (
+    "CREATE TABLE django_celery_beat_intervalschedule (id int PRIMARY KEY, every int, period text)",
+    "CREATE TABLE django_celery_beat_clockedschedule (id int PRIMARY KEY, clocked_time timestamptz)",
+    "CREATE TABLE django_celery_beat_crontabschedule (id int PRIMARY KEY, minute text, hour text,"
+    " day_of_week text, day_of_month text, month_of_year text, timezone text)",
+    "CREATE TABLE django_celery_beat_periodictask (id int PRIMARY KEY, name text, task text, args text,"
+    " kwargs text, queue text, exchange text, routing_key text, priority int, expires timestamptz,"
+    " expire_seconds int, one_off boolean DEFAULT false, start_time timestamptz,"
+    " enabled boolean DEFAULT true, interval_id int, clocked_id int, crontab_id int)",
+    "INSERT INTO django_celery_beat_intervalschedule VALUES (1, 5, 'minutes')",
+    "INSERT INTO django_celery_beat_clockedschedule VALUES (1, '2026-07-01 12:00Z')",
+    "INSERT INTO django_celery_beat_crontabschedule VALUES (1, '0', '7', '*', '*', '*', 'Europe/Berlin')",
+    "INSERT INTO django_celery_beat_periodictask (id, name, task, args, interval_id, clocked_id, crontab_id)"
+    " VALUES (1, 'spaced', 't', '[1]', 1, NULL, NULL), (2, 'once', 't', '[]', NULL, 1, NULL),"
+    " (3, 'daily', 't', '[]', NULL, NULL, 1), (4, 'own', 'celery.backend_cleanup', '[]', NULL, NULL, 1)",
+)
+
+
+def test_the_tables_of_django_celery_beat(client: Client, database: Database) -> None:
+    for statement in DJANGO:
+        execute(database, statement)
+    found = django_celery_beat.read(client.run(importing.django_celery_beat_tasks), queue_name="mail")
+    assert [(job.name, job.schedule or job.cron, job.timezone) for job in found.jobs] == [
+        ("spaced", Every(timedelta(minutes=5)), "UTC"),
+        ("once", At(datetime(2026, 7, 1, 12, tzinfo=timezone.utc)), "UTC"),
+        ("daily", "0 7 * * *", "Europe/Berlin"),
+    ]
+    assert [refused.source for refused in found.refused] == ["own"]
+
+
+def test_a_database_without_django_celery_beat(client: Client) -> None:
+    with pytest.raises(InvalidArgument, match="no tables of django-celery-beat"):
+        client.run(importing.django_celery_beat_tasks)

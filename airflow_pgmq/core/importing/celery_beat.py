@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import ast
-import re
 from datetime import timedelta
 from typing import Any
 
-from airflow_pgmq.core.importing import celery_source, plain_cron
+from airflow_pgmq.core.importing import celery_crontab, celery_source
 from airflow_pgmq.core.importing.celery_source import Source, literal, not_literal, number
 from airflow_pgmq.core.importing.imported import Imported, Intake, Untranslatable
 from airflow_pgmq.core.schedule.definitions import Every
 
-#: In the order of a cron.
-_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-#: Celery takes whole names.
-_LONG_NAME = re.compile(r"\b(sun|mon|tue|wed|thu|fri|sat)[a-z]*\b", re.IGNORECASE)
 _READ = {"task", "schedule", "args", "kwargs", "options"}
 
 
@@ -134,15 +129,13 @@ def _crontab(node: ast.Call) -> dict[str, Any]:
             f"line {node.lineno}: which fields these are differs between versions: name them, as in "
             "day_of_week=1"
         )
-    named = dict(zip(_FIELDS, node.args, strict=False))
+    named = dict(zip(celery_crontab.FIELDS, node.args, strict=False))
     for each in node.keywords:
-        if each.arg not in _FIELDS:
+        if each.arg not in celery_crontab.FIELDS:
             raise Untranslatable(f"line {node.lineno}: {each.arg or '**'} of crontab is not read")
         named[each.arg] = each.value
-    fields = [_field(named[name]) if name in named else "*" for name in _FIELDS]
-    plain_cron.check(fields, wraps=True)
-    both = "*" not in (fields[plain_cron.DAY], fields[plain_cron.WEEKDAY])
-    return {"cron": " ".join(fields), "day_match": "both" if both else None}
+    fields = [_field(named[name]) if name in named else "*" for name in celery_crontab.FIELDS]
+    return celery_crontab.schedule(fields)
 
 
 def _field(node: ast.expr) -> str:
@@ -155,7 +148,7 @@ def _field(node: ast.expr) -> str:
     each = several if isinstance(several, (list, tuple)) else [several]
     if not each or any(type(one) not in (int, str) for one in each):
         raise not_literal(node)
-    return ",".join(_LONG_NAME.sub(r"\1", "".join(str(one).split())) for one in each)
+    return ",".join(map(str, each))
 
 
 def _options(node: ast.expr, notes: list[str]) -> dict[str, Any]:

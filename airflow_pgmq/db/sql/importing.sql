@@ -3,3 +3,15 @@
 SELECT jobid, schedule, command, database, username, active, to_jsonb(job) ->> 'jobname' AS jobname
 FROM cron.job
 ORDER BY jobid;
+
+-- django_celery_beat_tasks --
+-- All tasks of django-celery-beat with their schedules.
+SELECT task.name, task.task, task.args, task.kwargs, task.queue, task.exchange, task.routing_key, task.priority,
+    task.expires, task.expire_seconds, task.one_off, task.start_time, task.enabled,
+    spaced.every, spaced.period, clocked.clocked_time,
+    crontab.minute, crontab.hour, crontab.day_of_month, crontab.month_of_year, crontab.day_of_week, crontab.timezone
+FROM django_celery_beat_periodictask AS task
+LEFT JOIN django_celery_beat_intervalschedule AS spaced ON spaced.id = task.interval_id
+LEFT JOIN django_celery_beat_clockedschedule AS clocked ON clocked.id = task.clocked_id
+LEFT JOIN django_celery_beat_crontabschedule AS crontab ON crontab.id = task.crontab_id
+ORDER BY task.id;

@@ -19,8 +19,20 @@ def pg_cron_jobs() -> Statement[Sequence[Row]]:
     return Statement("pg_cron_jobs", decode=list, errors={UNDEFINED_TABLE: _no_pg_cron})
 
 
+def django_celery_beat_tasks() -> Statement[Sequence[Row]]:
+    """The tasks of django-celery-beat with their schedules, in the schema that the search path finds."""
+    return Statement("django_celery_beat_tasks", decode=list, errors={UNDEFINED_TABLE: _no_django})
+
+
 def _no_pg_cron(statement: Statement[Any], refusal: Refusal) -> InvalidArgument:
     return InvalidArgument(
         "There is no table cron.job in this database. pg_cron keeps it in the one that the setting "
         "cron.database_name names (postgres by default): use a connection to that database."
+    )
+
+
+def _no_django(statement: Statement[Any], refusal: Refusal) -> InvalidArgument:
+    return InvalidArgument(
+        "There are no tables of django-celery-beat (django_celery_beat_periodictask and others) in this "
+        "database, or the role does not find their schema: use a connection to Django's database."
     )
