@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_pgmq.cli.session import audited, confirm, fail, hook_of, note, read_only, say, show
+from airflow_pgmq.cli.session import audited, confirm, hook_of, note, read_only, say, show, text_of
 from airflow_pgmq.core import calendars
 from airflow_pgmq.core.wording import number_of
 
@@ -45,11 +43,7 @@ def show_calendar(args: Namespace) -> None:
 @audited
 def put_calendar(args: Namespace) -> None:
     """Make a calendar, or replace its days."""
-    try:
-        text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        fail(f"{args.file} cannot be read: {exc}.")
-    days = calendars.parsed(text)
+    days = calendars.parsed(text_of(args.file))
     taken_back = hook_of(args).put_calendar(args.name, days)
     taken = number_of(taken_back, "waiting message was", "waiting messages were")
     say(f"Calendar {args.name} has {number_of(len(days), 'day')}; {taken} taken back for the next tick.")

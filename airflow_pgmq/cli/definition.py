@@ -21,6 +21,7 @@ ARG_QUEUE = Arg(("queue_name",), help="Queue")
 ARG_NAMESPACE = Arg(("namespace",), help="Namespace of the job: its Dag's id unless the Dag sets another")
 ARG_JOB = Arg(("name",), help="Periodic job")
 ARG_CALENDAR = Arg(("name",), help="Calendar")
+ARG_FORMAT = Arg(("--format",), help="(default: yaml)", choices=("yaml", "python"), default="yaml")
 ARG_MSG_IDS = Arg(("--msg-ids",), help="Only these messages", type=int, nargs="+", metavar="MSG_ID")
 ARG_DELAY = Arg(("--delay",), help="Seconds, or an ISO 8601 instant, until messages become visible")
 ARG_DEAD_LETTER_QUEUE = Arg(("--dead-letter-queue",), help="Where dead letters are (default: <queue>_dlq)")
@@ -335,7 +336,37 @@ _LIVE_JOBS = GroupCommand(
             "Print the jobs of a namespace as YAML or Python",
             ARG_NAMESPACE,
             Arg(("--live",), help="Only live jobs", action="store_true"),
-            Arg(("--format",), help="(default: yaml)", choices=("yaml", "python"), default="yaml"),
+            ARG_FORMAT,
+        ),
+        _command(
+            "import",
+            "importing",
+            "Show the jobs of another scheduler as periodic jobs, and put them as live ones",
+            Arg(
+                ("--from",),
+                dest="kind",
+                help="What they come from; yaml is what `jobs export` prints",
+                choices=("crontab", "pg_cron", "celery-beat", "django-celery-beat", "sidekiq-cron", "yaml"),
+                required=True,
+            ),
+            Arg(
+                ("source",),
+                help="File, or - for standard input; of tables a DSN without password (default: --conn-id)",
+                nargs="?",
+                metavar="FILE-or-DSN",
+            ),
+            Arg(("--namespace",), help="Where to put them (default: imported)", default="imported"),
+            Arg(("--queue-name",), help="Where they send to (default: imported)", default="imported"),
+            Arg(("--timezone",), help="Time zone of schedules that name none (default: UTC)"),
+            Arg(
+                ("--system",),
+                help="The crontab has a column for the user, as /etc/crontab has",
+                action="store_true",
+            ),
+            ARG_FORMAT,
+            Arg(("-y", "--yes"), help="Put them; without it nothing is changed", action="store_true"),
+            more="What cannot be translated is refused with the reason, on standard error.",
+            function="import_jobs",
         ),
     ),
 )

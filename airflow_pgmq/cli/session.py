@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.cli.simple_table import AirflowConsole
@@ -110,6 +111,14 @@ def confirm(args: Namespace, question: str) -> None:
         fail("There is no terminal to confirm at.", "Add --yes.")
     if answer.strip().lower() not in ("y", "yes"):
         fail("Nothing was changed.")
+
+
+def text_of(file: str) -> str:
+    """The text of a file, or of standard input for `-`."""
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        return str(fail(f"{file} cannot be read: {exc}."))
 
 
 def tabular(args: Namespace) -> bool:

@@ -15,6 +15,7 @@ from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.connection_cache import ConnectionCache
 from airflow_pgmq.db.driver import failures, running, sessions
 from airflow_pgmq.db.driver.bundled import bundled_pgmq
+from airflow_pgmq.db.driver.connecting import arguments_of as arguments_of
 from airflow_pgmq.db.driver.connecting import connect as connect
 from airflow_pgmq.db.driver.connecting import is_open
 from airflow_pgmq.db.driver.connecting import notification_arrives as notification_arrives

@@ -126,7 +126,8 @@ def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.Capture
     assert sorted(names) == sorted(commands.split())
     words = [[name] for name in names if name not in ("calendars", "jobs")]
     words += [["calendars", each] for each in ("list", "show", "put", "delete")]
-    words += [["jobs", each] for each in ("list", "add", "edit", "remove", "versions", "preview", "export")]
+    jobs = "list add edit remove versions preview export import"
+    words += [["jobs", each] for each in jobs.split()]
     for word in words:
         with pytest.raises(SystemExit) as caught:
             parser.parse_args(["pgmq", *word, "--help"])
@@ -373,6 +374,101 @@ def test_a_slot_is_left_out(run: Run, failing: Callable[..., str], database: Dat
     assert execute(database, "SELECT count(*) FROM pgmq.q_mail") == [{"count": 9}]
     assert "is not a slot of job" in failing("skip", "shop", "job", "2026-01-01T00:00:01Z")
     assert "is not an ISO 8601 instant" in failing("skip", "shop", "job", "tomorrow")
+
+
+CRONTAB = """\
+MAILTO=ops@example.com
+30 2 * * 1-5 /srv/backup --all
+@reboot /srv/warm-up
+0 6 * * * docker ps --format '{{.Names}}'
+"""
+
+
+def test_jobs_are_imported(
+    run: Run,
+    failing: Callable[..., str],
+    run_with_notes: Callable[..., str],
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    run("init", "imported", "mail")
+    file = tmp_path / "crontab"
+    file.write_text(CRONTAB)
+    given = ("jobs", "import", "--from", "crontab", str(file))
+    shown = run(*given, "--timezone", "Europe/Berlin")
+    assert [(each["name"], each["timezone"]) for each in yaml.safe_load(shown)] == [
+        ("srv-backup-all", "Europe/Berlin"),
+        ("docker-ps-format-.Names", "Europe/Berlin"),
+    ]
+    assert "PeriodicJob(" in run(*given, "--format", "python")
+    said = run_with_notes(*given)
+    assert "Check line 1: MAILTO=ops@example.com is left out" in said
+    assert "Refused line 3 (@reboot /srv/warm-up): @reboot is no time" in said
+    assert "2 jobs, 1 refused. Nothing was changed: --yes puts them" in said
+    assert run("jobs", "list", "-o", "json") == []
+
+    assert "2 live jobs are now in namespace imported" in run(*given, "--yes")
+    found = run("jobs", "list", "imported", "-o", "json")
+    assert [(each["name"], each["live"], each["queue_name"]) for each in found] == [
+        ("docker-ps-format-.Names", True, "imported"),
+        ("srv-backup-all", True, "imported"),
+    ]
+    run(*given, "--yes")
+    assert [each["version"] for each in run("jobs", "list", "imported", "-o", "json")] == [1, 1]
+    # What somebody has changed since is not lost.
+    run("jobs", "edit", "imported", "srv-backup-all", "--queue-name", "mail")
+    assert "Refused srv-backup-all: a live job has this name, with another definition" in run_with_notes(
+        *given, "--yes"
+    )
+    assert run("jobs", "list", "imported", "-o", "json")[1]["queue_name"] == "mail"
+    own = tmp_path / "jobs.yaml"
+    own.write_text(run("jobs", "export", "imported"))
+    assert "2 live jobs" in run("jobs", "import", "--from", "yaml", str(own), "--namespace", "new", "--yes")
+    to_gone = ("--namespace", "x", "--queue-name", "gone", "--yes")
+    assert "Queue 'gone' does not exist" in failing(*given, *to_gone)
+    file.write_text("@reboot /srv/warm-up\n")
+    assert "0 jobs, 1 refused: nothing was changed" in failing(*given, "--yes")
+
+
+def test_jobs_are_imported_from_tables(
+    run: Run, failing: Callable[..., str], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("jobs", "import", "--from", "pg_cron")
+    assert "There is no table cron.job" in failing(*given)
+    execute(database, "CREATE SCHEMA cron")
+    execute(
+        database,
+        "CREATE TABLE cron.job AS SELECT 1::bigint AS jobid, '0 3 * * *' AS schedule, 'VACUUM' AS command,"
+        " 'shop' AS database, 'clerk' AS username, true AS active, 'nightly' AS jobname",
+    )
+    execute(database, f"ALTER DATABASE {database.name} SET cron.timezone = 'Europe/Berlin'")
+    dsn = f"postgresql:///{database.name}?host={database.server.directory}&user=postgres"
+    for source in ((), (dsn,), (f"host={database.server.directory} dbname={database.name} user=postgres",)):
+        (found,) = yaml.safe_load(run(*given, *source))
+        assert (found["name"], found["timezone"], found["message"]["sql"]) == (
+            *("nightly", "Europe/Berlin"),
+            "VACUUM",
+        )
+    (found,) = yaml.safe_load(run(*given, "--timezone", "Asia/Tokyo"))
+    assert found["timezone"] == "Asia/Tokyo"
+    assert "no tables of django-celery-beat" in failing("jobs", "import", "--from", "django-celery-beat", dsn)
+    assert "Others can read the password" in failing(*given, f"{dsn}&password=secret")
+    wrong = failing(*given, "postgresql://clerk:se%cret@db/shop")
+    assert "This is no DSN of Postgres" in wrong
+    assert "cret" not in wrong
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--from", "crontab"], "Name the file with the jobs of crontab"),
+        (["--from", "crontab", "/no/such/file"], "/no/such/file cannot be read"),
+        (["--from", "yaml", "/dev/null", "--system"], "--system is for crontab"),
+        (["--from", "yaml", "/dev/null"], "must be a list of jobs"),
+    ],
+)
+def test_a_wrong_import_is_told(failing: Callable[..., str], words: list[str], says: str) -> None:
+    assert says in failing("jobs", "import", *words)
 
 
 def test_slots_are_previewed(run: Run, failing: Callable[..., str], database: Database) -> None:

@@ -15,14 +15,15 @@ _SECONDS = re.compile(r"\s*([0-9]{1,2})\s+seconds?\s*", re.IGNORECASE)
 _LAST_DAY = "$"
 
 
-def read(rows: Sequence[Mapping[str, Any]], *, queue_name: str, timezone: str = "UTC") -> Imported:
+def read(rows: Sequence[Mapping[str, Any]], *, queue_name: str, timezone: str | None = None) -> Imported:
     """The jobs of rows of `cron.job`, as `db.statements.importing` asks for them.
 
     A message is `{"sql": …, "database": …, "username": …}`.
 
-    :param timezone: pg_cron's setting `cron.timezone`, which is GMT unless somebody changed it
+    :param timezone: instead of the rows' `timezone`, which is pg_cron's setting; without both it is UTC
     """
-    intake = Intake(queue_name, timezone)
+    zone = timezone or next((row["timezone"] for row in rows if row.get("timezone")), "UTC")
+    intake = Intake(queue_name, "UTC" if zone == "GMT" else zone)
     for number, row in enumerate(rows, 1):
         name = row.get("jobname") or f"job {row.get('jobid', number)}"
         text = f"{row.get('schedule')} {row.get('command')}"

@@ -8,9 +8,11 @@ from contextlib import suppress
 from typing import Any
 
 import psycopg
+import psycopg.conninfo
 
 from airflow_pgmq.db.driver.sessions import Connection, check_alive, is_idle
 from airflow_pgmq.db.driver.translation import connecting
+from airflow_pgmq.errors import InvalidArgument
 
 #: With these, a server that disappears silently is noticed after 11 seconds instead of two hours.
 KEEPALIVES = {
@@ -30,6 +32,20 @@ def connect(arguments: Mapping[str, Any]) -> Connection:
     """Open a connection with libpq's arguments."""
     with connecting():
         return psycopg.connect(**{**DEFAULTS, **arguments})
+
+
+def arguments_of(dsn: str) -> dict[str, Any]:
+    """libpq's arguments, from a URI or words such as `host=db dbname=shop`.
+
+    :raises InvalidArgument: it is neither
+    """
+    try:
+        return psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        # What is wrong is not shown: it may be a part of a password.
+        raise InvalidArgument(
+            "This is no DSN of Postgres. Write postgresql://user@host:5432/database, or host=… dbname=…"
+        ) from None
 
 
 def versions() -> tuple[str, int]:
