@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.schedule.definitions import At, Cron, Every, RRule
 from airflow_pgmq.core.schedule.excluding import Blackout, Calendar, Holidays
 from airflow_pgmq.errors import InvalidArgument
@@ -17,6 +18,7 @@ __all__ = [
     "Cron",
     "Every",
     "Holidays",
+    "OverdueSlot",
     "PeriodicJob",
     "RRule",
     "jobs_from_yaml",

@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 #: Measured for each queue, from `services.overview`.
 GAUGES = ("length", "visible", "in_flight", "delayed", "oldest_age", "dead_letters")
-COUNTERS = ("sent", "duplicates", "acked", "dead_lettered", "overdue")
+#: Of each namespace.
+OF_NAMESPACES = ("overdue", "slot_lateness")
+COUNTERS = ("sent", "duplicates", "acked", "dead_lettered")
 #: In milliseconds.
 TIMINGS = ("wake_up", "slot_lateness")
 
@@ -60,11 +62,6 @@ def settled(queue_name: str, *, acked: int = 0, dead: int = 0) -> None:
     _count("dead_lettered", dead, queue_name)
 
 
-def overdue(queue_name: str, count: int) -> None:
-    """Count slots that were found overdue."""
-    _count("overdue", count, queue_name)
-
-
 def woken(queue_name: str, seconds: float | None, waited: float) -> None:
     """Report how long after a message became visible a waiter was woken; not if it was visible before.
 
@@ -77,6 +74,11 @@ def woken(queue_name: str, seconds: float | None, waited: float) -> None:
 def ticked(namespace: str, seconds: float) -> None:
     """Report a tick and by how many seconds its latest message was late; 0: none was late."""
     _emit("timing", "slot_lateness", seconds * 1000, namespace=namespace)
+
+
+def overdue(namespace: str, count: int) -> None:
+    """Report how many slots of a namespace are overdue."""
+    _emit("gauge", "overdue", count, namespace=namespace)
 
 
 def _count(name: str, count: int, queue_name: str) -> None:

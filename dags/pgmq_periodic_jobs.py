@@ -8,13 +8,16 @@ Needs the queues of `airflow pgmq init billing cache mail maintenance markets`.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from airflow_pgmq.jobs import PeriodicJob
 from airflow_pgmq.operators import PgmqPeriodicOperator
+
+log = logging.getLogger(__name__)
 
 JOBS = [
     # Office hours follow the local time of the place, including summer time.
@@ -31,6 +34,8 @@ JOBS = [
         timezone="America/Sao_Paulo",
         queue_name="billing",
         message={"do": "pay_salaries"},
+        # If nobody has paid by then, `tell` is called, once for each slot.
+        expect_within=timedelta(hours=2),
     ),
     PeriodicJob(
         name="usage-metering",
@@ -114,6 +119,12 @@ JOBS = [
     ),
 ]
 
+
+def tell(context: Context) -> None:
+    """Any notifier of Airflow's can be here, for example `SlackWebhookNotifier`."""
+    log.error("%s", context["overdue"])
+
+
 with DAG(
     dag_id="pgmq_periodic_jobs",
     # The data interval is a minute long, so that an Airflow backfill of an hour enqueues that hour's slots.
@@ -128,6 +139,7 @@ with DAG(
         jobs=JOBS,
         namespace="demo",
         look_ahead=timedelta(minutes=10),
+        on_overdue=[tell],
         # A slot that was sent is not sent again, so a retry does no harm.
         retries=3,
         retry_delay=timedelta(seconds=10),

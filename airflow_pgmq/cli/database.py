@@ -60,6 +60,8 @@ def maintain(args: Namespace) -> None:
     client = hook_of(args).client
     summary = maintenance.maintain(client, archive_retention=None if days is None else timedelta(days=days))
     metrics.count_queues(client)
+    for namespace, count in summary.overdue_by_namespace.items():
+        metrics.overdue(namespace, count)
     show(args, [summary.as_dict()])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import privileges, problems
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.problems import Problem, Severity
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.errors import ConnectionNotFound, NotConnected, Unanswered
@@ -172,6 +174,18 @@ def indexes(invalid: Sequence[Row], unguarded: Sequence[Row]) -> list[Problem]:
         for row in unguarded
     ]
     return found
+
+
+def overdue(found: Sequence[OverdueSlot]) -> list[Problem]:
+    """Slots that did not happen in time, by namespace."""
+    by_namespace: dict[str, list[OverdueSlot]] = defaultdict(list)
+    for each in found:
+        by_namespace[each.namespace].append(each)
+    return [
+        replace(problem, text=f"Namespace {namespace}: {problem.text}")
+        for namespace, slots in by_namespace.items()
+        for problem in problems.overdue_slots(slots)
+    ]
 
 
 def ticks(jobs: Sequence[Row], now: datetime) -> list[Problem]:

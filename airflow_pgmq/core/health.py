@@ -10,6 +10,9 @@ from typing import Any
 from airflow_pgmq.core import overdue
 from airflow_pgmq.core.overdue import OverdueSlot
 
+#: So many overdue slots are listed.
+LISTED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Silent:
@@ -36,10 +39,11 @@ class Health:
         return not self.overdue and not self.silent
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON; of many slots only the oldest are listed."""
         return {
             "healthy": self.is_good,
-            "overdue": [each.as_dict() for each in self.overdue],
+            "overdue_count": len(self.overdue),
+            "overdue": [each.as_dict() for each in self.overdue[:LISTED]],
             "silent": [{"namespace": each.namespace, "ticked_at": each.ticked_at} for each in self.silent],
         }
 

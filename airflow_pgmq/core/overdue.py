@@ -9,15 +9,17 @@ from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core.wording import number_of
 
-#: What has become of the slot's message.
-OverdueState: TypeAlias = Literal["waiting", "in_flight", "dead", "not_sent", "unknown"]
+#: What has become of the slot's message. `late` and `expired` are only told: they are no longer overdue.
+OverdueState: TypeAlias = Literal["waiting", "in_flight", "dead", "not_sent", "unknown", "late", "expired"]
 
 WORDS: dict[OverdueState, str] = {
     "waiting": "its message waits in queue {queue_name}",
     "in_flight": "a consumer of queue {queue_name} has its message",
     "dead": "its message is a dead letter of queue {queue_name}",
-    "not_sent": "it has not been sent",
-    "unknown": "this role may not look into queue {queue_name}",
+    "not_sent": "it was not sent",
+    "unknown": "queue {queue_name} cannot be looked into by this role, or now",
+    "late": "its message was acked too late in queue {queue_name}",
+    "expired": "its message expired in queue {queue_name}, and nobody worked on it",
 }
 
 
@@ -46,7 +48,7 @@ class OverdueSlot:
         """In a sentence, for people."""
         why = WORDS[self.state].format(queue_name=self.queue_name)
         return (
-            f"Slot {self.slot:%Y-%m-%dT%H:%M:%SZ} of job {self.namespace}/{self.name} was expected by "
+            f"slot {self.slot:%Y-%m-%dT%H:%M:%SZ} of job {self.namespace}/{self.name} was expected by "
             f"{self.expected_at:%Y-%m-%dT%H:%M:%SZ}: {why}."
         )
 
@@ -54,4 +56,4 @@ class OverdueSlot:
 def summary(found: Sequence[OverdueSlot]) -> str:
     """How many, and the oldest of them, for people."""
     oldest = min(found, key=lambda each: each.expected_at)
-    return f"{number_of(len(found), 'slot is', 'slots are')} overdue. {oldest}"
+    return f"{number_of(len(found), 'slot is', 'slots are')} overdue; the oldest: {oldest}"

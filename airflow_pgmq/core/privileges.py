@@ -54,6 +54,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "periodic_jobs", "SELECT, INSERT, UPDATE, DELETE"),
         ("table", "airflow_pgmq", "calendars", "SELECT"),
         ("table", "airflow_pgmq", "slots", "SELECT, INSERT, UPDATE, DELETE"),
+        ("table", "airflow_pgmq", "alerts", "SELECT, INSERT, UPDATE, DELETE"),
     ),
     "maintain": (
         _USE_PGMQ,
@@ -64,7 +65,8 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "queue_samples", "SELECT, INSERT, DELETE"),
         ("table", "airflow_pgmq", "dedup_ledger", "SELECT, UPDATE, DELETE"),
         ("table", "airflow_pgmq", "slots", "SELECT, UPDATE, DELETE"),
-        ("table", "airflow_pgmq", "periodic_jobs", "SELECT, UPDATE"),
+        ("table", "airflow_pgmq", "periodic_jobs", "SELECT"),
+        ("table", "airflow_pgmq", "alerts", "SELECT, INSERT, UPDATE, DELETE"),
     ),
     "look": (
         _USE_PGMQ,
@@ -82,7 +84,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "slots", "SELECT"),
         ("table", "airflow_pgmq", "queues", "SELECT"),
         ("table", "airflow_pgmq", "queue_marks", "SELECT"),
-        ("table", "airflow_pgmq", "overdue", "SELECT"),
+        ("table", "airflow_pgmq", "alerts", "SELECT"),
     ),
 }
 

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from airflow_pgmq.command_line import command
+from airflow_pgmq.core import overdue
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.wording import number_of
 
 Severity: TypeAlias = Literal["error", "warning"]
@@ -179,6 +181,25 @@ def of_job(
         f"The slot of {next_slot:%Y-%m-%d %H:%M} UTC is overdue by {overdue}.",
         "See why the ticking task does not get to it: its log names what it sends.",
     )
+
+
+def overdue_slots(found: Sequence[OverdueSlot]) -> Iterator[Problem]:
+    """What is wrong with slots that were not acked within their job's `expect_within`."""
+    seen = [each for each in found if each.state != "unknown"]
+    if seen:
+        fixes = {
+            "not_sent": "See whether the ticking task runs, and what its log says of the job.",
+            "dead": "Read the reason of the dead letter, fix the cause, then requeue or delete it.",
+        }
+        fix = fixes.get(seen[0].state, "Start or fix the queue's consumer.")
+        yield Problem("overdue", "error", overdue.summary(seen), fix)
+    if unknown := [each for each in found if each.state == "unknown"]:
+        yield Problem(
+            "overdue_unknown",
+            "warning",
+            f"Whether slots are overdue is unknown. {overdue.summary(unknown)}",
+            "docs/permissions.md has the GRANTs; somebody may also hold a lock on the queue.",
+        )
 
 
 def unreadable_job(why: str) -> Problem:

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from airflow_pgmq.core.messages import Status
-from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.slot_messages import Outgoing
 
 
@@ -33,13 +32,13 @@ class Summary:
     expired: int = 0
     #: Jobs left to newer code, including jobs that only the newer code knows.
     outdated: int = 0
+    #: Slots that were not acked within their job's `expect_within`, and are not now.
+    overdue: int = 0
     #: `sent` and `duplicates`, each by queue.
     by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: Jobs that could not be sent, and why: their queue is missing or refuses, a calendar is missing, or a
     #: template fails.
     failed: dict[str, list[str]] = field(default_factory=dict)
-    #: Slots that were found overdue, each by one tick only.
-    overdue: list[OverdueSlot] = field(default_factory=list)
 
     def add(self, more: Summary) -> None:
         """Add the counts of a round."""
@@ -73,6 +72,6 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
-        counts = asdict(replace(self, lateness=round(self.lateness, 3), overdue=[]))
+        counts = asdict(replace(self, lateness=round(self.lateness, 3)))
         del counts["by_queue"], counts["failed"]
-        return counts | {"overdue": len(self.overdue)}
+        return counts

@@ -22,6 +22,7 @@ _PUBLIC_PROBLEMS = frozenset(
         "nobody_reads",
         "dead_letters",
         "job_behind",
+        "overdue",
         "not_ticking",
         "not_installed",
         "not_maintained",

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.errors import InvalidArgument
-from airflow_pgmq.operators import overdue_callbacks
+from airflow_pgmq.operators import alerting
+from airflow_pgmq.operators.alerting import Notifier
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
-from airflow_pgmq.operators.overdue_callbacks import OverdueCallback
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,9 +24,8 @@ class PgmqMaintenanceOperator(PgmqOperator):
 
     :param archive_retention: remove archived messages that are older than this; by default they stay
     :param queue_names: the queues whose archives are pruned; all by default (templated)
-    :param on_overdue: functions and notifiers, called once for each slot of a periodic job, in any namespace,
-        that was not acked within its job's `expect_within` and that no tick has told of, with the context of
-        this task and in it `overdue`, an `OverdueSlot`
+    :param on_overdue: notifiers, or functions of the context, called once for each slot of any periodic job
+        that is overdue, with `overdue` in the context, unless the task that ticks has told
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises PermissionDenied: the role may not store samples; queues that it may not clean are only logged
     """
@@ -40,7 +39,7 @@ class PgmqMaintenanceOperator(PgmqOperator):
         *,
         archive_retention: timedelta | None = None,
         queue_names: Sequence[str] | None = None,
-        on_overdue: OverdueCallback | Sequence[OverdueCallback] | None = None,
+        on_overdue: Notifier | Sequence[Notifier] | None = None,
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -49,7 +48,7 @@ class PgmqMaintenanceOperator(PgmqOperator):
             raise InvalidArgument("archive_retention must not be negative.")
         self.archive_retention = archive_retention
         self.queue_names = queue_names
-        self.on_overdue = overdue_callbacks.check(on_overdue)
+        self.on_overdue = alerting.checked(on_overdue)
         self.pgmq_conn_id = pgmq_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -58,11 +57,15 @@ class PgmqMaintenanceOperator(PgmqOperator):
         from airflow_pgmq.services.maintenance import maintain
 
         summary = maintain(
-            self.hook.client, archive_retention=self.archive_retention, queue_names=self.queue_names
+            self.hook.client,
+            archive_retention=self.archive_retention,
+            queue_names=self.queue_names,
+            tell=alerting.teller(self.on_overdue, context),
         )
         if summary.skipped:
             self.log.warning("Not cleaned:\n%s", "\n".join(summary.skipped.values()))
-        overdue_callbacks.tell(summary.overdue, self.on_overdue, context, self.log)
         metrics.count_queues(self.hook.client)
+        for namespace, count in summary.overdue_by_namespace.items():
+            metrics.overdue(namespace, count)
         self.log.info("Maintenance: %s", summary.as_dict())
         return summary.as_dict()

@@ -15,9 +15,8 @@ from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.source import source
 from airflow_pgmq.errors import InvalidArgument, InvalidJobs, PgmqWarning
 from airflow_pgmq.links import PgmqJobsLink, PgmqMessagesLink
-from airflow_pgmq.operators import overdue_callbacks
+from airflow_pgmq.operators import alerting
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
-from airflow_pgmq.operators.overdue_callbacks import OverdueCallback
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,12 +51,14 @@ class PgmqPeriodicOperator(PgmqOperator):
     :param grace: a slot that is late by at most this is sent whatever its job's catch-up policy is
     :param dedup_window: how long a sent slot is remembered, counted from the slot; a backfill further back
         than this sends again
-    :param on_overdue: functions and notifiers, called once for each slot that was not acked within its job's
-        `expect_within`, with the context of this task and in it `overdue`, an `OverdueSlot`
+    :param on_overdue: notifiers, or functions of the context, called once for each slot that is overdue
+        (`expect_within` of its job), with `overdue` in the context; without any, another tick or a
+        maintenance task tells
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidJobs: mistakes in jobs, each named; at a tick, after the other jobs were sent: queues that
         are missing, or that refuse to take messages or to give them back, calendars that are missing,
-        templates that fail for a slot, and names that live jobs hold
+        templates that fail for a slot, names that live jobs hold, and queues in which overdue slots cannot be
+        looked for
     :raises NamespaceTaken: another task ticks the same namespace
     """
 
@@ -84,7 +85,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         look_ahead: timedelta = timedelta(minutes=10),
         grace: timedelta = timedelta(minutes=5),
         dedup_window: timedelta = DEDUP_WINDOW,
-        on_overdue: OverdueCallback | Sequence[OverdueCallback] | None = None,
+        on_overdue: alerting.Notifier | Sequence[alerting.Notifier] | None = None,
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -118,7 +119,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         self.look_ahead = look_ahead
         self.grace = grace
         self.dedup_window = dedup_window
-        self.on_overdue = overdue_callbacks.check(on_overdue)
+        self.on_overdue = alerting.checked(on_overdue)
         self.pgmq_conn_id = pgmq_conn_id
 
     @property
@@ -151,6 +152,7 @@ class PgmqPeriodicOperator(PgmqOperator):
             source=source(context),
             renderer=SlotRenderer(),
             live=self.live,
+            tell=alerting.teller(self.on_overdue, context),
         )
         if context["dag_run"].run_type == "backfill":
             start, end = _interval(context)
@@ -159,11 +161,11 @@ class PgmqPeriodicOperator(PgmqOperator):
         else:
             summary = tick.run(self.hook.client)
             metrics.ticked(tick.namespace, summary.lateness)
+            metrics.overdue(tick.namespace, summary.overdue)
             metrics.count_queues(self.hook.client)
         for (queue_name, what), count in summary.by_queue.items():
             metrics.sent(queue_name, **{what: count})
         self._report(tick.namespace, summary)
-        overdue_callbacks.tell(summary.overdue, self.on_overdue, context, self.log)
         if summary.failed:
             raise InvalidJobs(summary.failed)
         return summary.as_dict()

@@ -23,7 +23,7 @@ from airflow_pgmq.db import client as clients
 from airflow_pgmq.db.client import Client, Connection, drive
 from airflow_pgmq.db.sql import migrations
 from airflow_pgmq.db.statements import doctor as asking
-from airflow_pgmq.db.statements import incarnations, overview, periodic, watching
+from airflow_pgmq.db.statements import incarnations, overdue, overview, periodic, watching
 from airflow_pgmq.db.statements.doctor import Installation
 from airflow_pgmq.db.statements.overview import Catalogue
 from airflow_pgmq.errors import Unanswered
@@ -101,6 +101,9 @@ def _examine_queues(
         found += [problems.recreated(row) for row in drive(incarnations.recreated(), conn).values()]
         jobs = drive(periodic.list_jobs(None), conn)
         found += diagnoses.ticks(jobs, installed.server["now"])
+        if drive(overdue.is_expecting(None), conn):
+            late = drive(overdue.overdue(None), conn)
+            found += diagnoses.overdue(late)
     return found
 
 

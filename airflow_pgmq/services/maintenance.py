@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from airflow_pgmq.core import names, queue_shape
 from airflow_pgmq.core.messages import is_over
-from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.queue_counts import Table
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.statements import Flow, maintenance, overview, reading, sending
@@ -36,12 +36,16 @@ class Summary:
     #: Queues that were not sampled or not cleaned, with the reason: the role may not, another session has
     #: locked them, or their tables are not as PGMQ makes them.
     skipped: dict[str, str] = field(default_factory=dict)
-    #: Slots of any namespace that were found overdue.
-    overdue: list[OverdueSlot] = field(default_factory=list)
+    #: Slots of periodic jobs that were not acked within `expect_within`, and are not now.
+    overdue: int = 0
+    #: The same, by namespace.
+    overdue_by_namespace: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
-        return asdict(replace(self, overdue=[])) | {"overdue": len(self.overdue)}
+        counts = asdict(self)
+        del counts["overdue_by_namespace"]
+        return counts
 
 
 def maintain(
@@ -49,18 +53,21 @@ def maintain(
     *,
     archive_retention: timedelta | None = None,
     queue_names: Sequence[str] | None = None,
+    tell: overdue.Tell | None = None,
 ) -> Summary:
     """Do a bounded part of everything; the next run does more.
 
     :param archive_retention: remove archived messages that are older; None keeps them
     :param queue_names: the queues whose archives are pruned; all by default
+    :param tell: tells of slots that are overdue; None: others tell
     :raises PermissionDenied: the role may not keep samples or prune the ledger
     """
     summary = Summary()
     with client.connection() as conn:
         client.ensure_schema(conn)
+        # Before messages that expired are archived: then they do not wait any more.
+        _look(client, conn, tell, summary)
         summary.sampled = sampling.take(client, conn)
-        summary.overdue = client.attempt(overdue.check, conn)
         client.attempt(lambda: sending.prune_ledger(LEDGER_PAGES), conn)
         client.attempt(lambda: sending.prune_slots(LEDGER_PAGES), conn)
         for table in client.run(overview.tables, conn).tables:
@@ -75,6 +82,15 @@ def maintain(
                     raise
                 summary.skipped[table.queue_name] = faulty_queues.failure(table.queue_name, exc).text
     return summary
+
+
+def _look(client: Client, conn: Connection, tell: overdue.Tell | None, summary: Summary) -> None:
+    found = client.attempt(lambda: overdue.find_all(tells=tell is not None), conn)
+    summary.overdue = len(found.slots)
+    summary.overdue_by_namespace.update(each.namespace for each in found.slots)
+    summary.skipped |= {each.queue_name: str(each) for each in found.unknown}
+    if tell is not None:
+        overdue.give(client, conn, found.alerts, tell)
 
 
 def _clean(

@@ -1,62 +1,78 @@
-"""Tells of slots that did not happen in time, each once."""
+"""Looks for slots that did not happen in time, and tells of each once.
+
+What is found is noted with an alert that is owed. Who has somebody to tell takes the alert, in the same
+transaction, tells, and notes it as given. If the process dies in between, the next one tells again after some
+minutes: at least once, and once if nobody dies.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
-from airflow_pgmq.core import slots, stored_jobs
 from airflow_pgmq.core.overdue import OverdueSlot
-from airflow_pgmq.db.statements import Flow, calendars, overdue
-from airflow_pgmq.errors import CalendarNotFound
+from airflow_pgmq.db.client import Client, Connection, DriverError
+from airflow_pgmq.db.statements import Flow, overdue, periodic
+from airflow_pgmq.errors import PgmqError
 
-_TICK = timedelta(microseconds=1)
+#: Tells of a slot; whether anybody was told.
+Tell: TypeAlias = Callable[[OverdueSlot], bool]
 
-
-def find(namespace: str | None = None) -> Flow[list[OverdueSlot]]:
-    """All slots that are overdue now, the one that was expected first first."""
-    late, _ = yield from _find(namespace)
-    return late
+_log = logging.getLogger(__name__)
 
 
-def check(namespace: str | None = None) -> Flow[list[OverdueSlot]]:
-    """Slots that are overdue and were not told before: each is returned by one call only.
+@dataclass(frozen=True)
+class Found:
+    """What a look found."""
 
-    Slots in queues that this role may not look into are left to who may.
+    #: Overdue now, the oldest first.
+    slots: Sequence[OverdueSlot] = ()
+    #: Those of queues that cannot be looked into.
+    unknown: Sequence[OverdueSlot] = ()
+    #: To be told now, by who has looked.
+    alerts: Sequence[OverdueSlot] = ()
+
+
+def find(namespace: str, *, tells: bool, exactly: bool = False) -> Flow[Found]:
+    """Look at the slots of a namespace, and note how far they were looked at.
+
+    :param tells: whether the caller gives alerts
+    :param exactly: slots of before that are sent from now on are not expected
     """
-    late, now = yield from _find(namespace)
-    fresh = [each for each in late if each.found_at is None and each.state != "unknown"]
-    if not fresh:
-        return []
-    noted = yield overdue.note(fresh, now)
-    return [replace(each, found_at=now) for each in fresh if (each.namespace, each.name, each.slot) in noted]
+    locked = yield periodic.lock_namespace(namespace)
+    if locked is None:
+        return Found()
+    seen = yield overdue.mark(namespace)
+    found = _found(seen, (yield overdue.claim(namespace)) if tells else [])
+    yield overdue.note_expected(namespace, locked["now"], found.unknown, exactly=exactly)
+    return found
 
 
-def _find(namespace: str | None) -> Flow[tuple[list[OverdueSlot], datetime]]:
-    late: list[OverdueSlot] = []
-    now = datetime.min
-    for row in (yield overdue.found(namespace)):
-        now, definition = row.pop("now"), row.pop("definition")
-        found = OverdueSlot(**row)
-        if definition is not None:
-            slot = yield from _first_slot(found, definition)
-            within = found.expected_at - found.slot
-            if slot is None or slot + within >= now:
-                continue
-            found = replace(found, slot=slot, expected_at=slot + within)
-        late.append(found)
-    return late, now
+def find_all(*, tells: bool) -> Flow[Found]:
+    """Look at the slots of all namespaces, without what only a tick may write."""
+    if not (yield overdue.is_expecting(None)):
+        return Found()
+    seen = yield overdue.mark(None)
+    return _found(seen, (yield overdue.claim(None)) if tells else [])
 
 
-def _first_slot(late: OverdueSlot, definition: Mapping[str, Any]) -> Flow[datetime | None]:
-    """The first slot that was not sent: after a deploy, only the instant of the deploy is stored."""
-    try:
-        job = stored_jobs.read(late.name, definition)
-        names = job.calendar_names
-        days = (yield calendars.days_of(names)) if names else {}
-        return next(iter(slots.upcoming(job.on(days), late.slot - _TICK, 1)), None)
-    except (*stored_jobs.UNREADABLE, CalendarNotFound):
-        # It cannot be computed, which is a reason why it was not sent.
-        return late.slot
+def _found(seen: Sequence[OverdueSlot], claimed: Sequence[OverdueSlot]) -> Found:
+    return Found(
+        [each for each in seen if each.state not in ("late", "expired", "unknown")],
+        [each for each in seen if each.state == "unknown"],
+        sorted(claimed, key=lambda each: (each.expected_at, each.namespace, each.name, each.slot)),
+    )
+
+
+def give(client: Client, conn: Connection, alerts: Sequence[OverdueSlot], tell: Tell) -> None:
+    """Tell of these slots. An alert that nobody took, or that cannot be noted, is given again later."""
+    for each in alerts:
+        if not tell(each):
+            continue
+        try:
+            client.attempt(partial(overdue.given, each), conn)
+        except (PgmqError, DriverError) as exc:
+            _log.warning("Not noted as told, so it will be told again: %s %s", each, exc)

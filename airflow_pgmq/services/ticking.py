@@ -65,6 +65,8 @@ class Tick:
     renderer: Renderer | None = None
     #: Whether it also ticks live jobs of the namespace.
     live: bool = True
+    #: Tells of slots that are overdue; None: others tell.
+    tell: overdue.Tell | None = None
     by_name: dict[str, PeriodicJob] = field(init=False)
     rounds: Rounds = field(init=False)
     deploys: Deploys = field(init=False)
@@ -102,27 +104,52 @@ class Tick:
             client.ensure_schema(conn)
             checked = client.attempt(self._check, conn)
             summary.failed = checked.wrong
-            deployed = self._deploy(client, conn, summary)
-            if self.live:
-                summary.jobs += checked.live
-            elif checked.live:
-                stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
-                waiting = {job.name for job in stored if job.live}
-                deployed = replace(deployed, without=deployed.without | waiting)
-            self._go_round(client, conn, deployed, summary)
-            if checked.expects:
-                summary.overdue = client.attempt(lambda: overdue.check(self.namespace), conn)
+            found, blind = self._look(client, conn) if checked.expects else (overdue.Found(), {})
+            summary.overdue = len(found.slots)
+            try:
+                deployed = self._deploy(client, conn, summary)
+                if self.live:
+                    summary.jobs += checked.live
+                elif checked.live:
+                    stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
+                    waiting = {job.name for job in stored if job.live}
+                    deployed = replace(deployed, without=deployed.without | waiting)
+                self._go_round(client, conn, deployed, summary)
+            finally:
+                # After the work, which must be in time, and whatever becomes of it.
+                if self.tell is not None:
+                    overdue.give(client, conn, found.alerts, self.tell)
             client.attempt(lambda: sending.prune_ledger(PRUNED_PAGES), conn)
             client.attempt(lambda: sending.prune_slots(PRUNED_PAGES), conn)
             sampling.take_if_allowed(client, conn)
+        for name, why in blind.items():
+            summary.failed[name] = [*summary.failed.get(name, []), why]
         return summary
+
+    def _look(self, client: Client, conn: Connection) -> tuple[overdue.Found, dict[str, str]]:
+        """Look for slots that are overdue before others are sent or dropped; jobs for which that fails.
+
+        A slot that this tick would drop was expected, too.
+        """
+        try:
+            work = partial(overdue.find, self.namespace, tells=self.tell is not None)
+            found = client.attempt(work, conn)
+        except (PgmqError, DriverError) as exc:
+            text = f"whether its slots are overdue cannot be found out: {words(exc)}"
+            expecting = [job.name for job in self.jobs if job.expect_within is not None]
+            return overdue.Found(), dict.fromkeys(expecting or ["live jobs"], text)
+        return found, {each.name: str(each) for each in found.unknown}
 
     def backfill(self, client: Client, start: datetime, end: datetime) -> Summary:
         """Enqueue the slots in [start, end) of jobs that are not paused; no watermark moves."""
         with client.connection() as conn:
             client.ensure_schema(conn)
-            if wrong := client.attempt(self._check, conn).wrong:
-                raise InvalidJobs(wrong)
+            checked = client.attempt(self._check, conn)
+            if checked.wrong:
+                raise InvalidJobs(checked.wrong)
+            if checked.expects:
+                # What a backfill sends of the past is nobody's to expect.
+                client.attempt(partial(overdue.find, self.namespace, tells=False, exactly=True), conn)
             stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
             live = client.run(lambda: live_jobs.stored(self.namespace), conn) if self.live else []
             held = {job.name for job in stored if job.live}

@@ -38,6 +38,7 @@ EXPECTED = {
     "query.dedup_key": "A dedup key is a text of up to 255 characters, without NUL.",
     "query.job": "A job is looked for by its name, or namespace/name: up to 255 characters, without NUL.",
     "query.connection_id": "connection_id is a text of up to 250 characters, without NUL.",
+    "query.max_age": "max_age is a whole number of seconds from 1 to 86400.",
     "body.msg_ids": f"msg_ids is a list of 1 to {MAX_IDS} ids: whole numbers of up to 64 bits.",
     "body.max_messages": f"max_messages is a whole number from 1 to {MAX_IDS}.",
     "body.source": "source is dead_letters or archive.",

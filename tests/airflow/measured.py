@@ -67,15 +67,10 @@ def main() -> None:
     PgmqConsumeOperator(
         task_id="c", queue_name="orders", python_callable=consume, max_reads=1, fail_on="never"
     ).execute(context())
-    job = PeriodicJob(
-        name="job", cron="0 * * * *", queue_name="slots", expect_within=timedelta(microseconds=1)
-    )
+    job = PeriodicJob(name="job", cron="0 * * * *", queue_name="slots")
     PgmqPeriodicOperator(task_id="p", jobs=[job], namespace="shop.eu", look_ahead=timedelta(hours=1)).execute(
         context()
     )
-    with hook.get_conn() as conn:
-        # As if its slots of a day had not been sent: the first one is told.
-        conn.execute("UPDATE airflow_pgmq.periodic_jobs SET next_slot = next_slot - interval '1 day'")
     PgmqMaintenanceOperator(task_id="m").execute(context())
     hook.run_job_now("shop.eu", "job")
     asyncio.run(wait(hook, "waited", 1))

@@ -25,7 +25,7 @@ from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import Calendar
 from airflow_pgmq.services import maintenance
 from tests.fixtures.airflow import connection_to
-from tests.fixtures.factories import client_of, execute, go_back, job, tick
+from tests.fixtures.factories import client_of, execute, job, tick
 from tests.fixtures.postgres import Database
 
 CONN_ID = "queues_of_the_cli"
@@ -142,7 +142,8 @@ def test_definitions_load_nothing_of_what_they_define() -> None:
         "print(sorted(set(sys.modules) - before - {'airflow_pgmq'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == str(["airflow_pgmq.cli", "airflow_pgmq.cli.definition"])
+    own = ["", ".arguments", ".definition", ".job_commands"]
+    assert done.stdout.splitlines()[-1] == str([f"airflow_pgmq.cli{name}" for name in own])
 
 
 def test_init_makes_queues_that_announce_and_does_nothing_twice(run: Run, database: Database) -> None:
@@ -566,7 +567,10 @@ def test_health_is_an_exit_code(bare: Run, database: Database, monkeypatch: pyte
     bare("create", "mail")
     client = client_of(database.dsn)
     code, said = bare("health", "-o", "json")
-    assert (code, json.loads(said)) == (0, [{"healthy": True, "overdue": [], "silent": []}])
+    assert (code, json.loads(said)) == (
+        0,
+        [{"healthy": True, "overdue_count": 0, "overdue": [], "silent": []}],
+    )
 
     tick(job(expect_within=timedelta(microseconds=1)), look_ahead=0).run(client)
     assert bare("health") == (0, "No slot is overdue, and all namespaces are ticked.\n")
@@ -575,14 +579,18 @@ def test_health_is_an_exit_code(bare: Run, database: Database, monkeypatch: pyte
     assert (code, said.startswith("Namespace shop was not ticked since ")) == (1, True)
     assert bare("health", "--max-age", "600")[0] == 0
 
-    go_back(database, hours=2)
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET expected_until = 'epoch', watermark = now() - interval '3 h',"
+        " next_slot = now() - interval '2 h'",
+    )
     code, said = bare("health", "--max-age", "600", "-o", "json")
     (found,) = json.loads(said)
     assert (code, found["healthy"], found["silent"]) == (1, False, [])
     assert [(each["name"], each["state"]) for each in found["overdue"]] == [("job", "not_sent")]
     # To look is not to be told.
-    assert maintenance.maintain(client).overdue != []
-    assert bare("health", "--max-age", "600")[1].startswith("1 slot is overdue. Slot ")
+    assert maintenance.maintain(client).overdue == 1
+    assert bare("health", "--max-age", "600")[1].startswith("1 slot is overdue; the oldest: slot ")
 
     # A paused job has nothing to do, and neither has its namespace.
     execute(database, "UPDATE airflow_pgmq.periodic_jobs SET paused = true")
@@ -596,7 +604,7 @@ def test_health_that_cannot_be_known_has_a_code_of_its_own(
     assert (code, said.count("airflow connections add nowhere")) == (2, 1)
     for wrong, part in (
         ({**connection_to(database), "host": "/nowhere"}, "No such file"),
-        (connection_to(empty_database), "PGMQ is not in this database"),
+        (connection_to(empty_database), "The schema airflow_pgmq is missing"),
     ):
         monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(wrong))
         code, said = bare("health", "-o", "json")

@@ -101,6 +101,19 @@ def test_a_second_tick_sends_no_slot_twice(example_dag, run_dag, hook, query):
     )
 
 
+def test_a_slot_that_nobody_worked_on_is_told(example_dag, run_dag, hook, query, caplog):
+    dag = example_dag("pgmq_periodic_jobs")
+    run_dag(dag)
+    query(
+        "UPDATE airflow_pgmq.periodic_jobs SET expected_until = 'epoch', watermark = '2026-01-31T20:00Z',"
+        " next_slot = '2026-01-31T21:00Z' WHERE name = 'payroll' RETURNING 1"
+    )
+    summary = run_dag(example_dag("pgmq_periodic_jobs")).xcom("tick")
+
+    assert summary["overdue"] == 1
+    assert "slot 2026-01-31T21:00:00Z of job demo/payroll was expected by 2026-01-31T23:00:00Z" in caplog.text
+
+
 def test_every_queue_of_the_jobs_is_needed(example_dag):
     (tick,) = example_dag("pgmq_periodic_jobs").tasks
 

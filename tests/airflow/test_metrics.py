@@ -25,7 +25,7 @@ from airflow_pgmq.db.local import LocalPostgres
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
-ALL = {*metrics.GAUGES, *metrics.COUNTERS, *metrics.TIMINGS}
+ALL = {*metrics.GAUGES, *metrics.COUNTERS, *metrics.TIMINGS, *metrics.OF_NAMESPACES}
 
 #: Of the work of `measured.py`, by name and queue.
 COUNTED = {
@@ -37,7 +37,6 @@ COUNTED = {
     "duplicates.orders": 2,
     "acked.orders": 3,
     "dead_lettered.orders": 1,
-    "overdue.slots": 1,
 }
 
 Work = Callable[..., None]
@@ -168,6 +167,7 @@ def test_plain_statsd_has_the_queue_in_the_name(measure: Measure) -> None:
     assert totals(lines) == COUNTED
     gauges = {line.split("|")[0] for line in lines if line.endswith("|g")}
     assert {"airflow.pgmq.length.orders:0", "airflow.pgmq.dead_letters.orders:1"} <= gauges
+    assert "airflow.pgmq.overdue.shop_eu:0" in gauges
     assert {"airflow.pgmq.delayed.slots:1", "airflow.pgmq.oldest_age.orders:0"} <= gauges
     timings = dict(line.split("|")[0].split(":") for line in lines if line.endswith("|ms"))
     assert float(timings["airflow.pgmq.slot_lateness.shop_eu"]) == 0
@@ -188,6 +188,7 @@ def test_datadog_has_the_queue_as_a_tag(measure: Measure) -> None:
     lines = measure(statsd_datadog_enabled="True")
     assert {"airflow.pgmq.length:0|g|#queue:orders", "airflow.pgmq.delayed:1|g|#queue:slots"} <= {*lines}
     assert "airflow.pgmq.slot_lateness:0.0|ms|#namespace:shop_eu" in lines
+    assert "airflow.pgmq.overdue:0|g|#namespace:shop_eu" in lines
     assert any(re.fullmatch(r"airflow\.pgmq\.wake_up:[0-9.]+\|ms\|#queue:waited", line) for line in lines)
     # With the tag moved into the name they are what plain StatsD has.
     assert totals([re.sub(r":(.+)\|#\w+:(\w+)$", r".\2:\1", line) for line in lines]) == COUNTED
@@ -217,7 +218,7 @@ def test_opentelemetry_has_the_queue_as_an_attribute(collector: Collector, work:
     assert points["delayed.slots"].value == 1
     for key, point in points.items():
         name, of = key.split(".")
-        assert point.tags == {"namespace" if name == "slot_lateness" else "queue": of}
+        assert point.tags == {"namespace" if name in metrics.OF_NAMESPACES else "queue": of}
     late, woken = points["slot_lateness.shop_eu"], points["wake_up.waited"]
     assert (late.value, 0 <= woken.value < 5000) == (0, True)
     assert "wake_up.several" not in points

@@ -66,6 +66,9 @@ def test_another_team_does_not_hear_of_it(sign_in):
     hidden, missing = (client.get(f"/pgmq/api/{name}/queues") for name in ("blue_queues", "nothing"))
     assert hidden.status_code == missing.status_code == 404
     assert hidden.json()["detail"] == missing.json()["detail"].replace("nothing", "blue_queues")
+    health = {"connection_id": "blue_queues"}
+    assert client.get("/pgmq/health", params=health).status_code == 404
+    assert sign_in("blue").get("/pgmq/health", params=health).json()["healthy"] is True
 
 
 def test_another_team_cannot_act_on_it(sign_in):

@@ -11,6 +11,12 @@ from tests.fixtures.clock import SchemaClock, database_with_clock
 from tests.model import steps
 
 
+@pytest.fixture(autouse=True)
+def everything_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one run, not a hundred slots in each: then it does not matter which come first."""
+    monkeypatch.setattr("airflow_pgmq.db.statements.overdue.ALERTS", 1_000_000)
+
+
 @pytest.fixture(scope="module")
 def moving(postgres_server) -> Iterator[SchemaClock]:
     """A database with a clock, for all stories of a module: each story empties it first."""

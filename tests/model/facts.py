@@ -37,10 +37,20 @@ class Definition:
     catch_up: str
     limit: int
     max_age: timedelta
+    #: A slot whose message is not acked so long after it is overdue.
+    expect: timedelta | None = None
+
+    @property
+    def expecting(self) -> timedelta | None:
+        """The same, where a job may expect that: after jitter, and before the message expires."""
+        if self.expect is None:
+            return None
+        expect = self.expect if self.ttl is None else min(self.expect, self.ttl)
+        return expect if expect > self.jitter else None
 
     def produces(self) -> Definition:
         """What decides its messages and slots: without the policies for those it missed."""
-        return replace(self, catch_up="", limit=0, max_age=timedelta(0))
+        return replace(self, catch_up="", limit=0, max_age=timedelta(0), expect=None)
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,10 @@ class Job:
     paused: bool = False
     #: Put at run time; no Dag declares it.
     live: bool = False
+    #: Slots up to here are not expected, or were looked at; None: it expects none.
+    expected_until: datetime | None = None
+    #: Whether a tick has computed its next slot since it was deployed.
+    begun: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.model import expecting
+from tests.model.expecting import Alert, Told
 from tests.model.facts import Actual, Counts, Definition, Job, Message, Refused, Taken, Wrong, rendered
 from tests.model.schedules import between
 
@@ -47,6 +49,11 @@ class Oracle:
     horizon: datetime | None = None
     #: Slots that our schema has forgotten: until a tick is complete, queues are asked for their messages.
     lost: set[tuple[str, datetime]] = field(default_factory=set)
+    #: When messages were archived.
+    archived_at: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    #: Slots that were found overdue, and what the last tick told.
+    alerts: dict[tuple[str, datetime], Alert] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)
 
     def copy(self) -> Oracle:
         """A copy, in which something else may have happened."""
@@ -55,9 +62,13 @@ class Oracle:
 
     # -- Ticks.
 
-    def tick(self, code: Mapping[str, Definition], now: datetime, *, rollback: bool) -> Counts:
-        """Deploy what changed, then send what is due."""
+    def tick(
+        self, code: Mapping[str, Definition], now: datetime, *, rollback: bool, tells: bool = True
+    ) -> Counts:
+        """Tell what is overdue, deploy what changed, then send what is due."""
         counts = Counts()
+        expecting.look(self, now)
+        self.told = expecting.tell(self, now) if tells else []
         outdated = self.deploy(code, now, counts, rollback=rollback)
         for name in sorted(self.jobs):
             if name not in outdated and self.jobs[name].definition.queue in self.queues:
@@ -104,6 +115,7 @@ class Oracle:
         for name in declared - code.keys():
             counts.taken_back += len(self._take_back(name, now))
             del self.jobs[name]
+            self.alerts = {key: alert for key, alert in self.alerts.items() if key[0] != name}
             self.again = {(of, slot) for of, slot in self.again if of != name}
         for name, definition in code.items():
             if name not in same | older | held:
@@ -118,7 +130,7 @@ class Oracle:
         for name, job in self.jobs.items():
             # For jobs that must not overlap no tick looks ahead.
             if job.watermark > (now if job.definition.overlap != "allow" else now + self.look_ahead):
-                self._change(name, watermark=now)
+                self._change(name, watermark=now, begun=False)
 
     def _define(self, definition: Definition, now: datetime, counts: Counts) -> None:
         """The new definition begins now, and the old one ends."""
@@ -128,8 +140,9 @@ class Oracle:
             if old.definition.queue not in self.queues:
                 self._change(name, definition=replace(old.definition, queue=definition.queue))
             self.send_due(name, now, counts, ahead=timedelta(0))
+        until = expecting.until(old, definition, now)
         if old is not None and old.definition.produces() == definition.produces():
-            self._change(name, definition=definition)
+            self._change(name, definition=definition, expected_until=until)
             return
         if old is not None and old.paused:
             missed = between(old.definition.schedule, old.watermark, now)
@@ -139,7 +152,13 @@ class Oracle:
             taken_back = self._take_back(name, now, after=now)
             counts.taken_back += len(taken_back)
             self.again |= {(name, slot) for slot in taken_back}
-        self.jobs[name] = Job(definition, now, old is not None and old.paused, old is not None and old.live)
+        self.jobs[name] = Job(
+            definition,
+            now,
+            old is not None and old.paused,
+            live=old is not None and old.live,
+            expected_until=until,
+        )
 
     def send_due(self, name: str, now: datetime, counts: Counts, *, ahead: timedelta) -> None:
         """Send a job's slots up to now + ahead; past ones by its policies."""
@@ -163,7 +182,7 @@ class Oracle:
         counts.dropped_at_most += len(left_out)
         for slot in chosen:
             self._send(each, slot, now, counts)
-        self._change(name, watermark=max(job.watermark, horizon))
+        self._change(name, watermark=max(job.watermark, horizon), begun=True)
 
     def _send(self, definition: Definition, slot: datetime, now: datetime, counts: Counts) -> None:
         key = definition.name, slot
@@ -184,13 +203,13 @@ class Oracle:
     def _busy(self, name: str, now: datetime) -> bool:
         """Whether the message of the job's newest slot is still in its queue."""
         slot = max((slot for of, slot in self.taken if of == name and slot <= now), default=None)
-        if slot is None or (at := self._find(name, slot)) is None:
+        if slot is None or (at := self.find(name, slot)) is None:
             return False
         message = self.messages[at]
         is_at_work = message.read_ct > 0 and message.vt > now
         return self.jobs[name].definition.overlap == "skip" or not is_at_work
 
-    def _find(self, name: str, slot: datetime) -> tuple[str, int] | None:
+    def find(self, name: str, slot: datetime) -> tuple[str, int] | None:
         """The message of a slot, where it was sent."""
         for (queue, msg_id), message in self.messages.items():
             if message.key == (name, slot, False) and not message.requeued:
@@ -201,7 +220,7 @@ class Oracle:
         """Remove messages that nobody could have seen, and free their slots."""
         found = []
         for of, slot in sorted(self.taken):
-            if of == name and (after is None or slot > after) and (at := self._find(name, slot)):
+            if of == name and (after is None or slot > after) and (at := self.find(name, slot)):
                 message = self.messages[at]
                 if message.read_ct == 0 and message.vt > now:
                     found.append(slot)
@@ -216,6 +235,7 @@ class Oracle:
         code = {**self.declared(code), **live}
         if any(each.queue not in self.queues for each in code.values()):
             raise Refused("a queue is missing")
+        expecting.look(self, now)
         counts = Counts()
         for name, each in code.items():
             if not (name in self.jobs and self.jobs[name].paused):
@@ -266,7 +286,7 @@ class Oracle:
         job = self._job(name)
         taken_back = self._take_back(name, now)
         back = min([job.watermark, *(slot - timedelta(microseconds=1) for slot in taken_back)])
-        self._change(name, watermark=back, paused=True)
+        self._change(name, watermark=back, paused=True, begun=job.begun or bool(taken_back))
         return len(taken_back)
 
     def resume(self, name: str) -> None:
@@ -305,11 +325,12 @@ class Oracle:
         """Release, extend, or show before its time."""
         self.messages[queue, msg_id] = replace(self.messages[queue, msg_id], vt=vt)
 
-    def gone(self, queue: str, msg_id: int, *, archived: bool) -> None:
+    def gone(self, queue: str, msg_id: int, archived_at: datetime | None) -> None:
         """Acked or cancelled: its slot stays taken."""
         message = self.messages.pop((queue, msg_id))
-        if archived:
+        if archived_at is not None:
             self.archives[queue, msg_id] = message
+            self.archived_at[queue, msg_id] = archived_at
 
     def requeue(self, queue: str, msg_id: int, new_id: int, now: datetime) -> None:
         """From the archive back into its queue, as a new message."""
@@ -350,6 +371,7 @@ class Oracle:
         self.recreated.clear()
         self.again.clear()
         self.live_versions.clear()
+        self.alerts.clear()
         self.version = self.version_ticked_at = self.horizon = None
 
     def _is_carried(self, definition: Definition, slot: datetime) -> bool:

@@ -84,6 +84,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "limit": (1000, 3),
     "max_age": (DAY, 20 * MINUTE),
     "overlap": ("allow", "skip", "queue_one"),
+    "expect": (20 * MINUTE, None, 3 * HOUR),
 }
 
 
@@ -276,7 +277,7 @@ DECISIONS: tuple[st.SearchStrategy[Step], ...] = (
 #: What happens to messages, queues and connections.
 EVENTS: tuple[st.SearchStrategy[Step], ...] = (
     st.builds(Read, _queues, _few, st.sampled_from((0, 60, 7200))),
-    st.builds(CutTick, _codes, st.integers(1, 16), st.booleans(), st.booleans()),
+    st.builds(CutTick, _codes, st.integers(1, 23), st.booleans(), st.booleans()),
     st.builds(RunNow, _names),
     *(st.builds(Put, st.sampled_from(LIVE_NAMES), changes) for changes in _changes()),
     st.builds(Delete, st.sampled_from(LIVE_NAMES)),

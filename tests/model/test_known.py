@@ -200,7 +200,7 @@ STORIES = {
     "cuts": story(
         *[
             step
-            for trip in range(1, 17)
+            for trip in range(1, 24)
             for before in (True, False)
             for step in (Move(5 * MINUTE), CutTick(0, trip, before), Tick())
         ],
@@ -209,13 +209,35 @@ STORIES = {
     "cut deploys": story(
         *[
             step
-            for trip in range(1, 17)
+            for trip in range(1, 24)
             for before in (True, False)
             for step in (deploy(jitter=HOUR), Move(5 * MINUTE), CutTick(1, trip, before), Tick(1))
         ],
         Tick(),
     ),
     "backfills": story(Tick(), Backfill(0, -2 * HOUR, 3 * HOUR), Backfill(0, -2 * HOUR, 3 * HOUR), Tick()),
+    # What does not happen in time.
+    "nobody acks": story(deploy(schedule=every(300)), *[Move(10 * MINUTE), Tick()] * 5),
+    "acked too late, and nobody looked": story(
+        Tick(), Move(HOUR), Read("mail", 5, 60), Ack("mail", 0, "archive"), Ack("mail", 0, "delete"), Tick()
+    ),
+    "expired, and nobody looked": story(
+        deploy(ttl=HOUR), Move(2 * HOUR), Read("mail", 5, 60), Ack("mail", 0, "archive"), Tick()
+    ),
+    "an outage": story(deploy(schedule=every(900)), Move(3 * HOUR), Tick(), Move(MINUTE), Tick()),
+    "an outage that leaves slots out": story(
+        deploy(schedule=every(900), catch_up="none"), Move(3 * HOUR), Tick(), Move(MINUTE), Tick()
+    ),
+    "a pause": story(Tick(), Pause("a"), Move(HOUR), Tick(), Resume("a"), Tick(), Move(MINUTE), Tick()),
+    "a backfill of the past": story(Tick(), Move(HOUR), Tick(), Backfill(0, -2 * HOUR, HOUR), Tick()),
+    "no longer expected, and expected again": story(
+        Tick(), Move(HOUR), deploy(expect=None), Move(HOUR), deploy(expect=20 * MINUTE), Move(HOUR), Tick()
+    ),
+    "expected later": story(Tick(), Move(HOUR), Tick(), deploy(expect=3 * HOUR), Move(2 * HOUR), Tick()),
+    "a queue made again, and nobody acks": story(
+        Tick(), Create("mail"), Move(HOUR), Tick(), Move(HOUR), Tick()
+    ),
+    "the clock goes back": story(Tick(), Move(HOUR), Tick(), Move(-HOUR), Tick(), Move(HOUR), Tick()),
     "purge": story(Tick(), Purge("mail"), Tick(), Move(HOUR), Tick()),
 }
 

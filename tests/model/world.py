@@ -13,16 +13,19 @@ from psycopg.rows import dict_row
 
 from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import consuming, reading, sending
 from airflow_pgmq.errors import InvalidJobs, JobDeclared, JobNotFound, QueueNotFound
 from airflow_pgmq.jobs import Blackout, Every, PeriodicJob
 from airflow_pgmq.services import job_control, live_jobs, ticking
+from airflow_pgmq.services.overdue import Tell
 from tests.fixtures.clock import Clock
 from tests.fixtures.dollars import Dollars
 from tests.fixtures.factories import rows_of
 from tests.fixtures.patience import wait_until
-from tests.model import steps
+from tests.model import expecting, steps
+from tests.model.expecting import Told
 from tests.model.facts import Actual, Counts, Definition, Refused, Wrong
 from tests.model.oracle import Oracle
 from tests.model.schedules import HOUR, MINUTE, UTC, Apart, Without, Workdaily
@@ -78,6 +81,7 @@ def job_of(definition: Definition) -> PeriodicJob:
         catch_up=definition.catch_up,  # type: ignore[arg-type]
         catch_up_limit=definition.limit,
         catch_up_max_age=definition.max_age,
+        expect_within=definition.expecting,
     )
 
 
@@ -88,7 +92,12 @@ def spread(name: str, slot: datetime, jitter: timedelta) -> timedelta:
 
 
 def tick_of(
-    code: Mapping[str, Definition], story: steps.Story, *, rollback: bool = False, owner: str = "dag.task"
+    code: Mapping[str, Definition],
+    story: steps.Story,
+    *,
+    rollback: bool = False,
+    owner: str = "dag.task",
+    tell: Tell | None = None,
 ) -> ticking.Tick:
     """A tick of this code."""
     return ticking.Tick(
@@ -101,6 +110,7 @@ def tick_of(
         dedup_window=timedelta(days=400),
         rollback=rollback,
         renderer=Dollars(),
+        tell=tell,
     )
 
 
@@ -152,11 +162,20 @@ class World:
     @do.register
     def _(self, step: steps.Tick) -> None:
         code = self.codes[step.code]
-        tick = tick_of(code, self.story, rollback=step.rollback)
+        told: list[Told] = []
+
+        def tell(slot: OverdueSlot) -> bool:
+            told.append(Told(slot.name, slot.slot, slot.state))
+            return True
+
+        tick = tick_of(code, self.story, rollback=step.rollback, tell=tell)
         summary = self._attempt(lambda: tick.run(self.client))
 
         def promise(oracle: Oracle) -> None:
             counts = oracle.tick(code, self.now, rollback=step.rollback)
+            promised, oracle.told = oracle.told, []
+            if sorted(promised) != sorted(told):
+                raise Wrong(f"told {told}, promised {promised}")
             if summary is None:
                 raise Wrong("the tick must not be refused")
             if counts.differ(_counts(summary)):
@@ -186,7 +205,9 @@ class World:
             self._fork(lambda oracle: _halves(oracle, code, self.now))
             return
         self._settled(opened)
-        self._each(lambda oracle: oracle.tick(code, self.now, rollback=False), refused=summary is None)
+        self._each(
+            lambda oracle: oracle.tick(code, self.now, rollback=False, tells=False), refused=summary is None
+        )
 
     @do.register
     def _(self, step: steps.Backfill) -> None:
@@ -273,7 +294,11 @@ class World:
             return
         settle = reading.archive if step.how == "archive" else reading.delete
         self.client.run(lambda: settle(step.queue, held))
-        self._each(lambda oracle: oracle.gone(step.queue, message.msg_id, archived=step.how == "archive"))
+        self._each(
+            lambda oracle: oracle.gone(
+                step.queue, message.msg_id, self.now if step.how == "archive" else None
+            )
+        )
 
     @do.register
     def _(self, step: steps.Cancel) -> None:
@@ -285,7 +310,7 @@ class World:
 
         def promise(oracle: Oracle) -> None:
             for msg_id in ids:
-                oracle.gone(step.queue, msg_id, archived=True)
+                oracle.gone(step.queue, msg_id, self.now)
 
         self._each(promise)
 
@@ -319,7 +344,7 @@ class World:
         self.do(steps.Drop(step.queue))
         # Nobody makes a queue twice at the same instant.
         self.do(steps.Move(timedelta(seconds=1)))
-        self._sql("SELECT pgmq.create(%s)", step.queue)
+        self._create(step.queue)
         self._each(lambda oracle: oracle.create(step.queue, self.now))
 
     @do.register
@@ -373,6 +398,7 @@ class World:
 
     def _fork(self, branches: Callable[[Oracle], list[Oracle]]) -> None:
         found = self._messages()
+        overdue = self._overdue()
         right: list[Oracle] = []
         complaints: list[str] = []
         for oracle in self.oracles:
@@ -384,6 +410,7 @@ class World:
             for each in possible:
                 try:
                     each.match(found)
+                    expecting.match(each, overdue, self.now)
                 except Wrong as wrong:
                     complaints.append(str(wrong))
                 else:
@@ -403,6 +430,10 @@ class World:
             for queue in self._queues_there()
             for row in self._sql(f"SELECT * FROM pgmq.q_{queue} ORDER BY msg_id")
         ]
+
+    def _overdue(self) -> list[Told]:
+        """What the view lists."""
+        return [Told(**row) for row in self._sql("SELECT name, slot, state FROM airflow_pgmq.overdue")]
 
     def _queues_there(self) -> list[str]:
         return [row["queue_name"] for row in self._sql("SELECT queue_name FROM pgmq.meta")]
@@ -431,11 +462,16 @@ class World:
             pause=0.001,
         )
 
+    def _create(self, queue: str) -> None:
+        self._sql("SELECT pgmq.create(%s)", queue)
+        # Its default is CURRENT_TIMESTAMP, which no schema can shadow.
+        self._sql(f"ALTER TABLE pgmq.a_{queue} ALTER archived_at SET DEFAULT clock_timestamp()")
+
     def _empty(self) -> None:
         self.clock.set(self.now)
         for queue in set(self._queues_there()) | set(steps.QUEUES):
             self._sql("SELECT pgmq.drop_queue(%s)", queue)
-            self._sql("SELECT pgmq.create(%s)", queue)
+            self._create(queue)
         tables = self._sql(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'airflow_pgmq' AND tablename <> 'migrations'"
         )
@@ -451,12 +487,15 @@ def _counts(summary: ticking.Summary) -> Counts:
 
 def _halves(oracle: Oracle, code: Mapping[str, Definition], now: datetime) -> list[Oracle]:
     """What a tick that was cut may have done: nothing, its deploy, and then some of the jobs, or all."""
-    deployed = oracle.copy()
+    looked = oracle.copy()
+    # Nobody is told by a tick that is cut.
+    expecting.look(looked, now)
+    deployed = looked.copy()
     try:
         outdated = deployed.deploy(code, now, Counts(), rollback=False)
     except Refused:
-        return [oracle]
-    worlds = [oracle, deployed]
+        return [oracle, looked]
+    worlds = [oracle, looked, deployed]
     parts = [deployed.copy()]
     for name in sorted(deployed.jobs):
         if name not in outdated:

@@ -221,6 +221,23 @@ def test_a_namespace_that_stopped_and_a_job_that_is_behind(database: Database, h
     assert doctor.examine(healthy) == []
 
 
+def test_slots_that_did_not_happen(database: Database, healthy: Client) -> None:
+    ticking = tick(job(expect_within=timedelta(minutes=5)), look_ahead=0)
+    ticking.run(healthy)
+    assert doctor.examine(healthy) == []
+    execute(
+        database,
+        "UPDATE airflow_pgmq.periodic_jobs SET expected_until = 'epoch', watermark = now() - interval '90 s',"
+        " next_slot = now() - interval '61 s'",
+    )
+    assert doctor.examine(healthy) == []
+    execute(database, "UPDATE airflow_pgmq.periodic_jobs SET next_slot = next_slot - interval '4 min'")
+    execute(database, "UPDATE airflow_pgmq.periodic_jobs SET watermark = next_slot - interval '1 s'")
+    found = only([each for each in doctor.examine(healthy) if each.code != "job_behind"], "overdue")
+    assert found.text.startswith("Namespace shop: 1 slot is overdue; the oldest: slot ")
+    assert found.severity == "error"
+
+
 @pytest.mark.parametrize(("seconds", "which"), [(-5, "ahead of"), (5, "behind")])
 def test_clocks_that_differ(healthy: Client, seconds: int, which: str) -> None:
     def clock() -> datetime:

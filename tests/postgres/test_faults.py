@@ -201,7 +201,8 @@ def test_verbs_on_jobs_before_init_say_so(database, client):
 def test_an_old_schema_of_ours_is_named(database, client):
     execute(
         database,
-        "DROP TABLE airflow_pgmq.periodic_jobs; CREATE TABLE airflow_pgmq.periodic_jobs (namespace text)",
+        "DROP TABLE airflow_pgmq.periodic_jobs CASCADE;"
+        " CREATE TABLE airflow_pgmq.periodic_jobs (namespace text)",
     )
     for verb in JOB_VERBS:
         if (exc := told(verb, hook_of(database))) is not None:

@@ -12,7 +12,18 @@ import pytest
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.delays import AT_ONCE
-from airflow_pgmq.db.statements import consuming, doctor, periodic, queues, reading, schema, sending, watching
+from airflow_pgmq.db.statements import (
+    Statement,
+    consuming,
+    doctor,
+    overdue,
+    periodic,
+    queues,
+    reading,
+    schema,
+    sending,
+    watching,
+)
 from airflow_pgmq.db.statements.calendars import found as calendars_found
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
@@ -103,6 +114,7 @@ def do_requeue(client):
 def do_periodic(client):
     lose(client.database, "relation = 0, created_at = 'epoch'")
     tick(job(), job("other")).run(client)
+    do_expect(client, lambda: tick(job(), job("other"), job("fast", **EXPECTING)).run(client).failed)
     put_calendar(client)
     tick(job(message="new", exclude=[Calendar("bank")])).run(client)
     now = datetime.now(timezone.utc)
@@ -114,6 +126,32 @@ def do_periodic(client):
     client.run(lambda: job_control.remove("shop"))
     # Of a namespace that is not known, queue and archive are asked.
     tick(job()).backfill(client, now - timedelta(hours=1), now)
+
+
+EXPECTING = {"cron": "* * * * * *", "expect_within": timedelta(microseconds=1)}
+
+
+def do_expect(client, look, **fields):
+    """Look for overdue slots of a job whose messages are acked without a trace."""
+    owner = client_of(client.owner_dsn)
+    tick(job(**fields), job("other"), job("fast", **EXPECTING), look_ahead=0).run(owner)
+    execute(client.database, "UPDATE airflow_pgmq.periodic_jobs SET expected_until = now() - interval '1 h'")
+    execute(
+        client.database,
+        "INSERT INTO airflow_pgmq.slots SELECT 'shop', 'fast', date_trunc('second', now() - interval '9 m'),"
+        " 'mail', 0, 7, now(), now(), now() + interval '1 d' ON CONFLICT DO NOTHING",
+    )
+    if look():
+        raise PermissionDenied("permission denied")
+
+
+def do_see_overdue(client):
+    def look():
+        client.run(lambda: Statement("view", script="SELECT * FROM airflow_pgmq.overdue", decode=list))
+        client.run(health.examine)
+        return [each for each in client.run(lambda: overdue.overdue(None)) if each.state == "unknown"]
+
+    do_expect(client, look)
 
 
 def put_calendar(client):
@@ -161,34 +199,23 @@ def do_look(client):
     client.run(lambda: periodic.list_jobs(None))
     client.run(doctor.installation)
     client.run(schema.version)
-    client.run(health.examine)
-    with client.connection() as conn:
-        try:
-            conn.execute("SELECT * FROM airflow_pgmq.overdue")
-        except psycopg.errors.InsufficientPrivilege:
-            raise PermissionDenied("permission denied") from None
 
 
 def do_maintain(client):
     """Maintain, with work of each kind, in a minute that has no sample yet."""
-    # It is about every queue.
-    client_of(client.owner_dsn).run(lambda: queues.drop("mail_dlq"))
-    # A job that nobody ticks is late, and was not told of.
-    tick(job(expect_within=timedelta(microseconds=1))).run(client_of(client.owner_dsn))
-    go_back(client.database, hours=20)
-    execute(client.database, "UPDATE airflow_pgmq.periodic_jobs SET overdue_slot = NULL")
+    do_expect(client, lambda: False)
     with psycopg.connect(client.owner_dsn) as owner:
         owner.execute("TRUNCATE airflow_pgmq.queue_samples")
         owner.execute("SELECT pgmq.send('mail', '1', '{\"expires_at\": \"2026-01-01T00:00:00Z\"}'::jsonb, 0)")
-    done = maintenance.maintain(client, archive_retention=timedelta(0))
+    done = maintenance.maintain(client, archive_retention=timedelta(0), queue_names=["mail"])
     if done.skipped:
         raise PermissionDenied("permission denied")
-    assert (done.sampled, done.expired) == (1, 1)
+    assert (done.sampled, done.expired) == (2, 1)
 
 
 def do_see(client):
     put_calendar(client)
-    tick(job(exclude=[Calendar("bank")])).run(client_of(client.owner_dsn))
+    do_expect(client, lambda: False, exclude=[Calendar("bank")])
     overview.queues(client)
     if overview.queue(client, "mail")["dead_letters"] is None:
         raise PermissionDenied("permission denied")
@@ -219,6 +246,7 @@ WORK = {
     "Calendars": do_calendars,
     "Live jobs": do_live_jobs,
     "Maintenance": do_maintain,
+    "Overdue slots": do_see_overdue,
     "The page": do_see,
     "Looking": do_look,
     "Creating and dropping queues": do_create,

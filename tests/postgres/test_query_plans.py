@@ -214,6 +214,30 @@ def test_ranges_of_slots_end_with_the_job(full_database):
     assert found[:2] == ("job7", row["count"])
 
 
+def test_overdue_slots_are_looked_up(full_database):
+    """Jobs that expect, their slots since the last look, and messages by their ids: in a function, where
+    EXPLAIN sees nothing."""
+    scans = (
+        "SELECT relname, seq_scan FROM pg_stat_xact_user_tables"
+        " WHERE relname IN ('q_mail', 'a_mail', 'slots', 'periodic_jobs')"
+    )
+    with full_database.connect() as connection:
+        connection.execute(
+            "UPDATE airflow_pgmq.periodic_jobs SET definition = '{\"expect_within\": 60}',"
+            " expected_until = '2026-01-04T09:30Z', watermark = '2026-01-04T09:30Z',"
+            " next_slot = '2026-01-04T10:00Z' WHERE name IN ('job1', 'job2', 'job3')"
+        )
+        before = dict(connection.execute(scans).fetchall())
+        found = connection.execute(
+            "SELECT count(*), count(DISTINCT name), min(state) FROM airflow_pgmq.overdue_slots('shop', true)"
+        ).fetchone()
+        after = dict(connection.execute(scans).fetchall())
+        connection.rollback()
+
+    assert found == (54, 3, "waiting")
+    assert after == before
+
+
 @pytest.mark.parametrize("scope", ["none", "once", "queued"])
 def test_a_query_of_unknown_size_is_sent_without_nested_loops(full_database, scope):
     """The planner takes this query for one row; loops over its rows for each row would be quadratic."""

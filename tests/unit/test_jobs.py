@@ -238,10 +238,12 @@ POLICIES: dict[str, Any] = {
     "catch_up_limit": 5,
     "expect_within": timedelta(hours=2),
 }
+#: What is told of its slots. It is stored only of jobs that have it.
+TOLD: dict[str, Any] = {"expect_within": timedelta(minutes=30)}
 
 
 def changed(field: str) -> PeriodicJob:
-    values = {field: (MATTERS | POLICIES)[field]}
+    values = {field: (MATTERS | POLICIES | TOLD)[field]}
     if field == "schedule":
         values["cron"] = None
     return replace(GOOD, **values)
@@ -249,7 +251,8 @@ def changed(field: str) -> PeriodicJob:
 
 def test_each_field_is_known_to_matter_or_not():
     """The name identifies a job, so it cannot change in one."""
-    assert {field.name for field in fields(PeriodicJob)} == {"name"} | MATTERS.keys() | POLICIES.keys()
+    known = {"name"} | MATTERS.keys() | POLICIES.keys() | TOLD.keys()
+    assert {field.name for field in fields(PeriodicJob)} == known
 
 
 @pytest.mark.parametrize("field", MATTERS)
@@ -268,18 +271,31 @@ def test_a_value_that_python_takes_for_the_same_is_a_change(message, other):
     assert one.sends_as(json.loads(one.definition_json))
 
 
-@pytest.mark.parametrize("field", POLICIES)
+@pytest.mark.parametrize("field", [*POLICIES, *TOLD])
 def test_a_job_of_other_policies_sends_the_same(field):
     other = changed(field)
     assert other.fingerprint != GOOD.fingerprint
     assert GOOD.sends_as(json.loads(other.definition_json))
 
 
-@pytest.mark.parametrize("field", [*MATTERS, *POLICIES])
+@pytest.mark.parametrize("field", [*MATTERS, *POLICIES, *TOLD])
 def test_a_job_comes_back_from_what_is_stored(field):
     other = changed(field)
     definition = json.loads(other.definition_json)
     assert stored_jobs.replaced(GOOD.name, definition, GOOD).fingerprint == other.fingerprint
+
+
+def test_a_job_that_expects_nothing_is_stored_as_before():
+    """Byte for byte; and of one that does, older code finds the cron where it always was."""
+    assert "expect_within" not in GOOD.definition_json
+    assert len(GOOD.definition_values) == len(jobs.DEFINED) + 2
+    expecting = json.loads(changed("expect_within").definition_json)
+    assert expecting.pop("expect_within") == 1800
+    assert expecting == json.loads(GOOD.definition_json)
+
+
+def test_a_fingerprint_of_a_set_changes_with_what_is_expected():
+    assert deploys.set_fingerprint([changed("expect_within")]) != deploys.set_fingerprint([GOOD])
 
 
 def test_policies_that_were_not_stored_are_those_of_the_new_definition():

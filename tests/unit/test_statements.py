@@ -18,6 +18,7 @@ from airflow_pgmq.core.deploys import Stored
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Outcome
+from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.slot_messages import outgoing
 from airflow_pgmq.core.slots import Window
 from airflow_pgmq.db.sql import migrations, queries
@@ -27,6 +28,7 @@ from airflow_pgmq.db.statements import (
     announcing,
     consuming,
     incarnations,
+    overdue,
     periodic,
     queues,
     reading,
@@ -54,6 +56,15 @@ EARLIER = NOON - timedelta(hours=1)
 WINDOW = timedelta(days=7)
 TICK = Window(NOON, NOON, WINDOW)
 JOB = PeriodicJob(name="report", cron="0 7 * * *", queue_name="mail", overlap="skip")
+OVERDUE = OverdueSlot(
+    namespace="reports",
+    name="report",
+    slot=EARLIER,
+    queue_name="mail",
+    msg_id=1,
+    expected_at=NOON,
+    state="waiting",
+)
 
 
 class Played:
@@ -135,6 +146,12 @@ STATEMENTS = [
     periodic.stored_jobs("reports"),
     periodic.stored_queues("reports"),
     periodic.stored_definitions("reports", ["report"]),
+    overdue.overdue(None),
+    overdue.is_expecting("reports"),
+    overdue.mark("reports"),
+    overdue.note_expected("reports", NOON, [OVERDUE], exactly=True),
+    overdue.claim("reports"),
+    overdue.given(OVERDUE),
     periodic.due_jobs("reports", TICK, limit=10),
     periodic.upsert_jobs("reports", [JOB], NOON),
     periodic.redefine_jobs("reports", [JOB]),

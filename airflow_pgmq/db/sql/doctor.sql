@@ -31,7 +31,7 @@ JOIN (
     UNION ALL
     SELECT c.oid, CASE relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, nspname, relname
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-    WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relkind IN ('r', 'p', 'v', 'S') AND NOT relispartition
+    WHERE nspname IN ('pgmq', 'airflow_pgmq') AND relkind IN ('r', 'p', 'S') AND NOT relispartition
 ) AS there ON there.kind = wanted.kind AND there.schema = wanted.schema AND there.name LIKE wanted.pattern
 WHERE NOT CASE there.kind
     WHEN 'schema' THEN has_schema_privilege(there.oid, wanted.privilege)

@@ -212,21 +212,25 @@ ORDER BY job.next_slot, job.name LIMIT %(limit)s;
 -- Register jobs, or give known ones a new definition; the last sent slot and the pause stay.
 INSERT INTO airflow_pgmq.periodic_jobs AS job
     (namespace, name, version, fingerprint, definition, queue_name, overlap_skip, live,
-     watermark, next_slot, deployed_at)
+     watermark, next_slot, deployed_at, expected_until)
 SELECT %(namespace)s, j.name, j.version, j.fingerprint, j.definition::jsonb, j.queue_name, j.overlap_skip, %(live)s,
-       %(now)s, %(now)s, %(now)s
+       %(now)s, %(now)s, %(now)s, CASE WHEN j.definition::jsonb ? 'expect_within' THEN %(now)s::timestamptz END
 FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[],
             %(queue_names)b::text[], %(overlap_skips)b::boolean[])
      AS j (name, version, fingerprint, definition, queue_name, overlap_skip)
 ON CONFLICT (namespace, name) DO UPDATE
 SET version = excluded.version, fingerprint = excluded.fingerprint, definition = excluded.definition,
     queue_name = excluded.queue_name, overlap_skip = excluded.overlap_skip,
-    watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = excluded.deployed_at;
+    watermark = excluded.watermark, next_slot = excluded.next_slot, deployed_at = excluded.deployed_at,
+    expected_until = CASE WHEN excluded.expected_until IS NOT NULL
+                          THEN coalesce(job.expected_until, excluded.expected_until) END;
 
 -- redefine_jobs --
 -- Give known jobs new policies, which do not change their messages.
 UPDATE airflow_pgmq.periodic_jobs AS job
-SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb
+SET version = j.version, fingerprint = j.fingerprint, definition = j.definition::jsonb,
+    expected_until = CASE WHEN j.definition::jsonb ? 'expect_within'
+                          THEN coalesce(job.expected_until, clock_timestamp()) END
 FROM unnest(%(names)b::text[], %(versions)b::integer[], %(fingerprints)b::text[], %(definitions)b::text[])
      AS j (name, version, fingerprint, definition)
 WHERE job.namespace = %(namespace)s AND job.name = j.name;

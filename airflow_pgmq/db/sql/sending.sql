@@ -226,8 +226,7 @@ DELETE FROM airflow_pgmq.dedup_ledger WHERE ctid = ANY (ARRAY(
 ));
 
 -- prune_slots --
--- The same for slots, except for the last one of a job that waits for its last message, and for those that may still
--- be overdue.
+-- The same for slots, except for the last one of a job that waits for its last message.
 WITH <<stretch>>
 DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM airflow_pgmq.slots AS old
@@ -235,14 +234,12 @@ DELETE FROM airflow_pgmq.slots WHERE ctid = ANY (ARRAY(
         AND expires_at < statement_timestamp()
         AND NOT EXISTS (
             SELECT FROM airflow_pgmq.periodic_jobs AS job
-            WHERE job.namespace = old.namespace AND job.name = old.name AND (
-                old.slot + job.expect_within > statement_timestamp() - interval '7 days'
-                OR job.overlap_skip AND old.slot >= (
+            WHERE job.namespace = old.namespace AND job.name = old.name AND job.overlap_skip
+                AND old.slot >= (
                     SELECT max(slot) FROM airflow_pgmq.slots AS sent
                     WHERE sent.namespace = old.namespace AND sent.name = old.name AND slot <= statement_timestamp()
                         AND queue_name <> ''
                 )
-            )
         )
     FOR UPDATE SKIP LOCKED
 ));

@@ -12,11 +12,12 @@ from airflow_pgmq.core import problems, slot_history, slots
 from airflow_pgmq.core.calendars import NamedDays
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.core.schedule.definitions import stored_rule
 from airflow_pgmq.core.stored_jobs import UNREADABLE, unreadable
 from airflow_pgmq.db.client import Client, Connection
-from airflow_pgmq.db.statements import inspection
+from airflow_pgmq.db.statements import inspection, overdue
 from airflow_pgmq.errors import JobNotFound
 from airflow_pgmq.services import calendars
 from airflow_pgmq.services.overview import installed, words
@@ -47,12 +48,17 @@ def jobs(
         }
         asked = [(*job, slot) for job, found in slots_of.items() for slot in found.past or ()]
         sent = client.run(lambda: inspection.sent_slots(asked), current) if asked else {}
+        is_expecting = any(job.expect_within is not None for job in known)
+        late = client.run(lambda: overdue.overdue(namespace), current) if is_expecting else []
+    overdue_of: dict[tuple[str, str], list[OverdueSlot]] = defaultdict(list)
+    for each in late:
+        overdue_of[each.namespace, each.name].append(each)
     ticked = {row["namespace"]: row["ticked_at"] for row in sets}
     return {
         "at": max((row["now"] for row in (*sets, *rows)), default=datetime.now(timezone.utc)),
         "namespaces": [_namespace(row) for row in sets],
         "jobs": [
-            _job(row, slots_of[_id(row)], sent.get(_id(row), {}))
+            _job(row, slots_of[_id(row)], sent.get(_id(row), {}), overdue_of[_id(row)])
             for row in rows
             if row["namespace"] in ticked
         ],
@@ -136,7 +142,12 @@ def _namespace(row: Row) -> dict[str, Any]:
     }
 
 
-def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) -> dict[str, Any]:
+def _job(
+    row: Row,
+    found: _Slots,
+    sent: Mapping[datetime, slot_history.Sent],
+    overdue_slots: Sequence[OverdueSlot],
+) -> dict[str, Any]:
     dag_id, task_id = split_owner(row["owner"])
     definition: dict[str, Any] = defaultdict(lambda: None)
     if isinstance(row["definition"], Mapping):
@@ -144,6 +155,7 @@ def _job(row: Row, found: _Slots, sent: Mapping[datetime, slot_history.Sent]) ->
     now = row["now"]
     wrong = [
         *([found.problem] if found.problem else []),
+        *problems.overdue_slots(overdue_slots),
         *problems.of_job(
             paused=row["paused"], next_slot=row["next_slot"], ticked_at=row["ticked_at"], now=now
         ),
