@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import takewhile
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from psycopg.rows import tuple_row
 
+from airflow_pgmq.jobs import jobs_from_yaml
 from airflow_pgmq.triggers import PgmqMessageTrigger
 
 DAGS = Path(__file__).parents[2] / "dags"
@@ -65,7 +67,7 @@ def test_every_file_is_one_documented_dag(path, example_dag):
 @pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.stem)
 def test_every_file_says_which_queues_it_needs(path):
     row = next(line for line in (DAGS / "README.md").read_text().splitlines() if f"[`{path.name}`]" in line)
-    used = set(re.findall(r'queue_name="(\w+)"', path.read_text()))
+    used = set(re.findall(r'queue[_-]name[= ]"?(\w+)', path.read_text()))
     assert set(re.findall(r"`(\w+)`", row.split("|")[3])) == used
     # A user who copies only the file needs to read it there.
     told = re.search(r"`airflow pgmq init ([\w ]+)`", path.read_text())
@@ -148,6 +150,61 @@ def test_messages_of_jobs_beyond_cron_know_their_slot(example_dag, run_dag, hook
         start, end = (datetime.fromisoformat(message[name]) for name in ("from", "to"))
         assert end - start == timedelta(minutes=90)
         assert message["regions"] == ["eu", "us"]
+
+
+def test_live_jobs_are_changed_while_the_dag_ticks(example_dag, run_dag, hook, query, tmp_path):
+    """Put, edited, skipped, paused, resumed, and sent again by hand, with a calendar and from a file."""
+
+    def ticked():
+        run = run_dag(without_retries(example_dag("pgmq_live_jobs")))
+        assert run.state == "success"
+        return run.xcom("tick")
+
+    def waiting():
+        rows = query(
+            "SELECT headers ->> 'job', (headers ->> 'slot')::timestamptz, message FROM pgmq.q_reports"
+            " ORDER BY vt, msg_id"
+        )
+        return [(name, slot, message) for name, slot, message in rows if slot > datetime.now(timezone.utc)]
+
+    file = tmp_path / "jobs.yaml"
+    file.write_text(
+        "defaults: {queue_name: reports}\n"
+        "jobs:\n"
+        "- {name: acme, schedule: '* * * * *', message: {at: '{{ slot | ts }}'}, catch_up: all}\n"
+        "- {name: closed, schedule: '* * * * *', exclude: [{calendar: holidays}]}\n"
+    )
+    today = datetime.now(timezone.utc).date()
+    hook.put_calendar("holidays", {today + timedelta(days=n): "closed" for n in range(3)})
+    hook.put_jobs("tenants", jobs_from_yaml(file))
+    assert ticked()["jobs"] == 2
+    first = waiting()
+    # The other one has no slots on these days.
+    assert {name for name, *_ in first} == {"acme"}
+    assert [message for _, _, message in first] == [{"at": slot.isoformat()} for _, slot, _ in first]
+
+    skipped = first[-1][1]
+    hook.skip_slot("tenants", "acme", skipped)
+    (acme, _) = jobs_from_yaml(file)
+    hook.put_job("tenants", replace(acme, message="changed"), expected_version=1)
+    ticked()
+    second = waiting()
+    assert {message for _, _, message in second} == {"changed"}
+    assert skipped not in [slot for _, slot, _ in second]
+    assert len(second) >= len(first) - 2
+
+    assert hook.pause_job("tenants", "acme") > 0
+    assert (ticked()["sent"], waiting()) == (0, [])
+    hook.resume_job("tenants", "acme", catch_up="none")
+    assert ticked()["sent"] > 0
+    past = datetime(2026, 1, 1, 6, tzinfo=timezone.utc)
+    assert hook.run_job_now("tenants", "acme", slot=past).status == "sent"
+    hook.purge("reports")
+    # A purge leaves what waits for its slot.
+    assert waiting() != []
+    assert [each.version for each in hook.job_versions("tenants", "acme")] == [2, 1]
+    assert hook.delete_job("tenants", "acme") > 0
+    assert waiting() == []
 
 
 def test_each_tick_stands_for_a_minute(example_dag):
