@@ -1,4 +1,4 @@
-"""The examples of docs/migrating.md: what goes in, and the job that comes out."""
+"""The examples of docs/migrating/: what goes in, and the job that comes out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from airflow_pgmq.core.importing import celery_beat, crontab, pg_cron, sidekiq_c
 from airflow_pgmq.core.importing.imported import Imported
 from tests.unit.support import ROOT
 
-PAGE = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
-SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")[1:]}
+PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "migrating").glob("*.md")}
 
 
 def rows(text: str) -> list[dict[str, Any]]:
@@ -30,13 +29,14 @@ READERS: dict[str, Callable[..., Imported]] = {
 }
 
 
-def test_each_section_is_checked() -> None:
-    assert list(SECTIONS) == list(READERS)
+def test_each_page_is_checked() -> None:
+    assert set(PAGES) == set(READERS)
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_the_example_becomes_its_job(name: str) -> None:
-    (_, given), (_, code) = re.findall(r"```(\w+)\n(.*?)```", SECTIONS[name], re.S)
+    (given,) = re.findall(r"```text\n(.*?)```", PAGES[name], re.S)
+    code, *_ = re.findall(r"```python\n(.*?)```", PAGES[name], re.S)
     values: dict[str, Any] = {}
     exec(code, values)
     found = READERS[name](given, queue_name="imported")
