@@ -74,7 +74,7 @@ class PeriodicJob:
     :param version: raise it when overlapping deploys must not undo each other
     :param ttl: after slot + ttl our consumers skip the message (header `expires_at`)
     :param expect_within: a slot whose message is not acked by slot + expect_within is overdue, which is told
-        once (docs/periodic.md); longer than `jitter`, and not longer than `ttl`
+        once (docs/overdue.md); longer than `jitter`, and not longer than `ttl`
     :param catch_up: what to do with slots missed while Airflow was down: `all`, `last` or `none`
     :param catch_up_max_age: `all` and `last` look back no further
     :param catch_up_limit: `all` sends at most this many missed slots, the newest ones

@@ -28,7 +28,7 @@ BLOCKS = [
 
 
 #: The file of jobs that a block of Python reads.
-(JOBS_FILE,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "periodic.md").read_text(), re.S)
+(JOBS_FILE,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "live_jobs.md").read_text(), re.S)
 
 
 @pytest.mark.parametrize("code", BLOCKS)
