@@ -12,7 +12,7 @@ from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.live_jobs import JobVersion
 from airflow_pgmq.core.schedule.zones import time_zone
 from airflow_pgmq.core.wording import number_of
-from airflow_pgmq.errors import JobNotFound
+from airflow_pgmq.errors import JobDeclared, JobNotFound
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,7 +37,7 @@ def add(args: Namespace) -> None:
 def edit(args: Namespace) -> None:
     """Change a live job, or restore one of its versions."""
     hook = hook_of(args)
-    versions = hook.job_versions(args.namespace, args.name)
+    versions = _versions_of(hook, args.namespace, args.name)
     current = versions[0]
     expected = current.version if args.expected_version is None else args.expected_version
     given = _given(args)
@@ -76,7 +76,7 @@ def remove(args: Namespace) -> None:
 @read_only
 def versions(args: Namespace) -> None:
     """Show the versions of a live job."""
-    found = hook_of(args).job_versions(args.namespace, args.name)
+    found = _versions_of(hook_of(args), args.namespace, args.name)
     show(args, [_row(each) for each in found])
 
 
@@ -136,6 +136,17 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _versions_of(hook: PgmqHook, namespace: str, name: str) -> list[JobVersion]:
+    """Those of a live job; of one that a Dag declares, where it is."""
+    try:
+        return hook.job_versions(namespace, name)
+    except JobNotFound:
+        for row in hook.list_jobs(namespace):
+            if row["name"] == name:
+                raise JobDeclared(namespace, [name], row["owner"]) from None
+        raise
 
 
 def _stored(hook: PgmqHook, namespace: str, name: str) -> PeriodicJob:

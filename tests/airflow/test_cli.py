@@ -358,7 +358,9 @@ def test_a_wrong_live_job_is_told(run: Run, failing: Callable[..., str], databas
     assert "declared in the Dag" in failing(
         "jobs", "add", "shop", "job", "--queue-name", "mail", "--schedule", "@daily"
     )
-    assert "No periodic job" in failing("jobs", "edit", "shop", "job", "--queue-name", "mail")
+    for words in (("edit", "shop", "job", "--queue-name", "mail"), ("versions", "shop", "job")):
+        assert "declared in the Dag" in failing("jobs", *words)
+    assert "No periodic job" in failing("jobs", "edit", "shop", "gone", "--queue-name", "mail")
     assert "Nothing to change" in failing_edit(run, failing)
 
 
