@@ -38,9 +38,9 @@ def queue_asset(
     :param watchers: `AssetWatcher`s with a `PgmqEventTrigger`, where the consuming Dag is declared
     :param extra: more details for Airflow to show
     """
-    # Airflow accepts only ASCII, and a queue's name may contain characters that are special in a URI.
-    uri = f"pgmq://{pgmq_conn_id}/{quote(names.queue(queue_name), safe='')}"
-    return Asset(uri, watchers=watchers or [], extra=dict(extra) if extra else None)
+    return Asset(
+        names.uri(pgmq_conn_id, queue_name), watchers=watchers or [], extra=dict(extra) if extra else None
+    )
 
 
 def create_asset(

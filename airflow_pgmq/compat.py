@@ -42,6 +42,7 @@ __all__ = [
     "AirflowSkipException",
     "AirflowTaskTimeout",
     "BaseHook",
+    "gives_partition_keys",
     "has_succeeded",
     "is_plain_process",
     "keeps_every_event",
@@ -87,6 +88,13 @@ def keeps_every_event() -> bool:
     from airflow.models.asset import AssetDagRunQueue
 
     return hasattr(AssetDagRunQueue, "asset_event_id")
+
+
+def gives_partition_keys() -> bool:
+    """Whether a task can give partition keys to the events of its outlets (3.3)."""
+    from airflow.sdk.execution_time.context import OutletEventAccessor
+
+    return hasattr(OutletEventAccessor, "add_partitions")
 
 
 def has_succeeded(context: Mapping[str, Any]) -> bool:

@@ -66,6 +66,13 @@ def redact_keys() -> frozenset[str]:
     return parse_keys(conf.get("pgmq", "redact_keys", fallback=DEFAULT_KEYS))
 
 
+def execution_api_timeout() -> float:
+    """`[workers] execution_api_timeout`: how many seconds Airflow may take to note that a task has ended."""
+    from airflow.configuration import conf
+
+    return float(conf.getfloat("workers", "execution_api_timeout", fallback=5.0))
+
+
 def default_deferrable() -> bool:
     """`[operators] default_deferrable`: the default of sensors' `deferrable`."""
     from airflow.configuration import conf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from urllib.parse import quote
 
 from airflow_pgmq.errors import InvalidName
 
@@ -148,3 +149,8 @@ def _is_text(value: object) -> bool:
         return value.isascii() or bool(value.encode())
     except UnicodeEncodeError:
         return False
+
+
+def uri(pgmq_conn_id: str, queue_name: str) -> str:
+    """A queue as Airflow's asset; a name may contain characters that are special in a URI, or not ASCII."""
+    return f"pgmq://{pgmq_conn_id}/{quote(lower(queue(queue_name)), safe='')}"

@@ -36,6 +36,8 @@ class Summary:
     overdue: int = 0
     #: `sent` and `duplicates`, each by queue.
     by_queue: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: The slots of which a message was sent, by queue.
+    sent_slots: dict[str, set[datetime]] = field(default_factory=dict)
     #: Jobs that could not be sent, and why: their queue is missing or refuses, a calendar is missing, or a
     #: template fails.
     failed: dict[str, list[str]] = field(default_factory=dict)
@@ -46,6 +48,11 @@ class Summary:
         for each in fields(self):
             if each.name == "failed":
                 self.failed |= more.failed
+                continue
+            if each.name == "sent_slots":
+                # In place: a new set for each round would take the square of their number.
+                for queue_name, found in more.sent_slots.items():
+                    self.sent_slots.setdefault(queue_name, set()).update(found)
                 continue
             setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
         self.lateness = lateness
@@ -66,12 +73,13 @@ class Summary:
                 continue
             self.sent += 1
             self.by_queue[queue_name, "sent"] += 1
+            self.sent_slots.setdefault(queue_name, set()).add(item.slot)
             if item.visible_at < now:
                 self.late += 1
                 self.lateness = max(self.lateness, (now - item.visible_at).total_seconds())
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
-        counts = asdict(replace(self, lateness=round(self.lateness, 3)))
-        del counts["by_queue"], counts["failed"]
+        counts = asdict(replace(self, lateness=round(self.lateness, 3), sent_slots={}))
+        del counts["by_queue"], counts["failed"], counts["sent_slots"]
         return counts

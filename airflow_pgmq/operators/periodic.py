@@ -15,7 +15,7 @@ from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.source import source
 from airflow_pgmq.errors import InvalidArgument, InvalidJobs, PgmqWarning
 from airflow_pgmq.links import PgmqJobsLink, PgmqMessagesLink
-from airflow_pgmq.operators import alerting
+from airflow_pgmq.operators import alerting, slot_partitions
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class PgmqPeriodicOperator(PgmqOperator):
     :param on_overdue: notifiers, or functions of the context, called once for each slot that is overdue
         (`expect_within` of its job), with `overdue` in the context; without any, another tick or a
         maintenance task tells
+    :param partition_by_slot: the events of the queues' assets among `outlets` carry the slots that were sent
+        as partition keys, one event for each slot, by default at most 100 in a tick; a queue that nothing was
+        sent to gets no event. Airflow 3.3 and newer; Dags that are scheduled on such an asset without
+        partitions are not started any longer (docs/events.md)
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidJobs: mistakes in jobs, each named; at a tick, after the other jobs were sent: queues that
         are missing, or that refuse to take messages or to give them back, calendars that are missing,
@@ -86,6 +90,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         grace: timedelta = timedelta(minutes=5),
         dedup_window: timedelta = DEDUP_WINDOW,
         on_overdue: alerting.Notifier | Sequence[alerting.Notifier] | None = None,
+        partition_by_slot: bool = False,
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
@@ -120,6 +125,7 @@ class PgmqPeriodicOperator(PgmqOperator):
         self.grace = grace
         self.dedup_window = dedup_window
         self.on_overdue = alerting.checked(on_overdue)
+        self.partition_by_slot = slot_partitions.check(partition_by_slot, self.outlets)
         self.pgmq_conn_id = pgmq_conn_id
 
     @property
@@ -168,6 +174,10 @@ class PgmqPeriodicOperator(PgmqOperator):
         self._report(tick.namespace, summary)
         if summary.failed:
             raise InvalidJobs(summary.failed)
+        if self.partition_by_slot:
+            self.outlets = slot_partitions.give(
+                self.outlets, summary.sent_slots, self.pgmq_conn_id, context, self.log
+            )
         return summary.as_dict()
 
     def queues_written(self) -> Sequence[str]:

@@ -38,12 +38,13 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     """Updates an asset when messages arrive, and so starts the Dags that are scheduled on it.
 
     `deliver="doorbell"`, the default, works on every Airflow: the trigger reads no message. It updates the
-    asset with one small event (`queue_name`, `visible`, `oldest`); the run reads the messages itself and acks
-    them after its work. The bell rings (the trigger sends an event) when messages become visible, and not
-    again while a consumer works on them, because Airflow 3.4 starts a run for each event. It rings again if
-    messages stay visible and for `ring_interval` seconds no consumer has read or held any, then after twice
-    as long, and so on up to `max_ring_interval`. A lost event, a paused Dag, runs that Airflow merged or a
-    killed triggerer lose no message: it is still in the queue, and the bell rings for it.
+    asset with one small event (`queue_name`, `visible`, `oldest`, and `slots`: those of periodic jobs, at
+    most 100, the earliest ones); the run reads the messages itself and acks them after its work. The bell
+    rings (the trigger sends an event) when messages become visible, and not again while a consumer works on
+    them, because Airflow 3.4 starts a run for each event. It rings again if messages stay visible and for
+    `ring_interval` seconds no consumer has read or held any, then after twice as long, and so on up to
+    `max_ring_interval`. A lost event, a paused Dag, runs that Airflow merged or a killed triggerer lose no
+    message: it is still in the queue, and the bell rings for it.
 
     `deliver="payload"`, Airflow 3.3 and newer: the messages are in the events, as
     `triggering_asset_events[asset][i].extra["payload"]["messages"]`. One reader per queue and triggerer
@@ -138,6 +139,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
                     queue_name=self.queue_name,
                     visible=sight.visible,
                     oldest=sight.oldest and sight.oldest.isoformat(),
+                    slots=await self._slots(),
                 )
             await asyncio.sleep(bell.pause(time.monotonic()))
 
@@ -155,6 +157,18 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         """Return the state of the queue after a ring, without waiting."""
         watcher = await PgmqHook(self.pgmq_conn_id).watcher()
         return await watcher.look(watching.sight(self.queue_name, self.condition, self.headers_condition))
+
+    async def _slots(self) -> list[str]:
+        """The slots of the messages that it rings for."""
+        try:
+            watcher = await PgmqHook(self.pgmq_conn_id).watcher()
+            return await watcher.look(
+                watching.visible_slots(self.queue_name, self.condition, self.headers_condition)
+            )
+        except Exception as exc:
+            # The ring is what matters.
+            self.log.warning("Queue %s: the ring names no slots: %s", self.queue_name, exc)
+            return []
 
     def shared_stream_key(self) -> Hashable | None:
         """The settings of the reader: asset watchers with equal keys share one. None for the doorbell."""

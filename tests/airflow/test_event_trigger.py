@@ -83,6 +83,18 @@ def test_it_rings_once_for_a_burst_and_reads_nothing(hook):
     assert {message.read_ct for message in hook.read("q", max_messages=20)} == {1}
 
 
+def test_it_names_the_slots_of_periodic_jobs(hook):
+    slots = ["2026-01-01T06:00:00Z", "2026-01-02T06:00:00Z"]
+
+    async def scenario() -> None:
+        hook.send_batch("q", [{}] * 3, headers=[{"slot": slot} for slot in reversed(slots)] + [{}])
+        async with ringing(ring_interval=60) as rings:
+            await within(rung(rings, 1), 10)
+            assert rings[0][1]["slots"] == slots
+
+    asyncio.run(scenario())
+
+
 def test_it_rings_again_while_nobody_reads_and_each_time_later(hook):
     async def scenario() -> None:
         hook.send("q", {})

@@ -62,6 +62,26 @@ def test_what_was_sent_with_a_delay_is_held_by_nobody(hook):
     assert look(hook) == Sight(0)
 
 
+def test_the_slots_that_are_visible_the_earliest_ones(hook):
+    def named(**conditions: Any) -> list[str]:
+        return hook.client.run(lambda: watching.visible_slots("q", **conditions))
+
+    assert named() == []
+    minutes = [f"2026-01-01T{minute // 60:02}:{minute % 60:02}:00Z" for minute in range(150)]
+    slots = [{"slot": slot, "job": job} for slot in reversed(minutes) for job in ("a", "b")]
+    hook.send_batch("q", [{}] * 300, headers=slots)
+    assert named() == minutes[:100]
+    hook.purge("q")
+    # What others send is no slot of ours, whatever it is.
+    others: list[Any] = [{"slot": "soon"}, {"slot": {"at": minutes[0]}}, {"slot": None}, None]
+    hook.send_batch("q", [{}] * 4, headers=others)
+    hook.send("q", {}, headers={"slot": minutes[2], "job": "a"})
+    hook.send("q", {}, headers={"slot": minutes[1], "job": "b"})
+    hook.send("q", {}, headers={"slot": minutes[0], "job": "a"}, delay=60)
+    assert named() == minutes[1:3]
+    assert named(headers_condition={"job": "b"}) == [minutes[1]]
+
+
 @pytest.mark.parametrize("untried", [True, False])
 def test_what_was_given_back_for_later_is_held_by_nobody(hook, database, untried):
     hook.send("q", {})

@@ -45,6 +45,16 @@ SELECT (SELECT count(*) FROM visible) AS visible,
        head.msg_id, head.read_ct, held.count AS held, held.until
 FROM held LEFT JOIN (SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1) AS head ON true;
 
+-- visible_slots --
+-- Of the messages that match and are visible, as many as are counted: the earliest slots of periodic jobs.
+SELECT DISTINCT m.headers ->> 'slot' AS slot
+FROM (
+    SELECT m.headers FROM {table} AS m CROSS JOIN <<asked>>
+    WHERE m.vt <= statement_timestamp() AND <<matches>> ORDER BY m.vt LIMIT %(counted)s
+) AS m
+WHERE m.headers ->> 'slot' ~ '^\d\d\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$'
+ORDER BY slot LIMIT %(limit)s;
+
 -- listen --
 -- LISTEN on a channel.
 LISTEN {channel};

@@ -10,13 +10,16 @@ from typing import Any
 from airflow_pgmq.core import names
 from airflow_pgmq.core.bell import Head, Held, Sight
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.db.statements import Statement, on_queue, reading, union
+from airflow_pgmq.db.statements import Statement, column, on_queue, reading, union
 
 #: Triggers on a queue's table that announce its messages: ours and PGMQ's own.
 ANNOUNCERS = ["airflow_pgmq_notify", "trigger_notify_queue_insert_listeners"]
 
 #: Counting visible messages ends here, unless a waiter waits for more.
 COUNTED = 1000
+
+#: A ring names at most this many slots.
+SLOTS = 100
 
 #: For this many hidden messages, those that come back first, it is checked whether readers hold them.
 LOOKED_THROUGH = 10_000
@@ -136,6 +139,23 @@ def _sight(rows: Sequence[Row]) -> Sight:
         oldest=row["oldest"],
         head=None if row["msg_id"] is None else Head(row["msg_id"], row["read_ct"]),
         held=Held(row["held"], row["until"]) if row["held"] else None,
+    )
+
+
+def visible_slots(
+    queue_name: str,
+    condition: Mapping[str, Any] | None = None,
+    headers_condition: Mapping[str, Any] | None = None,
+) -> Statement[list[str]]:
+    """The slots of periodic jobs that a ring is for, the earliest ones, as in the messages' headers."""
+    return on_queue(
+        "visible_slots",
+        queue_name,
+        column("slot"),
+        condition=reading.as_json(condition),
+        headers_condition=reading.as_json(headers_condition),
+        counted=COUNTED,
+        limit=SLOTS,
     )
 
 
