@@ -19,6 +19,7 @@ from airflow_pgmq.core.schedule.cron import DayMatch, Order, ambiguity
 from airflow_pgmq.core.schedule.cron_slots import CronSlots
 from airflow_pgmq.core.schedule.definitions import Cron, Rule, stored_rule
 from airflow_pgmq.core.schedule.excluding import BusinessDay, Excluded
+from airflow_pgmq.core.schedule.exclusions import Exclusions
 from airflow_pgmq.core.schedule.skipping import Skipping
 from airflow_pgmq.core.schedule.zones import UTC, instant, time_zone
 from airflow_pgmq.errors import InvalidJobs
@@ -282,6 +283,16 @@ class PeriodicJob:
         is_local = self.cron is not None or bool(self.schedule.is_local)  # type: ignore[union-attr]
         return excluding.applied(
             self._slots, self.exclude, self.business_day, zone, self._calendars, is_local=is_local
+        )
+
+    @property
+    def exclusions(self) -> Exclusions:
+        """What it leaves out, with the reasons.
+
+        :raises CalendarNotFound: a calendar was not given
+        """
+        return excluding.exclusions(
+            self.exclude, self.business_day, time_zone(self.timezone), self._calendars
         )
 
     def _slots(self, zone: tzinfo) -> Slots:

@@ -63,7 +63,7 @@ def states(
     found: list[tuple[datetime, State]] = []
     for slot in shown:
         if slot in known:
-            found.append((slot, _sent(known[slot])))
+            found.append((slot, state(known[slot])))
         elif slot >= since and not _is_left_out(job, slot, progress):
             found.append((slot, _unsent(slot, progress)))
     return found
@@ -76,7 +76,8 @@ def _window(known: Mapping[datetime, Sent]) -> timedelta:
     )
 
 
-def _sent(sent: Sent) -> State:
+def state(sent: Sent) -> State:
+    """What became of a slot that was sent."""
     if sent.skipped:
         return "skipped"
     if sent.repeats:

@@ -37,6 +37,11 @@ def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
     return {"code": problem["code"], "severity": problem["severity"], "text": _HIDDEN_TEXT, "fix": ""}
 
 
+def _number_left_out(reasons: Mapping[str, int]) -> dict[str, Any]:
+    """Without the reasons, which people have written into calendars."""
+    return {"left out": sum(reasons.values())} if reasons else {}
+
+
 def _plain(names: str) -> dict[str, Field]:
     return dict.fromkeys(names.split())
 
@@ -52,7 +57,7 @@ _QUEUE: Shape = {
 JOB: Shape = {
     **_plain(
         "namespace name schedule words timezone queue_name version paused live next_slots last_slot "
-        "last_sent_at lateness owner dag_id task_id"
+        "last_sent_at lateness overdue owner dag_id task_id"
     ),
     "slots": _plain("slot state"),
     "problems": _problem,
@@ -72,6 +77,32 @@ QUEUE: Shape = {
     "history": _plain("at length visible oldest_age arrivals completions"),
 }
 JOBS: Shape = {"at": None, "namespaces": _NAMESPACE, "jobs": JOB}
+#: Of the definition what is a word, a number or a time: not what the messages are made of.
+JOB_DETAILS: Shape = {
+    "at": None,
+    "job": JOB,
+    "definition": _plain(
+        "name schedule cron seconds day_match timezone business_day start end jitter queue_name ttl "
+        "expect_within catch_up catch_up_max_age catch_up_limit overlap version"
+    ),
+    "versions": _plain("version changed_at deleted"),
+    "calendar": {
+        "zone": None,
+        "days": {
+            **_plain("day slots first"),
+            "left_out": _number_left_out,
+        },
+    },
+    "history": {
+        **_plain("since most"),
+        "slots": _plain(
+            "slot state queue_name msg_id sent_at late visible_at place read_ct acked_at took worked"
+        ),
+    },
+    "dead_letters": _plain("queue_name count"),
+    "overdue": _plain("slot queue_name msg_id expected_at state found_at text"),
+    "missing": _plain("part"),
+}
 MESSAGES: Shape = {"messages": _MESSAGE, "next_after": None, "left_out": _plain("queue_name")}
 
 

@@ -93,5 +93,9 @@ def failure(queue_name: str, exc: Exception) -> Problem:
     if isinstance(exc, LockNotAvailable):
         return problems.failed(queue_name, "locked", "another session holds its table or archive")
     code: Failure = "slow" if getattr(exc, "sqlstate", None) == "57014" else "unreadable"
-    words = getattr(getattr(exc, "diag", None), "message_primary", None) or str(exc)
-    return problems.failed(queue_name, code, words)
+    return problems.failed(queue_name, code, words(exc))
+
+
+def words(exc: Exception) -> str:
+    """What the server said, or the error's own text."""
+    return getattr(getattr(exc, "diag", None), "message_primary", None) or str(exc)

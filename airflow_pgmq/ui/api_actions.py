@@ -8,18 +8,20 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from airflow_pgmq.core import names, visible
+from airflow_pgmq.core import iso8601, names, slots, visible
 from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services import overview
 from airflow_pgmq.ui import audit, auth, database
 from airflow_pgmq.ui.api_jobs import name_dags
 from airflow_pgmq.ui.auth import Requester, RequesterDep
-from airflow_pgmq.ui.requests import MAX_IDS, Ids, WholeNumber, body_of
+from airflow_pgmq.ui.requests import EXPECTED, MAX_IDS, Ids, WholeNumber, body_of
 from airflow_pgmq.ui.responses import ApiResponse
 
 #: Seconds. PGMQ counts the messages of a queue before it purges it.
 PURGE_TIMEOUT = 60
+#: Other slots are none, and some of them have no UTC.
+YEARS = range(1970, 3000)
 
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.WRITE)
 
@@ -49,8 +51,15 @@ class Confirmation(_Body):
     confirm: str
 
 
+class Slot(_Body):
+    """A slot of a job."""
+
+    slot: str
+
+
 ChosenDep = Annotated[Chosen, Depends(body_of(Chosen))]
 ToRequeueDep = Annotated[ToRequeue, Depends(body_of(ToRequeue))]
+SlotDep = Annotated[Slot, Depends(body_of(Slot))]
 ConfirmationDep = Annotated[Confirmation, Depends(body_of(Confirmation))]
 
 
@@ -88,6 +97,21 @@ async def run_now(requester: RequesterDep, namespace: str, name: str) -> ApiResp
         return {"msg_id": sent.msg_id}
 
     return ApiResponse(await database.write(requester, work), None)
+
+
+@router.post("/jobs/{namespace}/{name}/skip")
+async def skip(requester: RequesterDep, namespace: str, name: str, body: SlotDep) -> ApiResponse:
+    """Leave out one slot of a job."""
+    slot = iso8601.of_header(body.slot)
+    if slot is None or slot.year not in YEARS:
+        raise HTTPException(422, EXPECTED["body.slot"])
+
+    def work(hook: PgmqHook) -> dict[str, Any]:
+        hook.skip_slot(namespace, name, slot)
+        audit.note(requester, "skip_slot", job=f"{namespace}/{name}", slot=slots.text(slot))
+        return overview.job(hook.client, namespace, name)
+
+    return await _changed_job(requester, work)
 
 
 @router.post("/queues/{queue_name}/requeue")

@@ -5,7 +5,16 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
-from airflow_pgmq.ui import api_actions, api_health, api_jobs, api_messages, api_queues, pages, requests
+from airflow_pgmq.ui import (
+    api_actions,
+    api_health,
+    api_job,
+    api_jobs,
+    api_messages,
+    api_queues,
+    pages,
+    requests,
+)
 from airflow_pgmq.ui.headers import HeadersMiddleware
 
 # No OpenAPI: its pages would need no permission, and they have inline scripts.
@@ -13,6 +22,6 @@ from airflow_pgmq.ui.headers import HeadersMiddleware
 app = FastAPI(title="PGMQ", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 app.add_middleware(HeadersMiddleware)
 app.add_exception_handler(RequestValidationError, requests.validation_error)
-for _part in (api_queues, api_messages, api_jobs, api_actions, api_health):
+for _part in (api_queues, api_messages, api_jobs, api_job, api_actions, api_health):
     app.include_router(_part.router)
 pages.attach(app)

@@ -21,8 +21,10 @@ from airflow_pgmq.ui.auth import may_open_frame
 
 __all__ = ["attach", "router"]
 
-#: All views. A queue's name is one segment of a path, but not "." or "..", which browsers resolve.
-_VIEW = re.compile(r"jobs|sent|queue/(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,200}|")
+#: A name is one segment of a path, but not "." or "..", which browsers resolve.
+_NAME = r"(?!\.{1,2}(?:/|$))[^/\\\x00-\x1f\x7f]{1,200}"
+#: All views.
+_VIEW = re.compile(rf"jobs|sent|queue/{_NAME}|job/{_NAME}/{_NAME}|")
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -38,6 +40,7 @@ _SHELL = """<!doctype html>
 <link rel="stylesheet" href="{base}/static/css/page.css">
 <link rel="stylesheet" href="{base}/static/css/tables.css">
 <link rel="stylesheet" href="{base}/static/css/parts.css">
+<link rel="stylesheet" href="{base}/static/css/job.css">
 <script src="{base}/static/theme.js"></script>
 <script type="module" src="{base}/static/views/{view}.js"></script>
 </head>
@@ -95,6 +98,12 @@ def queue_page(request: Request, user: GetUserDep, queue_name: str) -> Response:
 def jobs_page(request: Request, user: GetUserDep) -> Response:
     """The periodic jobs."""
     return _page(request, user, "jobs", "Periodic jobs")
+
+
+@router.get("/ui/job/{namespace}/{name}", dependencies=_read)
+def job_page(request: Request, user: GetUserDep, namespace: str, name: str) -> Response:
+    """One periodic job."""
+    return _page(request, user, "job", f"{namespace}/{name}")
 
 
 @router.get("/ui/sent", dependencies=_read)

@@ -42,6 +42,7 @@ EXPECTED = {
     "body.msg_ids": f"msg_ids is a list of 1 to {MAX_IDS} ids: whole numbers of up to 64 bits.",
     "body.max_messages": f"max_messages is a whole number from 1 to {MAX_IDS}.",
     "body.source": "source is dead_letters or archive.",
+    "body.slot": "slot is an ISO 8601 instant with a time zone, such as 2026-06-01T06:00:00Z.",
     "body.confirm": "Type the queue's name to purge it.",
 }
 

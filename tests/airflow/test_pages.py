@@ -18,7 +18,7 @@ def nobody(as_user):
     return as_user(None)
 
 
-@pytest.mark.parametrize("path", ["", "queue/mail", "jobs", "sent?dag_id=shop"])
+@pytest.mark.parametrize("path", ["", "queue/mail", "jobs", "job/shop/job", "sent?dag_id=shop"])
 def test_a_view_is_a_page_without_data_that_loads_its_script(guest, path):
     answer = guest.get(f"/pgmq/ui/{path}", headers=FRAME)
     assert answer.headers["content-type"].startswith("text/html")
@@ -84,6 +84,7 @@ def test_a_page_opened_by_itself_goes_into_airflows_frame(guest):
         ("queue/mail?msg_id=4", "/plugin/pgmq/pgmq/ui/queue/mail?msg_id=4"),
         ("jobs", "/plugin/pgmq/pgmq/ui/jobs"),
         ("", "/plugin/pgmq/pgmq/ui/"),
+        ("job/shop/mail.eu?x=1", "/plugin/pgmq/pgmq/ui/job/shop/mail.eu?x=1"),
         ("queue/a%20b%25", "/plugin/pgmq/pgmq/ui/queue/a%20b%25"),
         (
             "sent?dag_id=a%26b&run_id=x%0d%0aSet-Cookie:y",
@@ -118,6 +119,11 @@ def test_links_lead_into_airflows_frame_and_nowhere_else(guest, path, location):
         "queue/%00",
         "queue/%E2%80%AE" + "x" * 300,
         "jobs/",
+        "job/shop",
+        "job/shop/",
+        "job/%2e%2e/jobs",
+        "job/shop/%2e%2e",
+        "job/shop/job/more",
         "jobs%0a",
         "nothing",
     ],

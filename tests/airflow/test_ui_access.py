@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ BODIES = {
     "release": {"msg_ids": [1]},
     "delete": {"msg_ids": [1]},
     "purge": {"confirm": "mail"},
+    "skip": {"slot": "NEXT"},
 }
 
 
@@ -52,6 +54,9 @@ def fill(path: str) -> str:
 
 def request(client: Any, method: str, path: str, **options: Any) -> Any:
     body = BODIES.get(path.rsplit("/", 1)[-1], {}) if method == "POST" else None
+    if body and body.get("slot") == "NEXT":
+        hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+        body = {"slot": (hour + timedelta(hours=2)).isoformat()}
     headers = options.pop("headers", ACTING)
     return client.request(method, fill(path), json=body, headers=headers, follow_redirects=False)
 
@@ -77,7 +82,7 @@ def hook(pgmq_connection):
 
 def test_only_what_holds_no_data_is_public():
     assert {path for _, path in routes()} - {path for _, path in GUARDED} == PUBLIC
-    assert len(ACTIONS) == 7
+    assert len(ACTIONS) == 8
 
 
 @each_route

@@ -134,7 +134,7 @@ def test_the_search_box_answers_in_plain_sentences(boss, hook, query, says):
 
 
 def test_every_parameter_has_its_sentence():
-    from airflow_pgmq.ui.api_actions import Chosen, Confirmation, ToRequeue
+    from airflow_pgmq.ui.api_actions import Chosen, Confirmation, Slot, ToRequeue
     from airflow_pgmq.ui.app import app
     from airflow_pgmq.ui.requests import EXPECTED
 
@@ -144,7 +144,9 @@ def test_every_parameter_has_its_sentence():
         if hasattr(route, "dependant")
         for parameter in route.dependant.query_params
     }
-    wanted |= {f"body.{name}" for model in (Chosen, Confirmation, ToRequeue) for name in model.model_fields}
+    wanted |= {
+        f"body.{name}" for model in (Chosen, Confirmation, Slot, ToRequeue) for name in model.model_fields
+    }
     assert wanted == EXPECTED.keys()
 
 
@@ -160,7 +162,7 @@ bodies = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["msg_ids", "max_messages", "source", "confirm", "x"]), inner, max_size=4
+            st.sampled_from(["msg_ids", "max_messages", "source", "confirm", "slot", "x"]), inner, max_size=4
         )
     ),
     max_leaves=8,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_pgmq.compat import utcnow
-from airflow_pgmq.core import slot_history, slots
+from airflow_pgmq.core import slot_history, slot_outcomes, slots
 from airflow_pgmq.jobs import PeriodicJob
 from tests.browser.jobs import JOBS, NAMESPACE
 from tests.fixtures.factories import execute, tick
@@ -42,6 +42,25 @@ _REMEMBERED = """
     UPDATE airflow_pgmq.periodic_jobs SET last_slot = greatest(last_slot, %(slot)s),
            last_sent_at = greatest(last_sent_at, %(first_at)s)
     WHERE namespace = %(namespace)s AND name = %(name)s
+"""
+
+_ARCHIVED = """
+    WITH done AS (
+        SELECT slot, -1000000 - n AS msg_id,
+               slot + make_interval(secs => 20 + 60 * random() ^ 4) AS archived_at
+        FROM unnest(%(slots)s::timestamptz[]) WITH ORDINALITY AS past (slot, n)
+    ), kept AS (
+        INSERT INTO pgmq.a_{queue} (msg_id, read_ct, enqueued_at, archived_at, vt, message, headers)
+        SELECT msg_id, 1, slot - interval '9 minutes', archived_at, slot, '{{}}',
+               jsonb_build_object('dedup_key', %(namespace)s::text || '/' || %(name)s || '/'
+                                  || to_char(slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+        FROM done
+    )
+    INSERT INTO airflow_pgmq.slots
+        (namespace, name, slot, queue_name, incarnation, msg_id, visible_at, first_at, expires_at)
+    SELECT %(namespace)s, %(name)s, slot, '{queue}', 0, msg_id, slot, slot - interval '9 minutes',
+           slot + interval '60 days'
+    FROM done
 """
 
 _MESSAGES = """
@@ -159,10 +178,17 @@ def age(hook: PgmqHook, database: Database) -> None:
     )
     now = utcnow()
     for job in JOBS:
+        _work_off(database, job, slots.before(job, now, 900, slot_outcomes.FURTHEST)[: -slot_history.SHOWN])
         for position, slot in enumerate(slot_history.recent(job, now)):
             if position not in MISSED:
                 _remember(database, job, slot, late=position in LATE, again=position in AGAIN)
     hook.pause_job(NAMESPACE, PAUSED)
+
+
+def _work_off(database: Database, job: PeriodicJob, past: list[datetime]) -> None:
+    """Slots of days before, each acked soon."""
+    values = {"namespace": NAMESPACE, "name": job.name, "slots": past}
+    execute(database, _ARCHIVED.format(queue=job.queue_name), values)
 
 
 def _remember(database: Database, job: PeriodicJob, slot: datetime, *, late: bool, again: bool) -> None:

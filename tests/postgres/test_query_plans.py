@@ -21,6 +21,7 @@ from airflow_pgmq.db.statements import (
     Statement,
     consuming,
     inspection,
+    job_slots,
     maintenance,
     overview,
     periodic,
@@ -105,6 +106,7 @@ def taking_back(*names: str) -> Statement[Any]:
     return flow.send(["mail"])
 
 
+SLOTS = [{"slot": NOW, "msg_id": n} for n in range(1, 1001)]
 MESSAGES = [Message(n, 1, NOW, NOW, {}) for n in range(1, 101)]
 
 OFTEN = {
@@ -140,6 +142,13 @@ OFTEN = {
     "search in an archive": lambda: inspection.messages(Search(queue_name="mail", job="a", source="archive")),
     "a message by key": lambda: inspection.ledger_message("mail", "shop/job7/2026-01-01T7Z"),
     "slots of a strip": lambda: inspection.sent_slots([("shop", f"job{n}", NOW) for n in range(300)]),
+    "slots of a job": lambda: job_slots.latest("shop", "job7", BEFORE, NOW, 1000),
+    "slots of a job that are skipped": lambda: job_slots.skipped("shop", "job7", NOW, 1000),
+    "messages of slots": lambda: job_slots.messages("shop", "job7", {"mail": SLOTS}, [("mail", "queue")]),
+    "archived messages of slots": lambda: job_slots.messages(
+        "shop", "job7", {"mail": SLOTS}, [("mail", "archive")]
+    ),
+    "dead letters of a job": lambda: job_slots.dead_letters("shop", "job7", "mail"),
     "sent by a task": lambda: inspection.sent_by([("mail", "queue")], {"dag_id": "a"}, peek=True, limit=200),
     "sent by a task, archived": lambda: inspection.sent_by(
         [("mail", "archive")], {"dag_id": "a"}, peek=True, limit=200

@@ -109,10 +109,8 @@ def applied(
     :param is_local: whether its slots are times of day
     :raises CalendarNotFound: a calendar is in no row
     """
-    windows = [_window(each, zone) for each in exclude if isinstance(each, Blackout)]
-    days = _days_off(exclude, calendars)
-    if business_day is not None:
-        days.append(weekend)
+    left_out = exclusions(exclude, business_day, zone, calendars)
+    days, windows = left_out.days, left_out.windows
     slots = own(zone)
     if business_day in ("next", "previous"):
         # A time of day that its own day does not have, because clocks changed, is moved as that time.
@@ -124,6 +122,20 @@ def applied(
         slots = WallSlots(moved, zone) if is_local else moved
         days = []
     return OpenSlots(slots, Exclusions(zone, days, windows)) if days or windows else slots
+
+
+def exclusions(
+    exclude: Sequence[Excluded], business_day: BusinessDay | None, zone: tzinfo, calendars: NamedDays
+) -> Exclusions:
+    """The days off and windows, with their reasons.
+
+    :raises CalendarNotFound: a calendar is in no row
+    """
+    windows = [_window(each, zone) for each in exclude if isinstance(each, Blackout)]
+    days = _days_off(exclude, calendars)
+    if business_day is not None:
+        days.append(weekend)
+    return Exclusions(zone, days, windows)
 
 
 def calendar_names(exclude: Sequence[Any]) -> set[str]:

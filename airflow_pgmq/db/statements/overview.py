@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from airflow_pgmq.core import names, queue_counts
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.queue_counts import How, Shape, Table
-from airflow_pgmq.db.statements import Flow, Statement, union
+from airflow_pgmq.db.statements import Flow, Statement, Work, union
 
 T = TypeVar("T")
 
@@ -113,10 +113,10 @@ def archived(tables: Sequence[Table]) -> Statement[dict[str, int]]:
     return union(parts, lambda rows: {row["queue_name"]: row["counted"] for row in rows})
 
 
-def briefly(statement: Statement[T], patience: str = PATIENCE, limit: str | None = None) -> Flow[T]:
+def briefly(work: Work[T], patience: str = PATIENCE, limit: str | None = None) -> Flow[T]:
     """Run it, and give up soon if another session has locked a table exclusively, or if it takes long."""
     yield Statement("short_locks", {"wait": patience, "limit": limit}, is_limit=True)
-    answer: T = yield statement
+    answer: T = (yield work) if isinstance(work, Statement) else (yield from work)
     return answer
 
 

@@ -17,10 +17,11 @@ from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.core.schedule.definitions import stored_rule
 from airflow_pgmq.core.stored_jobs import UNREADABLE, unreadable
 from airflow_pgmq.db.client import Client, Connection
-from airflow_pgmq.db.statements import inspection, overdue
+from airflow_pgmq.db.statements import inspection, overdue, overview
 from airflow_pgmq.errors import JobNotFound
 from airflow_pgmq.services import calendars
 from airflow_pgmq.services.overview import installed, words
+from airflow_pgmq.services.overview.parts import Parts
 
 UPCOMING = 5
 #: Jobs whose slots are looked up: 30 keys each.
@@ -39,7 +40,7 @@ def jobs(
             return {"at": datetime.now(timezone.utc), "namespaces": [], "jobs": []}
         sets = client.run(lambda: inspection.namespaces(namespace), current)
         rows = client.run(lambda: inspection.jobs(namespace, name), current)
-        read = {_id(row): _read(row) for row in rows}
+        read = {_id(row): as_stored(row) for row in rows}
         known = [job for job in read.values() if isinstance(job, PeriodicJob)]
         days = client.run(lambda: calendars.needed(known), current)
         slots_of = {
@@ -48,17 +49,13 @@ def jobs(
         }
         asked = [(*job, slot) for job, found in slots_of.items() for slot in found.past or ()]
         sent = client.run(lambda: inspection.sent_slots(asked), current) if asked else {}
-        is_expecting = any(job.expect_within is not None for job in known)
-        late = client.run(lambda: overdue.overdue(namespace), current) if is_expecting else []
-    overdue_of: dict[tuple[str, str], list[OverdueSlot]] = defaultdict(list)
-    for each in late:
-        overdue_of[each.namespace, each.name].append(each)
+        late = _overdue(Parts(client, current), namespace, rows)
     ticked = {row["namespace"]: row["ticked_at"] for row in sets}
     return {
         "at": max((row["now"] for row in (*sets, *rows)), default=datetime.now(timezone.utc)),
         "namespaces": [_namespace(row) for row in sets],
         "jobs": [
-            _job(row, slots_of[_id(row)], sent.get(_id(row), {}), overdue_of[_id(row)])
+            _job(row, slots_of[_id(row)], sent.get(_id(row), {}), late.get(_id(row)))
             for row in rows
             if row["namespace"] in ticked
         ],
@@ -74,6 +71,27 @@ def job(client: Client, namespace: str, name: str, conn: Connection | None = Non
     if not found:
         raise JobNotFound(namespace, name)
     return found[0]
+
+
+def expects(row: Row) -> bool:
+    """Whether a stored job says when its slots are expected to be done."""
+    definition = row["definition"]
+    return isinstance(definition, Mapping) and definition.get("expect_within") is not None
+
+
+def _overdue(
+    parts: Parts, namespace: str | None, rows: Sequence[Row]
+) -> dict[tuple[str, str], list[OverdueSlot]]:
+    """Those of each job that says when it expects them to be done; nothing if it takes long."""
+    found: dict[tuple[str, str], list[OverdueSlot]] = {_id(row): [] for row in rows if expects(row)}
+    if not found:
+        return {}
+    late = parts.get("overdue", lambda: overview.briefly(overdue.overdue(namespace), limit="1s"), None)
+    if late is None:
+        return {}
+    for each in late:
+        found.setdefault((each.namespace, each.name), []).append(each)
+    return found
 
 
 def _id(row: Row) -> tuple[str, str]:
@@ -94,7 +112,7 @@ class _Slots:
     problem: Problem | None = None
 
 
-def _read(row: Row) -> PeriodicJob | str:
+def as_stored(row: Row) -> PeriodicJob | str:
     """A stored job, or why this code cannot read it."""
     try:
         job = PeriodicJob.from_definition(row["name"], row["definition"])
@@ -146,7 +164,7 @@ def _job(
     row: Row,
     found: _Slots,
     sent: Mapping[datetime, slot_history.Sent],
-    overdue_slots: Sequence[OverdueSlot],
+    late: Sequence[OverdueSlot] | None,
 ) -> dict[str, Any]:
     dag_id, task_id = split_owner(row["owner"])
     definition: dict[str, Any] = defaultdict(lambda: None)
@@ -155,7 +173,7 @@ def _job(
     now = row["now"]
     wrong = [
         *([found.problem] if found.problem else []),
-        *problems.overdue_slots(overdue_slots),
+        *problems.overdue_slots(late or ()),
         *problems.of_job(
             paused=row["paused"], next_slot=row["next_slot"], ticked_at=row["ticked_at"], now=now
         ),
@@ -177,6 +195,7 @@ def _job(
         "last_slot": row["last_slot"],
         "last_sent_at": row["last_sent_at"],
         "lateness": found.lateness,
+        "overdue": None if late is None else len(late),
         "owner": row["owner"],
         "dag_id": dag_id,
         "task_id": task_id,

@@ -31,6 +31,9 @@ export const isName = (value) => typeof value === "string" && value !== "" && !/
 
 export const toQueue = (name, params) => to(`queue/${encodeURIComponent(name)}`, params);
 
+export const toJob = (namespace, name) =>
+  to(`job/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`);
+
 // This page with some parameters changed.
 export function here(changes) {
   const next = query();

@@ -92,6 +92,24 @@ export function exact(iso) {
   return at ? `${yearToo.format(at)} ${zone}` : "";
 }
 
+const parts = style({ year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", hourCycle: "h23" });
+
+// The day and the hour of an instant for the user: {day: "2026-01-31", hour: 9}.
+export function local(iso) {
+  const found = Object.fromEntries(parts.formatToParts(new Date(iso)).map(({ type, value }) => [type, value]));
+  return { day: `${found.year}-${found.month}-${found.day}`, hour: Number(found.hour) };
+}
+
+const weekday = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short",
+  day: "numeric",
+  month: "short",
+  timeZone: "UTC",
+});
+
+// A day such as 2026-01-31 for people.
+export const dayText = (text) => weekday.format(new Date(`${text}T00:00:00Z`)).replace(",", "");
+
 export const ago = (iso, now = Date.now()) => {
   const at = parsed(iso);
   if (!at) return "";

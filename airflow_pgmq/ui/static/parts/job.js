@@ -1,22 +1,26 @@
 // A periodic job as a row: its schedule in words, its next slots, and the states of its last slots.
-import { toQueue } from "../address.js";
+import { toJob, toQueue } from "../address.js";
 import { h } from "../dom.js";
-import { age, exact, plural, toTheMinute, zone } from "../format.js";
+import { age, exact, full, plural, toTheMinute, zone } from "../format.js";
 import { problemList } from "./notice.js";
 import { slotStrip } from "./slots.js";
 
-const time = (iso) => h("time", { datetime: iso, title: exact(iso) }, toTheMinute(iso));
+export const time = (iso) => h("time", { datetime: iso, title: exact(iso) }, toTheMinute(iso));
 
 export const COLUMNS = [
   {
     id: "name",
     label: "Job",
     by: (job) => job.name,
-    changes: (job) => [job.name, job.paused, job.version, job.problems],
+    changes: (job) => [job.name, job.paused, job.version, job.live, job.overdue, job.problems],
     cell: (job) => [
-      h("span", { class: "name" }, job.name),
+      h("a", { class: "name", href: toJob(job.namespace, job.name) }, job.name),
       job.version ? h("span", { class: "tag" }, `v${job.version}`) : null,
+      job.live && h("span", { class: "tag", title: "Changed at run time, not in a Dag" }, "live"),
       job.paused && h("span", { class: "tag paused" }, "paused"),
+      job.overdue
+        ? h("a", { class: "tag overdue", href: toJob(job.namespace, job.name) }, `${full(job.overdue)} overdue`)
+        : null,
       problemList(job.problems, `Problems of ${job.name}`),
     ],
   },
@@ -69,7 +73,7 @@ function next({ next_slots, paused, name }) {
   );
 }
 
-function last({ last_slot, last_sent_at, lateness }) {
+export function last({ last_slot, last_sent_at, lateness }) {
   if (!last_slot) return h("span", { class: "muted" }, "not yet");
   const late = lateness > 0;
   return [

@@ -2,8 +2,9 @@
 import { h, s } from "../dom.js";
 import { instant } from "../format.js";
 
-const STATES = ["sent", "late", "missed", "duplicate", "waiting", "skipped"];
+export const STATES = ["sent", "late", "missed", "duplicate", "waiting", "skipped"];
 const SHAPES = {
+  dead: "M3.5 4l3 10h-6z",
   sent: "M1 3h5v12h-5z",
   late: "M1 9h5v6h-5zM1 5h5v2h-5z",
   missed: "M1 5l5 8M6 5l-5 8",
@@ -41,6 +42,20 @@ export function slotStrip(slots) {
   );
 }
 
+export const WORDS = { dead: "dead letter" };
+
+// The mark of one state, beside a text that names it.
+export const mark = (state) =>
+  h(
+    "span",
+    { class: "slots" },
+    s(
+      "svg",
+      { viewBox: "0 0 7 18", width: 7, height: 18, "aria-hidden": "true" },
+      s("g", { class: state }, s("path", { d: SHAPES[state] })),
+    ),
+  );
+
 export function describe(slots) {
   const counts = STATES.map((state) => [state, slots.filter((each) => each.state === state).length]);
   const text = counts
@@ -50,20 +65,9 @@ export function describe(slots) {
   return `Last ${slots.length === 1 ? "slot" : `${slots.length} slots`}: ${text}`;
 }
 
-export const legend = () =>
+export const legend = (states = STATES) =>
   h(
     "p",
     { class: "legend" },
-    STATES.map((state) =>
-      h(
-        "span",
-        { class: "slots" },
-        s(
-          "svg",
-          { viewBox: "0 0 7 18", width: 7, height: 18, "aria-hidden": "true" },
-          s("g", { class: state }, s("path", { d: SHAPES[state] })),
-        ),
-        state,
-      ),
-    ),
+    states.map((state) => h("span", {}, mark(state), WORDS[state] ?? state)),
   );

@@ -1,36 +1,18 @@
 // Periodic jobs: their next slots, the states of their last slots, and the last tick of each namespace.
 import { param, setParams } from "../address.js";
-import { api, get, post } from "../api.js";
+import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { ago, plural } from "../format.js";
 import { dagPath, hostLink } from "../host.js";
-import { confirm } from "../parts/confirm.js";
 import { openPage } from "../parts/frame.js";
 import { COLUMNS } from "../parts/job.js";
+import { JobActions } from "../parts/job_actions.js";
 import { empty, problemList } from "../parts/notice.js";
 import { legend } from "../parts/slots.js";
 import { Table, scrolling } from "../parts/table.js";
-import { toast } from "../parts/toast.js";
-
-const ACTIONS = {
-  pause: {
-    label: "Pause",
-    done: "paused",
-    text: "It sends nothing until it is resumed. Messages enqueued ahead of time are taken back.",
-  },
-  resume: {
-    label: "Resume",
-    done: "resumed",
-    text: "It sends again. For slots missed in the meantime, its catch-up policy applies.",
-  },
-  "run-now": {
-    label: "Run now",
-    done: "sent",
-    text: "One message is sent now, in addition to those of its schedule.",
-  },
-};
 
 function view({ connection }, main, reload) {
+  const actions = new JobActions({ connectionId: connection.connection_id, reload });
   const columns = connection.may_write
     ? [
         ...COLUMNS,
@@ -38,7 +20,7 @@ function view({ connection }, main, reload) {
           id: "actions",
           label: "Actions",
           hidden: true,
-          cell: buttons,
+          cell: (job) => h("div", { class: "buttons" }, actions.buttons(job)),
           changes: (job) => [job.namespace, job.name, job.paused],
         },
       ]
@@ -60,33 +42,6 @@ function view({ connection }, main, reload) {
   const tools = h("div", { class: "tools" }, search, summary, legend());
   replace(main, h("h1", { class: "visually-hidden" }, "Periodic jobs"), tools, list, none);
   let data = { namespaces: [], jobs: [] };
-
-  function buttons(job) {
-    return h(
-      "div",
-      { class: "buttons" },
-      [job.paused ? "resume" : "pause", "run-now"].map((verb) =>
-        h(
-          "button",
-          {
-            type: "button",
-            onclick: () => act(job, verb),
-            "aria-label": `${ACTIONS[verb].label}: ${job.name}`,
-          },
-          ACTIONS[verb].label,
-        ),
-      ),
-    );
-  }
-
-  async function act({ namespace, name }, verb) {
-    const { label, done, text } = ACTIONS[verb];
-    const path = api(connection.connection_id, "jobs", namespace, name, verb);
-    if (await confirm({ title: `${label}: ${name}?`, text, action: label, act: () => post(path) })) {
-      toast(`${name}: ${done}`);
-      reload();
-    }
-  }
 
   function draw() {
     const wanted = search.value.trim().toLowerCase();
