@@ -8,6 +8,9 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from airflow_pgmq.core import payload
+from airflow_pgmq.errors import InvalidArgument
+
 DEFAULT_KEYS = "password,secret,token,authorization,api_key"
 HIDDEN = "***"
 #: A longer text, or one to be searched for more values, is not searched but hidden as a whole.
@@ -39,6 +42,44 @@ def redact(value: Any, keys: Collection[str], depth: int = DEPTH) -> tuple[Any, 
         # A number of hundreds of digits: browsers read no JSON that names infinity.
         return str(value), False
     return value, False
+
+
+def unhide(value: Any, stored: Any, keys: Collection[str]) -> Any:
+    """What `redact` has hidden, put back from what is stored, in a copy that somebody has edited.
+
+    A part of a list is recognised only if nothing else of it was edited: another one may be in its place.
+
+    :raises InvalidArgument: nothing is stored there
+    """
+    if isinstance(value, dict):
+        return {key: _unhidden(str(key), each, _at(stored, key), keys) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_of_list(index, each, value, stored, keys) for index, each in enumerate(value)]
+    return value
+
+
+def _at(stored: Any, key: Any) -> Any:
+    return stored.get(key) if isinstance(stored, dict) else None
+
+
+def _unhidden(key: str, value: Any, stored: Any, keys: Collection[str]) -> Any:
+    if key.lower() not in keys or value != HIDDEN:
+        return unhide(value, stored, keys)
+    if stored is None:
+        raise InvalidArgument(
+            f"{HIDDEN} under {key!r} stands for a hidden value that is stored, and none is known for this "
+            "place: write the value."
+        )
+    return stored
+
+
+def _of_list(index: int, value: Any, around: list[Any], stored: Any, keys: Collection[str]) -> Any:
+    others = stored if isinstance(stored, list) else []
+    if len(others) == len(around) and payload.is_same(redact(others[index], keys)[0], value):
+        return others[index]
+    same = [each for each in others if payload.is_same(redact(each, keys)[0], value)]
+    is_clear = same and all(payload.is_same(each, same[0]) for each in same)
+    return same[0] if is_clear else unhide(value, None, keys)
 
 
 def hidden_values(value: Any, keys: Collection[str]) -> Iterator[str]:

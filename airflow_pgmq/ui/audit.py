@@ -1,4 +1,7 @@
-"""Airflow's audit log: who did what to which messages or job; never the content of a message."""
+"""Airflow's audit log: who did what to which messages or job; never the content of a message.
+
+What a live job was and has become is there, without the values of `redact_keys`.
+"""
 
 from __future__ import annotations
 

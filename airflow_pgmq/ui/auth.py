@@ -24,6 +24,7 @@ from airflow_pgmq.ui import connections
 
 __all__ = [
     "OF_A_DAG",
+    "PEEK",
     "READ",
     "WRITE",
     "GetUserDep",
@@ -92,6 +93,11 @@ READ = [
     Depends(hide_from_other_teams),
 ]
 #: The path's parameter must be called `connection_id`.
+PEEK = [
+    Depends(refuse_invalid_ids),
+    Depends(requires_access_connection("GET")),
+    Depends(refuse_other_sites),
+]
 WRITE = [
     Depends(refuse_invalid_ids),
     Depends(requires_access_connection("PUT")),

@@ -92,8 +92,12 @@ def _as_http_errors(requester: Requester, timeout: int, work: Callable[[], T]) -
     try:
         return work()
     # The texts of these contain only what the request named.
-    except (errors.QueueNotFound, errors.JobNotFound) as exc:
+    except (errors.QueueNotFound, errors.JobNotFound, errors.CalendarNotFound) as exc:
         raise HTTPException(404, str(exc)) from exc
+    except errors.JobChanged as exc:
+        raise HTTPException(409, str(exc)) from exc
+    except errors.JobDeclared as exc:
+        raise HTTPException(422, str(exc)) from exc
     except errors.InvalidInput as exc:
         # An error text of Postgres may quote stored data.
         hidden = isinstance(exc.__cause__, DriverError) and not requester.may_peek()

@@ -24,6 +24,10 @@ BODIES = {
     "delete": {"msg_ids": [1]},
     "purge": {"confirm": "mail"},
     "skip": {"slot": "NEXT"},
+    "preview": {"definition": {}},
+    "{name}/put": {"definition": {"schedule": "0 * * * *", "queue_name": "mail"}, "expected_version": 1},
+    "{name}/restore": {"version": 1, "expected_version": 1},
+    "{name}/delete": {"expected_version": 1},
 }
 
 
@@ -45,7 +49,8 @@ def fill(path: str) -> str:
         "connection_id": "pgmq_default",
         "queue_name": "mail",
         "namespace": "shop",
-        "name": "job",
+        # Only a live job is put and deleted.
+        "name": "live" if path.endswith(("/put", "/restore", "{name}/delete")) else "job",
         "dag_id": "shop",
     }
     path = re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
@@ -53,7 +58,8 @@ def fill(path: str) -> str:
 
 
 def request(client: Any, method: str, path: str, **options: Any) -> Any:
-    body = BODIES.get(path.rsplit("/", 1)[-1], {}) if method == "POST" else None
+    *_, owner, verb = path.split("/")
+    body = BODIES.get(f"{owner}/{verb}", BODIES.get(verb, {})) if method == "POST" else None
     if body and body.get("slot") == "NEXT":
         hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
         body = {"slot": (hour + timedelta(hours=2)).isoformat()}
@@ -77,12 +83,13 @@ def hook(pgmq_connection):
         hook.create_queue(queue_name)
     hook.send("mail", {"body": SECRET}, headers={"note": SECRET})
     tick(job(message={"body": SECRET})).run(hook.client)
+    hook.put_job("shop", job("live", message={"body": SECRET}))
     return hook
 
 
 def test_only_what_holds_no_data_is_public():
     assert {path for _, path in routes()} - {path for _, path in GUARDED} == PUBLIC
-    assert len(ACTIONS) == 8
+    assert len(ACTIONS) == 12
 
 
 @each_route

@@ -14,7 +14,7 @@ from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.notifications import PgmqNotifier
 from airflow_pgmq.sensors import PgmqSensor
 from airflow_pgmq.triggers import PgmqEventTrigger, PgmqMessageTrigger
-from airflow_pgmq.ui import api_actions, api_job, api_messages
+from airflow_pgmq.ui import api_actions, api_job, api_live_jobs, api_messages
 
 #: Words for an idea that has another name here.
 OTHER_WORDS = {
@@ -42,7 +42,7 @@ def public() -> Iterator[tuple[str, dict[str, Parameter]]]:
     kinds = [getattr(operators, name) for name in operators.__all__]
     for kind in (*kinds, PgmqNotifier, PgmqSensor, PgmqEventTrigger, PgmqMessageTrigger):
         yield kind.__name__, dict(signature(kind.__init__).parameters)
-    parts = (api_actions, api_job, api_messages)
+    parts = (api_actions, api_job, api_live_jobs, api_messages)
     for route in (route for part in parts for route in part.router.routes):
         endpoint: Any = route
         yield f"page.{endpoint.name}", dict(signature(endpoint.endpoint).parameters)

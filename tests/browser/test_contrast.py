@@ -9,7 +9,14 @@ import pytest
 expect = pytest.importorskip("playwright.sync_api", reason="`make browser` installs it").expect
 
 MEASURE = Path(__file__).with_name("contrast.js").read_text()
-VIEWS = ["", "queue/orders", "queue/orders?tab=dead_letters", "jobs", "sent?dag_id=shop_orders"]
+VIEWS = [
+    "",
+    "queue/orders",
+    "queue/orders?tab=dead_letters",
+    "jobs",
+    "job/shop/stock_sync",
+    "sent?dag_id=shop_orders",
+]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

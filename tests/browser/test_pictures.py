@@ -18,6 +18,7 @@ VIEWS = {
     "queue": ("queue/orders", {"range": "day"}),
     "message": ("queue/orders", {"by": "dedup_key", "q": "order/4711"}),
     "jobs": ("jobs", {}),
+    "job": ("job/shop/stock_sync", {}),
     "sent": ("sent", {"dag_id": "shop_orders"}),
 }
 

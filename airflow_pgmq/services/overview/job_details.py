@@ -7,17 +7,17 @@ deletion leaves nothing behind, so nothing is known of it but that it is gone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from airflow_pgmq.core import (
     job_documents,
+    job_form,
     message_view,
     names,
     queue_shape,
-    redaction,
     slot_calendar,
     slot_outcomes,
     slots,
@@ -39,8 +39,6 @@ from airflow_pgmq.services.overview.parts import Parts
 
 #: Queues to which the slots were sent that are looked into: a job seldom has another one than now.
 MOST_QUEUES = 5
-#: Fields of a job in which people write what they want.
-_CONTENT = ("message", "headers", "params")
 
 
 def details(
@@ -95,17 +93,9 @@ def _document(found: PeriodicJob | str, keys: Collection[str]) -> dict[str, Any]
     if isinstance(found, str):
         return None
     try:
-        return hidden(job_documents.as_mapping(found), keys)
+        return job_form.hidden(job_documents.as_mapping(found), keys)
     except (*UNREADABLE, InvalidInput):
         return None
-
-
-def hidden(document: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """A job in JSON types without the values of these keys."""
-    return {
-        name: redaction.redact(value, keys)[0] if name in _CONTENT else value
-        for name, value in document.items()
-    }
 
 
 def _version(each: JobVersion, keys: Collection[str]) -> dict[str, Any]:

@@ -19,9 +19,9 @@ export function get(path, params = {}, signal) {
   return call(url, { signal });
 }
 
-export function post(path, body = {}) {
+export function post(path, body = {}, signal) {
   const headers = { "Content-Type": "application/json", "X-Pgmq-Request": "1" };
-  return call(new URL(path, BASE), { method: "POST", headers, body: JSON.stringify(body) });
+  return call(new URL(path, BASE), { method: "POST", headers, body: JSON.stringify(body), signal });
 }
 
 async function call(url, options) {
@@ -33,20 +33,24 @@ async function call(url, options) {
     throw new ApiError(0, "Airflow's API server does not answer.");
   }
   if (response.status === 401) signedOut();
-  const answer = parse(await response.text());
+  const answer = parsed(await response.text());
   if (!response.ok)
     throw new ApiError(response.status, answer?.detail ?? `Airflow answered ${response.status}.`);
   return answer;
 }
 
 // An integer that a double cannot hold keeps all digits, if the browser has JSON.rawJSON.
-function parse(body) {
+export function parse(text) {
   const digits = (key, value, context) =>
     Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source && JSON.rawJSON
       ? JSON.rawJSON(context.source)
       : value;
+  return JSON.parse(text, digits);
+}
+
+function parsed(body) {
   try {
-    return JSON.parse(body, digits);
+    return parse(body);
   } catch {
     return null;
   }

@@ -52,7 +52,7 @@ export const coded = (text) => asText(text).split(CODE).map((part, index) => (in
 export const plain = (text) => asText(text).split(CODE).join("");
 
 export const focusable = (node) => [
-  ...node.querySelectorAll("a[href], button, input, select, summary, [tabindex]"),
+  ...node.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]"),
 ];
 
 // Replace the children only if the state has changed, so that the keyboard's focus stays.

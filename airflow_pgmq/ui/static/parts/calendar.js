@@ -12,8 +12,20 @@ export function calendar({ zone, days }) {
       "table",
       { class: "calendar" },
       h("caption", { class: "visually-hidden" }, `Slots of the next ${days.length} days, in ${zone}`),
-      h("thead", {}, h("tr", {}, WEEKDAYS.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, weeks(days).map((week) => h("tr", {}, week.map(cell)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          WEEKDAYS.map((name) => h("th", { scope: "col" }, name)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        weeks(days).map((week) => h("tr", {}, week.map(cell))),
+      ),
     ),
   );
 }
@@ -37,9 +49,16 @@ function cell(day, index) {
     h("span", { class: "date" }, dayText(day.day).slice(WEEKDAYS[index].length + 1)),
     h("b", {}, number, h("span", { class: "visually-hidden" }, title(day))),
     reasons.length
-      ? reasons.map(([reason, left]) => h("span", { class: "sub" }, `${full(left)} ${reason === "left out" ? reason : `left out: ${reason}`}`))
+      ? reasons.map(([reason, left]) =>
+          h(
+            "span",
+            { class: "sub" },
+            `${full(left)} ${reason === "left out" ? reason : `left out: ${reason}`}`,
+          ),
+        )
       : day.off && h("span", { class: "sub" }, day.off),
   );
 }
 
-const title = ({ slots }) => (slots === null ? "not counted: too many slots" : ` ${plural(slots, "slot").replace(/^\S+ /, "")}`);
+const title = ({ slots }) =>
+  slots === null ? "not counted: too many slots" : ` ${plural(slots, "slot").replace(/^\S+ /, "")}`;

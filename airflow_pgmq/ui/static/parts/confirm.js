@@ -1,5 +1,6 @@
-// Asks for confirmation of an action. The frame's sandbox blocks confirm(), so this is our own dialog.
-import { coded, focusable, h, replace } from "../dom.js";
+// Asks for confirmation of an action.
+import { coded, h, replace } from "../dom.js";
+import { open } from "./dialog.js";
 
 // Resolves to true when `act` has succeeded, to false when the user cancelled, which is not possible while `act`
 // runs. Errors of `act` are shown in the dialog. `typed` is a text that the user must type first.
@@ -52,25 +53,10 @@ export function confirm({ title, text, action, act, danger = false, typed = null
     go.addEventListener("click", run);
     input?.addEventListener("input", update);
     input?.addEventListener("keydown", (event) => event.key === "Enter" && run());
-    // A modal dialog keeps the focus from the rest of the frame, but not from Airflow's page around it.
-    dialog.addEventListener("keydown", (event) => {
-      if (event.key !== "Tab") return;
-      const inside = focusable(dialog).filter((each) => !each.disabled);
-      const last = inside.at(event.shiftKey ? 0 : -1);
-      if (!inside.length || document.activeElement === last || document.activeElement === dialog) {
-        event.preventDefault();
-        inside.at(event.shiftKey ? -1 : 0)?.focus();
-      }
-    });
-    dialog.addEventListener("cancel", (event) => off.disabled && event.preventDefault());
-    // A second Escape closes the dialog even while `act` runs.
-    dialog.addEventListener("close", async () => {
-      dialog.remove();
+    update();
+    open(dialog, () => off.disabled, async () => {
       await running;
       resolve(done);
     });
-    update();
-    document.body.append(dialog);
-    dialog.showModal();
   });
 }

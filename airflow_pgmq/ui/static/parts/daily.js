@@ -39,9 +39,15 @@ export function daily(slots) {
       "tr",
       {},
       h("th", { scope: "row" }, dayText(each.day)),
-      [full(each.slots), full(each.missed), each.late ? age(each.late) : "–", full(each.acked), age(each.p50), age(each.p95), age(each.max)].map(
-        (text) => h("td", { class: "numeric" }, text),
-      ),
+      [
+        full(each.slots),
+        full(each.missed),
+        each.late ? age(each.late) : "–",
+        full(each.acked),
+        age(each.p50),
+        age(each.p95),
+        age(each.max),
+      ].map((text) => h("td", { class: "numeric" }, text)),
     );
   return h(
     "div",
@@ -50,7 +56,15 @@ export function daily(slots) {
       "table",
       { class: "plain" },
       h("caption", { class: "visually-hidden" }, "From visible to acked, by day"),
-      h("thead", {}, h("tr", {}, HEADS.map((text, index) => h("th", { scope: "col", class: index ? "numeric" : null }, text)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          HEADS.map((text, index) => h("th", { scope: "col", class: index ? "numeric" : null }, text)),
+        ),
+      ),
       h("tbody", {}, byDay(slots).map(row)),
     ),
   );

@@ -13,7 +13,9 @@ export function definition(found) {
     h(
       "dl",
       { class: "facts fields" },
-      fields.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, h("code", {}, asText(value ?? "–"))))),
+      fields.map(([name, value]) =>
+        h("div", {}, h("dt", {}, name), h("dd", {}, h("code", {}, asText(value ?? "–")))),
+      ),
     ),
     h(
       "div",
@@ -30,7 +32,13 @@ export function versions(found, restore) {
       "tr",
       {},
       h("th", { scope: "row" }, `v${each.version}`),
-      h("td", {}, h("time", { datetime: each.changed_at, title: exact(each.changed_at) }, instant(each.changed_at)), " ", h("span", { class: "muted" }, ago(each.changed_at))),
+      h(
+        "td",
+        {},
+        h("time", { datetime: each.changed_at, title: exact(each.changed_at) }, instant(each.changed_at)),
+        " ",
+        h("span", { class: "muted" }, ago(each.changed_at)),
+      ),
       h("td", {}, each.changed_by ?? h("span", { class: "muted" }, "–")),
       h("td", {}, what(each)),
       restore && h("td", {}, index && each.definition ? restore(each) : null),
@@ -45,7 +53,13 @@ export function versions(found, restore) {
       h(
         "thead",
         {},
-        h("tr", {}, ["Version", "When", "By", "What", ...(restore ? [""] : [])].map((text) => h("th", { scope: "col" }, text || h("span", { class: "visually-hidden" }, "Action")))),
+        h(
+          "tr",
+          {},
+          ["Version", "When", "By", "What", ...(restore ? [""] : [])].map((text) =>
+            h("th", { scope: "col" }, text || h("span", { class: "visually-hidden" }, "Action")),
+          ),
+        ),
       ),
       h("tbody", {}, found.map(row)),
     ),
@@ -58,7 +72,11 @@ function what({ deleted, definition: found, problem, version }) {
   return h(
     "details",
     {},
-    h("summary", { "aria-label": `Definition of version ${version}` }, found.schedule ? asText(found.schedule) : "put"),
+    h(
+      "summary",
+      { "aria-label": `Definition of version ${version}` },
+      found.schedule ? asText(found.schedule) : "put",
+    ),
     json(found, `Version ${version}`),
   );
 }

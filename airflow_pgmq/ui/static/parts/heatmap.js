@@ -14,7 +14,11 @@ export function byHour(slots) {
   const days = new Map();
   for (const each of slots) {
     const { day, hour } = local(each.slot);
-    if (!days.has(day)) days.set(day, HOURS.map(() => ({})));
+    if (!days.has(day))
+      days.set(
+        day,
+        HOURS.map(() => ({})),
+      );
     const counts = days.get(day)[hour];
     counts[stateOf(each)] = (counts[stateOf(each)] ?? 0) + 1;
   }
@@ -33,12 +37,19 @@ export function heatmap(slots) {
       h(
         "thead",
         {},
-        h("tr", {}, h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Day")), HOURS.map((hour) => h("th", { scope: "col" }, String(hour).padStart(2, "0")))),
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Day")),
+          HOURS.map((hour) => h("th", { scope: "col" }, String(hour).padStart(2, "0"))),
+        ),
       ),
       h(
         "tbody",
         {},
-        byHour(slots).map(({ day, hours }) => h("tr", {}, h("th", { scope: "row" }, dayText(day)), hours.map(cell))),
+        byHour(slots).map(({ day, hours }) =>
+          h("tr", {}, h("th", { scope: "row" }, dayText(day)), hours.map(cell)),
+        ),
       ),
     ),
   );

@@ -52,7 +52,11 @@ export class JobActions {
     };
     return h(
       "button",
-      { type: "button", "aria-label": `Skip: ${exact(slot)}`, onclick: () => this.#act(job, "skip", action, { slot }) },
+      {
+        type: "button",
+        "aria-label": `Skip: ${exact(slot)}`,
+        onclick: () => this.#act(job, "skip", action, { slot }),
+      },
       "Skip",
     );
   }

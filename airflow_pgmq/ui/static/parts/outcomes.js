@@ -21,7 +21,13 @@ const TABS = { archived: "archive", dead: "dead_letters" };
 const none = () => h("span", { class: "muted" }, "–");
 
 const COLUMNS = [
-  { id: "slot", label: "Slot", by: (each) => each.slot, changes: (each) => each.slot, cell: (each) => time(each.slot) },
+  {
+    id: "slot",
+    label: "Slot",
+    by: (each) => each.slot,
+    changes: (each) => each.slot,
+    cell: (each) => time(each.slot),
+  },
   {
     id: "state",
     label: "State",
@@ -84,12 +90,18 @@ export class Outcomes {
   show(slots) {
     this.table.show(slots.slice(0, this.shown));
     // Archives of older PGMQ do not know when a message was read.
-    this.table.element.classList.toggle("no-worked", slots.every(({ worked }) => (worked ?? null) === null));
+    this.table.element.classList.toggle(
+      "no-worked",
+      slots.every(({ worked }) => (worked ?? null) === null),
+    );
     const left = slots.length - this.shown;
     const more = () => {
       this.shown += PAGE;
       this.show(slots);
     };
-    replace(this.foot, left > 0 && h("button", { type: "button", onclick: more }, `Show more (${plural(left, "slot")} left)`));
+    replace(
+      this.foot,
+      left > 0 && h("button", { type: "button", onclick: more }, `Show more (${plural(left, "slot")} left)`),
+    );
   }
 }

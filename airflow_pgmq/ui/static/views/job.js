@@ -12,15 +12,27 @@ import { WORST, heatmap } from "../parts/heatmap.js";
 import { last, time } from "../parts/job.js";
 import { JobActions } from "../parts/job_actions.js";
 import { empty, problemList } from "../parts/notice.js";
+import { LiveJob } from "../parts/live_job.js";
 import { Outcomes } from "../parts/outcomes.js";
 import { legend } from "../parts/slots.js";
 
 const [NAMESPACE, NAME] = location.pathname.split("/ui/job/").pop().split("/").map(decodeURIComponent);
-const PARTS = { history: "The last slots", calendar: "The next days", dead_letters: "Dead letters", overdue: "Overdue slots", versions: "The versions" };
+const PARTS = {
+  history: "The last slots",
+  calendar: "The next days",
+  dead_letters: "Dead letters",
+  overdue: "Overdue slots",
+  versions: "The versions",
+};
 const MOST_OVERDUE = 20;
 
 function view({ connection }, main, reload) {
-  const actions = connection.may_write ? new JobActions({ connectionId: connection.connection_id, reload }) : null;
+  const actions = connection.may_write
+    ? new JobActions({ connectionId: connection.connection_id, reload })
+    : null;
+  const live = connection.may_write
+    ? new LiveJob({ connectionId: connection.connection_id, namespace: NAMESPACE, name: NAME, reload })
+    : null;
   const heading = h("div", { class: "heading" });
   const problems = h("div");
   const stats = h("dl", { class: "stats job-stats" });
@@ -30,20 +42,35 @@ function view({ connection }, main, reload) {
   const each = section("Slot by slot", outcomes.element);
   const own = section("Definition");
   const noted = section("Versions");
-  replace(main, heading, problems, stats, next.element, past.element, each.element, own.element, noted.element);
+  replace(
+    main,
+    heading,
+    problems,
+    stats,
+    next.element,
+    past.element,
+    each.element,
+    own.element,
+    noted.element,
+  );
 
   return async (signal) => {
     const found = await get(api(connection.connection_id, "jobs", NAMESPACE, NAME), {}, signal);
     const { job, history } = found;
-    renew(heading, [job, Boolean(actions)], () => head(job, actions));
+    renew(heading, [job, found.definition], () => head(found, actions, live));
     renew(problems, [job?.problems, found.overdue, found.missing], () => wrong(found));
     renew(stats, [job, found.dead_letters, found.overdue], () => job && facts(found, actions));
-    next.show(found.calendar, () => [h("p", { class: "hint" }, `Slots per day, in ${found.calendar.zone}.`), calendar(found.calendar)]);
+    next.show(found.calendar, () => [
+      h("p", { class: "hint" }, `Slots per day, in ${found.calendar.zone}.`),
+      calendar(found.calendar),
+    ]);
     past.show(job && history.slots, () => lastSlots(history));
     outcomes.show(history?.slots ?? []);
     each.element.hidden = !history?.slots.length;
     own.show(found.definition, () => definition(found.definition));
-    noted.show(found.versions?.length && found.versions, () => versions(found.versions, null));
+    noted.show(found.versions?.length && found.versions, () =>
+      versions(found.versions, live && ((each) => live.restore(found, each))),
+    );
   };
 }
 
@@ -58,17 +85,22 @@ function section(title, ...children) {
   return { element, show };
 }
 
-const head = (job, actions) => [
+const head = (found, actions, live) => [
   h("a", { class: "crumb", href: to("jobs") }, "Periodic jobs"),
   h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
   h("a", { class: "crumb", href: to("jobs", { namespace: NAMESPACE }) }, NAMESPACE),
   h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
   h("h1", {}, NAME),
-  job?.version ? h("span", { class: "tag" }, `v${job.version}`) : null,
-  job?.live && h("span", { class: "tag", title: "Changed at run time, not in a Dag" }, "live"),
-  job?.paused && h("span", { class: "tag paused" }, "paused"),
-  !job && h("span", { class: "tag" }, "deleted"),
-  h("div", { class: "buttons" }, job && actions?.buttons(job)),
+  found.job?.version ? h("span", { class: "tag" }, `v${found.job.version}`) : null,
+  found.job?.live && h("span", { class: "tag", title: "Changed at run time, not in a Dag" }, "live"),
+  found.job?.paused && h("span", { class: "tag paused" }, "paused"),
+  !found.job && h("span", { class: "tag" }, "deleted"),
+  h(
+    "div",
+    { class: "buttons" },
+    found.job && actions?.buttons(found.job),
+    found.job?.live && live?.buttons(found),
+  ),
 ];
 
 function wrong({ job, overdue, missing }) {
@@ -87,34 +119,52 @@ function facts({ job, dead_letters, overdue }, actions) {
     fact("Schedule", job.words, h("span", { class: "sub" }, h("code", {}, job.schedule), " ", job.timezone)),
     fact("Next", upcoming(job, actions)),
     fact("Last slot", last(job)),
-    fact("Queue", h("a", { href: toQueue(job.queue_name, { by: "job", q: `${NAMESPACE}/${NAME}` }) }, job.queue_name)),
+    fact(
+      "Queue",
+      h("a", { href: toQueue(job.queue_name, { by: "job", q: `${NAMESPACE}/${NAME}` }) }, job.queue_name),
+    ),
     fact("Dead letters", deadLetters(job, dead_letters)),
     overdue && fact("Overdue", full(overdue.length)),
-    job.dag_id && fact(job.live ? "Ticked by" : "Declared in", hostLink(dagPath(job.dag_id), {}, `Dag ${job.dag_id}`)),
+    job.dag_id &&
+      fact(job.live ? "Ticked by" : "Declared in", hostLink(dagPath(job.dag_id), {}, `Dag ${job.dag_id}`)),
   ];
 }
 
 const fact = (term, ...value) => h("div", {}, h("dt", {}, term), h("dd", {}, value));
 
 function upcoming(job, actions) {
-  if (!job.next_slots.length) return h("span", { class: "muted" }, job.paused ? "when resumed" : "no further runs");
+  if (!job.next_slots.length)
+    return h("span", { class: "muted" }, job.paused ? "when resumed" : "no further runs");
   return h(
     "ol",
     { class: "upcoming" },
-    job.next_slots.map((slot) => h("li", {}, time(slot), actions && h("span", { class: "buttons" }, actions.skip(job, slot)))),
+    job.next_slots.map((slot) =>
+      h("li", {}, time(slot), actions && h("span", { class: "buttons" }, actions.skip(job, slot))),
+    ),
   );
 }
 
 function deadLetters({ queue_name }, { count }) {
   if (count === null) return "unknown";
   if (!count) return "0";
-  return h("a", { class: "bad", href: toQueue(queue_name, { tab: "dead_letters", by: "job", q: `${NAMESPACE}/${NAME}` }) }, full(count));
+  return h(
+    "a",
+    {
+      class: "bad",
+      href: toQueue(queue_name, { tab: "dead_letters", by: "job", q: `${NAMESPACE}/${NAME}` }),
+    },
+    full(count),
+  );
 }
 
 function lastSlots({ slots, most }) {
   if (!slots.length) return empty("No slots yet", "Slots appear here when their time has come.");
   return [
-    h("p", { class: "hint" }, `Of the last 14 days, at most ${full(most)} slots; by day and hour in ${zone}, with the worst state in each hour.`),
+    h(
+      "p",
+      { class: "hint" },
+      `Of the last 14 days, at most ${full(most)} slots; by day and hour in ${zone}, with the worst state in each hour.`,
+    ),
     legend(WORST),
     heatmap(slots),
     h("h3", {}, "From visible to acked, by day"),

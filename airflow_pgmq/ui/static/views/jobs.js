@@ -1,5 +1,5 @@
 // Periodic jobs: their next slots, the states of their last slots, and the last tick of each namespace.
-import { param, setParams } from "../address.js";
+import { param, setParams, toJob } from "../address.js";
 import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { ago, plural } from "../format.js";
@@ -7,6 +7,7 @@ import { dagPath, hostLink } from "../host.js";
 import { openPage } from "../parts/frame.js";
 import { COLUMNS } from "../parts/job.js";
 import { JobActions } from "../parts/job_actions.js";
+import { jobForm, words } from "../parts/job_form.js";
 import { empty, problemList } from "../parts/notice.js";
 import { legend } from "../parts/slots.js";
 import { Table, scrolling } from "../parts/table.js";
@@ -39,9 +40,18 @@ function view({ connection }, main, reload) {
     },
   });
   const summary = h("p", { class: "summary" });
-  const tools = h("div", { class: "tools" }, search, summary, legend());
+  const marks = legend();
+  const add = connection.may_write && h("button", { type: "button", onclick: () => addJob() }, "Add live job…");
+  const tools = h("div", { class: "tools" }, search, summary, marks, add);
   replace(main, h("h1", { class: "visually-hidden" }, "Periodic jobs"), tools, list, none);
   let data = { namespaces: [], jobs: [] };
+
+  async function addJob() {
+    const known = data.namespaces.map(({ namespace }) => namespace);
+    const lists = await words(connection.connection_id, known);
+    const done = await jobForm({ connectionId: connection.connection_id, lists });
+    if (done) location.assign(toJob(done.namespace, done.name));
+  }
 
   function draw() {
     const wanted = search.value.trim().toLowerCase();
@@ -60,7 +70,8 @@ function view({ connection }, main, reload) {
     shown.forEach(section);
     replace(none, shown.length ? null : nothing());
     replace(summary, data.jobs.length ? plural(data.jobs.length, "job") : null);
-    tools.hidden = !data.jobs.length;
+    search.hidden = marks.hidden = !data.jobs.length;
+    tools.hidden = !data.jobs.length && !add;
   }
 
   function section({ namespace, jobs }) {
