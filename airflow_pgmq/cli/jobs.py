@@ -23,6 +23,9 @@ def list_jobs(args: Namespace) -> None:
             "No periodic job is registered. The first run of a PgmqPeriodicOperator registers its jobs; "
             "`jobs add` makes a live one."
         )
+    for each in found["jobs"]:
+        if each["paused_for"]:
+            note(f"Job {each['namespace']}/{each['name']} was paused by a tick: {each['paused_for']}.")
     for each in found["namespaces"]:
         for problem in each["problems"]:
             note(f"{problem['text']} {problem['fix']}")

@@ -76,6 +76,8 @@ def of_policies(job: PeriodicJob) -> Iterator[str]:
         yield f"overlap must be 'allow', 'skip' or 'queue_one', not {job.overlap!r}"
     if not _is_integer(job.catch_up_limit) or job.catch_up_limit < 1:
         yield f"catch_up_limit must be a positive integer, not {job.catch_up_limit!r}"
+    if not isinstance(job.pause_on_dead_letter, bool):
+        yield f"pause_on_dead_letter must be True or False, not {job.pause_on_dead_letter!r}"
     if not is_version(job.version):
         yield f"version must be an integer of at most {MAX_VERSION}, not {job.version!r}"
 

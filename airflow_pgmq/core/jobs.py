@@ -76,6 +76,8 @@ class PeriodicJob:
     :param ttl: after slot + ttl our consumers skip the message (header `expires_at`)
     :param expect_within: a slot whose message is not acked by slot + expect_within is overdue, which is told
         once (docs/overdue.md); longer than `jitter`, and not longer than `ttl`
+    :param pause_on_dead_letter: once a message of one of its slots has become a dead letter in
+        `<queue>_dlq`, the next tick pauses the job until somebody resumes it (docs/live_jobs.md)
     :param catch_up: what to do with slots missed while Airflow was down: `all`, `last` or `none`
     :param catch_up_max_age: `all` and `last` look back no further
     :param catch_up_limit: `all` sends at most this many missed slots, the newest ones
@@ -111,6 +113,7 @@ class PeriodicJob:
     business_day: BusinessDay | None = None
     params: Mapping[str, Any] | None = None
     expect_within: timedelta | None = None
+    pause_on_dead_letter: bool = False
 
     #: The days of the named calendars, given by who computes slots.
     _calendars = MappingProxyType[str, Any]({})
@@ -159,6 +162,7 @@ class PeriodicJob:
         ttl, expected = definition["ttl"], definition.get("expect_within")
         return cls(
             name=name,
+            pause_on_dead_letter=definition.get("pause_on_dead_letter", False),
             expect_within=None if expected is None else timedelta(seconds=expected),
             ttl=None if ttl is None else timedelta(seconds=ttl),
             jitter=timedelta(seconds=definition["jitter"]),
@@ -201,8 +205,10 @@ class PeriodicJob:
     def definition(self) -> dict[str, Any]:
         """The same in JSON types, without headers and message."""
         defined = dict(zip(DEFINED, self.definition_values, strict=False)) | self._more
+        # Not in `_more`: older code may ignore these.
+        if self.pause_on_dead_letter:
+            defined["pause_on_dead_letter"] = True
         if self.expect_within is not None:
-            # Not in `_more`: older code may ignore it.
             defined["expect_within"] = _seconds(self.expect_within)
         # Older code, which knows none of it, must not take it for a plain cron.
         return {**defined, "cron": None} if self._more else defined
@@ -233,6 +239,8 @@ class PeriodicJob:
         )
         if self.expect_within is not None:
             values = (*values, f"expect_within {_seconds(self.expect_within)}")
+        if self.pause_on_dead_letter:
+            values = (*values, "pause_on_dead_letter")
         return (*values, payload.canonical(self._more)) if self._is_more else values
 
     @property
@@ -264,7 +272,7 @@ class PeriodicJob:
 
     def sends_as(self, definition: Mapping[str, Any]) -> bool:
         """Whether the stored job's messages and slots are the same; policies for missed slots may differ."""
-        policies = {*_POLICIES, "catch_up_max_age", "expect_within"}
+        policies = {*_POLICIES, "catch_up_max_age", "expect_within", "pause_on_dead_letter"}
         own = json.loads(self.definition_json)
         # Before migration 3, seconds were always last, and this was not stored.
         stored = {"seconds": "last", **definition}

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
+from airflow_pgmq.core.dead_slots import DeadSlots
 from airflow_pgmq.core.messages import Status
 from airflow_pgmq.core.slot_messages import Outgoing
 
@@ -41,6 +42,10 @@ class Summary:
     #: Jobs that could not be sent, and why: their queue is missing or refuses, a calendar is missing, or a
     #: template fails.
     failed: dict[str, list[str]] = field(default_factory=dict)
+    #: Jobs that were paused, since messages of their slots became dead letters.
+    paused: list[DeadSlots] = field(default_factory=list)
+    #: Dead letter queues that were not looked into: this role may not read them, or they are locked.
+    unread: list[str] = field(default_factory=list)
 
     def add(self, more: Summary) -> None:
         """Add the counts of a round."""
@@ -80,6 +85,6 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, for XCom."""
-        counts = asdict(replace(self, lateness=round(self.lateness, 3), sent_slots={}))
-        del counts["by_queue"], counts["failed"], counts["sent_slots"]
-        return counts
+        counts = asdict(replace(self, lateness=round(self.lateness, 3), paused=[], sent_slots={}))
+        del counts["by_queue"], counts["failed"], counts["sent_slots"], counts["unread"]
+        return counts | {"paused": len(self.paused)}

@@ -23,6 +23,7 @@ _PUBLIC_PROBLEMS = frozenset(
         "dead_letters",
         "job_behind",
         "overdue",
+        "paused_for_dead_letter",
         "not_ticking",
         "not_installed",
         "not_maintained",
@@ -56,8 +57,8 @@ _QUEUE: Shape = {
 }
 JOB: Shape = {
     **_plain(
-        "namespace name schedule words timezone queue_name version paused live next_slots last_slot "
-        "last_sent_at lateness overdue owner dag_id task_id"
+        "namespace name schedule words timezone queue_name version paused paused_for live next_slots "
+        "last_slot last_sent_at lateness overdue owner dag_id task_id"
     ),
     "slots": _plain("slot state"),
     "problems": _problem,

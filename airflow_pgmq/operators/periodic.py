@@ -187,6 +187,14 @@ class PgmqPeriodicOperator(PgmqOperator):
     def _report(self, namespace: str, summary: Summary) -> None:
         counts = ", ".join(f"{name} {count}" for name, count in summary.as_dict().items())
         self.log.info("Namespace %s: %s", namespace, counts)
+        for dead in summary.paused:
+            self.log.warning("Job %s/%s is paused until somebody resumes it: %s.", namespace, dead.name, dead)
+        for queue_name in summary.unread:
+            self.log.warning(
+                "Dead letters in queue %s pause no job: the role of this connection may not SELECT there, or "
+                "another session has locked it.",
+                queue_name,
+            )
         if summary.outdated:
             self.log.warning(
                 "%d jobs are left to a newer version of this Dag, which ticks or has ticked the same "

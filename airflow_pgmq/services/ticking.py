@@ -8,6 +8,7 @@ deployments take turns.
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -26,7 +27,15 @@ from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.db.statements import Flow, incarnations, periodic, sending
 from airflow_pgmq.db.statements import live_jobs as statements
 from airflow_pgmq.errors import CalendarNotFound, InvalidJobs, PgmqError
-from airflow_pgmq.services import calendars, faulty_queues, live_jobs, overdue, sampling, tick_rounds
+from airflow_pgmq.services import (
+    calendars,
+    dead_slots,
+    faulty_queues,
+    live_jobs,
+    overdue,
+    sampling,
+    tick_rounds,
+)
 from airflow_pgmq.services.deploys import Deployed, Deploys
 from airflow_pgmq.services.tick_rounds import Rounds
 
@@ -45,6 +54,8 @@ class _Checked(NamedTuple):
     live: int
     #: Whether a job says within which time it expects its slots to be done.
     expects: bool
+    #: Whether dead letters pause a job.
+    pauses: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +125,8 @@ class Tick:
                     stored = client.run(lambda: periodic.stored_jobs(self.namespace), conn)
                     waiting = {job.name for job in stored if job.live}
                     deployed = replace(deployed, without=deployed.without | waiting)
+                if checked.pauses:
+                    deployed = self._pause(client, conn, deployed, summary)
                 self._go_round(client, conn, deployed, summary)
             finally:
                 # After the work, which must be in time, and whatever becomes of it.
@@ -192,6 +205,27 @@ class Tick:
             # Otherwise these would be behind for ever.
             left_alone |= counts.failed.keys()
 
+    def _pause(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> Deployed:
+        """Pause jobs with dead letters; those whose queue does not let it are left out, and named."""
+        found, summary.unread = client.attempt(partial(dead_slots.find, self.namespace), conn)
+        of_queue: dict[str, set[str]] = defaultdict(set)
+        for each in found:
+            if each.name not in deployed.without:
+                of_queue[each.queue_name].add(each.name)
+        for queue_name, names in of_queue.items():
+            try:
+                dead, count = client.attempt(partial(dead_slots.pause, self.namespace, names), conn)
+            except (PgmqError, DriverError) as exc:
+                if faulty_queues.queue_of(exc) is None:
+                    raise
+                text = f"queue {queue_name!r} blocks its pause for a dead letter: {words(exc)}"
+                summary.failed |= {name: [text] for name in sorted(names)}
+                deployed = replace(deployed, without=deployed.without | names)
+                continue
+            summary.paused += dead
+            summary.taken_back += count
+        return deployed
+
     def _go_round(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> None:
         """Send what is due; again without the jobs of each queue that takes no messages."""
         more = True
@@ -249,7 +283,8 @@ class Tick:
             if self.live:
                 sending_there = yield statements.sending(self.namespace, gone)
                 wrong |= {name: [_no_queue(queue_name)] for name, queue_name in sending_there.items()}
-        return _Checked(wrong, live, any(row["expects"] for row in stored.values()))
+        expects, pauses = (any(row[name] for row in stored.values()) for name in ("expects", "pauses"))
+        return _Checked(wrong, live, expects, pauses)
 
     def _round(self, deployed: Deployed) -> Flow[tuple[Summary, bool]]:
         counts = Summary()

@@ -21,11 +21,12 @@ from airflow_pgmq.cli.definition import get_commands
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import problems
 from airflow_pgmq.db.local import LocalPostgres
+from airflow_pgmq.db.statements import consuming, queues
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import Calendar
 from airflow_pgmq.services import maintenance
 from tests.fixtures.airflow import connection_to
-from tests.fixtures.factories import client_of, execute, job, tick
+from tests.fixtures.factories import client_of, execute, go_back, job, read, tick
 from tests.fixtures.postgres import Database
 
 CONN_ID = "queues_of_the_cli"
@@ -38,7 +39,7 @@ PAGES_OWN = {
     "not_installed",
     "not_maintained",
     "unreadable_job",
-} | {"missing_calendar"}
+} | {"missing_calendar", "paused_for_dead_letter"}
 
 Run = Callable[..., Any]
 
@@ -293,6 +294,25 @@ def connection_of(database: Database) -> Any:
         login="postgres",
         schema=database.name,
     )
+
+
+def test_the_list_of_jobs_says_why_a_tick_has_paused_one(
+    run: Run, run_with_notes: Callable[..., str], database: Database
+) -> None:
+    client = client_of(database.dsn)
+    client.run(lambda: queues.create("mail"))
+    client.run(lambda: queues.create("mail_dlq"))
+    ticking = tick(job(pause_on_dead_letter=True), look_ahead=0)
+    ticking.run(client)
+    go_back(database, hours=1)
+    ticking.run(client)
+    message = read(client)[0]
+    client.run(lambda: consuming.dead_letter("mail", "mail_dlq", [message], "bad"))
+    ticking.run(client)
+    why = f"the message of slot {message.headers['slot']} became a dead letter in queue mail_dlq"
+    assert f"Job shop/job was paused by a tick: {why}." in run_with_notes("jobs", "list")
+    (found,) = run("jobs", "list", "-o", "json")
+    assert (found["paused"], found["paused_for"]) == (True, why)
 
 
 def test_jobs_are_listed_paused_resumed_and_run(run: Run, database: Database) -> None:

@@ -198,6 +198,26 @@ def test_missing_queues_are_named_with_their_jobs_once_the_others_are_sent(hook:
     assert len(queued(hook)) > 0
 
 
+def test_its_log_says_which_job_a_dead_letter_has_paused(
+    hook: PgmqHook, run_dag: Callable[..., FinishedRun], caplog: Any, capsys: Any
+) -> None:
+    hook.create_queue("q_dlq")
+    job = PeriodicJob(name="careful", cron="* * * * * *", queue_name="q", pause_on_dead_letter=True)
+    with DAG("careful", schedule=None) as dag:
+        PgmqPeriodicOperator(task_id="tick", jobs=[job], look_ahead=timedelta(seconds=5))
+    assert run_dag(dag).xcom("tick")["paused"] == 0
+    first = queued(hook)[0]["slot"]
+    with hook.get_conn() as conn:
+        conn.execute(
+            "INSERT INTO pgmq.q_q_dlq (vt, message, headers)"
+            " SELECT vt, message, headers FROM pgmq.q_q ORDER BY msg_id LIMIT 1"
+        )
+    assert run_dag(dag).xcom("tick")["paused"] == 1
+    said = caplog.text + capsys.readouterr().out
+    assert "Job careful/careful is paused until somebody resumes it: the message of slot" in said
+    assert first in said
+
+
 def test_two_tasks_must_not_tick_one_namespace(hook: PgmqHook) -> None:
     PgmqPeriodicOperator(task_id="one", jobs=LASTING, namespace="n").execute(scheduled_context())
     with pytest.raises(NamespaceTaken, match="another namespace="):

@@ -83,6 +83,7 @@ optional: dict[str, st.SearchStrategy[Any]] = {
     "version": st.integers(-(2**31) + 1, 2**31 - 1),
     "ttl": durations | st.none(),
     "expect_within": durations | st.none(),
+    "pause_on_dead_letter": st.booleans(),
     "catch_up": st.sampled_from(["all", "last", "none"]),
     "catch_up_max_age": durations,
     "catch_up_limit": st.integers(1, 10**9),

@@ -27,6 +27,7 @@ CHANGED: dict[str, Any] = {
     "version": 1,
     "ttl": timedelta(hours=1),
     "expect_within": timedelta(hours=2),
+    "pause_on_dead_letter": True,
     "catch_up": "none",
     "catch_up_max_age": timedelta(hours=1),
     "catch_up_limit": 1,

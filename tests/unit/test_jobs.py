@@ -105,6 +105,7 @@ def test_no_jobs_are_no_problem():
         ({"ttl": 60}, "ttl must be a positive timedelta"),
         ({"ttl": timedelta.max}, "of at most ten years"),
         ({"expect_within": timedelta(0)}, "expect_within must be a positive timedelta"),
+        ({"pause_on_dead_letter": "yes"}, "pause_on_dead_letter must be True or False"),
         ({"expect_within": 60}, "expect_within must be a positive timedelta"),
         ({"expect_within": timedelta.max}, "of at most ten years"),
         (
@@ -237,6 +238,7 @@ POLICIES: dict[str, Any] = {
     "catch_up_max_age": timedelta(hours=1),
     "catch_up_limit": 5,
     "expect_within": timedelta(hours=2),
+    "pause_on_dead_letter": True,
 }
 #: What is told of its slots. It is stored only of jobs that have it.
 TOLD: dict[str, Any] = {"expect_within": timedelta(minutes=30)}
@@ -300,7 +302,8 @@ def test_a_fingerprint_of_a_set_changes_with_what_is_expected():
 
 def test_policies_that_were_not_stored_are_those_of_the_new_definition():
     definition = json.loads(GOOD.definition_json)
-    policies = {name: value for name, value in POLICIES.items() if name != "expect_within"}
+    names = ("catch_up", "catch_up_max_age", "catch_up_limit")
+    policies = {name: POLICIES[name] for name in names}
     for each in policies:
         del definition[each]
     lazy = replace(GOOD, **policies)

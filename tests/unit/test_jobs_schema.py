@@ -76,6 +76,7 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "params": ([{}, {"a": [1]}, None], [[], "x", 1]),
     "ttl": (["1h", 60, None], ["1 hour", "-1h", True]),
     "expect_within": (["2h", 90, None], ["2 hours", "-1h", True]),
+    "pause_on_dead_letter": ([True, False], ["yes", 1, None]),
     "catch_up": (["all", "last", "none"], ["some", None, False]),
     "catch_up_max_age": (["2d"], ["long", None]),
     "catch_up_limit": ([1, 1000], [0, -1, 1.5, "1", None, True]),

@@ -8,7 +8,17 @@ from dataclasses import fields as fields_of
 from typing import Any, get_args
 
 from airflow_pgmq.core import payload
-from airflow_pgmq.core.job_documents.kinds import DURATION, INSTANT, INTEGER, JSON, OBJECT, TEXT, Kind, choice
+from airflow_pgmq.core.job_documents.kinds import (
+    BOOLEAN,
+    DURATION,
+    INSTANT,
+    INTEGER,
+    JSON,
+    OBJECT,
+    TEXT,
+    Kind,
+    choice,
+)
 from airflow_pgmq.core.job_documents.places import Place, Wrong
 from airflow_pgmq.core.job_documents.schedules import DAY_MATCH, EXCLUDE, SCHEDULE, SECONDS
 from airflow_pgmq.core.jobs import CatchUp, Overlap, PeriodicJob
@@ -36,6 +46,7 @@ FIELDS: Mapping[str, Kind] = {
     "params": OBJECT,
     "ttl": DURATION,
     "expect_within": DURATION,
+    "pause_on_dead_letter": BOOLEAN,
     "catch_up": choice(*get_args(CatchUp)),
     "catch_up_max_age": DURATION,
     "catch_up_limit": INTEGER,

@@ -160,7 +160,15 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+def _boolean(value: Any, place: Place) -> bool:
+    told(value)
+    if not isinstance(value, bool):
+        raise place.wrong(f"must be true or false, not {kind_of(value)}")
+    return value
+
+
 TEXT = Kind(text, _as_it_is)
+BOOLEAN = Kind(_boolean, _as_it_is)
 INTEGER = Kind(_integer, _as_it_is)
 DURATION = Kind(duration, durations.short)
 INSTANT = Kind(instant, datetime.isoformat)

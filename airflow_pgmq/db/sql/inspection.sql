@@ -84,7 +84,7 @@ GROUP BY 1;
 
 -- shown_jobs --
 -- All jobs with their state, of one namespace or of all.
-SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.live,
+SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.paused_for, job.live,
        job.watermark, job.next_slot, job.last_slot, job.last_sent_at, job.deployed_at, ns.owner, ns.ticked_at,
        clock_timestamp() AS now
 FROM airflow_pgmq.periodic_jobs AS job JOIN airflow_pgmq.namespaces AS ns USING (namespace)

@@ -150,8 +150,10 @@ SELECT name, version, fingerprint, queue_name, watermark, next_slot, paused, liv
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s;
 
 -- stored_queues --
--- The queues of a namespace's jobs, how many live jobs send to each, and whether jobs say when they are expected.
-SELECT queue_name, count(*) FILTER (WHERE live) AS live_jobs, bool_or(expect_within IS NOT NULL) AS expects
+-- The queues of a namespace's jobs, how many live jobs send to each, whether jobs say when they are expected, and
+-- whether dead letters pause them.
+SELECT queue_name, count(*) FILTER (WHERE live) AS live_jobs, bool_or(expect_within IS NOT NULL) AS expects,
+       bool_or(dead_letters_since IS NOT NULL AND NOT paused) AS pauses
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s GROUP BY queue_name;
 
 -- stored_definitions --
@@ -375,9 +377,10 @@ SELECT definition, queue_name, paused, watermark, next_slot
 FROM airflow_pgmq.periodic_jobs WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- pause_job --
--- Stop a job; slots whose messages were taken back are to be sent again.
+-- Stop a job; slots whose messages were taken back are to be sent again. A pause keeps its first reason.
 UPDATE airflow_pgmq.periodic_jobs
-SET paused = true, next_slot = least(next_slot, %(first_slot)s::timestamptz),
+SET paused = true, paused_for = CASE WHEN paused THEN paused_for ELSE %(why)s::text END,
+    next_slot = least(next_slot, %(first_slot)s::timestamptz),
     watermark = least(watermark, %(first_slot)s::timestamptz - interval '1 microsecond')
 WHERE namespace = %(namespace)s AND name = %(name)s;
 
@@ -413,8 +416,8 @@ ON CONFLICT DO NOTHING;
 
 -- list_jobs --
 -- All jobs with their state, of one namespace or of all.
-SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.live, job.watermark,
-       job.next_slot, job.last_slot, nullif(last.msg_id, 0) AS last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
+SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.paused_for, job.live,
+       job.watermark, job.next_slot, job.last_slot, nullif(last.msg_id, 0) AS last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
 FROM airflow_pgmq.periodic_jobs AS job
 JOIN airflow_pgmq.namespaces AS ns USING (namespace)
 LEFT JOIN airflow_pgmq.slots AS last

@@ -99,7 +99,7 @@ def stored_jobs(namespace: str) -> Statement[list[Stored]]:
 
 
 def stored_queues(namespace: str) -> Statement[dict[str, Row]]:
-    """The queues that its jobs send to: how many `live_jobs` do, and whether any job `expects` its slots."""
+    """The queues that its jobs send to: how many `live_jobs` do, and whether any `expects` or `pauses`."""
     return Statement(
         "stored_queues",
         {"namespace": namespace},
@@ -318,9 +318,10 @@ def definition(namespace: str, name: str) -> Statement[Row | None]:
     return Statement("job_definition", {"namespace": namespace, "name": name}, decode=first)
 
 
-def pause(namespace: str, name: str, first_slot: datetime | None) -> Statement[None]:
-    """Mark the job as paused; `first_slot` is the first one that was taken back."""
-    return Statement("pause_job", {"namespace": namespace, "name": name, "first_slot": first_slot})
+def pause(namespace: str, name: str, first_slot: datetime | None, why: str | None = None) -> Statement[None]:
+    """Mark the job as paused; `first_slot` is the first one that was taken back, `why` what a tick says."""
+    params = {"namespace": namespace, "name": name, "first_slot": first_slot, "why": why}
+    return Statement("pause_job", params)
 
 
 def slots_to_resend(namespace: str, name: str, until: datetime) -> Statement[list[datetime]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow_pgmq.core import problems, slot_history, slots
+from airflow_pgmq.core import dead_slots, problems, slot_history, slots
 from airflow_pgmq.core.calendars import NamedDays
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.messages import Row
@@ -174,6 +174,7 @@ def _job(
     wrong = [
         *([found.problem] if found.problem else []),
         *problems.overdue_slots(late or ()),
+        *([dead_slots.paused(row["paused_for"])] if row["paused_for"] else []),
         *problems.of_job(
             paused=row["paused"], next_slot=row["next_slot"], ticked_at=row["ticked_at"], now=now
         ),
@@ -190,6 +191,7 @@ def _job(
         "queue_name": row["queue_name"],
         "version": row["version"],
         "paused": row["paused"],
+        "paused_for": row["paused_for"],
         "live": row["live"],
         "next_slots": list(found.upcoming),
         "last_slot": row["last_slot"],
