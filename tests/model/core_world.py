@@ -120,7 +120,7 @@ class CoreWorld:
     @do.register
     def _(self, step: steps.Resume) -> None:
         if step.name in self.states:
-            self.oracle.resume(step.name)
+            self.oracle.resume(step.name, self.now)
             self.states[step.name] = replace(self.states[step.name], paused=False)
 
     # -- What a tick does.

@@ -127,7 +127,7 @@ def _state(oracle: Oracle, name: str, slot: datetime, job: Job, now: datetime) -
 
 
 def _left(oracle: Oracle, name: str, slot: datetime, job: Job) -> str | None:
-    """Whether a message left its queue too late: only the archive tells."""
+    """Whether a message left its queue too late, or is a dead letter: only the archive tells, and those."""
     expect, ttl = job.definition.expecting, job.definition.ttl
     for (queue, msg_id), message in oracle.archives.items():
         if message.key == (name, slot, False) and queue == oracle.taken[name, slot].queue:
@@ -138,4 +138,8 @@ def _left(oracle: Oracle, name: str, slot: datetime, job: Job) -> str | None:
             if archived_at <= slot + expect:
                 return None
             return "expired" if ttl is not None and archived_at >= slot + ttl else "late"
-    return None
+    is_dead = any(
+        (each.queue, each.name, each.slot) == (oracle.taken[name, slot].queue, name, slot)
+        for each in oracle.letters
+    )
+    return "dead" if is_dead else None

@@ -37,6 +37,7 @@ class Definition:
     catch_up: str
     limit: int
     max_age: timedelta
+    pauses: bool = False
     #: A slot whose message is not acked so long after it is overdue.
     expect: timedelta | None = None
 
@@ -50,7 +51,7 @@ class Definition:
 
     def produces(self) -> Definition:
         """What decides its messages and slots: without the policies for those it missed."""
-        return replace(self, catch_up="", limit=0, max_age=timedelta(0), expect=None)
+        return replace(self, catch_up="", limit=0, max_age=timedelta(0), expect=None, pauses=False)
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Job:
     expected_until: datetime | None = None
     #: Whether a tick has computed its next slot since it was deployed.
     begun: bool = False
+    #: Dead letters since then pause it; None: none does.
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,16 @@ class Taken:
 
     queue: str
     visible_at: datetime
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message of a slot that became a dead letter of its queue."""
+
+    queue: str
+    name: str
+    slot: datetime
+    at: datetime
 
 
 @dataclass

@@ -15,7 +15,18 @@ from typing import Any
 
 from tests.model import expecting
 from tests.model.expecting import Alert, Told
-from tests.model.facts import Actual, Counts, Definition, Job, Message, Refused, Taken, Wrong, rendered
+from tests.model.facts import (
+    Actual,
+    Counts,
+    Definition,
+    Job,
+    Letter,
+    Message,
+    Refused,
+    Taken,
+    Wrong,
+    rendered,
+)
 from tests.model.schedules import between
 
 SECOND = timedelta(seconds=1)
@@ -37,6 +48,8 @@ class Oracle:
     taken: dict[tuple[str, datetime], Taken] = field(default_factory=dict)
     messages: dict[tuple[str, int], Message] = field(default_factory=dict)
     archives: dict[tuple[str, int], Message] = field(default_factory=dict)
+    #: Nobody removes one.
+    letters: list[Letter] = field(default_factory=list)
     #: Sent, but not yet found.
     new: list[Message] = field(default_factory=list)
     #: Queues that were made again, which no tick has noticed, and their slots that were not visible.
@@ -70,6 +83,8 @@ class Oracle:
         expecting.look(self, now)
         self.told = expecting.tell(self, now) if tells else []
         outdated = self.deploy(code, now, counts, rollback=rollback)
+        for queue in sorted(self.queues):
+            self.pause_dead(queue, outdated, now, counts)
         for name in sorted(self.jobs):
             if name not in outdated and self.jobs[name].definition.queue in self.queues:
                 self.send_due(name, now, counts, ahead=self.look_ahead)
@@ -142,7 +157,8 @@ class Oracle:
             self.send_due(name, now, counts, ahead=timedelta(0))
         until = expecting.until(old, definition, now)
         if old is not None and old.definition.produces() == definition.produces():
-            self._change(name, definition=definition, expected_until=until)
+            since = _since(old, definition, now)
+            self._change(name, definition=definition, expected_until=until, since=since)
             return
         if old is not None and old.paused:
             missed = between(old.definition.schedule, old.watermark, now)
@@ -152,13 +168,23 @@ class Oracle:
             taken_back = self._take_back(name, now, after=now)
             counts.taken_back += len(taken_back)
             self.again |= {(name, slot) for slot in taken_back}
+        paused, live = (old.paused, old.live) if old is not None else (False, False)
         self.jobs[name] = Job(
             definition,
             now,
-            old is not None and old.paused,
-            live=old is not None and old.live,
+            paused,
+            live=live,
             expected_until=until,
+            since=_since(old, definition, now),
         )
+
+    def pause_dead(self, queue: str, outdated: set[str], now: datetime, counts: Counts) -> None:
+        """Pause jobs of a queue that ask for it, if a message of a slot has become a dead letter since."""
+        for name, job in list(self.jobs.items()):
+            if job.paused or job.since is None or job.definition.queue != queue or name in outdated:
+                continue
+            if any((each.queue, each.name) == (queue, name) and each.at > job.since for each in self.letters):
+                counts.taken_back += self.pause(name, now)
 
     def send_due(self, name: str, now: datetime, counts: Counts, *, ahead: timedelta) -> None:
         """Send a job's slots up to now + ahead; past ones by its policies."""
@@ -289,10 +315,10 @@ class Oracle:
         self._change(name, watermark=back, paused=True, begun=job.begun or bool(taken_back))
         return len(taken_back)
 
-    def resume(self, name: str) -> None:
-        """Resume a job: its next tick catches up."""
-        self._job(name)
-        self._change(name, paused=False)
+    def resume(self, name: str, now: datetime) -> None:
+        """Resume a job: its next tick catches up, and what became a dead letter before is forgiven."""
+        job = self._job(name)
+        self._change(name, paused=False, since=now if job.paused and job.since else job.since)
 
     def run_now(self, name: str, now: datetime) -> None:
         """One more message, at once."""
@@ -331,6 +357,12 @@ class Oracle:
         if archived_at is not None:
             self.archives[queue, msg_id] = message
             self.archived_at[queue, msg_id] = archived_at
+
+    def bury(self, queue: str, msg_id: int, now: datetime) -> None:
+        """It becomes a dead letter: its slot stays taken."""
+        message = self.messages.pop((queue, msg_id))
+        if not message.by_hand:
+            self.letters.append(Letter(queue, message.definition.name, message.slot, now))
 
     def requeue(self, queue: str, msg_id: int, new_id: int, now: datetime) -> None:
         """From the archive back into its queue, as a new message."""
@@ -407,6 +439,13 @@ class Oracle:
                 _compare(message, each)
                 return self.new.pop(position)
         raise Wrong(f"nobody asked for {each}")
+
+
+def _since(old: Job | None, definition: Definition, now: datetime) -> datetime | None:
+    """Since when dead letters count: since the deploy that asked for it, or the resume after it."""
+    if not definition.pauses:
+        return None
+    return now if old is None or old.since is None else old.since
 
 
 def _version(code: Mapping[str, Definition]) -> int:

@@ -85,6 +85,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "max_age": (DAY, 20 * MINUTE),
     "overlap": ("allow", "skip", "queue_one"),
     "expect": (20 * MINUTE, None, 3 * HOUR),
+    "pauses": (False, True),
 }
 
 
@@ -282,7 +283,7 @@ EVENTS: tuple[st.SearchStrategy[Step], ...] = (
     *(st.builds(Put, st.sampled_from(LIVE_NAMES), changes) for changes in _changes()),
     st.builds(Delete, st.sampled_from(LIVE_NAMES)),
     st.builds(Early, _queues, _few),
-    st.builds(Ack, _queues, _few, st.sampled_from(("archive", "delete", "release"))),
+    st.builds(Ack, _queues, _few, st.sampled_from(("archive", "delete", "release", "dead_letter"))),
     st.builds(Cancel, _queues, _few),
     st.builds(Requeue, _queues, _few),
     st.builds(Purge, _queues),

@@ -54,6 +54,14 @@ ANOTHER = {"n": 2}
 NOON = timedelta(hours=2)
 
 STORIES = {
+    # Not a fault: a job stops at its dead letter, goes on when it is resumed, and stops at the next one.
+    "dead letters pause a job": story(
+        deploy(pauses=True, schedule=every(60)),
+        *(Move(5 * MINUTE), Tick(), Read("mail", 5, 60), Ack("mail", 0, "dead_letter"), Tick(), Move(MINUTE)),
+        *(Tick(), Move(MINUTE), Resume("a"), Tick(), Move(MINUTE), Tick(), Move(MINUTE)),
+        *(Read("mail", 5, 60), Ack("mail", 1, "dead_letter"), deploy(payload=ANOTHER), Move(MINUTE), Tick()),
+        *(deploy(pauses=False), Move(MINUTE), Resume("a"), deploy(pauses=True), Move(MINUTE), Tick()),
+    ),
     # What a deploy takes back is sent by the new definition.
     "payload of a job with jitter, none": story(
         deploy(jitter=HOUR, catch_up="none"), *[Move(5 * MINUTE), Tick()] * 8, deploy(payload=ANOTHER)

@@ -82,6 +82,7 @@ def job_of(definition: Definition) -> PeriodicJob:
         catch_up_limit=definition.limit,
         catch_up_max_age=definition.max_age,
         expect_within=definition.expecting,
+        pause_on_dead_letter=definition.pauses,
     )
 
 
@@ -237,7 +238,7 @@ class World:
         done = self._attempt(
             lambda: self.client.run(lambda: job_control.resume(NAMESPACE, step.name)) or True
         )
-        self._each(lambda oracle: oracle.resume(step.name), refused=done is None)
+        self._each(lambda oracle: oracle.resume(step.name, self.now), refused=done is None)
 
     @do.register
     def _(self, step: steps.Put) -> None:
@@ -291,6 +292,11 @@ class World:
         if step.how == "release":
             self.client.run(lambda: reading.set_vt(step.queue, held, AT_ONCE))
             self._each(lambda oracle: oracle.set_vt(step.queue, message.msg_id, self.now))
+            return
+        if step.how == "dead_letter":
+            letters = dead_letters(step.queue)
+            self.client.run(lambda: consuming.dead_letter(step.queue, letters, held, "bad"))
+            self._each(lambda oracle: oracle.bury(step.queue, message.msg_id, self.now))
             return
         settle = reading.archive if step.how == "archive" else reading.delete
         self.client.run(lambda: settle(step.queue, held))
@@ -436,7 +442,8 @@ class World:
         return [Told(**row) for row in self._sql("SELECT name, slot, state FROM airflow_pgmq.overdue")]
 
     def _queues_there(self) -> list[str]:
-        return [row["queue_name"] for row in self._sql("SELECT queue_name FROM pgmq.meta")]
+        found = self._sql("SELECT queue_name FROM pgmq.meta WHERE queue_name NOT LIKE '%_dlq'")
+        return [row["queue_name"] for row in found]
 
     def _pick(self, queue: str, which: int, wanted: Callable[[Actual], bool]) -> Actual | None:
         fitting = [each for each in self._messages() if each.queue == queue and wanted(each)]
@@ -469,7 +476,7 @@ class World:
 
     def _empty(self) -> None:
         self.clock.set(self.now)
-        for queue in set(self._queues_there()) | set(steps.QUEUES):
+        for queue in (*steps.QUEUES, *map(dead_letters, steps.QUEUES)):
             self._sql("SELECT pgmq.drop_queue(%s)", queue)
             self._create(queue)
         tables = self._sql(
@@ -477,6 +484,11 @@ class World:
         )
         for table in tables:
             self._sql(f"TRUNCATE airflow_pgmq.{table['tablename']} CASCADE")
+
+
+def dead_letters(queue: str) -> str:
+    """The queue of its dead letters."""
+    return f"{queue}_dlq"
 
 
 def _counts(summary: ticking.Summary) -> Counts:
@@ -496,6 +508,10 @@ def _halves(oracle: Oracle, code: Mapping[str, Definition], now: datetime) -> li
     except Refused:
         return [oracle, looked]
     worlds = [oracle, looked, deployed]
+    for queue in sorted(deployed.queues):
+        deployed = deployed.copy()
+        deployed.pause_dead(queue, outdated, now, Counts())
+        worlds.append(deployed)
     parts = [deployed.copy()]
     for name in sorted(deployed.jobs):
         if name not in outdated:
