@@ -36,6 +36,8 @@ JOBS = [
         message={"do": "pay_salaries"},
         # If nobody has paid by then, `tell` is called, once for each slot.
         expect_within=timedelta(hours=2),
+        # If paying fails for good, somebody must look before the next month is paid.
+        pause_on_dead_letter=True,
     ),
     PeriodicJob(
         name="usage-metering",
@@ -84,6 +86,8 @@ JOBS = [
         queue_name="maintenance",
         message={"do": "vacuum", "analyze": True},
         catch_up="last",
+        # While one runs, at most one waits.
+        overlap="queue_one",
     ),
     # Without jitter a thousand tenants' slots are all on the hour. With it each has its own, fixed minute.
     PeriodicJob(

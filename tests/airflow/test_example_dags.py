@@ -116,6 +116,19 @@ def test_a_slot_that_nobody_worked_on_is_told(example_dag, run_dag, hook, query,
     assert "slot 2026-01-31T21:00:00Z of job demo/payroll was expected by 2026-01-31T23:00:00Z" in caplog.text
 
 
+def test_a_dead_letter_pauses_its_job(example_dag, run_dag, hook, query):
+    run_dag(example_dag("pgmq_periodic_jobs"))
+    hook.create_queue("billing_dlq")
+    query(
+        "INSERT INTO pgmq.q_billing_dlq (vt, message, headers) VALUES (now(), '{}',"
+        " jsonb_build_object('dedup_key', 'demo/payroll/2026-01-31T21:00:00Z')) RETURNING 1"
+    )
+    assert run_dag(example_dag("pgmq_periodic_jobs")).xcom("tick")["paused"] == 1
+    paused = {each["name"]: each["paused_for"] for each in hook.list_jobs("demo") if each["paused"]}
+    assert paused.keys() == {"payroll"}
+    assert "2026-01-31T21:00:00Z" in paused["payroll"]
+
+
 def test_every_queue_of_the_jobs_is_needed(example_dag):
     (tick,) = example_dag("pgmq_periodic_jobs").tasks
 
