@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 
@@ -286,3 +287,19 @@ def test_all_namespaces(client):
 
     assert [(each["namespace"], each["name"]) for each in found["jobs"]] == [("a", "one"), ("b", "two")]
     assert [each["namespace"] for each in found["namespaces"]] == ["a", "b"]
+
+
+def test_of_very_many_jobs_only_what_is_stored_is_shown(client, monkeypatch):
+    tick(job("a"), job("b"), job("c")).run(client)
+    whole = {each["name"]: each["next_slots"] for each in overview.jobs(client)["jobs"]}
+    monkeypatch.setattr(sys.modules["airflow_pgmq.services.overview.jobs"], "READ", 1)
+    first, *others = overview.jobs(client)["jobs"]
+    assert first["next_slots"] == whole["a"]
+    assert [(each["name"], each["schedule"], each["slots"]) for each in others] == [
+        ("b", "0 * * * *", None),
+        ("c", "0 * * * *", None),
+    ]
+    # The first slot after those that the tick has sent ahead.
+    assert all(len(each["next_slots"]) == 1 for each in others)
+    client.run(lambda: job_control.pause("shop", "c"))
+    assert overview.jobs(client)["jobs"][2]["next_slots"] == []
