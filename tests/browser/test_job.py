@@ -68,7 +68,7 @@ def test_a_job_says_what_comes_and_what_became_of_its_slots(visit, user):
         part(frame, "Last slots").get_by_role("table", name="From visible to acked, by day")
     ).to_contain_text(re.compile(r"288.*\d s"))
     rows = part(frame, "Slot by slot").get_by_role("row")
-    expect(rows.filter(has_text="late").first).to_contain_text("4 min")
+    expect(part(frame, "Slot by slot").get_by_role("cell", name="4 min").first).to_be_visible()
     before = rows.count()
     frame.get_by_role("button", name="Show more").click()
     expect(rows).to_have_count(before + 50)
@@ -201,7 +201,7 @@ def test_an_edit_keeps_what_is_hidden_and_what_is_not_in_the_form(visit, site, l
     visitor = visit()
     frame = visitor.open(f"job/{NAMESPACE}/edited")
     expect(frame.get_by_role("region", name="Definition").first).to_contain_text('"password": "***"')
-    frame.get_by_role("button", name="Edit").click()
+    frame.get_by_role("button", name="Edit…").click()
     dialog = frame.get_by_role("dialog")
     expect(dialog.get_by_label("Name", exact=True)).to_have_attribute("readonly", "")
     message = dialog.get_by_label("Message")
@@ -218,7 +218,7 @@ def test_who_is_second_keeps_what_was_typed_and_may_load_the_newer_version(visit
     visitor = visit()
     visitor.expected = ("/jobs/desk/raced/put",)
     frame = visitor.open(f"job/{NAMESPACE}/raced")
-    frame.get_by_role("button", name="Edit").click()
+    frame.get_by_role("button", name="Edit…").click()
     dialog = frame.get_by_role("dialog")
     schedule = dialog.get_by_label("Schedule")
     schedule.fill("0 7 * * *")
@@ -243,12 +243,13 @@ def test_a_job_is_deleted_and_restored(visit, site, live):
     visitor.confirm("Restore")
     expect(frame.get_by_text("gone: version 1 restored")).to_be_visible()
     assert definition(site, "gone")["cron"] == "0 1 * * *"
+    expect(frame.locator(".heading")).to_contain_text("v3")
     frame.get_by_role("button", name="Delete").click()
     visitor.confirm("Delete")
     expect(frame.get_by_text("deleted", exact=True)).to_have_count(2)
     frame.get_by_role("button", name="Restore version 2").click()
     visitor.confirm("Restore")
-    expect(frame.get_by_role("button", name="Edit")).to_be_visible()
+    expect(frame.get_by_role("button", name="Edit…")).to_be_visible()
     assert definition(site, "gone")["cron"] == "0 2 * * *"
 
 
@@ -276,5 +277,5 @@ def test_a_viewer_has_no_form(visit, live):
     assert frame.get_by_role("button", name="Add live job").count() == 0
     frame = visitor.open(f"job/{NAMESPACE}/looked_at")
     expect(frame.get_by_role("region", name="Versions").first).to_be_visible()
-    for name in ("Edit", "Delete", "Restore", "Pause", "Run now", "Skip"):
+    for name in ("Edit…", "Delete", "Restore", "Pause", "Run now", "Skip"):
         assert frame.get_by_role("button", name=name).count() == 0
