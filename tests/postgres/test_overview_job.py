@@ -8,7 +8,7 @@ import pytest
 
 from airflow_pgmq.errors import JobNotFound
 from airflow_pgmq.services import job_control, live_jobs, overview
-from tests.fixtures.factories import execute, go_back, job, read, state, tick
+from tests.fixtures.factories import client_of, execute, go_back, job, read, state, tick
 
 HOUR = timedelta(hours=1)
 
@@ -221,6 +221,24 @@ def test_of_a_deleted_live_job_there_are_its_versions(client):
         (2, "you", True),
         (1, "me", False),
     ]
+
+
+def test_what_a_role_may_not_see_is_missing_and_the_rest_is_there(client, database):
+    client.run(lambda: live_jobs.put("shop", [job()], by="me"))
+    role = f"looker_{database.name}"
+    execute(
+        database,
+        f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA pgmq, airflow_pgmq TO {role};"
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA pgmq, airflow_pgmq TO {role};"
+        f"REVOKE SELECT ON airflow_pgmq.job_versions, pgmq.a_mail FROM {role}",
+    )
+    found = overview.details(client_of(database.dsn, user=role), "shop", "job")
+    execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+    assert [each["part"] for each in found["missing"]] == ["versions"]
+    assert "job_versions" in found["missing"][0]["text"]
+    assert found["versions"] == []
+    assert found["calendar"]["days"]
 
 
 def test_a_job_that_never_was_is_not_found(client):

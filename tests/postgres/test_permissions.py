@@ -220,6 +220,10 @@ def do_see(client):
     if overview.queue(client, "mail")["dead_letters"] is None:
         raise PermissionDenied("permission denied")
     overview.jobs(client)
+    client_of(client.owner_dsn).run(lambda: live_jobs.put("shop", [job("live")], by="me"))
+    for name in ("job", "live"):
+        if overview.details(client, "shop", name)["missing"]:
+            raise PermissionDenied("permission denied")
     overview.messages(client, overview.Search(queue_name="mail", dedup_key="a"))
     overview.messages(client, overview.Search(queue_name="mail", source="archive"))
     if overview.sent(client, {"dag_id": "shop"})["left_out"]:

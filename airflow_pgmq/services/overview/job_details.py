@@ -56,11 +56,10 @@ def details(
             raise JobNotFound(namespace, name)
         parts = Parts(client, current)
         rows = client.run(lambda: inspection.jobs(namespace, name), current)
-        noted: list[JobVersion] = parts.get("versions", lambda: live_jobs.versions(namespace, name), [])
-        if not rows and not noted:
-            raise JobNotFound(namespace, name)
-        versions = [_version(each, keys) for each in noted] if not rows or rows[0]["live"] else None
+        versions = _versions(parts, namespace, name, keys) if not rows or rows[0]["live"] else None
         if not rows:
+            if not versions:
+                raise JobNotFound(namespace, name)
             return {"job": None, "versions": versions, "missing": parts.missing}
         shown = listed.job(client, namespace, name, current)
         found = listed.as_stored(rows[0])
@@ -96,6 +95,11 @@ def _document(found: PeriodicJob | str, keys: Collection[str]) -> dict[str, Any]
         return job_form.hidden(job_documents.as_mapping(found), keys)
     except (*UNREADABLE, InvalidInput):
         return None
+
+
+def _versions(parts: Parts, namespace: str, name: str, keys: Collection[str]) -> list[dict[str, Any]]:
+    found: list[JobVersion] = parts.get("versions", lambda: live_jobs.versions(namespace, name), [])
+    return [_version(each, keys) for each in found]
 
 
 def _version(each: JobVersion, keys: Collection[str]) -> dict[str, Any]:
