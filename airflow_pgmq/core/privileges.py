@@ -85,6 +85,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "queues", "SELECT"),
         ("table", "airflow_pgmq", "queue_marks", "SELECT"),
         ("table", "airflow_pgmq", "alerts", "SELECT"),
+        ("table", "airflow_pgmq", "job_versions", "SELECT"),
     ),
 }
 
