@@ -11,9 +11,10 @@ from airflow_pgmq.core.importing import celery_beat, crontab, django_celery_beat
 from airflow_pgmq.core.importing.imported import Imported, Refused
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.live_jobs import is_same
+from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.db.client import Client, arguments_of, connect
-from airflow_pgmq.db.statements import importing
+from airflow_pgmq.db.statements import Work, importing
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -25,7 +26,7 @@ _FILES: Mapping[str, Callable[..., Imported]] = {
     "sidekiq-cron": sidekiq_cron.read,
 }
 #: Read from tables.
-_TABLES = {
+_TABLES: Mapping[str, tuple[Callable[[], Work[Sequence[Row]]], Callable[..., Imported]]] = {
     "pg_cron": (importing.pg_cron_jobs, pg_cron.read),
     "django-celery-beat": (importing.django_celery_beat_tasks, django_celery_beat.read),
 }

@@ -7,8 +7,10 @@ from typing import Any
 
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.db.refusals import UNDEFINED_TABLE, Refusal
-from airflow_pgmq.db.statements import Statement
+from airflow_pgmq.db.statements import Flow, Statement, column
 from airflow_pgmq.errors import InvalidArgument
+
+_DJANGO = ("periodictask", "intervalschedule", "clockedschedule", "crontabschedule")
 
 
 def pg_cron_jobs() -> Statement[Sequence[Row]]:
@@ -19,20 +21,24 @@ def pg_cron_jobs() -> Statement[Sequence[Row]]:
     return Statement("pg_cron_jobs", decode=list, errors={UNDEFINED_TABLE: _no_pg_cron})
 
 
-def django_celery_beat_tasks() -> Statement[Sequence[Row]]:
-    """The tasks of django-celery-beat with their schedules, in the schema that the search path finds."""
-    return Statement("django_celery_beat_tasks", decode=list, errors={UNDEFINED_TABLE: _no_django})
+def django_celery_beat_tasks() -> Flow[Sequence[Row]]:
+    """The tasks of django-celery-beat with their schedules, in the first schema that has them.
+
+    :raises InvalidArgument: none has
+    """
+    schemas = yield Statement("django_schemas", decode=column("schema"))
+    if not schemas:
+        raise InvalidArgument(
+            "There are no tables of django-celery-beat (django_celery_beat_periodictask and others) in this "
+            "database: use a connection to Django's database."
+        )
+    tables = {name: (schemas[0], f"django_celery_beat_{name}") for name in _DJANGO}
+    rows: Sequence[Row] = yield Statement("django_celery_beat_tasks", identifiers=tables, decode=list)
+    return rows
 
 
 def _no_pg_cron(statement: Statement[Any], refusal: Refusal) -> InvalidArgument:
     return InvalidArgument(
         "There is no table cron.job in this database. pg_cron keeps it in the one that the setting "
         "cron.database_name names (postgres by default): use a connection to that database."
-    )
-
-
-def _no_django(statement: Statement[Any], refusal: Refusal) -> InvalidArgument:
-    return InvalidArgument(
-        "There are no tables of django-celery-beat (django_celery_beat_periodictask and others) in this "
-        "database, or the role does not find their schema: use a connection to Django's database."
     )
