@@ -190,7 +190,8 @@ def assert_same(one: Any, other: Any, where: str = "answer") -> None:
         assert list(one) == list(other), where
         for key in one.keys() - LAGGING:
             assert_same(one[key], other[key], f"{where}.{key}")
-    elif isinstance(one, (list, tuple)):
+    elif isinstance(one, (list, tuple, set)):
+        one, other = (sorted(each) if isinstance(each, set) else each for each in (one, other))
         assert len(one) == len(other), where
         for number, (left, right) in enumerate(zip(one, other, strict=True)):
             assert_same(left, right, f"{where}[{number}]")
