@@ -28,6 +28,7 @@ from airflow_pgmq.services import maintenance
 from tests.fixtures.airflow import connection_to
 from tests.fixtures.factories import client_of, execute, go_back, job, read, tick
 from tests.fixtures.postgres import Database
+from tests.fixtures.roles import drop_role
 
 CONN_ID = "queues_of_the_cli"
 
@@ -182,7 +183,7 @@ def test_a_queue_that_cannot_announce_is_made_and_says_why(
         code, said = bare("create", "orders")
         assert (code, bare("create", "silent", "--no-notify")) == (0, (0, "Queue silent: created\n"))
     finally:
-        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+        drop_role(database, role)
     assert "Queue orders: created" in said
     assert "Queue orders: inserts are not announced, so waiters poll every 5 seconds." in said
     assert f"GRANT USAGE ON SCHEMA airflow_pgmq TO {role};" in said

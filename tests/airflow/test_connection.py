@@ -24,6 +24,7 @@ from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.provider_info import get_provider_info
 from tests.fixtures.factories import execute
 from tests.fixtures.postgres import Database
+from tests.fixtures.roles import drop_role
 
 
 def test_airflow_finds_the_hook_by_the_connection_type() -> None:
@@ -71,7 +72,7 @@ def test_the_test_button_tells_what_a_role_may_not(database: Database) -> None:
             "may read, and may not send or run periodic jobs or maintain or look (docs/permissions.md" in text
         )
     finally:
-        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+        drop_role(database, role)
 
 
 def test_the_test_button_without_our_schema(database: Database) -> None:

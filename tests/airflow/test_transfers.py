@@ -27,6 +27,7 @@ from tests.fixtures.airflow import FinishedRun
 from tests.fixtures.factories import execute, queued
 from tests.fixtures.pooler import running_pooler
 from tests.fixtures.postgres import Database
+from tests.fixtures.roles import drop_role
 
 Run = Callable[..., FinishedRun]
 
@@ -297,7 +298,7 @@ def test_without_the_right_to_temporary_tables_nothing_is_read(
     with pytest.raises(PermissionDenied, match=r"temporary tables.*docs/permissions\.md"):
         operator.execute({})
     assert [row["read_ct"] for row in queued(database, "q")] == [0]
-    execute(database, "DROP OWNED BY plain; DROP ROLE plain")
+    drop_role(database, "plain")
 
 
 def test_behind_a_pooler_nothing_stays_in_the_session(

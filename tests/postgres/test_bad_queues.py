@@ -19,6 +19,7 @@ from airflow_pgmq.errors import FeatureMissing, QueueNotFound
 from airflow_pgmq.services import doctor, maintenance, overview, sampling
 from tests.fixtures.factories import QUEUE, client_of, execute, read, send
 from tests.fixtures.postgres import Database, new_database, prepare_template
+from tests.fixtures.roles import drop_role
 
 if TYPE_CHECKING:
     from airflow_pgmq.db.local import LocalPostgres
@@ -171,7 +172,7 @@ def looker(two: Client, database: Database) -> Iterator[Client]:
         f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA pgmq TO {role}",
     )
     yield client_of(database.dsn, user=role)
-    execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+    drop_role(database, role)
 
 
 def spoil_by_policy(database: Database, expression: str) -> None:

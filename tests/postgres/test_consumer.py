@@ -27,6 +27,7 @@ from airflow_pgmq.services.consuming.timer import TIMER
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, read_committed, send
 from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
+from tests.fixtures.roles import drop_role
 
 
 def consumer(client: Client, *, together: bool = False, stop_on: Any = (), **fields: Any) -> Consumer:
@@ -220,7 +221,7 @@ def test_a_role_that_may_not_make_the_dead_letter_queue_is_told_before_anything_
     with pytest.raises(PermissionDenied, match=r"'mail_dlq' is missing.* create mail_dlq`"):
         drain(reader, lambda messages, conn: None)
     assert [row["read_ct"] for row in queued(database)] == [0]
-    execute(database, "DROP OWNED BY reader; DROP ROLE reader")
+    drop_role(database, "reader")
 
 
 @pytest.mark.parametrize("transactional", [False, True])
@@ -238,7 +239,7 @@ def test_a_role_that_may_not_ack_is_told_so_and_makes_no_dead_letter(
     with pytest.raises(PermissionDenied, match="a_mail"):
         drain(worker, lambda messages, conn: None, batch_size=2, max_reads=2, transactional=transactional)
     assert visible(database) == 2
-    execute(database, "DROP OWNED BY worker; DROP ROLE worker")
+    drop_role(database, "worker")
 
 
 def test_a_missing_queue_makes_no_dead_letter_queue(client: Client, database: Database) -> None:

@@ -22,6 +22,7 @@ from tests.fixtures.factories import QUEUE, client_of, execute, queued, send
 from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
 from tests.fixtures.proxy import running_proxy
+from tests.fixtures.roles import drop_role
 
 ACKS = pytest.mark.parametrize("ack", ["archive", "delete"])
 
@@ -237,8 +238,7 @@ def test_a_role_that_may_not_ack_is_told_so(client: Client, database: Database) 
         assert working.summary.acked == 0
         assert len(left(database)) == 4
     finally:
-        execute(database, "DROP OWNED BY reader_of_groups")
-        execute(database, "DROP ROLE reader_of_groups")
+        drop_role(database, "reader_of_groups")
 
 
 def test_a_batch_grows_while_its_work_is_short(client: Client) -> None:

@@ -13,6 +13,7 @@ from airflow_pgmq.services.consuming import Consumer
 from airflow_pgmq.services.creating import Created
 from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, go_back_to_migration
+from tests.fixtures.roles import drop_role
 
 MADE = Created(made=True, announced=True)
 VIEW = "ALTER TABLE pgmq.q_mail RENAME TO elsewhere; CREATE VIEW pgmq.q_mail AS TABLE pgmq.elsewhere"
@@ -39,7 +40,7 @@ def role(database, client):
         f"GRANT USAGE, CREATE ON SCHEMA pgmq TO {name}; GRANT SELECT, INSERT, DELETE ON pgmq.meta TO {name}",
     )
     yield name
-    execute(database, f"DROP OWNED BY {name}; DROP ROLE {name}")
+    drop_role(database, name)
 
 
 @pytest.fixture

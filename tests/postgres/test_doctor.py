@@ -19,6 +19,7 @@ from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.statements import queues
 from airflow_pgmq.services import doctor
 from tests.fixtures.factories import QUEUE, client_of, execute, job, send, tick
+from tests.fixtures.roles import drop_role
 from tests.postgres.test_watch_pooler import pooled  # noqa: F401 - a fixture
 from tests.postgres.watching import make_queue, put
 
@@ -104,7 +105,7 @@ def role(database: Database, healthy: Client) -> Iterator[Client]:
     name = f"app_{database.name}"
     execute(database, f"CREATE ROLE {name} LOGIN")
     yield client_of(database.dsn, user=name)
-    execute(database, f"DROP OWNED BY {name}; DROP ROLE {name}")
+    drop_role(database, name)
 
 
 def test_missing_grants_are_told_work_by_work_and_granted_by_the_fix(

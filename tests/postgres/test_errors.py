@@ -23,6 +23,7 @@ from airflow_pgmq.errors import (
 )
 from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, job, send, tick
+from tests.fixtures.roles import drop_role
 
 ON_A_QUEUE = {
     "send": lambda client: send_prepared(client, "nowhere", prepare([1])),
@@ -90,7 +91,7 @@ def guest(database, client):
         """,
     )
     yield client_of(database.dsn, user=role)
-    execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+    drop_role(database, role)
 
 
 @pytest.mark.parametrize("work", [lambda client: send(client, "a"), tick(job()).run], ids=["send", "tick"])

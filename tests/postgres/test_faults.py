@@ -30,6 +30,7 @@ from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import Calendar
 from airflow_pgmq.services import maintenance, overview
 from tests.fixtures.factories import execute, job, tick
+from tests.fixtures.roles import drop_role
 
 
 def hook_of(database, **fields):
@@ -265,7 +266,7 @@ def test_a_role_without_rights_is_told_of_the_grants(database, client):
             assert isinstance(exc, (PermissionDenied, NotInstalled)), (verb, exc)
             assert "permission" in str(exc), verb
     finally:
-        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+        drop_role(database, role)
 
 
 def test_a_server_that_is_shut_down_says_so(own_server, own_database):

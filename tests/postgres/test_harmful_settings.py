@@ -11,6 +11,7 @@ from airflow_pgmq.core import harmful_settings
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.services import doctor
 from tests.fixtures.factories import QUEUE, client_of, execute
+from tests.fixtures.roles import drop_role
 from tests.postgres.watching import make_queue
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def owner(database: Database) -> Iterator[str]:
     yield name
     with database.connect(options="-c default_transaction_read_only=off") as admin:
         admin.execute(f'REASSIGN OWNED BY "{name}" TO postgres')
-        admin.execute(f'DROP OWNED BY "{name}"')
-        admin.execute(f'DROP ROLE "{name}"')
+    drop_role(database, name)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from airflow_pgmq.db.statements import schema
 from airflow_pgmq.errors import PermissionDenied
 from airflow_pgmq.services import maintenance, overview, sampling
 from tests.fixtures.factories import client_of, execute, go_back_to_migration, job, queued, read, send, tick
+from tests.fixtures.roles import drop_role
 
 PAST, FUTURE = "2026-01-01T00:00:00Z", "2999-01-01T00:00:00+00:00"
 
@@ -127,7 +128,7 @@ def test_a_tick_without_the_right_to_sample_ticks(client, database, caplog):
         with pytest.raises(PermissionDenied, match="queue_samples"):
             maintenance.maintain(as_ticker)
     finally:
-        execute(database, "DROP OWNED BY ticker; DROP ROLE ticker")
+        drop_role(database, "ticker")
 
     assert summary.sent == 10
     assert caplog.records == []
@@ -265,7 +266,7 @@ def test_queues_of_others_are_named_and_the_rest_is_done(client, database):
         )
         summary = maintenance.maintain(client_of(database.dsn, user="cleaner"))
     finally:
-        execute(database, "DROP OWNED BY cleaner; DROP ROLE cleaner")
+        drop_role(database, "cleaner")
 
     assert (summary.expired, set(summary.skipped)) == (1, {"theirs"})
     assert {row["queue_name"]: row["length"] for row in samples(database)} == {"mail": 1, "theirs": None}

@@ -10,6 +10,7 @@ from airflow_pgmq.db.statements import queues, transfers
 from airflow_pgmq.errors import NotSent, PermissionDenied
 from airflow_pgmq.services import sending
 from tests.fixtures.factories import QUEUE, client_of, execute, job, queued, send, state, tick
+from tests.fixtures.roles import drop_role
 
 
 def swallow(database, condition="true"):
@@ -121,7 +122,7 @@ def hidden(database, client):
     ):
         execute(database, statement.replace(" app", f" {role}"))
     yield client_of(database.dsn, user=role)
-    execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+    drop_role(database, role)
 
 
 def test_a_waiting_message_that_row_level_security_hides(database, hidden):

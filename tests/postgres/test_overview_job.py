@@ -9,6 +9,7 @@ import pytest
 from airflow_pgmq.errors import JobNotFound
 from airflow_pgmq.services import job_control, live_jobs, overview
 from tests.fixtures.factories import client_of, execute, go_back, job, read, state, tick
+from tests.fixtures.roles import drop_role
 
 HOUR = timedelta(hours=1)
 
@@ -233,7 +234,7 @@ def test_what_a_role_may_not_see_is_missing_and_the_rest_is_there(client, databa
         f"REVOKE SELECT ON airflow_pgmq.job_versions, pgmq.a_mail FROM {role}",
     )
     found = overview.details(client_of(database.dsn, user=role), "shop", "job")
-    execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+    drop_role(database, role)
 
     assert [each["part"] for each in found["missing"]] == ["versions"]
     assert "job_versions" in found["missing"][0]["text"]

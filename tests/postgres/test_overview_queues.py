@@ -15,6 +15,7 @@ from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.services import overview, sampling, sending
 from airflow_pgmq.services.overview.queues import RANGES
 from tests.fixtures.factories import client_of, execute, job, read, send, tick
+from tests.fixtures.roles import drop_role
 
 SAMPLES = """
 INSERT INTO airflow_pgmq.queue_samples
@@ -360,7 +361,7 @@ def test_a_queue_that_the_role_may_not_read(client, database):
         )
         found = overview.queues(client_of(database.dsn, user="looker"))
     finally:
-        execute(database, "DROP OWNED BY looker; DROP ROLE looker")
+        drop_role(database, "looker")
 
     queue = named(found)
     assert (queue["length"], queue["visible"], queue["dead_letters"]) == (None, None, None)

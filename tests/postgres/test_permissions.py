@@ -32,6 +32,7 @@ from airflow_pgmq.services import calendars, health, job_control, live_jobs, mai
 from airflow_pgmq.services.consuming import Consumer
 from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, go_back, job, send, tick
+from tests.fixtures.roles import drop_role
 
 PAGE = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
 SECTIONS = {
@@ -286,7 +287,7 @@ def role(database, client):
     role = Role(database)
     role.run("CREATE ROLE app LOGIN")
     yield role
-    role.run("DROP OWNED BY app; DROP ROLE app")
+    drop_role(database, role.name)
 
 
 def single_rights(lines):

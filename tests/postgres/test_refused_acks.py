@@ -18,6 +18,7 @@ from airflow_pgmq.errors import ArchiveRefused, FeatureMissing, PermissionDenied
 from airflow_pgmq.services.consuming import Consumer, refused_outcomes
 from tests.fixtures.factories import QUEUE, client_of, execute, queued, read, send
 from tests.fixtures.postgres import Database
+from tests.fixtures.roles import drop_role
 
 REFUSE = (
     "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
@@ -108,7 +109,7 @@ def worker(client: Client, database: Database) -> Iterator[Client]:
         f" GRANT SELECT, UPDATE, DELETE ON pgmq.q_mail TO {role}",
     )
     yield client_of(database.dsn, user=role)
-    execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+    drop_role(database, role)
 
 
 @pytest.mark.parametrize("transactional", [False, True])

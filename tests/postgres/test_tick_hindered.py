@@ -12,6 +12,7 @@ from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.errors import LockTimeout
 from tests.fixtures.factories import client_of, execute, go_back, hours, job, queued, slots_in, state, tick
+from tests.fixtures.roles import drop_role
 
 
 def by_job(database):
@@ -98,7 +99,7 @@ def test_what_was_in_row_security_that_keeps_messages_is_not_sent_twice(database
         assert "could not be taken back" in summary.failed["letter"][0]
         assert len(queued(database, "post")) == 10
     finally:
-        execute(database, f"DROP OWNED BY {role}; DROP ROLE {role}")
+        drop_role(database, role)
 
 
 def test_a_third_queue_holds_only_what_was_sent_there(database, client):

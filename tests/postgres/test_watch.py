@@ -18,6 +18,7 @@ from airflow_pgmq.db.statements import Statement, queues, reading, watching
 from airflow_pgmq.errors import InvalidArgument, PermissionDenied, PgmqError, QueueNotFound
 from airflow_pgmq.services.waiting import Watcher, shared, waiters
 from tests.fixtures.factories import QUEUE, execute
+from tests.fixtures.roles import drop_role
 from tests.postgres.watching import (
     arguments,
     connections,
@@ -176,7 +177,7 @@ def test_a_mistake_concerns_its_own_waiter_only(database: Database, announced: C
     try:
         first, missing, second, forbidden = asyncio.run(scenario())
     finally:
-        execute(database, "DROP OWNED BY clerk; DROP ROLE clerk")
+        drop_role(database, "clerk")
     # One for each, or both at once, as they are announced.
     assert {first.count, second.count} <= {1, 2}
     assert isinstance(missing, QueueNotFound)

@@ -43,6 +43,8 @@ IDENTIFIERS = {
     "columns",
     "sequence",
 }
+#: The tables of django-celery-beat.
+IDENTIFIERS |= {"periodictask", "intervalschedule", "clockedschedule", "crontabschedule"}
 #: The user's own SQL.
 IDENTIFIERS |= {"statement"}
 
