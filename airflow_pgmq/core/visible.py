@@ -104,6 +104,16 @@ JOB_DETAILS: Shape = {
     "overdue": _plain("slot queue_name msg_id expected_at state found_at text"),
     "missing": _plain("part"),
 }
+#: Without the reasons, which people have written.
+CALENDARS: Shape = {
+    "at": None,
+    "calendars": {
+        **_plain("name is_missing changed_at days first_day last_day jobs"),
+        "next_days": _plain("day"),
+        "first_jobs": _plain("namespace name"),
+    },
+}
+CALENDAR: Shape = {**_plain("name version changed_at"), "days": _plain("day")}
 MESSAGES: Shape = {"messages": _MESSAGE, "next_after": None, "left_out": _plain("queue_name")}
 
 

@@ -33,6 +33,7 @@ PgmqError
 │   ├── NamespaceTaken
 │   ├── JobDeclared
 │   ├── JobChanged
+│   ├── CalendarChanged
 │   └── LostRace
 └── WorkFailed                correct the function or the SQL that consumes messages
     ├── MessagesFailed
@@ -48,6 +49,7 @@ from __future__ import annotations
 from airflow_pgmq.errors.base import PgmqError, PgmqWarning, queue_of
 from airflow_pgmq.errors.conflict import (
     ArchiveRefused,
+    CalendarChanged,
     Conflict,
     DuplicateMessage,
     JobChanged,
@@ -88,6 +90,7 @@ from airflow_pgmq.errors.work_failed import InvalidOutcome, MessagesFailed, Tran
 __all__ = [
     "ArchiveRefused",
     "BrokenOff",
+    "CalendarChanged",
     "CalendarNotFound",
     "CodeTooOld",
     "Conflict",

@@ -102,6 +102,22 @@ class JobChanged(Conflict):
         )
 
 
+class CalendarChanged(Conflict):
+    """Somebody else has changed the calendar since it was looked at.
+
+    Look at it again, and put the change with the version that it has now.
+    """
+
+    def __init__(self, name: str, version: int) -> None:
+        #: The version that it has now; 0: it does not exist.
+        self.version = version
+        now = "has changed" if version else "does not exist any more"
+        super().__init__(
+            f"Calendar {name!r} {now} since you looked. Look again, and put your change with "
+            f"expected_version={version}."
+        )
+
+
 class LostRace(Conflict):
     """Another transaction took a dedup key at the same moment; nothing was sent.
 

@@ -16,19 +16,27 @@ class CalendarMethods(ConnectionBase):
     """Days off that periodic jobs leave out with `exclude=[Calendar(name)]`."""
 
     def put_calendar(
-        self, name: str, days: Mapping[date, str] | Iterable[date], *, conn: Connection | None = None
+        self,
+        name: str,
+        days: Mapping[date, str] | Iterable[date],
+        *,
+        expected_version: int | None = None,
+        conn: Connection | None = None,
     ) -> int:
         """Make a calendar, or replace its days; return how many waiting messages were taken back.
 
         Jobs that use it follow at their next tick: slots on new days off are left out, others are sent.
 
         :param name: letters, digits, `_`, `.` and `-`
-        :param days: dates, or a mapping from dates to why they are off
+        :param days: dates, or a mapping from dates to why they are off, each in one line
+        :param expected_version: the `version` of the calendar that you looked at, 0 if there was none; None:
+            replace whatever is there
         :param conn: join this connection's transaction
         :raises InvalidArgument: a wrong name, or what is no date
+        :raises CalendarChanged: somebody else has changed it meanwhile
         """
         self.client.ensure_schema(conn)
-        return self.client.run(lambda: calendars.put(name, days), conn)
+        return self.client.run(lambda: calendars.put(name, days, expected_version), conn)
 
     def get_calendar(self, name: str, *, conn: Connection | None = None) -> Calendar:
         """One calendar with its days.
@@ -41,9 +49,13 @@ class CalendarMethods(ConnectionBase):
         """All calendars with their days, by name."""
         return self.client.run(statements.found, conn)
 
-    def delete_calendar(self, name: str, *, conn: Connection | None = None) -> None:
+    def delete_calendar(
+        self, name: str, *, expected_version: int | None = None, conn: Connection | None = None
+    ) -> None:
         """Delete a calendar; jobs that use it are reported by each tick, and wait for it.
 
+        :param expected_version: the `version` of the calendar that you looked at; None: any
         :raises CalendarNotFound: there is none
+        :raises CalendarChanged: somebody else has changed it meanwhile
         """
-        self.client.run(lambda: calendars.delete(name), conn)
+        self.client.run(lambda: calendars.delete(name, expected_version), conn)

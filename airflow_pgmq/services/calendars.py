@@ -8,25 +8,34 @@ from datetime import date
 from airflow_pgmq.core import calendars as core
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.db.statements import Flow, calendars, periodic
-from airflow_pgmq.errors import CalendarNotFound
+from airflow_pgmq.errors import CalendarChanged, CalendarNotFound
 
 
-def put(name: str, days: Mapping[date, str] | Iterable[date]) -> Flow[int]:
+def put(
+    name: str, days: Mapping[date, str] | Iterable[date], expected_version: int | None = None
+) -> Flow[int]:
     """Make a calendar, or replace its days; returns how many waiting messages were taken back.
 
     The next tick sends those of them again whose slots are still there, and slots that there are now.
+
+    :param expected_version: of the calendar that was looked at; 0: there was none; None: any
+    :raises CalendarChanged: it is at another version
     """
     checked = core.days(days)
-    yield calendars.put(core.name(name), checked)
+    if not (yield calendars.put(core.name(name), checked, expected_version)):
+        raise CalendarChanged(name, (yield from _version(name)))
     return (yield from _look_again(name))
 
 
-def delete(name: str) -> Flow[None]:
+def delete(name: str, expected_version: int | None = None) -> Flow[None]:
     """Delete a calendar. Jobs that use it are reported by each tick, and wait for it.
 
     :raises CalendarNotFound: there is none
+    :raises CalendarChanged: it is at another version
     """
-    if not (yield calendars.delete(core.name(name))):
+    if not (yield calendars.delete(core.name(name), expected_version)):
+        if version := (yield from _version(name)):
+            raise CalendarChanged(name, version)
         raise CalendarNotFound(name)
 
 
@@ -47,6 +56,12 @@ def needed(jobs: Iterable[PeriodicJob]) -> Flow[core.NamedDays]:
     names = {name for job in jobs if job.exclude for name in job.calendar_names}
     days: core.NamedDays = (yield calendars.days_of(names)) if names else {}
     return days
+
+
+def _version(name: str) -> Flow[int]:
+    """The version of a calendar; 0: there is none."""
+    found = yield calendars.found([name])
+    return found[0].version if found else 0
 
 
 def _look_again(name: str) -> Flow[int]:

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 
 from airflow_pgmq.ui import (
     api_actions,
+    api_calendars,
     api_health,
     api_job,
     api_jobs,
@@ -23,6 +24,15 @@ from airflow_pgmq.ui.headers import HeadersMiddleware
 app = FastAPI(title="PGMQ", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 app.add_middleware(HeadersMiddleware)
 app.add_exception_handler(RequestValidationError, requests.validation_error)
-for _part in (api_queues, api_messages, api_jobs, api_job, api_live_jobs, api_actions, api_health):
+for _part in (
+    api_queues,
+    api_messages,
+    api_jobs,
+    api_job,
+    api_live_jobs,
+    api_calendars,
+    api_actions,
+    api_health,
+):
     app.include_router(_part.router)
 pages.attach(app)

@@ -94,7 +94,7 @@ def _as_http_errors(requester: Requester, timeout: int, work: Callable[[], T]) -
     # The texts of these contain only what the request named.
     except (errors.QueueNotFound, errors.JobNotFound, errors.CalendarNotFound) as exc:
         raise HTTPException(404, str(exc)) from exc
-    except errors.JobChanged as exc:
+    except (errors.JobChanged, errors.CalendarChanged) as exc:
         raise HTTPException(409, str(exc)) from exc
     except errors.JobDeclared as exc:
         raise HTTPException(422, str(exc)) from exc

@@ -24,7 +24,7 @@ __all__ = ["attach", "router"]
 #: A name is one segment of a path, but not "." or "..", which browsers resolve.
 _NAME = r"(?!\.{1,2}(?:/|$))[^/\\\x00-\x1f\x7f]{1,200}"
 #: All views.
-_VIEW = re.compile(rf"jobs|sent|queue/{_NAME}|job/{_NAME}/{_NAME}|")
+_VIEW = re.compile(rf"jobs|calendars|sent|queue/{_NAME}|job/{_NAME}/{_NAME}|")
 
 _STATIC = Path(__file__).with_name("static")
 
@@ -104,6 +104,12 @@ def jobs_page(request: Request, user: GetUserDep) -> Response:
 def job_page(request: Request, user: GetUserDep, namespace: str, name: str) -> Response:
     """One periodic job."""
     return _page(request, user, "job", f"{namespace}/{name}")
+
+
+@router.get("/ui/calendars", dependencies=_read)
+def calendars_page(request: Request, user: GetUserDep) -> Response:
+    """The days off that jobs leave out."""
+    return _page(request, user, "calendars", "Calendars")
 
 
 @router.get("/ui/sent", dependencies=_read)

@@ -44,7 +44,8 @@ EXPECTED = {
     "body.source": "source is dead_letters or archive.",
     "body.slot": "slot is an ISO 8601 instant with a time zone, such as 2026-06-01T06:00:00Z.",
     "body.definition": "definition is a JSON object with the fields of a job.",
-    "body.expected_version": "expected_version is the version that you looked at, 0 for a job that is new.",
+    "body.expected_version": "expected_version is the version that you looked at, 0 for what is new.",
+    "body.text": "text has a line for each day, such as 2026-12-25 Christmas.",
     "body.version": "version is the number of the version to restore.",
     "body.confirm": "Type the queue's name to purge it.",
 }

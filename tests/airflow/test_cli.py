@@ -535,7 +535,7 @@ def test_calendars_are_put_shown_and_deleted(
     run("init", "mail")
     file = tmp_path / "bank.txt"
     file.write_text(
-        "\ufeff# Bavaria\n2026-12-25\tChristmas\n\n2026-01-01\n2026-01-06, Epiphany # of the state\n"
+        "\ufeff# Bavaria\n2026-12-25\tChristmas\n\n2026-01-01\n# of the state\n2026-01-06, Epiphany\n"
     )
     assert "Calendar bank has 3 days; 0 waiting messages were taken back" in run(
         "calendars", "put", "bank", str(file)

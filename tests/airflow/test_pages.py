@@ -83,6 +83,7 @@ def test_a_page_opened_by_itself_goes_into_airflows_frame(guest):
     [
         ("queue/mail?msg_id=4", "/plugin/pgmq/pgmq/ui/queue/mail?msg_id=4"),
         ("jobs", "/plugin/pgmq/pgmq/ui/jobs"),
+        ("calendars", "/plugin/pgmq/pgmq/ui/calendars"),
         ("", "/plugin/pgmq/pgmq/ui/"),
         ("job/shop/mail.eu?x=1", "/plugin/pgmq/pgmq/ui/job/shop/mail.eu?x=1"),
         ("queue/a%20b%25", "/plugin/pgmq/pgmq/ui/queue/a%20b%25"),

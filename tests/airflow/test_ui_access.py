@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from starlette.routing import Mount
 
 from airflow_pgmq.hooks import PgmqHook
+from tests.fixtures.factories import execute
 from tests.fixtures.ui import ACTING, act
 
 SECRET = "what-nobody-else-may-see"
@@ -28,6 +29,8 @@ BODIES = {
     "{name}/put": {"definition": {"schedule": "0 * * * *", "queue_name": "mail"}, "expected_version": 1},
     "{name}/restore": {"version": 1, "expected_version": 1},
     "{name}/delete": {"expected_version": 1},
+    "{calendar}/put": {"text": "2026-12-25", "expected_version": 1_000_000},
+    "{calendar}/delete": {"expected_version": 1_000_000},
 }
 
 
@@ -51,6 +54,7 @@ def fill(path: str) -> str:
         "namespace": "shop",
         # Only a live job is put and deleted.
         "name": "live" if path.endswith(("/put", "/restore", "{name}/delete")) else "job",
+        "calendar": "off",
         "dag_id": "shop",
     }
     path = re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
@@ -74,8 +78,8 @@ each_action = pytest.mark.parametrize("path", ACTIONS)
 
 
 @pytest.fixture
-def hook(pgmq_connection):
-    """A queue with a secret in it, and a job that sends one."""
+def hook(pgmq_connection, database):
+    """A queue with a secret in it, a job that sends one, and a calendar with one."""
     from tests.fixtures.factories import job, tick
 
     hook = PgmqHook(pgmq_connection)
@@ -84,12 +88,14 @@ def hook(pgmq_connection):
     hook.send("mail", {"body": SECRET}, headers={"note": SECRET})
     tick(job(message={"body": SECRET})).run(hook.client)
     hook.put_job("shop", job("live", message={"body": SECRET}))
+    hook.put_calendar("off", {date(2026, 12, 24): SECRET})
+    execute(database, "UPDATE airflow_pgmq.calendars SET changed_at = to_timestamp(1)")
     return hook
 
 
 def test_only_what_holds_no_data_is_public():
     assert {path for _, path in routes()} - {path for _, path in GUARDED} == PUBLIC
-    assert len(ACTIONS) == 12
+    assert len(ACTIONS) == 14
 
 
 @each_route

@@ -135,6 +135,7 @@ def test_the_search_box_answers_in_plain_sentences(boss, hook, query, says):
 
 def test_every_parameter_has_its_sentence():
     from airflow_pgmq.ui.api_actions import Chosen, Confirmation, Slot, ToRequeue
+    from airflow_pgmq.ui.api_calendars import Days
     from airflow_pgmq.ui.api_live_jobs import Definition, Draft, Expected, Restoration
     from airflow_pgmq.ui.app import app
     from airflow_pgmq.ui.requests import EXPECTED
@@ -145,7 +146,7 @@ def test_every_parameter_has_its_sentence():
         if hasattr(route, "dependant")
         for parameter in route.dependant.query_params
     }
-    models = (Chosen, Confirmation, Slot, ToRequeue, Definition, Draft, Expected, Restoration)
+    models = (Chosen, Confirmation, Slot, ToRequeue, Definition, Draft, Expected, Restoration, Days)
     wanted |= {f"body.{name}" for model in models for name in model.model_fields}
     assert wanted == EXPECTED.keys()
 
@@ -159,26 +160,14 @@ texts = st.one_of(
 words = st.one_of(texts, st.integers().map(str), st.sampled_from(["1e400", "NaN", "-0", "true", "1_0", " 1"]))
 FIELDS = [
     *("msg_ids", "max_messages", "source", "confirm", "slot"),
-    *("definition", "version", "expected_version", "x"),
+    *("definition", "version", "expected_version", "text", "x"),
 ]
 bodies = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "msg_ids",
-                    "max_messages",
-                    "source",
-                    "confirm",
-                    "slot",
-                    "definition",
-                    "version",
-                    "expected_version",
-                    "x",
-                ]
-            ),
+            st.sampled_from(FIELDS),
             inner,
             max_size=4,
         )
@@ -204,6 +193,7 @@ names = st.fixed_dictionaries(
         "queue_name": st.one_of(st.just("mail"), texts),
         "namespace": texts,
         "name": texts,
+        "calendar": texts,
         "dag_id": texts,
     }
 ).map(lambda found: {name: value.encode(errors="replace").decode() or "x" for name, value in found.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from datetime import date
 
 import pytest
 
@@ -71,6 +72,7 @@ def hook(pgmq_connection, database, plant, secrets, monkeypatch):
     planted = job(message=plant(), headers={"note": plant()}, group=plant())
     tick(planted).run(hook.client)
     hook.run_job_now("shop", "job")
+    hook.put_calendar("off", {date(2099, 12, 24): plant()})
     return hook
 
 

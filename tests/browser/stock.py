@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_pgmq.compat import utcnow
@@ -108,6 +108,7 @@ def fill(hook: PgmqHook, database: Database) -> None:
     _queued(database, "events", HUGE, age="interval '40 seconds'")
     _history(database)
     _old_jobs(hook, database)
+    hook.put_calendar("holidays", {date(2099, 12, 25): "Christmas", date(2099, 12, 26): ""})
     execute(database, "ANALYZE")
 
 

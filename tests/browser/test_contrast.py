@@ -15,6 +15,7 @@ VIEWS = [
     "queue/orders?tab=dead_letters",
     "jobs",
     "job/shop/stock_sync",
+    "calendars",
     "sent?dag_id=shop_orders",
 ]
 

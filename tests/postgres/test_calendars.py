@@ -10,7 +10,7 @@ import pytest
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.client import Client
-from airflow_pgmq.errors import CalendarNotFound, InvalidArgument, InvalidJobs, LockTimeout
+from airflow_pgmq.errors import CalendarChanged, CalendarNotFound, InvalidArgument, InvalidJobs, LockTimeout
 from airflow_pgmq.jobs import At, Blackout, Calendar, Every, PeriodicJob, RRule
 from airflow_pgmq.services import calendars, job_control, overview
 from tests.fixtures.factories import client_of, execute, job, keys_in, queued, slots_in, state, tick
@@ -121,15 +121,40 @@ def test_calendars_are_listed_with_their_jobs(client: Client, database: Database
         client.run(lambda: calendars.delete("none"))
 
 
+def test_of_two_editors_the_second_is_told(client: Client) -> None:
+    def change(days: list[date], expected: int | None) -> int:
+        return client.run(lambda: calendars.put("bank", days, expected))
+
+    assert change([date(2026, 1, 1)], 0) == 0
+    seen = client.run(lambda: calendars.get("bank")).version
+    with pytest.raises(CalendarChanged, match="has changed since you looked"):
+        change([], 0)
+    change([date(2026, 1, 2)], seen)
+    for late in (seen, 7):
+        with pytest.raises(CalendarChanged) as refused:
+            change([], late)
+        with pytest.raises(CalendarChanged):
+            client.run(lambda late=late: calendars.delete("bank", late))
+        assert refused.value.version == client.run(lambda: calendars.get("bank")).version
+    assert list(client.run(lambda: calendars.get("bank")).days) == [date(2026, 1, 2)]
+    client.run(lambda: calendars.delete("bank", refused.value.version))
+    # Nobody makes again what somebody has deleted, unless they want to.
+    with pytest.raises(CalendarChanged, match="does not exist any more"):
+        change([], seen)
+    assert change([], None) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "days", "match"),
     [
         ("", [], "name of a calendar"),
+        ("..", [], "name of a calendar"),
         ("a b", [], "name of a calendar"),
         ("bank", [datetime(2026, 1, 1)], "has dates"),
         ("bank", ["2026-01-01"], "has dates"),
-        ("bank", {date(2026, 1, 1): "x" * 300}, "at most 200 characters"),
-        ("bank", {date(2026, 1, 1): "a\0b"}, "at most 200 characters"),
+        ("bank", {date(2026, 1, 1): "x" * 300}, "one line of up to 200 characters"),
+        ("bank", {date(2026, 1, 1): "a\nb"}, "one line of up to 200 characters"),
+        ("bank", {date(2026, 1, 1): "a\0b"}, "one line of up to 200 characters"),
         ("bank", [date(1900, 1, 1) + n * DAY for n in range(40_000)], "at most 36,525 days"),
     ],
 )

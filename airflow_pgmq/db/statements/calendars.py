@@ -9,18 +9,29 @@ from airflow_pgmq.core.calendars import Calendar, NamedDays
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.db.statements import Statement, many
 
+#: Of each calendar in a list of them.
+NEXT_DAYS = 3
+JOBS_SHOWN = 20
 
-def put(name: str, days: Mapping[date, str]) -> Statement[None]:
-    """Make a calendar, or replace its days."""
+
+def put(name: str, days: Mapping[date, str], expected: int | None = None) -> Statement[bool]:
+    """Make a calendar, or replace its days; False: it is not at the expected version, 0 for none."""
     ordered = sorted(days)
     return Statement(
-        "put_calendar", {"name": name, "days": ordered, "reasons": [days[day] for day in ordered]}
+        "put_calendar",
+        {
+            "name": name,
+            "days": ordered,
+            "reasons": [days[day] for day in ordered],
+            "expected": expected,
+        },
+        decode=bool,
     )
 
 
-def delete(name: str) -> Statement[bool]:
-    """Delete a calendar; whether it was there."""
-    return Statement("delete_calendar", {"name": name}, decode=bool)
+def delete(name: str, expected: int | None = None) -> Statement[bool]:
+    """Delete a calendar; False: it is not there, or not at the expected version."""
+    return Statement("delete_calendar", {"name": name, "expected": expected}, decode=bool)
 
 
 def found(names: Collection[str] | None = None) -> Statement[list[Calendar]]:
@@ -39,6 +50,11 @@ def days_of(names: Collection[str]) -> Statement[NamedDays]:
         {"names": sorted(names)},
         decode=lambda rows: {row["name"]: _days(row) for row in rows},
     )
+
+
+def outlines() -> Statement[list[Row]]:
+    """All calendars, also those that only jobs know, without most of their days."""
+    return Statement("outline_calendars", {"days": NEXT_DAYS, "jobs": JOBS_SHOWN}, decode=many(dict))
 
 
 def jobs_with(name: str) -> Statement[dict[str, list[str]]]:

@@ -10,6 +10,7 @@ import { empty, failure } from "./notice.js";
 const VIEWS = [
   ["queues", "", "Queues"],
   ["jobs", "jobs", "Periodic jobs"],
+  ["calendars", "calendars", "Calendars"],
 ];
 
 // `view(session, main)` draws once and returns a function that loads and shows the data; each refresh calls it.
