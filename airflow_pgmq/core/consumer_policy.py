@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core import names
+from airflow_pgmq.core.groups import GroupCursor
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.errors import InvalidArgument
 
@@ -53,6 +54,8 @@ class Policy:
     #: The columns that archiving copies, once they were looked up; empty: PGMQ's function archives.
     archive_columns: tuple[str, ...] = ()
     transactional: bool = False
+    #: In order: of each group, one message at a time; and where to go on. None: in any order.
+    groups: GroupCursor | None = None
     #: Seconds after the first failure; doubled with every try, up to the maximum.
     backoff: float = 10.0
     max_backoff: float = 3600.0

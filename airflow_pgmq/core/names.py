@@ -91,6 +91,11 @@ def dedup_index(queue_name: str) -> str:
     return f"{table(queue_name)[1]}_dedup_idx"
 
 
+def groups_index(queue_name: str) -> str:
+    """The index that reading in order needs."""
+    return f"{table(queue_name)[1]}_groups_idx"
+
+
 def dead_letter_queue(queue_name: str) -> str:
     """The default queue for messages that were tried too often."""
     return f"{queue_name}_dlq"

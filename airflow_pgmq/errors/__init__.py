@@ -18,6 +18,7 @@ PgmqError
 │   ├── CodeTooOld
 │   ├── FeatureMissing
 │   ├── GuardMissing
+│   ├── GroupIndexMissing
 │   ├── PermissionDenied
 │   ├── NotSent
 │   └── NotRemoved
@@ -76,6 +77,7 @@ from airflow_pgmq.errors.not_found import (
 from airflow_pgmq.errors.setup_required import (
     CodeTooOld,
     FeatureMissing,
+    GroupIndexMissing,
     GuardMissing,
     InvalidConnection,
     NotInstalled,
@@ -97,6 +99,7 @@ __all__ = [
     "ConnectionNotFound",
     "DuplicateMessage",
     "FeatureMissing",
+    "GroupIndexMissing",
     "GuardMissing",
     "InvalidArgument",
     "InvalidConnection",

@@ -52,6 +52,13 @@ class GuardMissing(SetupRequired):
     """
 
 
+class GroupIndexMissing(SetupRequired):
+    """The index behind `ordered=True` is missing, and this role may not make it.
+
+    Let the owner of the queue's table make it (`PgmqHook().index_groups`); nothing was read.
+    """
+
+
 class PermissionDenied(SetupRequired):
     """The role lacks a privilege, or row level security refuses a row.
 

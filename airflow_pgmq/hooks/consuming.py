@@ -17,6 +17,7 @@ from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import consuming
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.hooks.connection import ConnectionBase
+from airflow_pgmq.services import ordering
 from airflow_pgmq.services.consuming import Consumer, KeptConnection
 
 
@@ -37,6 +38,7 @@ class ConsumingMethods(ConnectionBase):
         backoff: float = 10,
         max_backoff: float = 3600,
         ack: Ack = "archive",
+        ordered: bool = False,
         conn: Connection | None = None,
     ) -> Iterator[list[Message]]:
         """Read messages for a `with` block: acked when it ends, released with back-off when it raises.
@@ -57,6 +59,8 @@ class ConsumingMethods(ConnectionBase):
         :param backoff: seconds until the next read after a first failure, doubled with every read
         :param max_backoff: the longest back-off in seconds
         :param ack: `archive` or `delete`
+        :param ordered: as for `read`; a message that waits for its next try holds its group back, and one
+            that becomes a dead letter lets the group go on
         :param conn: ack in this connection's transaction, together with what the block writes with it: both
             are committed, or neither. Commit after the block. In REPEATABLE READ and SERIALIZABLE there is no
             heartbeat, and `consume` must come before the transaction's first query
@@ -73,6 +77,7 @@ class ConsumingMethods(ConnectionBase):
             backoff=backoff,
             max_backoff=max_backoff,
             ack=ack,
+            groups=ordering.cursor(self.client, queue_name) if ordered else None,
         )
         consumer = Consumer(self.client, policy, together=True, skip_on=(AirflowSkipException,))
         try:

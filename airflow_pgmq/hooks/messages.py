@@ -17,12 +17,12 @@ from airflow_pgmq.core.delays import Delay, Ttl, check_ttl, parse, whole_seconds
 from airflow_pgmq.core.message_stream import Keys
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
-from airflow_pgmq.db.statements import Work, consuming, reading, sending
+from airflow_pgmq.db.statements import Work, consuming, groups, reading, sending
 from airflow_pgmq.db.statements.inspection import Source
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.services import overview, sending_stream
+from airflow_pgmq.services import ordering, overview, sending_stream
 from airflow_pgmq.services.consuming import KeptConnection
 from airflow_pgmq.services.sending import send
 
@@ -221,6 +221,7 @@ class MessageMethods(ConnectionBase):
         visibility_timeout: float | timedelta = 30,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
+        ordered: bool = False,
         conn: Connection | None = None,
     ) -> list[Message]:
         """Read visible messages, oldest first, and hide them from others for a while.
@@ -230,8 +231,25 @@ class MessageMethods(ConnectionBase):
         :param visibility_timeout: seconds or a timedelta, after which they are visible again unless acked
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
+        :param ordered: of each group (`group=` of `send`), only the next message, once no other one of it is
+            out: see docs/ordering.md. The first such read makes an index
         :param conn: join this connection's transaction
+        :raises GroupIndexMissing: the index is missing, and only the owner of the queue's table may make it
         """
+        if ordered:
+            with self.client.connection(conn) as current:
+                ordering.ensure_index(self.client, queue_name, current)
+                return self.client.run(
+                    lambda: groups.read(
+                        queue_name,
+                        ordering.cursor(self.client, queue_name),
+                        max_messages=max_messages,
+                        visibility_timeout=whole_seconds(visibility_timeout),
+                        condition=condition,
+                        headers_condition=headers_condition,
+                    ),
+                    current,
+                )
         return self.client.run(
             lambda: reading.read(
                 queue_name,

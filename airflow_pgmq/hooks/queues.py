@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
 from airflow_pgmq.db.client import Connection
-from airflow_pgmq.db.statements import queues
+from airflow_pgmq.db.statements import groups, queues
 from airflow_pgmq.hooks.connection import ConnectionBase
-from airflow_pgmq.services import creating, sampling, sending
+from airflow_pgmq.services import creating, ordering, sampling, sending
 
 
 class QueueMethods(ConnectionBase):
@@ -60,7 +60,8 @@ class QueueMethods(ConnectionBase):
         :param queue_name: the queue
         :param conn: join this connection's transaction
         """
-        self.client.forget(sending.guard_check(queue_name))
+        for check in (sending.guard_check(queue_name), ordering.index_check(queue_name)):
+            self.client.forget(check)
         return self.client.run(lambda: queues.drop(queue_name), conn)
 
     def list_queues(self, *, conn: Connection | None = None) -> list[Queue]:
@@ -120,6 +121,18 @@ class QueueMethods(ConnectionBase):
         :raises GuardMissing: it cannot be built: partitioned queue, not the owner, or duplicate keys
         """
         return self.client.run(lambda: queues.guard(queue_name), conn)
+
+    def index_groups(self, queue_name: str, *, conn: Connection | None = None) -> bool:
+        """Build the index that `ordered=True` relies on; False if it exists.
+
+        The first read in order builds it, too. The build waits for open transactions of senders and blocks
+        new ones: on a huge queue, call this at a quiet time.
+
+        :param queue_name: an existing queue
+        :param conn: join this connection's transaction
+        :raises GroupIndexMissing: the role is not the owner of the queue's table
+        """
+        return self.client.run(lambda: groups.make_index(queue_name), conn)
 
     def bind_topic(self, pattern: str, queue_name: str, *, conn: Connection | None = None) -> None:
         """Route messages whose routing key matches the pattern to the queue (PGMQ 1.11 and newer).

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_pgmq.compat import AirflowFailException, AirflowSkipException
 from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.core.delays import whole_seconds
+from airflow_pgmq.core.groups import GroupCursor
 from airflow_pgmq.core.signature import Signature
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION
@@ -51,6 +52,9 @@ class PgmqConsumeOperator(DrainOperator):
         a worker that dies repeats at most these. 1: each at once. No effect for lists and `transactional`
     :param read_ahead: read the next batch while one is worked on, in a thread with a connection of its own;
         only messages that nobody has read. For a database that is far away
+    :param ordered: of each group (`group=` of a message), one message at a time, in order, whoever else reads
+        with `ordered`; a batch then has messages of several groups (docs/ordering.md). A message that waits
+        for its next try holds its group back; a dead letter lets it go on
     :param max_batches: stop after this many reads; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta after which the messages of a dead worker come
         back; it does not limit the function, because the heartbeat renews it
@@ -72,6 +76,7 @@ class PgmqConsumeOperator(DrainOperator):
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises MessagesFailed: as `fail_on` says; the counts are in XCom by then
     :raises QueueNotFound: there is no such queue
+    :raises GroupIndexMissing: `ordered` needs an index that only the owner of the queue's table may make
     :raises PermissionDenied: the dead letter queue is missing and the role may not create it: nothing was
         read; or the role may not ack: unprocessed messages are given back
     """
@@ -103,6 +108,7 @@ class PgmqConsumeOperator(DrainOperator):
         batch_size: int | None = None,
         ack_group: int = 100,
         read_ahead: bool = False,
+        ordered: bool = False,
         max_batches: int | None = None,
         visibility_timeout: int | timedelta = 60,
         max_reads: int | None = 5,
@@ -126,6 +132,7 @@ class PgmqConsumeOperator(DrainOperator):
         self.batch_size = batch_size
         self.ack_group = ack_group
         self.read_ahead = read_ahead
+        self.ordered = ordered
         self.max_batches = max_batches
         self.visibility_timeout = visibility_timeout
         self.max_reads = max_reads
@@ -170,6 +177,7 @@ class PgmqConsumeOperator(DrainOperator):
             adapts_batch_size=is_open and self.max_batches is None and self.max_reads != 1,
             ack_group=self.ack_group,
             read_ahead=self.read_ahead,
+            groups=GroupCursor() if self.ordered else None,
             max_batches=self.max_batches,
             visibility_timeout=whole_seconds(self.visibility_timeout),
             max_reads=self.max_reads,

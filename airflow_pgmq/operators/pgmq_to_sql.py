@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.core.delays import whole_seconds
+from airflow_pgmq.core.groups import GroupCursor
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION
 from airflow_pgmq.operators.draining import DrainOperator
@@ -38,6 +39,8 @@ class PgmqToSqlOperator(DrainOperator):
         (templated)
     :param parameters: values of `%(name)s` in the statement (templated)
     :param batch_size: how many messages in one transaction
+    :param ordered: of each group, one message at a time, in order, so one in each transaction; see
+        docs/ordering.md
     :param max_batches: stop after this many; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta; the heartbeat renews it
     :param max_reads: a message that fails at this try is dead-lettered; reads that gave it back untried do
@@ -51,6 +54,7 @@ class PgmqToSqlOperator(DrainOperator):
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidArgument: neither or both of `table` and `sql`
     :raises InvalidQuery: `sql` is not one statement
+    :raises GroupIndexMissing: `ordered` needs an index that only the owner of the queue's table may make
     :raises PermissionDenied: the role may not create temporary tables; nothing was read
     :raises MessagesFailed: as `fail_on` says; the counts are in XCom by then
     """
@@ -83,6 +87,7 @@ class PgmqToSqlOperator(DrainOperator):
         sql: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         batch_size: int = 1000,
+        ordered: bool = False,
         max_batches: int | None = None,
         visibility_timeout: int | timedelta = 60,
         max_reads: int | None = 5,
@@ -108,6 +113,7 @@ class PgmqToSqlOperator(DrainOperator):
         self.sql = sql
         self.parameters = parameters
         self.batch_size = batch_size
+        self.ordered = ordered
         self.max_batches = max_batches
         self.visibility_timeout = visibility_timeout
         self.max_reads = max_reads
@@ -161,6 +167,7 @@ class PgmqToSqlOperator(DrainOperator):
         return Policy(
             queue_name=self.queue_name,
             batch_size=self.batch_size,
+            groups=GroupCursor() if self.ordered else None,
             max_batches=self.max_batches,
             visibility_timeout=whole_seconds(self.visibility_timeout),
             max_reads=self.max_reads,

@@ -75,6 +75,26 @@ SELECT NULL AS msg_id, NULL AS read_ct, NULL AS enqueued_at, NULL AS vt, NULL AS
 UNION ALL
 SELECT msg_id, read_ct, enqueued_at, vt, message, headers, NULL FROM chosen
 
+-- group --
+-- The group of a message; an entry of an index has a limited size.
+nullif(left(m.headers ->> 'x-pgmq-group', 500), '') COLLATE "C"
+
+-- is_unread --
+-- Whether nobody has read a message: 0 for what was read and is not settled; of a group, that comes first.
+(m.read_ct = 0)::integer
+
+-- in_group_order --
+-- As the index of groups has them.
+<<group>>, <<is_unread>>, m.msg_id
+
+-- is_held --
+-- Whether a message of the group `found.grp` is with a reader, or waits for its next try. An aggregate, since min
+-- and EXISTS could be planned with the index on vt.
+coalesce((
+    SELECT bool_or(m.vt > clock_timestamp()) FROM {table} AS m
+    WHERE <<group>> = found.grp COLLATE "C" AND <<is_unread>> = 0
+), false)
+
 -- tries --
 -- How often a message was tried: its reads, less those that gave it back untried. An impossible number is
 -- ignored; other clients may write anything there.

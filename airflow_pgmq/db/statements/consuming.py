@@ -20,6 +20,7 @@ from airflow_pgmq.db.statements import (
     Work,
     announcing,
     column,
+    groups,
     on_queue,
     queues,
     reading,
@@ -28,13 +29,21 @@ from airflow_pgmq.db.statements import (
 from airflow_pgmq.errors import InvalidArgument, InvalidName, PermissionDenied, QueueNotFound
 
 
-def read(
-    policy: Policy, max_messages: int | None = None, *, unread: bool = False
-) -> Statement[list[Message]]:
+def read(policy: Policy, max_messages: int | None = None, *, unread: bool = False) -> Work[list[Message]]:
     """Read the next batch of work.
 
     :param unread: only messages that nobody has read
     """
+    if policy.groups is not None:
+        return groups.read(
+            policy.queue_name,
+            policy.groups,
+            max_messages=max_messages or policy.batch_size,
+            visibility_timeout=policy.visibility_timeout,
+            condition=policy.condition,
+            headers_condition=policy.headers_condition,
+            unread=unread,
+        )
     return on_queue(
         "read_for_work",
         policy.queue_name,
@@ -50,9 +59,11 @@ def ack_and_read(
 ) -> Work[tuple[list[int], list[Message]]]:
     """Ack messages and read the next batch, in one statement; the ids that were still ours, and the batch.
 
+    In order, the next one of a group is to be read once the one before it is acked: then these are several.
+
     :param again: whether an earlier attempt may have acked them, and its answer was lost
     """
-    if again or (policy.ack == "archive" and not policy.archive_columns):
+    if again or policy.groups is not None or (policy.ack == "archive" and not policy.archive_columns):
         return _ack_and_read(policy, messages, max_messages, again=again)
     archives = policy.ack == "archive"
     return replace(
@@ -93,7 +104,8 @@ def _ack_and_read(
         )
     else:
         done = yield ack(policy, messages)
-    return done, (yield read(policy, max_messages))
+    following = read(policy, max_messages)
+    return done, (yield following) if isinstance(following, Statement) else (yield from following)
 
 
 def _acked_and_read(rows: Sequence[Row]) -> tuple[list[int], list[Message]]:

@@ -48,7 +48,7 @@ def create(
     if lacks:
         if not lacks["listed"]:
             names.new_queue(queue_name)
-        yield _lock(queue_name)
+        yield lock(queue_name)
         # Another client may have made it meanwhile.
         lacks = yield _incomplete([queue_name], first)
     if lacks:
@@ -80,7 +80,8 @@ def drop(queue_name: str) -> Flow[bool]:
     return True
 
 
-def _lock(queue_name: str) -> Statement[None]:
+def lock(queue_name: str) -> Statement[None]:
+    """PGMQ's own lock of a queue, until the transaction ends."""
     return on_queue("queue_lock", queue_name)
 
 
@@ -152,7 +153,7 @@ def _purge_all_but_slots(queue_name: str, all_of_it: Statement[int]) -> Flow[int
 
 def enable_notify(queue_name: str) -> Flow[bool]:
     """Add our statement trigger to the queue; False if it exists. PGMQ's lock avoids deadlocks."""
-    yield _lock(queue_name)
+    yield lock(queue_name)
     table = names.quoted(*names.table(queue_name))
     present = yield on_queue("has_trigger", queue_name, scalar("present"), table=table)
     if not present:
@@ -175,7 +176,7 @@ def guard(queue_name: str) -> Flow[bool]:
     state = yield from _guard_state(queue_name)
     if state["valid"]:
         return False
-    yield _lock(queue_name)
+    yield lock(queue_name)
     state = yield from _guard_state(queue_name)
     if state["valid"]:
         return False

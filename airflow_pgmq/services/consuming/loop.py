@@ -151,6 +151,8 @@ class Consumer:
                 if self.policy.max_reads is not None:
                     # Before the first read.
                     self._held.preparation.make_dead_letter_queue()
+                if self.policy.groups is not None:
+                    self._held.preparation.index_groups()
                 yield
         except BaseException:
             # After the connection is closed: its transaction may have locked these rows.
