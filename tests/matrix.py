@@ -43,7 +43,8 @@ class Column:
         return ROOT / f".venv-airflow-{self.version}"
 
 
-# The Celery worker of 3.1.0 does not start with click 8.3 (apache/airflow#55913).
+# The Celery worker of 3.1.0 does not start with click 8.3 (apache/airflow#55913). On Python 3.13, FAB 3.4
+# installs without what it needs, and the resolver may choose it.
 COLUMNS = (
     Column("3.1.0", "2025-09-26", "3.10", WHOLE, croniter="6.0.0", pins=("click<8.3",)),
     Column("3.1.8", "2026-03-12", "3.11"),
@@ -51,7 +52,7 @@ COLUMNS = (
     Column("3.2.2", "2026-05-30", "3.13"),
     Column("3.3.0", "2026-07-07", "3.10"),
     Column("3.3.2", "2026-09-18", "3.12"),
-    Column("3.4.0b2", "2026-10-21", "3.13", WHOLE),
+    Column("3.4.0b2", "2026-10-21", "3.13", WHOLE, pins=("apache-airflow-providers-fab>=3.8",)),
 )
 OLDEST, NEWEST = COLUMNS[0], COLUMNS[-1]
 
