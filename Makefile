@@ -39,7 +39,7 @@ test-hostile: $(VENV)/installed ## Run them again with unusual session settings 
 	$(BIN)/python $(PYTEST) tests/postgres --profile hostile
 
 test-pooler: $(VENV)/installed ## Run them again behind PgBouncer in transaction mode
-	$(BIN)/python $(PYTEST) tests/postgres --profile pooler
+	$(BIN)/python $(PYTEST) tests/postgres --profile pooler $(ARGS)
 
 test-model: $(VENV)/installed ## Compare periodic jobs with a model of what they promise, over random sequences of events
 	$(BIN)/python $(PYTEST) tests/model
