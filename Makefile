@@ -69,7 +69,7 @@ chromium:
 		echo "Chromium cannot be installed here: the tests will be skipped" >&2
 
 chaos: $(VENV)/installed ## Run the tests that take minutes to an hour: killed triggerers, a million steps of the model
-	$(BIN)/python -m pytest tests/airflow tests/model -m chaos -v $(ARGS)
+	$(BIN)/python -m pytest tests/airflow tests/model tests/postgres -m chaos -v $(ARGS)
 	EXAMPLES_FACTOR=20 $(BIN)/python -m pytest tests/unit/test_schedule_*.py --timeout 0 $(ARGS)
 
 check: $(VENV)/installed check-workflows ## Check format, lint, types, layers and workflows
