@@ -107,6 +107,20 @@ _QUEUES = (
         ARG_YES,
     ),
     command_of(
+        "pause-queue",
+        "queues",
+        "Pause a queue: our consumers read nothing, senders go on",
+        ARG_QUEUE,
+        Arg(("--reason",), help="Why, for people", default=""),
+        more="What is in flight is finished. It stays paused until `resume-queue`.",
+    ),
+    command_of(
+        "resume-queue",
+        "queues",
+        "Let consumers read a paused queue again",
+        ARG_QUEUE,
+    ),
+    command_of(
         "queues",
         "queues",
         "List queues with their lengths, ages and problems",

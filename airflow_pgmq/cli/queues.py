@@ -1,4 +1,4 @@
-"""`airflow pgmq create | drop | queues | peek | send | cancel | requeue | purge`."""
+"""The commands for queues and their messages: `airflow pgmq create`, `queues`, `send` and others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_pgmq.cli.session import (
     tabular,
     with_conn_id,
 )
-from airflow_pgmq.core import json_types, names
+from airflow_pgmq.core import json_types, names, pauses
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.errors import InvalidName, NotInstalled, QueueNotFound
 from airflow_pgmq.services import creating, overview
@@ -42,6 +42,7 @@ QUEUE_COLUMNS = (
     "archived",
     "oldest_age",
     "jobs",
+    "paused",
 )
 MESSAGE_COLUMNS = ("msg_id", "state", "read_ct", "enqueued_at", "vt", "headers", "message")
 
@@ -98,6 +99,24 @@ def drop(args: Namespace) -> None:
     say(f"Queue {args.queue_name}: dropped, with {held} and its archive.")
 
 
+@audited
+def pause_queue(args: Namespace) -> None:
+    """Pause a queue, or say who has."""
+    hook = hook_of(args)
+    if hook.pause_queue(args.queue_name, args.reason):
+        say(f"Queue {args.queue_name}: paused.")
+        return
+    known = next((each for each in hook.paused_queues() if each.queue_name == args.queue_name), None)
+    say(f"Queue {args.queue_name}: {known or 'paused'}, which stays.")
+
+
+@audited
+def resume_queue(args: Namespace) -> None:
+    """Resume a paused queue."""
+    resumed = hook_of(args).resume_queue(args.queue_name)
+    say(f"Queue {args.queue_name}: {'resumed' if resumed else 'was not paused'}.")
+
+
 @read_only
 def queues(args: Namespace) -> None:
     """List queues, their problems in a column; problems of the whole database go to standard error."""
@@ -113,6 +132,7 @@ def queues(args: Namespace) -> None:
         rows = [
             {
                 **{name: row[name] for name in QUEUE_COLUMNS},
+                "paused": None if row["paused"] is None else pauses.said(**row["paused"]),
                 "oldest_age": None if row["oldest_age"] is None else round(row["oldest_age"]),
                 "problems": ", ".join(problem["code"] for problem in row["problems"]),
             }

@@ -12,6 +12,7 @@ from airflow_pgmq.command_line import command
 from airflow_pgmq.core import privileges, problems
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.overdue import OverdueSlot
+from airflow_pgmq.core.pauses import PausedQueue
 from airflow_pgmq.core.problems import Problem, Severity
 from airflow_pgmq.core.wording import number_of
 from airflow_pgmq.errors import ConnectionNotFound, NotConnected, Unanswered
@@ -29,6 +30,17 @@ def unanswered(exc: Unanswered) -> Problem:
     if isinstance(exc, NotConnected):
         return Problem("no_connection", "error", exc.words, exc.fix)
     return Problem("not_answered", "error", exc.words, exc.fix)
+
+
+def reads_on(paused: PausedQueue, roles: Sequence[str]) -> Problem:
+    """A queue is paused, and some of its readers may not see that."""
+    named = ", ".join(map(repr, roles))
+    return Problem(
+        "pause_not_seen",
+        "warning",
+        f"Queue {paused.queue_name} is {paused}. Roles that may read it but not see that read on: {named}.",
+        "\n".join(map(privileges.to_see_pauses, roles)),
+    )
 
 
 def unknown_connection(exc: ConnectionNotFound) -> Problem:

@@ -22,6 +22,9 @@ _RECOGNISE = (
 )
 _USE_PGMQ = ("schema", "pgmq", "pgmq", "USAGE")
 
+#: Without it, a role reads a paused queue as any other.
+SEE_PAUSES = "see pauses"
+
 #: Which privileges each kind of work needs: kind of object, schema, name as a LIKE pattern, privileges. They
 #: are for the tables of all queues; a test checks that `docs/permissions.md` says the same.
 RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
@@ -40,6 +43,15 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         _USE_PGMQ,
         ("table", "pgmq", _Q, "SELECT, UPDATE, DELETE"),
         ("table", "pgmq", _A, "SELECT, INSERT"),
+    ),
+    SEE_PAUSES: (
+        ("schema", "airflow_pgmq", "airflow_pgmq", "USAGE"),
+        ("table", "airflow_pgmq", "paused_queues", "SELECT"),
+    ),
+    "pause queues": (
+        _USE_PGMQ,
+        *_READ_OURS,
+        ("table", "airflow_pgmq", "paused_queues", "SELECT, INSERT, DELETE"),
     ),
     "run periodic jobs": (
         _USE_PGMQ,
@@ -86,6 +98,7 @@ RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("table", "airflow_pgmq", "queue_marks", "SELECT"),
         ("table", "airflow_pgmq", "alerts", "SELECT"),
         ("table", "airflow_pgmq", "job_versions", "SELECT"),
+        ("table", "airflow_pgmq", "paused_queues", "SELECT"),
     ),
 }
 
@@ -98,9 +111,14 @@ def problems(role: str, lacking: Sequence[Row]) -> list[Problem]:
     for row in lacking:
         by_work[row["work"]].append(row)
     severity: Severity = "error" if by_work.keys() == RIGHTS.keys() else "warning"
+    reads_on = "read" not in by_work
     return [
         Problem(
-            "missing_grants", severity, f"Role {role!r} may not {work}: {_lacks(rows)}.", _grants(role, rows)
+            "missing_grants",
+            severity,
+            f"Role {role!r} may not {work}: {_lacks(rows)}."
+            + (" So it reads on from a queue that is paused." if work == SEE_PAUSES and reads_on else ""),
+            _grants(role, rows),
         )
         for work, rows in by_work.items()
     ]
@@ -110,6 +128,15 @@ def may(lacking: Iterable[Row]) -> list[str]:
     """The kinds of work that the role has every privilege for."""
     impossible = {row["work"] for row in lacking}
     return [work for work in RIGHTS if work not in impossible]
+
+
+def to_see_pauses(role: str) -> str:
+    """The GRANTs for a role that reads on from paused queues."""
+    rows = [
+        {"kind": kind, "schema": schema, "name": name, "privilege": privilege}
+        for kind, schema, name, privilege in RIGHTS[SEE_PAUSES]
+    ]
+    return _grants(role, rows)
 
 
 def _lacks(rows: Sequence[Row]) -> str:

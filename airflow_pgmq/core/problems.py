@@ -66,6 +66,7 @@ class QueueFacts:
     #: Row level security may hide messages from the role.
     hidden: bool = False
     role: str = ""
+    paused: bool = False
     #: Problems of its tables, and of looking at them.
     found: Sequence[Problem] = ()
 
@@ -153,7 +154,9 @@ def failed(queue_name: str, code: Failure, why: str) -> Problem:
 
 
 def _is_unread(facts: QueueFacts) -> bool:
-    if facts.is_dead_letter_queue or facts.waiting is None or facts.waiting < UNREAD.total_seconds():
+    if facts.paused or facts.is_dead_letter_queue or facts.waiting is None:
+        return False
+    if facts.waiting < UNREAD.total_seconds():
         return False
     # Without samples, only a queue from which no message was ever removed certainly has no reader.
     return facts.ever_removed == 0 if facts.completed is None else facts.completed == 0

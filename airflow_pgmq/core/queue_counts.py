@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from airflow_pgmq.core.pauses import PausedQueue
 from airflow_pgmq.core.problems import Problem
 
 How: TypeAlias = Literal["empty", "all", "index", "sample", "unknown"]
@@ -82,6 +83,8 @@ class Table:
     archive_bytes: int | None
     #: An index with the name of the guard of `dedup_scope="queued"` exists but does not work.
     broken_guard: bool
+    #: None: it is not paused, or the role may not see that.
+    paused: PausedQueue | None = None
 
     @property
     def rows(self) -> int:

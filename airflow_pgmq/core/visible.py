@@ -53,6 +53,8 @@ _QUEUE: Shape = {
         "archived archived_estimated dead_letters dead_letters_estimated dead_letter_queue "
         "is_dead_letter_queue oldest_age arrivals completions jobs"
     ),
+    # Whoever pauses a queue says it to everybody.
+    "paused": _plain("paused_at paused_by reason"),
     "problems": _problem,
 }
 JOB: Shape = {

@@ -28,6 +28,7 @@ from airflow_pgmq.db.driver.failures import Aborted as Aborted
 from airflow_pgmq.db.driver.failures import DriverError as DriverError
 from airflow_pgmq.db.driver.failures import LockNotAvailable as LockNotAvailable
 from airflow_pgmq.db.driver.failures import OperationalError as OperationalError
+from airflow_pgmq.db.driver.pauses import PausesHidden
 from airflow_pgmq.db.driver.running import drive as drive
 from airflow_pgmq.db.driver.running import execute as execute
 from airflow_pgmq.db.driver.running import settle_user_work as settle_user_work
@@ -177,6 +178,8 @@ class Client:
         if self.begins(conn):
             return self.attempt(make, conn)
         try:
+            return _join(make, conn)
+        except PausesHidden:
             return _join(make, conn)
         except errors.ArchiveRefused as exc:
             if not _join(partial(reading.free_archive_ids, exc.queue_name, exc.msg_ids), conn):

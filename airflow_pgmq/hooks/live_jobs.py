@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Iterable, Mapping
 
 from airflow_pgmq import settings
@@ -12,6 +10,7 @@ from airflow_pgmq.core import names
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.live_jobs import JobVersion
 from airflow_pgmq.db.client import Connection
+from airflow_pgmq.hooks import actors
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import live_jobs
 
@@ -78,7 +77,7 @@ class LiveJobMethods(ConnectionBase):
         core_jobs.check(found, settings.max_message_bytes())
         check(found)
         self.client.ensure_schema(conn)
-        by = changed_by or _who()
+        by = changed_by or actors.current()
         return self.client.run(
             lambda: live_jobs.put(
                 namespace, found, by=by, expected=expected_versions, renderer=SlotRenderer()
@@ -103,7 +102,7 @@ class LiveJobMethods(ConnectionBase):
         :raises JobDeclared: a Dag declares it
         :raises JobChanged: it has another version than expected
         """
-        by = changed_by or _who()
+        by = changed_by or actors.current()
         return self.client.run(
             lambda: live_jobs.delete(namespace, name, by=by, expected=expected_version), conn
         )
@@ -114,15 +113,3 @@ class LiveJobMethods(ConnectionBase):
         :raises JobNotFound: there never was a live job of this name
         """
         return self.client.run(lambda: live_jobs.versions(namespace, name), conn)
-
-
-def _who() -> str:
-    """The task, or the user of this process."""
-    task = [os.environ.get(f"AIRFLOW_CTX_{part}_ID") for part in ("DAG", "TASK")]
-    if all(task):
-        return ".".join(filter(None, task))
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run as a user without a name.
-        return f"user {os.getuid()}"

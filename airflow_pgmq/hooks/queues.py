@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
+from airflow_pgmq.core.pauses import PausedQueue
 from airflow_pgmq.db.client import Connection
-from airflow_pgmq.db.statements import groups, queues
+from airflow_pgmq.db.statements import groups, pausing, queues
+from airflow_pgmq.hooks import actors
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import creating, ordering, sampling, sending
 
 
 class QueueMethods(ConnectionBase):
-    """Create, drop, list, count, announce and route."""
+    """Create, drop, pause, list, count, announce and route."""
 
     def create_queue(
         self,
@@ -67,6 +69,47 @@ class QueueMethods(ConnectionBase):
     def list_queues(self, *, conn: Connection | None = None) -> list[Queue]:
         """All queues of the database, by name."""
         return self.client.run(queues.list_all, conn)
+
+    def pause_queue(
+        self,
+        queue_name: str,
+        reason: str = "",
+        *,
+        paused_by: str | None = None,
+        conn: Connection | None = None,
+    ) -> bool:
+        """Pause a queue: our consumers read nothing until it is resumed; False if it is paused already.
+
+        `read`, `pop` and `consume` find nothing, waiters wait on, and what is in flight is finished. Senders
+        go on, and so do `peek` and the verbs that are given messages, such as acks, requeue and purge. Other
+        clients of PGMQ read on, and so does a role that may not see pauses (docs/consuming.md).
+
+        Who paused a queue first, when and why stays, also if it is paused again.
+
+        :param queue_name: the queue
+        :param reason: why, for people: at most 500 characters
+        :param paused_by: who; by default the task, or the user of this process
+        :param conn: join this connection's transaction
+        :raises QueueNotFound: there is no such queue
+        """
+        by = actors.current() if paused_by is None else paused_by
+        self.client.ensure_schema(conn)
+        return self.client.run(lambda: pausing.pause(queue_name, reason, by), conn)
+
+    def resume_queue(self, queue_name: str, *, conn: Connection | None = None) -> bool:
+        """Let a paused queue be read again, and wake its waiters; False if it was not paused.
+
+        :param queue_name: the queue
+        :param conn: join this connection's transaction
+        :raises QueueNotFound: there is no such queue
+        """
+        self.client.ensure_schema(conn)
+        return self.client.run(lambda: pausing.resume(queue_name), conn)
+
+    def paused_queues(self, *, conn: Connection | None = None) -> list[PausedQueue]:
+        """All queues that are paused, by name: who paused them, when and why."""
+        self.client.ensure_schema(conn)
+        return self.client.run(pausing.paused, conn)
 
     def purge(self, queue_name: str, *, with_slots: bool = False, conn: Connection | None = None) -> int:
         """Delete every message of a queue, also those in flight; return how many.

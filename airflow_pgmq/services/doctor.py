@@ -98,6 +98,9 @@ def _examine_queues(
     invalid = drive(asking.invalid_indexes(), conn)
     found += diagnoses.indexes(invalid, unguarded)
     if may_look_at_ours:
+        found += [
+            diagnoses.reads_on(paused, roles) for paused, roles in drive(asking.unaware_readers(), conn)
+        ]
         found += [problems.recreated(row) for row in drive(incarnations.recreated(), conn).values()]
         jobs = drive(periodic.list_jobs(None), conn)
         found += diagnoses.ticks(jobs, installed.server["now"])

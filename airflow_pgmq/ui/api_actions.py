@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from airflow_pgmq.core import iso8601, names, slots, visible
+from airflow_pgmq.core.pauses import MAX_REASON
 from airflow_pgmq.db.statements import inspection
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services import overview
 from airflow_pgmq.ui import audit, auth, database
 from airflow_pgmq.ui.api_jobs import name_dags
 from airflow_pgmq.ui.auth import Requester, RequesterDep
-from airflow_pgmq.ui.requests import EXPECTED, MAX_IDS, Ids, WholeNumber, body_of
+from airflow_pgmq.ui.requests import EXPECTED, MAX_IDS, Ids, WholeNumber, body_of, without_nul
 from airflow_pgmq.ui.responses import ApiResponse
 
 #: Seconds. PGMQ counts the messages of a queue before it purges it.
@@ -51,6 +52,12 @@ class Confirmation(_Body):
     confirm: str
 
 
+class Pause(_Body):
+    """Why a queue is paused; everybody sees it."""
+
+    reason: Annotated[str, Field(max_length=MAX_REASON), AfterValidator(without_nul)] = ""
+
+
 class Slot(_Body):
     """A slot of a job."""
 
@@ -59,6 +66,7 @@ class Slot(_Body):
 
 ChosenDep = Annotated[Chosen, Depends(body_of(Chosen))]
 ToRequeueDep = Annotated[ToRequeue, Depends(body_of(ToRequeue))]
+PauseDep = Annotated[Pause, Depends(body_of(Pause))]
 SlotDep = Annotated[Slot, Depends(body_of(Slot))]
 ConfirmationDep = Annotated[Confirmation, Depends(body_of(Confirmation))]
 
@@ -112,6 +120,31 @@ async def skip(requester: RequesterDep, namespace: str, name: str, body: SlotDep
         return overview.job(hook.client, namespace, name)
 
     return await _changed_job(requester, work)
+
+
+@router.post("/queues/{queue_name}/pause")
+async def pause_queue(requester: RequesterDep, queue_name: str, body: PauseDep) -> ApiResponse:
+    """Pause a queue; one that is paused stays as it was."""
+
+    def work(hook: PgmqHook) -> dict[str, Any]:
+        by = requester.user.get_name()
+        if changed := hook.pause_queue(queue_name, body.reason, paused_by=by):
+            audit.note(requester, "pause_queue", queue=queue_name, reason=body.reason)
+        return {"changed": changed}
+
+    return ApiResponse(await database.write(requester, work), None)
+
+
+@router.post("/queues/{queue_name}/resume")
+async def resume_queue(requester: RequesterDep, queue_name: str) -> ApiResponse:
+    """Let a paused queue be read again."""
+
+    def work(hook: PgmqHook) -> dict[str, Any]:
+        if changed := hook.resume_queue(queue_name):
+            audit.note(requester, "resume_queue", queue=queue_name)
+        return {"changed": changed}
+
+    return ApiResponse(await database.write(requester, work), None)
 
 
 @router.post("/queues/{queue_name}/requeue")

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from airflow_pgmq.core import json_types
+from airflow_pgmq.core.pauses import MAX_REASON
 from airflow_pgmq.ui.responses import ApiResponse
 
 M = TypeVar("M", bound=BaseModel)
@@ -47,11 +48,13 @@ EXPECTED = {
     "body.expected_version": "expected_version is the version that you looked at, 0 for what is new.",
     "body.text": "text has a line for each day, such as 2026-12-25 Christmas.",
     "body.version": "version is the number of the version to restore.",
+    "body.reason": f"reason is a text of up to {MAX_REASON} characters, without NUL.",
     "body.confirm": "Type the queue's name to purge it.",
 }
 
 
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
+    """Check that Postgres can store the text."""
     if "\x00" in text:
         raise ValueError("NUL")
     return text
@@ -66,8 +69,8 @@ def _whole_number(value: object) -> object:
     return value
 
 
-Name = Annotated[str, Field(max_length=250), AfterValidator(_without_nul)]
-Text = Annotated[str, Field(max_length=255), AfterValidator(_without_nul)]
+Name = Annotated[str, Field(max_length=250), AfterValidator(without_nul)]
+Text = Annotated[str, Field(max_length=255), AfterValidator(without_nul)]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Ids = Annotated[
     list[Annotated[WholeNumber, Field(ge=-MAX_ID, le=MAX_ID)]], Field(min_length=1, max_length=MAX_IDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
 import re
@@ -123,7 +124,7 @@ def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.Capture
     names = [command.name for group in get_commands() for command in group.subcommands]
     commands = (
         "init doctor health maintain create drop queues peek send cancel requeue purge jobs pause resume"
-        " run-now calendars skip"
+        " run-now calendars skip pause-queue resume-queue"
     )
     assert sorted(names) == sorted(commands.split())
     words = [[name] for name in names if name not in ("calendars", "jobs")]
@@ -240,6 +241,29 @@ def test_queues_that_others_made_under_other_names(run: Run, database: Database,
     assert "1 message cancelled" in run("cancel", name, "a", "--yes")
     assert "1 message is requeued" in run("requeue", name, "--source", "archive", "--msg-ids", "1", "--yes")
     assert "1 message deleted" in run("purge", name, "--yes")
+
+
+def test_a_queue_is_paused_and_resumed(run: Run, failing: Callable[..., str], database: Database) -> None:
+    run("init", "orders")
+    run("send", "orders", "1")
+    assert run("queues", "-o", "json")[0]["paused"] is None
+    assert run("pause-queue", "orders", "--reason", "a bad deploy") == "Queue orders: paused.\n"
+    hook = PgmqHook(connection=connection_of(database))
+    assert hook.read("orders") == []
+
+    (paused,) = hook.paused_queues()
+    (listed,) = run("queues", "-o", "json")
+    assert listed["paused"]["reason"] == "a bad deploy"
+    assert listed["paused"]["paused_by"] == getpass.getuser()
+    assert "a bad deploy" in run("queues", "-o", "plain")
+    again = run("pause-queue", "orders", "--reason", "another")
+    assert again == f"Queue orders: {paused}, which stays.\n"
+    assert run("resume-queue", "orders") == "Queue orders: resumed.\n"
+    assert run("resume-queue", "orders") == "Queue orders: was not paused.\n"
+    assert len(hook.read("orders")) == 1
+    for each in ("pause-queue", "resume-queue"):
+        assert "Did you mean 'orders'?" in failing(each, "oders")
+    assert "at most 500 characters" in failing("pause-queue", "orders", "--reason", "x" * 501)
 
 
 def test_a_message_may_come_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -837,9 +861,11 @@ def test_what_changes_is_in_the_audit_log_and_messages_are_not(
     run("init", "orders")
     run("send", "orders", '"very private"')
     run("purge", "orders", "--yes")
+    run("pause-queue", "orders", "--reason", "why")
     with create_session() as session:
+        for event in ("cli_purge", "cli_pause_queue"):
+            assert list(session.scalars(select(Log).where(Log.event == event)))
         events = list(session.scalars(select(Log).where(Log.event == "cli_purge")))
-        assert events
         assert "orders" in str(events[-1].extra)
         assert not any("very private" in str(each.extra) for each in session.scalars(select(Log)))
 

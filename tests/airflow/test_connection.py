@@ -51,7 +51,7 @@ def test_the_test_button_tells_what_is_there_and_what_the_role_may(database: Dat
     assert re.fullmatch(
         r"Connected to Postgres \d+\.\d+ as postgres: PGMQ \(installed by SQL\), 0 queues, "
         r"schema airflow_pgmq at migration \d+\. "
-        r"It may send, read, run periodic jobs, maintain, look, create queues\.",
+        r"It may send, read, see pauses, pause queues, run periodic jobs, maintain, look, create queues\.",
         text,
     )
 
@@ -68,9 +68,8 @@ def test_the_test_button_tells_what_a_role_may_not(database: Database) -> None:
         execute(database, f"GRANT SELECT, INSERT ON pgmq.a_mail TO {role}")
         ok, text = press(database, login=role)
         assert ok
-        assert (
-            "may read, and may not send or run periodic jobs or maintain or look (docs/permissions.md" in text
-        )
+        unable = "send or see pauses or pause queues or run periodic jobs or maintain or look"
+        assert f"may read, and may not {unable} (docs/permissions.md" in text
     finally:
         drop_role(database, role)
 

@@ -95,6 +95,32 @@ def test_it_names_the_slots_of_periodic_jobs(hook):
     asyncio.run(scenario())
 
 
+def test_it_is_silent_while_the_queue_is_paused(hook):
+    async def scenario() -> None:
+        await asyncio.to_thread(hook.pause_queue, "q")
+        hook.send("q", {})
+        async with ringing() as rings:
+            # Three times the interval without a ring.
+            await asyncio.sleep(1.5)
+            hook.send("q", {})
+            # A notification would have rung by now.
+            await asyncio.sleep(0.5)
+            assert rings == []
+            await asyncio.to_thread(hook.resume_queue, "q")
+            await within(rung(rings, 1), 10)
+            assert rings[0][1]["visible"] == 2
+
+            await asyncio.to_thread(hook.pause_queue, "q")
+            # A look that still saw the messages may be running.
+            await asyncio.sleep(0.6)
+            silent = len(rings)
+            # Longer than the interval of the last rings.
+            await asyncio.sleep(1.5)
+            assert len(rings) == silent
+
+    asyncio.run(scenario())
+
+
 def test_it_rings_again_while_nobody_reads_and_each_time_later(hook):
     async def scenario() -> None:
         hook.send("q", {})

@@ -24,6 +24,7 @@ BODIES = {
     "release": {"msg_ids": [1]},
     "delete": {"msg_ids": [1]},
     "purge": {"confirm": "mail"},
+    "{queue_name}/pause": {"reason": "why"},
     "skip": {"slot": "NEXT"},
     "preview": {"definition": {}},
     "{name}/put": {"definition": {"schedule": "0 * * * *", "queue_name": "mail"}, "expected_version": 1},

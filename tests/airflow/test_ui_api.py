@@ -155,6 +155,29 @@ def test_pause_run_now_and_resume(boss, hook, audit_log):
     ]
 
 
+def test_a_queue_is_paused_and_resumed(boss, guest, hook, audit_log):
+    hook.send("mail", 1)
+    first = act(boss, "pgmq_default/queues/mail/pause", {"reason": "a bad deploy"})
+    again = act(boss, "pgmq_default/queues/mail/pause", {"reason": "another"})
+    assert (first.json(), again.json()) == ({"changed": True}, {"changed": False})
+    assert hook.read("mail") == []
+
+    for path in ("queues", "queues/mail"):
+        answer = guest.get(f"{API}/{path}").json()
+        paused = (answer["queues"][0] if path == "queues" else answer)["paused"]
+        assert (paused["paused_by"], paused["reason"]) == ("boss", "a bad deploy")
+        assert paused["paused_at"]
+
+    assert act(boss, "pgmq_default/queues/mail/resume").json() == {"changed": True}
+    assert act(boss, "pgmq_default/queues/mail/resume").json() == {"changed": False}
+    assert len(hook.read("mail")) == 1
+    common = {"connection": "pgmq_default", "queue": "mail"}
+    assert audit_log() == [
+        ("pgmq_pause_queue", "boss", {**common, "reason": "a bad deploy"}),
+        ("pgmq_resume_queue", "boss", common),
+    ]
+
+
 def test_dead_letters_come_back_to_where_they_came_from(boss, hook, audit_log):
     hook.create_queue("other")
     for queue_name in ("mail", "other"):
@@ -273,6 +296,9 @@ def test_purge_wants_the_name_typed(boss, hook, audit_log):
         ("queues/mail/requeue", {"max_messages": 5}),
         ("queues/mail/requeue", {"source": "archive"}),
         ("queues/mail_dlq/requeue", {"max_messages": 0}),
+        ("queues/mail/pause", {"reason": "x" * 501}),
+        ("queues/mail/pause", {"reason": "\x00"}),
+        ("queues/mail/pause", {"because": "x"}),
         ("queues/mail/purge", {}),
         ("queues/a$b/purge", {"confirm": "a$b"}),
     ],

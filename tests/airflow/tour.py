@@ -158,6 +158,13 @@ VERBS: dict[str, Callable[[Site], Any]] = {
     "pause": lambda s: s.pause_job("shop", "hourly"),
     "resume": lambda s: s.resume_job("shop", "hourly"),
     "run now": lambda s: s.run_job_now("shop", "hourly"),
+    "pause queue": lambda s: [
+        s.pause_queue("fast", "schöne Grüße", paused_by="Zoë"),
+        s.paused_queues(),
+        s.read("fast"),
+        s.pop("fast"),
+        s.resume_queue("fast"),
+    ],
     "purge": lambda s: s.purge("fast"),
     "drop": lambda s: [s.drop_queue("fast"), s.drop_queue("fast")],
 }

@@ -125,6 +125,34 @@ def test_after_an_action_the_keyboard_is_where_it_was(visit):
         expect(frame.get_by_role("button", name=f"{after}: stock_sync")).to_be_focused()
 
 
+def test_a_queue_is_paused_and_resumed(visit, site):
+    visitor = visit()
+    frame = visitor.open("queue/released")
+    pause, resume = (frame.get_by_role("button", name=name) for name in ("Pause queue…", "Resume queue"))
+    pause.focus()
+    pause.press("Enter")
+    frame.get_by_label("Reason").fill("a <b>bad</b> deploy")
+    visitor.confirm("Pause")
+    said = frame.get_by_text("a <b>bad</b> deploy.")
+    expect(said).to_contain_text("Paused by")
+    expect(resume).to_be_focused()
+    assert site.live.hook().read("released") == []
+
+    # Everybody sees it, and only those who may change it have the button.
+    guest = visit("viewer").open("queue/released")
+    expect(guest.get_by_text("a <b>bad</b> deploy.")).to_be_visible()
+    expect(guest.get_by_role("button", name="Resume queue")).to_have_count(0)
+    visitor.open()
+    expect(visitor.row("released")).to_contain_text("a <b>bad</b> deploy")
+
+    frame = visitor.open("queue/released")
+    resume.click()
+    visitor.confirm("Resume")
+    expect(pause).to_be_visible()
+    expect(said).to_have_count(0)
+    assert site.live.hook().paused_queues() == []
+
+
 def test_after_the_last_action_the_keyboard_is_at_the_page(visit, site):
     """The messages are gone, and with them their button."""
     visitor = visit()

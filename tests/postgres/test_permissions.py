@@ -17,9 +17,11 @@ from airflow_pgmq.db.statements import (
     consuming,
     doctor,
     overdue,
+    pausing,
     periodic,
     queues,
     reading,
+    scalar,
     schema,
     sending,
     watching,
@@ -92,6 +94,25 @@ def do_consume(client):
             Consumer(client, policy, together=True).drain(
                 lambda messages, conn: ["ack", "retry", "dead"] if len(messages) == 3 else None
             )
+
+
+def do_see_pauses(client):
+    """Read a paused queue with a right of its own to read, which is not what is looked at here."""
+    owner = client_of(client.owner_dsn)
+    name = client.run(lambda: Statement("me", script="SELECT current_user AS me", decode=scalar("me")))
+    for right in ("USAGE ON SCHEMA pgmq", "SELECT, UPDATE ON pgmq.q_mail"):
+        execute(client.database, f"GRANT {right} TO {name}")
+    send_prepared(owner, "mail", prepare([1]))
+    owner.run(lambda: pausing.pause("mail", "", "ada"))
+    if client.run(lambda: reading.read("mail", max_messages=1, visibility_timeout=0)):
+        raise PermissionDenied("permission denied")
+
+
+def do_pause(client):
+    client.ensure_schema()
+    client.run(lambda: pausing.pause("mail", "", "ada"))
+    client.run(pausing.paused)
+    client.run(lambda: pausing.resume("mail"))
 
 
 def do_requeue(client):
@@ -218,7 +239,9 @@ def do_see(client):
     put_calendar(client)
     do_expect(client, lambda: False, exclude=[Calendar("bank")])
     overview.queues(client)
-    if overview.queue(client, "mail")["dead_letters"] is None:
+    client_of(client.owner_dsn).run(lambda: pausing.pause("mail", "", "ada"))
+    shown = overview.queue(client, "mail")
+    if shown["dead_letters"] is None or shown["paused"] is None:
         raise PermissionDenied("permission denied")
     # What cannot be looked at is left out.
     if None in [each["overdue"] for each in overview.jobs(client)["jobs"] if each["name"] == "fast"]:
@@ -248,6 +271,8 @@ WORK = {
     "Reading": do_read,
     "Waiting": do_wait,
     "Consuming": do_consume,
+    "Seeing pauses": do_see_pauses,
+    "Pausing queues": do_pause,
     "Requeue": do_requeue,
     "Periodic jobs": do_periodic,
     "Calendars": do_calendars,

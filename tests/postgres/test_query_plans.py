@@ -28,6 +28,7 @@ from airflow_pgmq.db.statements import (
     queues,
     reading,
     sending,
+    streaming,
     transfers,
     watching,
 )
@@ -42,7 +43,7 @@ BEFORE = datetime(2025, 12, 31, tzinfo=timezone.utc)
 WINDOW = Window(NOW, NOW + timedelta(minutes=10), timedelta(minutes=5))
 
 #: Nothing is in the archive here, and a database has few indexes, triggers, migrations and queues.
-SMALL = {"a_mail", "pg_index", "pg_trigger", "migrations", "meta", "queues", "queue_marks"}
+SMALL = {"a_mail", "pg_index", "pg_trigger", "migrations", "meta", "queues", "queue_marks", "paused_queues"}
 
 FILL = f"""
 INSERT INTO pgmq.q_mail (vt, message, headers)
@@ -126,6 +127,8 @@ OFTEN = {
     "is the last message queued": lambda: periodic.still_queued(
         "mail", {n: f"{n}" for n in range(1, 1001)}, NOW
     ),
+    "read for events": lambda: streaming.read("mail", max_messages=9, visibility_timeout=30, calm=2),
+    "slots of a ring": lambda: watching.visible_slots("mail"),
     "read a batch of work": lambda: consuming.read(Policy(queue_name="mail", batch_size=100)),
     "release after failures": lambda: consuming.release_each("mail", MESSAGES, [ParsedDelay(10)] * 100),
     "dead letters": lambda: consuming.dead_letter("mail", "mail_dlq", MESSAGES, "no"),

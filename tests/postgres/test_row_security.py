@@ -27,6 +27,8 @@ CLAUSES = dict(re.findall(r"CREATE POLICY app_\w+ ON pgmq\.q_mail FOR (\w+) TO a
 DOCTORS = {
     "send": "Sending",
     "read": "Reading",
+    "see pauses": "Seeing pauses",
+    "pause queues": "Pausing queues",
     "run periodic jobs": "Periodic jobs",
     "maintain": "Maintenance",
     "look": "The page",

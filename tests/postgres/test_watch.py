@@ -14,9 +14,10 @@ import pytest
 
 from airflow_pgmq.core.delays import AT_ONCE, ParsedDelay
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.statements import Statement, queues, reading, watching
+from airflow_pgmq.db.statements import Statement, pausing, queues, reading, watching
 from airflow_pgmq.errors import InvalidArgument, PermissionDenied, PgmqError, QueueNotFound
 from airflow_pgmq.services.waiting import Watcher, shared, waiters
+from airflow_pgmq.services.waiting.looking import Looker
 from tests.fixtures.factories import QUEUE, execute
 from tests.fixtures.roles import drop_role
 from tests.postgres.watching import (
@@ -131,6 +132,99 @@ def test_a_message_that_is_given_back(database: Database, client: Client) -> Non
         client.run(lambda: reading.set_vt(QUEUE, message, ParsedDelay(7200)))
         assert not task.done()
         client.run(lambda: reading.set_vt(QUEUE, message, AT_ONCE))
+        await soon(task)
+
+    watch(database, scenario)
+
+
+def pause(client: Client) -> None:
+    client.run(lambda: pausing.pause(QUEUE, "", "ada"))
+
+
+def resume(client: Client) -> None:
+    client.run(lambda: pausing.resume(QUEUE))
+
+
+async def heard(watcher: Watcher, database: Database) -> None:
+    """Return when the watcher has heard all that was announced before."""
+    task = asyncio.create_task(watcher.wait("later"))
+    await listening(watcher, database, "later")
+    put(database, "later")
+    await soon(task)
+    execute(database, "DELETE FROM pgmq.q_later")
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_a_paused_queue_when_it_is_resumed(database: Database, announced: Client) -> None:
+    make_queue(announced, "later")
+    put(database, QUEUE)
+    pause(announced)
+
+    async def scenario(watcher: Watcher) -> int:
+        task = await waiting(watcher, QUEUE)
+        await listening(watcher, database, QUEUE)
+        put(database, QUEUE)
+        await heard(watcher, database)
+        assert not task.done()
+        resume(announced)
+        return (await soon(task)).count
+
+    assert watch(database, scenario) == 2
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_a_queue_that_is_paused_while_one_waits(
+    database: Database, announced: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What arrives then wakes nobody, and causes no look."""
+    make_queue(announced, "later")
+    looked: list[str] = []
+    look = Looker.look
+
+    def note(looker: Looker, limits: Any) -> Any:
+        looked.extend(ask.queue_name for ask in limits)
+        return look(looker, limits)
+
+    monkeypatch.setattr(Looker, "look", note)
+
+    async def scenario(watcher: Watcher) -> int:
+        task = await waiting(watcher, QUEUE)
+        conditional = await waiting(watcher, QUEUE, condition={"a": 1})
+        await listening(watcher, database, QUEUE)
+        pause(announced)
+        await heard(watcher, database)
+        queue, now = watcher._waiters.queues[QUEUE], asyncio.get_running_loop().time
+        await until(
+            lambda: queue.look_at > now() and queue.again_at == inf and queue.poll_at < inf, "the last look"
+        )
+        looks = looked.count(QUEUE)
+        for _ in range(20):
+            put(database, QUEUE, '{"a": 1}')
+        await heard(watcher, database)
+        assert looked.count(QUEUE) == looks
+        assert not task.done()
+        assert not conditional.done()
+        resume(announced)
+        return (await soon(task)).count + (await soon(conditional)).count
+
+    assert watch(database, scenario) == 40
+
+
+@pytest.mark.usefixtures("no_polls")
+def test_a_message_that_comes_between_a_pause_and_the_look_after_it(
+    database: Database, announced: Client
+) -> None:
+    make_queue(announced, "later")
+
+    async def scenario(watcher: Watcher) -> None:
+        task = await waiting(watcher, QUEUE)
+        await listening(watcher, database, QUEUE)
+        # One transaction after the other, while the loop does not run.
+        pause(announced)
+        put(database, QUEUE)
+        await heard(watcher, database)
+        assert not task.done()
+        resume(announced)
         await soon(task)
 
     watch(database, scenario)

@@ -19,6 +19,7 @@ def row(position: int, **columns: Any) -> dict[str, Any]:
         "visible": 0,
         "oldest": None,
         "next_in": 5.0,
+        "paused": False,
         "announced": True,
         "took": 0.1,
         "waited": 0.5,

@@ -7,11 +7,15 @@ from typing import Any
 
 from psycopg import sql
 
+from airflow_pgmq.db.driver import pauses
 from airflow_pgmq.db.statements import Statement
 
 
-def text(statement: Statement[Any]) -> bytes:
-    """The query as it is sent, always in UTF-8."""
+def text(statement: Statement[Any], *, sees_pauses: bool = True) -> bytes:
+    """The query as it is sent, always in UTF-8.
+
+    :param sees_pauses: whether it may name the table of paused queues
+    """
     if statement.script is not None and not statement.identifiers:
         return statement.script.encode()
     return _text(
@@ -20,6 +24,7 @@ def text(statement: Statement[Any]) -> bytes:
         statement.columns,
         tuple(statement.fragments.items()),
         bool(statement.params),
+        sees_pauses,
     )
 
 
@@ -35,6 +40,7 @@ def _text(
     columns: tuple[str, ...],
     fragments: tuple[tuple[str, str], ...],
     has_params: bool,
+    sees_pauses: bool,
 ) -> bytes:
     def quoted(*path: str) -> sql.Identifier:
         # In a query with parameters, a percent sign begins one, also in names; the driver does not double it.
@@ -43,4 +49,4 @@ def _text(
     parts: dict[str, sql.Composable] = {name: quoted(*path) for name, path in identifiers}
     parts["columns"] = sql.SQL(", ").join(map(quoted, columns))
     parts.update((name, sql.SQL(own)) for name, own in fragments)
-    return sql.SQL(text).format(**parts).as_bytes(None)
+    return sql.SQL(pauses.choose(text, sees=sees_pauses)).format(**parts).as_bytes(None)

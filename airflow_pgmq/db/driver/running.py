@@ -11,19 +11,19 @@ import psycopg
 from psycopg.rows import dict_row
 
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.driver import plans, sessions
+from airflow_pgmq.db.driver import pauses, plans, sessions
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.sessions import Connection
 from airflow_pgmq.db.driver.translation import translated
 from airflow_pgmq.db.driver.user_work import ending, unended_user_work
 from airflow_pgmq.db.driver.values import Cursor
 from airflow_pgmq.db.statements import Statement, Work
-from airflow_pgmq.db.statements.sessions import make_ours
+from airflow_pgmq.db.statements.sessions import Made, make_ours, sees_pauses
 
 T = TypeVar("T")
 
 
-def settings(conn: psycopg.BaseConnection[Any], limits: Limits) -> Statement[bool]:
+def settings(conn: psycopg.BaseConnection[Any], limits: Limits) -> Statement[Made]:
     """The statement that makes a session ours."""
     return make_ours(conn.info.backend_pid, limits, conn.info.server_version, sessions.encoding(conn))
 
@@ -38,8 +38,9 @@ def set_up(conn: Connection) -> bool:
     if session.is_set is None:
         # If SERIALIZABLE is the default, a standby refuses transactions that set no other isolation.
         with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
-            is_set = execute(settings(conn, session.limits), conn)
-        sessions.keep(conn, session := replace(session, is_set=is_set))
+            made = execute(settings(conn, session.limits), conn)
+        sessions.keep(conn, session := replace(session, is_set=made.is_ours))
+        pauses.note(conn, made.sees_pauses)
     return bool(session.is_set) and sessions.is_encoded(conn)
 
 
@@ -90,12 +91,24 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
     """Run one statement; its rows are mappings of our types, independent of the connection's adapters."""
     if statement.is_limit and sessions.of(conn) is None:
         return statement.decode([])
+    sees = pauses.matter(statement) and _sees_pauses(conn)
     with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
-        with conn.pipeline() if before else nullcontext():
-            for command in before:
-                conn.execute(command, prepare=False)
-            is_prepared = statement.is_prepared and plans.are_kept(conn)
-            cursor.execute(
-                text(statement), statement.params or None, prepare=is_prepared, binary=is_one(statement)
-            )
+        try:
+            with conn.pipeline() if before else nullcontext():
+                for command in before:
+                    conn.execute(command, prepare=False)
+                is_prepared = statement.is_prepared and plans.are_kept(conn)
+                query = text(statement, sees_pauses=sees)
+                cursor.execute(query, statement.params or None, prepare=is_prepared, binary=is_one(statement))
+        except pauses.REFUSED as exc:
+            if sees:
+                pauses.check(conn, exc)
+            raise
         return statement.decode(cursor.fetchall() if cursor.description else [])
+
+
+def _sees_pauses(conn: Connection) -> bool:
+    """Whether the connection sees which queues are paused: asked once, with the settings if it is ours."""
+    if (sees := pauses.known(conn)) is None:
+        pauses.note(conn, sees := execute(sees_pauses(), conn))
+    return sees

@@ -14,13 +14,14 @@ from psycopg.rows import dict_row
 
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.driver import running, sessions
+from airflow_pgmq.db.driver import pauses, running, sessions
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.connecting import DEFAULTS
 from airflow_pgmq.db.driver.failures import ATTEMPTS, NOT_THERE, RETRYABLE
 from airflow_pgmq.db.driver.translation import connecting, translated, what_is_missing
 from airflow_pgmq.db.driver.values import AsyncCursor
 from airflow_pgmq.db.statements import Statement, Work, reading, schema
+from airflow_pgmq.db.statements.sessions import sees_pauses
 
 T = TypeVar("T")
 AsyncConnection = psycopg.AsyncConnection[Any]
@@ -35,22 +36,34 @@ async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = No
         )
     try:
         async with sessions.AsyncTransaction(conn) if sessions.is_standby(conn) else nullcontext():
-            is_set = await aexecute(running.settings(conn, limits), conn)
+            made = await aexecute(running.settings(conn, limits), conn)
     except BaseException:
         await conn.close()
         raise
-    sessions.keep(conn, sessions.Session(limits, is_set))
+    sessions.keep(conn, sessions.Session(limits, made.is_ours))
+    pauses.note(conn, made.sees_pauses)
     return conn
 
 
 async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
     """The same on the event loop."""
+    sees = pauses.matter(statement) and await _sees_pauses(conn)
     with translated(statement, conn):
         async with AsyncCursor(conn, row_factory=dict_row) as cursor:
-            await cursor.execute(
-                text(statement), statement.params or None, prepare=False, binary=is_one(statement)
-            )
+            query = text(statement, sees_pauses=sees)
+            try:
+                await cursor.execute(query, statement.params or None, prepare=False, binary=is_one(statement))
+            except pauses.REFUSED as exc:
+                if sees:
+                    pauses.check(conn, exc)
+                raise
             return statement.decode(await cursor.fetchall() if cursor.description else [])
+
+
+async def _sees_pauses(conn: AsyncConnection) -> bool:
+    if (sees := pauses.known(conn)) is None:
+        pauses.note(conn, sees := await aexecute(sees_pauses(), conn))
+    return sees
 
 
 async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:

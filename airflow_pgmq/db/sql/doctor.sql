@@ -96,6 +96,19 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'pgmq' AND starts_with(c.relname, 'q_') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY 1;
 
+-- unaware_readers --
+-- Paused queues that a role may read which may not see that they are paused.
+SELECT paused.queue_name, paused.paused_at, paused.paused_by, paused.reason,
+       array_agg(reader.rolname::text ORDER BY reader.rolname) AS roles
+FROM airflow_pgmq.paused_queues AS paused
+JOIN pg_class ON pg_class.oid = paused.relation
+JOIN pg_roles AS reader ON reader.rolcanlogin AND NOT reader.rolsuper
+    AND has_table_privilege(reader.oid, paused.relation::oid, 'UPDATE')
+    AND NOT (has_schema_privilege(reader.oid, 'airflow_pgmq', 'USAGE')
+             AND has_table_privilege(reader.oid, 'airflow_pgmq.paused_queues', 'SELECT'))
+GROUP BY paused.relation
+ORDER BY 1;
+
 -- invalid_indexes --
 -- Indexes of queues and of our own tables that a failed build left behind.
 SELECT n.nspname AS schema, x.relname AS index_name

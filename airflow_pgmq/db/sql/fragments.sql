@@ -27,6 +27,22 @@ m.vt > clock_timestamp() AND m.read_ct = 0 AND coalesce(jsonb_typeof(m.headers),
 (asked.condition IS NULL OR m.message @> asked.condition)
     AND (asked.headers_condition IS NULL OR m.headers @> asked.headers_condition)
 
+-- may_read --
+-- Whether the queue may be read: it is not paused. It depends on no message, so it is asked once, before the first one
+-- is looked for. Where the role may not see which queues are paused, it may: `db/driver/pauses.py` chooses.
+/* seen: */ NOT EXISTS (
+    SELECT FROM airflow_pgmq.paused_queues AS paused WHERE paused.relation = %(queue_table)s::regclass
+) /* unseen: */ true /* end */
+
+-- sees_pauses --
+-- Whether the role may see which queues are paused; false, too, if our schema is missing or old. By name, because a
+-- role that may not use a schema may not look up its tables.
+coalesce((
+    SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'airflow_pgmq' AND c.relname = 'paused_queues'
+), false)
+
 -- to_ack --
 -- The ids of those of a call's messages that nobody else has read since; their rows are locked.
 ARRAY(
@@ -50,7 +66,7 @@ gone AS (
 -- other message a try. The messages that the same statement acks are left alone, though their time may be over.
 visible AS MATERIALIZED (
     SELECT msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
-    WHERE vt <= clock_timestamp() AND <<matches>> AND (m.read_ct = 0 OR NOT %(unread)s)
+    WHERE vt <= clock_timestamp() AND <<may_read>> AND <<matches>> AND (m.read_ct = 0 OR NOT %(unread)s)
         AND (msg_id <> ALL (%(msg_ids)b::bigint[]) OR NOT EXISTS (
             SELECT FROM <<fences>> AS fence (msg_id, read_ct, enqueued_at)
             WHERE fence.msg_id = m.msg_id AND <<is_ours>>

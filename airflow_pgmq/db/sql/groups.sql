@@ -45,17 +45,17 @@ WITH RECURSIVE start AS MATERIALIZED (
         OFFSET 0
     ) AS head
     CROSS JOIN start
-    WHERE walk.ready < %(max_messages)s AND (NOT head.is_again OR head.grp <= start.grp)
+    WHERE <<may_read>> AND walk.ready < %(max_messages)s AND (NOT head.is_again OR head.grp <= start.grp)
 ), chosen AS MATERIALIZED (
     SELECT walk.grp, walk.msg_id, walk.step, <<tries>> AS tries
     FROM walk JOIN {table} AS m ON m.msg_id = walk.msg_id WHERE walk.is_ready
 ), untried_alone AS (
     SELECT m.msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
-    WHERE <<group>> IS NULL AND <<is_unread>> = 1 AND vt <= clock_timestamp() AND <<matches>>
+    WHERE <<group>> IS NULL AND <<is_unread>> = 1 AND vt <= clock_timestamp() AND <<may_read>> AND <<matches>>
     ORDER BY <<in_group_order>> LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 ), tried_alone AS (
     SELECT m.msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
-    WHERE <<group>> IS NULL AND <<is_unread>> = 0 AND vt <= clock_timestamp() AND <<matches>> AND NOT %(unread)s
+    WHERE <<group>> IS NULL AND <<is_unread>> = 0 AND vt <= clock_timestamp() AND <<may_read>> AND <<matches>> AND NOT %(unread)s
     ORDER BY <<in_group_order>> LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 )
 SELECT grp, msg_id, tries, step FROM chosen
@@ -71,7 +71,7 @@ WITH heads AS MATERIALIZED (
     SELECT m.msg_id
     FROM unnest(%(groups)s::text[], %(msg_ids)s::bigint[]) AS found (grp, msg_id)
     JOIN {table} AS m ON m.msg_id = found.msg_id
-    WHERE m.msg_id = ANY (%(msg_ids)s::bigint[]) AND m.vt <= clock_timestamp() AND (found.grp IS NULL OR m.msg_id = (
+    WHERE <<may_read>> AND m.msg_id = ANY (%(msg_ids)s::bigint[]) AND m.vt <= clock_timestamp() AND (found.grp IS NULL OR m.msg_id = (
         SELECT m.msg_id FROM {table} AS m WHERE <<group>> = found.grp COLLATE "C" ORDER BY <<in_group_order>> LIMIT 1
     ) AND (m.read_ct = 0 OR NOT <<is_held>>))
     FOR UPDATE OF m SKIP LOCKED

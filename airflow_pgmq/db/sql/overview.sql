@@ -50,10 +50,14 @@ SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
            WHERE guard.relnamespace = to_regnamespace('pgmq') AND NOT (indisvalid AND indisunique)
                AND right(guard.relname::text, 10) = '_dedup_idx'
        )) AS broken_guard,
+       pause.paused_at, pause.paused_by, pause.reason,
        clock.now, current_user::text AS role, ARRAY(SELECT name FROM guarded WHERE NOT of_queue ORDER BY 1) AS hidden
 FROM (SELECT statement_timestamp() AS now) AS clock
 LEFT JOIN pgmq.meta ON %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s
 LEFT JOIN pg_class AS q ON q.relnamespace = to_regnamespace('pgmq') AND q.relname = lower('q_' || meta.queue_name)
+LEFT JOIN /* seen: */ airflow_pgmq.paused_queues /* unseen: */ (
+    SELECT NULL::oid AS relation, NULL::timestamptz AS paused_at, NULL AS paused_by, NULL AS reason WHERE false
+) /* end */ AS pause ON pause.relation = q.oid
 LEFT JOIN pg_class AS a ON a.relnamespace = to_regnamespace('pgmq') AND a.relname = lower('a_' || meta.queue_name)
 LEFT JOIN LATERAL (
     SELECT array_agg(attname::text) AS names FROM pg_attribute

@@ -2,7 +2,8 @@
 -- Read through PGMQ's own function.
 SELECT msg_id, read_ct, enqueued_at, vt, message, headers
 FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %(max_messages)s::integer,
-               coalesce(%(condition)s::jsonb, '{{}}'));
+               coalesce(%(condition)s::jsonb, '{{}}'))
+WHERE <<may_read>>;
 
 -- read_by_headers --
 -- Read with a condition on the headers, which PGMQ's function does not have.
@@ -10,7 +11,7 @@ UPDATE {table} AS chosen
 SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
 FROM (
     SELECT msg_id FROM {table} AS m, <<asked>>
-    WHERE vt <= clock_timestamp() AND <<matches>>
+    WHERE vt <= clock_timestamp() AND <<may_read>> AND <<matches>>
     ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 ) AS visible
 WHERE chosen.msg_id = visible.msg_id
@@ -20,7 +21,7 @@ RETURNING chosen.msg_id, chosen.read_ct, chosen.enqueued_at, chosen.vt, chosen.m
 -- How many matching messages a read would return now, counted up to a limit. It hides no message.
 SELECT count(*) AS visible FROM (
     SELECT FROM {table} AS m, <<asked>>
-    WHERE vt <= clock_timestamp() AND <<matches>>
+    WHERE vt <= clock_timestamp() AND <<may_read>> AND <<matches>>
     LIMIT %(limit)s
 ) AS matching;
 
@@ -32,11 +33,11 @@ SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {archive} WHERE m
 
 -- pop --
 -- Read and delete at once: a crash of the reader loses the messages.
-SELECT * FROM pgmq.pop(%(queue_name)s::text);
+SELECT * FROM pgmq.pop(%(queue_name)s::text) WHERE <<may_read>>;
 
 -- pop_many --
 -- The same for several messages (PGMQ 1.7 and newer).
-SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer);
+SELECT * FROM pgmq.pop(%(queue_name)s::text, %(max_messages)s::integer) WHERE <<may_read>>;
 
 -- archive --
 -- Archive messages that nobody else has read since; returns their ids.

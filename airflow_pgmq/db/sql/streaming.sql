@@ -3,7 +3,7 @@
 -- one of them ends the reader, it is finally read alone, and the others are not affected.
 WITH visible AS MATERIALIZED (
     SELECT msg_id, <<tries>> AS tries FROM {table} AS m
-    WHERE vt <= clock_timestamp()
+    WHERE vt <= clock_timestamp() AND <<may_read>>
     ORDER BY msg_id LIMIT %(max_messages)s FOR UPDATE SKIP LOCKED
 ), first AS (
     SELECT tries FROM visible ORDER BY msg_id LIMIT 1

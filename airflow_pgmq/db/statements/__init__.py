@@ -72,10 +72,14 @@ def on_queue(
     **params: Any,
 ) -> Statement[T]:
     """A statement about one queue: its name as a value, its table as an identifier."""
+    table = names.table(queue_name)
+    if "%(queue_table)s" in queries()[name]:
+        # To ask whether it is paused (fragment `may_read`).
+        params["queue_table"] = names.quoted(*table)
     return Statement(
         name,
-        {"queue_name": names.queue(queue_name), **params},
-        {"table": names.table(queue_name)},
+        {"queue_name": queue_name, **params},
+        {"table": table},
         decode,
         queue_name,
         is_prepared=is_prepared,
@@ -110,6 +114,11 @@ def column(name: str) -> Callable[[Sequence[Row]], list[Any]]:
 def scalar(name: str) -> Callable[[Sequence[Row]], Any]:
     """Decode to one value of the single row."""
     return lambda rows: rows[0][name]
+
+
+def only(rows: Sequence[Row]) -> Row:
+    """Decode to the single row."""
+    return rows[0]
 
 
 def first(rows: Sequence[Row]) -> Row | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airflow_pgmq.core import harmful_settings, row_security
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.pauses import PausedQueue
 from airflow_pgmq.core.privileges import RIGHTS
 from airflow_pgmq.db.statements import Flow, Statement, as_text, column, on_queue, queues, schema, union
 from airflow_pgmq.db.statements.watching import ANNOUNCERS
@@ -71,6 +72,13 @@ def rights() -> Statement[list[Row]]:
 def _tables() -> Statement[list[Row]]:
     """The tables of queues, with their indexes and triggers."""
     return Statement("examine_queues", {"our_trigger": OURS, "pgmq_trigger": THEIRS}, decode=list)
+
+
+def unaware_readers() -> Statement[list[tuple[PausedQueue, list[str]]]]:
+    """Paused queues, and the roles that read on from them because they may not see that."""
+    return Statement(
+        "unaware_readers", decode=lambda rows: [(PausedQueue.from_row(row), row["roles"]) for row in rows]
+    )
 
 
 def invalid_indexes() -> Statement[list[Row]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from airflow_pgmq.core import names, queue_counts
 from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.pauses import PausedQueue
 from airflow_pgmq.core.queue_counts import How, Shape, Table
 from airflow_pgmq.db.statements import Flow, Statement, Work, union
 
@@ -21,7 +22,7 @@ AT_ONCE = 50
 #: How long to wait for a lock on a table.
 PATIENCE = "2s"
 
-_PLAIN = [field.name for field in dataclasses.fields(Table) if field.name not in ("own", "archive")]
+_PLAIN = [field.name for field in dataclasses.fields(Table) if field.name not in ("own", "archive", "paused")]
 
 #: A queue and how it is counted.
 Chosen: TypeAlias = tuple[Table, How]
@@ -59,7 +60,10 @@ def _catalogue(rows: Sequence[Row]) -> Catalogue:
 
 def _table(row: Row) -> Table:
     return Table(
-        **{name: row[name] for name in _PLAIN}, own=_shape(row, "own"), archive=_shape(row, "archive")
+        **{name: row[name] for name in _PLAIN},
+        own=_shape(row, "own"),
+        archive=_shape(row, "archive"),
+        paused=None if row["paused_at"] is None else PausedQueue.from_row(row),
     )
 
 

@@ -67,7 +67,7 @@ def create(
 
 
 def drop(queue_name: str) -> Flow[bool]:
-    """Drop queue and archive; False if there was no such queue. Its dedup keys are then free."""
+    """Drop queue and archive; False if there was none. Its dedup keys are then free, its pause is over."""
     lacks = yield _incomplete([names.queue(queue_name)], first)
     if lacks is not None and not lacks["listed"]:
         return False

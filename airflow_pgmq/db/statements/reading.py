@@ -33,9 +33,8 @@ def read(
     }
     if not headers_condition:
         return on_queue("read", queue_name, decode_messages, is_prepared=True, **params)
-    return on_queue(
-        "read_by_headers", queue_name, decode_messages, **params, headers_condition=as_json(headers_condition)
-    )
+    params["headers_condition"] = as_json(headers_condition)
+    return on_queue("read_by_headers", queue_name, decode_messages, is_prepared=True, **params)
 
 
 def visible(

@@ -15,6 +15,9 @@ from airflow_pgmq.db.statements import Statement, column, on_queue, reading, uni
 #: Triggers on a queue's table that announce its messages: ours and PGMQ's own.
 ANNOUNCERS = ["airflow_pgmq_notify", "trigger_notify_queue_insert_listeners"]
 
+#: What the notification says that tells waiters of a pause.
+PAUSED = "paused"
+
 #: Counting visible messages ends here, unless a waiter waits for more.
 COUNTED = 1000
 
@@ -61,12 +64,20 @@ class Seen:
     took: float
     #: Seconds for which the message that has been visible longest has been visible.
     waited: float
+    #: Whether the queue is paused: then nothing is visible until it is resumed.
+    paused: bool = False
 
     @classmethod
     def from_row(cls, row: Row) -> Seen:
         """Take the columns by name."""
         return cls(
-            row["visible"], row["oldest"], row["next_in"], row["announced"], row["took"], row["waited"]
+            row["visible"],
+            row["oldest"],
+            row["next_in"],
+            row["announced"],
+            row["took"],
+            row["waited"],
+            row["paused"],
         )
 
 

@@ -132,6 +132,7 @@ def _queue(
         readable=table.own.readable or not table.own.is_table,
         hidden=table.own.hidden,
         role=known.role,
+        paused=table.paused is not None,
         found=[*known.problems, *([counts.problem] if counts.problem else [])],
         broken_guard=table.broken_guard,
     )
@@ -140,6 +141,7 @@ def _queue(
         "is_unlogged": table.is_unlogged,
         "is_partitioned": table.is_partitioned,
         "created_at": table.created_at,
+        "paused": None if table.paused is None else table.paused.as_dict(),
         "length": counts.length,
         "visible": counts.visible,
         "in_flight": counts.in_flight,

@@ -72,6 +72,9 @@ class Queue:
     rested_at: float = -inf
     #: Whether inserts are announced on its channel.
     announced: bool = False
+    #: Whether it is paused: then what arrives wakes nobody. And when a notification last said so.
+    paused: bool = False
+    told_paused_at: float = -inf
     #: When its last waiter left.
     left_at: float = inf
     #: Messages that waiters were woken for; the look after a throttle wakes no other waiters for them.
@@ -127,9 +130,10 @@ class Waiters:
     def on_notify(self, queue_name: str, now: float, arrived: Arrived | None = None) -> None:
         """Note an insert; if `arrived` is given, all of its messages are visible.
 
-        Then waiters for any message are woken without a look, which would take longer than all the rest.
+        Then waiters for any message are woken without a look, which would take longer than all the rest. Of
+        a paused queue nothing is visible until a notification without content announces that it is resumed.
         """
-        if (queue := self.queues.get(queue_name)) is None:
+        if (queue := self.queues.get(queue_name)) is None or (arrived is not None and queue.paused):
             return
         queue.again_at = now + AFTER_THROTTLE
         anything = Ask.of(queue_name, None, None)
@@ -145,6 +149,12 @@ class Waiters:
                 # As after a look: if the messages are not taken, the next waiter is woken.
                 queue.look_at = min(queue.look_at, now + AGAIN)
         queue.spent[anything] = queue.spent.get(anything, 0) + arrived.count - left
+
+    def on_pause(self, queue_name: str, now: float) -> None:
+        """Note that a queue was paused; a look says whether that holds for this role."""
+        if (queue := self.queues.get(queue_name)) is not None:
+            queue.paused, queue.told_paused_at = True, now
+            queue.look_at = now
 
     def to_look_at(self, now: float) -> list[str]:
         """The queues to look at now. If one of them is only polled, others are polled with it."""
@@ -181,6 +191,8 @@ class Waiters:
             if queue is None:
                 continue
             queue.announced = found.announced
+            # A look that began before the notification does not know of it.
+            queue.paused = found.paused or queue.told_paused_at > asked_at
             queue.rested_at = now + max(REST * found.took, SHORTEST_REST)
             queue.look_at = min(queue.look_at, asked_at + found.next_in + SLACK)
             if self._wake(queue, ask, found):

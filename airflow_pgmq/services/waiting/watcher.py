@@ -207,5 +207,8 @@ class Watcher:
         """Look at a queue whose messages were announced, or may have come before the LISTEN."""
         if queue_name := self._channels.get(channel):
             now = asyncio.get_running_loop().time()
-            self._waiters.on_notify(queue_name, now, watching.arrived(payload))
+            if payload == watching.PAUSED:
+                self._waiters.on_pause(queue_name, now)
+            else:
+                self._waiters.on_notify(queue_name, now, watching.arrived(payload))
             self._wake.set()

@@ -3,8 +3,9 @@ import { coded, h, replace } from "../dom.js";
 import { open } from "./dialog.js";
 
 // Resolves to true when `act` has succeeded, to false when the user cancelled, which is not possible while `act`
-// runs. Errors of `act` are shown in the dialog. `typed` is a text that the user must type first.
-export function confirm({ title, text, action, act, danger = false, typed = null }) {
+// runs. Errors of `act` are shown in the dialog. `typed` is a text that the user must type first, `more` what else is
+// in the dialog.
+export function confirm({ title, text, action, act, danger = false, typed = null, more = null }) {
   return new Promise((resolve) => {
     const problem = h("p", { class: "dialog-problem", role: "alert" });
     const go = h("button", { type: "button", class: danger ? "danger" : "primary" }, action);
@@ -18,6 +19,7 @@ export function confirm({ title, text, action, act, danger = false, typed = null
       h("p", {}, text),
       input && h("label", { for: "typed" }, "Type ", h("code", {}, typed), " to confirm"),
       input,
+      more,
       problem,
       h(
         "div",

@@ -3,6 +3,7 @@ import { to, toQueue } from "../address.js";
 import { coded, h, icon, plain } from "../dom.js";
 import { age, count, full, plural } from "../format.js";
 import { worst } from "./notice.js";
+import { said, tag } from "./pauses.js";
 import { sparkline } from "./sparkline.js";
 
 export const UNREADABLE = "no privilege to read it, or it is locked";
@@ -32,6 +33,7 @@ export const COLUMNS = [
     changes: (queue) => [
       queue.queue_name,
       queue.problems,
+      queue.paused,
       queue.jobs,
       queue.is_unlogged,
       queue.is_partitioned,
@@ -71,12 +73,14 @@ function name(queue) {
   const more = (queue.problems?.length ?? 0) - 1;
   return [
     h("a", { class: "name", href: toQueue(queue.queue_name) }, queue.queue_name),
+    tag(queue.paused),
     queue.is_unlogged &&
       h("span", { class: "tag", title: "A server crash deletes its messages" }, "unlogged"),
     queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
     queue.jobs
       ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
       : null,
+    queue.paused && h("span", { class: "flag warning" }, icon("warning"), said(queue.paused)),
     found &&
       h(
         "span",

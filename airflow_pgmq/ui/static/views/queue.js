@@ -8,6 +8,7 @@ import { Chart } from "../parts/chart.js";
 import { openPage } from "../parts/frame.js";
 import { MessageBrowser } from "../parts/browser.js";
 import { problemList } from "../parts/notice.js";
+import { Pauses, said, tag } from "../parts/pauses.js";
 import { UNREADABLE } from "../parts/queue.js";
 import { choices, tabs } from "../parts/tabs.js";
 
@@ -31,6 +32,7 @@ function view({ connection }, main, reload) {
   const range = param("range", "hour");
   const tab = TABS.includes(param("tab")) ? param("tab") : TABS[0];
   const actions = new Actions({ connectionId: connection.connection_id, reload });
+  const pauses = new Pauses({ connectionId: connection.connection_id, reload });
   const heading = h("div", { class: "heading" });
   const stats = h("dl", { class: "stats" });
   const problems = h("div");
@@ -57,8 +59,9 @@ function view({ connection }, main, reload) {
 
   return async (signal) => {
     const queue = await get(api(connection.connection_id, "queues", NAME), { range }, signal);
-    if (!heading.hasChildNodes()) drawHeading(heading, queue, connection.may_write && actions);
-    replace(problems, problemList(queue.problems));
+    const { queue_name, jobs, paused } = queue;
+    renew(heading, [queue_name, jobs, paused], () => head(queue, connection.may_write && { actions, pauses }));
+    replace(problems, pausedNotice(queue), problemList(queue.problems));
     replace(stats, facts(queue));
     const sampled = queue.history.some(({ length }) => length !== null);
     depth.show(sampled ? queue.history : []);
@@ -70,20 +73,21 @@ function view({ connection }, main, reload) {
   };
 }
 
-function drawHeading(heading, queue, actions) {
-  replace(
-    heading,
-    h("a", { class: "crumb", href: to("") }, "Queues"),
-    h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
-    h("h1", {}, queue.queue_name),
-    queue.is_unlogged && h("span", { class: "tag" }, "unlogged"),
-    queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
-    queue.jobs
-      ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
-      : null,
-    actions && h("div", { class: "buttons" }, actions.purge(queue.queue_name)),
-  );
-}
+const head = (queue, may) => [
+  h("a", { class: "crumb", href: to("") }, "Queues"),
+  h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
+  h("h1", {}, queue.queue_name),
+  tag(queue.paused),
+  queue.is_unlogged && h("span", { class: "tag" }, "unlogged"),
+  queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
+  queue.jobs
+    ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
+    : null,
+  may && h("div", { class: "buttons" }, may.pauses.button(queue), may.actions.purge(queue.queue_name)),
+];
+
+const pausedNotice = ({ paused }) =>
+  paused && problemList([{ severity: "warning", text: `${said(paused)}.` }], "Pause");
 
 const facts = (queue) =>
   [
