@@ -48,7 +48,9 @@ def work_off(dsn: str, transactional: bool, seed: int) -> None:
                 conn.execute("INSERT INTO effects (grp, number) VALUES (%(grp)s, %(number)s)", values)
             if (luck := choice.random()) < 0.05:
                 raise ValueError("not now")
-            time.sleep(0.01 if luck < 0.2 else 0)
+            if luck < 0.2:
+                # Work that takes time.
+                time.sleep(0.01)
 
         policy = Policy(
             queue_name=QUEUE,
@@ -63,6 +65,7 @@ def work_off(dsn: str, transactional: bool, seed: int) -> None:
         )
         while own.execute("SELECT FROM pgmq.q_mail LIMIT 1").fetchall():
             Consumer(client, policy, together=False).drain(work)
+            # What waits for its next try becomes visible without an event.
             time.sleep(0.02)
 
 
@@ -151,6 +154,7 @@ def test_groups_stay_in_order(
             if blows:
                 blows -= 1
                 crew.strike()
+            # The time between two blows.
             time.sleep(0.1)
     finally:
         crew.end()

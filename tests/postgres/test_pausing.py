@@ -11,8 +11,9 @@ import pytest
 from airflow_pgmq.core import privileges
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Policy
+from airflow_pgmq.core.groups import GroupCursor
 from airflow_pgmq.db.driver import pauses
-from airflow_pgmq.db.statements import consuming, pausing, queues, reading, streaming, watching
+from airflow_pgmq.db.statements import consuming, groups, pausing, queues, reading, streaming, watching
 from airflow_pgmq.db.statements import doctor as asking
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import QueueNotFound
@@ -59,6 +60,7 @@ READS: dict[str, Callable[[], Work[Any]]] = {
     ),
     "read for work": lambda: consuming.read(POLICY, 9),
     "read ahead": lambda: consuming.read(POLICY, 9, unread=True),
+    "read in order": lambda: groups.read("mail", GroupCursor(), max_messages=9, visibility_timeout=0),
     "read for events": lambda: streaming.read("mail", max_messages=9, visibility_timeout=0, calm=9),
     "pop": lambda: reading.pop("mail", 1),
     "pop many": lambda: reading.pop("mail", 9),
