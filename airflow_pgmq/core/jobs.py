@@ -175,7 +175,7 @@ class PeriodicJob:
         """Whether its message or headers are rendered for each slot."""
         return is_template(self.message_json) or bool(self.headers and is_template(self.headers_json))
 
-    @property
+    @cached_property
     def params_json(self) -> str:
         """The values for its templates; raises InvalidMessage."""
         return payload.canonical(dict(self.params), what="params") if self.params else "{}"

@@ -47,6 +47,9 @@ VALUES: dict[str, Callable[[PeriodicJob, datetime, str], Any]] = {
     "namespace": lambda job, slot, namespace: namespace,
     "params": lambda job, slot, namespace: json.loads(job.params_json),
 }
+_KNOWN = frozenset(VALUES)
+#: Of these, each template has its own: it may change it, and the next one must not see that.
+CHANGEABLE = {"params"}
 
 
 def is_template(text: str) -> bool:
@@ -55,41 +58,53 @@ def is_template(text: str) -> bool:
     return "{{" in text or "{%" in text or "{#" in text
 
 
-def render(json_text: str, job: PeriodicJob, slot: datetime, namespace: str, renderer: Renderer) -> Any:
+class SlotValues(dict[str, Any]):
+    """The values of a job's slot by name: made when a template asks for one, and kept for the others."""
+
+    def __init__(self, job: PeriodicJob, slot: datetime, namespace: str) -> None:
+        self.slot = slot
+        self._of = job, slot, namespace
+
+    def __missing__(self, name: str) -> Any:
+        value = VALUES[name](*self._of)
+        if name not in CHANGEABLE:
+            self[name] = value
+        return value
+
+
+def render(json_text: str, values: SlotValues, renderer: Renderer) -> Any:
     """The value of JSON with its strings rendered.
 
     :raises InvalidMessage: a template cannot be read, or fails for this slot
     """
-
-    def rendered(value: Any) -> Any:
-        if isinstance(value, str):
-            return _string(value, job, slot, namespace, renderer)
-        if isinstance(value, list):
-            return [rendered(each) for each in value]
-        if isinstance(value, dict):
-            if wrong := next(filter(is_template, value), None):
-                raise InvalidMessage(f"The key {wrong!r} looks like a template: only values are rendered.")
-            return {name: rendered(each) for name, each in value.items()}
-        return value
-
-    return rendered(json.loads(json_text))
+    return _rendered(json.loads(json_text), values, renderer)
 
 
-def _string(text: str, job: PeriodicJob, slot: datetime, namespace: str, renderer: Renderer) -> Any:
-    if not is_template(text):
-        return text
+def _rendered(value: Any, values: SlotValues, renderer: Renderer) -> Any:
+    if isinstance(value, str):
+        return _string(value, values, renderer) if is_template(value) else value
+    if isinstance(value, list):
+        return [_rendered(each, values, renderer) for each in value]
+    if isinstance(value, dict):
+        if wrong := next(filter(is_template, value), None):
+            raise InvalidMessage(f"The key {wrong!r} looks like a template: only values are rendered.")
+        return {name: _rendered(each, values, renderer) for name, each in value.items()}
+    return value
+
+
+def _string(text: str, values: SlotValues, renderer: Renderer) -> Any:
     template = renderer.read(text)
-    if unknown := template.names - VALUES.keys():
+    if unknown := template.names - _KNOWN:
         raise InvalidMessage(
             f"The template {text!r} asks for {', '.join(sorted(unknown))}. "
             f"A message's template knows {', '.join(VALUES)}."
         )
     try:
-        return template.render({name: VALUES[name](job, slot, namespace) for name in template.names})
+        return template.render({name: values[name] for name in template.names})
     except PgmqError:
         raise
     # Whatever an expression raises.
     except Exception as exc:
         raise InvalidMessage(
-            f"The template {text!r} fails for the slot {slot.isoformat()}: {type(exc).__name__}: {exc}"
+            f"The template {text!r} fails for the slot {values.slot.isoformat()}: {type(exc).__name__}: {exc}"
         ) from exc

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_pgmq.core import message_template, payload, slots
 from airflow_pgmq.core.batch import Batch
 from airflow_pgmq.core.jobs import PeriodicJob
-from airflow_pgmq.core.message_template import Renderer
+from airflow_pgmq.core.message_template import Renderer, SlotValues
 from airflow_pgmq.errors import InvalidMessage
 
 
@@ -76,8 +76,9 @@ def _rendered(
         return job.headers or {}, job.message_json
     if renderer is None:
         raise InvalidMessage(f"Job {job.name!r} has templates, and nothing here renders them.")
-    headers = message_template.render(job.headers_json, job, slot, namespace, renderer)
-    message = message_template.render(job.message_json, job, slot, namespace, renderer)
+    values = SlotValues(job, slot, namespace)
+    headers = message_template.render(job.headers_json, values, renderer) if job.headers else {}
+    message = message_template.render(job.message_json, values, renderer)
     return headers, payload.canonical(message)
 
 

@@ -28,7 +28,8 @@ BERLIN = PeriodicJob(name="report", cron="30 0 * * *", timezone="Europe/Berlin",
 def rendered(value: Any, job: PeriodicJob = JOB) -> Any:
     import json
 
-    return message_template.render(json.dumps(value), job, SLOT, "shop", rendering.SlotRenderer())
+    values = message_template.SlotValues(job, SLOT, "shop")
+    return message_template.render(json.dumps(value), values, rendering.SlotRenderer())
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,21 @@ def test_what_templates_become(value: Any, expected: Any) -> None:
 
 def test_local_times_are_in_the_jobs_zone() -> None:
     assert rendered("{{ slot_local | ds }} {{ slot | ds }}", BERLIN) == "2026-06-02 2026-06-01"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("{{ params.limits.append(3) or params.limits }}", "{{ params.limits }}", [[1, 2, 3], [1, 2]]),
+        ("{{ params.deep.update(x=1) or params.deep.x }}", "{{ params.deep.x }}", [1, None]),
+        ("{% set ds = 'mine' %}{{ ds }}", "{{ ds }}", ["mine", "2026-06-01"]),
+        ("{% set range = 1 %}{{ range }}", "{{ range(2) | list }}", ["1", [0, 1]]),
+    ],
+)
+def test_a_template_changes_nothing_for_others(first: str, second: str, expected: list[Any]) -> None:
+    """Neither in the same message, nor for the next slot of the same job."""
+    assert rendered([first, second]) == expected
+    assert rendered([first, second]) == expected
 
 
 @pytest.mark.parametrize(
