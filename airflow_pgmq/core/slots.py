@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from itertools import islice, takewhile
 
 from airflow_pgmq.core import iso8601
@@ -173,7 +174,13 @@ def _from(job: PeriodicJob, after: datetime) -> Iterator[datetime]:
 
 def text(slot: datetime) -> str:
     """A slot as it is in keys and headers: UTC, whole seconds; as text it sorts by time."""
-    return f"{slot.astimezone(timezone.utc).replace(microsecond=0, tzinfo=None).isoformat()}Z"
+    return _text(slot.astimezone(timezone.utc))
+
+
+# Each slot is in a key and in headers, and many jobs have the same slot.
+@lru_cache(maxsize=1024)
+def _text(at: datetime) -> str:
+    return f"{at.replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def key(namespace: str, name: str, slot: datetime) -> str:

@@ -98,13 +98,17 @@ class Days:
         """The days of this month, ascending."""
         if month not in self.months:
             return ()
-        first, length = calendar.monthrange(year, month)
+        first, length = _month(year, month)
         return _matching(self, (first + 1) % 7, length)
 
     def exist(self) -> bool:
         """Whether there is such a day in any year; a leap year starts on every weekday sooner or later."""
         lengths = {calendar.monthrange(year, month)[1] for year in (2023, 2024) for month in self.months}
         return any(_matching(self, first, length) for length in lengths for first in range(7))
+
+
+#: The weekday of a month's first day, and how many days it has.
+_month = lru_cache(maxsize=1024)(calendar.monthrange)
 
 
 @lru_cache(maxsize=20_000)

@@ -6,13 +6,15 @@ croniter would send a fixed-time job twice in the hour that clocks repeat.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from heapq import merge
 from itertools import tee
 
 from airflow_pgmq.core.schedule.ascending import rest
 from airflow_pgmq.core.schedule.cron import Cron, DayMatch, Order, parse
 from airflow_pgmq.core.schedule.zones import YEARS, both, edge, instant, time_zone
+
+_TICK = timedelta(microseconds=1)
 
 
 class CronSlots:
@@ -45,7 +47,8 @@ class CronSlots:
     def before(self, instant: datetime) -> Iterator[datetime]:
         """Slots earlier than `instant`, descending, in UTC."""
         last = instant
-        for slot in self._near(instant, backward=True):
+        # Slots are whole seconds: the walk need not pass the instant itself.
+        for slot in self._near(instant - _TICK, backward=True):
             if slot < last:
                 yield slot
                 last = slot

@@ -13,8 +13,10 @@ YEARS = range(1900, 3000)
 
 def instant(wall: datetime, zone: tzinfo) -> datetime:
     """A wall-clock time of the zone in UTC, by the rule for fixed-time jobs."""
-    first, second = both(wall, zone)
-    return first if first <= second else _gap_end(second, first, zone)
+    local = wall.replace(tzinfo=zone, fold=0)
+    first = local.astimezone(UTC)
+    # A time in a gap does not come back; of one zone, wall-clock times are compared.
+    return first if first.astimezone(zone) == local else _gap_end(*both(wall, zone)[::-1], zone)
 
 
 def both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
