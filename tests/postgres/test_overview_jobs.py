@@ -42,6 +42,19 @@ def test_a_job_as_it_is_shown(client, database):
     assert codes(found) == []
 
 
+def test_a_slot_that_people_skip_is_not_next(client, database):
+    tick(job(), job("other")).run(client)
+    before = overview.jobs(client)["jobs"]
+    second = before[0]["next_slots"][1]
+    client.run(lambda: job_control.skip("shop", "job", second))
+    after = overview.jobs(client)["jobs"]
+
+    assert second not in after[0]["next_slots"]
+    assert len(after[0]["next_slots"]) == 5
+    assert after[1]["next_slots"] == before[1]["next_slots"]
+    assert second not in overview.job(client, "shop", "job")["next_slots"]
+
+
 def test_what_was_sent_ahead_of_time_is_on_time(client, database):
     tick(job()).run(client)
     found = overview.job(client, "shop", "job")

@@ -10,6 +10,12 @@ SELECT slot FROM airflow_pgmq.slots
 WHERE namespace = %(namespace)s AND name = %(name)s AND queue_name = '' AND slot > %(after)s
 ORDER BY slot LIMIT %(limit)s;
 
+-- all_skipped_ahead --
+-- The same of all jobs, of one namespace or of all.
+SELECT namespace, name, slot FROM airflow_pgmq.slots
+WHERE queue_name = '' AND slot > %(after)s AND (%(namespace)s::text IS NULL OR namespace = %(namespace)s)
+ORDER BY namespace, name, slot LIMIT %(limit)s;
+
 -- slots_in_queue --
 -- The messages of slots that are in their queue. LIMIT makes it a look-up per message.
 SELECT sent.slot, found.* FROM unnest(%(slots)s::timestamptz[], %(msg_ids)s::bigint[], %(keys)s::text[])

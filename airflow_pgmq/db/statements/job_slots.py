@@ -25,6 +25,21 @@ def skipped(namespace: str, name: str, after: datetime, limit: int) -> Statement
     return Statement("skipped_ahead", params, decode=column("slot"))
 
 
+def all_skipped(
+    namespace: str | None, after: datetime, limit: int
+) -> Statement[dict[tuple[str, str], list[datetime]]]:
+    """The same of all jobs, of one namespace or of all."""
+
+    def decode(rows: Sequence[Row]) -> dict[tuple[str, str], list[datetime]]:
+        found: dict[tuple[str, str], list[datetime]] = {}
+        for row in rows:
+            found.setdefault((row["namespace"], row["name"]), []).append(row["slot"])
+        return found
+
+    params = {"namespace": namespace, "after": after, "limit": limit}
+    return Statement("all_skipped_ahead", params, decode=decode)
+
+
 def messages(
     namespace: str, name: str, sent: Mapping[str, Sequence[Row]], places: Sequence[Place]
 ) -> Statement[dict[datetime, Message]]:

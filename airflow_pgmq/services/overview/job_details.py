@@ -65,8 +65,6 @@ def details(
         found = listed.as_stored(rows[0])
         job = parts.get("calendar", lambda: _on_its_days(found), None)
         skipped = _skipped(parts, rows[0])
-        if job is not None and skipped and shown["next_slots"]:
-            shown["next_slots"] = slots.upcoming(job.without(skipped), rows[0]["now"], listed.UPCOMING)
         return {
             "at": rows[0]["now"],
             "job": shown,

@@ -17,7 +17,7 @@ from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.core.schedule.definitions import stored_rule
 from airflow_pgmq.core.stored_jobs import UNREADABLE, unreadable
 from airflow_pgmq.db.client import Client, Connection
-from airflow_pgmq.db.statements import inspection, overdue, overview
+from airflow_pgmq.db.statements import inspection, job_slots, overdue, overview
 from airflow_pgmq.errors import JobNotFound
 from airflow_pgmq.services import calendars
 from airflow_pgmq.services.overview import installed, words
@@ -29,6 +29,8 @@ STRIPS = 500
 #: Jobs whose definitions are read. Of the others it is shown what is stored, such as the next slot that is
 #: not sent yet: a hundred thousand would take half a minute.
 READ = 2000
+#: Slots ahead that people left out, of all jobs.
+SKIPPED = 10_000
 
 
 def jobs(
@@ -46,8 +48,9 @@ def jobs(
         read = {_id(row): as_stored(row) for row in rows[:READ]}
         known = [job for job in read.values() if isinstance(job, PeriodicJob)]
         days = client.run(lambda: calendars.needed(known), current)
+        skipped = _skipped(Parts(client, current), namespace, rows)
         slots_of = {
-            _id(row): _slots(row, read[_id(row)], days, with_past=place < STRIPS)
+            _id(row): _slots(row, read[_id(row)], days, skipped.get(_id(row), ()), with_past=place < STRIPS)
             for place, row in enumerate(rows[:READ])
         } | {_id(row): _Slots(past=None, upcoming=_next_slot(row)) for row in rows[READ:]}
         asked = [(*job, slot) for job, found in slots_of.items() for slot in found.past or ()]
@@ -97,6 +100,15 @@ def _overdue(
     return found
 
 
+def _skipped(
+    parts: Parts, namespace: str | None, rows: Sequence[Row]
+) -> dict[tuple[str, str], list[datetime]]:
+    """Slots ahead that people left out."""
+    if not rows:
+        return {}
+    return parts.get("skipped", lambda: job_slots.all_skipped(namespace, rows[0]["now"], SKIPPED), {})
+
+
 def _id(row: Row) -> tuple[str, str]:
     return row["namespace"], row["name"]
 
@@ -124,7 +136,9 @@ def as_stored(row: Row) -> PeriodicJob | str:
         return unreadable(exc)
 
 
-def _slots(row: Row, found: PeriodicJob | str, days: NamedDays, *, with_past: bool) -> _Slots:
+def _slots(
+    row: Row, found: PeriodicJob | str, days: NamedDays, skipped: Sequence[datetime], *, with_past: bool
+) -> _Slots:
     """Compute them, once; a definition that cannot be read must not affect other rows."""
     if isinstance(found, str):
         return _unreadable(found, with_past)
@@ -136,7 +150,7 @@ def _slots(row: Row, found: PeriodicJob | str, days: NamedDays, *, with_past: bo
         return _Slots(
             job,
             slot_history.recent(job, row["now"]) if with_past else None,
-            [] if row["paused"] else slots.upcoming(job, row["now"], UPCOMING),
+            [] if row["paused"] else slots.upcoming(job.without(skipped), row["now"], UPCOMING),
             _lateness(row, job),
         )
     except UNREADABLE as exc:
