@@ -11,10 +11,10 @@ WITH RECURSIVE start AS MATERIALIZED (
         )
         ORDER BY m.msg_id LIMIT 1
     ), '') COLLATE "C" AS grp
-), walk (grp, is_again, msg_id, is_ready, ready, step) AS (
-    SELECT grp, false, NULL::bigint, false, 0, 0 FROM start
+), walk (grp, is_again, msg_id, read_ct, is_ready, ready, step) AS (
+    SELECT grp, false, NULL::bigint, NULL::integer, false, 0, 0 FROM start
     UNION ALL
-    SELECT head.grp, head.is_again, head.msg_id, head.is_ready, walk.ready + head.is_ready::integer, walk.step + 1
+    SELECT head.grp, head.is_again, head.msg_id, head.read_ct, head.is_ready, walk.ready + head.is_ready::integer, walk.step + 1
     FROM walk
     LEFT JOIN LATERAL (
         SELECT <<group>> AS grp, m.msg_id, m.vt, m.read_ct FROM {table} AS m
@@ -25,7 +25,7 @@ WITH RECURSIVE start AS MATERIALIZED (
         WHERE ahead.grp IS NULL AND NOT walk.is_again AND <<group>> > '' ORDER BY <<in_group_order>> LIMIT 1
     ) AS again ON true
     CROSS JOIN LATERAL (
-        SELECT found.grp, found.msg_id, walk.is_again OR ahead.grp IS NULL AS is_again,
+        SELECT found.grp, found.msg_id, found.read_ct, walk.is_again OR ahead.grp IS NULL AS is_again,
                CASE WHEN found.vt <= statement_timestamp() AND (found.read_ct = 0 OR NOT %(unread)s)
                          AND (found.read_ct = 0 OR NOT <<is_held>>)
                          AND (asked.is_nothing OR EXISTS (
@@ -46,9 +46,6 @@ WITH RECURSIVE start AS MATERIALIZED (
     ) AS head
     CROSS JOIN start
     WHERE <<may_read>> AND walk.ready < %(max_messages)s AND (NOT head.is_again OR head.grp <= start.grp)
-), chosen AS MATERIALIZED (
-    SELECT walk.grp, walk.msg_id, walk.step, <<tries>> AS tries
-    FROM walk JOIN {table} AS m ON m.msg_id = walk.msg_id WHERE walk.is_ready
 ), untried_alone AS (
     SELECT m.msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
     WHERE <<group>> IS NULL AND <<is_unread>> = 1 AND vt <= clock_timestamp() AND <<may_read>> AND <<matches>>
@@ -58,7 +55,10 @@ WITH RECURSIVE start AS MATERIALIZED (
     WHERE <<group>> IS NULL AND <<is_unread>> = 0 AND vt <= clock_timestamp() AND <<may_read>> AND <<matches>> AND NOT %(unread)s
     ORDER BY <<in_group_order>> LIMIT %(max_messages)s FOR UPDATE OF m SKIP LOCKED
 )
-SELECT grp, msg_id, tries, step FROM chosen
+SELECT grp, msg_id, CASE WHEN read_ct = 0 THEN 0 ELSE (
+    SELECT <<tries>> FROM {table} AS m WHERE m.msg_id = walk.msg_id
+) END AS tries, step
+FROM walk WHERE is_ready
 UNION ALL
 (SELECT NULL, msg_id, tries, 0 FROM (TABLE untried_alone UNION ALL TABLE tried_alone) AS m
  ORDER BY msg_id LIMIT %(max_messages)s)
