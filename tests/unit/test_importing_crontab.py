@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_pgmq.core.importing import crontab
@@ -211,6 +211,9 @@ def fields(draw: Any, low: int, high: int) -> str:
 
 
 @given(minute=fields(0, 59), hour=fields(0, 23), day=fields(1, 28), month=fields(1, 2), weekday=fields(0, 7))
+@example(minute="0", hour="0", day="1,*/2", month="1", weekday="0,*")
+@example(minute="0", hour="0", day="5,*", month="1", weekday="1,*/3")
+@example(minute="0", hour="0", day="*/2", month="1", weekday="0,*")
 @runs(60)
 def test_slots_are_those_of_cron(minute: str, hour: str, day: str, month: str, weekday: str) -> None:
     line = f"{minute} {hour} {day} {month} {weekday} x"

@@ -109,7 +109,7 @@ def _schedule(entry: str) -> tuple[dict[str, Any], str]:
             "this is no entry of a crontab, which has five fields or @daily, and then a command"
         )
     plain_cron.check(fields)
-    return {"cron": " ".join(fields), "day_match": plain_cron.day_match(fields)}, rest
+    return plain_cron.of_cron(fields), rest
 
 
 def _command(text: str) -> tuple[str, str | None]:

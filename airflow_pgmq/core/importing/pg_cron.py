@@ -69,4 +69,4 @@ def _schedule(text: str) -> dict[str, Any]:
     plain_cron.check(words)
     if is_last_day:
         words[plain_cron.DAY] = "L"
-    return {"cron": " ".join(words), "day_match": plain_cron.day_match(words)}
+    return plain_cron.of_cron(words)

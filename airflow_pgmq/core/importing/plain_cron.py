@@ -50,16 +50,20 @@ def check(fields: Sequence[str], *, wraps: bool = False) -> None:
             _check_term(position, term, wraps)
 
 
-def day_match(fields: Sequence[str]) -> str | None:
-    """How the two fields for days go together where they come from cron itself.
+def of_cron(fields: Sequence[str]) -> dict[str, str | None]:
+    """A job's `cron` and `day_match` for fields that come from cron itself.
 
-    There, a field that begins with `*` never widens the other one: `*/2` with a weekday means both. Here,
-    only `*` alone does not count, so that the job must say it.
+    There, a field for days that begins with `*` never widens the other one: `*/2` with a weekday means both.
+    Here, only `*` alone does not count, so that the job must say it. And a `*` further on, as in `1,*/2`, has
+    no such meaning there, so that it becomes a range.
     """
-    day, weekday = fields[DAY], fields[WEEKDAY]
-    if "*" in (day, weekday) or not (day.startswith("*") or weekday.startswith("*")):
-        return None
-    return "both"
+    words = list(fields)
+    for position, everything in ((DAY, "1-31"), (WEEKDAY, "0-6")):
+        if not words[position].startswith("*"):
+            words[position] = words[position].replace("*", everything)
+    day, weekday = words[DAY], words[WEEKDAY]
+    is_both = "*" not in (day, weekday) and (day.startswith("*") or weekday.startswith("*"))
+    return {"cron": " ".join(words), "day_match": "both" if is_both else None}
 
 
 def _check_term(position: int, term: str, wraps: bool) -> None:
