@@ -12,6 +12,10 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings as hypothesis_settings
 
 from tests.fixtures.patience import slowness
+from tests.fixtures.temporary import use_memory
+
+# Before anything asks where temporary files are.
+use_memory()
 
 pytest_plugins = [
     "tests.fixtures.profiles",

@@ -169,7 +169,9 @@ def do_expect(client, look, **fields):
 
 def do_see_overdue(client):
     def look():
-        client.run(lambda: Statement("view", script="SELECT namespace, name FROM airflow_pgmq.overdue", decode=list))
+        client.run(
+            lambda: Statement("view", script="SELECT namespace, name FROM airflow_pgmq.overdue", decode=list)
+        )
         client.run(health.examine)
         return [each for each in client.run(lambda: overdue.overdue(None)) if each.state == "unknown"]
 
