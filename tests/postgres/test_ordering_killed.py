@@ -20,6 +20,7 @@ from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import QUEUE, client_of, execute
 from tests.fixtures.patience import patience
 from tests.fixtures.postgres import Database
+from tests.fixtures.profiles import FRIENDLY
 from tests.postgres.processes import CONTEXT
 
 TIMEOUT = 2
@@ -28,7 +29,7 @@ FROZEN = TIMEOUT + 1.0
 
 #: A row for each time that somebody works on a message; only if nobody else has read it: that is a fence.
 BEGIN = """
-INSERT INTO work (grp, number)
+INSERT INTO public.work (grp, number)
 SELECT %(grp)s, %(number)s FROM (
     SELECT FROM pgmq.q_mail WHERE msg_id = %(msg_id)s AND read_ct = %(read_ct)s FOR SHARE
 ) AS ours
@@ -38,14 +39,14 @@ SELECT %(grp)s, %(number)s FROM (
 def work_off(dsn: str, transactional: bool, seed: int) -> None:
     """Drain until the queue is empty; some of the work fails, and some of it takes longer."""
     choice, client = random.Random(seed), client_of(dsn)
-    with psycopg.connect(dsn, autocommit=True) as own:
+    with psycopg.connect(dsn, options=FRIENDLY, autocommit=True) as own:
 
         def work(messages: list[Message], conn: Any) -> None:
             (message,) = messages
             values = {**message.message, "msg_id": message.msg_id, "read_ct": message.read_ct}
             own.execute(BEGIN, values)
             if conn is not None:
-                conn.execute("INSERT INTO effects (grp, number) VALUES (%(grp)s, %(number)s)", values)
+                conn.execute("INSERT INTO public.effects (grp, number) VALUES (%(grp)s, %(number)s)", values)
             if (luck := choice.random()) < 0.05:
                 raise ValueError("not now")
             if luck < 0.2:
@@ -112,7 +113,7 @@ class Crew:
 
 
 def numbers_of(database: Database, table: str, name: str) -> list[int]:
-    rows = execute(database, f"SELECT number FROM {table} WHERE grp = %s ORDER BY id", [name])
+    rows = execute(database, f"SELECT number FROM public.{table} WHERE grp = %s ORDER BY id", [name])
     return [row["number"] for row in rows]
 
 
@@ -134,8 +135,8 @@ def test_groups_stay_in_order(
     each: int,
     blows: int,
 ) -> None:
-    execute(database, "CREATE TABLE work (id serial, grp text, number int)")
-    execute(database, "CREATE TABLE effects (id serial, grp text, number int)")
+    execute(database, "CREATE TABLE public.work (id serial, grp text, number int)")
+    execute(database, "CREATE TABLE public.effects (id serial, grp text, number int)")
     execute(
         database,
         "INSERT INTO pgmq.q_mail (vt, message, headers)"
