@@ -96,7 +96,7 @@ def hook(pgmq_connection, database):
 
 def test_only_what_holds_no_data_is_public():
     assert {path for _, path in routes()} - {path for _, path in GUARDED} == PUBLIC
-    assert len(ACTIONS) == 14
+    assert len(ACTIONS) == 16
 
 
 @each_route
