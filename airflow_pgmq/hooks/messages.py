@@ -17,7 +17,7 @@ from airflow_pgmq.core.delays import Delay, Ttl, check_ttl, parse, whole_seconds
 from airflow_pgmq.core.message_stream import Keys
 from airflow_pgmq.core.messages import Message, SendResult, references
 from airflow_pgmq.db.client import Connection
-from airflow_pgmq.db.statements import Work, consuming, groups, reading, sending
+from airflow_pgmq.db.statements import Work, consuming, reading, sending
 from airflow_pgmq.db.statements.inspection import Source
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.errors import InvalidArgument
@@ -227,7 +227,7 @@ class MessageMethods(ConnectionBase):
         """Read visible messages, oldest first, and hide them from others for a while.
 
         :param queue_name: the queue
-        :param max_messages: at most this many
+        :param max_messages: at most this many; with `ordered` never more than 250
         :param visibility_timeout: seconds or a timedelta, after which they are visible again unless acked
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
@@ -236,30 +236,15 @@ class MessageMethods(ConnectionBase):
         :param conn: join this connection's transaction
         :raises GroupIndexMissing: the index is missing, and only the owner of the queue's table may make it
         """
+        options: dict[str, Any] = {
+            "max_messages": max_messages,
+            "visibility_timeout": whole_seconds(visibility_timeout),
+            "condition": condition,
+            "headers_condition": headers_condition,
+        }
         if ordered:
-            with self.client.connection(conn) as current:
-                ordering.ensure_index(self.client, queue_name, current)
-                return self.client.run(
-                    lambda: groups.read(
-                        queue_name,
-                        ordering.cursor(self.client, queue_name),
-                        max_messages=max_messages,
-                        visibility_timeout=whole_seconds(visibility_timeout),
-                        condition=condition,
-                        headers_condition=headers_condition,
-                    ),
-                    current,
-                )
-        return self.client.run(
-            lambda: reading.read(
-                queue_name,
-                max_messages=max_messages,
-                visibility_timeout=whole_seconds(visibility_timeout),
-                condition=condition,
-                headers_condition=headers_condition,
-            ),
-            conn,
-        )
+            return ordering.read(self.client, queue_name, conn, **options)
+        return self.client.run(lambda: reading.read(queue_name, **options), conn)
 
     def peek(
         self,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow_pgmq.core.groups import GroupCursor
+from airflow_pgmq.core.messages import Message
 from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.db.statements import groups
 
@@ -17,12 +20,19 @@ def cursor(client: Client, queue_name: str) -> GroupCursor:
     return client.fact(f"groups {queue_name}", GroupCursor)
 
 
-def ensure_index(client: Client, queue_name: str, conn: Connection) -> None:
-    """Make sure that the index exists which reading in order needs.
+def read(client: Client, queue_name: str, conn: Connection | None, **options: Any) -> list[Message]:
+    """Read in order; the first read makes the index.
 
+    :param options: those of `groups.read`
     :raises GroupIndexMissing: this role may not make it
     """
+    place = cursor(client, queue_name)
+    with client.connection(conn) as current:
+        _ensure_index(client, queue_name, current)
+        return client.run(lambda: groups.read(queue_name, place, **options), current)
 
+
+def _ensure_index(client: Client, queue_name: str, conn: Connection) -> None:
     def make() -> None:
         client.run(lambda: groups.make_index(queue_name), conn)
 

@@ -692,7 +692,7 @@ def test_a_guard_that_somebody_built_meanwhile_is_left_alone():
 
 def test_an_invalid_guard_is_replaced():
     played = Played(queues.guard("mail"), guard(False, True), [], guard(False, True), [], [])
-    assert played.names == ["guard_state", "queue_lock", "guard_state", "drop_guard", "create_guard"]
+    assert played.names == ["guard_state", "queue_lock", "guard_state", "drop_index", "create_guard"]
     for statement in played.ran:
         assert_fits(statement)
 

@@ -93,7 +93,3 @@ WHERE c.oid = to_regclass(%(relation)s);
 CREATE INDEX {index_name} ON {table} (
     (nullif(left(headers ->> 'x-pgmq-group', 500), '') COLLATE "C"), ((read_ct = 0)::integer), msg_id
 );
-
--- drop_groups_index --
--- Remove an index that a failed concurrent build left invalid.
-DROP INDEX {index};

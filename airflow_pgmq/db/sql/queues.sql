@@ -111,7 +111,7 @@ WHERE c.oid = to_regclass(%(table)s);
 -- The unique index behind dedup_scope 'queued'; partial, so that messages without a key cost nothing.
 CREATE UNIQUE INDEX {index_name} ON {table} ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key';
 
--- drop_guard --
+-- drop_index --
 -- Remove an index that a failed concurrent build left invalid.
 DROP INDEX {index};
 

@@ -65,37 +65,23 @@ def read(
 
 def make_index(queue_name: str) -> Flow[bool]:
     """Make sure that the index exists which reading in order needs; True if it was built now."""
-    state = yield from _index_state(queue_name)
-    if state["valid"]:
-        return False
-    yield queues.lock(queue_name)
-    state = yield from _index_state(queue_name)
-    if state["valid"]:
-        return False
-    name = names.groups_index(queue_name)
-    refused = {refusals.INSUFFICIENT_PRIVILEGE: _not_the_owner}
-    if state["present"]:
-        yield Statement(
-            "drop_groups_index", identifiers={"index": ("pgmq", name)}, queue_name=queue_name, errors=refused
-        )
-    yield Statement(
+    create: Statement[None] = Statement(
         "create_groups_index",
-        identifiers={"index_name": (name,), "table": names.table(queue_name)},
+        identifiers={
+            "index_name": (names.groups_index(queue_name),),
+            "table": names.table(queue_name),
+        },
         queue_name=queue_name,
-        errors=refused,
+        errors={refusals.INSUFFICIENT_PRIVILEGE: _not_the_owner},
     )
-    return True
+    return (yield from queues.build_index(create, lambda: _index_state(queue_name)))
 
 
 def _index_state(queue_name: str) -> Flow[Mapping[str, Any]]:
     schema, table = names.table(queue_name)
-    state = yield on_queue(
-        "groups_index_state",
-        queue_name,
-        first,
-        relation=names.quoted(schema, table),
-        index=names.quoted(schema, names.groups_index(queue_name)),
-    )
+    index = names.quoted(schema, names.groups_index(queue_name))
+    relation = names.quoted(schema, table)
+    state = yield on_queue("groups_index_state", queue_name, first, relation=relation, index=index)
     if state is None:
         raise QueueNotFound(queue_name)
     found: Mapping[str, Any] = state

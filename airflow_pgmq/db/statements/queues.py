@@ -48,7 +48,7 @@ def create(
     if lacks:
         if not lacks["listed"]:
             names.new_queue(queue_name)
-        yield lock(queue_name)
+        yield _lock(queue_name)
         # Another client may have made it meanwhile.
         lacks = yield _incomplete([queue_name], first)
     if lacks:
@@ -80,8 +80,7 @@ def drop(queue_name: str) -> Flow[bool]:
     return True
 
 
-def lock(queue_name: str) -> Statement[None]:
-    """PGMQ's own lock of a queue, until the transaction ends."""
+def _lock(queue_name: str) -> Statement[None]:
     return on_queue("queue_lock", queue_name)
 
 
@@ -153,7 +152,7 @@ def _purge_all_but_slots(queue_name: str, all_of_it: Statement[int]) -> Flow[int
 
 def enable_notify(queue_name: str) -> Flow[bool]:
     """Add our statement trigger to the queue; False if it exists. PGMQ's lock avoids deadlocks."""
-    yield lock(queue_name)
+    yield _lock(queue_name)
     table = names.quoted(*names.table(queue_name))
     present = yield on_queue("has_trigger", queue_name, scalar("present"), table=table)
     if not present:
@@ -173,22 +172,27 @@ def disable_notify(queue_name: str) -> Statement[None]:
 
 def guard(queue_name: str) -> Flow[bool]:
     """Make sure that the unique index of `dedup_scope="queued"` exists; True if it was built now."""
-    state = yield from _guard_state(queue_name)
-    if state["valid"]:
+    return (yield from build_index(create_guard(queue_name), lambda: _guard_state(queue_name)))
+
+
+def build_index(create: Statement[None], look: Callable[[], Flow[Mapping[str, Any]]]) -> Flow[bool]:
+    """Build an index unless a valid one is there; False if it is.
+
+    :param create: with the index's name as `index_name`; its errors are those of dropping an invalid one, too
+    :param look: whether an index of this name is `present`, and `valid`
+    """
+    queue_name, (name,) = create.queue_name or "", create.identifiers["index_name"]
+    if (yield from look())["valid"]:
         return False
-    yield lock(queue_name)
-    state = yield from _guard_state(queue_name)
+    yield _lock(queue_name)
+    # Another client may have built it meanwhile.
+    state = yield from look()
     if state["valid"]:
         return False
     if state["present"]:
-        index = {"index": ("pgmq", names.dedup_index(queue_name))}
-        yield Statement(
-            "drop_guard",
-            identifiers=index,
-            queue_name=queue_name,
-            errors={refusals.INSUFFICIENT_PRIVILEGE: _not_the_owner},
-        )
-    yield create_guard(queue_name)
+        index = {"index": (names.table(queue_name)[0], name)}
+        yield Statement("drop_index", identifiers=index, queue_name=queue_name, errors=create.errors)
+    yield create
     return True
 
 
