@@ -62,6 +62,27 @@ def test_one_message_at_a_time_with_arguments_and_context(
     assert hook.metrics("q").queue_length == 0
 
 
+@pytest.mark.parametrize("transactional", [False, True])
+def test_groups_are_kept_in_order(
+    hook: PgmqHook, run_dag: Run, database: Database, transactional: bool
+) -> None:
+    for group in ("a", "b"):
+        hook.send_batch("q", [f"{group}{n}" for n in range(5)], group=group)
+    with DAG("ordered", schedule=None) as dag:
+
+        @task.pgmq(queue_name="q", ordered=True, transactional=transactional)
+        def handle(message: Message, conn: Any = None) -> Outcome | None:
+            note(message.message)
+            # Its group waits, and the other one goes on.
+            return Outcome.retry(3600) if message.message == "a2" else None
+
+        handle()
+    run = run_dag(dag)
+    assert without_time(run.xcom("handle"))["acked"] == 7
+    assert [each for each in seen(database) if each[0] == "a"] == ["a0", "a1", "a2"]
+    assert [each for each in seen(database) if each[0] == "b"] == [f"b{n}" for n in range(5)]
+
+
 def test_a_list_with_outcomes_and_kwargs(hook: PgmqHook, run_dag: Run, database: Database) -> None:
     hook.send_batch("q", ["good", "later", "bad"])
     with DAG("many", schedule=None, default_args={"queue_name": "q"}) as dag:

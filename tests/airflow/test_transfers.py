@@ -191,6 +191,19 @@ def test_one_bad_row_does_not_stop_the_others(hook: PgmqHook, database: Database
     assert [row["message"]["id"] for row in queued(database, "q")] == ["x", 1]
 
 
+def test_rows_of_a_group_are_stored_in_order(hook: PgmqHook, database: Database) -> None:
+    for number in range(5):
+        hook.send("q", {"id": number, "total": 1}, group="a")
+        hook.send("q", {"id": 10 + number, "total": 2}, group="b")
+    operator = PgmqToSqlOperator(
+        task_id="t", queue_name="q", table="orders", columns=["id", "total"], ordered=True
+    )
+    assert operator.execute({})["acked"] == 10
+    for total, first in ((1, 0), (2, 10)):
+        rows = execute(database, "SELECT id FROM orders WHERE total = %s ORDER BY ctid", [total])
+        assert [row["id"] for row in rows] == list(range(first, first + 5))
+
+
 def test_conflicts_can_be_skipped(hook: PgmqHook, database: Database) -> None:
     hook.send_batch("q", [{"id": 1, "total": 1}, {"id": 1, "total": 2}])
     operator = PgmqToSqlOperator(
