@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from airflow_pgmq.core import iso8601, names, slots, visible
 from airflow_pgmq.core.pauses import MAX_REASON
@@ -16,7 +16,7 @@ from airflow_pgmq.services import overview
 from airflow_pgmq.ui import audit, auth, database
 from airflow_pgmq.ui.api_jobs import name_dags
 from airflow_pgmq.ui.auth import Requester, RequesterDep
-from airflow_pgmq.ui.requests import EXPECTED, MAX_IDS, Ids, WholeNumber, body_of, without_nul
+from airflow_pgmq.ui.requests import EXPECTED, MAX_IDS, Body, Ids, WholeNumber, body_of, without_nul
 from airflow_pgmq.ui.responses import ApiResponse
 
 #: Seconds. PGMQ counts the messages of a queue before it purges it.
@@ -27,18 +27,13 @@ YEARS = range(1970, 3000)
 router = APIRouter(prefix="/api/{connection_id}", dependencies=auth.WRITE)
 
 
-class _Body(BaseModel):
-    #: An unknown field is an error: with `msg_ids` misspelt, a requeue would take every message.
-    model_config = ConfigDict(extra="forbid")
-
-
-class Chosen(_Body):
+class Chosen(Body):
     """Messages by id."""
 
     msg_ids: Ids
 
 
-class ToRequeue(_Body):
+class ToRequeue(Body):
     """Messages by id, or the oldest `max_messages` of a dead letter queue."""
 
     msg_ids: Ids | None = None
@@ -46,19 +41,19 @@ class ToRequeue(_Body):
     source: Literal["dead_letters", "archive"] = "dead_letters"
 
 
-class Confirmation(_Body):
+class Confirmation(Body):
     """The queue's name, typed again by the user."""
 
     confirm: str
 
 
-class Pause(_Body):
+class Pause(Body):
     """Why a queue is paused; everybody sees it."""
 
     reason: Annotated[str, Field(max_length=MAX_REASON), AfterValidator(without_nul)] = ""
 
 
-class Slot(_Body):
+class Slot(Body):
     """A slot of a job."""
 
     slot: str

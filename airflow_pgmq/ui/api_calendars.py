@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from airflow_pgmq.core import calendars, visible
 from airflow_pgmq.errors import CalendarNotFound
@@ -15,7 +15,7 @@ from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services import overview
 from airflow_pgmq.ui import audit, auth, database
 from airflow_pgmq.ui.auth import RequesterDep
-from airflow_pgmq.ui.requests import WholeNumber, body_of
+from airflow_pgmq.ui.requests import Body, WholeNumber, body_of
 from airflow_pgmq.ui.responses import ApiResponse
 
 router = APIRouter(prefix="/api/{connection_id}/calendars")
@@ -25,18 +25,14 @@ NOTED = 100
 _Version = Annotated[WholeNumber, Field(ge=0, le=2**63 - 1)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Days(_Body):
+class Days(Body):
     """The days of a calendar as a text, and the version that they replace."""
 
     text: str
     expected_version: _Version
 
 
-class Expected(_Body):
+class Expected(Body):
     """The version that was looked at."""
 
     expected_version: _Version

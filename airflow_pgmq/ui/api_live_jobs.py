@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from airflow_pgmq import settings
 from airflow_pgmq.core import job_documents, job_form, jobs
@@ -19,7 +19,7 @@ from airflow_pgmq.hooks import PgmqHook, rendering
 from airflow_pgmq.services import overview
 from airflow_pgmq.ui import audit, auth, database
 from airflow_pgmq.ui.auth import Requester, RequesterDep
-from airflow_pgmq.ui.requests import WholeNumber, body_of
+from airflow_pgmq.ui.requests import Body, WholeNumber, body_of
 from airflow_pgmq.ui.responses import ApiResponse
 
 router = APIRouter(prefix="/api/{connection_id}")
@@ -27,30 +27,26 @@ router = APIRouter(prefix="/api/{connection_id}")
 _Version = Annotated[WholeNumber, Field(ge=0, le=MAX_VERSION)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Draft(_Body):
+class Draft(Body):
     """A job as documents have it, perhaps not finished."""
 
     definition: dict[str, Any]
 
 
-class Definition(_Body):
+class Definition(Body):
     """A job, and the version that it replaces."""
 
     definition: dict[str, Any]
     expected_version: _Version
 
 
-class Expected(_Body):
+class Expected(Body):
     """The version that was looked at."""
 
     expected_version: _Version
 
 
-class Restoration(_Body):
+class Restoration(Body):
     """The version to restore, and the one that is there."""
 
     version: _Version

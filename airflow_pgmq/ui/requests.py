@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from airflow_pgmq.core import json_types
 from airflow_pgmq.core.pauses import MAX_REASON
@@ -75,6 +75,13 @@ WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Ids = Annotated[
     list[Annotated[WholeNumber, Field(ge=-MAX_ID, le=MAX_ID)]], Field(min_length=1, max_length=MAX_IDS)
 ]
+
+
+class Body(BaseModel):
+    """What a request may contain."""
+
+    #: An unknown field is an error: with `msg_ids` misspelt, a requeue would take every message.
+    model_config = ConfigDict(extra="forbid")
 
 
 def body_of(model: type[M]) -> Callable[[Request], Awaitable[M]]:

@@ -95,6 +95,19 @@ def test_mistakes_and_other_editors_lose_nothing(visit, hook):
     assert list(hook.get_calendar("bank").days) == [date(2099, 12, 24)]
 
 
+def test_one_that_somebody_has_deleted_is_said_to_be_gone(visit, hook):
+    visitor = visit()
+    visitor.expected = ("/calendars/bank",)
+    frame = visitor.open("calendars")
+    buttons = [visitor.row("bank").get_by_role("button", name=f"{verb} bank") for verb in ("Edit", "Delete")]
+    expect(buttons[0]).to_be_visible()
+    hook.delete_calendar("bank")
+    for each in buttons:
+        each.click()
+        expect(frame.get_by_text("bank: There is no calendar 'bank'").first).to_be_visible()
+        assert frame.get_by_role("dialog").count() == 0
+
+
 def test_a_viewer_sees_days_without_reasons_or_buttons(visit):
     visitor = visit("viewer")
     frame = visitor.open("calendars")

@@ -1,5 +1,5 @@
 // Calendars: days off, and the jobs that leave them out.
-import { param, setParams, toJob } from "../address.js";
+import { toJob } from "../address.js";
 import { api, get, post } from "../api.js";
 import { h, replace } from "../dom.js";
 import { ago, exact, full, plural } from "../format.js";
@@ -7,6 +7,7 @@ import { calendarForm } from "../parts/calendar_form.js";
 import { confirm } from "../parts/confirm.js";
 import { openPage } from "../parts/frame.js";
 import { empty, problemList } from "../parts/notice.js";
+import { searchBox, sought } from "../parts/search.js";
 import { Table, scrolling } from "../parts/table.js";
 import { toast } from "../parts/toast.js";
 
@@ -14,16 +15,7 @@ function view({ connection }, main, reload) {
   const connectionId = connection.connection_id;
   let calendars = [];
   const table = new Table({ caption: "Calendars", columns: columns(), key: ({ name }) => name, sort: "name" });
-  const search = h("input", {
-    type: "search",
-    placeholder: "Search calendars",
-    "aria-label": "Search calendars",
-    value: param("q"),
-    oninput: () => {
-      setParams({ q: search.value });
-      draw();
-    },
-  });
+  const search = searchBox("calendars", () => draw());
   const summary = h("p", { class: "summary" });
   const add =
     connection.may_write && h("button", { type: "button", onclick: () => put({}) }, "Add calendar…");
@@ -109,12 +101,9 @@ function view({ connection }, main, reload) {
       const isOpen = button.getAttribute("aria-expanded") === "true";
       button.setAttribute("aria-expanded", String(!isOpen));
       if (isOpen) return table.detail(name, null);
-      try {
-        const found = await load(name);
+      const found = await load(name);
+      if (found)
         table.detail(name, h("ul", { class: "days-off" }, found.days.map((each) => h("li", {}, dayOff(each)))));
-      } catch (error) {
-        toast(`${name}: ${error.message}`);
-      }
     };
     const button = h(
       "button",
@@ -124,14 +113,16 @@ function view({ connection }, main, reload) {
     return button;
   }
 
-  const load = (name) => get(api(connectionId, "calendars", name));
+  // Null, and said, if it cannot be had: somebody may have deleted it meanwhile.
+  const load = (name) =>
+    get(api(connectionId, "calendars", name)).catch((error) => {
+      toast(`${name}: ${error.message}`);
+      return null;
+    });
 
   async function edit(name) {
-    try {
-      await put({ calendar: await load(name) });
-    } catch (error) {
-      toast(`${name}: ${error.message}`);
-    }
+    const calendar = await load(name);
+    if (calendar) await put({ calendar });
   }
 
   async function put(what) {
@@ -143,8 +134,10 @@ function view({ connection }, main, reload) {
   }
 
   async function remove({ name, jobs }) {
-    const { version } = await load(name);
-    const act = () => post(api(connectionId, "calendars", name, "delete"), { expected_version: version });
+    const found = await load(name);
+    if (!found) return;
+    const body = { expected_version: found.version };
+    const act = () => post(api(connectionId, "calendars", name, "delete"), body);
     const users = jobs ? `${plural(jobs, "job uses", "jobs use")} it and will wait until it is there again.` : "";
     const question = { title: `Delete calendar ${name}?`, text: users || "No job uses it.", action: "Delete" };
     if (!(await confirm({ ...question, danger: true, act }))) return;
@@ -153,7 +146,7 @@ function view({ connection }, main, reload) {
   }
 
   function draw() {
-    const wanted = search.value.trim().toLowerCase();
+    const wanted = sought(search);
     const shown = calendars.filter(({ name }) => name.toLowerCase().includes(wanted));
     table.show(shown);
     box.hidden = !shown.length;
@@ -184,7 +177,7 @@ const dayOff = ({ day, reason }) =>
     "span",
     { class: "day-off" },
     h("time", { datetime: day }, day),
-    reason && reason !== "day off" ? h("span", { class: "muted" }, ` ${reason}`) : null,
+    reason && h("span", { class: "muted" }, ` ${reason}`),
   );
 
 const missing = ({ jobs }) => ({

@@ -1,5 +1,5 @@
 // Periodic jobs: their next slots, the states of their last slots, and the last tick of each namespace.
-import { param, setParams, toJob } from "../address.js";
+import { param, toJob } from "../address.js";
 import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { ago, plural } from "../format.js";
@@ -10,6 +10,7 @@ import { JobActions } from "../parts/job_actions.js";
 import { jobForm, words } from "../parts/job_form.js";
 import { empty, problemList } from "../parts/notice.js";
 import { legend } from "../parts/slots.js";
+import { searchBox, sought } from "../parts/search.js";
 import { Table, scrolling } from "../parts/table.js";
 
 function view({ connection }, main, reload) {
@@ -29,16 +30,7 @@ function view({ connection }, main, reload) {
   const sections = new Map();
   const list = h("div");
   const none = h("div");
-  const search = h("input", {
-    type: "search",
-    placeholder: "Search jobs",
-    "aria-label": "Search jobs",
-    value: param("q"),
-    oninput: () => {
-      setParams({ q: search.value });
-      draw();
-    },
-  });
+  const search = searchBox("jobs", () => draw());
   const summary = h("p", { class: "summary" });
   const marks = legend();
   const add = connection.may_write && h("button", { type: "button", onclick: () => addJob() }, "Add live job…");
@@ -54,7 +46,7 @@ function view({ connection }, main, reload) {
   }
 
   function draw() {
-    const wanted = search.value.trim().toLowerCase();
+    const wanted = sought(search);
     const only = param("namespace");
     const matches = ({ name, queue_name, namespace }) =>
       (!only || namespace === only) &&

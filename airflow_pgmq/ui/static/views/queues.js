@@ -7,6 +7,7 @@ import { askedFor } from "../host.js";
 import { openPage } from "../parts/frame.js";
 import { empty, problemList } from "../parts/notice.js";
 import { COLUMNS } from "../parts/queue.js";
+import { searchBox, sought } from "../parts/search.js";
 import { Table, scrolling } from "../parts/table.js";
 
 function view({ connection }, main) {
@@ -20,16 +21,7 @@ function view({ connection }, main) {
     onSort: (sort, descending) => setParams({ sort, order: descending ? "desc" : null }),
     rowClass: (queue) => (queue.is_dead_letter_queue ? "aside" : ""),
   });
-  const search = h("input", {
-    type: "search",
-    placeholder: "Search queues",
-    "aria-label": "Search queues",
-    value: param("q"),
-    oninput: () => {
-      setParams({ q: search.value });
-      draw();
-    },
-  });
+  const search = searchBox("queues", () => draw());
   const aside = h("input", {
     type: "checkbox",
     checked: param("dlq") === "1",
@@ -52,7 +44,7 @@ function view({ connection }, main) {
   replace(main, h("h1", { class: "visually-hidden" }, "Queues"), problems, tools, box, nothing);
 
   function draw() {
-    const wanted = search.value.trim().toLowerCase();
+    const wanted = sought(search);
     const shown = queues.filter(
       (queue) =>
         queue.queue_name.toLowerCase().includes(wanted) &&

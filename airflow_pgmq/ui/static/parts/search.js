@@ -1,0 +1,20 @@
+// The box above a list; what is in it is part of the address.
+import { param, setParams } from "../address.js";
+import { h } from "../dom.js";
+
+// `what` is searched for; `onChange` is called after each change.
+export function searchBox(what, onChange) {
+  const box = h("input", {
+    type: "search",
+    placeholder: `Search ${what}`,
+    "aria-label": `Search ${what}`,
+    value: param("q"),
+    oninput: () => {
+      setParams({ q: box.value });
+      onChange();
+    },
+  });
+  return box;
+}
+
+export const sought = (box) => box.value.trim().toLowerCase();
