@@ -26,7 +26,7 @@ __all__ = [
 
 
 def jobs_from_yaml(path: str | os.PathLike[str]) -> list[PeriodicJob]:
-    """The jobs of a file in YAML or JSON; docs/live_jobs.md says what may be in it.
+    """The jobs of a file in YAML or JSON; docs/guides/live_jobs.md says what may be in it.
 
     :param path: in a Dag file, `Path(__file__).with_name("jobs.yaml")`: a relative path is relative to the
         working directory, which differs between Airflow's processes

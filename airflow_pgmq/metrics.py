@@ -1,4 +1,6 @@
-"""Queues in Airflow's metrics (StatsD, Datadog, OpenTelemetry); docs/metrics.md says what each means.
+"""Queues in Airflow's metrics (StatsD, Datadog, OpenTelemetry).
+
+What each means is in docs/production/metrics.md.
 
 Where the exporter supports tags, the queue is a tag. Plain StatsD drops tags, so there the metric's name ends
 with the queue. Without an exporter nothing is done; an exporter's error is logged and does not fail the task.

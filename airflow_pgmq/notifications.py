@@ -31,8 +31,8 @@ class PgmqNotifier(BaseNotifier):
     `PgmqSendOperator`.
 
     :param queue_name: an existing queue (templated)
-    :param message: any JSON value, or a value with one JSON form (docs/values.md); a list is several
-        messages, so put a message that is a list into a list (templated)
+    :param message: any JSON value, or a value with one JSON form (docs/reference/values.md); a list is
+        several messages, so put a message that is a list into a list (templated)
     :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
     :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which

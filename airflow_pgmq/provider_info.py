@@ -14,9 +14,18 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {
                 "integration-name": "PGMQ",
-                "external-doc-url": "https://github.com/pgmq/pgmq",
+                "external-doc-url": "https://airflow-provider-pgmq.readthedocs.io/en/stable/",
+                "logo": "https://airflow-provider-pgmq.readthedocs.io/en/stable/img/logo.svg",
                 "tags": ["software"],
             }
+        ],
+        "operators": [{"integration-name": "PGMQ", "python-modules": ["airflow_pgmq.operators"]}],
+        "sensors": [{"integration-name": "PGMQ", "python-modules": ["airflow_pgmq.sensors"]}],
+        "hooks": [{"integration-name": "PGMQ", "python-modules": ["airflow_pgmq.hooks"]}],
+        "extra-links": [
+            "airflow_pgmq.links.PgmqQueueLink",
+            "airflow_pgmq.links.PgmqJobsLink",
+            "airflow_pgmq.links.PgmqMessagesLink",
         ],
         "connection-types": [
             {
@@ -30,7 +39,7 @@ def get_provider_info() -> dict[str, Any]:
                         "host": "db.example.org, or a socket directory such as /var/run/postgresql",
                         "port": "5432",
                         "schema": "the database that holds the queues",
-                        "login": "a role with the rights of docs/permissions.md",
+                        "login": "a role with the rights that the documentation lists",
                     },
                 },
                 "conn-fields": {

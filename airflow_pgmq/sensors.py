@@ -62,6 +62,8 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
     :param queue_name: an existing queue (templated)
     :param condition: only messages that contain this (jsonb `@>`) (templated)
     :param headers_condition: only messages whose headers contain this: `{"job": "invoices"}` (templated)
+    :param ordered: of each group (`group=` of a message), only the next message, once no other one of it is
+        out: see docs/guides/ordering.md
     :param min_messages: wait until this many can be read at once
     :param max_messages: return at most this many; `min_messages` by default
     :param ack: `archive`, `delete`, or `none`: a later task acks them, within the visibility timeout
@@ -70,13 +72,14 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         default
     :param deferrable: wait in the triggerer; Airflow's `[operators] default_deferrable` by default
     :param start_from_trigger: start deferred, without a worker, where Airflow supports it (3.3 and newer):
-        for sensors that rarely find messages at once (docs/waiting.md)
+        for sensors that rarely find messages at once (docs/guides/waiting.md)
     :param poll_interval: the longest time in seconds between two polls while deferred; 60 by default, and 5
         where inserts into the queue are not announced or notifications do not arrive
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises AirflowSensorTimeout: after `timeout` in any mode; skipped instead with `soft_fail`
     :raises AirflowTaskTimeout: after `execution_timeout`, if that is shorter; deferred time counts
     :raises QueueNotFound: there is no such queue
+    :raises GroupIndexMissing: `ordered` needs an index that only the owner of the queue's table may make
     """
 
     template_fields: Sequence[str] = ("queue_name", "condition", "headers_condition", "pgmq_conn_id")
@@ -89,6 +92,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         queue_name: str,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
+        ordered: bool = False,
         min_messages: int = 1,
         max_messages: int | None = None,
         ack: Ack = "archive",
@@ -104,6 +108,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
         self.queue_name = queue_name
         self.condition = condition
         self.headers_condition = headers_condition
+        self.ordered = ordered
         self.min_messages = min_messages
         self.max_messages = min_messages if max_messages is None else max_messages
         self.ack = ack
@@ -214,6 +219,7 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
             "queue_name": self.queue_name,
             "condition": self.condition,
             "headers_condition": self.headers_condition,
+            "ordered": self.ordered,
             "min_messages": self.min_messages,
             "poll_interval": self.poll_interval,
             "pgmq_conn_id": self.pgmq_conn_id,
@@ -254,12 +260,16 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
                 visibility_timeout=self.visibility_timeout,
                 condition=self.condition,
                 headers_condition=self.headers_condition,
+                ordered=self.ordered,
             )
             timeout = whole_seconds(self.visibility_timeout)
             expired = [message for message in part if message.was_expired(timeout)]
             found += [message for message in part if not message.was_expired(timeout)]
-            if not expired:
+            # In order, a message that was tried comes alone, and others may follow.
+            if not part or not (expired or self.ordered):
                 break
+            if not expired:
+                continue
             self.log.info("Archiving %d expired messages of queue %s", len(expired), self.queue_name)
             self.hook.archive(self.queue_name, expired)
         if len(found) >= self.min_messages:
@@ -271,15 +281,18 @@ class PgmqSensor(BaseSensorOperator, ReportsQueues):
 
     def _sees_enough(self) -> bool:
         """Whether enough are visible. Checked before reading, which counts reads and hides messages."""
-        from airflow_pgmq.db.statements import reading
+        from airflow_pgmq.db.statements import Statement, groups, reading
 
-        look = reading.visible(
+        count = groups.count if self.ordered else reading.visible
+        look: Statement[Any] = count(
             self.queue_name,
             limit=self.min_messages,
             condition=self.condition,
             headers_condition=self.headers_condition,
         )
-        return self.hook.client.run(lambda: look) >= self.min_messages
+        found = self.hook.client.run(lambda: look)
+        # Without its index, nothing can be counted in order; a read makes it.
+        return found is None or found >= self.min_messages
 
     def _deliver(self, messages: Sequence[Message], context: Context) -> list[dict[str, Any]]:
         limit = settings.max_xcom_bytes() if self.max_xcom_bytes is None else self.max_xcom_bytes

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_pgmq.core import names
-from airflow_pgmq.core.groups import GroupCursor
-from airflow_pgmq.core.messages import Message
+from airflow_pgmq.core.groups import GroupCursor, OnDead, has_group
 from airflow_pgmq.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from airflow_pgmq.core.messages import Message
 
 Ack: TypeAlias = Literal["archive", "delete"]
 #: Where requeued messages come from.
@@ -56,6 +58,8 @@ class Policy:
     transactional: bool = False
     #: In order: of each group, one message at a time; and where to go on. None: in any order.
     groups: GroupCursor | None = None
+    #: What a dead message of a group does to the rest of it.
+    on_dead: OnDead = "go_on"
     #: Seconds after the first failure; doubled with every try, up to the maximum.
     backoff: float = 10.0
     max_backoff: float = 3600.0
@@ -78,6 +82,12 @@ class Policy:
                 raise InvalidArgument(f"{name} must be at least 1, or None.")
         if self.ack not in ("archive", "delete"):
             raise InvalidArgument(f"ack must be 'archive' or 'delete', not {self.ack!r}.")
+        if self.on_dead not in ("go_on", "stop_group"):
+            raise InvalidArgument(f"on_dead must be 'go_on' or 'stop_group', not {self.on_dead!r}.")
+        if self.on_dead == "stop_group" and self.groups is None:
+            raise InvalidArgument(
+                "on_dead='stop_group' needs ordered=True, or the group is read all the same."
+            )
         if (self.batch_size > 1 or self.adapts_batch_size) and self.max_reads == 1:
             # A worker that dies fails its whole batch; only a second read, one by one, shows the cause.
             raise InvalidArgument("max_reads must be at least 2 where several messages are read at once.")
@@ -97,6 +107,10 @@ class Policy:
     def is_last_read(self, message: Message) -> bool:
         """Whether a failure now makes it a dead letter."""
         return self.max_reads is not None and message.tries >= self.max_reads
+
+    def stops_group(self, message: Message) -> bool:
+        """Whether its group stops if it is dead."""
+        return self.on_dead == "stop_group" and has_group(message)
 
     def is_over_max_reads(self, message: Message) -> bool:
         """Whether it was tried more often than allowed, so that the work is not started."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from airflow_pgmq.core.messages import SendResult, Status
+from airflow_pgmq.core.send_results import SendResult, Status
 from airflow_pgmq.errors import InvalidArgument
 
 #: How long a key of scope `once`, and a slot of a periodic job, is remembered by default.

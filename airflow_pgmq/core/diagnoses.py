@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,14 +16,14 @@ from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.pauses import PausedQueue
 from airflow_pgmq.core.problems import Problem, Severity
 from airflow_pgmq.core.wording import number_of
-from airflow_pgmq.errors import ConnectionNotFound, NotConnected, Unanswered
+from airflow_pgmq.errors import ConnectionNotFound, NotConnected, Unanswered, documentation
 
 #: Clocks further apart make tasks give up, and messages expire, at the wrong time.
 MAX_SKEW = timedelta(seconds=1)
 #: Oldest versions that work: psycopg waits for notifications with a timeout, libpq notices a lost peer.
 PSYCOPG, LIBPQ = (3, 2), 120_000
 #: Where the upgrade of a PGMQ that was installed by SQL is described; a test runs it.
-UPGRADE = "docs/upgrading.md has the SQL; queues and messages stay."
+UPGRADE = f"{documentation.UPGRADING} has the SQL; queues and messages stay."
 
 
 def unanswered(exc: Unanswered) -> Problem:
@@ -30,6 +31,16 @@ def unanswered(exc: Unanswered) -> Problem:
     if isinstance(exc, NotConnected):
         return Problem("no_connection", "error", exc.words, exc.fix)
     return Problem("not_answered", "error", exc.words, exc.fix)
+
+
+def paused(queue: PausedQueue) -> Problem:
+    """Somebody has paused a queue: on purpose, and often the answer to why nothing is consumed."""
+    return Problem(
+        "paused_queue",
+        "warning",
+        f"Queue {queue.queue_name} is {queue}. Nothing is read from it.",
+        f"When the reason is gone: `{command(f'resume-queue {shlex.quote(queue.queue_name)}')}`.",
+    )
 
 
 def reads_on(paused: PausedQueue, roles: Sequence[str]) -> Problem:
@@ -114,7 +125,7 @@ def verdict(server: Row, queues: int, lacking: Sequence[Row], wrong: Sequence[Pr
     """In a few lines: whether a connection works, what is installed and what its role may do."""
     intro = f"Connected to Postgres {server['version'].split()[0]} as {server['role']}"
     printed = f"`{command('doctor')}` prints those that are missing"
-    grants = f"docs/permissions.md has the GRANTs and policies, {printed}"
+    grants = f"{documentation.PERMISSIONS} has the GRANTs and policies, {printed}"
     errors = [
         f"{each.text} Fix: {each.fix}"
         for each in wrong
@@ -188,6 +199,40 @@ def indexes(invalid: Sequence[Row], unguarded: Sequence[Row]) -> list[Problem]:
     return found
 
 
+def without_order(queue_name: str) -> Problem:
+    """A queue whose messages have groups, and that was never read in order."""
+    text = (
+        f"Messages of queue {queue_name!r} have groups, and it was never read in order: several messages of "
+        "a group may be worked on at once."
+    )
+    fix = f"Read it with ordered=True; {command(f'index-groups {shlex.quote(queue_name)}')} prepares it."
+    return Problem("groups_without_order", "warning", text, fix)
+
+
+def order(queues: Sequence[Row]) -> list[Problem]:
+    """Queues that are read in order: readers without order, stopped groups, acks that are not heard."""
+    found = []
+    for row in queues:
+        name = row["queue_name"]
+        if row["torn"]:
+            text = (
+                f"Queue {name!r} is read in order, and of {number_of(row['torn'], 'group')} several messages "
+                "are with readers at once: somebody reads it without order."
+            )
+            fix = "Let all its consumers read with ordered=True; other clients of PGMQ must not read it."
+            found.append(Problem("not_in_order", "warning", text, fix))
+        if row["stopped"]:
+            stopped = number_of(row["stopped"], "group is", "groups are")
+            text = f"Queue {name!r}: {stopped} stopped at a dead message."
+            fix = command(f"groups {shlex.quote(name)}")
+            found.append(Problem("stopped_groups", "warning", text, fix))
+        if not row["settled_trigger"]:
+            text = f"Acks of queue {name!r} are not announced, so who waits in order looks every 5 seconds."
+            fix = command(f"index-groups {shlex.quote(name)}")
+            found.append(Problem("no_settled_notify", "warning", text, fix))
+    return found
+
+
 def overdue(found: Sequence[OverdueSlot]) -> list[Problem]:
     """Slots that did not happen in time, by namespace."""
     by_namespace: dict[str, list[OverdueSlot]] = defaultdict(list)
@@ -209,7 +254,7 @@ def ticks(jobs: Sequence[Row], now: datetime) -> list[Problem]:
         if namespace not in seen:
             seen.add(namespace)
             found += problems.of_namespace(
-                namespace=namespace, owner=row["owner"], ticked_at=ticked_at, now=now
+                namespace=namespace, owner=row["owner"], ticked_at=ticked_at, now=now, failed=row["left_out"]
             )
         found += [
             replace(problem, text=f"Job {namespace}/{row['name']}: {problem.text}")

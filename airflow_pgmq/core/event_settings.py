@@ -18,6 +18,7 @@ class StreamSettings:
 
     queue_name: str
     pgmq_conn_id: str = "pgmq_default"
+    ordered: bool = False
     per: Per = "message"
     batch_size: int = 50
     max_in_flight: int = 100

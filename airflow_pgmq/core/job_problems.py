@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, get_args
 
 from airflow_pgmq.core import names, payload
@@ -27,8 +28,32 @@ RESERVED_HEADERS = frozenset(
 )
 
 
+#: Where it is looked whether a job has any slot, if it has no start.
+_FIRST = datetime(2020, 1, 1, tzinfo=timezone.utc)
+
+
 def of(job: PeriodicJob, max_bytes: int | None) -> list[str]:
     """Everything that is wrong."""
+    found = _each(job, max_bytes)
+    return found or _no_slots(job)
+
+
+def _no_slots(job: PeriodicJob) -> list[str]:
+    """That exclusions leave no slot at all of a schedule without an end.
+
+    What calendars in the database leave out is not known here.
+    """
+    if not job.exclude or any(isinstance(each, excluding.Calendar) for each in job.exclude):
+        return []
+    start = job.instant(job.start) or _FIRST
+    everything = replace(job, exclude=(), business_day=None)
+    has_an_end = not any(everything.slots.after(start + MAX_AGE))
+    if has_an_end or any(job.slots.after(start)):
+        return []
+    return ["exclude leaves no slot of its schedule: change one of them"]
+
+
+def _each(job: PeriodicJob, max_bytes: int | None) -> list[str]:
     return [
         *_refusal(lambda: names.job(job.name)),
         *_refusal(lambda: names.queue(job.queue_name)),
@@ -144,7 +169,7 @@ def _refusal(check: Callable[[], object]) -> list[str]:
     try:
         check()
     except InvalidInput as exc:
-        return [str(exc)]
+        return [exc.text]
     return []
 
 

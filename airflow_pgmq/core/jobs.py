@@ -59,7 +59,7 @@ class PeriodicJob:
     :param cron: the same, as an expression: 5 fields, or 6 with the seconds last (croniter's order);
         `@daily` and the like; `H` is hashed from the name, `L` is the last day
     :param queue_name: an existing queue
-    :param message: any JSON value, or a type with one JSON form (docs/values.md); strings in it are
+    :param message: any JSON value, or a type with one JSON form (docs/reference/values.md); strings in it are
         templates, rendered for each slot with `slot`, `slot_local`, `interval_start`, `interval_end`, `ds`,
         `ts`, `job`, `namespace` and `params`; the slot is in the headers, too
     :param timezone: the time zone of the schedule, and of what it leaves out
@@ -75,9 +75,9 @@ class PeriodicJob:
     :param version: raise it when overlapping deploys must not undo each other
     :param ttl: after slot + ttl our consumers skip the message (header `expires_at`)
     :param expect_within: a slot whose message is not acked by slot + expect_within is overdue, which is told
-        once (docs/overdue.md); longer than `jitter`, and not longer than `ttl`
+        once (docs/guides/overdue.md); longer than `jitter`, and not longer than `ttl`
     :param pause_on_dead_letter: once a message of one of its slots has become a dead letter in
-        `<queue>_dlq`, the next tick pauses the job until somebody resumes it (docs/live_jobs.md)
+        `<queue>_dlq`, the next tick pauses the job until somebody resumes it (docs/guides/live_jobs.md)
     :param catch_up: what to do with slots missed while Airflow was down: `all`, `last` or `none`
     :param catch_up_max_age: `all` and `last` look back no further
     :param catch_up_limit: `all` sends at most this many missed slots, the newest ones

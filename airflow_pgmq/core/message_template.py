@@ -31,6 +31,10 @@ class Template(Protocol):
 class Renderer(Protocol):
     """Reads templates."""
 
+    @property
+    def max_bytes(self) -> int | None:
+        """The largest message that templates may make, as JSON. None: any."""
+
     def read(self, text: str) -> Template:
         """Read one; raises InvalidMessage."""
 

@@ -52,18 +52,23 @@ def message(row: Row, now: datetime, *, peek: bool, keys: Collection[str]) -> di
 
 
 def _scrubbed(row: Row, keys: Collection[str]) -> Any:
-    """The headers; a dead letter's reason without the values that the message has under the keys."""
+    """The headers; the reason of what is dead without the values that the message has under the keys."""
     headers = row["headers"]
-    letter = headers.get("dead_letter") if isinstance(headers, Mapping) else None
-    reason = letter.get("reason") if isinstance(letter, Mapping) else None
-    if not keys or not isinstance(letter, Mapping) or not isinstance(reason, str):
+    if not keys or not isinstance(headers, Mapping):
         return headers
-    if row["message"] is None and row["too_large"]:
-        # The payload was not fetched, so its values are unknown: shown by itself, the message is whole.
-        told = HIDDEN
-    else:
-        told = scrub(reason, {*hidden_values(row["message"], keys), *hidden_values(headers, keys)}, keys)
-    return {**headers, "dead_letter": {**letter, "reason": told}}
+    found = dict(headers)
+    for name in ("dead_letter", "stopped"):
+        said = headers.get(name)
+        reason = said.get("reason") if isinstance(said, Mapping) else None
+        if not isinstance(said, Mapping) or not isinstance(reason, str):
+            continue
+        if row["message"] is None and row["too_large"]:
+            # The payload was not fetched, so its values are unknown: shown by itself, the message is whole.
+            told = HIDDEN
+        else:
+            told = scrub(reason, {*hidden_values(row["message"], keys), *hidden_values(headers, keys)}, keys)
+        found[name] = {**said, "reason": told}
+    return found
 
 
 def number(whole: int) -> int | str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from airflow_pgmq.core import iso8601
 from airflow_pgmq.core.payload import Unreadable
 from airflow_pgmq.errors import InvalidArgument
 
 Row = Mapping[str, Any]
-Status = Literal["sent", "duplicate", "replaced"]
 
 #: What must be unchanged for a message to be still ours: id, `read_ct`, `enqueued_at`; None: any value.
 Fence: TypeAlias = "tuple[int, int | None, datetime | None]"
@@ -35,6 +34,9 @@ class Message:
     #: Any JSON value; `Unreadable` stands for JSON that Python cannot load, with the reason.
     message: Any
     headers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    #: When it was last read, which queues note since PGMQ 1.10. None: never, or the verb does not ask for it;
+    #: so it does not count when messages are compared.
+    last_read_at: datetime | None = dataclasses.field(default=None, compare=False)
 
     @classmethod
     def from_row(cls, row: Row) -> Message:
@@ -49,6 +51,7 @@ class Message:
             headers if isinstance(headers, Unreadable) else message,
             # PGMQ lets other clients store any JSON there.
             headers if isinstance(headers, dict) else {},
+            row.get("last_read_at"),
         )
 
     @property
@@ -85,7 +88,7 @@ class Message:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The message in JSON types, for XCom."""
+        """The message in JSON types, for XCom; without `last_read_at`, which tasks do not know."""
         return {
             "msg_id": self.msg_id,
             "read_ct": self.read_ct,
@@ -105,23 +108,6 @@ class Remark(str):
     """A reason: characters that the database's encoding lacks are escaped in it, and are not an error."""
 
     __slots__ = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SendResult:
-    """What became of one message of a send."""
-
-    status: Status
-    #: The message that has the key now: the new one, or for a duplicate the first one.
-    msg_id: int
-    dedup_key: str | None = None
-    #: When the first message with the key was sent; None if this is the first.
-    first_sent_at: datetime | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result in JSON types, for XCom."""
-        first = self.first_sent_at.isoformat() if self.first_sent_at else None
-        return {**dataclasses.asdict(self), "first_sent_at": first}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,6 +138,9 @@ class QueueMetrics:
     #: The sequence's value: how many ids were ever used.
     total_messages: int
     scrape_time: datetime
+    #: The planner's estimate of how many messages of queue and archive have no partition of their own. More
+    #: than 0: the maintenance of pg_partman is behind. None: they are not partitioned.
+    default_partition_length: int | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> QueueMetrics:
@@ -166,11 +155,43 @@ class TopicBinding:
     pattern: str
     queue_name: str
     bound_at: datetime
+    #: The regular expression that PGMQ makes of the pattern.
+    compiled_regex: str
 
     @classmethod
     def from_row(cls, row: Row) -> TopicBinding:
         """Take the columns by name."""
-        return cls(row["pattern"], row["queue_name"], row["bound_at"])
+        return cls(row["pattern"], row["queue_name"], row["bound_at"], row["compiled_regex"])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TopicRoute:
+    """A binding that a routing key matches."""
+
+    pattern: str
+    queue_name: str
+    compiled_regex: str
+
+    @classmethod
+    def from_row(cls, row: Row) -> TopicRoute:
+        """Take the columns by name."""
+        return cls(row["pattern"], row["queue_name"], row["compiled_regex"])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NotifyThrottle:
+    """A queue with PGMQ's own notify trigger."""
+
+    queue_name: str
+    #: At most one notification in this time; 0: one for each message.
+    throttle_interval_ms: int
+    #: None: nothing was announced yet.
+    last_notified_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> NotifyThrottle:
+        """Take the columns by name."""
+        return cls(row["queue_name"], row["throttle_interval_ms"], row["last_notified_at"])
 
 
 #: What an operation acts on: messages, messages as XCom holds them, or ids alone.

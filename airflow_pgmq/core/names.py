@@ -13,6 +13,11 @@ QUEUE_NAME = re.compile(r"[a-z][a-z0-9_]{0,46}")
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 MAX_KEY_LENGTH = 255
 
+#: Triggers on a queue's table that announce its messages: ours and PGMQ's own.
+OF_INSERTS = NOTIFY_TRIGGER, PGMQ_TRIGGER = "airflow_pgmq_notify", "trigger_notify_queue_insert_listeners"
+#: Ours that announces what is removed of groups.
+SETTLED_TRIGGER = "airflow_pgmq_settled"
+
 # PGMQ itself refuses only these.
 _UNSAFE = re.compile(r"\$|;|--|'")
 

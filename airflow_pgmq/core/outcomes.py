@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.core.delays import Delay, ParsedDelay, parse
 from airflow_pgmq.core.messages import Message
-from airflow_pgmq.errors import InvalidOutcome
+from airflow_pgmq.errors import InvalidOutcome, text_of
 
 Kind = Literal["ack", "retry", "dead"]
 Decided: TypeAlias = "tuple[Message, Outcome]"
@@ -83,7 +83,7 @@ def _outcome(value: Any) -> Outcome:
 
 def reason(exc: BaseException) -> str:
     """An exception as a dead letter's reason: type and text, in characters that `jsonb` takes."""
-    text = f"{type(exc).__name__}: {exc}".replace("\x00", "�")
+    text = f"{type(exc).__name__}: {text_of(exc)}".replace("\x00", "�")
     return text.encode(errors="replace").decode()[:2000]
 
 

@@ -26,7 +26,7 @@ _USE_PGMQ = ("schema", "pgmq", "pgmq", "USAGE")
 SEE_PAUSES = "see pauses"
 
 #: Which privileges each kind of work needs: kind of object, schema, name as a LIKE pattern, privileges. They
-#: are for the tables of all queues; a test checks that `docs/permissions.md` says the same.
+#: are for the tables of all queues; a test checks that `docs/production/permissions.md` says the same.
 RIGHTS: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
     "send": (
         _USE_PGMQ,

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from airflow_pgmq.command_line import command
-from airflow_pgmq.core import overdue
+from airflow_pgmq.core import left_out, overdue
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.overdue import OverdueSlot
 from airflow_pgmq.core.wording import number_of
+from airflow_pgmq.errors import documentation
 
 Severity: TypeAlias = Literal["error", "warning"]
 Failure: TypeAlias = Literal["locked", "slow", "unreadable"]
@@ -39,8 +40,13 @@ class Problem:
     fix: str
 
     def as_dict(self) -> dict[str, str]:
-        """In JSON types."""
-        return asdict(self)
+        """In JSON types, with the address of more about it."""
+        return asdict(self) | {"see": self.address}
+
+    @property
+    def address(self) -> str:
+        """Where the documentation says more about it."""
+        return documentation.help_with(self.code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,7 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
             "no_access",
             "warning",
             f"The role of this connection may not read queue {name}.",
-            "docs/permissions.md has the GRANTs for looking.",
+            f"{documentation.PERMISSIONS} has the GRANTs for looking.",
         )
     if facts.broken_guard:
         yield Problem(
@@ -120,14 +126,15 @@ def recreated(row: Row) -> Problem:
             f"Queue {name} was lost and made again, or a crash emptied it, at "
             f"{row['recreated_at']:%Y-%m-%d %H:%M} UTC. Since then its dedup keys are free, and future slots "
             "were sent again.",
-            "If that was not intended, docs/backup.md says what can be recovered.",
+            f"If that was not intended, {documentation.BACKUP} says what can be recovered.",
         )
     return Problem(
         "unknown_queue",
         "warning",
         f"Queue {name} is not the one that was known: it was dropped and made again, restored, or emptied by "
         "a crash.",
-        "The next tick or keyed send finds out which, and sends slots again that were lost: docs/backup.md.",
+        "The next tick or keyed send finds out which, and sends slots again that were lost: "
+        f"{documentation.BACKUP}.",
     )
 
 
@@ -137,7 +144,7 @@ def hidden(what: Sequence[str], role: str) -> Problem:
         "row_security",
         "warning",
         f"Row level security hides some or all rows from role {role!r}: {', '.join(what)}.",
-        f"docs/permissions.md has the policies; `{command('doctor')}` prints those that are missing.",
+        f"{documentation.PERMISSIONS} has the policies; `{command('doctor')}` prints those that are missing.",
     )
 
 
@@ -146,7 +153,7 @@ def failed(queue_name: str, code: Failure, why: str) -> Problem:
     fixes = {
         "locked": "Nothing, if that is VACUUM FULL or a migration; pg_locks tells who it is.",
         "slow": "See what keeps the database busy, and whether the policies of row level security are cheap.",
-        "unreadable": "Make its tables as PGMQ makes them, or grant what is missing (docs/permissions.md).",
+        "unreadable": f"Make its tables as PGMQ makes them, or grant rights: {documentation.PERMISSIONS}.",
     }
     return Problem(
         code, "warning", f"Queue {queue_name} could not be looked at: {why.rstrip('.')}.", fixes[code]
@@ -201,7 +208,7 @@ def overdue_slots(found: Sequence[OverdueSlot]) -> Iterator[Problem]:
             "overdue_unknown",
             "warning",
             f"Whether slots are overdue is unknown. {overdue.summary(unknown)}",
-            "docs/permissions.md has the GRANTs; somebody may also hold a lock on the queue.",
+            f"{documentation.PERMISSIONS} has the GRANTs; somebody may also hold a lock on the queue.",
         )
 
 
@@ -225,8 +232,20 @@ def without_calendar(names: Sequence[str]) -> Problem:
     )
 
 
-def of_namespace(*, namespace: str, owner: str, ticked_at: datetime, now: datetime) -> Iterator[Problem]:
-    """What is wrong with a set of jobs."""
+def of_namespace(
+    *, namespace: str, owner: str, ticked_at: datetime, now: datetime, failed: str
+) -> Iterator[Problem]:
+    """What is wrong with a set of jobs.
+
+    :param failed: jobs that the last tick left out, as they are stored
+    """
+    if text := left_out.told(failed):
+        yield Problem(
+            "left_out",
+            "error",
+            text if not owner else f"{owner}, namespace {namespace}: {text}",
+            "Correct them; the next tick catches up by each job's policy. Its log names all of them.",
+        )
     if not owner:
         yield Problem(
             "not_ticking",
@@ -259,8 +278,8 @@ def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) ->
             "not_maintained",
             "warning",
             "Nobody takes samples of the queues, so there are no rates, and expired messages stay.",
-            "Let a Dag with a PgmqMaintenanceOperator run every minute (docs/maintenance.md has it), or "
-            f"`{command('maintain')}`.",
+            "Let a Dag with a PgmqMaintenanceOperator run every minute, or "
+            f"`{command('maintain')}`. {documentation.MAINTENANCE} has the Dag.",
         )
 
 

@@ -78,8 +78,9 @@ def _rendered(
         raise InvalidMessage(f"Job {job.name!r} has templates, and nothing here renders them.")
     values = SlotValues(job, slot, namespace)
     headers = message_template.render(job.headers_json, values, renderer) if job.headers else {}
-    message = message_template.render(job.message_json, values, renderer)
-    return headers, payload.canonical(message)
+    message = payload.canonical(message_template.render(job.message_json, values, renderer))
+    payload.check_size(message, renderer.max_bytes)
+    return headers, message
 
 
 def _headers(

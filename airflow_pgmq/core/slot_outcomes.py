@@ -20,7 +20,8 @@ MOST, FURTHEST = 1000, timedelta(days=14)
 class Message:
     """Where the message of a slot is."""
 
-    #: `visible`, `in_flight` or `delayed` in its queue, `archived`, `dead`.
+    #: `visible`, `in_flight` or `delayed` in its queue, `archived`, `dead`. Where nobody worked on an
+    #: archived one, `_place` says `expired` or `cancelled`.
     place: str
     read_ct: int | None = None
     archived_at: datetime | None = None
@@ -70,7 +71,14 @@ def _outcome(
         return {"slot": slot, "state": state, "place": None}
     # A slot that is sent late is visible when it is sent.
     visible_at = max(row["visible_at"], row["first_at"])
-    place = message.place if message else "unknown" if row["queue_name"] in unseen else "gone"
+    place = (
+        _place(message, row["expires_at"])
+        if message
+        else "unknown"
+        if row["queue_name"] in unseen
+        else "gone"
+    )
+    acked = message if message and place not in ("expired", "cancelled") else None
     return {
         "slot": slot,
         "state": state,
@@ -81,10 +89,21 @@ def _outcome(
         "visible_at": visible_at,
         "place": place,
         "read_ct": message.read_ct if message else None,
-        "acked_at": message.archived_at if message else None,
-        "took": _seconds(visible_at, message.archived_at) if message else None,
-        "worked": _seconds(message.last_read_at, message.archived_at) if message else None,
+        "acked_at": acked.archived_at if acked else None,
+        "took": _seconds(visible_at, acked.archived_at) if acked else None,
+        "worked": _seconds(acked.last_read_at, acked.archived_at) if acked else None,
     }
+
+
+def _place(message: Message, expires_at: datetime | None) -> str:
+    """Where it is; what was archived without any work was not acked."""
+    if message.place != "archived":
+        return message.place
+    # Consumers archive what had expired when they read it; maintenance, what nobody has read.
+    seen_at = message.last_read_at or (None if message.read_ct else message.archived_at)
+    if expires_at is not None and seen_at is not None and seen_at >= expires_at:
+        return "expired"
+    return "archived" if message.read_ct else "cancelled"
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.errors import text_of
 
 #: What a job that other code has stored may raise, when it is read or later, if this code cannot read it.
 UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
@@ -37,4 +38,4 @@ def replaced(name: str, definition: Mapping[str, Any], new: PeriodicJob) -> Peri
 
 def unreadable(exc: Exception) -> str:
     """Why a stored job cannot be read, for people."""
-    return f"{type(exc).__name__}: {exc}"
+    return f"{type(exc).__name__}: {text_of(exc)}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_pgmq.core.dead_slots import DeadSlots
-from airflow_pgmq.core.messages import Status
+from airflow_pgmq.core.send_results import Status
 from airflow_pgmq.core.slot_messages import Outgoing
 
 

@@ -76,8 +76,13 @@ CONNECTION: Shape = _plain("connection_id may_peek may_write")
 QUEUES: Shape = {**_plain("at maintained"), "queues": _QUEUE, "problems": _problem}
 QUEUE: Shape = {
     **_QUEUE,
-    "at": None,
+    **_plain("at ordered"),
     "history": _plain("at length visible oldest_age arrivals completions"),
+}
+#: Without their names, which senders have written, and the reasons, which consumers have.
+GROUPS: Shape = {
+    **_plain("queue_name ordered more"),
+    "groups": _plain("state until msg_id tries messages stopped_at"),
 }
 JOBS: Shape = {"at": None, "namespaces": _NAMESPACE, "jobs": JOB}
 #: Of the definition what is a word, a number or a time: not what the messages are made of.

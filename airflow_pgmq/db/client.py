@@ -15,6 +15,7 @@ from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.connection_cache import ConnectionCache
 from airflow_pgmq.db.driver import failures, running, sessions
 from airflow_pgmq.db.driver.bundled import bundled_pgmq
+from airflow_pgmq.db.driver.choices import OtherChoice
 from airflow_pgmq.db.driver.connecting import arguments_of as arguments_of
 from airflow_pgmq.db.driver.connecting import connect as connect
 from airflow_pgmq.db.driver.connecting import is_open
@@ -28,7 +29,6 @@ from airflow_pgmq.db.driver.failures import Aborted as Aborted
 from airflow_pgmq.db.driver.failures import DriverError as DriverError
 from airflow_pgmq.db.driver.failures import LockNotAvailable as LockNotAvailable
 from airflow_pgmq.db.driver.failures import OperationalError as OperationalError
-from airflow_pgmq.db.driver.pauses import PausesHidden
 from airflow_pgmq.db.driver.running import drive as drive
 from airflow_pgmq.db.driver.running import execute as execute
 from airflow_pgmq.db.driver.running import settle_user_work as settle_user_work
@@ -179,7 +179,7 @@ class Client:
             return self.attempt(make, conn)
         try:
             return _join(make, conn)
-        except PausesHidden:
+        except OtherChoice:
             return _join(make, conn)
         except errors.ArchiveRefused as exc:
             if not _join(partial(reading.free_archive_ids, exc.queue_name, exc.msg_ids), conn):

@@ -7,12 +7,12 @@ lost connection) are in `db.driver`, which asks the statement first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_pgmq.core import faults
-from airflow_pgmq.errors import ArchiveRefused, PgmqError
+from airflow_pgmq.errors import ArchiveRefused, FeatureMissing, PgmqError, documentation
 
 if TYPE_CHECKING:
     from airflow_pgmq.db.statements import Statement
@@ -21,6 +21,7 @@ UNIQUE_VIOLATION = "23505"
 INVALID_TEXT_REPRESENTATION = "22P02"
 INSUFFICIENT_PRIVILEGE = "42501"
 SYNTAX_ERROR = "42601"
+UNDEFINED_FUNCTION = "42883"
 UNDEFINED_TABLE = "42P01"
 INVALID_COLUMN_REFERENCE = "42P10"
 #: A RAISE in a function of PGMQ, which checks its arguments itself.
@@ -58,6 +59,18 @@ def meaning(statement: Statement[Any], refusal: Refusal) -> PgmqError | None:
 def raised_by_pgmq(kind: type[PgmqError]) -> Meaning:
     """An argument that a function of PGMQ does not take."""
     return lambda statement, refusal: kind(f"PGMQ refuses: {faults.sentence(refusal.text)}")
+
+
+def needs(version: str) -> Mapping[str, Meaning]:
+    """What a function of PGMQ that came with this version means where it is missing."""
+
+    def older(statement: Statement[Any], refusal: Refusal) -> FeatureMissing:
+        return FeatureMissing(
+            f"This PGMQ is too old for what was asked, which needs PGMQ {version} ({refusal.text}): "
+            f"{documentation.UPGRADING} has a newer one."
+        )
+
+    return {UNDEFINED_FUNCTION: older}
 
 
 def archive_refused(statement: Statement[Any], refusal: Refusal) -> ArchiveRefused:

@@ -41,13 +41,13 @@ PgmqError
     ├── InvalidOutcome
     └── TransactionEnded
 
-Each class says when it is raised and what to do then; docs/errors.md has the same as a table. Other errors of
-psycopg are not translated. `PgmqWarning` is for what works, but probably not as it was meant.
+Each class says when it is raised and what to do then; docs/reference/errors.md has the same as a table. Other
+errors of psycopg are not translated. `PgmqWarning` is for what works, but probably not as it was meant.
 """
 
 from __future__ import annotations
 
-from airflow_pgmq.errors.base import PgmqError, PgmqWarning, queue_of
+from airflow_pgmq.errors.base import PgmqError, PgmqWarning, queue_of, text_of
 from airflow_pgmq.errors.conflict import (
     ArchiveRefused,
     CalendarChanged,
@@ -132,6 +132,7 @@ __all__ = [
     "Unanswered",
     "WorkFailed",
     "queue_of",
+    "text_of",
 ]
 
 # Tracebacks, and Airflow's logs of them, name what users import.

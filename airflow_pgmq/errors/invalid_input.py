@@ -38,8 +38,8 @@ class InvalidQuery(InvalidArgument):
 class InvalidMessage(InvalidInput):
     """A message, or its headers, that Postgres or Airflow cannot carry: not JSON, too large, too deep.
 
-    Change it; docs/values.md says what may be in a message. Nothing was sent. Any text with characters that
-    the encoding of the database lacks is this error, too.
+    Change it; docs/reference/values.md says what may be in a message. Nothing was sent. Any text with
+    characters that the encoding of the database lacks is this error, too.
     """
 
 

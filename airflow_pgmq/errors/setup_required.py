@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_pgmq.errors import documentation
 from airflow_pgmq.errors.base import PgmqError
 
 
@@ -38,7 +39,7 @@ class CodeTooOld(SetupRequired):
 class FeatureMissing(SetupRequired):
     """The PGMQ in this database, or a queue in it, lacks a function, table or column that the call needs.
 
-    Upgrade PGMQ (docs/upgrading.md), or run the SQL that `airflow pgmq doctor` prints.
+    Upgrade PGMQ (docs/production/upgrading.md), or run the SQL that `airflow pgmq doctor` prints.
     """
 
     public = "the PGMQ in the database is too old for it"
@@ -62,7 +63,7 @@ class GroupIndexMissing(SetupRequired):
 class PermissionDenied(SetupRequired):
     """The role lacks a privilege, or row level security refuses a row.
 
-    Give it the GRANTs and policies of docs/permissions.md; the text quotes Postgres.
+    Give it the GRANTs and policies of docs/production/permissions.md; the text quotes Postgres.
     """
 
     public = "the role of the connection may not do it"
@@ -75,7 +76,7 @@ class PermissionDenied(SetupRequired):
 class NotSent(SetupRequired):
     """Messages were inserted but are missing: a policy hides them or a trigger drops them.
 
-    Give the role the policies of docs/permissions.md, or change the trigger; nothing was sent.
+    Give the role the policies of docs/production/permissions.md, or change the trigger; nothing was sent.
     """
 
     def __init__(self, queue_name: str, count: int) -> None:
@@ -83,14 +84,14 @@ class NotSent(SetupRequired):
         super().__init__(
             f"{count} message(s) for queue {queue_name!r} were neither sent nor duplicates, after several "
             "tries: row level security or a trigger hides or drops them. Nothing of this "
-            "transaction was sent; docs/permissions.md says which policies a role needs."
+            f"transaction was sent; {documentation.PERMISSIONS} says which policies a role needs."
         )
 
 
 class NotRemoved(SetupRequired):
     """Messages of periodic jobs could not be taken back: a policy or a trigger keeps them.
 
-    Give the role the policies of docs/permissions.md, or change the trigger; nothing was changed.
+    Give the role the policies of docs/production/permissions.md, or change the trigger; nothing was changed.
     """
 
     def __init__(self, queue_name: str, count: int) -> None:
@@ -98,5 +99,5 @@ class NotRemoved(SetupRequired):
         super().__init__(
             f"{count} message(s) of queue {queue_name!r} could not be taken back: row "
             "level security or a trigger keeps them. Nothing of this transaction was done; "
-            "docs/permissions.md says which policies a role needs."
+            f"{documentation.PERMISSIONS} says which policies a role needs."
         )

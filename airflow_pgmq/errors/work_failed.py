@@ -33,7 +33,7 @@ class MessagesFailed(WorkFailed):
 class InvalidOutcome(WorkFailed, TypeError):
     """A consuming function returned something that is not an outcome of its messages.
 
-    Return None, or outcomes as in docs/consuming.md. Also a `TypeError` of Python.
+    Return None, or outcomes as in docs/guides/consuming.md. Also a `TypeError` of Python.
     """
 
 

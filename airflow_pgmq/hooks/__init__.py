@@ -8,8 +8,10 @@ from airflow_pgmq.hooks.consuming import ConsumingMethods
 from airflow_pgmq.hooks.jobs import JobMethods
 from airflow_pgmq.hooks.live_jobs import LiveJobMethods
 from airflow_pgmq.hooks.messages import MessageMethods
+from airflow_pgmq.hooks.natives import NativeMethods
 from airflow_pgmq.hooks.overdue import OverdueMethods
 from airflow_pgmq.hooks.queues import QueueMethods
+from airflow_pgmq.hooks.topics import TopicMethods
 from airflow_pgmq.hooks.transfers import TransferMethods
 from airflow_pgmq.hooks.waiting import WaitingMethods
 
@@ -22,6 +24,8 @@ class PgmqHook(
     ConsumingMethods,
     TransferMethods,
     QueueMethods,
+    TopicMethods,
+    NativeMethods,
     JobMethods,
     LiveJobMethods,
     OverdueMethods,
@@ -31,8 +35,9 @@ class PgmqHook(
     """Use PGMQ through an Airflow connection of type `pgmq` or `postgres`.
 
     Every method works in one transaction of its own, on a connection that is kept for the next call and
-    closed when the hook or the process ends, or by `close` (docs/connections.md). With `conn=` it joins the
-    caller's transaction instead (behind a savepoint), and nothing takes effect before the caller commits.
+    closed when the hook or the process ends, or by `close` (docs/reference/connections.md). With `conn=` it
+    joins the caller's transaction instead (behind a savepoint), and nothing takes effect before the caller
+    commits.
     Errors are subclasses of `airflow_pgmq.errors.PgmqError` where the cause is known, psycopg's otherwise.
 
     :param pgmq_conn_id: the Airflow connection

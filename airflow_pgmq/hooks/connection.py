@@ -59,6 +59,11 @@ class ConnectionBase(BaseHook):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _known=None)
 
+    @cached_property
+    def _max_message_bytes(self) -> int:
+        # Read once: a look into Airflow's configuration takes a fifth of the time of a send.
+        return settings.max_message_bytes()
+
     def close(self) -> None:
         """Close the connections that are kept between calls; `with PgmqHook() as hook:` does it at its end.
 

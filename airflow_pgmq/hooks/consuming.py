@@ -12,9 +12,10 @@ from airflow_pgmq.compat import AirflowSkipException
 from airflow_pgmq.core import names
 from airflow_pgmq.core.consumer_policy import Ack, Policy, Source
 from airflow_pgmq.core.delays import Delay, parse, whole_seconds
+from airflow_pgmq.core.groups import Group, OnDead, StoppedGroup
 from airflow_pgmq.core.messages import Message, references
 from airflow_pgmq.db.client import Connection
-from airflow_pgmq.db.statements import consuming
+from airflow_pgmq.db.statements import consuming, groups, reading, stopped_groups
 from airflow_pgmq.db.statements.reading import Messages
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import ordering
@@ -39,6 +40,7 @@ class ConsumingMethods(ConnectionBase):
         max_backoff: float = 3600,
         ack: Ack = "archive",
         ordered: bool = False,
+        on_dead: OnDead = "go_on",
         conn: Connection | None = None,
     ) -> Iterator[list[Message]]:
         """Read messages for a `with` block: acked when it ends, released with back-off when it raises.
@@ -59,8 +61,9 @@ class ConsumingMethods(ConnectionBase):
         :param backoff: seconds until the next read after a first failure, doubled with every read
         :param max_backoff: the longest back-off in seconds
         :param ack: `archive` or `delete`
-        :param ordered: as for `read`; a message that waits for its next try holds its group back, and one
-            that becomes a dead letter lets the group go on
+        :param ordered: as for `read`; a message that waits for its next try holds its group back
+        :param on_dead: `go_on`: a dead letter lets its group go on. `stop_group`: it stays in the queue as
+            the next one of its group, which stops until `resume_group`; needs `ordered`
         :param conn: ack in this connection's transaction, together with what the block writes with it: both
             are committed, or neither. Commit after the block. In REPEATABLE READ and SERIALIZABLE there is no
             heartbeat, and `consume` must come before the transaction's first query
@@ -78,6 +81,7 @@ class ConsumingMethods(ConnectionBase):
             max_backoff=max_backoff,
             ack=ack,
             groups=ordering.cursor(self.client, queue_name) if ordered else None,
+            on_dead=on_dead,
         )
         consumer = Consumer(self.client, policy, together=True, skip_on=(AirflowSkipException,))
         try:
@@ -114,6 +118,54 @@ class ConsumingMethods(ConnectionBase):
                 )
         metrics.settled(queue_name, dead=len(done))
         return done
+
+    def groups(self, queue_name: str, *, limit: int = 100, conn: Connection | None = None) -> list[Group]:
+        """Groups of a queue that is read in order, and what holds them back: those that are held back first.
+
+        It looks at the first groups by name, and at those whose messages stay hidden the longest.
+
+        :param queue_name: the queue
+        :param limit: at most this many
+        :param conn: join this connection's transaction
+        :raises GroupIndexMissing: nobody has read the queue in order yet
+        """
+        found = self.client.run(lambda: groups.listed(queue_name, limit=reading.at_most(limit)), conn)
+        if found is None:
+            raise groups.no_index(queue_name)
+        return found[0]
+
+    def stopped_groups(self, queue_name: str, *, conn: Connection | None = None) -> list[StoppedGroup]:
+        """Groups that `on_dead="stop_group"` has stopped, by name: at which message, why and when.
+
+        :param queue_name: the queue
+        :param conn: join this connection's transaction
+        :return: at most 1,000
+        """
+        return self.client.run(lambda: stopped_groups.listed(queue_name), conn)
+
+    def resume_group(
+        self,
+        queue_name: str,
+        group: str,
+        *,
+        as_dead_letter: bool = False,
+        dead_letter_queue: str | None = None,
+        conn: Connection | None = None,
+    ) -> bool:
+        """Let a stopped group go on; False if it is not stopped.
+
+        :param queue_name: the queue
+        :param group: its name
+        :param as_dead_letter: the message that stopped it becomes a dead letter, and the next one is read; by
+            default it is tried again, as if it had not been tried
+        :param dead_letter_queue: `<queue>_dlq` by default; created if it is missing
+        :param conn: join this connection's transaction
+        """
+        if not as_dead_letter:
+            return bool(self.client.run(lambda: stopped_groups.resume(queue_name, group), conn))
+        target = dead_letter_queue or names.dead_letter_queue(queue_name)
+        # It was counted as dead when it stopped the group.
+        return bool(self.client.run(lambda: ordering.resume_without(queue_name, target, group), conn))
 
     def requeue(
         self,

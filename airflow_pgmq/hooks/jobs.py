@@ -7,7 +7,8 @@ from datetime import datetime
 from airflow_pgmq import metrics
 from airflow_pgmq.core import jobs
 from airflow_pgmq.core.jobs import CatchUp, PeriodicJob
-from airflow_pgmq.core.messages import Row, SendResult
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import Flow, periodic
 from airflow_pgmq.hooks.connection import ConnectionBase

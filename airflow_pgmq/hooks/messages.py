@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, overload
 
-from airflow_pgmq import metrics, settings
+from airflow_pgmq import metrics
 from airflow_pgmq.core import message_stream
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope
-from airflow_pgmq.core.delays import Delay, Ttl, check_ttl, parse, whole_seconds
+from airflow_pgmq.core.delays import Delay, Ttl, parse, whole_seconds
 from airflow_pgmq.core.message_stream import Keys
-from airflow_pgmq.core.messages import Message, SendResult, references
+from airflow_pgmq.core.messages import Message, references
+from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db.client import Connection
-from airflow_pgmq.db.statements import Work, consuming, reading, sending
+from airflow_pgmq.db.statements import Work, consuming, groups, reading, sending
 from airflow_pgmq.db.statements.inspection import Source
 from airflow_pgmq.db.statements.reading import Messages
-from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import ordering, overview, sending_stream
 from airflow_pgmq.services.consuming import KeptConnection
@@ -34,11 +33,6 @@ Each: TypeAlias = "T | Iterable[T]"
 
 class MessageMethods(ConnectionBase):
     """Send, read and ack."""
-
-    @cached_property
-    def _max_message_bytes(self) -> int:
-        # Read once: a look into Airflow's configuration takes a fifth of the time of a send.
-        return settings.max_message_bytes()
 
     def send(
         self,
@@ -58,7 +52,7 @@ class MessageMethods(ConnectionBase):
         """Send one message; with a dedup key at most once.
 
         :param queue_name: an existing queue
-        :param message: any JSON value, or a value with one JSON form (docs/values.md)
+        :param message: any JSON value, or a value with one JSON form (docs/reference/values.md)
         :param headers: a JSON object that travels with the message
         :param delay: seconds, a timedelta or an instant until which the message stays invisible
         :param ttl: seconds or a timedelta from when it becomes visible, after which our consumers archive it
@@ -186,33 +180,6 @@ class MessageMethods(ConnectionBase):
         tell(results)
         return results
 
-    def send_topic(
-        self,
-        routing_key: str,
-        message: Any,
-        *,
-        headers: Mapping[str, Any] | None = None,
-        delay: float | timedelta = 0,
-        ttl: Ttl = None,
-        conn: Connection | None = None,
-    ) -> int:
-        """Send a message to every queue bound to the routing key; return how many (PGMQ 1.11 and newer).
-
-        :param routing_key: segments, separated by dots
-        :param message: any JSON value, or a value with one JSON form (docs/values.md)
-        :param headers: a JSON object
-        :param delay: whole seconds or a timedelta
-        :param ttl: as for `send`
-        :param conn: join this connection's transaction
-        """
-        at = parse(delay)
-        if at.instant is not None or not at.seconds.is_integer():
-            raise InvalidArgument("The delay of send_topic must be whole seconds: PGMQ accepts no others.")
-        lifetime = check_ttl(ttl, headers)
-        return self.client.run(
-            lambda: sending.topic(routing_key, message, headers, int(at.seconds), lifetime), conn
-        )
-
     def read(
         self,
         queue_name: str,
@@ -232,7 +199,7 @@ class MessageMethods(ConnectionBase):
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
         :param ordered: of each group (`group=` of `send`), only the next message, once no other one of it is
-            out: see docs/ordering.md. The first such read makes an index
+            out: see docs/guides/ordering.md. The first such read makes an index
         :param conn: join this connection's transaction
         :raises GroupIndexMissing: the index is missing, and only the owner of the queue's table may make it
         """
@@ -243,7 +210,8 @@ class MessageMethods(ConnectionBase):
             "headers_condition": headers_condition,
         }
         if ordered:
-            return ordering.read(self.client, queue_name, conn, **options)
+            place = ordering.cursor(self.client, queue_name)
+            return self.client.run(lambda: groups.read(queue_name, place, **options), conn)
         return self.client.run(lambda: reading.read(queue_name, **options), conn)
 
     def peek(
@@ -342,10 +310,13 @@ class MessageMethods(ConnectionBase):
         queue_name: str,
         messages: Messages,
         *,
-        visibility_timeout: float | timedelta = 30,
+        visibility_timeout: Delay = 30,
         conn: Connection | None = None,
     ) -> list[int]:
-        """Keep messages hidden longer: for `visibility_timeout` from now. Parameters as for `archive`."""
+        """Keep messages hidden longer. Parameters as for `archive`.
+
+        :param visibility_timeout: seconds or a timedelta from now, or the instant until which they are hidden
+        """
         held, delay = references(messages), parse(visibility_timeout)
         return self._settle(lambda again: reading.set_vt(queue_name, held, delay), conn)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from airflow_pgmq.core.messages import Queue, QueueMetrics, TopicBinding
+from airflow_pgmq.core.messages import Queue, QueueMetrics
 from airflow_pgmq.core.pauses import PausedQueue
 from airflow_pgmq.db.client import Connection
-from airflow_pgmq.db.statements import groups, pausing, queues
+from airflow_pgmq.db.statements import partitioning, pausing, queues
 from airflow_pgmq.hooks import actors
 from airflow_pgmq.hooks.connection import ConnectionBase
 from airflow_pgmq.services import creating, ordering, sampling, sending
 
 
 class QueueMethods(ConnectionBase):
-    """Create, drop, pause, list, count, announce and route."""
+    """Create, drop, pause, list, count and announce."""
 
     def create_queue(
         self,
@@ -21,6 +21,7 @@ class QueueMethods(ConnectionBase):
         unlogged: bool = False,
         partition_interval: str | int | None = None,
         retention_interval: str | int = 100_000,
+        premake: int | None = None,
         notify: bool = True,
         conn: Connection | None = None,
     ) -> None:
@@ -34,6 +35,7 @@ class QueueMethods(ConnectionBase):
         :param unlogged: faster, but a server crash empties the queue
         :param partition_interval: messages or time per partition, such as 10000 or "1 day" (needs pg_partman)
         :param retention_interval: how much of a partitioned queue is kept
+        :param premake: how many of its partitions are made ahead; 4 by default (PGMQ 1.13 and newer)
         :param notify: announce inserts, also of an existing queue, so that waiters need not poll (see
             `enable_notify`); False leaves an existing queue as it is
         :param conn: join this connection's transaction
@@ -45,6 +47,7 @@ class QueueMethods(ConnectionBase):
             unlogged=unlogged,
             partition_interval=partition_interval,
             retention_interval=retention_interval,
+            premake=premake,
             notify=notify,
             conn=conn,
         )
@@ -62,9 +65,39 @@ class QueueMethods(ConnectionBase):
         :param queue_name: the queue
         :param conn: join this connection's transaction
         """
-        for check in (sending.guard_check(queue_name), ordering.index_check(queue_name)):
-            self.client.forget(check)
+        self.client.forget(sending.guard_check(queue_name))
         return self.client.run(lambda: queues.drop(queue_name), conn)
+
+    def convert_archive_partitioned(
+        self,
+        queue_name: str,
+        *,
+        partition_interval: str | int,
+        retention_interval: str | int = 100_000,
+        leading_partition: int = 10,
+        conn: Connection | None = None,
+    ) -> bool:
+        """Give a queue a partitioned archive, for pg_partman to drop its old parts; False if it has one.
+
+        The new archive is empty, and has no GRANTs: give them again. PGMQ keeps the old one with its messages
+        as the table `a_<queue>_old`, which neither PGMQ nor this package uses any more; pg_partman's
+        `partition_data_proc` can move them.
+
+        :param queue_name: the queue
+        :param partition_interval: messages or time per partition, such as 10000 or "1 day" (needs pg_partman)
+        :param retention_interval: how much of the archive is kept
+        :param leading_partition: PGMQ takes it, and 1.13 does nothing with it
+        :param conn: join this connection's transaction
+        :raises QueueNotFound: there is no such queue
+        :raises FeatureMissing: pg_partman is missing in the database
+        """
+        converted: bool = self.client.run(
+            lambda: partitioning.convert_archive(
+                queue_name, str(partition_interval), str(retention_interval), leading_partition
+            ),
+            conn,
+        )
+        return converted
 
     def list_queues(self, *, conn: Connection | None = None) -> list[Queue]:
         """All queues of the database, by name."""
@@ -82,7 +115,7 @@ class QueueMethods(ConnectionBase):
 
         `read`, `pop` and `consume` find nothing, waiters wait on, and what is in flight is finished. Senders
         go on, and so do `peek` and the verbs that are given messages, such as acks, requeue and purge. Other
-        clients of PGMQ read on, and so does a role that may not see pauses (docs/consuming.md).
+        clients of PGMQ read on, and so does a role that may not see pauses (docs/guides/consuming.md).
 
         Who paused a queue first, when and why stays, also if it is paused again.
 
@@ -166,30 +199,21 @@ class QueueMethods(ConnectionBase):
         return self.client.run(lambda: queues.guard(queue_name), conn)
 
     def index_groups(self, queue_name: str, *, conn: Connection | None = None) -> bool:
-        """Build the index that `ordered=True` relies on; False if it exists.
+        """Build the index that `ordered=True` relies on, and announce acks; False if the index exists.
 
-        The first read in order builds it, too. The build waits for open transactions of senders and blocks
-        new ones: on a huge queue, call this at a quiet time.
+        PGMQ's `create_fifo_index` makes another one, which is of no use for that. The first read in order
+        builds it, too. The build waits for open transactions of senders and blocks new ones: on a huge queue,
+        call this at a quiet time.
 
         :param queue_name: an existing queue
         :param conn: join this connection's transaction
         :raises GroupIndexMissing: the role is not the owner of the queue's table
         """
-        return self.client.run(lambda: groups.make_index(queue_name), conn)
-
-    def bind_topic(self, pattern: str, queue_name: str, *, conn: Connection | None = None) -> None:
-        """Route messages whose routing key matches the pattern to the queue (PGMQ 1.11 and newer).
-
-        :param pattern: segments, separated by dots; `*` is one segment, `#` any number of them
-        :param queue_name: the queue
-        :param conn: join this connection's transaction
-        """
-        self.client.run(lambda: queues.bind_if_there(pattern, queue_name), conn)
-
-    def unbind_topic(self, pattern: str, queue_name: str, *, conn: Connection | None = None) -> bool:
-        """Remove a binding; False if there was none."""
-        return self.client.run(lambda: queues.unbind_topic(pattern, queue_name), conn)
-
-    def topics(self, *, conn: Connection | None = None) -> list[TopicBinding]:
-        """All bindings of topics to queues."""
-        return self.client.run(queues.topics, conn)
+        done = ordering.index(self.client, queue_name, conn)
+        if done.obstacle is not None:
+            self.log.warning(
+                "Queue %r: acks are not announced, so who waits in order looks every 5 seconds. %s",
+                queue_name,
+                done.obstacle,
+            )
+        return done.built

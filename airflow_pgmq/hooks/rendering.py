@@ -14,12 +14,16 @@ import jinja2
 from airflow.sdk.definitions._internal.templater import SandboxedEnvironment
 from jinja2 import meta, nodes
 
+from airflow_pgmq import settings
 from airflow_pgmq.compat import utcnow
 from airflow_pgmq.core import slots
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.schedule.excluding import Calendar
 from airflow_pgmq.core.slot_messages import outgoing
 from airflow_pgmq.errors import InvalidJobs, InvalidMessage
+
+#: Brackets within brackets: each takes a dozen calls of Jinja's parser.
+MOST_NESTED = 30
 
 #: What gives another result each time.
 IMPURE_FILTERS = ("random",)
@@ -71,6 +75,10 @@ class SlotTemplate:
 class SlotRenderer:
     """Reads each text once."""
 
+    def __init__(self) -> None:
+        #: Of a message, once it is rendered.
+        self.max_bytes = settings.max_message_bytes()
+
     def read(self, text: str) -> SlotTemplate:
         """Read one; raises InvalidMessage."""
         return _read(text)
@@ -82,6 +90,7 @@ def check(jobs: Sequence[PeriodicJob]) -> None:
     :raises InvalidJobs: those that fail, and why
     """
     problems: dict[str, list[str]] = {}
+    renderer = SlotRenderer()
     for job in jobs:
         if not job.has_templates:
             continue
@@ -91,9 +100,9 @@ def check(jobs: Sequence[PeriodicJob]) -> None:
         if any_slot is None:
             continue
         try:
-            outgoing(replace(job, exclude=exclude), any_slot, "namespace", None, SlotRenderer())
+            outgoing(replace(job, exclude=exclude), any_slot, "namespace", None, renderer)
         except InvalidMessage as exc:
-            problems[job.name] = [str(exc)]
+            problems[job.name] = [exc.text]
     if problems:
         raise InvalidJobs(problems)
 
@@ -101,12 +110,32 @@ def check(jobs: Sequence[PeriodicJob]) -> None:
 @lru_cache(maxsize=10_000)
 def _read(text: str) -> SlotTemplate:
     try:
+        _check_nesting(text)
         return SlotTemplate(_environment(), text)
-    except jinja2.TemplateError as exc:
+    except InvalidMessage:
+        raise
+    # Not only Jinja's: it makes Python code of the text, which Python may refuse.
+    except Exception as exc:
         hint = ""
         if "random" in str(exc):
             hint = " A slot's message must be the same each time, so nothing random can be in it."
-        raise InvalidMessage(f"The template {text!r} cannot be read: {exc}{hint}") from exc
+        kind = "" if isinstance(exc, jinja2.TemplateError) else f"{type(exc).__name__}: "
+        raise InvalidMessage(f"The template {_short(text)} cannot be read: {kind}{exc}{hint}") from exc
+
+
+def _check_nesting(text: str) -> None:
+    """Refuse what could be read here, and not by a tick, which has more of Python's stack in use."""
+    depth = 0
+    for _, kind, sign in _environment().lex(text):
+        depth += (kind == "operator") * ((sign in "([{") - (sign in ")]}"))
+        if depth > MOST_NESTED:
+            raise InvalidMessage(
+                f"The template {_short(text)} has brackets within brackets, more than {MOST_NESTED} deep."
+            )
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 200 else f"{text[:200]}…")
 
 
 @cache

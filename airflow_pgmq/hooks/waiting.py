@@ -33,6 +33,7 @@ class WaitingMethods(ConnectionBase):
         *,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
+        ordered: bool = False,
         min_messages: int = 1,
         timeout: float | timedelta | None = None,
         poll_interval: float | None = None,
@@ -44,6 +45,8 @@ class WaitingMethods(ConnectionBase):
         :param queue_name: the queue
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
+        :param ordered: only messages that a read with `ordered` would return (docs/guides/ordering.md); makes
+            the index that it needs
         :param min_messages: how many must be visible at once
         :param timeout: seconds or a timedelta; without limit by default
         :param poll_interval: the longest time in seconds between two polls; 60 by default, and 5 where
@@ -51,6 +54,7 @@ class WaitingMethods(ConnectionBase):
         :return: how many are visible, and when the oldest of them was enqueued
         :raises TimeoutError: not enough became visible within the timeout
         :raises QueueNotFound: there is no such queue
+        :raises GroupIndexMissing: `ordered` needs an index that only the owner of the queue's table may make
         """
         arguments = self.connection_arguments()
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
@@ -63,6 +67,7 @@ class WaitingMethods(ConnectionBase):
                         queue_name,
                         condition=condition,
                         headers_condition=headers_condition,
+                        ordered=ordered,
                         min_messages=min_messages,
                         poll_interval=poll_interval,
                     ),

@@ -10,6 +10,7 @@ from airflow_pgmq.operators.pgmq_to_sql import PgmqToSqlOperator
 from airflow_pgmq.operators.queues import PgmqQueueOperator
 from airflow_pgmq.operators.requeue import PgmqRequeueOperator
 from airflow_pgmq.operators.send import PgmqSendOperator
+from airflow_pgmq.operators.send_topic import PgmqSendTopicOperator
 from airflow_pgmq.operators.sql_to_pgmq import SqlToPgmqOperator
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "PgmqReleaseOperator",
     "PgmqRequeueOperator",
     "PgmqSendOperator",
+    "PgmqSendTopicOperator",
     "PgmqToSqlOperator",
     "SqlToPgmqOperator",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_pgmq.compat import AirflowFailException, AirflowSkipException
 from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.core.delays import whole_seconds
-from airflow_pgmq.core.groups import GroupCursor
+from airflow_pgmq.core.groups import GroupCursor, OnDead
 from airflow_pgmq.core.signature import Signature
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION
@@ -53,8 +53,10 @@ class PgmqConsumeOperator(DrainOperator):
     :param read_ahead: read the next batch while one is worked on, in a thread with a connection of its own;
         only messages that nobody has read. For a database that is far away
     :param ordered: of each group (`group=` of a message), one message at a time, in order, whoever else reads
-        with `ordered`; a batch then has messages of several groups (docs/ordering.md). A message that waits
-        for its next try holds its group back; a dead letter lets it go on
+        with `ordered`; a batch then has messages of several groups (docs/guides/ordering.md). A message that
+        waits for its next try holds its group back
+    :param on_dead: `go_on`: a dead letter lets its group go on. `stop_group`: it stays in the queue as the
+        next one of its group, which stops until `hook.resume_group`; needs `ordered`
     :param max_batches: stop after this many reads; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta after which the messages of a dead worker come
         back; it does not limit the function, because the heartbeat renews it
@@ -109,6 +111,7 @@ class PgmqConsumeOperator(DrainOperator):
         ack_group: int = 100,
         read_ahead: bool = False,
         ordered: bool = False,
+        on_dead: OnDead = "go_on",
         max_batches: int | None = None,
         visibility_timeout: int | timedelta = 60,
         max_reads: int | None = 5,
@@ -133,6 +136,7 @@ class PgmqConsumeOperator(DrainOperator):
         self.ack_group = ack_group
         self.read_ahead = read_ahead
         self.ordered = ordered
+        self.on_dead = on_dead
         self.max_batches = max_batches
         self.visibility_timeout = visibility_timeout
         self.max_reads = max_reads
@@ -178,6 +182,7 @@ class PgmqConsumeOperator(DrainOperator):
             ack_group=self.ack_group,
             read_ahead=self.read_ahead,
             groups=GroupCursor() if self.ordered else None,
+            on_dead=self.on_dead,
             max_batches=self.max_batches,
             visibility_timeout=whole_seconds(self.visibility_timeout),
             max_reads=self.max_reads,

@@ -35,11 +35,23 @@ class DrainOperator(PgmqOperator):
             metrics.settled(self.queue_name, acked=consumer.summary.acked, dead=consumer.summary.dead)
         counts = summary.as_dict()
         self.log.info("Queue %s: %s", self.queue_name, ", ".join(f"{k} {v}" for k, v in counts.items()))
+        if not summary.read:
+            self._say_why(consumer)
         if summary.is_failure(self.fail_on):
             if self.do_xcom_push:
                 context["ti"].xcom_push(key="return_value", value=counts)
             raise MessagesFailed(self.queue_name, counts) from consumer.error
         return counts
+
+    def _say_why(self, consumer: Consumer) -> None:
+        from airflow_pgmq.services import nothing_read
+
+        policy = consumer.policy
+        is_filtered = bool(policy.condition or policy.headers_condition)
+        why = nothing_read.reason(
+            consumer.client, self.queue_name, is_filtered=is_filtered, ordered=policy.groups is not None
+        )
+        self.log.info(why)
 
     def queues_read(self) -> Sequence[str]:
         """The queue, for lineage."""

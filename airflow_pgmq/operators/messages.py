@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_pgmq.core import delays
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.delays import Delay
-from airflow_pgmq.core.messages import Reference, fences, references
 from airflow_pgmq.errors import InvalidArgument, MessageLost
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION, PgmqOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_pgmq.core.messages import Reference
     from airflow_pgmq.db.statements.reading import Messages
 
 
@@ -41,6 +41,8 @@ class _HeldMessages(PgmqOperator):
 
     def execute(self, context: Context) -> list[int]:
         """Run the action; return the ids of the messages that the task still held."""
+        from airflow_pgmq.core.messages import fences
+
         messages = _references(self.messages)
         wanted = fences(messages).msg_ids
         done = sorted(self._apply(messages, context)) if wanted else []
@@ -78,6 +80,8 @@ class PgmqAckOperator(_HeldMessages):
             raise InvalidArgument(f"ack must be 'archive' or 'delete', not {ack!r}.")
 
     def _apply(self, messages: Messages, context: Context) -> list[int]:
+        from airflow_pgmq.core.messages import fences, references
+
         done = (self.hook.archive if self.ack == "archive" else self.hook.delete)(self.queue_name, messages)
         if missing := [each for each in references(messages) if fences(each).msg_ids[0] not in set(done)]:
             done += self._acked_before(missing, context)

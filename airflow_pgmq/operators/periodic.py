@@ -57,7 +57,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     :param partition_by_slot: the events of the queues' assets among `outlets` carry the slots that were sent
         as partition keys, one event for each slot, by default at most 100 in a tick; a queue that nothing was
         sent to gets no event. Airflow 3.3 and newer; Dags that are scheduled on such an asset without
-        partitions are not started any longer (docs/events.md)
+        partitions are not started any longer (docs/guides/events.md)
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidJobs: mistakes in jobs, each named; at a tick, after the other jobs were sent: queues that
         are missing, or that refuse to take messages or to give them back, calendars that are missing,

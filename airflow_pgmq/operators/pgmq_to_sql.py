@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_pgmq.core.consumer_policy import FAIL_ON, Ack, FailOn, Policy
 from airflow_pgmq.core.delays import whole_seconds
-from airflow_pgmq.core.groups import GroupCursor
+from airflow_pgmq.core.groups import GroupCursor, OnDead
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.operators.base import DEFAULT_CONNECTION
 from airflow_pgmq.operators.draining import DrainOperator
@@ -40,7 +40,9 @@ class PgmqToSqlOperator(DrainOperator):
     :param parameters: values of `%(name)s` in the statement (templated)
     :param batch_size: how many messages in one transaction
     :param ordered: of each group, one message at a time, in order, so one in each transaction; see
-        docs/ordering.md
+        docs/guides/ordering.md
+    :param on_dead: `go_on`: a dead letter lets its group go on. `stop_group`: it stays in the queue as the
+        next one of its group, which stops until `hook.resume_group`; needs `ordered`
     :param max_batches: stop after this many; by default when nothing is visible
     :param visibility_timeout: whole seconds or a timedelta; the heartbeat renews it
     :param max_reads: a message that fails at this try is dead-lettered; reads that gave it back untried do
@@ -88,6 +90,7 @@ class PgmqToSqlOperator(DrainOperator):
         parameters: Mapping[str, Any] | None = None,
         batch_size: int = 1000,
         ordered: bool = False,
+        on_dead: OnDead = "go_on",
         max_batches: int | None = None,
         visibility_timeout: int | timedelta = 60,
         max_reads: int | None = 5,
@@ -114,6 +117,7 @@ class PgmqToSqlOperator(DrainOperator):
         self.parameters = parameters
         self.batch_size = batch_size
         self.ordered = ordered
+        self.on_dead = on_dead
         self.max_batches = max_batches
         self.visibility_timeout = visibility_timeout
         self.max_reads = max_reads
@@ -168,6 +172,7 @@ class PgmqToSqlOperator(DrainOperator):
             queue_name=self.queue_name,
             batch_size=self.batch_size,
             groups=GroupCursor() if self.ordered else None,
+            on_dead=self.on_dead,
             max_batches=self.max_batches,
             visibility_timeout=whole_seconds(self.visibility_timeout),
             max_reads=self.max_reads,

@@ -33,6 +33,7 @@ class PgmqQueueOperator(PgmqOperator):
     :param unlogged: faster, but a server crash empties the queue; for `create`
     :param partition_interval: messages or time per partition (needs pg_partman); for `create`
     :param retention_interval: how much of a partitioned queue is kept; for `create`
+    :param premake: how many of its partitions are made ahead (PGMQ 1.13 and newer); for `create`
     :param with_slots: remove these slots, too; they are never sent then; for `purge`
     :param pgmq_conn_id: the Airflow connection (templated)
     :raises InvalidName: PGMQ would lower-case or truncate the name
@@ -52,6 +53,7 @@ class PgmqQueueOperator(PgmqOperator):
         unlogged: bool = False,
         partition_interval: str | int | None = None,
         retention_interval: str | int = 100_000,
+        premake: int | None = None,
         with_slots: bool = False,
         pgmq_conn_id: str = DEFAULT_CONNECTION,
         **kwargs: Any,
@@ -73,6 +75,7 @@ class PgmqQueueOperator(PgmqOperator):
         self.unlogged = unlogged
         self.partition_interval = partition_interval
         self.retention_interval = retention_interval
+        self.premake = premake
         self.with_slots = with_slots
         self.pgmq_conn_id = pgmq_conn_id
 
@@ -103,6 +106,7 @@ class PgmqQueueOperator(PgmqOperator):
                     unlogged=self.unlogged,
                     partition_interval=self.partition_interval,
                     retention_interval=self.retention_interval,
+                    premake=self.premake,
                     notify=self.notify,
                     conn=conn,
                 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_pgmq.core.dedup import OnDuplicate, Scope
-    from airflow_pgmq.core.messages import SendResult
+    from airflow_pgmq.core.send_results import SendResult
 
 
 class PgmqSendOperator(PgmqOperator):
@@ -29,8 +29,8 @@ class PgmqSendOperator(PgmqOperator):
     `duplicate` and sends nothing. Outlet assets get the message ids in their event's `extra`.
 
     :param queue_name: an existing queue (templated)
-    :param message: any JSON value, or a value with one JSON form (docs/values.md); a list is several
-        messages, so put a message that is a list into a list (templated)
+    :param message: any JSON value, or a value with one JSON form (docs/reference/values.md); a list is
+        several messages, so put a message that is a list into a list (templated)
     :param headers: a JSON object that travels with every message (templated)
     :param delay: seconds, a timedelta, an instant, or text of seconds or ISO 8601 (templated)
     :param ttl: seconds, a timedelta, or text of seconds, from when a message becomes visible, after which our

@@ -29,6 +29,7 @@ def create(
     unlogged: bool = False,
     partition_interval: str | int | None = None,
     retention_interval: str | int = 100_000,
+    premake: int | None = None,
     notify: bool = True,
     conn: Connection | None = None,
 ) -> Created:
@@ -45,6 +46,7 @@ def create(
             unlogged=unlogged,
             partition_interval=partition_interval,
             retention_interval=retention_interval,
+            premake=premake,
         )
         if not notify:
             return Created(made=made)

@@ -23,7 +23,15 @@ from airflow_pgmq.db import client as clients
 from airflow_pgmq.db.client import Client, Connection, drive
 from airflow_pgmq.db.sql import migrations
 from airflow_pgmq.db.statements import doctor as asking
-from airflow_pgmq.db.statements import incarnations, overdue, overview, periodic, watching
+from airflow_pgmq.db.statements import (
+    groups,
+    incarnations,
+    overdue,
+    overview,
+    pausing,
+    periodic,
+    watching,
+)
 from airflow_pgmq.db.statements.doctor import Installation
 from airflow_pgmq.db.statements.overview import Catalogue
 from airflow_pgmq.errors import Unanswered
@@ -92,12 +100,14 @@ def _examine_queues(
     unguarded: list[Row] = []
     if known is not None:
         found += _odd(client, conn, known)
+        found += _out_of_order(client, conn, known.tables, tables)
         if may_look_at_ours:
             unguarded, failed = _unguarded(client, conn, known.tables, tables)
             found += [each for each in failed if each not in found]
     invalid = drive(asking.invalid_indexes(), conn)
     found += diagnoses.indexes(invalid, unguarded)
     if may_look_at_ours:
+        found += [diagnoses.paused(each) for each in drive(pausing.paused(), conn)]
         found += [
             diagnoses.reads_on(paused, roles) for paused, roles in drive(asking.unaware_readers(), conn)
         ]
@@ -161,6 +171,24 @@ def _unguarded(
         found += [{"queue_name": name, "guard": asking.guard(name)} for each in answers for name in each]
         problems += failed.values()
     return found, problems
+
+
+def _out_of_order(
+    client: Client, conn: Connection, tables: Sequence[Table], rows: Sequence[Row]
+) -> list[Problem]:
+    """Groups that nobody keeps in order; readers without order, stopped groups, acks that nobody hears of."""
+    known = {row["queue_name"]: row for row in rows}
+    whole = [table.queue_name for table in tables if table.queue_name in known and table.own.whole]
+    found: list[Problem] = []
+    for batch in chunks([name for name in whole if known[name]["ordered"]], 100):
+        seen, failed = faulty_queues.apart(client, conn, batch, str, groups.out_of_order)
+        found += diagnoses.order([{**known[row["queue_name"]], **row} for each in seen for row in each])
+        found += failed.values()
+    for batch in chunks([name for name in whole if not known[name]["ordered"]], 100):
+        without, failed = faulty_queues.apart(client, conn, batch, str, groups.without_order)
+        found += [diagnoses.without_order(name) for each in without for name in each]
+        found += failed.values()
+    return found
 
 
 def _notifications_pass(client: Client, patience: float) -> bool:

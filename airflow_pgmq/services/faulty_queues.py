@@ -14,7 +14,7 @@ from airflow_pgmq.core import problems
 from airflow_pgmq.core.problems import Failure, Problem
 from airflow_pgmq.db.client import OUTAGES, Client, Connection, DriverError, LockNotAvailable
 from airflow_pgmq.db.statements import Statement, overview
-from airflow_pgmq.errors import CodeTooOld, NotInstalled, PgmqError
+from airflow_pgmq.errors import CodeTooOld, NotInstalled, PgmqError, text_of
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -98,4 +98,4 @@ def failure(queue_name: str, exc: Exception) -> Problem:
 
 def words(exc: Exception) -> str:
     """What the server said, or the error's own text."""
-    return getattr(getattr(exc, "diag", None), "message_primary", None) or str(exc)
+    return getattr(getattr(exc, "diag", None), "message_primary", None) or text_of(exc)

@@ -13,7 +13,7 @@ from airflow_pgmq.core.dedup import DEDUP_WINDOW
 from airflow_pgmq.core.job_problems import MAX_JITTER
 from airflow_pgmq.core.jobs import CatchUp
 from airflow_pgmq.core.message_template import Renderer
-from airflow_pgmq.core.messages import SendResult
+from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db.statements import Flow, periodic, sending
 from airflow_pgmq.errors import InvalidArgument, InvalidJobs, JobNotFound
 from airflow_pgmq.services import calendars

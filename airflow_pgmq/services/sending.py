@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from airflow_pgmq.core.batch import Batch, chunks
 from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope, results
-from airflow_pgmq.core.messages import SendResult
+from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.connecting import stores_all_text
 from airflow_pgmq.db.statements import Flow, Work, queues, sending
@@ -41,7 +41,7 @@ def send(
     sent ones as duplicates. If all must be sent or none (no keys, `fail`, the caller's transaction) there
     is one transaction, and its keys are sorted over the whole call: two such calls cannot deadlock.
     """
-    _check(scope, on_duplicate, window)
+    check(scope, on_duplicate, window)
     if batch.keys is None:
         return client.run(lambda: _plain(queue_name, batch), conn)
     keyed = _Keyed(client, queue_name, scope, on_duplicate, window)
@@ -52,8 +52,8 @@ def send(
         ensure_dedup(client, queue_name, scope, own)
         found = keyed.one(batch, own) if batch.is_one else None
         found = found or keyed.send(batch, own)
-        if scope == "once" and (pages := _pages_to_prune(found)):
-            _prune(client, pages, own)
+        if scope == "once" and (pages := pages_to_prune(found)):
+            prune(client, pages, own)
     return found
 
 
@@ -124,7 +124,7 @@ def guard_check(queue_name: str) -> str:
     return f"guard {queue_name}"
 
 
-def _pages_to_prune(results: Sequence[SendResult]) -> int:
+def pages_to_prune(results: Sequence[SendResult]) -> int:
     """How much of the ledger a send searches for expired rows: three times what it adds, at most 1 MB.
 
     So the ledger shrinks without ticks, too. Only every hundredth message does it, so most sends do not.
@@ -132,7 +132,7 @@ def _pages_to_prune(results: Sequence[SendResult]) -> int:
     return min(128, 4 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results))
 
 
-def _prune(client: Client, pages: int, own: Connection) -> None:
+def prune(client: Client, pages: int, own: Connection) -> None:
     """Prune the ledger; if that fails, the messages are sent all the same, and reported."""
     try:
         client.attempt(lambda: sending.prune_ledger(pages), own)
@@ -140,6 +140,19 @@ def _prune(client: Client, pages: int, own: Connection) -> None:
         _log.debug("This role may not prune the dedup ledger; ticks and maintenance do it too.")
     except DriverError as exc:
         _log.warning("The dedup ledger was not pruned: %s", exc)
+
+
+def whole(
+    queue_name: str, batch: Batch, *, scope: Scope, on_duplicate: OnDuplicate, window: timedelta
+) -> Flow[list[SendResult]]:
+    """Send all of a batch in a transaction that does more."""
+    if batch.keys is not None:
+        keyed = sending.keyed(queue_name, batch, scope=scope, on_duplicate=on_duplicate, window=window)
+        return (yield from keyed)
+    if batch.is_one:
+        sent: list[SendResult] = yield sending.one(queue_name, batch)
+        return sent
+    return (yield from _chunks(queue_name, batch))
 
 
 def _plain(queue_name: str, batch: Batch) -> Work[list[SendResult]]:
@@ -155,7 +168,8 @@ def _chunks(queue_name: str, batch: Batch) -> Flow[list[SendResult]]:
     return sent
 
 
-def _check(scope: str, on_duplicate: str, window: timedelta) -> None:
+def check(scope: str, on_duplicate: str, window: timedelta) -> None:
+    """Refuse options of dedup that do not exist."""
     if scope not in ("once", "queued"):
         raise InvalidArgument(f"dedup_scope must be 'once' or 'queued', not {scope!r}.")
     if on_duplicate not in ("skip", "replace", "fail"):

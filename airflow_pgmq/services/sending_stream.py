@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_pgmq.core.batch import Batch
 from airflow_pgmq.core.dedup import OnDuplicate
-from airflow_pgmq.core.messages import SendResult
+from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.errors import InvalidArgument
 from airflow_pgmq.services import sending

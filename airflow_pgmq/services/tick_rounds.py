@@ -114,7 +114,7 @@ class Rounds:
             try:
                 items.append(outgoing(job, slot, self.namespace, self.source, self.renderer))
             except InvalidMessage as exc:
-                return items, (slot, [str(exc)])
+                return items, (slot, [exc.text])
             except UNREADABLE as exc:
                 # A live job may have been stored by other code; it must not stop the other jobs.
                 return items, (slot, [f"its message cannot be made: {unreadable(exc)}"])

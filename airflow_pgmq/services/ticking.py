@@ -231,7 +231,7 @@ class Tick:
         more = True
         while more:
             try:
-                counts, more = client.attempt(partial(self._round, deployed), conn)
+                counts, more = client.attempt(partial(self._round, deployed, summary.failed), conn)
             except (PgmqError, DriverError) as exc:
                 queue_name = faulty_queues.queue_of(exc)
                 if queue_name is None:
@@ -286,7 +286,7 @@ class Tick:
         expects, pauses = (any(row[name] for row in stored.values()) for name in ("expects", "pauses"))
         return _Checked(wrong, live, expects, pauses)
 
-    def _round(self, deployed: Deployed) -> Flow[tuple[Summary, bool]]:
+    def _round(self, deployed: Deployed, failed: Mapping[str, list[str]]) -> Flow[tuple[Summary, bool]]:
         counts = Summary()
         stored = yield periodic.lock_namespace(self.namespace)
         if stored is None or stored["fingerprint"] != deployed.fingerprint:
@@ -302,7 +302,13 @@ class Tick:
         if not more:
             is_known = stored["known"] or deployed.is_complete
             yield periodic.close_tick(
-                self.namespace, self.owner, self.version, window, self.dedup_window, is_known=is_known
+                self.namespace,
+                self.owner,
+                self.version,
+                window,
+                self.dedup_window,
+                is_known=is_known,
+                failed={**failed, **counts.failed},
             )
         return counts, more
 

@@ -18,7 +18,8 @@ from airflow_pgmq.core.event_settings import StreamSettings
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.db.client import LockNotAvailable
 from airflow_pgmq.db.statements import watching
-from airflow_pgmq.errors import InvalidArgument, QueueNotFound
+from airflow_pgmq.db.statements.watching import Ask
+from airflow_pgmq.errors import InvalidArgument, QueueNotFound, text_of
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.triggers.outages import RetryForever
 from airflow_pgmq.triggers.serializable import NOT_STORED, Serializable
@@ -67,6 +68,8 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
     :param deliver: `doorbell` or `payload`
     :param condition: only messages that contain this (jsonb `@>`)
     :param headers_condition: only messages whose headers contain this
+    :param ordered: of each group (`group=` of a message), only the next message, once no other one of it is
+        out, for consumers that read with `ordered` (docs/guides/ordering.md)
     :param ring_interval: the shortest time in seconds between two rings (doorbell)
     :param max_ring_interval: the longest time in seconds between two rings while no consumer reads the
         messages, and how long a reader may hold messages without renewing them before the bell rings for
@@ -148,23 +151,28 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
         started = time.monotonic()
         watcher = await PgmqHook(self.pgmq_conn_id).watcher()
         visible = await watcher.wait(
-            self.queue_name, condition=self.condition, headers_condition=self.headers_condition
+            self.queue_name,
+            condition=self.condition,
+            headers_condition=self.headers_condition,
+            ordered=self.ordered,
         )
         metrics.woken(self.queue_name, visible.waited, time.monotonic() - started)
         return Sight(visible.count, visible.oldest)
 
+    @property
+    def _ask(self) -> Ask:
+        return Ask.of(self.queue_name, self.condition, self.headers_condition, ordered=self.ordered)
+
     async def _look(self) -> Sight:
         """Return the state of the queue after a ring, without waiting."""
         watcher = await PgmqHook(self.pgmq_conn_id).watcher()
-        return await watcher.look(watching.sight(self.queue_name, self.condition, self.headers_condition))
+        return await watcher.look(watching.sight(self._ask))
 
     async def _slots(self) -> list[str]:
         """The slots of the messages that it rings for."""
         try:
             watcher = await PgmqHook(self.pgmq_conn_id).watcher()
-            return await watcher.look(
-                watching.visible_slots(self.queue_name, self.condition, self.headers_condition)
-            )
+            return await watcher.look(watching.visible_slots(self._ask))
         except Exception as exc:
             # The ring is what matters.
             self.log.warning("Queue %s: the ring names no slots: %s", self.queue_name, exc)
@@ -225,7 +233,7 @@ class PgmqEventTrigger(Serializable, StreamSettings, BaseEventTrigger):
             return xcom.in_event(message, self.max_event_bytes)
         except Exception as exc:
             self.log.warning("Queue %s: message %d is refused: %s", self.queue_name, message.msg_id, exc)
-            held.refusal = f"refused: {exc}"
+            held.refusal = f"refused: {text_of(exc)}"
             return None
 
     @staticmethod

@@ -30,18 +30,20 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
     :param queue_name: the queue
     :param condition: only messages that contain this (jsonb `@>`)
     :param headers_condition: only messages whose headers contain this
+    :param ordered: only messages that a read with `ordered` would return
     :param min_messages: how many must be visible at once
     :param poll_interval: the longest time in seconds between two polls; 60 by default, and 5 where inserts
         into the queue are not announced or notifications do not arrive
     :param deadline: when to give up, as ISO 8601; Airflow's own timeout of a trigger is seconds late
     :param shortest_wait: in a triggerer, the shortest time in seconds from the trigger's start to its event;
-        for versions of Airflow that fail a task which resumes too early (docs/waiting.md)
+        for versions of Airflow that fail a task which resumes too early (docs/guides/waiting.md)
     :param pgmq_conn_id: the Airflow connection
     """
 
     queue_name: str
     condition: Mapping[str, Any] | None = None
     headers_condition: Mapping[str, Any] | None = None
+    ordered: bool = False
     min_messages: int = 1
     poll_interval: float | None = None
     deadline: str | None = None
@@ -67,6 +69,7 @@ class PgmqMessageTrigger(Serializable, BaseTrigger):
                 self.queue_name,
                 condition=self.condition,
                 headers_condition=self.headers_condition,
+                ordered=self.ordered,
                 min_messages=self.min_messages,
                 poll_interval=self.poll_interval,
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from airflow.exceptions import AirflowOptionalProviderFeatureException
 
@@ -16,9 +17,10 @@ from airflow_pgmq import compat
 from airflow_pgmq.core.event_burst import Burst
 from airflow_pgmq.core.event_delivery import Delivery, Held, Quiet, Verdict
 from airflow_pgmq.core.event_settings import StreamSettings
+from airflow_pgmq.core.groups import GroupCursor
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.payload import Unreadable
-from airflow_pgmq.db.statements import streaming
+from airflow_pgmq.db.statements import Work, groups, streaming
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.services.waiting.timing import within
 from airflow_pgmq.triggers.in_flight import InFlight
@@ -61,6 +63,9 @@ class QueueStream(SharedStreamProducer):
         self._burst = Burst(settings.quiet_after)
         self._found_nothing = False
         self._trails = not compat.keeps_every_event()
+        # In order, it would hold its group back.
+        self._keeps_tail = self._trails and not settings.ordered
+        self._groups = GroupCursor()
 
     async def open_stream(self) -> AsyncIterator[tuple[Delivery, Delivery]]:
         """Yield messages as fast as Airflow stores their events; after a burst, yield `Quiet`."""
@@ -92,7 +97,7 @@ class QueueStream(SharedStreamProducer):
                     is_rejected=outcome.rejected > 0,
                     unmatched=self.settings.unmatched,
                 )
-                if verdict == "archive" and held.taken and self._trails:
+                if verdict == "archive" and held.taken and self._keeps_tail:
                     self._let_go_of_tail("archive")
                     self._tail = held
                     self._burst.store()
@@ -110,14 +115,7 @@ class QueueStream(SharedStreamProducer):
             self._in_flight.fewer.clear()
             await self._in_flight.fewer.wait()
         watcher = await PgmqHook(self.settings.pgmq_conn_id).watcher()
-        messages = await watcher.run(
-            streaming.read(
-                self.settings.queue_name,
-                max_messages=min(room, self.settings.batch_size),
-                visibility_timeout=self.settings.visibility_timeout,
-                calm=CALM,
-            )
-        )
+        messages = await watcher.run(partial(self._read, min(room, self.settings.batch_size)))
         if messages:
             self._found_nothing = False
             return self._deliveries([held for message in messages if (held := self._admit(message))])
@@ -125,11 +123,18 @@ class QueueStream(SharedStreamProducer):
             # The visible messages are locked by another transaction, which may last.
             await asyncio.sleep(LOCKED_PAUSE)
         try:
-            await within(watcher.wait(self.settings.queue_name), self._burst.silence())
+            waiting = watcher.wait(self.settings.queue_name, ordered=self.settings.ordered)
+            await within(waiting, self._burst.silence())
         except asyncio.TimeoutError:
             return [self._burst.quiet()]
         self._found_nothing = True
         return []
+
+    def _read(self, most: int) -> Work[list[Message]]:
+        queue_name, timeout = self.settings.queue_name, self.settings.visibility_timeout
+        if self.settings.ordered:
+            return groups.read(queue_name, self._groups, max_messages=most, visibility_timeout=timeout)
+        return streaming.read(queue_name, max_messages=most, visibility_timeout=timeout, calm=CALM)
 
     def _room(self) -> int:
         """How many messages may be read; the last message of a burst does not count."""

@@ -176,7 +176,7 @@ class World:
             counts = oracle.tick(code, self.now, rollback=step.rollback)
             promised, oracle.told = oracle.told, []
             if sorted(promised) != sorted(told):
-                raise Wrong(f"told {told}, promised {promised}")
+                raise Wrong(f"told {told}, promised {promised}: {summary}")
             if summary is None:
                 raise Wrong("the tick must not be refused")
             if counts.differ(_counts(summary)):

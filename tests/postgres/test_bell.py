@@ -12,6 +12,7 @@ from airflow_pgmq.core.bell import Head, Sight
 from airflow_pgmq.core.delays import AT_ONCE
 from airflow_pgmq.db.client import LockNotAvailable
 from airflow_pgmq.db.statements import reading, watching
+from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.hooks import PgmqHook
 from tests.fixtures.factories import execute
 
@@ -24,7 +25,7 @@ def hook(pgmq_connection: str) -> PgmqHook:
 
 
 def look(hook: PgmqHook, **conditions: Any) -> Sight:
-    return hook.client.run(lambda: watching.sight("q", **conditions))
+    return hook.client.run(lambda: watching.sight(Ask.of("q", **conditions)))
 
 
 def held(hook: PgmqHook, **conditions: Any) -> int:
@@ -64,7 +65,7 @@ def test_what_was_sent_with_a_delay_is_held_by_nobody(hook):
 
 def test_the_slots_that_are_visible_the_earliest_ones(hook):
     def named(**conditions: Any) -> list[str]:
-        return hook.client.run(lambda: watching.visible_slots("q", **conditions))
+        return hook.client.run(lambda: watching.visible_slots(Ask.of("q", **conditions)))
 
     assert named() == []
     minutes = [f"2026-01-01T{minute // 60:02}:{minute % 60:02}:00Z" for minute in range(150)]
@@ -157,7 +158,7 @@ def test_a_mark_in_forwarded_headers_says_nothing_of_the_new_message(hook):
     (message,) = hook.read("q")
     hook.send("next", message.message, headers=message.headers)
     hook.read("next", max_messages=2, visibility_timeout=60)
-    seen = hook.client.run(lambda: watching.sight("next"))
+    seen = hook.client.run(lambda: watching.sight(Ask.of("next")))
     assert seen.held.count == 2
 
 
@@ -167,7 +168,7 @@ def test_a_watcher_does_not_wait_for_a_locked_queue(hook, database):
         with database.connect() as other:
             other.execute("LOCK pgmq.q_q")
             with pytest.raises(LockNotAvailable):
-                await watcher.look(watching.sight("q"))
-        assert (await watcher.look(watching.sight("q"))).visible == 0
+                await watcher.look(watching.sight(Ask.of("q")))
+        assert (await watcher.look(watching.sight(Ask.of("q")))).visible == 0
 
     asyncio.run(scenario())

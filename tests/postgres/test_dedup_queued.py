@@ -180,7 +180,7 @@ def test_role_that_does_not_own_the_queue_gets_the_sql_for_its_owner(database, c
         with pytest.raises(GuardMissing) as failure:
             send_queued(client, "a", conn=connection)
         connection.execute("RESET ROLE")
-        text = str(failure.value)
+        text = failure.value.text
         connection.execute(text[text.index("CREATE UNIQUE INDEX") :])
         connection.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA pgmq TO guest_of_queued")
         connection.execute("SET LOCAL ROLE guest_of_queued")

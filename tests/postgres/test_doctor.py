@@ -13,10 +13,11 @@ import pytest
 
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import diagnoses, privileges
+from airflow_pgmq.core.groups import GroupCursor
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db import client
 from airflow_pgmq.db.client import Client
-from airflow_pgmq.db.statements import queues
+from airflow_pgmq.db.statements import groups, queues, stopped_groups
 from airflow_pgmq.services import doctor
 from tests.fixtures.factories import QUEUE, client_of, execute, job, send, tick
 from tests.fixtures.roles import drop_role
@@ -282,3 +283,31 @@ def test_a_question_that_is_broken_off_is_no_lost_connection(database: Database,
         problem = only(doctor.examine(impatient), "not_answered")
     assert "lock timeout" in problem.text
     assert "Could not connect" not in problem.text
+
+
+def test_groups_that_nobody_keeps_in_order(database: Database, healthy: Client) -> None:
+    sent = "SELECT pgmq.send('mail', '1', '{\"x-pgmq-group\": \"a\"}'::jsonb)"
+    execute(database, sent)
+    assert doctor.examine(healthy) == []
+    execute(database, sent)
+    assert "index-groups mail" in only(doctor.examine(healthy), "groups_without_order").fix
+    healthy.run(lambda: groups.make_index(QUEUE))
+    assert doctor.examine(healthy) == []
+
+
+def test_a_queue_that_is_read_in_order(database: Database, healthy: Client) -> None:
+    assert healthy.run(lambda: groups.make_index(QUEUE))
+    for _ in range(3):
+        execute(database, "SELECT pgmq.send('mail', '1', '{\"x-pgmq-group\": \"a\"}'::jsonb)")
+    messages = healthy.run(lambda: groups.read(QUEUE, GroupCursor(""), max_messages=9, visibility_timeout=60))
+    assert doctor.examine(healthy) == []
+    execute(database, "SELECT pgmq.read('mail', 60, 1)")
+    assert "1 group several messages" in only(doctor.examine(healthy), "not_in_order").text
+    execute(database, "DELETE FROM pgmq.q_mail WHERE msg_id > 1")
+    healthy.run(lambda: stopped_groups.stop(QUEUE, messages, ["no"]))
+    assert "1 group is stopped" in only(doctor.examine(healthy), "stopped_groups").text
+    healthy.run(lambda: stopped_groups.resume(QUEUE, "a"))
+    execute(database, "DROP TRIGGER airflow_pgmq_settled ON pgmq.q_mail")
+    assert only(doctor.examine(healthy), "no_settled_notify").fix.endswith("index-groups mail")
+    healthy.run(lambda: groups.make_index(QUEUE))
+    assert doctor.examine(healthy) == []

@@ -21,6 +21,7 @@ from airflow_pgmq.errors import (
     PermissionDenied,
     QueueNotFound,
 )
+from airflow_pgmq.services import topics
 from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, job, send, tick
 from tests.fixtures.roles import drop_role
@@ -53,7 +54,7 @@ ANYWHERE = {
     "create": lambda client: client.run(lambda: queues.create("mail")),
     "drop": lambda client: client.run(lambda: queues.drop("mail")),
     "metrics of all": lambda client: client.run(overview.tables),
-    "topic": lambda client: client.run(lambda: sending.topic("a", 1, None, 0)),
+    "topic": lambda client: topics.send(client, "a", prepare([1])),
 }
 
 
@@ -107,7 +108,7 @@ def test_what_the_role_may_do_works_without_our_schema(guest):
 def test_missing_right_is_named_with_where_to_read(database, client, guest):
     execute(database, "SELECT pgmq.create('private')")
 
-    with pytest.raises(PermissionDenied, match=r"denied for table q_private.*docs/permissions\.md"):
+    with pytest.raises(PermissionDenied, match=r"denied for table q_private\. .*'\w+'.* doctor` prints"):
         send_prepared(guest, "private", prepare([1]))
 
 

@@ -25,6 +25,7 @@ from airflow_pgmq.errors import (
     PermissionDenied,
     PgmqError,
     QueueNotFound,
+    documentation,
 )
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import Calendar
@@ -55,8 +56,12 @@ VERBS = {
     "send queued": lambda hook: hook.send("mail", 1, dedup_key="b", dedup_scope="queued"),
     "send_from_query": lambda hook: hook.send_from_query("mail", "SELECT 1 AS message"),
     "send_topic": lambda hook: hook.send_topic("a", 1),
+    "send_batch_topic": lambda hook: hook.send_batch_topic("a", [1], dedup_keys=["a"]),
     "read": lambda hook: hook.read("mail"),
     "read in order": lambda hook: hook.read("mail", ordered=True),
+    "read_grouped": lambda hook: hook.read_grouped("mail"),
+    "read_grouped_rr": lambda hook: hook.read_grouped_rr("mail"),
+    "read_grouped_head": lambda hook: hook.read_grouped_head("mail"),
     "peek": lambda hook: hook.peek("mail"),
     "get_messages": lambda hook: hook.get_messages("mail", [1]),
     "pop": lambda hook: hook.pop("mail"),
@@ -79,11 +84,26 @@ VERBS = {
     "purge": lambda hook: hook.purge("mail"),
     "guard_queue": lambda hook: hook.guard_queue("mail"),
     "index_groups": lambda hook: hook.index_groups("mail"),
+    "groups": lambda hook: hook.groups("mail"),
+    "stopped_groups": lambda hook: hook.stopped_groups("mail"),
+    "resume_group": lambda hook: hook.resume_group("mail", "a", as_dead_letter=True),
     "enable_notify": lambda hook: hook.enable_notify("mail"),
     "disable_notify": lambda hook: hook.disable_notify("mail"),
+    "create_fifo_index": lambda hook: hook.create_fifo_index("mail"),
+    "create_fifo_indexes_all": lambda hook: hook.create_fifo_indexes_all(),
+    "convert_archive_partitioned": lambda hook: hook.convert_archive_partitioned(
+        "mail", partition_interval=9
+    ),
+    "enable_notify_insert": lambda hook: hook.enable_notify_insert("mail"),
+    "update_notify_insert": lambda hook: hook.update_notify_insert("mail", throttle_interval_ms=9),
+    "disable_notify_insert": lambda hook: hook.disable_notify_insert("mail"),
+    "list_notify_insert_throttles": lambda hook: hook.list_notify_insert_throttles(),
     "bind_topic": lambda hook: hook.bind_topic("a", "mail"),
     "unbind_topic": lambda hook: hook.unbind_topic("a", "mail"),
     "topics": lambda hook: hook.topics(),
+    "test_routing": lambda hook: hook.test_routing("a"),
+    "validate_routing_key": lambda hook: hook.validate_routing_key("a"),
+    "validate_topic_pattern": lambda hook: hook.validate_topic_pattern("a"),
     "pause_job": lambda hook: hook.pause_job("shop", "job"),
     "resume_job": lambda hook: hook.resume_job("shop", "job"),
     "run_job_now": lambda hook: hook.run_job_now("shop", "job"),
@@ -216,11 +236,12 @@ def test_an_old_schema_of_ours_is_named(database, client):
 
 
 def test_a_pgmq_that_lacks_something_is_named(database, client):
-    execute(database, "DROP FUNCTION pgmq.send_topic(text, jsonb, jsonb, integer) CASCADE")
+    execute(database, "DROP FUNCTION pgmq.test_routing(text)")
     exc = told("send_topic", hook_of(database))
 
     assert isinstance(exc, FeatureMissing)
-    assert "docs/upgrading.md" in str(exc)
+    assert "needs PGMQ 1.11.0" in str(exc)
+    assert documentation.UPGRADING in str(exc)
 
 
 def test_what_holds_our_own_transactions_up_is_named(database, client, monkeypatch):
@@ -309,6 +330,9 @@ def test_the_users_own_sql_is_not_taken_for_pgmq(database, client):
         (lambda hook: hook.bind_topic("a b", "mail"), InvalidName),
         (lambda hook: hook.unbind_topic("", "mail"), InvalidName),
         (lambda hook: hook.send_topic("..", 1), InvalidName),
+        (lambda hook: hook.test_routing("a.*"), InvalidName),
+        (lambda hook: hook.validate_routing_key(""), InvalidName),
+        (lambda hook: hook.validate_topic_pattern("a.**"), InvalidName),
         (lambda hook: hook.create_queue("parts", partition_interval="daily"), FeatureMissing),
     ],
 )

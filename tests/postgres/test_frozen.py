@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from time import monotonic
 from typing import Any
 
@@ -168,6 +168,26 @@ def test_a_session_that_postgres_ended_before_the_commit(database, client):
     assert [result.status for result in client.run(work)] == ["sent"]
     assert len(ended) == 1
     assert [row["message"] for row in queued(database)] == ["new"]
+
+
+def send_in_a_flow():
+    return (yield sending.plain("mail", prepare(["new"])))
+
+
+def test_an_end_that_came_together_with_an_answer(client, proxy):
+    """The process was frozen while it waited for the answer, and Postgres has not closed the socket yet."""
+    proxy.hold(b"new")
+    assert [result.status for result in client_of(proxy.dsn, limits=short()).run(send_in_a_flow)] == ["sent"]
+    assert [row["message"] for row in queued(proxy.database)] == ["new"]
+
+
+def test_such_an_end_on_a_callers_connection(client, proxy):
+    with closing(psycopg.connect(proxy.dsn, autocommit=True)) as conn:
+        conn.execute("SET idle_in_transaction_session_timeout = '100ms'")
+        proxy.hold(b"new")
+        with pytest.raises(psycopg.OperationalError, match="idle-in-transaction timeout"):
+            client_of(proxy.dsn).run(send_in_a_flow, conn)
+    assert queued(proxy.database) == []
 
 
 def test_a_callers_transaction_has_no_limit(database, client):

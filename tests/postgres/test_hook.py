@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from airflow_pgmq.core.limits import Limits
+from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db.sql import migrations
 from airflow_pgmq.db.statements import Statement
 from airflow_pgmq.errors import (
@@ -71,6 +72,15 @@ def test_send_with_a_delay(hook, database, delay):
 
     (row,) = execute(database, "SELECT vt - now() AS hidden FROM pgmq.q_mail")
     assert timedelta(minutes=59) < row["hidden"] <= timedelta(hours=1)
+
+
+def test_messages_are_hidden_until_an_instant(hook, database):
+    noon = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
+    hook.send_batch("mail", [1, 2])
+
+    assert hook.extend("mail", hook.read("mail", max_messages=2), visibility_timeout=noon) == [1, 2]
+
+    assert [row["vt"] for row in queued(database)] == [noon, noon]
 
 
 @pytest.mark.parametrize(
@@ -202,12 +212,10 @@ def test_partitioned_queue_needs_pg_partman(hook):
 def test_topics(hook, database):
     hook.bind_topic("orders.*", "mail")
 
-    assert hook.send_topic("orders.new", {"n": 1}, headers={"h": 1}, delay=timedelta(seconds=5)) == 1
+    assert hook.send_topic("orders.new", {"n": 1}, headers={"h": 1}) == {"mail": SendResult("sent", 1)}
     assert [binding.pattern for binding in hook.topics()] == ["orders.*"]
     assert queued(database)[0]["headers"] == {"h": 1}
     assert hook.unbind_topic("orders.*", "mail") is True
-    with pytest.raises(InvalidArgument, match="whole seconds"):
-        hook.send_topic("orders.new", 1, delay=0.5)
 
 
 def test_periodic_jobs(hook, database):

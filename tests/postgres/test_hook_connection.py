@@ -244,3 +244,18 @@ def test_a_prepared_send_goes_on_with_another_queue_of_the_name(hook: PgmqHook, 
     execute(database, "DROP SCHEMA airflow_pgmq CASCADE")
     hook.install()
     assert send(hook, "a") == "sent"
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+def test_what_a_server_ended_is_not_used_again(
+    own_database: Database, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Nobody could say whether a message was sent on it. A crash is announced by a warning, not an error."""
+    connection = {"conn_type": "pgmq", "host": str(own_database.server.directory), "login": "postgres"}
+    monkeypatch.setenv("AIRFLOW_CONN_ENDED", json.dumps({**connection, "schema": own_database.name}))
+    hook = PgmqHook("ended")
+    hook.create_queue(QUEUE)
+    assert send(hook) == "sent"
+    own_database.server.restart(how)
+    assert send(hook) == "sent"
+    assert len(queued(own_database)) == 2

@@ -10,7 +10,9 @@ import pytest
 from airflow_pgmq.db.sql import migrations
 from airflow_pgmq.db.statements import queues, schema
 from airflow_pgmq.errors import FeatureMissing, NotInstalled
-from tests.fixtures.factories import client_of, execute
+from airflow_pgmq.services import creating
+from tests.fixtures.factories import client_of, execute, send, statuses
+from tests.fixtures.roles import drop_role
 from tests.postgres.processes import at_once, install
 
 NEWEST = max(migrations())
@@ -111,3 +113,18 @@ def test_parallel_threads_share_a_client(empty_database):
         list(pool.map(lambda _: client.ensure_schema(), range(8)))
 
     assert client.run(schema.version) == NEWEST
+
+
+def test_a_role_that_may_create_schemas_can_install(empty_database):
+    """What managed services give: no superuser, and no extension."""
+    role = f"clerk_{empty_database.name}"
+    execute(empty_database, f"CREATE ROLE {role} LOGIN")
+    execute(empty_database, f"GRANT CREATE ON DATABASE {empty_database.name} TO {role}")
+    clerk = client_of(empty_database.dsn, user=role)
+    try:
+        clerk.install()
+        creating.create(clerk, "mail")
+        assert statuses(send(clerk, "a", "a")) == ["sent", "duplicate"]
+    finally:
+        clerk.close()
+        drop_role(empty_database, role)

@@ -151,6 +151,36 @@ def test_those_have_their_share_of_a_batch(indexed: Client, database: Database) 
         assert len(take(indexed, 2)) == 2
 
 
+def order_of(indexed: Client, most: int, **options: Any) -> list[int]:
+    """The ids as they are read, and archived before the next read."""
+    cursor, order = GroupCursor(), list[int]()
+    while found := take(indexed, most, cursor, **options):
+        order += ids(found)
+        indexed.run(lambda found=found: reading.archive(QUEUE, found))
+    return order
+
+
+@pytest.mark.parametrize("most", [1, 10])
+@pytest.mark.parametrize("read_ct", [0, 1])
+def test_one_without_a_group_does_not_wait_for_the_end_of_groups(
+    indexed: Client, database: Database, most: int, read_ct: int
+) -> None:
+    put(database, None, *["a"] * 40, *["b"] * 40)
+    # One that comes back after a failure is not the oldest by its time.
+    execute(database, "UPDATE pgmq.q_mail SET read_ct = %s, vt = now() WHERE msg_id = 1", [read_ct])
+    assert order_of(indexed, most).index(1) < 4
+
+
+def test_nor_do_readers_wait_that_each_read_once(indexed: Client, database: Database) -> None:
+    put(database, None, *["a"] * 40)
+    for _ in range(3):
+        (message,) = take(indexed, 1, GroupCursor())
+        indexed.run(lambda message=message: reading.archive(QUEUE, [message]))
+        if message.msg_id == 1:
+            return
+    raise AssertionError("the oldest message was not read")
+
+
 def test_of_messages_that_were_tried_one_is_read_alone(indexed: Client, database: Database) -> None:
     put(database, "a", "b", "c", "d")
     execute(database, "UPDATE pgmq.q_mail SET read_ct = 1 WHERE msg_id IN (2, 3)")

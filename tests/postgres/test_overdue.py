@@ -432,7 +432,7 @@ def test_a_tick_that_cannot_look_sends_and_says_so(clock, database, run):
 
 
 def test_the_sql_of_the_page_runs(clock, database, run):
-    blocks = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "overdue.md").read_text(), re.S)
+    blocks = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "guides" / "overdue.md").read_text(), re.S)
     (block,) = [each for each in blocks if "airflow_pgmq.overdue" in each]
     count, cron = block.split(";", 1)
     (body,) = re.findall(r"\$\$(.*?)\$\$", cron, re.S)

@@ -70,6 +70,23 @@ def test_how_long_a_slot_took_is_from_when_it_was_visible(client, database, sent
     assert found["acked_at"] == found["slot"] + timedelta(seconds=90)
 
 
+def test_what_nobody_worked_on_was_not_acked(client, database, sent):
+    """Archived by maintenance after its ttl, by a consumer that came too late, or by somebody's hand."""
+    messages = read(client, 4)
+    execute(database, "UPDATE pgmq.q_mail SET read_ct = 0, last_read_at = NULL WHERE msg_id <= 2")
+    client.run(lambda: _archive(messages))
+    for msg_id, expires in ((1, "archived_at"), (3, "last_read_at"), (4, "archived_at")):
+        execute(
+            database,
+            f"UPDATE airflow_pgmq.slots AS s SET expires_at = a.{expires} FROM pgmq.a_mail AS a"
+            " WHERE a.msg_id = s.msg_id AND s.msg_id = %s",
+            [msg_id],
+        )
+    found = {each["msg_id"]: each for each in history(client) if each["state"] == "sent"}
+    assert [found[n]["place"] for n in (1, 2, 3, 4)] == ["expired", "cancelled", "expired", "archived"]
+    assert [found[n]["took"] is None for n in (1, 2, 3, 4)] == [True, True, True, False]
+
+
 def test_work_is_counted_where_the_archive_knows_when_it_began(client, database, sent):
     [message] = read(client, 1)
     client.run(lambda: _archive([message]))

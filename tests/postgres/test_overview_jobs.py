@@ -11,8 +11,9 @@ import pytest
 
 from airflow_pgmq.core import payload, slots
 from airflow_pgmq.core.jobs import PeriodicJob
+from airflow_pgmq.core.schedule.excluding import Calendar
 from airflow_pgmq.errors import JobNotFound
-from airflow_pgmq.services import job_control, overview
+from airflow_pgmq.services import doctor, job_control, overview
 from tests.fixtures.factories import execute, go_back, job, state, tick
 
 HOUR = timedelta(hours=1)
@@ -185,6 +186,23 @@ def test_a_dag_that_stopped_ticking(client, database):
     assert found["namespaces"][0]["version"] == 0
     # One cause is one problem.
     assert codes(found["jobs"][0]) == []
+
+
+def test_jobs_that_a_tick_left_out(client, database):
+    """Those that were never deployed are in no list, so the namespace names them."""
+    lost = job("lost", queue_name="nowhere"), job("closed", exclude=[Calendar("gone")])
+    tick(job(), *lost).run(client)
+    [namespace] = overview.jobs(client)["namespaces"]
+    [problem] = namespace["problems"]
+    assert problem["code"] == "left_out"
+    for each in ("2 jobs", "lost: queue 'nowhere' does not exist", "closed: ", "'gone'"):
+        assert each in problem["text"]
+    [found] = [each for each in doctor.examine(client) if each.code == "left_out"]
+    assert found.text == problem["text"]
+
+    execute(database, "SELECT pgmq.create('nowhere')")
+    tick(job(), lost[0]).run(client)
+    assert overview.jobs(client)["namespaces"][0]["problems"] == []
 
 
 def test_a_job_that_its_ticks_do_not_get_to(client, database):

@@ -12,8 +12,8 @@ from airflow_pgmq.core import privileges
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.core.groups import GroupCursor
-from airflow_pgmq.db.driver import pauses
-from airflow_pgmq.db.statements import consuming, groups, pausing, queues, reading, streaming, watching
+from airflow_pgmq.db.driver import choices
+from airflow_pgmq.db.statements import consuming, fifo, groups, pausing, queues, reading, streaming, watching
 from airflow_pgmq.db.statements import doctor as asking
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import QueueNotFound
@@ -61,10 +61,13 @@ READS: dict[str, Callable[[], Work[Any]]] = {
     "read for work": lambda: consuming.read(POLICY, 9),
     "read ahead": lambda: consuming.read(POLICY, 9, unread=True),
     "read in order": lambda: groups.read("mail", GroupCursor(), max_messages=9, visibility_timeout=0),
+    "read as one group": lambda: fifo.read_grouped("mail", max_messages=9, visibility_timeout=0),
+    "read by turns": lambda: fifo.read_grouped_rr("mail", max_messages=9, visibility_timeout=0),
+    "read heads": lambda: fifo.read_grouped_head("mail", max_messages=9, visibility_timeout=0),
     "read for events": lambda: streaming.read("mail", max_messages=9, visibility_timeout=0, calm=9),
     "pop": lambda: reading.pop("mail", 1),
     "pop many": lambda: reading.pop("mail", 9),
-    "slots of a ring": lambda: watching.visible_slots("mail"),
+    "slots of a ring": lambda: watching.visible_slots(Ask.of("mail")),
 }
 #: Each way to look.
 LOOKS: dict[str, Callable[[Client], int]] = {
@@ -72,7 +75,7 @@ LOOKS: dict[str, Callable[[Client], int]] = {
         lambda: reading.visible("mail", limit=9, condition=None, headers_condition=None)
     ),
     "look": lambda client: look(client).count,
-    "sight": lambda client: client.run(lambda: watching.sight("mail")).visible,
+    "sight": lambda client: client.run(lambda: watching.sight(Ask.of("mail"))).visible,
 }
 
 
@@ -269,7 +272,7 @@ def test_a_connection_asks_again_after_a_while(
     pause(filled)
     assert len(read(reader)) == 1
     let_see(database)
-    monkeypatch.setattr(pauses, "AGAIN", -1.0)
+    monkeypatch.setattr(choices, "AGAIN", -1.0)
     assert read(reader) == []
 
 
@@ -374,6 +377,20 @@ def test_nobody_is_blamed_for_not_reading_it(filled: Client, database: Database)
     assert "nobody_reads" in codes()
     pause(filled)
     assert "nobody_reads" not in codes()
+
+
+def test_the_doctor_names_what_is_paused(filled: Client) -> None:
+    def found() -> list[Any]:
+        return [each for each in doctor.examine(filled) if each.code == "paused_queue"]
+
+    assert found() == []
+    pause(filled, reason="why")
+    (problem,) = found()
+    assert problem.text.startswith("Queue mail is paused by ada since ")
+    assert problem.text.endswith(": why. Nothing is read from it.")
+    assert problem.fix == "When the reason is gone: `airflow pgmq resume-queue mail`."
+    resume(filled)
+    assert found() == []
 
 
 def test_the_doctor_says_who_reads_on(reader: Client, filled: Client, database: Database) -> None:

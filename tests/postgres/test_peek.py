@@ -35,6 +35,7 @@ def test_messages_are_seen_and_left_as_they_are(hook, database):
     first, second = hook.peek("mail")
 
     assert first == held
+    assert first.last_read_at == held.last_read_at is not None
     assert (first.message, first.headers) == ({"n": 1}, {"h": 1, "dedup_key": "a"})
     assert (second.message, second.read_ct) == ({"n": 2}, 0)
     assert queued(database) == before
@@ -137,3 +138,15 @@ def test_it_takes_what_the_command_takes(hook):
     assert flags - {"unredacted", "output", "conn_id", "verbose"} == set(signature(hook.peek).parameters) - {
         "conn"
     }
+
+
+def test_tables_of_an_older_pgmq_have_no_time_of_the_last_read(hook, database):
+    hook.send("mail", 1)
+    hook.send("mail", 2)
+    hook.archive("mail", [1])
+    execute(database, "ALTER TABLE pgmq.q_mail DROP COLUMN last_read_at")
+    execute(database, "ALTER TABLE pgmq.a_mail DROP COLUMN last_read_at")
+
+    found = [*hook.peek("mail"), *hook.peek("mail", source="archive")]
+
+    assert [(each.message, each.last_read_at) for each in found] == [(2, None), (1, None)]

@@ -1,4 +1,4 @@
-"""`docs/permissions.md` is right: its grants are enough, and none of them can be left out."""
+"""`docs/production/permissions.md` is right: its grants are enough, and none of them can be left out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from airflow_pgmq.db.statements import (
     Statement,
     consuming,
     doctor,
+    fifo,
     overdue,
     pausing,
     periodic,
@@ -24,19 +25,30 @@ from airflow_pgmq.db.statements import (
     scalar,
     schema,
     sending,
+    throttles,
     watching,
 )
 from airflow_pgmq.db.statements.calendars import found as calendars_found
+from airflow_pgmq.db.statements.topics import bind, bind_if_there, bindings, routes, unbind
 from airflow_pgmq.db.statements.watching import Ask
 from airflow_pgmq.errors import NotInstalled, PermissionDenied
 from airflow_pgmq.jobs import Calendar
-from airflow_pgmq.services import calendars, health, job_control, live_jobs, maintenance, overview, sampling
+from airflow_pgmq.services import (
+    calendars,
+    health,
+    job_control,
+    live_jobs,
+    maintenance,
+    overview,
+    sampling,
+    topics,
+)
 from airflow_pgmq.services.consuming import Consumer
 from airflow_pgmq.services.sending import send as send_prepared
 from tests.fixtures.factories import client_of, execute, go_back, job, send, tick
 from tests.fixtures.roles import drop_role
 
-PAGE = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "production" / "permissions.md").read_text()
 SECTIONS = {
     title: re.sub(r" *--.*", "", block).strip().splitlines()
     for title, block in re.findall(r"^## (.+?)\n[^#]*?```sql\n(.+?)```", PAGE, re.M | re.S)
@@ -61,7 +73,20 @@ def do_send(client):
     send(client, key + "queued", scope="queued")
     # Enough of them for the ledger to be pruned, which a sender need not be allowed to do.
     send(client, *(f"{key} {n}" for n in range(100)))
-    client.run(lambda: sending.topic("a", 1, None, 0))
+    topics.send(client, "a", prepare([1]))
+    topics.send(client, "a", prepare([1], dedup_keys=[key + "topic"]))
+
+
+def do_bind(client):
+    client.run(lambda: bind_if_there("b", "mail"))
+    client.run(lambda: routes("b"))
+    client.run(lambda: unbind("b", "mail"))
+
+
+def do_throttle(client):
+    client_of(client.owner_dsn).run(lambda: throttles.enable("mail", 0))
+    client.run(lambda: throttles.update("mail", 1))
+    client.run(throttles.throttles)
 
 
 def do_read(client):
@@ -73,6 +98,8 @@ def do_read(client):
     client.run(lambda: reading.delete("mail", second))
     client.run(lambda: reading.set_vt("mail", third, AT_ONCE))
     client.run(lambda: reading.pop("mail", 1))
+    for grouped in (fifo.read_grouped, fifo.read_grouped_rr, fifo.read_grouped_head):
+        client.run(lambda grouped=grouped: grouped("mail", max_messages=1, visibility_timeout=0))
     overview.peek(client, overview.Search(queue_name="mail"))
     client.run(lambda: reading.visible("mail", limit=1, condition=None, headers_condition=None))
     client.run(lambda: reading.read("mail", max_messages=9, visibility_timeout=1, headers_condition={}))
@@ -219,7 +246,7 @@ def do_look(client):
     with client.connection() as conn:
         if sampling.metrics(client, conn)[1]:
             raise PermissionDenied("permission denied")
-    client.run(queues.topics)
+    client.run(bindings)
     client.run(lambda: periodic.list_jobs(None))
     client.run(doctor.installation)
     client.run(schema.version)
@@ -270,6 +297,8 @@ def do_create(client):
 
 WORK = {
     "Sending": do_send,
+    "Binding topics": do_bind,
+    "PGMQ's own notify trigger": do_throttle,
     "Reading": do_read,
     "Waiting": do_wait,
     "Consuming": do_consume,
@@ -310,7 +339,7 @@ def role(database, client):
     client.run(lambda: queues.guard("mail"))
     # Senders need no rights for the trigger that announces messages.
     client.run(lambda: queues.enable_notify("mail"))
-    client.run(lambda: queues.bind_topic("a", "mail"))
+    client.run(lambda: bind("a", "mail"))
     role = Role(database)
     role.run("CREATE ROLE app LOGIN")
     yield role
@@ -355,6 +384,18 @@ def test_rights_on_all_queues_reach_those_to_come(role):
     execute(role.database, "SELECT pgmq.create('late')")
 
     assert tick(job(queue_name="late")).run(role.client).sent == 10
+
+
+def test_senders_need_rights_for_pgmqs_own_trigger(role):
+    for line in SECTIONS["Sending"]:
+        role.run(line)
+    client_of(role.database.dsn).run(lambda: throttles.enable("mail", 0))
+    with pytest.raises(PermissionDenied, match="notify_insert_throttle"):
+        send_prepared(role.client, "mail", prepare([1]))
+
+    role.run(SECTIONS["PGMQ's own notify trigger"][-1])
+
+    assert len(send_prepared(role.client, "mail", prepare([1]))) == 1
 
 
 def test_every_section_of_the_page_is_tested():

@@ -29,6 +29,7 @@ from airflow_pgmq.db.statements import (
     reading,
     sending,
     streaming,
+    tailing,
     transfers,
     watching,
 )
@@ -128,7 +129,7 @@ OFTEN = {
         "mail", {n: f"{n}" for n in range(1, 1001)}, NOW
     ),
     "read for events": lambda: streaming.read("mail", max_messages=9, visibility_timeout=30, calm=2),
-    "slots of a ring": lambda: watching.visible_slots("mail"),
+    "slots of a ring": lambda: watching.visible_slots(Ask.of("mail")),
     "read a batch of work": lambda: consuming.read(Policy(queue_name="mail", batch_size=100)),
     "release after failures": lambda: consuming.release_each("mail", MESSAGES, [ParsedDelay(10)] * 100),
     "dead letters": lambda: consuming.dead_letter("mail", "mail_dlq", MESSAGES, "no"),
@@ -139,7 +140,7 @@ OFTEN = {
     "look for conditions": lambda: watching.look(
         {Ask.of("mail", {"n": n}, {"job": "j"}): 1 for n in range(50)}
     ),
-    "sight": lambda: watching.sight("mail"),
+    "sight": lambda: watching.sight(Ask.of("mail")),
     "messages of a queue": lambda: inspection.messages(Search(queue_name="mail", peek=True)),
     "search by job": lambda: inspection.messages(Search(queue_name="mail", job="shop/job7")),
     "search in an archive": lambda: inspection.messages(Search(queue_name="mail", job="a", source="archive")),
@@ -152,6 +153,8 @@ OFTEN = {
         "shop", "job7", {"mail": SLOTS}, [("mail", "archive")]
     ),
     "dead letters of a job": lambda: job_slots.dead_letters("shop", "job7", "mail"),
+    "start of a tail": lambda: tailing.start("mail", 10),
+    "look of a tail": lambda: next(tailing.look("mail", after=49_900, archived_after=0, missing=range(99))),
     "sent by a task": lambda: inspection.sent_by([("mail", "queue")], {"dag_id": "a"}, peek=True, limit=200),
     "sent by a task, archived": lambda: inspection.sent_by(
         [("mail", "archive")], {"dag_id": "a"}, peek=True, limit=200

@@ -1,13 +1,17 @@
-"""Queues are created, dropped, listed, counted and bound to topics."""
+"""Queues are created, dropped, listed and counted."""
 
 from __future__ import annotations
+
+from dataclasses import fields
 
 import pytest
 
 from airflow_pgmq.core.batch import prepare
-from airflow_pgmq.db.statements import queues, sending
+from airflow_pgmq.core.messages import QueueMetrics
+from airflow_pgmq.db.statements import queues
 from airflow_pgmq.errors import FeatureMissing, InvalidArgument, InvalidName, QueueNotFound
 from airflow_pgmq.services.sending import send as send_prepared
+from tests.fixtures import partman
 from tests.fixtures.factories import execute, queued, read, send, statuses
 
 
@@ -113,30 +117,30 @@ def test_metrics_of_a_missing_queue_name_it(client):
         client.run(lambda: queues.metrics("nowhere"))
 
 
-def test_topic_reaches_every_bound_queue(database, client):
-    create(client, "audit")
-    client.run(lambda: queues.bind_topic("orders.#", "audit"))
-    client.run(lambda: queues.bind_topic("orders.*", "mail"))
+def test_metrics_count_messages_without_a_partition_of_their_own(database, client):
+    """A queue whose name is that of a default partition is not taken for one, as PGMQ's function does."""
+    create(client, "mail_default")
+    partman.install(database)
+    create(client, "parts", partition_interval="1 day")
+    send_prepared(client, "parts", prepare([1, 2, 3]))
+    execute(database, "INSERT INTO pgmq.a_parts (msg_id, vt, message) VALUES (9, now(), '9')")
 
-    reached = client.run(lambda: sending.topic("orders.new", {"n": 1}, {"h": 1}, 0))
-    assert client.run(lambda: sending.topic("orders.new.eu", {"n": 2}, None, 0)) == 1
+    def counted():
+        asked = ["mail", "mail_default", "parts"]
+        found = client.run(lambda: queues.metrics_of(asked))
+        return [each.default_partition_length for each in found]
 
-    assert reached == 2
-    assert [(row["message"], row["headers"]) for row in queued(database)] == [({"n": 1}, {"h": 1})]
-    assert [row["message"] for row in queued(database, "audit")] == [{"n": 1}, {"n": 2}]
-
-
-def test_topics_are_listed_and_unbound(client):
-    client.run(lambda: queues.bind_topic("a.*", "mail"))
-
-    assert [(each.pattern, each.queue_name) for each in client.run(queues.topics)] == [("a.*", "mail")]
-    assert client.run(lambda: queues.unbind_topic("a.*", "mail")) is True
-    assert client.run(lambda: queues.unbind_topic("a.*", "mail")) is False
-    assert client.run(queues.topics) == []
+    # An estimate, which the server makes from time to time.
+    assert counted() == [None, None, 0]
+    execute(database, "ANALYZE pgmq.q_parts, pgmq.a_parts")
+    assert counted() == [None, None, 4]
+    assert client.run(lambda: queues.metrics("parts")).default_partition_length == 4
 
 
-def test_pgmq_without_topics_says_so(database, client):
-    execute(database, "DROP FUNCTION pgmq.bind_topic(text, text)")
-
-    with pytest.raises(FeatureMissing, match="too old"):
-        client.run(lambda: queues.bind_topic("a.*", "mail"))
+def test_metrics_have_every_column_of_pgmqs_own(database, client):
+    columns = execute(
+        database,
+        "SELECT attname FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid"
+        " WHERE attrelid = 'pgmq.metrics_result'::regclass AND attnum > 0",
+    )
+    assert {row["attname"] for row in columns} <= {each.name for each in fields(QueueMetrics)}

@@ -9,6 +9,7 @@ import pytest
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.delays import parse
 from airflow_pgmq.db.statements import reading
+from airflow_pgmq.errors import FeatureMissing
 from airflow_pgmq.services import sending
 from tests.fixtures.factories import execute, queued, read, read_committed, send
 
@@ -214,3 +215,69 @@ def test_message_that_another_has_read_since_is_not_extended(database, client):
     assert acks(client, "set_vt", first, parse(3600)) == []
     assert queued(database) == before
     assert acks(client, "set_vt", second, parse(3600)) == [1]
+
+
+def test_an_older_pgmq_pops_one_at_a_time(database, client):
+    execute(database, "DROP FUNCTION pgmq.pop(text, integer)")
+    with pytest.raises(FeatureMissing, match=r"needs PGMQ 1\.7\.0"):
+        client.run(lambda: reading.pop("mail", 2))
+
+
+# When messages were read.
+
+
+def read_again(client):
+    """What the verbs that know it say of a message: a read, a look by id, a look into the archive, a pop."""
+    (held,) = read(client, 1, visibility_timeout=0)
+    (looked_at,) = client.run(lambda: reading.by_id("mail", [held.msg_id]))
+    client.run(lambda: reading.archive("mail", held))
+    (archived,) = client.run(lambda: reading.by_id("mail", [held.msg_id]))
+    (popped,) = client.run(lambda: reading.pop("mail", 1))
+    return held, looked_at, archived, popped
+
+
+def test_a_message_knows_when_it_was_read(database, client):
+    send(client, "a", "b")
+
+    held, looked_at, archived, popped = read_again(client)
+
+    assert held.last_read_at == held.vt
+    assert looked_at.last_read_at == archived.last_read_at == held.last_read_at
+    # A pop is no read that PGMQ notes.
+    assert popped.last_read_at is None
+
+
+def test_other_reads_do_not_say_it(client):
+    send(client, "a")
+    (message,) = read(client, headers_condition={"dedup_key": "a"})
+    assert message.last_read_at is None
+
+
+#: As in PGMQ before 1.10, whose functions return no such column.
+WITHOUT = """
+    ALTER TABLE pgmq.q_mail DROP COLUMN last_read_at;
+    ALTER TABLE pgmq.a_mail DROP COLUMN last_read_at;
+    ALTER TYPE pgmq.message_record DROP ATTRIBUTE last_read_at;
+    CREATE VIEW messages AS SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM pgmq.q_mail;
+    CREATE OR REPLACE FUNCTION pgmq.read(
+        queue_name text, vt integer, qty integer, conditional jsonb DEFAULT '{}'
+    ) RETURNS SETOF pgmq.message_record LANGUAGE sql AS
+        'SELECT * FROM public.messages ORDER BY msg_id LIMIT qty';
+    CREATE OR REPLACE FUNCTION pgmq.pop(queue_name text, qty integer DEFAULT 1)
+    RETURNS SETOF pgmq.message_record LANGUAGE sql AS
+        'DELETE FROM public.messages WHERE msg_id = 2 RETURNING *';
+    CREATE OR REPLACE FUNCTION pgmq.archive(queue_name text, msg_ids bigint[])
+    RETURNS SETOF bigint LANGUAGE sql AS
+        'WITH gone AS (DELETE FROM pgmq.q_mail WHERE msg_id = ANY (msg_ids) RETURNING *)
+         INSERT INTO pgmq.a_mail (msg_id, vt, message) SELECT msg_id, vt, message FROM gone RETURNING msg_id';
+"""
+
+
+def test_an_older_pgmq_does_not_know_it(database, client):
+    send(client, "a", "b")
+    execute(database, WITHOUT)
+
+    found = read_again(client)
+
+    assert [each.message for each in found] == ["a", "a", "a", "b"]
+    assert [each.last_read_at for each in found] == [None] * 4

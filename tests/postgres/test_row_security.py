@@ -1,4 +1,4 @@
-"""Row level security: the policies of `docs/permissions.md` are enough, and each missing one is named."""
+"""Row level security: the policies of the page of permissions are enough, and each missing one is named."""
 
 from __future__ import annotations
 

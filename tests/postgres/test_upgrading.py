@@ -1,4 +1,4 @@
-"""`docs/upgrading.md` is right: PGMQ that was installed by SQL can be upgraded, and nothing is lost."""
+"""The page of upgrading is right: PGMQ that was installed by SQL can be upgraded, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_pgmq.db.statements import queues, reading
 from airflow_pgmq.services import doctor
 from tests.fixtures.factories import execute, send, statuses
 
-PAGE = (Path(__file__).parents[2] / "docs" / "upgrading.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "production" / "upgrading.md").read_text()
 UPGRADE = re.findall(r"^```sql\n(DO .+?)```", PAGE, re.M | re.S)[0]
 
 #: As in PGMQ before 1.5: without headers, and without what came later.

@@ -74,3 +74,22 @@ def test_timers_work_there_too(
         await watcher.close()
 
     asyncio.run(scenario())
+
+
+def test_notifications_pass_in_session_mode(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiters, "FAST_POLL", 10_000.0)
+    make_queue(client_of(database.dsn), QUEUE)
+
+    async def scenario(port: int) -> None:
+        watcher = Watcher(arguments(database, host="127.0.0.1", port=port), name="shop")
+        task = await waiting(watcher, QUEUE)
+        await until(lambda: watcher._listener.notifications_pass, "the test of notifications")
+        put(database, QUEUE)
+        await soon(task)
+        await watcher.close()
+
+    # One session listens, two look.
+    with running_pooler(database.server, tmp_path, "session", 3) as port:
+        asyncio.run(scenario(port))

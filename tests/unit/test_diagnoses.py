@@ -75,7 +75,7 @@ def test_grants_with_the_same_givenare_one_statement_and_odd_names_are_quoted():
     assert privileges.may(rows) == able
 
 
-PAGE = (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "production" / "permissions.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n[^#]*?```sql\n(.+?)```", PAGE, re.M | re.S))
 WORKS = {
     "send": ["Sending"],

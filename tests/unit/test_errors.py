@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Iterator
+from posixpath import normpath
 
 import pytest
 
@@ -125,10 +126,17 @@ def test_the_modules_drawing_is_the_tree() -> None:
     assert drawn == tree
 
 
-PAGE = (ROOT / "docs" / "errors.md").read_text()
-#: The page has links; a docstring has only the words.
+PAGE = (ROOT / "docs" / "reference" / "errors.md").read_text()
+
+
+def named(link: re.Match[str]) -> str:
+    """The page has links; a docstring has the file, or only the words."""
+    words, target = link[1], link[2]
+    return normpath(f"docs/reference/{target}") if target.endswith(".md") else words
+
+
 ROWS = [
-    [re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", cell.strip()) for cell in line.strip("|").split(" | ")]
+    [re.sub(r"\[([^\]]+)\]\(([^)]+)\)", named, cell.strip()) for cell in line.strip("|").split(" | ")]
     for line in PAGE.splitlines()
     if re.match(r"\| \[?`", line)
 ]

@@ -30,7 +30,7 @@ READERS: dict[str, Callable[..., Imported]] = {
 
 
 def test_each_page_is_checked() -> None:
-    assert set(PAGES) == set(READERS)
+    assert {name for name, text in PAGES.items() if f"--from {name}" in text} == set(READERS)
 
 
 @pytest.mark.parametrize("name", READERS)

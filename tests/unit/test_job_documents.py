@@ -355,7 +355,9 @@ def test_what_is_no_list_of_jobs_is_refused(text: str, part: str) -> None:
 def test_what_could_harm_is_refused(text: str, part: str) -> None:
     found = refusal(text)
     assert part in found
-    assert found.count("\n") == 1  # it is told once
+    *told, address = found.splitlines()
+    assert len(told) == 2  # it is told once
+    assert address.startswith("See https://")
 
 
 def test_a_text_that_multiplies_itself_is_not_built() -> None:

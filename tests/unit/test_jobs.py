@@ -452,6 +452,7 @@ def test_what_jobs_that_use_none_of_it_store_is_as_before():
         ({"day_match": "none"}, "day_match must be 'either', 'both' or None, not 'none'"),
         ({"exclude": "weekends"}, "exclude must be a list, not str"),
         ({"exclude": [Calendar("")]}, "Calendar needs a name"),
+        ({"cron": "0 9 * * sat", "exclude": ["weekends"]}, "exclude leaves no slot of its schedule"),
         ({"business_day": "later"}, "business_day must be"),
         ({"params": [1]}, "params must be a mapping, not list"),
         ({"params": {"a": object()}}, "params"),

@@ -18,7 +18,8 @@ from airflow_pgmq.errors import InvalidInput
 from tests.unit.generated_jobs import job_lists
 from tests.unit.support import ROOT
 
-SCHEMA: dict[str, Any] = json.loads((ROOT / "airflow_pgmq" / "jobs.schema.json").read_text())
+FILE = ROOT / "airflow_pgmq" / "core" / "job_documents" / "jobs.schema.json"
+SCHEMA: dict[str, Any] = json.loads(FILE.read_text())
 PROPERTIES: dict[str, Any] = SCHEMA["$defs"]["fields"]["properties"]
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.core.messages import Message, Queue, QueueMetrics, SendResult, TopicBinding, fences
+from airflow_pgmq.core.messages import (
+    Message,
+    Queue,
+    QueueMetrics,
+    TopicBinding,
+    TopicRoute,
+    fences,
+)
+from airflow_pgmq.core.send_results import SendResult
 from tests.unit.support import utc
 
 NOON = utc("2026-06-01 12:00")
@@ -47,7 +55,11 @@ def test_headers_that_another_client_made_no_object_are_none(headers):
     ("kind", "row"),
     [
         (Queue, {"queue_name": "q", "is_partitioned": False, "is_unlogged": True, "created_at": NOON}),
-        (TopicBinding, {"pattern": "a.*", "queue_name": "q", "bound_at": NOON}),
+        (
+            TopicBinding,
+            {"pattern": "a.*", "queue_name": "q", "bound_at": NOON, "compiled_regex": "^a"},
+        ),
+        (TopicRoute, {"pattern": "a.*", "queue_name": "q", "compiled_regex": "^a"}),
         (
             QueueMetrics,
             {

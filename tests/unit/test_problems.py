@@ -110,7 +110,9 @@ def test_a_job_that_is_behind(fields, behind):
 
 @pytest.mark.parametrize(("silence", "wrong"), [(TICK_SILENCE, False), (TICK_SILENCE + SECOND, True)])
 def test_a_dag_that_stopped_ticking(silence, wrong):
-    found = list(problems.of_namespace(namespace="shop", owner="dag.task", ticked_at=NOW - silence, now=NOW))
+    found = list(
+        problems.of_namespace(namespace="shop", owner="dag.task", ticked_at=NOW - silence, now=NOW, failed="")
+    )
     assert codes(found) == (["not_ticking"] if wrong else [])
 
 
@@ -135,7 +137,7 @@ def test_every_problem_says_what_to_do():
     for problem in found:
         assert problem.severity in ("error", "warning")
         assert problem.fix.endswith(".")
-        assert set(problem.as_dict()) == {"code", "severity", "text", "fix"}
+        assert set(problem.as_dict()) == {"code", "severity", "text", "fix", "see"}
 
 
 @pytest.mark.parametrize(

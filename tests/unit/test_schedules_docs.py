@@ -1,4 +1,4 @@
-"""What docs/schedules.md says of schedules is what they do."""
+"""What docs/guides/schedules.md says of schedules is what they do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_pgmq.core.jobs import PeriodicJob
 from tests.unit import calendar_picture
 from tests.unit.support import ROOT
 
-PAGE = ROOT / "docs" / "schedules.md"
+PAGE = ROOT / "docs" / "guides" / "schedules.md"
 BERLIN = ZoneInfo("Europe/Berlin")
 _ROW = re.compile(r"^\| ([^|`]+) \| `(schedule=[^`]+)` \| (.*) \|$", re.M)
 RECIPES = _ROW.findall(PAGE.read_text(encoding="utf-8"))

@@ -20,6 +20,7 @@ def row(position: int, **columns: Any) -> dict[str, Any]:
         "oldest": None,
         "next_in": 5.0,
         "paused": False,
+        "indexed": True,
         "announced": True,
         "took": 0.1,
         "waited": 0.5,

@@ -36,7 +36,7 @@ def read(text: str, *, queue_name: str, timezone: str = "UTC") -> Imported:
     try:
         document = yaml_values.read(text)
     except InvalidArgument as exc:
-        why = str(exc).removeprefix("The jobs cannot be read: ")
+        why = exc.text.removeprefix("The jobs cannot be read: ")
         hint = " The file has ERB, which is not run: import what it gives." if "<%" in text else ""
         intake.refuse("the file", text, why + hint)
         return intake.imported()

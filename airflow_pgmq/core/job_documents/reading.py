@@ -42,7 +42,7 @@ class _Part:
 
 
 def parse(text: str, source: str = "") -> list[PeriodicJob]:
-    """The jobs of a document in YAML or JSON; docs/live_jobs.md says what may be in it.
+    """The jobs of a document in YAML or JSON; docs/guides/live_jobs.md says what may be in it.
 
     It may come from strangers: nothing in it is run, and its size and depth are limited.
 

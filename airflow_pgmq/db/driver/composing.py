@@ -7,14 +7,15 @@ from typing import Any
 
 from psycopg import sql
 
-from airflow_pgmq.db.driver import pauses
+from airflow_pgmq.db.driver import choices
 from airflow_pgmq.db.statements import Statement
+from airflow_pgmq.db.statements.sessions import ALL, Usable
 
 
-def text(statement: Statement[Any], *, sees_pauses: bool = True) -> bytes:
+def text(statement: Statement[Any], usable: Usable = ALL) -> bytes:
     """The query as it is sent, always in UTF-8.
 
-    :param sees_pauses: whether it may name the table of paused queues
+    :param usable: what it may name
     """
     if statement.script is not None and not statement.identifiers:
         return statement.script.encode()
@@ -24,7 +25,7 @@ def text(statement: Statement[Any], *, sees_pauses: bool = True) -> bytes:
         statement.columns,
         tuple(statement.fragments.items()),
         bool(statement.params),
-        sees_pauses,
+        usable,
     )
 
 
@@ -40,7 +41,7 @@ def _text(
     columns: tuple[str, ...],
     fragments: tuple[tuple[str, str], ...],
     has_params: bool,
-    sees_pauses: bool,
+    usable: Usable,
 ) -> bytes:
     def quoted(*path: str) -> sql.Identifier:
         # In a query with parameters, a percent sign begins one, also in names; the driver does not double it.
@@ -49,4 +50,4 @@ def _text(
     parts: dict[str, sql.Composable] = {name: quoted(*path) for name, path in identifiers}
     parts["columns"] = sql.SQL(", ").join(map(quoted, columns))
     parts.update((name, sql.SQL(own)) for name, own in fragments)
-    return sql.SQL(pauses.choose(text, sees=sees_pauses)).format(**parts).as_bytes(None)
+    return sql.SQL(choices.choose(text, usable)).format(**parts).as_bytes(None)

@@ -11,14 +11,14 @@ import psycopg
 from psycopg.rows import dict_row
 
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.driver import pauses, plans, sessions
+from airflow_pgmq.db.driver import choices, plans, sessions
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.sessions import Connection
 from airflow_pgmq.db.driver.translation import translated
 from airflow_pgmq.db.driver.user_work import ending, unended_user_work
 from airflow_pgmq.db.driver.values import Cursor
 from airflow_pgmq.db.statements import Statement, Work
-from airflow_pgmq.db.statements.sessions import Made, make_ours, sees_pauses
+from airflow_pgmq.db.statements.sessions import NOTHING, Made, Usable, make_ours, usable
 
 T = TypeVar("T")
 
@@ -40,13 +40,15 @@ def set_up(conn: Connection) -> bool:
         with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
             made = execute(settings(conn, session.limits), conn)
         sessions.keep(conn, session := replace(session, is_set=made.is_ours))
-        pauses.note(conn, made.sees_pauses)
+        choices.note(conn, made.usable)
     return bool(session.is_set) and sessions.is_encoded(conn)
 
 
 def transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
     """Run as one transaction; a single statement is one by itself, in one round trip."""
-    if isinstance(work, Statement) and sessions.takes_statements(conn) and set_up(conn):
+    # Also before a flow: then its transactions need not set it, and its statements can be prepared.
+    is_set = sessions.takes_statements(conn) and set_up(conn)
+    if isinstance(work, Statement) and is_set:
         transaction.is_undone = False
         return execute(work, conn)
     with translated(None, conn), transaction:
@@ -91,24 +93,23 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
     """Run one statement; its rows are mappings of our types, independent of the connection's adapters."""
     if statement.is_limit and sessions.of(conn) is None:
         return statement.decode([])
-    sees = pauses.matter(statement) and _sees_pauses(conn)
+    can_use = choices.of(statement, conn, _usable(conn)) if choices.matter(statement) else NOTHING
     with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
         try:
             with conn.pipeline() if before else nullcontext():
                 for command in before:
                     conn.execute(command, prepare=False)
                 is_prepared = statement.is_prepared and plans.are_kept(conn)
-                query = text(statement, sees_pauses=sees)
+                query = text(statement, can_use)
                 cursor.execute(query, statement.params or None, prepare=is_prepared, binary=is_one(statement))
-        except pauses.REFUSED as exc:
-            if sees:
-                pauses.check(conn, exc)
+        except choices.REFUSED as exc:
+            choices.check(statement, conn, can_use, exc)
             raise
         return statement.decode(cursor.fetchall() if cursor.description else [])
 
 
-def _sees_pauses(conn: Connection) -> bool:
-    """Whether the connection sees which queues are paused: asked once, with the settings if it is ours."""
-    if (sees := pauses.known(conn)) is None:
-        pauses.note(conn, sees := execute(sees_pauses(), conn))
-    return sees
+def _usable(conn: Connection) -> Usable:
+    """What statements may name on the connection: asked once, with the settings if it is ours."""
+    if (found := choices.known(conn)) is None:
+        choices.note(conn, found := execute(usable(), conn))
+    return found

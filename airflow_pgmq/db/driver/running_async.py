@@ -14,14 +14,14 @@ from psycopg.rows import dict_row
 
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.driver import pauses, running, sessions
+from airflow_pgmq.db.driver import choices, running, sessions
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.connecting import DEFAULTS
 from airflow_pgmq.db.driver.failures import ATTEMPTS, NOT_THERE, RETRYABLE
 from airflow_pgmq.db.driver.translation import connecting, translated, what_is_missing
 from airflow_pgmq.db.driver.values import AsyncCursor
 from airflow_pgmq.db.statements import Statement, Work, reading, schema
-from airflow_pgmq.db.statements.sessions import sees_pauses
+from airflow_pgmq.db.statements.sessions import NOTHING, Usable, usable
 
 T = TypeVar("T")
 AsyncConnection = psycopg.AsyncConnection[Any]
@@ -41,29 +41,28 @@ async def connect_async(arguments: Mapping[str, Any], limits: Limits | None = No
         await conn.close()
         raise
     sessions.keep(conn, sessions.Session(limits, made.is_ours))
-    pauses.note(conn, made.sees_pauses)
+    choices.note(conn, made.usable)
     return conn
 
 
 async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
     """The same on the event loop."""
-    sees = pauses.matter(statement) and await _sees_pauses(conn)
+    can_use = choices.of(statement, conn, await _usable(conn)) if choices.matter(statement) else NOTHING
     with translated(statement, conn):
         async with AsyncCursor(conn, row_factory=dict_row) as cursor:
-            query = text(statement, sees_pauses=sees)
+            query = text(statement, can_use)
             try:
                 await cursor.execute(query, statement.params or None, prepare=False, binary=is_one(statement))
-            except pauses.REFUSED as exc:
-                if sees:
-                    pauses.check(conn, exc)
+            except choices.REFUSED as exc:
+                choices.check(statement, conn, can_use, exc)
                 raise
             return statement.decode(await cursor.fetchall() if cursor.description else [])
 
 
-async def _sees_pauses(conn: AsyncConnection) -> bool:
-    if (sees := pauses.known(conn)) is None:
-        pauses.note(conn, sees := await aexecute(sees_pauses(), conn))
-    return sees
+async def _usable(conn: AsyncConnection) -> Usable:
+    if (found := choices.known(conn)) is None:
+        choices.note(conn, found := await aexecute(usable(), conn))
+    return found
 
 
 async def arun(work: Work[T] | Callable[[], Work[T]], conn: AsyncConnection) -> T:

@@ -59,6 +59,7 @@ def begin(conn: Connection, limits: Limits) -> None:
     # Only statements that ask for it are prepared: `None` would refuse those, too.
     conn.prepare_threshold = sys.maxsize
     keep(conn, Session(limits))
+    _last_words(conn)
 
 
 def of(conn: AnyConnection) -> Session | None:
@@ -148,6 +149,7 @@ class Transaction:
         self.is_undone = True
 
     def __enter__(self) -> None:
+        _last_words(self._conn)
         _say(self._conn, opening(self._conn))
 
     def __exit__(
@@ -172,24 +174,43 @@ def check_alive(conn: Connection) -> None:
 
     After a COMMIT to such a session it would be unknown whether it was done.
     """
-    if not _is_readable(conn.fileno()):
-        return
-    fatal: list[str] = []
-
-    def note(said: psycopg.errors.Diagnostic) -> None:
-        # Read at once: it is freed when this returns.
-        if said.severity_nonlocalized == "FATAL":
-            fatal.append(str(said.message_primary))
-
-    conn.add_notice_handler(note)
+    file = conn.fileno()
+    fatal = _last_words(conn)
     try:
-        conn.pgconn.consume_input()
+        # What came together with the last answer is in the driver's buffer already.
         conn.pgconn.is_busy()
-    finally:
-        conn.remove_notice_handler(note)
+        # To the end: a server that crashes says so in a warning, and closes the connection after it.
+        while not fatal and _is_readable(file):
+            conn.pgconn.consume_input()
+            conn.pgconn.is_busy()
+    except psycopg.OperationalError:
+        if not fatal:
+            raise
     if fatal:
         conn.close()
         raise psycopg.OperationalError(fatal[0])
+
+
+_ended: WeakKeyDictionary[AnyConnection, list[str]] = WeakKeyDictionary()
+
+
+def _last_words(conn: Connection) -> list[str]:
+    """What Postgres says when it ends the session, noted from now on.
+
+    It can come together with the answer of a statement, some time before the connection is closed; outside
+    of a statement, libpq takes it for a notice.
+    """
+    if (fatal := _ended.get(conn)) is None:
+        said: list[str] = []
+
+        def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+            # Read at once: it is freed when this returns.
+            if diagnostic.severity_nonlocalized == "FATAL":
+                said.append(str(diagnostic.message_primary))
+
+        conn.add_notice_handler(note)
+        fatal = _ended[conn] = said
+    return fatal
 
 
 def is_alive(conn: Connection) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -19,6 +19,7 @@ from airflow_pgmq.core import faults, names
 from airflow_pgmq.db.driver import sessions
 from airflow_pgmq.db.refusals import Refusal, meaning
 from airflow_pgmq.db.statements import Statement
+from airflow_pgmq.errors import documentation
 
 Told = TypeVar("Told", errors.NotConnected, errors.BrokenOff)
 
@@ -31,7 +32,7 @@ def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[An
     except errors.PgmqError:
         raise
     except psycopg.Error as exc:
-        known = _of_the_session(exc, conn) or _known(statement, exc)
+        known = _of_the_session(exc, conn) or _known(statement, exc, conn)
         if statement is not None and errors.queue_of(known or exc) is None:
             # An error of the driver takes attributes, too.
             setattr(known or exc, "queue_name", statement.queue_name)  # noqa: B010
@@ -99,7 +100,9 @@ def _as_both(kind: type[Told], exc: psycopg.Error, words: str, fix: str) -> Told
 _both: dict[tuple[type, type], Any] = {}
 
 
-def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqError | None:
+def _known(
+    statement: Statement[Any] | None, exc: psycopg.Error, conn: psycopg.BaseConnection[Any]
+) -> errors.PgmqError | None:
     text = exc.diag.message_primary or str(exc)
     state = exc.sqlstate
     is_known = state is not None or isinstance(exc, psycopg.OperationalError)
@@ -113,7 +116,7 @@ def _known(statement: Statement[Any] | None, exc: psycopg.Error) -> errors.PgmqE
     if (meant := meaning(statement, _refusal(exc, state, text))) is not None:
         return meant
     if isinstance(exc, pg.InsufficientPrivilege):
-        return _denied(exc, text)
+        return _denied(exc, text, conn)
     return _missing(statement, exc) if isinstance(exc, _MISSING) else None
 
 
@@ -129,12 +132,21 @@ def _refusal(exc: psycopg.Error, sqlstate: str, text: str) -> Refusal:
     )
 
 
-def _denied(exc: psycopg.Error, text: str) -> errors.PermissionDenied:
-    denied = errors.PermissionDenied(f"{text}. docs/permissions.md lists the GRANTs that a role needs.")
+def _denied(exc: psycopg.Error, text: str, conn: psycopg.BaseConnection[Any]) -> errors.PermissionDenied:
+    denied = errors.PermissionDenied(
+        f"{text}. The connection's role is {_role(conn)}; `{command('doctor')}` prints the GRANTs and "
+        "policies that it lacks."
+    )
     denied.reason = text
     # The text is in the server's language, the name of its function is not.
     denied.is_of_row = exc.diag.source_function == "ExecWithCheckOptions"
     return denied
+
+
+def _role(conn: psycopg.BaseConnection[Any]) -> str:
+    with suppress(psycopg.Error):
+        return repr(conn.info.user)
+    return "not known"
 
 
 #: The SQLSTATE that our schema raises for code that is too old for it.
@@ -157,12 +169,12 @@ def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError 
         return errors.FeatureMissing(
             f"A table of queue {statement.queue_name!r} is not as PGMQ makes it ({text}). "
             f"`{command('doctor')}` names what it lacks, with the SQL; where all queues lack it, PGMQ is too "
-            "old: docs/upgrading.md has a newer one."
+            f"old: {documentation.UPGRADING} has a newer one."
         )
     if isinstance(exc, pg.UndefinedColumn) and "airflow_pgmq." in statement.sql:
         return errors.NotInstalled(
             f"The schema airflow_pgmq, or PGMQ, is older than this package ({text}): {faults.INSTALL} "
-            "docs/upgrading.md has a newer PGMQ."
+            f"{documentation.UPGRADING} has a newer PGMQ."
         )
     if "airflow_pgmq" in text:
         return errors.NotInstalled(f"The schema airflow_pgmq is missing or old ({text}): {faults.INSTALL}")
@@ -170,7 +182,7 @@ def _missing(statement: Statement[Any], exc: psycopg.Error) -> errors.PgmqError 
         return errors.QueueNotFound(statement.queue_name)
     if isinstance(exc, (pg.UndefinedFunction, pg.UndefinedColumn)):
         return errors.FeatureMissing(
-            f"This PGMQ is too old for what was asked ({text}): docs/upgrading.md has a newer one."
+            f"This PGMQ is too old for what was asked ({text}): {documentation.UPGRADING} has a newer one."
         )
     return errors.NotInstalled(f"PGMQ is not in this database: {faults.INSTALL}") if "pgmq" in text else None
 

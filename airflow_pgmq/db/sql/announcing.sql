@@ -16,6 +16,11 @@ SELECT EXISTS (
 FROM pg_class AS c
 LEFT JOIN (
     SELECT p.oid, p.pronamespace FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname = 'airflow_pgmq' AND p.proname = 'notify_insert'
+    WHERE n.nspname = 'airflow_pgmq' AND p.proname = %(function)s
 ) AS announcer ON true
 WHERE c.oid = %(table)s::regclass;
+
+-- announce_settled --
+-- Announce each statement that removes messages of groups.
+CREATE OR REPLACE TRIGGER airflow_pgmq_settled AFTER DELETE ON {table} REFERENCING OLD TABLE AS settled
+    FOR EACH STATEMENT EXECUTE FUNCTION airflow_pgmq.notify_settled();

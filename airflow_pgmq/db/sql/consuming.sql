@@ -55,7 +55,7 @@ FROM (
     FROM {table} AS m
     JOIN ROWS FROM (<<fences>>, unnest(%(seconds)s::float8[], %(instants)s::timestamptz[], %(untried)s::integer[]))
          AS fence (msg_id, read_ct, enqueued_at, seconds, instant, untried) USING (msg_id)
-    WHERE <<is_ours>> FOR UPDATE OF m
+    WHERE <<is_ours>> AND NOT (<<stops_its_group>>) FOR UPDATE OF m
 ) AS was
 WHERE m.msg_id = was.msg_id
 RETURNING m.msg_id, CASE WHEN m.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;
@@ -70,7 +70,7 @@ WITH taken AS (
           AS fence (msg_id, read_ct, enqueued_at, reason)
     WHERE m.msg_id = fence.msg_id AND <<is_ours>>
     RETURNING m.msg_id, m.read_ct, <<tries>> AS tries, m.enqueued_at, m.message, fence.reason,
-              CASE WHEN jsonb_typeof(m.headers) = 'object' THEN m.headers - ARRAY['untried', 'released_read'] ELSE '{{}}' END AS headers
+              CASE WHEN jsonb_typeof(m.headers) = 'object' THEN m.headers - ARRAY['untried', 'released_read', 'stopped'] ELSE '{{}}' END AS headers
 ), letter AS (
     SELECT msg_id, tries, message, headers,
            EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%(quoted_dead_letters)s)
@@ -137,7 +137,7 @@ WITH chosen AS MATERIALIZED (
 ), sent AS (
     INSERT INTO {table} (msg_id, vt, enqueued_at, message, headers) OVERRIDING SYSTEM VALUE
     SELECT new_id, <<later_vt>>,
-           enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - ARRAY['untried', 'released_read'] ELSE headers END
+           enqueued_at, message, CASE WHEN jsonb_typeof(headers) = 'object' THEN headers - ARRAY['untried', 'released_read', 'stopped'] ELSE headers END
     FROM fresh ORDER BY new_id
     ON CONFLICT DO NOTHING
     RETURNING msg_id

@@ -88,6 +88,10 @@ SELECT substr(c.relname, 3) AS queue_name, c.relkind = 'p' AS partitioned,
        EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
                WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique
                    AND x.relname = c.relname || '_dedup_idx') AS guarded,
+       EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+               WHERE i.indrelid = c.oid AND i.indisvalid AND x.relname = c.relname || '_groups_idx') AS ordered,
+       EXISTS (SELECT FROM pg_trigger
+               WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(settled_trigger)s) AS settled_trigger,
        EXISTS (SELECT FROM pg_trigger
                WHERE tgrelid = c.oid AND tgenabled <> 'D' AND tgname = %(our_trigger)s) AS our_trigger,
        EXISTS (SELECT FROM pg_trigger

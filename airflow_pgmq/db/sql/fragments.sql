@@ -1,6 +1,10 @@
 -- SQL that several queries share, so that they cannot differ. A block is as in a file of queries, and replaces
 -- <<name>> in a query. In all of them, `m` is the row of a message.
 
+-- absent --
+-- What `last_read_at` is in tables of PGMQ before 1.10: a query inside that has no such column finds this one.
+(SELECT NULL::timestamptz AS last_read_at) AS absent
+
 -- fences --
 -- The messages that a call names, as it read them; an id alone has no fence.
 unnest(%(msg_ids)b::bigint[], %(read_cts)b::integer[], %(enqueued_ats)b::timestamptz[])
@@ -29,10 +33,10 @@ m.vt > clock_timestamp() AND m.read_ct = 0 AND coalesce(jsonb_typeof(m.headers),
 
 -- may_read --
 -- Whether the queue may be read: it is not paused. It depends on no message, so it is asked once, before the first one
--- is looked for. Where the role may not see which queues are paused, it may: `db/driver/pauses.py` chooses.
-/* seen: */ NOT EXISTS (
+-- is looked for. Where the role may not see which queues are paused, it may: `db/driver/choices.py` chooses.
+/* if pauses: */ NOT EXISTS (
     SELECT FROM airflow_pgmq.paused_queues AS paused WHERE paused.relation = %(queue_table)s::regclass
-) /* unseen: */ true /* end */
+) /* else: */ true /* end */
 
 -- sees_pauses --
 -- Whether the role may see which queues are paused; false, too, if our schema is missing or old. By name, because a
@@ -42,6 +46,19 @@ coalesce((
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = 'airflow_pgmq' AND c.relname = 'paused_queues'
 ), false)
+
+-- has_last_reads --
+-- Whether this PGMQ notes when a message was last read, as it does since 1.10.
+EXISTS (
+    SELECT FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'pgmq' AND c.relname = 'message_record' AND a.attname = 'last_read_at' AND NOT a.attisdropped
+)
+
+-- read_again --
+-- What a read changes of a message, as PGMQ's own does.
+vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+    /* if last_reads: */, last_read_at = clock_timestamp() /* else: */ /* end */
 
 -- to_ack --
 -- The ids of those of a call's messages that nobody else has read since; their rows are locked.
@@ -76,7 +93,7 @@ visible AS MATERIALIZED (
     SELECT msg_id, tries FROM visible ORDER BY msg_id LIMIT 1
 ), chosen AS (
     UPDATE {table} AS chosen
-    SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+    SET <<read_again>>
     WHERE chosen.msg_id = ANY (ARRAY(
         SELECT visible.msg_id FROM visible, first
         WHERE visible.msg_id = first.msg_id OR (visible.tries = 0 AND first.tries = 0)
@@ -103,19 +120,135 @@ nullif(left(m.headers ->> 'x-pgmq-group', 500), '') COLLATE "C"
 -- As the index of groups has them.
 <<group>>, <<is_unread>>, m.msg_id
 
--- is_held --
--- Whether a message of the group `found.grp` is with a reader, or waits for its next try. An aggregate, since min
--- and EXISTS could be planned with the index on vt.
-coalesce((
-    SELECT bool_or(m.vt > clock_timestamp()) FROM {table} AS m
+-- held_until --
+-- Until when a message of the group `found.grp` is with a reader, or waits for its next try; null if none is. With a
+-- filter, because a plain maximum could be planned with the index on vt.
+(
+    SELECT max(m.vt) FILTER (WHERE m.vt > clock_timestamp()) FROM {table} AS m
     WHERE <<group>> = found.grp COLLATE "C" AND <<is_unread>> = 0
-), false)
+)
+
+-- stops_its_group --
+-- Whether the message stops its group: it was dead, and nobody has let it go on.
+m.vt = 'infinity' AND m.read_ct > 0 AND coalesce(m.headers ? 'stopped', false)
+
+-- is_stopped --
+-- The same of any group, or of this one.
+<<stops_its_group>> AND <<group>> IS NOT NULL
+    AND (%(group)s::text IS NULL OR <<group>> = left(%(group)s::text, 500) COLLATE "C")
+
+-- group_head --
+-- Of the next message of a group, what decides whether it can be read.
+<<group>> AS grp, m.msg_id, m.vt, m.read_ct, CASE WHEN m.read_ct = 0 THEN 0 ELSE <<tries>> END AS tries,
+<<matches>> AS matches
+
+-- group_walk --
+-- Walk from group to group in the index, from a place on and round again, until enough of them have a message that can
+-- be read: one look-up for each group, however many messages it has. Its next message is the one that was read and is
+-- not settled, or else the one with the lowest id. A reader locks the groups that it may take.
+start AS MATERIALIZED (
+    -- Without a place, that of any message.
+    SELECT coalesce(%(after)s::text, (
+        SELECT <<group>> FROM {table} AS m
+        WHERE m.msg_id >= (
+            SELECT min(msg_id) + floor(random() * (max(msg_id) - min(msg_id) + 1))::bigint FROM {table}
+        )
+        ORDER BY m.msg_id LIMIT 1
+    ), '') COLLATE "C" AS grp, EXISTS (
+        SELECT FROM pg_index WHERE indexrelid = to_regclass(%(index)s) AND indisvalid
+    ) AS indexed
+), walk (grp, msg_id, tries, ready_at, is_ready, is_again, ready, step) AS (
+    SELECT grp, NULL::bigint, NULL::integer, NULL::timestamptz, false, false, 0, 0 FROM start
+    -- By min, which takes the index on vt.
+    WHERE indexed AND <<may_read>> AND (SELECT min(vt) FROM {table}) <= clock_timestamp()
+    UNION ALL
+    SELECT head.grp, head.msg_id, head.tries, head.ready_at, head.is_ready, head.is_again,
+           walk.ready + head.is_ready::integer, walk.step + 1
+    FROM walk CROSS JOIN start CROSS JOIN LATERAL (
+        SELECT grp, msg_id, tries, ready_at, is_again,
+               CASE WHEN ready_at <= statement_timestamp() AND matches AND (read_ct = 0 OR NOT %(unread)s)
+                    THEN CASE WHEN %(locks)s
+                         THEN pg_try_advisory_xact_lock(hashtextextended(%(relation)s || ' ' || grp, 7366)) ELSE true END
+                    ELSE false END AS is_ready
+        FROM (
+            SELECT found.*, CASE WHEN found.read_ct = 0 THEN found.vt ELSE greatest(found.vt, <<held_until>>) END AS ready_at
+            FROM (
+                (SELECT <<group_head>>, walk.is_again FROM {table} AS m, <<asked>>
+                 WHERE <<group>> > walk.grp ORDER BY <<in_group_order>> LIMIT 1)
+                UNION ALL
+                (SELECT <<group_head>>, true FROM {table} AS m, <<asked>>
+                 WHERE NOT walk.is_again AND <<group>> > '' ORDER BY <<in_group_order>> LIMIT 1)
+                LIMIT 1
+            ) AS found
+            OFFSET 0
+        ) AS head
+        OFFSET 0
+    ) AS head
+    WHERE walk.ready < %(max_messages)s AND (NOT head.is_again OR head.grp <= start.grp)
+)
 
 -- tries --
 -- How often a message was tried: its reads, less those that gave it back untried. An impossible number is
 -- ignored; other clients may write anything there.
 (m.read_ct - CASE WHEN m.read_ct > 0 AND m.headers -> 'untried' BETWEEN '0' AND to_jsonb(m.read_ct)
                      THEN trunc((m.headers ->> 'untried')::numeric)::integer ELSE 0 END)
+
+-- visible --
+-- Messages that a read would return now, so many of them.
+visible AS MATERIALIZED (
+    SELECT m.msg_id, m.read_ct, m.enqueued_at, m.vt FROM {table} AS m CROSS JOIN <<asked>>
+    WHERE m.vt <= statement_timestamp() AND <<may_read>> AND <<matches>> ORDER BY m.vt LIMIT %(max_messages)s
+)
+
+-- visible_in_groups --
+-- The same for a read in order; nothing without its index.
+<<group_walk>>, alone AS (
+    SELECT m.msg_id FROM {table} AS m, <<asked>>
+    WHERE (SELECT indexed FROM start) AND <<group>> IS NULL
+        AND m.vt <= statement_timestamp() AND <<may_read>> AND <<matches>>
+    LIMIT %(max_messages)s
+), visible AS MATERIALIZED (
+    SELECT msg_id, read_ct, enqueued_at, vt FROM {table}
+    WHERE msg_id = ANY (ARRAY(
+        SELECT msg_id FROM walk WHERE is_ready UNION ALL SELECT msg_id FROM alone LIMIT %(max_messages)s
+    ))
+)
+
+-- sight_of_visible --
+-- How many are visible, which of them the next reader gets, and which are held by readers: read, hidden, and not given
+-- back. Only the first of the hidden ones are searched, since there may be millions with a delay.
+hidden AS NOT MATERIALIZED (
+    SELECT m.msg_id, m.vt, m.read_ct, m.message, m.headers FROM {table} AS m
+    WHERE m.vt > statement_timestamp() ORDER BY m.vt LIMIT %(hidden)s
+), held AS (
+    SELECT count(*) AS count, max(m.vt) FILTER (WHERE isfinite(m.vt)) AS until FROM hidden AS m CROSS JOIN <<asked>>
+    WHERE m.read_ct > 0 AND (m.headers -> 'released_read') IS DISTINCT FROM jsonb_build_array(m.msg_id, m.read_ct)
+          AND <<matches>>
+)
+SELECT (SELECT count(*) FROM visible) AS visible,
+       (SELECT min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) FROM visible) AS oldest,
+       head.msg_id, head.read_ct, held.count AS held, held.until
+FROM held LEFT JOIN (SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1) AS head ON true
+
+-- slots_of_visible --
+-- The earliest slots of periodic jobs among them.
+SELECT DISTINCT headers ->> 'slot' AS slot FROM {table}
+WHERE msg_id = ANY (ARRAY(SELECT msg_id FROM visible)) AND headers ->> 'slot' ~ '^\d\d\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$'
+ORDER BY slot LIMIT %(limit)s
+
+-- announcers --
+-- Whether the queue's table has such a trigger.
+(SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(quoted_table)s) AND tgenabled <> 'D'
+ AND tgname = ANY (%(announcers)s::text[]))
+
+-- waited --
+-- For how many seconds the message that has been visible longest has been so. Postgres before 17 cannot subtract from
+-- infinity.
+coalesce(extract(epoch FROM statement_timestamp() - min(vt) FILTER (WHERE isfinite(vt)))::float8, 0)
+
+-- seconds_until --
+-- Seconds until `due`, at most a day.
+extract(epoch FROM least(due, statement_timestamp() + interval '24 hours') - statement_timestamp())::float8
 
 -- row_vt --
 -- When the row of a query becomes visible, as an expression. A time without a zone is UTC, where each
@@ -193,6 +326,10 @@ ctid >= (SELECT ('(' || first || ',0)')::tid FROM stretch)
 -- A message as page and command line show it: other clients may write times that Python does not have.
 msg_id, read_ct, least(greatest(enqueued_at::timestamptz, 'epoch'), '9999-01-01Z') AS enqueued_at,
 least(greatest(vt::timestamptz, 'epoch'), '9999-01-01Z') AS vt
+
+-- shown_read --
+-- When it was last read, if Python has that time.
+CASE WHEN last_read BETWEEN 'epoch' AND '9999-01-01Z' THEN last_read END AS last_read_at
 
 -- shown_content --
 -- Its headers and, for users who may see it, its payload, unless they are too large.

@@ -1,9 +1,9 @@
 -- messages_of_queue --
 -- Messages by id, among those that are searched; payloads up to a size. It hides no message.
 SELECT <<shown_times>>, NULL::timestamptz AS archived_at,
-       <<shown_content>>, statement_timestamp() AS now
-FROM (
-    SELECT msg_id, read_ct, enqueued_at, vt, headers, message
+       <<shown_content>>, <<shown_read>>, statement_timestamp() AS now
+FROM <<absent>> CROSS JOIN LATERAL (
+    SELECT msg_id, read_ct, enqueued_at, last_read_at AS last_read, vt, headers, message
     FROM {table} WHERE msg_id > %(after)s ORDER BY msg_id LIMIT %(scanned)s
 ) AS part
 CROSS JOIN LATERAL <<content_size>>
@@ -16,9 +16,9 @@ ORDER BY msg_id LIMIT %(limit)s;
 -- The same of a queue's archive, whose newest come first.
 SELECT <<shown_times>>,
        least(greatest(archived_at::timestamptz, 'epoch'), '9999-01-01Z') AS archived_at,
-       <<shown_content>>, statement_timestamp() AS now
-FROM (
-    SELECT msg_id, read_ct, enqueued_at, vt, headers, message, archived_at
+       <<shown_content>>, <<shown_read>>, statement_timestamp() AS now
+FROM <<absent>> CROSS JOIN LATERAL (
+    SELECT msg_id, read_ct, enqueued_at, last_read_at AS last_read, vt, headers, message, archived_at
     FROM {archive} WHERE msg_id < %(after)s ORDER BY msg_id DESC LIMIT %(scanned)s
 ) AS part
 CROSS JOIN LATERAL <<content_size>>
@@ -93,7 +93,7 @@ ORDER BY job.namespace, job.name;
 
 -- shown_namespaces --
 -- All sets of jobs.
-SELECT namespace, owner, version, ticked_at, clock_timestamp() AS now FROM airflow_pgmq.namespaces
+SELECT namespace, owner, version, ticked_at, left_out, clock_timestamp() AS now FROM airflow_pgmq.namespaces
 WHERE namespace = coalesce(%(namespace)s, namespace) ORDER BY namespace;
 
 -- sent_slots --

@@ -29,10 +29,10 @@ CROSS JOIN LATERAL (
 ) AS found;
 
 -- slots_in_archive --
--- The same of those that were archived. Archives of older PGMQ have no last_read_at: then it is that of `absent`.
+-- The same of those that were archived.
 SELECT sent.slot, found.* FROM unnest(%(slots)s::timestamptz[], %(msg_ids)s::bigint[], %(keys)s::text[])
     AS sent (slot, msg_id, key)
-CROSS JOIN (SELECT NULL::timestamptz AS last_read_at) AS absent
+CROSS JOIN <<absent>>
 CROSS JOIN LATERAL (
     SELECT 'archived' AS place, read_ct, least(greatest(archived_at, 'epoch'), '9999-01-01Z') AS archived_at,
            CASE WHEN last_read_at BETWEEN 'epoch' AND '9999-01-01Z' THEN last_read_at END AS last_read_at

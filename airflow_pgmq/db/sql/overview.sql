@@ -55,7 +55,7 @@ SELECT meta.queue_name, meta.is_partitioned, meta.is_unlogged, meta.created_at,
 FROM (SELECT statement_timestamp() AS now) AS clock
 LEFT JOIN pgmq.meta ON %(queue_name)s::text IS NULL OR meta.queue_name = %(queue_name)s
 LEFT JOIN pg_class AS q ON q.relnamespace = to_regnamespace('pgmq') AND q.relname = lower('q_' || meta.queue_name)
-LEFT JOIN /* seen: */ airflow_pgmq.paused_queues /* unseen: */ (
+LEFT JOIN /* if pauses: */ airflow_pgmq.paused_queues /* else: */ (
     SELECT NULL::oid AS relation, NULL::timestamptz AS paused_at, NULL AS paused_by, NULL AS reason WHERE false
 ) /* end */ AS pause ON pause.relation = q.oid
 LEFT JOIN pg_class AS a ON a.relnamespace = to_regnamespace('pgmq') AND a.relname = lower('a_' || meta.queue_name)

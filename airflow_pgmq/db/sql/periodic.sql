@@ -139,7 +139,7 @@ WHERE freed.namespace = %(namespace)s AND freed.name = free.name AND freed.slot 
 -- All slots up to the horizon are done.
 UPDATE airflow_pgmq.namespaces
 SET horizon = greatest(horizon, %(horizon)s), ticked_at = %(now)s, owner = %(owner)s, known = %(is_known)s,
-    grace = %(grace)s::interval, dedup_window = %(dedup_window)s::interval,
+    grace = %(grace)s::interval, dedup_window = %(dedup_window)s::interval, left_out = %(left_out)s,
     version_ticked_at = CASE WHEN %(version)s >= version THEN %(now)s ELSE version_ticked_at END,
     written_by = pg_current_xact_id()::xid
 WHERE namespace = %(namespace)s;
@@ -417,7 +417,8 @@ ON CONFLICT DO NOTHING;
 -- list_jobs --
 -- All jobs with their state, of one namespace or of all.
 SELECT job.namespace, job.name, job.version, job.queue_name, job.definition, job.paused, job.paused_for, job.live,
-       job.watermark, job.next_slot, job.last_slot, nullif(last.msg_id, 0) AS last_msg_id, job.last_sent_at, ns.owner, ns.ticked_at
+       job.watermark, job.next_slot, job.last_slot, nullif(last.msg_id, 0) AS last_msg_id, job.last_sent_at, ns.owner,
+       ns.ticked_at, ns.left_out
 FROM airflow_pgmq.periodic_jobs AS job
 JOIN airflow_pgmq.namespaces AS ns USING (namespace)
 LEFT JOIN airflow_pgmq.slots AS last

@@ -2,23 +2,32 @@
 -- What `create_queue` is to make: a block takes no parameters.
 SELECT set_config('airflow_pgmq.create', jsonb_build_object(
     'queue_name', %(queue_name)s::text, 'unlogged', %(unlogged)s::boolean,
-    'partition_interval', %(partition_interval)s::text, 'retention_interval', %(retention_interval)s::text
+    'partition_interval', %(partition_interval)s::text, 'retention_interval', %(retention_interval)s::text,
+    'premake', %(premake)s::integer
 )::text, true);
 
 -- create_queue --
 -- Make a queue, or what is missing of one. Old versions of PGMQ, and clients that call them, take no lock: if
--- another client makes the same queue at the same time, this one starts again after it.
+-- another client makes the same queue at the same time, this one starts again after it. PGMQ quotes the names of
+-- partitions twice where all identifiers are quoted; the transaction may be a caller's, who keeps the setting.
 DO '
 DECLARE
     wanted CONSTANT jsonb := current_setting(''airflow_pgmq.create'');
     queue_name CONSTANT text := wanted ->> ''queue_name'';
+    quoting CONSTANT text := current_setting(''quote_all_identifiers'');
 BEGIN
+    PERFORM set_config(''quote_all_identifiers'', ''off'', true);
     FOR attempt IN 1..10 LOOP
         BEGIN
             IF attempt > 1 AND EXISTS (SELECT FROM pgmq.meta WHERE meta.queue_name = wanted ->> ''queue_name'') THEN
-                RETURN;
+                EXIT;
             END IF;
-            IF wanted ->> ''partition_interval'' IS NOT NULL THEN
+            IF wanted ->> ''premake'' IS NOT NULL THEN
+                PERFORM pgmq.create_partitioned(
+                    queue_name, wanted ->> ''partition_interval'', wanted ->> ''retention_interval'',
+                    (wanted ->> ''premake'')::integer
+                );
+            ELSIF wanted ->> ''partition_interval'' IS NOT NULL THEN
                 PERFORM pgmq.create_partitioned(
                     queue_name, wanted ->> ''partition_interval'', wanted ->> ''retention_interval''
                 );
@@ -27,13 +36,14 @@ BEGIN
             ELSE
                 PERFORM pgmq.create(queue_name);
             END IF;
-            RETURN;
+            EXIT;
         EXCEPTION WHEN unique_violation OR duplicate_table OR duplicate_object OR internal_error THEN
             IF attempt = 10 THEN
                 RAISE;
             END IF;
         END;
     END LOOP;
+    PERFORM set_config(''quote_all_identifiers'', quoting, true);
 END';
 
 -- drop_queue --
@@ -154,22 +164,14 @@ SELECT %(queue_name)s::text AS queue_name, seen.queue_length, seen.queue_visible
        extract(epoch FROM statement_timestamp() - seen.newest)::bigint AS newest_msg_age_sec,
        extract(epoch FROM statement_timestamp() - seen.oldest)::bigint AS oldest_msg_age_sec,
        CASE WHEN ids.is_called THEN ids.last_value ELSE 0 END AS total_messages,
-       statement_timestamp() AS scrape_time
+       statement_timestamp() AS scrape_time, (
+           SELECT sum(greatest(part.reltuples, 0))::bigint
+           FROM pg_partitioned_table AS whole JOIN pg_class AS part ON part.oid = whole.partdefid
+           WHERE whole.partrelid IN (to_regclass(%(relation)s), to_regclass(%(archive_relation)s))
+       ) AS default_partition_length
 FROM (
     SELECT count(*) AS queue_length, count(*) FILTER (WHERE vt <= statement_timestamp()) AS queue_visible_length,
            max(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS newest,
            min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest
     FROM {table}
 ) AS seen CROSS JOIN {sequence} AS ids;
-
--- bind_topic --
--- Route messages whose key matches the pattern to the queue.
-SELECT pgmq.bind_topic(%(pattern)s::text, %(queue_name)s::text);
-
--- unbind_topic --
--- Undo a binding.
-SELECT pgmq.unbind_topic(%(pattern)s::text, %(queue_name)s::text) AS unbound;
-
--- topics --
--- All bindings.
-SELECT pattern, queue_name, bound_at FROM pgmq.list_topic_bindings() ORDER BY pattern, queue_name;

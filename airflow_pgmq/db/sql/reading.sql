@@ -1,14 +1,16 @@
 -- read --
 -- Read through PGMQ's own function.
-SELECT msg_id, read_ct, enqueued_at, vt, message, headers
-FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %(max_messages)s::integer,
-               coalesce(%(condition)s::jsonb, '{{}}'))
-WHERE <<may_read>>;
+SELECT found.* FROM <<absent>> CROSS JOIN LATERAL (
+    SELECT msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers
+    FROM pgmq.read(%(queue_name)s::text, %(visibility_timeout)s::integer, %(max_messages)s::integer,
+                   coalesce(%(condition)s::jsonb, '{{}}'))
+    WHERE <<may_read>>
+) AS found;
 
 -- read_by_headers --
 -- Read with a condition on the headers, which PGMQ's function does not have.
 UPDATE {table} AS chosen
-SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+SET <<read_again>>
 FROM (
     SELECT msg_id FROM {table} AS m, <<asked>>
     WHERE vt <= clock_timestamp() AND <<may_read>> AND <<matches>>
@@ -27,9 +29,13 @@ SELECT count(*) AS visible FROM (
 
 -- by_id --
 -- Messages by their ids, in the queue or archived. It hides no message.
-SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {table} WHERE msg_id = ANY (%(msg_ids)s::bigint[])
-UNION ALL
-SELECT msg_id, read_ct, enqueued_at, vt, message, headers FROM {archive} WHERE msg_id = ANY (%(msg_ids)s::bigint[]);
+SELECT found.* FROM <<absent>> CROSS JOIN LATERAL (
+    SELECT msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers
+    FROM {table} WHERE msg_id = ANY (%(msg_ids)s::bigint[])
+    UNION ALL
+    SELECT msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers
+    FROM {archive} WHERE msg_id = ANY (%(msg_ids)s::bigint[])
+) AS found;
 
 -- pop --
 -- Read and delete at once: a crash of the reader loses the messages.
@@ -69,7 +75,7 @@ UPDATE {table} AS m SET vt = <<later_vt>>
 FROM (
     SELECT msg_id, vt FROM {table} AS m
     JOIN <<fences>> AS fence (msg_id, read_ct, enqueued_at) USING (msg_id)
-    WHERE <<is_ours>> FOR UPDATE OF m
+    WHERE <<is_ours>> AND NOT (<<stops_its_group>>) FOR UPDATE OF m
 ) AS was
 WHERE m.msg_id = was.msg_id
 RETURNING m.msg_id, CASE WHEN m.vt < was.vt THEN pg_notify(%(channel)s, '') END AS announced;

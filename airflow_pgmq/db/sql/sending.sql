@@ -209,12 +209,6 @@ SELECT archived.msg_id FROM pgmq.archive(%(queue_name)s::text, ARRAY(
     FOR UPDATE SKIP LOCKED
 )) AS archived (msg_id);
 
--- send_topic --
--- Send to every queue bound to the key; returns how many.
-SELECT pgmq.send_topic(%(routing_key)s::text, %(message)s::jsonb, %(headers)s::jsonb || <<expiry>>,
-                       %(seconds)s::integer) AS queues
-FROM (SELECT statement_timestamp() + make_interval(secs => %(seconds)s::integer) AS vt) AS at;
-
 -- prune_ledger --
 -- Remove expired ledger rows from a part of the table.
 WITH <<stretch>>

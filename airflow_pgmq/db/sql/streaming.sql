@@ -12,7 +12,7 @@ WITH visible AS MATERIALIZED (
     FROM first
 )
 UPDATE {table} AS chosen
-SET vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+SET <<read_again>>
 WHERE chosen.msg_id = ANY (ARRAY(
     SELECT visible.msg_id FROM visible, first
     WHERE visible.tries <= greatest(first.tries, %(calm)s - 1)

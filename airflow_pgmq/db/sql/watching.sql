@@ -4,16 +4,13 @@
 -- queue nothing is visible, and nothing becomes so by itself.
 -- Not compared with clock_timestamp(), since only a value that is stable in the statement can use the index on vt.
 SELECT asked.position, seen.visible, seen.oldest, seen.waited, upcoming.next_in, upcoming.announced,
-       NOT queue.may_be_read AS paused,
+       NOT queue.may_be_read AS paused, true AS indexed,
        extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 AS took
 FROM unnest(%(positions)s::integer[], %(conditions)s::jsonb[], %(headers_conditions)s::jsonb[], %(limits)s::integer[])
     AS asked (position, condition, headers_condition, most)
 CROSS JOIN (SELECT <<may_read>> AS may_be_read) AS queue
 CROSS JOIN LATERAL (
-    -- Postgres before 17 cannot subtract from infinity.
-    SELECT count(*) AS visible, min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest,
-           coalesce(extract(epoch FROM statement_timestamp() - min(vt) FILTER (WHERE isfinite(vt)))::float8, 0)
-               AS waited
+    SELECT count(*) AS visible, min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest, <<waited>> AS waited
     FROM (
         SELECT enqueued_at, vt FROM {table} AS m
         WHERE vt <= statement_timestamp() AND queue.may_be_read AND <<matches>>
@@ -21,42 +18,51 @@ CROSS JOIN LATERAL (
     ) AS matching
 ) AS seen
 CROSS JOIN LATERAL (
-    SELECT extract(epoch FROM least(min(vt), statement_timestamp() + interval '24 hours')
-                              - statement_timestamp())::float8 AS next_in,
-           EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(quoted_table)s) AND tgenabled <> 'D'
-                   AND tgname = ANY (%(announcers)s::text[])) AS announced
-    FROM {table} WHERE vt > statement_timestamp() AND queue.may_be_read
+    SELECT <<seconds_until>> AS next_in, EXISTS <<announcers>> AS announced
+    FROM (SELECT min(vt) AS due FROM {table} WHERE vt > statement_timestamp() AND queue.may_be_read) AS hidden
 ) AS upcoming;
 
--- sight --
--- What shows whether the matching messages are being worked on: how many are visible, counted up to a limit,
--- which of them the next reader gets, and which are held by readers: read, hidden, and not given back. Only the
--- first of the hidden ones are searched, since there may be millions with a delay. Of a paused queue none is visible.
-WITH visible AS MATERIALIZED (
-    SELECT m.msg_id, m.read_ct, m.enqueued_at FROM {table} AS m CROSS JOIN <<asked>>
-    WHERE m.vt <= statement_timestamp() AND <<may_read>> AND <<matches>> ORDER BY m.vt LIMIT %(limit)s
-), hidden AS NOT MATERIALIZED (
-    SELECT m.msg_id, m.vt, m.read_ct, m.message, m.headers FROM {table} AS m
-    WHERE m.vt > statement_timestamp() ORDER BY m.vt LIMIT %(hidden)s
-), held AS (
-    SELECT count(*) AS count, max(m.vt) FILTER (WHERE isfinite(m.vt)) AS until FROM hidden AS m CROSS JOIN <<asked>>
-    WHERE m.read_ct > 0 AND (m.headers -> 'released_read') IS DISTINCT FROM jsonb_build_array(m.msg_id, m.read_ct)
-          AND <<matches>>
+-- look_in_groups --
+-- The same for a read in order, and one condition: how many messages it could return, and when another one may be
+-- ready. If nothing is visible, no group need be asked.
+WITH RECURSIVE <<visible_in_groups>>, hidden AS (
+    SELECT vt, <<group>> IS NULL AS is_alone FROM {table} AS m
+    WHERE vt > statement_timestamp() AND <<may_read>> ORDER BY vt LIMIT %(hidden)s
+), upcoming AS (
+    SELECT least(
+        (SELECT min(ready_at) FROM walk WHERE ready_at > statement_timestamp()),
+        -- Of messages without a group. If all that were looked at have one, the next ones may have none.
+        coalesce(min(vt) FILTER (WHERE is_alone OR NOT EXISTS (SELECT FROM walk)),
+                 CASE WHEN count(*) = %(hidden)s THEN max(vt) END)
+    ) AS due FROM hidden
 )
-SELECT (SELECT count(*) FROM visible) AS visible,
-       (SELECT min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) FROM visible) AS oldest,
-       head.msg_id, head.read_ct, held.count AS held, held.until
-FROM held LEFT JOIN (SELECT msg_id, read_ct FROM visible ORDER BY msg_id LIMIT 1) AS head ON true;
+SELECT %(position)s::integer AS position, count(*) AS visible,
+       min(enqueued_at) FILTER (WHERE isfinite(enqueued_at)) AS oldest, <<waited>> AS waited,
+       (SELECT <<seconds_until>> FROM upcoming) AS next_in,
+       -- Of inserts and of acks.
+       EXISTS <<announcers>> AND EXISTS (
+           SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(quoted_table)s) AND tgenabled <> 'D'
+               AND tgname = %(settled_trigger)s
+       ) AS announced,
+       NOT <<may_read>> AS paused, (SELECT indexed FROM start) AS indexed,
+       extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 AS took
+FROM visible;
+
+-- sight --
+-- What shows whether the matching messages are being worked on. Of a paused queue none is visible.
+WITH <<visible>>, <<sight_of_visible>>;
+
+-- sight_in_groups --
+-- The same for messages that are read in order.
+WITH RECURSIVE <<visible_in_groups>>, <<sight_of_visible>>;
 
 -- visible_slots --
 -- Of the messages that match and are visible, as many as are counted: the earliest slots of periodic jobs.
-SELECT DISTINCT m.headers ->> 'slot' AS slot
-FROM (
-    SELECT m.headers FROM {table} AS m CROSS JOIN <<asked>>
-    WHERE m.vt <= statement_timestamp() AND <<may_read>> AND <<matches>> ORDER BY m.vt LIMIT %(counted)s
-) AS m
-WHERE m.headers ->> 'slot' ~ '^\d\d\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$'
-ORDER BY slot LIMIT %(limit)s;
+WITH <<visible>> <<slots_of_visible>>;
+
+-- visible_slots_in_groups --
+-- The same for messages that are read in order.
+WITH RECURSIVE <<visible_in_groups>> <<slots_of_visible>>;
 
 -- listen --
 -- LISTEN on a channel.

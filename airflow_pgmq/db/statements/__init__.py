@@ -97,7 +97,8 @@ def union(parts: Sequence[Statement[T]], decode: Callable[[Sequence[Row]], R]) -
         params |= {f"{name}_{number}": value for name, value in part.params.items()}
         identifiers |= {f"{name}_{number}": path for name, path in part.identifiers.items()}
     queue_name = parts[0].queue_name if len(parts) == 1 else None
-    script = "\nUNION ALL\n".join(texts)
+    # In parentheses, because a part may begin with WITH.
+    script = "\nUNION ALL\n".join(f"({text})" for text in texts)
     return Statement(parts[0].name, params, identifiers, decode, queue_name, script=script)
 
 

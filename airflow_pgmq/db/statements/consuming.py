@@ -25,6 +25,7 @@ from airflow_pgmq.db.statements import (
     queues,
     reading,
     scalar,
+    stopped_groups,
 )
 from airflow_pgmq.errors import InvalidArgument, InvalidName, PermissionDenied, QueueNotFound
 
@@ -144,7 +145,7 @@ def make_dead_letter_queue(name: str) -> Flow[bool]:
     except InvalidName as exc:
         raise InvalidName(
             f"The dead letter queue {name!r} is missing and cannot be made, name another one with "
-            f"dead_letter_queue=. {exc}"
+            f"dead_letter_queue=. {exc.text}"
         ) from exc
     yield from announcing.announce(name)
     return made
@@ -178,16 +179,31 @@ def _settle(
 def _settled(policy: Policy, decided: Sequence[Decided]) -> Flow[list[int]]:
     """Acked and dead messages that are no longer in the queue as we read them, because we settled them."""
     found: list[int] = []
+    stopping = _stopping(policy, decided)
     for kind, archived in (("ack", policy.ack == "archive"), ("dead", False)):
-        if messages := [message for message, outcome in decided if outcome.kind == kind]:
+        messages = [
+            message for message, outcome in decided if outcome.kind == kind and message not in stopping
+        ]
+        if messages:
             found += yield reading.settled(policy.queue_name, messages, archived=archived)
+    if stopping:
+        found += yield stopped_groups.stopped(policy.queue_name, stopping)
     return found
+
+
+def _stopping(policy: Policy, decided: Sequence[Decided]) -> list[Message]:
+    """Dead messages that stay in the queue, and stop their groups."""
+    return [message for message, outcome in decided if outcome.kind == "dead" and policy.stops_group(message)]
 
 
 def was_committed(policy: Policy, decided: Sequence[Decided]) -> Flow[bool]:
     """Whether a transaction that settled messages was committed; retries do not show it."""
     final = [(message, outcome) for message, outcome in decided if outcome.kind != "retry"]
     messages = [message for message, _ in final]
+    stopping = _stopping(policy, final)
+    if stopping and (yield stopped_groups.stopped(policy.queue_name, stopping)):
+        # They are still as we read them, and must stay hidden.
+        return True
     # This waits for the transaction if the server has not ended it yet: it has locked these rows.
     hidden = ParsedDelay(policy.visibility_timeout)
     if not final or (yield reading.set_vt(policy.queue_name, messages, hidden)):
@@ -199,7 +215,9 @@ def _outcomes(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list
     """At most one statement of each kind, acks first."""
     acked = [message for message, outcome in decided if outcome.kind == "ack"]
     retried = [(message, outcome.delay) for message, outcome in decided if outcome.kind == "retry"]
-    dead = [(message, outcome.reason) for message, outcome in decided if outcome.kind == "dead"]
+    dead = [(message, outcome.reason or "") for message, outcome in decided if outcome.kind == "dead"]
+    stopping = [(message, why) for message, why in dead if policy.stops_group(message)]
+    dead = [(message, why) for message, why in dead if not policy.stops_group(message)]
     statements = []
     if acked:
         statements.append(ack(policy, acked))
@@ -207,8 +225,11 @@ def _outcomes(policy: Policy, decided: Sequence[Decided]) -> list[Statement[list
         delays = [delay or parse(policy.delay(message)) for message, delay in retried]
         statements.append(release_each(policy.queue_name, [message for message, _ in retried], delays))
     if dead:
-        messages, reasons = [each for each, _ in dead], [reason or "" for _, reason in dead]
+        messages, reasons = [each for each, _ in dead], [why for _, why in dead]
         statements.append(dead_letter(policy.queue_name, policy.dead_letters, messages, reasons))
+    if stopping:
+        messages, reasons = [each for each, _ in stopping], [why for _, why in stopping]
+        statements.append(stopped_groups.stop(policy.queue_name, messages, reasons))
     return statements
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_pgmq.core import harmful_settings, row_security
+from airflow_pgmq.core import harmful_settings, names, row_security
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.pauses import PausedQueue
 from airflow_pgmq.core.privileges import RIGHTS
 from airflow_pgmq.db.statements import Flow, Statement, as_text, column, on_queue, queues, schema, union
-from airflow_pgmq.db.statements.watching import ANNOUNCERS
-
-OURS, THEIRS = ANNOUNCERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,15 @@ def rights() -> Statement[list[Row]]:
 
 def _tables() -> Statement[list[Row]]:
     """The tables of queues, with their indexes and triggers."""
-    return Statement("examine_queues", {"our_trigger": OURS, "pgmq_trigger": THEIRS}, decode=list)
+    return Statement(
+        "examine_queues",
+        {
+            "our_trigger": names.NOTIFY_TRIGGER,
+            "pgmq_trigger": names.PGMQ_TRIGGER,
+            "settled_trigger": names.SETTLED_TRIGGER,
+        },
+        decode=list,
+    )
 
 
 def unaware_readers() -> Statement[list[tuple[PausedQueue, list[str]]]]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_pgmq.core import names, slot_messages, slots
+from airflow_pgmq.core import left_out, names, slot_messages, slots
 from airflow_pgmq.core.batch import chunks
 from airflow_pgmq.core.dedup import Claim
 from airflow_pgmq.core.deploys import Stored
@@ -82,13 +82,22 @@ def free_slots(namespace: str, freed: Sequence[tuple[str, datetime]]) -> Stateme
 
 
 def close_tick(
-    namespace: str, owner: str, version: int, window: slots.Window, dedup_window: timedelta, *, is_known: bool
+    namespace: str,
+    owner: str,
+    version: int,
+    window: slots.Window,
+    dedup_window: timedelta,
+    *,
+    is_known: bool,
+    failed: Mapping[str, Sequence[str]],
 ) -> Statement[None]:
     """Note that all slots up to the horizon are done, by which version and rules.
 
     :param is_known: whether all slots that were ever sent are known now
+    :param failed: jobs that were left out, and why
     """
     params = {"namespace": namespace, "owner": owner, "version": version, "is_known": is_known}
+    params |= {"left_out": left_out.stored(failed)}
     params |= {"grace": window.grace, "dedup_window": dedup_window}
     return Statement("close_tick", {**params, "now": window.now, "horizon": window.horizon})
 

@@ -1,4 +1,4 @@
-"""Queues: create, drop, list, count, notify trigger, guard, topics."""
+"""Queues: create, drop, list, count, notify trigger, guard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
-from airflow_pgmq.core.messages import Queue, QueueMetrics, Row, TopicBinding
+from airflow_pgmq.core.messages import Queue, QueueMetrics, Row
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Refusal
 from airflow_pgmq.db.statements import (
@@ -20,11 +20,9 @@ from airflow_pgmq.db.statements import (
     scalar,
     union,
 )
-from airflow_pgmq.errors import FeatureMissing, GuardMissing, InvalidArgument, InvalidName, QueueNotFound
+from airflow_pgmq.errors import FeatureMissing, GuardMissing, InvalidArgument, QueueNotFound
 
 T = TypeVar("T")
-
-_PATTERN_REFUSED = {refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(InvalidName)}
 
 
 def create(
@@ -33,6 +31,7 @@ def create(
     unlogged: bool = False,
     partition_interval: str | int | None = None,
     retention_interval: str | int = 100_000,
+    premake: int | None = None,
     notify: bool = False,
 ) -> Flow[bool]:
     """Create a queue, or what is missing of it; the rest stays as it is. True if something was made.
@@ -44,11 +43,16 @@ def create(
     names.queue(queue_name)
     if unlogged and partition_interval is not None:
         raise InvalidArgument(f"Queue {queue_name!r} cannot be unlogged and partitioned at once.")
+    if premake is not None and (partition_interval is None or premake < 1):
+        raise InvalidArgument(
+            f"premake={premake} of queue {queue_name!r} is how many partitions are made ahead: at least 1, "
+            "and only with partition_interval."
+        )
     lacks = yield _incomplete([queue_name], first)
     if lacks:
         if not lacks["listed"]:
             names.new_queue(queue_name)
-        yield _lock(queue_name)
+        yield lock(queue_name)
         # Another client may have made it meanwhile.
         lacks = yield _incomplete([queue_name], first)
     if lacks:
@@ -58,8 +62,12 @@ def create(
             unlogged=unlogged,
             partition_interval=None if partition_interval is None else str(partition_interval),
             retention_interval=str(retention_interval),
+            premake=premake,
         )
-        refused = {refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(FeatureMissing)}
+        refused = {
+            refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(FeatureMissing),
+            **(refusals.needs("1.13.0") if premake is not None else {}),
+        }
         yield on_queue("create_queue", queue_name, errors=refused)
     if notify:
         yield from enable_notify(queue_name)
@@ -80,7 +88,8 @@ def drop(queue_name: str) -> Flow[bool]:
     return True
 
 
-def _lock(queue_name: str) -> Statement[None]:
+def lock(queue_name: str) -> Statement[None]:
+    """PGMQ's own lock for changes of a queue's tables, until the transaction ends."""
     return on_queue("queue_lock", queue_name)
 
 
@@ -116,7 +125,12 @@ def metrics_of(queue_names: Iterable[str]) -> Statement[list[QueueMetrics]]:
 def _metrics(queue_name: str, decode: Callable[[Sequence[Row]], T]) -> Statement[T]:
     schema, table = names.table(queue_name)
     identifiers = {"table": (schema, table), "sequence": (schema, f"{table}_msg_id_seq")}
-    return Statement("metrics", {"queue_name": queue_name}, identifiers, decode, queue_name)
+    params = {
+        "queue_name": queue_name,
+        "relation": names.quoted(schema, table),
+        "archive_relation": names.quoted(*names.table(queue_name, "a")),
+    }
+    return Statement("metrics", params, identifiers, decode, queue_name)
 
 
 def purge(queue_name: str, *, with_slots: bool) -> Work[int]:
@@ -152,7 +166,7 @@ def _purge_all_but_slots(queue_name: str, all_of_it: Statement[int]) -> Flow[int
 
 def enable_notify(queue_name: str) -> Flow[bool]:
     """Add our statement trigger to the queue; False if it exists. PGMQ's lock avoids deadlocks."""
-    yield _lock(queue_name)
+    yield lock(queue_name)
     table = names.quoted(*names.table(queue_name))
     present = yield on_queue("has_trigger", queue_name, scalar("present"), table=table)
     if not present:
@@ -184,7 +198,7 @@ def build_index(create: Statement[None], look: Callable[[], Flow[Mapping[str, An
     queue_name, (name,) = create.queue_name or "", create.identifiers["index_name"]
     if (yield from look())["valid"]:
         return False
-    yield _lock(queue_name)
+    yield lock(queue_name)
     # Another client may have built it meanwhile.
     state = yield from look()
     if state["valid"]:
@@ -241,25 +255,3 @@ def _guard_state(queue_name: str) -> Flow[Mapping[str, Any]]:
         )
     found: Mapping[str, Any] = state
     return found
-
-
-def bind_topic(pattern: str, queue_name: str) -> Statement[None]:
-    """Route messages whose key matches the pattern to the queue."""
-    return on_queue("bind_topic", queue_name, errors=_PATTERN_REFUSED, pattern=pattern)
-
-
-def bind_if_there(pattern: str, queue_name: str) -> Flow[None]:
-    """`bind_topic` with an error of its own for a missing queue."""
-    if (yield missing([names.queue(queue_name)])):
-        raise QueueNotFound(queue_name)
-    yield bind_topic(pattern, queue_name)
-
-
-def unbind_topic(pattern: str, queue_name: str) -> Statement[bool]:
-    """Undo a binding; False if there was none."""
-    return on_queue("unbind_topic", queue_name, scalar("unbound"), errors=_PATTERN_REFUSED, pattern=pattern)
-
-
-def topics() -> Statement[list[TopicBinding]]:
-    """All bindings."""
-    return Statement("topics", decode=many(TopicBinding.from_row))

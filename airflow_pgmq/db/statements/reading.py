@@ -76,7 +76,13 @@ def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
     """Read and delete at once."""
     if max_messages == 1:
         return on_queue("pop", queue_name, decode_messages)
-    return on_queue("pop_many", queue_name, decode_messages, max_messages=at_most(max_messages))
+    return on_queue(
+        "pop_many",
+        queue_name,
+        decode_messages,
+        errors=refusals.needs("1.7.0"),
+        max_messages=at_most(max_messages),
+    )
 
 
 def archive(queue_name: str, messages: Messages) -> Statement[list[int]]:

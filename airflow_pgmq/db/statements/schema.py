@@ -9,7 +9,7 @@ from airflow_pgmq.core import names
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.db.sql import code, migrations
 from airflow_pgmq.db.statements import Flow, Statement, first, scalar
-from airflow_pgmq.errors import FeatureMissing, NotInstalled, PermissionDenied
+from airflow_pgmq.errors import FeatureMissing, NotInstalled, PermissionDenied, documentation
 
 
 def installed(queue_name: str | None = None) -> Statement[Row]:
@@ -51,7 +51,7 @@ def version() -> Flow[int]:
     if number is None:
         raise PermissionDenied(
             "airflow_pgmq.migrations shows this role no row: row level security hides them. "
-            "docs/permissions.md has the policies that a role needs."
+            f"{documentation.PERMISSIONS} has the policies that a role needs."
         )
     return number
 
@@ -94,7 +94,7 @@ def not_allowed(exc: PermissionDenied) -> NotInstalled:
     return NotInstalled(
         f"The schema airflow_pgmq is missing or old and this role may not install it ({exc.reason or exc}). "
         f"Let a role that may create schemas run `{command('init')}` once, and give this one the GRANTs of "
-        "docs/permissions.md."
+        f"{documentation.PERMISSIONS}."
     )
 
 

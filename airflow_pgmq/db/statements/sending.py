@@ -1,20 +1,21 @@
-"""Sending: plain, with a key of scope `once` or `queued`, replacing, to a topic."""
+"""Sending: plain, with a key of scope `once` or `queued`, replacing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from airflow_pgmq.core import names, payload
+from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Batch, chunks
 from airflow_pgmq.core.dedup import Claim, OnDuplicate, Scope, first_of_each, last_of_each, results
-from airflow_pgmq.core.messages import Row, SendResult
+from airflow_pgmq.core.messages import Row
+from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Refusal
 from airflow_pgmq.db.sql import code
-from airflow_pgmq.db.statements import Flow, Statement, column, incarnations, on_queue, scalar
-from airflow_pgmq.errors import DuplicateMessage, GuardMissing, InvalidName, LostRace, NotSent, PgmqError
+from airflow_pgmq.db.statements import Flow, Statement, column, incarnations, on_queue
+from airflow_pgmq.errors import DuplicateMessage, GuardMissing, LostRace, NotSent, PgmqError
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -300,25 +301,6 @@ def cancel(queue_name: str, keys: Sequence[str]) -> Statement[list[int]]:
     """Archive unread messages with these keys; the keys stay taken."""
     refused = {refusals.UNIQUE_VIOLATION: refusals.archive_refused}
     return on_queue("cancel", queue_name, column("msg_id"), errors=refused, keys=list(keys))
-
-
-def topic(
-    routing_key: str,
-    message: Any,
-    headers: Mapping[str, Any] | None,
-    seconds: int,
-    ttl: float | None = None,
-) -> Statement[int]:
-    """Send to every queue bound to the routing key; the number of queues."""
-    params = {
-        "routing_key": routing_key,
-        "message": payload.dumps(message),
-        "headers": payload.dumps_headers(headers),
-        "seconds": seconds,
-        "pgmq_ttl": ttl,
-    }
-    refused = {refusals.RAISE_EXCEPTION: refusals.raised_by_pgmq(InvalidName)}
-    return Statement("send_topic", params, decode=scalar("queues"), errors=refused)
 
 
 def prune_slots(pages: int) -> Statement[None]:

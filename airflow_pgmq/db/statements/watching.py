@@ -10,13 +10,12 @@ from typing import Any
 from airflow_pgmq.core import names
 from airflow_pgmq.core.bell import Head, Held, Sight
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.db.statements import Statement, column, on_queue, reading, union
-
-#: Triggers on a queue's table that announce its messages: ours and PGMQ's own.
-ANNOUNCERS = ["airflow_pgmq_notify", "trigger_notify_queue_insert_listeners"]
+from airflow_pgmq.db.statements import Statement, column, groups, on_queue, reading, union
 
 #: What the notification says that tells waiters of a pause.
 PAUSED = "paused"
+#: And of messages of groups that were removed, whose next ones can be read.
+SETTLED = "settled"
 
 #: Counting visible messages ends here, unless a waiter waits for more.
 COUNTED = 1000
@@ -33,8 +32,10 @@ class Ask:
     """What a waiter waits for; one look answers all waiters that ask the same."""
 
     queue_name: str
-    condition: str | None
-    headers_condition: str | None
+    condition: str | None = None
+    headers_condition: str | None = None
+    #: For messages that a read in order would return.
+    ordered: bool = False
 
     @classmethod
     def of(
@@ -42,10 +43,21 @@ class Ask:
         queue_name: str,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
+        *,
+        ordered: bool = False,
     ) -> Ask:
         """Check the name and both conditions; the name in lower case, as PGMQ's tables are."""
-        conditions = [reading.as_json(each) for each in (condition, headers_condition)]
-        return cls(names.lower(names.queue(queue_name)), *conditions)
+        return cls(
+            names.lower(names.queue(queue_name)),
+            reading.as_json(condition),
+            reading.as_json(headers_condition),
+            ordered,
+        )
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Both, as values of a statement."""
+        return {"condition": self.condition, "headers_condition": self.headers_condition}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,8 @@ class Seen:
     waited: float
     #: Whether the queue is paused: then nothing is visible until it is resumed.
     paused: bool = False
+    #: Whether it could look in order; False: the index is missing.
+    indexed: bool = True
 
     @classmethod
     def from_row(cls, row: Row) -> Seen:
@@ -78,6 +92,7 @@ class Seen:
             row["took"],
             row["waited"],
             row["paused"],
+            row["indexed"],
         )
 
 
@@ -102,45 +117,74 @@ def look(limits: Mapping[Ask, int]) -> Statement[dict[Ask, Seen]]:
     """Count what is visible for each ask, up to its limit, in one statement for all of them."""
     asks = list(limits)
     by_queue: dict[str, list[int]] = {}
+    parts: list[Statement[Any]] = []
     for position, ask in enumerate(asks):
-        by_queue.setdefault(ask.queue_name, []).append(position)
+        if ask.ordered:
+            parts.append(_look_in_groups(ask, position, limits[ask]))
+        else:
+            by_queue.setdefault(ask.queue_name, []).append(position)
 
     def decode(rows: Sequence[Row]) -> dict[Ask, Seen]:
         return {asks[row["position"]]: Seen.from_row(row) for row in rows}
 
-    return union(
-        [
+    for queue_name, positions in by_queue.items():
+        parts.append(
             on_queue(
                 "look",
                 queue_name,
-                quoted_table=names.quoted(*names.table(queue_name)),
-                announcers=ANNOUNCERS,
+                **_announcers(queue_name),
                 positions=positions,
                 conditions=[asks[position].condition for position in positions],
                 headers_conditions=[asks[position].headers_condition for position in positions],
                 limits=[limits[asks[position]] for position in positions],
             )
-            for queue_name, positions in by_queue.items()
-        ],
-        decode,
+        )
+    return union(parts, decode)
+
+
+def _look_in_groups(ask: Ask, position: int, limit: int) -> Statement[Any]:
+    return on_queue(
+        "look_in_groups",
+        ask.queue_name,
+        **_announcers(ask.queue_name),
+        settled_trigger=names.SETTLED_TRIGGER,
+        **groups.to_look(ask.queue_name, limit),
+        **ask.conditions,
+        position=position,
+        hidden=COUNTED,
     )
 
 
-def sight(
-    queue_name: str,
-    condition: Mapping[str, Any] | None = None,
-    headers_condition: Mapping[str, Any] | None = None,
-) -> Statement[Sight]:
+def _announcers(queue_name: str) -> dict[str, Any]:
+    return {"quoted_table": names.quoted(*names.table(queue_name)), "announcers": list(names.OF_INSERTS)}
+
+
+def sight(ask: Ask) -> Statement[Sight]:
     """What a doorbell needs to know of the messages that it rings for."""
     return on_queue(
-        "sight",
-        queue_name,
+        "sight_in_groups" if ask.ordered else "sight",
+        ask.queue_name,
         _sight,
-        condition=reading.as_json(condition),
-        headers_condition=reading.as_json(headers_condition),
-        limit=COUNTED,
         hidden=LOOKED_THROUGH,
+        **_visible(ask),
     )
+
+
+def visible_slots(ask: Ask) -> Statement[list[str]]:
+    """The slots of periodic jobs that a ring is for, the earliest ones, as in the messages' headers."""
+    return on_queue(
+        "visible_slots_in_groups" if ask.ordered else "visible_slots",
+        ask.queue_name,
+        column("slot"),
+        limit=SLOTS,
+        **_visible(ask),
+    )
+
+
+def _visible(ask: Ask) -> dict[str, Any]:
+    if ask.ordered:
+        return {**groups.to_look(ask.queue_name, COUNTED), **ask.conditions}
+    return {"max_messages": COUNTED, **ask.conditions}
 
 
 def _sight(rows: Sequence[Row]) -> Sight:
@@ -150,23 +194,6 @@ def _sight(rows: Sequence[Row]) -> Sight:
         oldest=row["oldest"],
         head=None if row["msg_id"] is None else Head(row["msg_id"], row["read_ct"]),
         held=Held(row["held"], row["until"]) if row["held"] else None,
-    )
-
-
-def visible_slots(
-    queue_name: str,
-    condition: Mapping[str, Any] | None = None,
-    headers_condition: Mapping[str, Any] | None = None,
-) -> Statement[list[str]]:
-    """The slots of periodic jobs that a ring is for, the earliest ones, as in the messages' headers."""
-    return on_queue(
-        "visible_slots",
-        queue_name,
-        column("slot"),
-        condition=reading.as_json(condition),
-        headers_condition=reading.as_json(headers_condition),
-        counted=COUNTED,
-        limit=SLOTS,
     )
 
 

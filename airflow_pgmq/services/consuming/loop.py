@@ -151,8 +151,6 @@ class Consumer:
                 if self.policy.max_reads is not None:
                     # Before the first read.
                     self._held.preparation.make_dead_letter_queue()
-                if self.policy.groups is not None:
-                    self._held.preparation.index_groups()
                 yield
         except BaseException:
             # After the connection is closed: its transaction may have locked these rows.
@@ -258,10 +256,14 @@ class Consumer:
                 message.msg_id,
                 self.policy.queue_name,
                 message.tries,
-                f"now in {self.policy.dead_letters}"
-                if dead
-                else f"again in {self.policy.delay(message):.0f} s",
+                self._fate(message, dead=dead),
                 text,
                 exc_info=outcomes.for_log(exc),
             )
         return decided
+
+    def _fate(self, message: Message, *, dead: bool) -> str:
+        if not dead:
+            return f"again in {self.policy.delay(message):.0f} s"
+        stops = self.policy.stops_group(message)
+        return "its group stops" if stops else f"now in {self.policy.dead_letters}"

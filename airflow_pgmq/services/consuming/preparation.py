@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from airflow_pgmq.core.consumer_policy import Policy
 from airflow_pgmq.db.client import Client
-from airflow_pgmq.db.statements import Work, consuming, groups
+from airflow_pgmq.db.statements import Work, consuming
 from airflow_pgmq.errors import PermissionDenied
-from airflow_pgmq.services import ordering
 from airflow_pgmq.services.consuming.heartbeat import Log
 from airflow_pgmq.services.consuming.kept_connection import KeptConnection
 
@@ -41,15 +40,6 @@ class Preparation:
                 raise consuming.not_allowed(self._policy, exc) from exc
 
         self._client.once(self._dead_letters, check)
-
-    def index_groups(self) -> None:
-        """Make sure that the index exists which reading in order needs."""
-        name = self._policy.queue_name
-
-        def make(again: bool) -> Work[bool]:
-            return groups.make_index(name)
-
-        self._client.once(ordering.index_check(name), lambda: self._connection.run(make))
 
     def forget_dead_letter_queue(self) -> None:
         """Note that a queue is missing; the next consumer makes it again."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core.consumer_policy import Policy, Summary
 from airflow_pgmq.core.delays import AT_ONCE, parse
+from airflow_pgmq.core.groups import GROUP
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.core.outcomes import Decided, Outcome
 from airflow_pgmq.db.client import (
@@ -289,7 +292,22 @@ class Settlement:
         for kind in {outcome.kind: None for _, outcome in decided}:
             name = _NAMES[kind]
             lost += self.finish([message for message, each in decided if each.kind == kind], done, name)
+        self._tell_stopped(decided, done)
         return lost
+
+    def _tell_stopped(self, decided: Sequence[Decided], done: Sequence[int]) -> None:
+        for message, outcome in decided:
+            if outcome.kind == "dead" and message.msg_id in done and self.policy.stops_group(message):
+                group = (message.headers or {}).get(GROUP)
+                self.log.error(
+                    "Queue %s: group %r is stopped at message %d: %s. Let it go on with `%s`, with "
+                    "--conn-id for another connection than pgmq_default",
+                    self.policy.queue_name,
+                    group,
+                    message.msg_id,
+                    outcome.reason or "dead",
+                    command(f"resume-group {shlex.quote(self.policy.queue_name)} {shlex.quote(str(group))}"),
+                )
 
     def finish(self, messages: Sequence[Message], done: Sequence[int], name: str) -> list[int]:
         """Count messages under a name, or as lost if they are not in `done`; returns the lost ids."""
@@ -361,7 +379,8 @@ class Settlement:
 
     def prepare_for(self, decided: Sequence[Decided]) -> None:
         """Make sure that what the outcomes need exists."""
-        if self.policy.max_reads is None and any(outcome.kind == "dead" for _, outcome in decided):
+        dead = [message for message, outcome in decided if outcome.kind == "dead"]
+        if self.policy.max_reads is None and not all(map(self.policy.stops_group, dead)):
             self.preparation.make_dead_letter_queue(in_work=True)
 
     def raise_lost(self, decided: Sequence[Decided], done: list[int]) -> None:

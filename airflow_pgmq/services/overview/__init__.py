@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_pgmq.db.statements.inspection import Search
 from airflow_pgmq.services.overview.calendars import calendar, calendars
+from airflow_pgmq.services.overview.groups import groups
 from airflow_pgmq.services.overview.job_details import details
 from airflow_pgmq.services.overview.jobs import job, jobs
 from airflow_pgmq.services.overview.messages import messages, peek, sent
@@ -15,6 +16,7 @@ __all__ = [
     "calendar",
     "calendars",
     "details",
+    "groups",
     "job",
     "jobs",
     "messages",

@@ -170,7 +170,11 @@ def _unreadable(why: str, with_past: bool) -> _Slots:
 def _namespace(row: Row) -> dict[str, Any]:
     dag_id, task_id = split_owner(row["owner"])
     wrong = problems.of_namespace(
-        namespace=row["namespace"], owner=row["owner"], ticked_at=row["ticked_at"], now=row["now"]
+        namespace=row["namespace"],
+        owner=row["owner"],
+        ticked_at=row["ticked_at"],
+        now=row["now"],
+        failed=row["left_out"],
     )
     return {
         "namespace": row["namespace"],

@@ -64,7 +64,7 @@ def _about(wrong: list[dict[str, str | None]], field: str) -> bool:
 
 
 def _of(exc: NotFound) -> list[dict[str, str | None]]:
-    return [{"field": job_form.field_of(str(exc)), "text": str(exc)}]
+    return [{"field": job_form.field_of(exc.text), "text": exc.text}]
 
 
 def _words(job: PeriodicJob) -> str:

@@ -11,7 +11,7 @@ from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.problems import Problem
 from airflow_pgmq.core.queue_counts import Counts, Table
 from airflow_pgmq.db.client import Client, Connection
-from airflow_pgmq.db.statements import incarnations, maintenance
+from airflow_pgmq.db.statements import groups, incarnations, maintenance
 from airflow_pgmq.db.statements import overview as statements
 from airflow_pgmq.errors import QueueNotFound
 from airflow_pgmq.services import sampling
@@ -88,10 +88,11 @@ def queue(
             jobs = client.run(statements.jobs_by_queue, current)
             past = client.run(lambda: statements.history(queue_name, span=span, step=step), current)
             recreated = client.run(lambda: incarnations.recreated(queue_name), current)
+        ordered = client.run(lambda: groups.is_ordered(queue_name), current)
     (table,) = known.tables
     own = _known(table, known.role, queue_shape.problems(known.tables)[queue_name], recreated)
     found = _queue(own, counted, archived, samples.get(queue_name), jobs)
-    return {**found, "at": known.now, "history": _history(past, known.now, span, step)}
+    return {**found, "at": known.now, "ordered": ordered, "history": _history(past, known.now, span, step)}
 
 
 class _Known(NamedTuple):

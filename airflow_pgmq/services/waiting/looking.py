@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from airflow_pgmq.db.client import DriverError, LockNotAvailable
-from airflow_pgmq.db.statements import overview, watching
+from airflow_pgmq.db.statements import groups, overview, watching
 from airflow_pgmq.db.statements.watching import Ask, Seen
 from airflow_pgmq.errors import NotConnected, PgmqError
 from airflow_pgmq.services.waiting.pool import QueryPool
@@ -24,6 +24,14 @@ class Looked:
     mistakes: dict[Ask, Exception] = field(default_factory=dict)
     #: Queues that another session has locked exclusively, as VACUUM FULL does: to be looked at again.
     locked: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, seen: dict[Ask, Seen]) -> Looked:
+        """What the statement found; without its index it cannot look in order."""
+        return cls(
+            {ask: each for ask, each in seen.items() if each.indexed},
+            {ask: groups.no_index(ask.queue_name) for ask, each in seen.items() if not each.indexed},
+        )
 
     def add(self, other: Looked) -> None:
         """Add the results of another look."""
@@ -56,9 +64,9 @@ class Looker:
         queue_names = {ask.queue_name for ask in limits}
         try:
             if wait is None:
-                return Looked(await self._pool.run(look, waits_for_locks=False))
+                return Looked.of(await self._pool.run(look, waits_for_locks=False))
             briefly = partial(overview.briefly, look, wait)
-            return Looked(await self._pool.run(briefly, waits_for_locks=False))
+            return Looked.of(await self._pool.run(briefly, waits_for_locks=False))
         except LockNotAvailable:
             if len(queue_names) == 1:
                 return Looked(locked=queue_names)

@@ -150,6 +150,12 @@ class Waiters:
                 queue.look_at = min(queue.look_at, now + AGAIN)
         queue.spent[anything] = queue.spent.get(anything, 0) + arrived.count - left
 
+    def on_settled(self, queue_name: str, now: float) -> None:
+        """Note that messages of groups were removed: the next ones can be read, in order."""
+        queue = self.queues.get(queue_name)
+        if queue is not None and any(ask.ordered for ask in queue.waiters):
+            queue.look_at = now
+
     def on_pause(self, queue_name: str, now: float) -> None:
         """Note that a queue was paused; a look says whether that holds for this role."""
         if (queue := self.queues.get(queue_name)) is not None:
@@ -186,11 +192,13 @@ class Waiters:
 
     def on_look(self, seen: Mapping[Ask, Seen], asked_at: float, now: float, notified: bool) -> None:
         """Wake the waiters for which there are enough messages, and set when to look again."""
+        # Acks, too, must be announced to who waits in order.
+        silent = {ask.queue_name for ask, found in seen.items() if not found.announced}
         for ask, found in seen.items():
             queue = self.queues.get(ask.queue_name)
             if queue is None:
                 continue
-            queue.announced = found.announced
+            queue.announced = ask.queue_name not in silent
             # A look that began before the notification does not know of it.
             queue.paused = found.paused or queue.told_paused_at > asked_at
             queue.rested_at = now + max(REST * found.took, SHORTEST_REST)

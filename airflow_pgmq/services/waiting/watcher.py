@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.statements import Statement, Work, overview, watching
+from airflow_pgmq.db.statements import Statement, Work, groups, overview, watching
 from airflow_pgmq.db.statements.watching import Ask
-from airflow_pgmq.errors import InvalidArgument, PgmqError
+from airflow_pgmq.errors import GroupIndexMissing, InvalidArgument, PgmqError
 from airflow_pgmq.services.waiting.listener import Listener
 from airflow_pgmq.services.waiting.looking import IMPATIENCE, Looker
 from airflow_pgmq.services.waiting.pool import QueryPool
@@ -60,6 +60,7 @@ class Watcher:
         *,
         condition: Mapping[str, Any] | None = None,
         headers_condition: Mapping[str, Any] | None = None,
+        ordered: bool = False,
         min_messages: int = 1,
         poll_interval: float | None = None,
     ) -> Visible:
@@ -71,6 +72,7 @@ class Watcher:
         :param queue_name: the queue
         :param condition: only messages that contain this (jsonb `@>`)
         :param headers_condition: only messages whose headers contain this
+        :param ordered: only messages that a read with `ordered` would return; makes the index that it needs
         :param min_messages: how many must be visible at once
         :param poll_interval: the longest time between two looks; 60 seconds by default, and 5 where inserts
             into the queue are not announced or notifications do not pass
@@ -78,8 +80,16 @@ class Watcher:
         """
         if min_messages < 1 or (poll_interval is not None and poll_interval <= 0):
             raise InvalidArgument("min_messages must be at least 1, and poll_interval positive.")
+        ask = Ask.of(queue_name, condition, headers_condition, ordered=ordered)
+        try:
+            return await self._wait(ask, min_messages, poll_interval)
+        except GroupIndexMissing:
+            # Also where the queue was made again meanwhile.
+            await self.run(partial(groups.make_index, queue_name))
+        return await self._wait(ask, min_messages, poll_interval)
+
+    async def _wait(self, ask: Ask, min_messages: int, poll_interval: float | None) -> Visible:
         loop = asyncio.get_running_loop()
-        ask = Ask.of(queue_name, condition, headers_condition)
         waiter = Waiter(ask, min_messages, poll_interval, loop.create_future())
         with self._used():
             if self._waiters.add(waiter):
@@ -209,6 +219,8 @@ class Watcher:
             now = asyncio.get_running_loop().time()
             if payload == watching.PAUSED:
                 self._waiters.on_pause(queue_name, now)
+            elif payload == watching.SETTLED:
+                self._waiters.on_settled(queue_name, now)
             else:
                 self._waiters.on_notify(queue_name, now, watching.arrived(payload))
             self._wake.set()
