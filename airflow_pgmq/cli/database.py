@@ -40,7 +40,7 @@ def doctor(args: Namespace) -> None:
     found = [replace(each, fix=with_conn_id(args, each.fix)) for each in problems]
     if tabular(args):
         for each in found:
-            say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.fix)}\n")
+            say(f"{each.severity} {each.code}: {each.text}\n{_indented(each.fix)}\n    {each.address}\n")
         errors = sum(each.severity == "error" for each in found)
         counts = f"errors: {errors}, warnings: {len(found) - errors}" if found else "nothing is wrong"
         say(f"Connection {args.conn_id}: {counts}.")

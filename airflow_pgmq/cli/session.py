@@ -23,7 +23,7 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from rich.markup import escape
 
 from airflow_pgmq.command_line import command
-from airflow_pgmq.core import names
+from airflow_pgmq.core import json_types, names
 from airflow_pgmq.db.client import DriverError
 from airflow_pgmq.db.driver.translation import words
 from airflow_pgmq.errors import ConnectionNotFound, NotInstalled, PgmqError, QueueNotFound, Unanswered
@@ -92,13 +92,13 @@ def _similar(args: Namespace, queue_name: str) -> str | None:
 def show(args: Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows. JSON and YAML keep types; tables show nested values as JSON."""
     console = AirflowConsole()
-    plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
+    shown = [{name: plain(value) for name, value in row.items()} for row in rows]
     if args.output == "json":
-        console.print_as_json(plain)  # type: ignore[arg-type]
+        console.print_as_json(shown)  # type: ignore[arg-type]
     elif args.output == "yaml":
-        console.print_as_yaml(plain)  # type: ignore[arg-type]
+        console.print_as_yaml(shown)  # type: ignore[arg-type]
     else:
-        console.print_as(data=plain, output=args.output, mapper=functools.partial(_cells, args.output))
+        console.print_as(data=shown, output=args.output, mapper=functools.partial(_cells, args.output))
 
 
 def confirm(args: Namespace, question: str) -> None:
@@ -119,6 +119,27 @@ def text_of(file: str) -> str:
         return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         return str(fail(f"{file} cannot be read: {exc}."))
+
+
+def json_of(text: str, what: str) -> Any:
+    """The value of a JSON text.
+
+    :param what: what the text is, to begin the error
+    """
+    try:
+        return json.loads(text, object_pairs_hook=json_types.once)
+    except (ValueError, RecursionError) as exc:
+        return fail(
+            f"{what} is not JSON ({exc}).", "A string needs double quotes inside the shell's: '\"text\"'."
+        )
+
+
+def object_of(text: str | None, option: str) -> dict[str, Any] | None:
+    """The JSON object of an option, if it is given."""
+    value = None if text is None else json_of(text, option)
+    if value is not None and not isinstance(value, dict):
+        fail(f'{option} must be a JSON object, such as \'{{"team": "x"}}\'.')
+    return value
 
 
 def tabular(args: Namespace) -> bool:
@@ -142,13 +163,14 @@ def say(text: str) -> None:
     print(text)  # noqa: T201 - a command's own output
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value in JSON types."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     # Types that JSON does not have are shown by `str`.
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import io
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import yaml
-from airflow.cli import cli_parser
 
 import airflow_pgmq.core
 from airflow_pgmq.cli.definition import get_commands
@@ -27,11 +25,10 @@ from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.jobs import Calendar
 from airflow_pgmq.services import maintenance
 from tests.fixtures.airflow import connection_to
+from tests.fixtures.cli import CONN_ID, Run, connection_of, type_in
 from tests.fixtures.factories import client_of, execute, go_back, job, read, tick
 from tests.fixtures.postgres import Database
 from tests.fixtures.roles import drop_role
-
-CONN_ID = "queues_of_the_cli"
 
 #: Problems that the page, `airflow pgmq queues` and `jobs` show, and the doctor does not look for.
 PAGES_OWN = {
@@ -43,90 +40,20 @@ PAGES_OWN = {
     "unreadable_job",
 } | {"missing_calendar", "paused_for_dead_letter"}
 
-Run = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def parser() -> Iterator[Any]:
-    """Airflow's parser; Airflow before 3.2 asks no provider for commands, so there they are added."""
-    for group in get_commands():
-        cli_parser.ALL_COMMANDS_DICT.setdefault(group.name, group)
-    cli_parser.get_parser.cache_clear()
-    yield cli_parser.get_parser()
-    cli_parser.get_parser.cache_clear()
-
-
-@pytest.fixture
-def connection(airflow_metadata: LocalPostgres, database: Database) -> Iterator[str]:
-    """A row of Airflow's own table, as the UI makes it."""
-    from airflow.models.connection import Connection
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        session.add(
-            Connection(
-                conn_id=CONN_ID,
-                conn_type="pgmq",
-                host=str(database.server.directory),
-                login="postgres",
-                schema=database.name,
-            )
-        )
-    yield CONN_ID
-    with create_session() as session:
-        session.query(Connection).filter_by(conn_id=CONN_ID).delete()
-
-
-@pytest.fixture
-def run(parser: Any, connection: str, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command to its end; what it printed, and as JSON where that was asked for."""
-
-    def command(*words: str) -> Any:
-        capsys.readouterr()
-        args = parser.parse_args(["pgmq", *words, "--conn-id", connection])
-        args.func(args)
-        out = capsys.readouterr().out
-        return json.loads(out) if "json" in words else out
-
-    return command
-
-
-@pytest.fixture
-def run_with_notes(parser: Any, connection: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command; what it said on standard error."""
-
-    def command(*words: str) -> str:
-        args = parser.parse_args(["pgmq", *words, "--conn-id", connection])
-        args.func(args)
-        return capsys.readouterr().err
-
-    return command
-
-
-@pytest.fixture
-def failing(run: Run, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must fail; what it says on standard error."""
-
-    def command(*words: str) -> str:
-        with pytest.raises(SystemExit) as caught:
-            run(*words)
-        assert caught.value.code == 1
-        return capsys.readouterr().err
-
-    return command
-
-
-def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
-
 
 def test_every_command_has_help_and_is_there(parser: Any, capsys: pytest.CaptureFixture[str]) -> None:
     names = [command.name for group in get_commands() for command in group.subcommands]
     commands = (
         "init doctor health maintain create drop queues peek send cancel requeue purge jobs pause resume"
-        " run-now calendars skip pause-queue resume-queue"
+        " run-now calendars skip pause-queue resume-queue groups resume-group index-groups send-batch"
+        " read archive delete bind unbind topics tail"
     )
     assert sorted(names) == sorted(commands.split())
+    table = (Path(__file__).parents[2] / "docs" / "reference" / "pgmq_functions.md").read_text().splitlines()
+    cells = [line.split(" | ")[3] for line in table if line.startswith("| `") and line.count(" | ") == 4]
+    told = {word for cell in cells for word in re.findall(r"`([a-z-]+)", cell)}
+    assert told
+    assert told <= {*names}
     words = [[name] for name in names if name not in ("calendars", "jobs")]
     words += [["calendars", each] for each in ("list", "show", "put", "delete")]
     jobs = "list add edit remove versions preview export import"
@@ -145,7 +72,7 @@ def test_definitions_load_nothing_of_what_they_define() -> None:
         "print(sorted(set(sys.modules) - before - {'airflow_pgmq'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    own = ["", ".arguments", ".definition", ".job_commands"]
+    own = ["", ".arguments", ".definition", ".job_commands", ".message_commands", ".queue_commands"]
     assert done.stdout.splitlines()[-1] == str([f"airflow_pgmq.cli{name}" for name in own])
 
 
@@ -266,6 +193,46 @@ def test_a_queue_is_paused_and_resumed(run: Run, failing: Callable[..., str], da
     assert "at most 500 characters" in failing("pause-queue", "orders", "--reason", "x" * 501)
 
 
+def test_groups_are_listed_and_a_stopped_one_goes_on(
+    run: Run, run_with_notes: Callable[..., str], failing: Callable[..., str], database: Database
+) -> None:
+    run("init", "orders")
+    assert "`index-groups` prepares it" in run_with_notes("groups", "orders")
+    assert (
+        run("index-groups", "orders") == "Queue orders: the index is built, acks are announced from now on.\n"
+    )
+    assert run("index-groups", "orders") == "Queue orders: the index is there already.\n"
+    hook = PgmqHook(connection=connection_of(database))
+    for number in range(3):
+        run("send", "orders", str(number), "--group", "customer 7")
+    for _ in range(2):
+        with (
+            pytest.raises(ValueError, match="no"),
+            hook.consume("orders", ordered=True, on_dead="stop_group", max_reads=1),
+        ):
+            raise ValueError("no")
+        (group,) = run("groups", "orders", "-o", "json")
+        assert (group["group"], group["state"], group["reason"]) == (
+            "customer 7",
+            "stopped",
+            "ValueError: no",
+        )
+        assert "stopped" in run("groups", "orders")
+        assert run("resume-group", "orders", "customer 7") == "Queue orders: group customer 7 goes on.\n"
+        assert "is not stopped" in run("resume-group", "orders", "customer 7")
+    with (
+        pytest.raises(ValueError, match="no"),
+        hook.consume("orders", ordered=True, on_dead="stop_group", max_reads=1),
+    ):
+        raise ValueError("no")
+    assert "goes on" in run("resume-group", "orders", "customer 7", "--dead-letter", "--yes")
+    assert [each.message for each in hook.peek("orders_dlq")] == [0]
+    run("send", "orders", "4", "--group", "customer 8")
+    assert "There may be more: --limit 2" in run_with_notes("groups", "orders", "--limit", "1")
+    for each in (["groups", "oders"], ["resume-group", "oders", "a"], ["index-groups", "oders"]):
+        assert "Did you mean 'orders'?" in failing(*each)
+
+
 def test_a_message_may_come_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("init", "orders")
     type_in(monkeypatch, '"text"')
@@ -307,18 +274,6 @@ def test_destructive_commands_do_it_when_told_so(
     hook.dead_letter("orders", [message.msg_id], "broken")
     assert "1 message is requeued" in run("requeue", "orders", "--yes")
     assert execute(database, "SELECT count(*) FROM pgmq.q_orders") == [{"count": 1}]
-
-
-def connection_of(database: Database) -> Any:
-    from airflow.sdk import Connection
-
-    return Connection(
-        conn_id="x",
-        conn_type="pgmq",
-        host=str(database.server.directory),
-        login="postgres",
-        schema=database.name,
-    )
 
 
 def test_the_list_of_jobs_says_why_a_tick_has_paused_one(
@@ -696,6 +651,17 @@ def test_health_that_cannot_be_known_has_a_code_of_its_own(
         (["requeue", "orders", "--yes"], "Queue orders has no dead letters: there is no queue 'orders_dlq'."),
         (["requeue", "oders", "--yes"], "Did you mean 'orders'?"),
         (["requeue", "orders", "--dead-letter-queue", "order", "--yes"], "Did you mean 'orders'?"),
+        (["read", "oders"], "Did you mean 'orders'?"),
+        (["read", "orders", "--condition", "[1]"], "--condition must be a JSON object"),
+        (["read", "orders", "--headers-condition", "{"], "--headers-condition is not JSON"),
+        (["read", "orders", "--visibility-timeout", "0.5"], "A visibility timeout is whole seconds"),
+        (["read", "orders", "--max-messages", "0"], "--max-messages must be at least 1"),
+        (["archive", "oders", "--msg-ids", "1"], "Did you mean 'orders'?"),
+        (["delete", "oders", "--msg-ids", "1", "--yes"], "Did you mean 'orders'?"),
+        (["bind", "a.*", "oders"], "Did you mean 'orders'?"),
+        (["bind", "a..b", "orders"], "dots"),
+        (["unbind", "a.*", "oders"], "Did you mean 'orders'?"),
+        (["topics", "oders"], "Did you mean 'orders'?"),
         (["init", "good", "Bad-Name"], "cannot be given to a new queue"),
         (["create", "good", "Bad-Name"], "cannot be given to a new queue"),
         (["init", "Bad-Name"], "cannot be given to a new queue"),
@@ -754,25 +720,7 @@ def test_a_role_that_may_not_install_is_told_who_should(
     assert "may not install" in said
     assert "permission denied for database" in said
     assert f"Let a role that may create schemas run `{command('init')}` once" in said
-    assert said.count("docs/permissions.md") == 1
-
-
-@pytest.fixture
-def bare(parser: Any, airflow_metadata: LocalPostgres, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command with a connection of the environment, or none; exit code and what it said, in all."""
-
-    def command(*words: str) -> tuple[int, str]:
-        capsys.readouterr()
-        args = parser.parse_args(["pgmq", *words])
-        code = 0
-        try:
-            args.func(args)
-        except SystemExit as exc:
-            code = int(exc.code or 0)
-        told = capsys.readouterr()
-        return code, told.out + told.err
-
-    return command
+    assert said.count("/production/permissions/") == 1
 
 
 @pytest.mark.parametrize("words", [("queues",), ("init", "orders"), ("doctor",)])
@@ -871,7 +819,7 @@ def test_what_changes_is_in_the_audit_log_and_messages_are_not(
 
 
 def test_the_page_lists_every_command_and_every_finding() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text()
     commands, findings = page.split("## What the doctor finds")
     listed = set(re.findall(r"`([a-z-]+)[^`]*`", "\n".join(re.findall(r"^\| (`.+?) \|", commands, re.M))))
     assert {command.name for group in get_commands() for command in group.subcommands} <= listed
