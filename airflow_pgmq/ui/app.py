@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from airflow_pgmq.ui import (
     api_actions,
     api_calendars,
+    api_groups,
     api_health,
     api_job,
     api_jobs,
@@ -26,6 +27,7 @@ app.add_middleware(HeadersMiddleware)
 app.add_exception_handler(RequestValidationError, requests.validation_error)
 for _part in (
     api_queues,
+    api_groups,
     api_messages,
     api_jobs,
     api_job,

@@ -93,15 +93,15 @@ def _as_http_errors(requester: Requester, timeout: int, work: Callable[[], T]) -
         return work()
     # The texts of these contain only what the request named.
     except (errors.QueueNotFound, errors.JobNotFound, errors.CalendarNotFound) as exc:
-        raise HTTPException(404, str(exc)) from exc
+        raise HTTPException(404, exc.text) from exc
     except (errors.JobChanged, errors.CalendarChanged) as exc:
-        raise HTTPException(409, str(exc)) from exc
+        raise HTTPException(409, exc.text) from exc
     except errors.JobDeclared as exc:
-        raise HTTPException(422, str(exc)) from exc
+        raise HTTPException(422, exc.text) from exc
     except errors.InvalidInput as exc:
         # An error text of Postgres may quote stored data.
         hidden = isinstance(exc.__cause__, DriverError) and not requester.may_peek()
-        raise HTTPException(422, _public_text(exc) if hidden else str(exc)) from exc
+        raise HTTPException(422, _public_text(exc) if hidden else exc.text) from exc
     except (errors.PgmqError, DriverError) as exc:
         if isinstance(exc, errors.LimitReached):  # the page has limits of its own
             text = f"the database took longer than {timeout} s to answer"

@@ -49,6 +49,8 @@ EXPECTED = {
     "body.text": "text has a line for each day, such as 2026-12-25 Christmas.",
     "body.version": "version is the number of the version to restore.",
     "body.reason": f"reason is a text of up to {MAX_REASON} characters, without NUL.",
+    "body.group": "group is the name of a group: a text of 1 to 500 characters, without NUL.",
+    "body.as_dead_letter": "as_dead_letter is true or false.",
     "body.confirm": "Type the queue's name to purge it.",
 }
 

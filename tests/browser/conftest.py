@@ -98,7 +98,9 @@ def visit(
     """A visitor of the page; at the end the browser's console must have no errors."""
     visitors: list[Visitor] = []
 
-    def open_as(user: str = "admin", *, width: int = 1280, theme: str = "light") -> Visitor:
+    def open_as(
+        user: str = "admin", *, width: int = 1280, theme: str = "light", language: str = "en"
+    ) -> Visitor:
         context = chromium.new_context(
             storage_state=sessions(user),
             viewport={"width": width, "height": 900},
@@ -108,6 +110,9 @@ def visit(
         )
         # An empty page, as a new tab is at first, may not store anything.
         context.add_init_script(f"if (origin !== 'null') localStorage.setItem('theme', '{theme}')")
+        # Once, because a test may choose another one in Airflow.
+        choice = f"sessionStorage.chosen ??= localStorage.i18nextLng = '{language}'"
+        context.add_init_script(f"if (origin !== 'null') {choice}")
         visitor = Visitor(context.new_page(), site)
         visitors.append(visitor)
         return visitor

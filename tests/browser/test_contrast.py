@@ -26,8 +26,8 @@ def test_text_can_be_read(visit, path, theme):
     visitor = visit(theme=theme)
     frame = visitor.open(path)
     expect(frame.locator("tbody tr").first).to_be_visible()
-    if "opener" in (inner := frame.locator("tbody").first.inner_html()):
+    # A table that is hidden, as that of groups without order, has no rows.
+    if "opener" in frame.locator("tbody:has(tr)").first.inner_html():
         frame.locator(".opener").first.click()
         expect(frame.locator(".message")).to_be_visible()
-    assert inner
     assert visitor.page.frames[-1].evaluate(MEASURE) == []

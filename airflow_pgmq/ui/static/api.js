@@ -1,6 +1,7 @@
 // The page's API: JSON, one error type, and Airflow's sign-in when the session has ended.
 import { BASE } from "./address.js";
 import { signedOut } from "./host.js";
+import { t } from "./language.js";
 
 class ApiError extends Error {
   constructor(status, detail) {
@@ -30,12 +31,12 @@ async function call(url, options) {
     response = await fetch(url, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "Airflow's API server does not answer.");
+    throw new ApiError(0, t("Airflow's API server does not answer."));
   }
   if (response.status === 401) signedOut();
   const answer = parsed(await response.text());
   if (!response.ok)
-    throw new ApiError(response.status, answer?.detail ?? `Airflow answered ${response.status}.`);
+    throw new ApiError(response.status, answer?.detail ?? t("Airflow answered {status}.", { status: String(response.status) }));
   return answer;
 }
 

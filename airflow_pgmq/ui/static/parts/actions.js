@@ -1,37 +1,34 @@
 // Actions on the messages of a queue, for users who may edit the connection. Each must be confirmed.
 import { api, post } from "../api.js";
 import { h } from "../dom.js";
-import { full, plural } from "../format.js";
+import { t } from "../language.js";
 import { confirm } from "./confirm.js";
 import { toast } from "./toast.js";
 
-// `text`: for one message, and for several.
+const deleted = (count) => t("{count} messages deleted", { count });
+
 const SOME = {
   release: {
-    label: "Release",
-    done: "released",
-    text: [
-      "The next reader can read it at once, even if a consumer is working on it now.",
-      "The next readers can read them at once, even if consumers are working on them now.",
-    ],
+    label: t("Release"),
+    title: (count) => t("Release {count} messages?", { count }),
+    text: (count) =>
+      t("The next readers can read them at once, even if consumers are working on them now.", { count }),
+    done: (count) => t("{count} messages released", { count }),
   },
   requeue: {
-    label: "Requeue",
-    done: "requeued",
-    text: [
-      "It goes back to the queue that it came from, as a new, unread message.",
-      "They go back to the queue that they came from, as new, unread messages.",
-    ],
+    label: t("Requeue"),
+    title: (count) => t("Requeue {count} messages?", { count }),
+    text: (count) => t("They go back to the queue that they came from, as new, unread messages.", { count }),
+    done: (count) => t("{count} messages requeued", { count }),
   },
   delete: {
-    label: "Delete",
-    done: "deleted",
-    text: ["It is deleted, not archived. This cannot be undone.", "They are deleted, not archived. This cannot be undone."],
+    label: t("Delete"),
+    title: (count) => t("Delete {count} messages?", { count }),
+    text: (count) => t("They are deleted, not archived. This cannot be undone.", { count }),
+    done: deleted,
     danger: true,
   },
 };
-
-const textFor = (verb, number) => SOME[verb].text[number === 1 ? 0 : 1];
 
 // The API changes at most this many at once.
 const AT_MOST = 1000;
@@ -69,14 +66,17 @@ export class Actions {
             "requeue",
             { max_messages: limit },
             {
-              title: `Requeue ${limit < number ? "the oldest " : ""}${plural(limit, "dead letter")}?`,
-              text: textFor("requeue", limit),
-              action: "Requeue",
+              title:
+                limit < number
+                  ? t("Requeue the oldest {count} dead letters?", { count: limit })
+                  : t("Requeue {count} dead letters?", { count: limit }),
+              text: SOME.requeue.text(limit),
+              action: SOME.requeue.label,
             },
-            "requeued",
+            SOME.requeue.done,
           ),
       },
-      "Requeue all",
+      t("Requeue all"),
     );
   }
 
@@ -92,26 +92,26 @@ export class Actions {
             "purge",
             { confirm: queueName },
             {
-              title: `Purge ${queueName}?`,
-              action: "Purge",
+              title: t("Purge {name}?", { name: queueName }),
+              action: t("Purge"),
               danger: true,
               typed: queueName,
-              text:
-                "All its messages are deleted, also delayed ones and those in flight, but not slots of periodic " +
-                "jobs that wait for their time. This cannot be undone.",
+              text: t(
+                "All its messages are deleted, also delayed ones and those in flight, but not slots of periodic jobs that wait for their time. This cannot be undone.",
+              ),
             },
-            "deleted",
+            deleted,
           ),
       },
-      "Purge…",
+      t("Purge…"),
     );
   }
 
   #some(queueName, verb, body) {
-    const { label, done, danger } = SOME[verb];
+    const { label, title, text, done, danger } = SOME[verb];
     const number = body.msg_ids.length;
-    const title = `${label} ${plural(number, "message")}?`;
-    return this.#run(queueName, verb, body, { title, text: textFor(verb, number), action: label, danger }, done);
+    const question = { title: title(number), text: text(number), action: label, danger };
+    return this.#run(queueName, verb, body, question, done);
   }
 
   async #run(queueName, verb, body, question, done) {
@@ -121,9 +121,9 @@ export class Actions {
     };
     if (await confirm({ ...question, act })) {
       const left = answer.left
-        ? `; ${full(answer.left)} not requeued: ${answer.left === 1 ? "its queue does" : "their queues do"} not exist`
-        : "";
-      toast(`${plural(answer.changed, "message")} ${done}${left}`);
+        ? t("{count} not requeued: their queues do not exist", { count: answer.left })
+        : null;
+      toast(null, done(answer.changed), left);
       this.reload();
     }
   }

@@ -2,7 +2,7 @@
 import { here, param, setParams, toQueue } from "../address.js";
 import { api, get } from "../api.js";
 import { asText, h, renew } from "../dom.js";
-import { full, plural } from "../format.js";
+import { rich, t } from "../language.js";
 import { long } from "./long.js";
 import { Messages, READS, STATE, TRIES, moment } from "./messages.js";
 import { empty } from "./notice.js";
@@ -12,26 +12,26 @@ const PAGE = 50;
 const LOOKS = 5;
 const LOOKED = 20_000;
 const SEARCHES = [
-  ["dedup_key", "Dedup key"],
-  ["job", "Job"],
-  ["msg_id", "Message id"],
+  ["dedup_key", t("Dedup key"), t("No message here has this dedup key. The search is exact.")],
+  ["job", t("Job"), t("No message here has this job. The search is exact.")],
+  ["msg_id", t("Message id"), t("No message here has this message id. The search is exact.")],
 ];
 const COLUMNS = {
   messages: [
     STATE,
     READS,
-    moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
-    moment("vt", "Visible", (each) => each.vt),
+    moment("enqueued_at", t("Enqueued"), (each) => each.enqueued_at),
+    moment("vt", t("Visible"), (each) => each.vt),
   ],
   archive: [
     READS,
-    moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
-    moment("archived_at", "Archived", (each) => each.archived_at),
+    moment("enqueued_at", t("Enqueued"), (each) => each.enqueued_at),
+    moment("archived_at", t("Archived"), (each) => each.archived_at),
   ],
   dead_letters: [
-    { id: "reason", label: "Reason", changes: (each) => each.dead_letter, cell: reason },
+    { id: "reason", label: t("Reason"), changes: (each) => each.dead_letter, cell: reason },
     TRIES,
-    moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
+    moment("enqueued_at", t("Enqueued"), (each) => each.enqueued_at),
   ],
 };
 // Columns for users who may see payloads and headers.
@@ -44,7 +44,7 @@ export class MessageBrowser {
     this.#restart();
     const choose = connection.may_write ? (ids) => this.#drawActions(ids) : null;
     this.list = new Messages({
-      label: "Messages",
+      label: t("Messages"),
       mayPeek: connection.may_peek,
       columns: COLUMNS[tab].filter(({ id }) => connection.may_peek || !OF_HEADERS.includes(id)),
       onChoose: choose,
@@ -121,15 +121,15 @@ export class MessageBrowser {
     const ways = SEARCHES.filter(([value]) => this.connection.may_peek || value === "msg_id");
     this.by = h(
       "select",
-      { "aria-label": "Search by", onchange: () => this.#find() },
+      { "aria-label": t("Search by"), onchange: () => this.#find() },
       ways.map(([value, label]) => h("option", { value }, label)),
     );
     this.by.value = known ? "msg_id" : param("by", "dedup_key");
     if (!this.by.value) this.by.value = "msg_id";
     this.text = h("input", {
       type: "search",
-      "aria-label": "Search messages",
-      placeholder: "Exact search",
+      "aria-label": t("Search messages"),
+      placeholder: t("Exact search"),
       value: known || (ways.some(([value]) => value === param("by", "dedup_key")) ? param("q") : ""),
       onchange: () => this.#find(),
       onsearch: () => this.#find(),
@@ -152,7 +152,7 @@ export class MessageBrowser {
     renew(this.buttons, [chosen, this.list.items.length > 0, this.queue.dead_letters], () =>
       this.list.items.length
         ? [
-            h("span", { class: "muted" }, chosen.length ? `${plural(chosen.length, "message")} chosen` : ""),
+            h("span", { class: "muted" }, chosen.length ? t("{count} messages chosen", { count: chosen.length }) : ""),
             this.actions.forChosen(
               this.queueName,
               VERBS[this.tab],
@@ -170,7 +170,7 @@ export class MessageBrowser {
   #foot({ messages, next_after }) {
     if (next_after === null) return messages.length ? null : this.#nothing();
     if (!messages.length) return this.#notYet(next_after);
-    return this.#button(this.text.value.trim() ? "Look further" : "Show more", () => {
+    return this.#button(this.text.value.trim() ? t("Look further") : t("Show more"), () => {
       this.wanted = messages.length + 1;
       this.looks += LOOKS;
     });
@@ -180,8 +180,8 @@ export class MessageBrowser {
   #notYet(next_after) {
     const looked = this.looked + this.looks * LOOKED;
     return [
-      empty("Nothing found yet", `Searched ${full(looked)} messages so far; there are more.`),
-      this.#button("Look further", () => Object.assign(this, { from: next_after, looked })),
+      empty(t("Nothing found yet"), t("Searched {count} messages so far; there are more.", { count: looked })),
+      this.#button(t("Look further"), () => Object.assign(this, { from: next_after, looked })),
     ];
   }
 
@@ -195,31 +195,29 @@ export class MessageBrowser {
 
   #nothing() {
     if (this.text.value.trim()) {
-      return empty(
-        "Nothing found",
-        `No message here has this ${this.by.selectedOptions[0].text.toLowerCase()}. The search is exact.`,
-      );
+      const [, , none] = SEARCHES.find(([value]) => value === this.by.value);
+      return empty(t("Nothing found"), none);
     }
     if (this.tab === "archive")
       return empty(
-        "Nothing archived",
-        "Messages appear here when a consumer archives them. The provider's consumers do so by default.",
+        t("Nothing archived"),
+        t("Messages appear here when a consumer archives them. The provider's consumers do so by default."),
       );
     if (this.tab === "dead_letters") {
+      const queue = this.queueName && h("a", { href: toQueue(this.queueName) }, this.queueName);
       return empty(
-        "No dead letters",
-        "A message that fails too often is moved to a dead letter queue",
-        this.queueName ? [", here ", h("a", { href: toQueue(this.queueName) }, this.queueName)] : null,
-        ".",
+        t("No dead letters"),
+        queue
+          ? rich("A message that fails too often is moved to a dead letter queue, here {queue}.", { queue })
+          : t("A message that fails too often is moved to a dead letter queue."),
       );
     }
     return empty(
-      "The queue is empty",
-      "Send a message with ",
-      h("code", {}, `PgmqSendOperator(queue_name="${this.queue.queue_name}", …)`),
-      " or ",
-      h("code", {}, `SELECT pgmq.send('${this.queue.queue_name}', '{}')`),
-      ".",
+      t("The queue is empty"),
+      rich("Send a message with {operator} or {sql}.", {
+        operator: h("code", {}, `PgmqSendOperator(queue_name="${this.queue.queue_name}", …)`),
+        sql: h("code", {}, `SELECT pgmq.send('${this.queue.queue_name}', '{}')`),
+      }),
     );
   }
 }

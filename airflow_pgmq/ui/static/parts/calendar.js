@@ -1,17 +1,19 @@
 // The next days of a job as weeks: how many slots each day has, and what is left out, with the reason.
 import { h } from "../dom.js";
-import { count, dayText, full, plural } from "../format.js";
+import { count, dateText, weekdayText } from "../format.js";
+import { t } from "../language.js";
 
-const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+// A week that begins on a Monday.
+const WEEKDAYS = [1, 2, 3, 4, 5, 6, 7].map((day) => weekdayText(`2024-01-0${day}`));
 
 export function calendar({ zone, days }) {
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Next days" },
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": t("Next days") },
     h(
       "table",
       { class: "calendar" },
-      h("caption", { class: "visually-hidden" }, `Slots of the next ${days.length} days, in ${zone}`),
+      h("caption", { class: "visually-hidden" }, t("Slots of the next {count} days, in {zone}", { count: days.length, zone })),
       h(
         "thead",
         {},
@@ -38,7 +40,7 @@ export function weeks(days) {
   return Array.from({ length: cells.length / 7 }, (_, week) => cells.slice(week * 7, week * 7 + 7));
 }
 
-function cell(day, index) {
+function cell(day) {
   if (!day) return h("td", {});
   const reasons = Object.entries(day.left_out);
   const off = reasons.length || day.off;
@@ -46,14 +48,16 @@ function cell(day, index) {
   return h(
     "td",
     { class: day.slots || day.slots === null ? "some" : off ? "off" : "none", title: title(day) },
-    h("span", { class: "date" }, dayText(day.day).slice(WEEKDAYS[index].length + 1)),
-    h("b", {}, number, h("span", { class: "visually-hidden" }, title(day))),
+    h("span", { class: "date" }, dateText(day.day)),
+    h("b", {}, h("span", { "aria-hidden": "true" }, number), h("span", { class: "visually-hidden" }, title(day))),
     reasons.length
       ? reasons.map(([reason, left]) =>
           h(
             "span",
             { class: "sub" },
-            `${full(left)} ${reason === "left out" ? reason : `left out: ${reason}`}`,
+            reason === "left out"
+              ? t("{number} left out", { number: left })
+              : t("{number} left out: {reason}", { number: left, reason }),
           ),
         )
       : day.off && h("span", { class: "sub" }, day.off),
@@ -61,4 +65,4 @@ function cell(day, index) {
 }
 
 const title = ({ slots }) =>
-  slots === null ? "not counted: too many slots" : ` ${plural(slots, "slot").replace(/^\S+ /, "")}`;
+  slots === null ? t("not counted: too many slots") : t("{count} slots", { count: slots });

@@ -1,10 +1,9 @@
-// A form for a calendar: its days as lines of text. Nothing is lost if somebody else was first.
+// A form for a calendar: its days as lines of text.
 import { isName } from "../address.js";
 import { api, get, post } from "../api.js";
-import { coded, h, replace } from "../dom.js";
-import { open } from "./dialog.js";
-
-const CHANGED = 409;
+import { coded, h } from "../dom.js";
+import { t } from "../language.js";
+import { FormDialog } from "./form.js";
 
 // Resolves to {name, days, taken_back}, or to null. `calendar`: {name, version, text} to edit, or null for a new one;
 // `name` is suggested for a new one.
@@ -14,7 +13,7 @@ export function calendarForm({ connectionId, calendar = null, name = "" }) {
 
 class Form {
   constructor(connectionId, calendar, name, resolve) {
-    Object.assign(this, { connectionId, version: calendar?.version ?? 0, done: null });
+    Object.assign(this, { connectionId, version: calendar?.version ?? 0 });
     const same = { spellcheck: "false", autocomplete: "off", autocapitalize: "off" };
     this.name = h("input", {
       ...same,
@@ -31,71 +30,49 @@ class Form {
       "aria-describedby": "calendar-days-hint",
       value: calendar?.text ?? "",
     });
-    this.problem = h("div", { class: "dialog-problem", role: "alert" });
-    this.off = h("button", { type: "button", onclick: () => this.dialog.close() }, "Cancel");
-    this.go = h("button", { type: "submit", class: "primary" }, calendar ? "Save" : "Add");
-    this.dialog = h(
-      "dialog",
-      { class: "form", "aria-labelledby": "form-title" },
-      h("h2", { id: "form-title" }, calendar ? `Edit calendar ${calendar.name}` : "Add a calendar"),
-      h(
-        "form",
-        { novalidate: true, onsubmit: (event) => this.#submit(event) },
-        field(this.name, "Name", "Letters, digits, `_`, `.` and `-`; jobs name it in `exclude`."),
-        field(this.days, "Days off", "A line for each: `2026-12-25 Christmas`. The reason may be left out."),
-        this.problem,
-        h("div", { class: "dialog-actions" }, this.off, this.go),
-      ),
-    );
-    open(
-      this.dialog,
-      () => this.off.disabled,
-      () => resolve(this.done),
-    );
+    this.form = new FormDialog({
+      title: calendar ? t("Edit calendar {name}", { name: calendar.name }) : t("Add a calendar"),
+      content: [
+        field(this.name, t("Name"), t("Letters, digits, `_`, `.` and `-`; jobs name it in `exclude`.")),
+        field(this.days, t("Days off"), t("A line for each: `2026-12-25 Christmas`. The reason may be left out.")),
+      ],
+      action: calendar ? t("Save") : t("Add"),
+      submit: () => this.#put(),
+      load: () => this.#load(),
+      wrong: () => (this.#typed() ? this.days : this.name).focus(),
+      closed: resolve,
+    });
     (calendar ? this.days : this.name).focus();
   }
 
-  async #submit(event) {
-    event.preventDefault();
-    if (this.go.disabled) return;
+  // The name; empty if it cannot be one.
+  #typed() {
     const name = this.name.value.trim();
-    if (!isName(name)) return this.#say("Give the calendar a name.", this.name);
-    this.#busy(true);
-    try {
-      const body = { text: this.days.value, expected_version: this.version };
-      this.done = { name, ...(await post(api(this.connectionId, "calendars", name, "put"), body)) };
-    } catch (error) {
-      const load = h("button", { type: "button", onclick: () => this.#load(name) }, "Load what is there now");
-      this.#say([
-        h("p", {}, coded(error.message)),
-        error.status === CHANGED && h("p", {}, "What you typed is still here. ", load, " in its place."),
-      ]);
-    }
-    this.#busy(false);
-    if (this.done) this.dialog.close();
-    else this.days.focus();
+    return isName(name) ? name : "";
   }
 
-  // What somebody else has put meanwhile, in place of what was typed; nothing if it is gone.
-  async #load(name) {
+  async #put() {
+    const name = this.#typed();
+    if (!name) {
+      this.form.say(t("Give the calendar a name."));
+      return null;
+    }
+    const body = { text: this.days.value, expected_version: this.version };
+    return { name, ...(await post(api(this.connectionId, "calendars", name, "put"), body)) };
+  }
+
+  async #load() {
     try {
-      const found = await get(api(this.connectionId, "calendars", name));
+      const found = await get(api(this.connectionId, "calendars", this.#typed()));
       this.version = found.version;
       this.days.value = found.text;
-      this.#say(null, this.days);
     } catch (error) {
+      // It is gone: what was typed makes it again.
       if (error.status === 404) this.version = 0;
-      this.#say(coded(error.message), this.days);
+      throw error;
+    } finally {
+      this.days.focus();
     }
-  }
-
-  #say(what, then) {
-    replace(this.problem, what);
-    then?.focus();
-  }
-
-  #busy(busy) {
-    this.off.disabled = this.go.disabled = busy;
   }
 }
 

@@ -1,17 +1,24 @@
 // A line chart over time by uPlot, in the page's colours, with the same numbers as a table below it.
 import { h, replace } from "../dom.js";
-import { count, instant, zone } from "../format.js";
+import { clockAndDay, count, instant, listed, zone } from "../format.js";
+import { t } from "../language.js";
 import { scale } from "./scale.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 
 const HEIGHT = 180;
 const ROWS = 60;
 
-// For each step: the format of a tick, and what is added to the first tick of a year, month, day, hour …
-const TIMES = [
-  [86_400, "{D} {MMM}"],
-  [60, "{HH}:{mm}"],
-].map(([step, form]) => [step, form, null, null, step < 86_400 ? "\n{D} {MMM}" : null, null, null, null, 1]);
+// The texts of an axis: days, or the clock with the day below the first tick of each.
+function times(instants, step) {
+  let before = null;
+  return instants.map((at) => {
+    const [clock, day] = clockAndDay(at);
+    if (step >= 86_400) return day;
+    const text = day === before ? clock : `${clock}\n${day}`;
+    before = day;
+    return text;
+  });
+}
 
 // `series`: {field, label, colour: a CSS variable, fill}. Unknown values are gaps.
 export class Chart {
@@ -22,12 +29,12 @@ export class Chart {
       class: "scroll",
       tabindex: "0",
       role: "region",
-      "aria-label": `${title} as a table`,
+      "aria-label": t("{title} as a table", { title }),
     });
     this.more = h(
       "details",
       { class: "as-table", ontoggle: () => this.#fillTable() },
-      h("summary", {}, "As a table"),
+      h("summary", {}, t("As a table")),
       this.rows,
     );
     this.legend = h(
@@ -85,7 +92,7 @@ export class Chart {
         hooks: { setCursor: [(plot) => this.#legend(plot.cursor.idx)] },
         scales: { y: { range: (_, low, high) => [0, scale(high).top] } },
         axes: [
-          { ...axis, space: 70, size: 40, values: TIMES },
+          { ...axis, space: 70, size: 40, values: (_, instants, axis, space, step) => times(instants, step) },
           {
             ...axis,
             size: 48,
@@ -124,14 +131,23 @@ export class Chart {
 
   #describe() {
     const last = this.history.at(-1);
-    if (!last) return `${this.title}: nothing sampled yet`;
+    if (!last) return t("{title}: nothing sampled yet", { title: this.title });
     const parts = this.series.map(({ field, label }) => {
       const values = this.history.map((point) => point[field]).filter((value) => value !== null);
       return values.length
-        ? `${label} between ${count(Math.min(...values))} and ${count(Math.max(...values))}`
-        : `${label} unknown`;
+        ? t("{label} between {low} and {high}", {
+            label,
+            low: count(Math.min(...values)),
+            high: count(Math.max(...values)),
+          })
+        : t("{label} unknown", { label });
     });
-    return `${this.title}, ${instant(this.history[0].at)} to ${instant(last.at)}: ${parts.join(", ")}`;
+    return t("{title}, {begin} to {end}: {values}", {
+      title: this.title,
+      begin: instant(this.history[0].at),
+      end: instant(last.at),
+      values: listed(parts),
+    });
   }
 
   #fillTable() {
@@ -149,7 +165,7 @@ export class Chart {
           h(
             "tr",
             {},
-            h("th", { scope: "col" }, "Time"),
+            h("th", { scope: "col" }, t("Time")),
             this.series.map(({ label }) => h("th", { scope: "col", class: "numeric" }, label)),
           ),
         ),

@@ -1,5 +1,6 @@
 // Asks for confirmation of an action.
 import { coded, h, replace } from "../dom.js";
+import { rich, t } from "../language.js";
 import { open } from "./dialog.js";
 
 // Resolves to true when `act` has succeeded, to false when the user cancelled, which is not possible while `act`
@@ -9,7 +10,7 @@ export function confirm({ title, text, action, act, danger = false, typed = null
   return new Promise((resolve) => {
     const problem = h("p", { class: "dialog-problem", role: "alert" });
     const go = h("button", { type: "button", class: danger ? "danger" : "primary" }, action);
-    const off = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
+    const off = h("button", { type: "button", onclick: () => dialog.close() }, t("Cancel"));
     const input =
       typed && h("input", { type: "text", autocomplete: "off", spellcheck: "false", id: "typed" });
     const dialog = h(
@@ -17,7 +18,7 @@ export function confirm({ title, text, action, act, danger = false, typed = null
       { "aria-labelledby": "dialog-title" },
       h("h2", { id: "dialog-title" }, title),
       h("p", {}, text),
-      input && h("label", { for: "typed" }, "Type ", h("code", {}, typed), " to confirm"),
+      input && h("label", { for: "typed" }, rich("Type {text} to confirm", { text: h("code", {}, typed) })),
       input,
       more,
       problem,

@@ -1,6 +1,7 @@
 // How long the slots of each day took, from visible to acked: median, 95th percentile and longest.
 import { h } from "../dom.js";
 import { age, dayText, full, local } from "../format.js";
+import { t } from "../language.js";
 
 // Of ascending values, the smallest that at least this share of them does not exceed.
 export const percentile = (values, share) =>
@@ -31,7 +32,7 @@ export function byDay(slots) {
     });
 }
 
-const HEADS = ["Day", "Slots", "Missed", "Sent late by", "Acked", "p50", "p95", "Max"];
+const HEADS = [t("Day"), t("Slots"), t("Missed"), t("Sent late by"), t("Acked"), "p50", "p95", t("Max")];
 
 export function daily(slots) {
   const row = (each) =>
@@ -51,11 +52,11 @@ export function daily(slots) {
     );
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "By day" },
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": t("By day") },
     h(
       "table",
       { class: "plain" },
-      h("caption", { class: "visually-hidden" }, "From visible to acked, by day"),
+      h("caption", { class: "visually-hidden" }, t("From visible to acked, by day")),
       h(
         "thead",
         {},

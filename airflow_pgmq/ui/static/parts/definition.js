@@ -1,6 +1,7 @@
 // The definition of a job as documents have it, and the versions of a live one.
 import { asText, h } from "../dom.js";
 import { ago, exact, instant } from "../format.js";
+import { t } from "../language.js";
 import { json } from "./json.js";
 
 // What may be large, or have any form.
@@ -45,19 +46,19 @@ export function versions(found, restore) {
     );
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Versions" },
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": t("Versions") },
     h(
       "table",
       { class: "plain versions" },
-      h("caption", { class: "visually-hidden" }, "Versions, the newest first"),
+      h("caption", { class: "visually-hidden" }, t("Versions, the newest first")),
       h(
         "thead",
         {},
         h(
           "tr",
           {},
-          ["Version", "When", "By", "What", ...(restore ? [""] : [])].map((text) =>
-            h("th", { scope: "col" }, text || h("span", { class: "visually-hidden" }, "Action")),
+          [t("Version"), t("When"), t("By"), t("What"), ...(restore ? [""] : [])].map((text) =>
+            h("th", { scope: "col" }, text || h("span", { class: "visually-hidden" }, t("Action"))),
           ),
         ),
       ),
@@ -67,16 +68,16 @@ export function versions(found, restore) {
 }
 
 function what({ deleted, definition: found, problem, version }) {
-  if (deleted) return "deleted";
-  if (!found) return problem ?? "put";
+  if (deleted) return t("deleted");
+  if (!found) return problem ?? t("put");
   return h(
     "details",
     {},
     h(
       "summary",
-      { "aria-label": `Definition of version ${version}` },
-      found.schedule ? asText(found.schedule) : "put",
+      { "aria-label": t("Definition of version {version}", { version: String(version) }) },
+      found.schedule ? asText(found.schedule) : t("put"),
     ),
-    json(found, `Version ${version}`),
+    json(found, t("Version {version}", { version: String(version) })),
   );
 }

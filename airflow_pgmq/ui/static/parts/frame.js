@@ -3,18 +3,21 @@ import { here, to } from "../address.js";
 import { h, icon, replace } from "../dom.js";
 import { instant } from "../format.js";
 import { framed, hostLink, isTab, showAddress } from "../host.js";
+import { rich, t } from "../language.js";
 import { Refresh } from "../refresh.js";
 import { openSession } from "../session.js";
 import { empty, failure } from "./notice.js";
 
 const VIEWS = [
-  ["queues", "", "Queues"],
-  ["jobs", "jobs", "Periodic jobs"],
-  ["calendars", "calendars", "Calendars"],
+  ["queues", "", t("Queues")],
+  ["jobs", "jobs", t("Periodic jobs")],
+  ["calendars", "calendars", t("Calendars")],
 ];
 
-// `view(session, main)` draws once and returns a function that loads and shows the data; each refresh calls it.
-export function openPage({ active, view }) {
+// `view(session, main)` draws once and returns a function that loads and shows the data; each refresh calls it. A
+// page without `title` keeps the one that it came with, such as the name of a queue.
+export function openPage({ active, title = null, view }) {
+  if (title) document.title = `${title} · PGMQ`;
   const narrow = isTab();
   const main = h("main", { id: "main", tabindex: "-1" });
   const picker = h("div", { class: "picker" });
@@ -49,7 +52,7 @@ export function openPage({ active, view }) {
       await load(signal);
       fail(null);
       main.hidden = false;
-      replace(updated, "Updated ", h("time", {}, instant(new Date().toISOString())));
+      replace(updated, rich("Updated {time}", { time: h("time", {}, instant(new Date().toISOString())) }));
     } catch (error) {
       if (error.name === "AbortError") throw error;
       if (!error.status && error.status !== 0) console.error(error);
@@ -67,8 +70,8 @@ export function openPage({ active, view }) {
       type: "button",
       class: "icon-button",
       onclick: () => refresh.now(),
-      "aria-label": "Refresh",
-      title: "Refresh now (automatic every 10 seconds)",
+      "aria-label": t("Refresh"),
+      title: t("Refresh now (automatic every 10 seconds)"),
     },
     icon("refresh"),
   );
@@ -109,7 +112,7 @@ function connectionPicker({ connections, connection }) {
   const select = h(
     "select",
     {
-      "aria-label": "Connection",
+      "aria-label": t("Connection"),
       onchange: () => location.assign(here({ connection_id: select.value, msg_id: null, q: null })),
     },
     connections.map(({ connection_id, description }) =>
@@ -125,24 +128,26 @@ function connectionPicker({ connections, connection }) {
 }
 
 function noConnection({ wanted, connections }) {
-  const add = hostLink("connections", {}, "Airflow's connections");
+  const add = hostLink("connections", {}, t("Airflow's connections"));
   if (!wanted) {
     return empty(
-      "No connection to a queue yet",
-      "Add one of type PGMQ, called pgmq_default, in ",
-      add,
-      ". It must lead to the database of the queues.",
+      t("No connection to a queue yet"),
+      rich("Add one of type PGMQ, called {name}, in {connections}. It must lead to the database of the queues.", {
+        name: "pgmq_default",
+        connections: add,
+      }),
     );
   }
   const others = connections.map(({ connection_id }) =>
     h("a", { href: here({ connection_id }) }, connection_id),
   );
   return empty(
-    `There is no connection ${wanted}`,
-    "Add it in ",
-    add,
-    " as type PGMQ",
-    others.length ? ", or look at: " : ".",
-    others.flatMap((link) => [link, " "]),
+    t("There is no connection {name}", { name: wanted }),
+    others.length
+      ? rich("Add it in {connections} as type PGMQ, or look at: {others}", {
+          connections: add,
+          others: others.flatMap((link) => [link, " "]),
+        })
+      : rich("Add it in {connections} as type PGMQ.", { connections: add }),
   );
 }

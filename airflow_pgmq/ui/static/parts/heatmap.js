@@ -1,7 +1,8 @@
 // The last slots of a job by day and hour: how many there were, and the worst state among them.
 import { h } from "../dom.js";
 import { dayText, full, local, zone } from "../format.js";
-import { WORDS, mark } from "./slots.js";
+import { t } from "../language.js";
+import { mark, numbersOf } from "./slots.js";
 
 // From the worst on.
 export const WORST = ["missed", "dead", "late", "duplicate", "waiting", "skipped", "sent"];
@@ -26,7 +27,7 @@ export function byHour(slots) {
 }
 
 export function heatmap(slots) {
-  const label = `Slots by day and hour, in ${zone}`;
+  const label = t("Slots by day and hour, in {zone}", { zone });
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
@@ -40,7 +41,7 @@ export function heatmap(slots) {
         h(
           "tr",
           {},
-          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Day")),
+          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("Day"))),
           HOURS.map((hour) => h("th", { scope: "col" }, String(hour).padStart(2, "0"))),
         ),
       ),
@@ -58,9 +59,7 @@ export function heatmap(slots) {
 function cell(counts) {
   const worst = WORST.find((state) => counts[state]);
   if (!worst) return h("td", {});
-  const said = WORST.filter((state) => counts[state])
-    .map((state) => `${full(counts[state])} ${WORDS[state] ?? state}`)
-    .join(", ");
+  const said = numbersOf(WORST, (state) => counts[state]);
   const all = Object.values(counts).reduce((sum, each) => sum + each, 0);
   return h(
     "td",

@@ -2,24 +2,25 @@
 import { api, post } from "../api.js";
 import { h } from "../dom.js";
 import { exact } from "../format.js";
+import { t } from "../language.js";
 import { confirm } from "./confirm.js";
 import { toast } from "./toast.js";
 
 const ACTIONS = {
   pause: {
-    label: "Pause",
-    done: "paused",
-    text: "It sends nothing until it is resumed. Messages enqueued ahead of time are taken back.",
+    label: t("Pause"),
+    done: t("paused"),
+    text: t("It sends nothing until it is resumed. Messages enqueued ahead of time are taken back."),
   },
   resume: {
-    label: "Resume",
-    done: "resumed",
-    text: "It sends again. For slots missed in the meantime, its catch-up policy applies.",
+    label: t("Resume"),
+    done: t("resumed"),
+    text: t("It sends again. For slots missed in the meantime, its catch-up policy applies."),
   },
   "run-now": {
-    label: "Run now",
-    done: "sent",
-    text: "One message is sent now, in addition to those of its schedule.",
+    label: t("Run now"),
+    done: t("sent"),
+    text: t("One message is sent now, in addition to those of its schedule."),
   },
 };
 
@@ -45,27 +46,30 @@ export class JobActions {
   // A button that leaves out one slot.
   skip(job, slot) {
     const action = {
-      label: "Skip",
-      done: "slot skipped",
-      title: `Skip one slot of ${job.name}?`,
-      text: `Its slot at ${exact(slot)} is left out: no tick, catch-up or backfill sends it. If its message waits already, it is taken back.`,
+      label: t("Skip"),
+      done: t("slot skipped"),
+      title: t("Skip one slot of {name}?", { name: job.name }),
+      text: t(
+        "Its slot at {time} is left out: no tick, catch-up or backfill sends it. If its message waits already, it is taken back.",
+        { time: exact(slot) },
+      ),
     };
     return h(
       "button",
       {
         type: "button",
-        "aria-label": `Skip: ${exact(slot)}`,
+        "aria-label": `${action.label}: ${exact(slot)}`,
         onclick: () => this.#act(job, "skip", action, { slot }),
       },
-      "Skip",
+      action.label,
     );
   }
 
   async #act({ namespace, name }, verb, { label, done, text, title }, body) {
     const path = api(this.connectionId, "jobs", namespace, name, verb);
     const act = () => post(path, body);
-    if (await confirm({ title: title ?? `${label}: ${name}?`, text, action: label, act })) {
-      toast(`${name}: ${done}`);
+    if (await confirm({ title: title ?? t("{action}: {name}?", { action: label, name }), text, action: label, act })) {
+      toast(name, done);
       this.reload();
     }
   }

@@ -1,39 +1,44 @@
 // The fields of a form for a live job: texts, and the definition that they are.
 import { parse } from "../api.js";
 import { asText, coded, h, replace } from "../dom.js";
+import { t } from "../language.js";
 
 const MORE = "more";
 export const FIELDS = [
   {
     name: "namespace",
-    label: "Namespace",
-    hint: "Of the PgmqPeriodicOperator that ticks it; a new one is made.",
+    label: t("Namespace"),
+    hint: t("Of the PgmqPeriodicOperator that ticks it; a new one is made."),
     list: "namespaces",
     fixed: true,
   },
-  { name: "name", label: "Name", hint: "Letters, digits, _, . and -", fixed: true },
+  { name: "name", label: t("Name"), hint: t("Letters, digits, _, . and -"), fixed: true },
   {
     name: "schedule",
-    label: "Schedule",
-    hint: 'A cron such as `0 6 * * 1-5`, or JSON: `{"every": "15m"}`, `{"at": "2026-06-01T06:00:00Z"}`, `{"rrule": "…"}`',
+    label: t("Schedule"),
+    hint: t(
+      'A cron such as `0 6 * * 1-5`, or JSON: `{"every": "15m"}`, `{"at": "2026-06-01T06:00:00Z"}`, `{"rrule": "…"}`',
+    ),
     read: (text) => (text.trim().startsWith("{") ? parse(text) : text.trim()),
     write: (value) => (typeof value === "object" ? JSON.stringify(value) : value),
     wide: true,
   },
-  { name: "timezone", label: "Time zone", hint: "Such as Europe/Berlin; UTC if it is empty.", list: "zones" },
-  { name: "queue_name", label: "Queue", hint: "It must exist.", list: "queues" },
+  { name: "timezone", label: t("Time zone"), hint: t("Such as Europe/Berlin; UTC if it is empty."), list: "zones" },
+  { name: "queue_name", label: t("Queue"), hint: t("It must exist."), list: "queues" },
   {
     name: "message",
-    label: "Message",
-    hint: "JSON, with templates such as `{{ ds }}` in its strings; `{}` if it is empty.",
+    label: t("Message"),
+    hint: t("JSON, with templates such as `{{ ds }}` in its strings; `{}` if it is empty."),
     rows: 5,
     read: parse,
     write: (value) => JSON.stringify(value, null, 2),
   },
   {
     name: MORE,
-    label: "More fields",
-    hint: 'JSON, such as `{"ttl": "1h", "exclude": ["weekends"], "catch_up": "last", "expect_within": "10m"}`',
+    label: t("More fields"),
+    hint: t(
+      'JSON, such as `{"ttl": "1h", "exclude": ["weekends"], "catch_up": "last", "expect_within": "10m"}`',
+    ),
     rows: 4,
     read: readMore,
     write: (value) => (Object.keys(value).length ? JSON.stringify(value, null, 2) : ""),
@@ -44,9 +49,9 @@ const OWN = FIELDS.map(({ name }) => name);
 function readMore(text) {
   const value = parse(text);
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new SyntaxError("write an object: names of fields with their values");
+    throw new SyntaxError(t("write an object: names of fields with their values"));
   const twice = Object.keys(value).find((name) => OWN.includes(name));
-  if (twice) throw new SyntaxError(`${twice} has a field of its own above`);
+  if (twice) throw new SyntaxError(t("{field} has a field of its own above", { field: twice }));
   return value;
 }
 
@@ -86,7 +91,7 @@ export class JobFields {
         if (name === MORE) Object.assign(definition, value);
         else definition[name] = value;
       } catch (error) {
-        problems.push({ field: name, text: `This is not JSON: ${error.message}.` });
+        problems.push({ field: name, text: t("This is not JSON: {reason}.", { reason: error.message }) });
       }
     }
     return { namespace: this.parts.get("namespace").input.value.trim(), definition, problems };

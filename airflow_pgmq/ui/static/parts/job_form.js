@@ -1,14 +1,14 @@
-// A form for a live job. What would happen is shown while one types; nothing is lost if somebody else was first.
+// A form for a live job. What would happen is shown while one types.
 import { api, get, post } from "../api.js";
 import { coded, h, replace } from "../dom.js";
 import { exact, zone } from "../format.js";
-import { open } from "./dialog.js";
+import { rich, t } from "../language.js";
+import { FormDialog } from "./form.js";
 import { time } from "./job.js";
 import { JobFields } from "./job_fields.js";
 
 // After the last key, before the server is asked.
 const PAUSE = 300;
-const CHANGED = 409;
 
 // Resolves to what was put, {namespace, name, version}, or to null. `job`: {namespace, version, definition} to edit,
 // or null for a new one; `words` are those to choose from.
@@ -27,38 +27,26 @@ export async function words(connectionId, namespaces) {
 
 class Form {
   constructor(connectionId, job, lists, resolve) {
-    Object.assign(this, { connectionId, job, version: job?.version ?? 0, done: null });
+    Object.assign(this, { connectionId, version: job?.version ?? 0 });
     const values = job
       ? { ...job.definition, namespace: job.namespace }
       : { timezone: zone, namespace: lists.namespaces?.[0] };
     this.fields = new JobFields({ values, isNew: !job, lists, onChange: () => this.#later() });
     this.next = h("div", { class: "coming", role: "status" });
-    this.problem = h("div", { class: "dialog-problem", role: "alert" });
-    this.off = h("button", { type: "button", onclick: () => this.dialog.close() }, "Cancel");
-    this.go = h("button", { type: "submit", class: "primary" }, job ? "Save" : "Add");
-    this.dialog = h(
-      "dialog",
-      { class: "form", "aria-labelledby": "form-title" },
-      h("h2", { id: "form-title" }, job ? `Edit ${job.definition.name}` : "Add a live job"),
-      job && h("p", { class: "hint" }, "Values shown as *** are hidden: they stay as they are."),
-      h(
-        "form",
-        { novalidate: true, onsubmit: (event) => this.#submit(event) },
-        this.fields.element,
-        this.next,
-        this.problem,
-        h("div", { class: "dialog-actions" }, this.off, this.go),
-      ),
-    );
-    open(
-      this.dialog,
-      () => this.off.disabled,
-      () => {
+    this.form = new FormDialog({
+      title: job ? t("Edit {name}", { name: job.definition.name }) : t("Add a live job"),
+      hint: job && t("Values shown as *** are hidden: they stay as they are."),
+      content: [this.fields.element, this.next],
+      action: job ? t("Save") : t("Add"),
+      submit: async () => ((await this.#preview(true)) ? this.#put() : null),
+      load: () => this.#load(),
+      wrong: () => this.form.dialog.querySelector("[aria-invalid=true]")?.focus(),
+      closed: (done) => {
         clearTimeout(this.timer);
         this.asking?.abort();
-        resolve(this.done);
+        resolve(done);
       },
-    );
+    });
     this.#preview(false);
   }
 
@@ -78,79 +66,45 @@ class Form {
       // What could not be read here is not missing there.
       const unread = new Set(problems.map(({ field }) => field));
       const wrong = [...problems, ...found.problems.filter(({ field }) => !unread.has(field))];
-      if (!namespace) wrong.push({ field: "namespace", text: "namespace is missing" });
+      if (!namespace) wrong.push({ field: "namespace", text: t("namespace is missing") });
       const others = this.fields.tell(wrong, all);
-      if (all || this.fields.touched.size) this.#say(others.map(({ text }) => h("p", {}, coded(text))));
+      if (all || this.fields.touched.size) this.form.say(others.map(({ text }) => h("p", {}, coded(text))));
       replace(this.next, coming(found));
       return !wrong.length;
     } catch (error) {
-      if (error.name !== "AbortError") this.#say(coded(error.message));
+      if (error.name !== "AbortError") this.form.say(coded(error.message));
       return false;
     }
   }
 
-  async #submit(event) {
-    event.preventDefault();
-    if (this.go.disabled) return;
-    this.#busy(true);
-    if (await this.#preview(true)) await this.#put();
-    this.#busy(false);
-    if (this.done) this.dialog.close();
-    else this.dialog.querySelector("[aria-invalid=true]")?.focus();
-  }
-
   async #put() {
     const { namespace, definition } = this.fields.read();
-    const { name } = definition;
-    try {
-      const path = api(this.connectionId, "jobs", namespace, name, "put");
-      const { version } = await post(path, { definition, expected_version: this.version });
-      this.done = { namespace, name, version };
-    } catch (error) {
-      const load = h(
-        "button",
-        { type: "button", onclick: () => this.#load(namespace, name) },
-        "Load what is there now",
-      );
-      this.#say([
-        h("p", {}, coded(error.message)),
-        error.status === CHANGED && h("p", {}, "What you typed is still here. ", load, " in its place."),
-      ]);
-    }
+    const path = api(this.connectionId, "jobs", namespace, definition.name, "put");
+    const { version } = await post(path, { definition, expected_version: this.version });
+    return { namespace, name: definition.name, version };
   }
 
-  // What somebody else has put meanwhile, in place of what was typed.
-  async #load(namespace, name) {
-    try {
-      const { job, definition } = await get(api(this.connectionId, "jobs", namespace, name));
-      this.version = job?.version ?? 0;
-      if (definition) this.fields.fill({ ...definition, namespace });
-      this.#say(null);
-      await this.#preview(true);
-    } catch (error) {
-      this.#say(coded(error.message));
-    }
-  }
-
-  #say(what) {
-    replace(this.problem, what);
-  }
-
-  #busy(busy) {
-    this.off.disabled = this.go.disabled = busy;
+  async #load() {
+    const { namespace, definition: typed } = this.fields.read();
+    const { job, definition } = await get(api(this.connectionId, "jobs", namespace, typed.name));
+    this.version = job?.version ?? 0;
+    if (definition) this.fields.fill({ ...definition, namespace });
+    await this.#preview(true);
   }
 }
 
 function coming({ next_slots, words: said, timezone }) {
-  if (!next_slots.length) return timezone ? h("p", { class: "muted" }, "No further runs.") : null;
+  if (!next_slots.length) return timezone ? h("p", { class: "muted" }, t("No further runs.")) : null;
   return [
     h("p", {}, h("b", {}, said), timezone && h("span", { class: "muted" }, ` ${timezone}`)),
     h(
       "p",
       { class: "sub" },
-      `Next, in ${zone}: `,
-      next_slots.map((slot, index) => [index ? " · " : "", time(slot)]),
+      rich("Next, in {zone}: {times}", {
+        zone,
+        times: next_slots.map((slot, index) => [index ? " · " : "", time(slot)]),
+      }),
     ),
-    h("span", { class: "visually-hidden" }, `First at ${exact(next_slots[0])}`),
+    h("span", { class: "visually-hidden" }, t("First at {time}", { time: exact(next_slots[0]) })),
   ];
 }

@@ -1,7 +1,7 @@
 // What people who may edit the connection do with a live job: edit it, delete it, restore a version.
 import { api, post } from "../api.js";
 import { h } from "../dom.js";
-import { plural } from "../format.js";
+import { t } from "../language.js";
 import { confirm } from "./confirm.js";
 import { jobForm, words } from "./job_form.js";
 import { toast } from "./toast.js";
@@ -13,8 +13,8 @@ export class LiveJob {
 
   buttons({ job, definition }) {
     return [
-      definition && h("button", { type: "button", onclick: () => this.#edit(job, definition) }, "Edit…"),
-      h("button", { type: "button", class: "danger", onclick: () => this.#delete(job) }, "Delete…"),
+      definition && h("button", { type: "button", onclick: () => this.#edit(job, definition) }, t("Edit…")),
+      h("button", { type: "button", class: "danger", onclick: () => this.#delete(job) }, t("Delete…")),
     ];
   }
 
@@ -22,18 +22,20 @@ export class LiveJob {
   restore({ job }, { version }) {
     const act = () => this.#post("restore", { version, expected_version: job?.version ?? 0 });
     const question = {
-      title: `Restore version ${version} of ${this.name}?`,
-      text: "Its definition is put again, as a new version. It begins now; what was enqueued ahead of time is taken back.",
-      action: "Restore",
+      title: t("Restore version {version} of {name}?", { version: String(version), name: this.name }),
+      text: t(
+        "Its definition is put again, as a new version. It begins now; what was enqueued ahead of time is taken back.",
+      ),
+      action: t("Restore"),
     };
     return h(
       "button",
       {
         type: "button",
-        "aria-label": `Restore version ${version}`,
-        onclick: () => this.#ask(question, act, `version ${version} restored`),
+        "aria-label": t("Restore version {version}", { version: String(version) }),
+        onclick: () => this.#ask(question, act, () => [t("version {version} restored", { version: String(version) })]),
       },
-      "Restore",
+      question.action,
     );
   }
 
@@ -43,9 +45,10 @@ export class LiveJob {
     const done = await jobForm({ connectionId: this.connectionId, job, lists });
     if (!done) return;
     toast(
+      this.name,
       done.version === version
-        ? `${this.name}: nothing has changed`
-        : `${this.name}: now version ${done.version}`,
+        ? t("nothing has changed")
+        : t("now version {version}", { version: String(done.version) }),
     );
     this.reload();
   }
@@ -56,17 +59,19 @@ export class LiveJob {
       taken = (await this.#post("delete", { expected_version: version })).taken_back;
     };
     const question = {
-      title: `Delete ${this.name}?`,
-      text: "It sends nothing any more, and messages enqueued ahead of time are taken back. Its versions stay, so it can be restored.",
-      action: "Delete",
+      title: t("Delete {name}?", { name: this.name }),
+      text: t(
+        "It sends nothing any more, and messages enqueued ahead of time are taken back. Its versions stay, so it can be restored.",
+      ),
+      action: t("Delete"),
       danger: true,
     };
-    return this.#ask(question, act, () => `deleted; ${plural(taken, "message")} taken back`);
+    return this.#ask(question, act, () => [t("deleted"), t("{count} messages taken back", { count: taken })]);
   }
 
   async #ask(question, act, done) {
     if (await confirm({ ...question, act })) {
-      toast(`${this.name}: ${typeof done === "function" ? done() : done}`);
+      toast(this.name, ...done());
       this.reload();
     }
   }

@@ -1,25 +1,28 @@
 // The details of a message. Its content is shown as text, to users who may see it.
 import { isName, toQueue } from "../address.js";
 import { asText, h, icon } from "../dom.js";
-import { ago, exact, full, instant, plural } from "../format.js";
+import { ago, exact, full, instant } from "../format.js";
 import { hostLink, isMapped, runPath, taskPath } from "../host.js";
+import { rich, t } from "../language.js";
 import { json } from "./json.js";
+
+const REASON = t("Reason");
 
 export function messageDetail(message, alone) {
   const facts = [
-    ["Enqueued", moment(message.enqueued_at)],
+    [t("Enqueued"), moment(message.enqueued_at)],
     [
-      message.state === "visible" ? "Visible since" : "Visible",
+      message.state === "visible" ? t("Visible since") : t("Visible"),
       message.archived_at ? null : moment(message.vt),
     ],
-    ["Archived", moment(message.archived_at)],
-    ["Expires", moment(message.expires_at)],
-    [message.dead_letter ? "Reads since" : "Reads", full(message.read_ct)],
-    ["Dedup key", message.dedup_key && h("code", {}, message.dedup_key)],
-    ["Job", message.job && [message.namespace && `${message.namespace} / `, message.job]],
-    ["Slot", moment(message.slot)],
-    ["FIFO group", message.group],
-    ["Sent by", message.source && source(message.source)],
+    [t("Archived"), moment(message.archived_at)],
+    [t("Expires"), moment(message.expires_at)],
+    [message.dead_letter ? t("Reads since") : t("Reads"), full(message.read_ct)],
+    [t("Dedup key"), message.dedup_key && h("code", {}, message.dedup_key)],
+    [t("Job"), message.job && [message.namespace && `${message.namespace} / `, message.job]],
+    [t("Slot"), moment(message.slot)],
+    [t("FIFO group"), message.group],
+    [t("Sent by"), message.source && source(message.source)],
     ...deadLetter(message.dead_letter),
   ];
   return h(
@@ -30,7 +33,7 @@ export function messageDetail(message, alone) {
       { class: "facts" },
       facts
         .filter(([, value]) => value)
-        .map(([term, value]) => h("div", { class: term === "Reason" ? "wide" : null }, h("dt", {}, term), h("dd", {}, value))),
+        .map(([term, value]) => h("div", { class: term === REASON ? "wide" : null }, h("dt", {}, term), h("dd", {}, value))),
     ),
     "message" in message
       ? content(message, alone)
@@ -38,7 +41,7 @@ export function messageDetail(message, alone) {
           "p",
           { class: "locked" },
           icon("lock"),
-          "Only users who may read the connection in Airflow see the content.",
+          t("Only users who may read the connection in Airflow see the content."),
         ),
   );
 }
@@ -51,12 +54,16 @@ function content(found, alone) {
     h(
       "section",
       {},
-      h("h3", {}, "Message", redacted && h("span", { class: "tag" }, "values hidden")),
+      h("h3", {}, t("Message"), redacted && h("span", { class: "tag" }, t("values hidden"))),
       too_large
-        ? h("p", { class: "muted" }, "Too large to show in a list: ", alone(found, "open this message alone"), ".")
-        : json(message, "Message"),
+        ? h(
+            "p",
+            { class: "muted" },
+            rich("Too large to show in a list: {link}.", { link: alone(found, t("open this message alone")) }),
+          )
+        : json(message, t("Message")),
     ),
-    h("section", {}, h("h3", {}, "Headers"), json(headers ?? {}, "Headers")),
+    h("section", {}, h("h3", {}, t("Headers")), json(headers ?? {}, t("Headers"))),
   );
 }
 
@@ -71,18 +78,22 @@ function deadLetter(found) {
   if (!found) return [];
   const { queue, msg_id, reason, read_ct, tries, enqueued_at } = found;
   return [
-    ["Reason", reason],
-    ["Failed in", queue && [queueLink(queue), msg_id ? [", message ", msg_id] : null]],
-    ["Failed after", died(tries, read_ct)],
-    ["First enqueued", moment(enqueued_at)],
+    [REASON, reason],
+    [t("Failed in"), queue && failedIn(queue, msg_id)],
+    [t("Failed after"), died(tries, read_ct)],
+    [t("First enqueued"), moment(enqueued_at)],
   ];
 }
+
+const failedIn = (queue, id) =>
+  id ? rich("{queue}, message {id}", { queue: queueLink(queue), id: asText(id) }) : queueLink(queue);
 
 // Reads include those of consumers that gave the message back untried.
 function died(tries, reads) {
   if (tries === null || tries === undefined) return null;
-  const times = plural(tries, "try", "tries");
-  return tries === reads || typeof reads !== "number" ? times : `${times}, in ${plural(reads, "read")}`;
+  const times = t("{count} tries", { count: tries });
+  if (tries === reads || typeof reads !== "number") return times;
+  return t("{tries}, in {count} reads", { tries: times, count: reads });
 }
 
 const queueLink = (queue) =>
@@ -99,10 +110,8 @@ export function taskLink(from, props = {}) {
 // The task that sent the message, and its run, as links to Airflow.
 function source(from) {
   if (!isTask(from)) return from.dag_id;
-  return [
-    taskLink(from),
-    isMapped(from) ? `[${from.map_index}]` : null,
-    h("span", { class: "muted" }, " in "),
-    hostLink(runPath(from), { class: "run" }, from.run_id),
-  ];
+  return rich("{task} in {run}", {
+    task: [taskLink(from), isMapped(from) ? `[${from.map_index}]` : null],
+    run: hostLink(runPath(from), { class: "run" }, from.run_id),
+  });
 }

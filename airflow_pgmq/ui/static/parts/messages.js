@@ -1,6 +1,7 @@
 // A list of messages: details open below the row; actions apply to the chosen ones.
 import { asText, h } from "../dom.js";
-import { ago, count, exact, instant, plural } from "../format.js";
+import { ago, count, exact, instant } from "../format.js";
+import { t } from "../language.js";
 import { messageDetail, taskLink } from "./message.js";
 import { Table, scrolling } from "./table.js";
 
@@ -20,33 +21,33 @@ export class Messages {
       columns: [
         onChoose && {
           id: "choose",
-          label: "Choose",
+          label: t("Choose"),
           hidden: true,
           changes: keyOf,
           cell: (each) => this.#box(each),
         },
         {
           id: "msg_id",
-          label: "Message",
+          label: t("Message"),
           changes: (each) => [keyOf(each), this.open.has(keyOf(each))],
           cell: (each) => this.#opener(each),
         },
         ...columns,
         mayPeek && {
           id: "preview",
-          label: "Content",
-          cell: (each) => (each.too_large ? alone(each, "large: open this message alone") : preview(each)),
+          label: t("Content"),
+          cell: (each) => (each.too_large ? alone(each, t("large: open this message alone")) : preview(each)),
           changes: ({ message, too_large, msg_id }) => (too_large ? asText(msg_id) : message),
         },
         mayPeek && {
           id: "job",
-          label: "Key or job",
+          label: t("Key or job"),
           cell: key,
           changes: ({ dedup_key, job, slot }) => [dedup_key, job, slot],
         },
         mayPeek && sender && {
           id: "source",
-          label: "Sent by",
+          label: t("Sent by"),
           cell: ({ source }) =>
             source?.dag_id ? taskLink(source, { title: source.run_id }) : h("span", { class: "muted" }, "–"),
           changes: ({ source }) => source,
@@ -113,7 +114,7 @@ export class Messages {
     const key = keyOf(message);
     const box = h("input", {
       type: "checkbox",
-      "aria-label": `Choose message ${asText(message.msg_id)}`,
+      "aria-label": t("Choose message {id}", { id: asText(message.msg_id) }),
       checked: this.chosen.has(key),
       onchange: () => {
         if (box.checked) this.chosen.add(key);
@@ -137,16 +138,23 @@ export const moment = (id, label, of) => ({
   },
 });
 
+const STATES = {
+  visible: t("visible"),
+  in_flight: t("in flight"),
+  delayed: t("delayed"),
+  archived: t("archived"),
+};
+
 export const STATE = {
   id: "state",
-  label: "State",
+  label: t("State"),
   changes: ({ state }) => state,
-  cell: ({ state }) => h("span", { class: `state ${state}` }, state.replace("_", " ")),
+  cell: ({ state }) => h("span", { class: `state ${state}` }, STATES[state] ?? state),
 };
 
 export const READS = {
   id: "read_ct",
-  label: "Reads",
+  label: t("Reads"),
   numeric: true,
   changes: ({ read_ct, dead_letter }) => [read_ct, dead_letter?.tries],
   // A dead letter is a new, unread message: also show the tries before.
@@ -154,13 +162,13 @@ export const READS = {
     count(read_ct),
     triesOf(dead_letter) === null
       ? null
-      : h("span", { class: "sub" }, `failed after ${plural(dead_letter.tries, "try", "tries")}`),
+      : h("span", { class: "sub" }, t("failed after {count} tries", { count: dead_letter.tries })),
   ],
 };
 
 export const TRIES = {
   id: "tries",
-  label: "Tries",
+  label: t("Tries"),
   numeric: true,
   changes: ({ dead_letter }) => dead_letter?.tries,
   cell: ({ dead_letter }) => count(triesOf(dead_letter)),

@@ -1,17 +1,18 @@
 // Notices: nothing to show, problems, or a failed request.
 import { coded, h, icon } from "../dom.js";
 import { hostLink } from "../host.js";
+import { t } from "../language.js";
 
 export const empty = (title, ...text) =>
   h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, ...text));
 
 const TITLES = {
-  0: "No answer",
-  401: "You are signed out",
-  403: "You may not see this",
-  404: "Not found",
-  422: "Invalid request",
-  503: "Too busy right now",
+  0: t("No answer"),
+  401: t("You are signed out"),
+  403: t("You may not see this"),
+  404: t("Not found"),
+  422: t("Invalid request"),
+  503: t("Too busy right now"),
 };
 // The API's status when the queue database fails; other errors have nothing to do with the connection.
 const BAD_GATEWAY = 502;
@@ -19,8 +20,8 @@ const BAD_GATEWAY = 502;
 export function failure(error, connectionId, retry) {
   const isConnection = connectionId && error.status === BAD_GATEWAY;
   const title = isConnection
-    ? `Connection ${connectionId} failed`
-    : (TITLES[error.status] ?? "The page failed");
+    ? t("Connection {name} failed", { name: connectionId })
+    : (TITLES[error.status] ?? t("The page failed"));
   return h(
     "div",
     { class: "failure", role: "alert" },
@@ -33,14 +34,14 @@ export function failure(error, connectionId, retry) {
       h(
         "p",
         { class: "actions" },
-        retry && h("button", { type: "button", onclick: retry }, "Try again"),
-        isConnection && hostLink("connections", {}, "Airflow's connections"),
+        retry && h("button", { type: "button", onclick: retry }, t("Try again")),
+        isConnection && hostLink("connections", {}, t("Airflow's connections")),
       ),
     ),
   );
 }
 
-export function problemList(problems, label = "Problems") {
+export function problemList(problems, label = t("Problems")) {
   if (!problems?.length) return null;
   return h("ul", { class: "problems", "aria-label": label }, problems.map(problem));
 }
@@ -53,7 +54,7 @@ export function problem({ severity, text, fix }) {
     h(
       "span",
       {},
-      h("span", { class: "visually-hidden" }, severity === "error" ? "Error: " : "Warning: "),
+      h("span", { class: "visually-hidden" }, severity === "error" ? t("Error: ") : t("Warning: ")),
       coded(text),
       fix && h("span", { class: "fix" }, " ", coded(fix)),
     ),

@@ -1,43 +1,46 @@
 // The last slots of a job as a table: when each was sent, where its message is, and how long it took.
 import { toQueue } from "../address.js";
 import { asText, h, replace } from "../dom.js";
-import { age, plural } from "../format.js";
+import { age } from "../format.js";
+import { t } from "../language.js";
 import { stateOf } from "./heatmap.js";
 import { time } from "./job.js";
-import { mark } from "./slots.js";
+import { WORDS, mark } from "./slots.js";
 import { Table, scrolling } from "./table.js";
 
 const PAGE = 50;
 const PLACES = {
-  visible: "waits in the queue",
-  in_flight: "a consumer has it",
-  delayed: "not visible yet",
-  archived: "acked",
-  dead: "dead letter",
-  gone: "gone",
-  unknown: "unknown",
+  visible: t("waits in the queue"),
+  in_flight: t("a consumer has it"),
+  delayed: t("not visible yet"),
+  archived: t("acked"),
+  expired: t("expired"),
+  cancelled: t("cancelled"),
+  dead: t("dead letter"),
+  gone: t("gone"),
+  unknown: t("unknown"),
 };
-const TABS = { archived: "archive", dead: "dead_letters" };
+const TABS = { archived: "archive", expired: "archive", cancelled: "archive", dead: "dead_letters" };
 const none = () => h("span", { class: "muted" }, "–");
 
 const COLUMNS = [
   {
     id: "slot",
-    label: "Slot",
+    label: t("Slot"),
     by: (each) => each.slot,
     changes: (each) => each.slot,
     cell: (each) => time(each.slot),
   },
   {
     id: "state",
-    label: "State",
+    label: t("State"),
     by: stateOf,
     changes: (each) => [each.state, each.place],
-    cell: (each) => h("span", { class: "nowrap" }, mark(stateOf(each)), " ", each.state),
+    cell: (each) => h("span", { class: "nowrap" }, mark(stateOf(each)), " ", WORDS[each.state] ?? each.state),
   },
   {
     id: "late",
-    label: "Sent late by",
+    label: t("Sent late by"),
     numeric: true,
     by: (each) => each.late,
     changes: (each) => each.late ?? null,
@@ -45,13 +48,13 @@ const COLUMNS = [
   },
   {
     id: "place",
-    label: "Message",
+    label: t("Message"),
     by: (each) => each.place,
     changes: (each) => [each.place, each.queue_name, each.msg_id],
     cell: place,
   },
-  duration("took", "Visible → acked"),
-  duration("worked", "Last read → acked"),
+  duration("took", t("Visible → acked")),
+  duration("worked", t("Last read → acked")),
 ];
 
 function duration(id, label) {
@@ -77,14 +80,14 @@ export class Outcomes {
   constructor() {
     this.shown = PAGE;
     this.table = new Table({
-      caption: "Last slots",
+      caption: t("Last slots"),
       columns: COLUMNS,
       key: (each) => each.slot,
       sort: "slot",
       descending: true,
     });
     this.foot = h("div", { class: "foot" });
-    this.element = h("div", {}, scrolling(this.table, "Last slots"), this.foot);
+    this.element = h("div", {}, scrolling(this.table, t("Last slots")), this.foot);
   }
 
   show(slots) {
@@ -101,7 +104,7 @@ export class Outcomes {
     };
     replace(
       this.foot,
-      left > 0 && h("button", { type: "button", onclick: more }, `Show more (${plural(left, "slot")} left)`),
+      left > 0 && h("button", { type: "button", onclick: more }, t("Show more ({count} slots left)", { count: left })),
     );
   }
 }

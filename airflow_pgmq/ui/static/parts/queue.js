@@ -1,12 +1,13 @@
 // A queue as a row: its counts, age, rates and worst problem.
 import { to, toQueue } from "../address.js";
 import { coded, h, icon, plain } from "../dom.js";
-import { age, count, full, plural } from "../format.js";
+import { age, count, full } from "../format.js";
+import { t } from "../language.js";
 import { worst } from "./notice.js";
 import { said, tag } from "./pauses.js";
 import { sparkline } from "./sparkline.js";
 
-export const UNREADABLE = "no privilege to read it, or it is locked";
+export const UNREADABLE = t("no privilege to read it, or it is locked");
 
 const number = (id, label, estimated) => ({
   id,
@@ -20,14 +21,14 @@ const number = (id, label, estimated) => ({
 const quantity = (value, estimated) =>
   h(
     "span",
-    { class: value ? null : "zero", title: estimated ? `about ${full(value)}, estimated` : full(value) },
+    { class: value ? null : "zero", title: estimated ? t("about {number}, estimated", { number: full(value) }) : full(value) },
     count(value, estimated),
   );
 
 export const COLUMNS = [
   {
     id: "queue_name",
-    label: "Queue",
+    label: t("Queue"),
     by: (queue) => queue.queue_name,
     cell: name,
     changes: (queue) => [
@@ -39,21 +40,21 @@ export const COLUMNS = [
       queue.is_partitioned,
     ],
   },
-  number("visible", "Visible", "estimated"),
-  number("in_flight", "In flight", "estimated"),
-  number("delayed", "Delayed", "estimated"),
+  number("visible", t("Visible"), "estimated"),
+  number("in_flight", t("In flight"), "estimated"),
+  number("delayed", t("Delayed"), "estimated"),
   {
     id: "dead_letters",
-    label: "Dead letters",
+    label: t("Dead letters"),
     numeric: true,
     by: (queue) => queue.dead_letters,
     cell: deadLetters,
     changes: (queue) => [queue.queue_name, queue.dead_letters, queue.dead_letters_estimated],
   },
-  number("archived", "Archived", "archived_estimated"),
+  number("archived", t("Archived"), "archived_estimated"),
   {
     id: "oldest_age",
-    label: "Oldest",
+    label: t("Oldest"),
     numeric: true,
     by: (queue) => queue.oldest_age,
     changes: (queue) => age(queue.oldest_age),
@@ -61,7 +62,7 @@ export const COLUMNS = [
   },
   {
     id: "hour",
-    label: "Last hour",
+    label: t("Last hour"),
     by: (queue) => total(queue.arrivals),
     cell: (queue) => sparkline(queue.arrivals, queue.completions),
     changes: (queue) => [queue.arrivals, queue.completions],
@@ -75,10 +76,10 @@ function name(queue) {
     h("a", { class: "name", href: toQueue(queue.queue_name) }, queue.queue_name),
     tag(queue.paused),
     queue.is_unlogged &&
-      h("span", { class: "tag", title: "A server crash deletes its messages" }, "unlogged"),
-    queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
+      h("span", { class: "tag", title: t("A server crash deletes its messages") }, t("unlogged")),
+    queue.is_partitioned && h("span", { class: "tag" }, t("partitioned")),
     queue.jobs
-      ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
+      ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, t("{count} jobs", { count: queue.jobs }))
       : null,
     queue.paused && h("span", { class: "flag warning" }, icon("warning"), said(queue.paused)),
     found &&
@@ -87,7 +88,7 @@ function name(queue) {
         { class: `flag ${found.severity}`, title: found.fix && plain(found.fix) },
         icon(found.severity),
         coded(found.text),
-        more > 0 && ` (${more} more)`,
+        more > 0 && [" ", t("({number} more)", { number: more })],
       ),
   ];
 }

@@ -2,12 +2,12 @@
 import { param, setParams } from "../address.js";
 import { h } from "../dom.js";
 
-// `what` is searched for; `onChange` is called after each change.
-export function searchBox(what, onChange) {
+// `label` says what is searched for; `onChange` is called after each change.
+export function searchBox(label, onChange) {
   const box = h("input", {
     type: "search",
-    placeholder: `Search ${what}`,
-    "aria-label": `Search ${what}`,
+    placeholder: label,
+    "aria-label": label,
     value: param("q"),
     oninput: () => {
       setParams({ q: box.value });

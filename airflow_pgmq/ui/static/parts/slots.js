@@ -1,6 +1,7 @@
 // The last slots of a periodic job as a strip, oldest first; each state has its own shape and colour.
 import { h, s } from "../dom.js";
-import { instant } from "../format.js";
+import { instant, listed } from "../format.js";
+import { t } from "../language.js";
 
 export const STATES = ["sent", "late", "missed", "duplicate", "waiting", "skipped"];
 const SHAPES = {
@@ -15,8 +16,8 @@ const SHAPES = {
 
 export function slotStrip(slots) {
   // The API returns the slots of at most 500 jobs.
-  if (slots === null) return h("span", { class: "muted" }, "not shown (more than 500 jobs)");
-  if (!slots.length) return h("span", { class: "muted" }, "no slots yet");
+  if (slots === null) return h("span", { class: "muted" }, t("not shown (more than 500 jobs)"));
+  if (!slots.length) return h("span", { class: "muted" }, t("no slots yet"));
   return h(
     "span",
     { class: "slots" },
@@ -33,7 +34,7 @@ export function slotStrip(slots) {
         s(
           "g",
           { class: state, transform: `translate(${index * 7} 0)` },
-          s("title", {}, `${instant(slot)}: ${state}`),
+          s("title", {}, `${instant(slot)}: ${WORDS[state] ?? state}`),
           s("rect", { class: "area", width: 7, height: 18 }),
           s("path", { d: SHAPES[state] }),
         ),
@@ -42,7 +43,23 @@ export function slotStrip(slots) {
   );
 }
 
-export const WORDS = { dead: "dead letter" };
+export const WORDS = {
+  dead: t("dead letter"),
+  sent: t("sent"),
+  late: t("late"),
+  missed: t("missed"),
+  duplicate: t("duplicate"),
+  skipped: t("skipped"),
+  waiting: t("waiting"),
+};
+
+// Such as "27 sent, 2 late"; `numberOf` says how many there are of a state.
+export const numbersOf = (states, numberOf) =>
+  listed(
+    states
+      .filter(numberOf)
+      .map((state) => t("{number} {state}", { number: numberOf(state), state: WORDS[state] ?? state })),
+  );
 
 // The mark of one state, beside a text that names it.
 export const mark = (state) =>
@@ -57,12 +74,8 @@ export const mark = (state) =>
   );
 
 export function describe(slots) {
-  const counts = STATES.map((state) => [state, slots.filter((each) => each.state === state).length]);
-  const text = counts
-    .filter(([, number]) => number)
-    .map(([state, number]) => `${number} ${state}`)
-    .join(", ");
-  return `Last ${slots.length === 1 ? "slot" : `${slots.length} slots`}: ${text}`;
+  const states = numbersOf(STATES, (state) => slots.filter((each) => each.state === state).length);
+  return t("Last {count} slots: {states}", { count: slots.length, states });
 }
 
 export const legend = (states = STATES) =>

@@ -1,13 +1,13 @@
 // The last hour in one line of a table: arrivals above the middle, completions below.
 import { h, s } from "../dom.js";
-import { full } from "../format.js";
+import { t } from "../language.js";
 
 const STEP = 2;
 const HALF = 11;
 
 export function sparkline(arrivals, completions) {
   const minutes = Math.max(arrivals.length, completions.length);
-  if (arrivals.every((value) => value === null)) return h("span", { class: "muted" }, "no samples");
+  if (arrivals.every((value) => value === null)) return h("span", { class: "muted" }, t("no samples"));
   const most = Math.max(1, ...arrivals, ...completions);
   const bars = (values, up) =>
     values
@@ -43,6 +43,10 @@ const sum = (values) => Math.round(values.reduce((total, value) => total + (valu
 
 export function describe(arrivals, completions) {
   const known = arrivals.filter((value) => value !== null).length;
-  const of = known < arrivals.length ? ` (samples of ${known} of ${arrivals.length} minutes)` : "";
-  return `Last hour: ${full(sum(arrivals))} arrived, ${full(sum(completions))} completed${of}`;
+  const text = t("Last hour: {arrived} arrived, {completed} completed", {
+    arrived: sum(arrivals),
+    completed: sum(completions),
+  });
+  if (known === arrivals.length) return text;
+  return `${text} ${t("(samples of {known} of {count} minutes)", { known, count: arrivals.length })}`;
 }

@@ -1,5 +1,6 @@
 // A table that keeps its rows: a refresh changes only cells that differ, so that focus and selection stay.
 import { append, h, icon, replace } from "../dom.js";
+import { t } from "../language.js";
 
 // A column: {id, label, cell(row), by(row) to sort, changes(row), numeric, hidden label, wide}.
 export class Table {
@@ -12,7 +13,7 @@ export class Table {
       "table",
       { role: "table", class: "data" },
       h("caption", { class: "visually-hidden" }, caption),
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, this.heads)),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row", "data-label": t("Sort by") }, this.heads)),
       this.body,
     );
     this.#markSorted();

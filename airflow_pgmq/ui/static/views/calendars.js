@@ -2,7 +2,8 @@
 import { toJob } from "../address.js";
 import { api, get, post } from "../api.js";
 import { h, replace } from "../dom.js";
-import { ago, exact, full, plural } from "../format.js";
+import { ago, exact, full } from "../format.js";
+import { rich, t } from "../language.js";
 import { calendarForm } from "../parts/calendar_form.js";
 import { confirm } from "../parts/confirm.js";
 import { openPage } from "../parts/frame.js";
@@ -14,59 +15,60 @@ import { toast } from "../parts/toast.js";
 function view({ connection }, main, reload) {
   const connectionId = connection.connection_id;
   let calendars = [];
-  const table = new Table({ caption: "Calendars", columns: columns(), key: ({ name }) => name, sort: "name" });
-  const search = searchBox("calendars", () => draw());
+  const table = new Table({ caption: t("Calendars"), columns: columns(), key: ({ name }) => name, sort: "name" });
+  const search = searchBox(t("Search calendars"), () => draw());
   const summary = h("p", { class: "summary" });
   const add =
-    connection.may_write && h("button", { type: "button", onclick: () => put({}) }, "Add calendar…");
+    connection.may_write && h("button", { type: "button", onclick: () => put({}) }, t("Add calendar…"));
   const tools = h("div", { class: "tools" }, search, summary, add);
-  const box = scrolling(table, "Calendars");
+  const box = scrolling(table, t("Calendars"));
   const nothing = h("div");
-  replace(main, h("h1", { class: "visually-hidden" }, "Calendars"), tools, box, nothing);
+  replace(main, h("h1", { class: "visually-hidden" }, t("Calendars")), tools, box, nothing);
 
   function columns() {
     const always = [
       {
         id: "name",
-        label: "Calendar",
+        label: t("Calendar"),
         by: ({ name }) => name,
         cell: (calendar) => [
           h("span", { class: "name" }, calendar.name),
-          calendar.is_missing && problemList([missing(calendar)], `Problems of ${calendar.name}`),
+          calendar.is_missing && problemList([missing(calendar)], t("Problems of {name}", { name: calendar.name })),
         ],
       },
       {
         id: "days",
-        label: "Days",
+        label: t("Days"),
         numeric: true,
         by: ({ days }) => days,
         cell: (calendar) => (calendar.days ? daysButton(calendar) : full(calendar.days ?? "–")),
       },
       {
         id: "next",
-        label: "Next days off",
+        label: t("Next days off"),
         wide: true,
         by: ({ next_days }) => next_days[0]?.day,
         cell: ({ next_days, last_day }) =>
           next_days.length
             ? next_days.map(dayOff)
-            : h("span", { class: "muted" }, last_day ? `none after ${last_day}` : "–"),
+            : h("span", { class: "muted" }, last_day ? t("none after {day}", { day: last_day }) : "–"),
       },
       {
         id: "jobs",
-        label: "Jobs",
+        label: t("Jobs"),
         by: ({ jobs }) => jobs,
-        cell: ({ jobs, first_jobs }) => [
-          first_jobs.map(({ namespace, name }, index) => [
-            index ? ", " : "",
+        cell: ({ jobs, first_jobs }) => {
+          const links = first_jobs.map(({ namespace, name }, index) => [
+            index ? t(", ") : "",
             h("a", { href: toJob(namespace, name) }, `${namespace}/${name}`),
-          ]),
-          jobs > first_jobs.length ? ` and ${full(jobs - first_jobs.length)} more` : jobs ? "" : "–",
-        ],
+          ]);
+          const more = jobs - first_jobs.length;
+          return more > 0 ? rich("{jobs} and {number} more", { jobs: links, number: more }) : jobs ? links : "–";
+        },
       },
       {
         id: "changed_at",
-        label: "Changed",
+        label: t("Changed"),
         by: ({ changed_at }) => changed_at,
         // The text changes with time, too.
         changes: ({ changed_at }) => [changed_at, ago(changed_at)],
@@ -77,7 +79,7 @@ function view({ connection }, main, reload) {
     if (!connection.may_write) return always;
     const actions = {
       id: "actions",
-      label: "Actions",
+      label: t("Actions"),
       hidden: true,
       cell: (calendar) => h("div", { class: "buttons" }, buttons(calendar)),
     };
@@ -86,12 +88,12 @@ function view({ connection }, main, reload) {
 
   function buttons(calendar) {
     const { name } = calendar;
-    const button = (label, act, props = {}) =>
-      h("button", { type: "button", "aria-label": `${label} ${name}`, onclick: act, ...props }, `${label}…`);
-    if (calendar.is_missing) return button("Add", () => put({ name }));
+    const button = (text, label, act, props = {}) =>
+      h("button", { type: "button", "aria-label": label, onclick: act, ...props }, text);
+    if (calendar.is_missing) return button(t("Add…"), t("Add {name}", { name }), () => put({ name }));
     return [
-      button("Edit", () => edit(name)),
-      button("Delete", () => remove(calendar), { class: "danger" }),
+      button(t("Edit…"), t("Edit {name}", { name }), () => edit(name)),
+      button(t("Delete…"), t("Delete {name}", { name }), () => remove(calendar), { class: "danger" }),
     ];
   }
 
@@ -107,7 +109,7 @@ function view({ connection }, main, reload) {
     };
     const button = h(
       "button",
-      { type: "button", "aria-expanded": "false", "aria-label": `Days of ${name}`, onclick: toggle },
+      { type: "button", "aria-expanded": "false", "aria-label": t("Days of {name}", { name }), onclick: toggle },
       full(days),
     );
     return button;
@@ -116,7 +118,7 @@ function view({ connection }, main, reload) {
   // Null, and said, if it cannot be had: somebody may have deleted it meanwhile.
   const load = (name) =>
     get(api(connectionId, "calendars", name)).catch((error) => {
-      toast(`${name}: ${error.message}`);
+      toast(name, error.message);
       return null;
     });
 
@@ -128,8 +130,8 @@ function view({ connection }, main, reload) {
   async function put(what) {
     const done = await calendarForm({ connectionId, ...what });
     if (!done) return;
-    const taken = done.taken_back ? `; ${plural(done.taken_back, "message")} taken back` : "";
-    toast(`${done.name}: ${plural(done.days, "day")}${taken}`);
+    const taken = done.taken_back ? t("{count} messages taken back", { count: done.taken_back }) : null;
+    toast(done.name, t("{count} days", { count: done.days }), taken);
     reload();
   }
 
@@ -138,10 +140,12 @@ function view({ connection }, main, reload) {
     if (!found) return;
     const body = { expected_version: found.version };
     const act = () => post(api(connectionId, "calendars", name, "delete"), body);
-    const users = jobs ? `${plural(jobs, "job uses", "jobs use")} it and will wait until it is there again.` : "";
-    const question = { title: `Delete calendar ${name}?`, text: users || "No job uses it.", action: "Delete" };
+    const users = jobs
+      ? t("{count} jobs use it and will wait until it is there again.", { count: jobs })
+      : t("No job uses it.");
+    const question = { title: t("Delete calendar {name}?", { name }), text: users, action: t("Delete") };
     if (!(await confirm({ ...question, danger: true, act }))) return;
-    toast(`${name}: deleted`);
+    toast(name, t("deleted"));
     reload();
   }
 
@@ -152,18 +156,18 @@ function view({ connection }, main, reload) {
     box.hidden = !shown.length;
     search.hidden = !calendars.length;
     tools.hidden = !calendars.length && !add;
-    replace(summary, calendars.length ? plural(calendars.length, "calendar") : null);
+    replace(summary, calendars.length ? t("{count} calendars", { count: calendars.length }) : null);
     replace(nothing, shown.length ? null : none());
   }
 
   const none = () =>
     calendars.length
-      ? empty("No calendar matches", "Try another search.")
+      ? empty(t("No calendar matches"), t("Try another search."))
       : empty(
-          "No calendars yet",
-          "A calendar has days off. Jobs leave them out with ",
-          h("code", {}, 'exclude=[Calendar("holidays")]'),
-          ".",
+          t("No calendars yet"),
+          rich("A calendar has days off. Jobs leave them out with {code}.", {
+            code: h("code", {}, 'exclude=[Calendar("holidays")]'),
+          }),
         );
 
   return async (signal) => {
@@ -182,7 +186,7 @@ const dayOff = ({ day, reason }) =>
 
 const missing = ({ jobs }) => ({
   severity: "error",
-  text: `There is no such calendar, so ${plural(jobs, "job waits", "jobs wait")} for it.`,
+  text: t("There is no such calendar, so {count} jobs wait for it.", { count: jobs }),
 });
 
-openPage({ active: "calendars", view });
+openPage({ active: "calendars", title: t("Calendars"), view });

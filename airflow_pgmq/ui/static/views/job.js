@@ -2,8 +2,9 @@
 import { to, toQueue } from "../address.js";
 import { api, get } from "../api.js";
 import { h, renew, replace } from "../dom.js";
-import { full, plural, zone } from "../format.js";
+import { full, zone } from "../format.js";
 import { dagPath, hostLink } from "../host.js";
+import { rich, t } from "../language.js";
 import { calendar } from "../parts/calendar.js";
 import { daily } from "../parts/daily.js";
 import { definition, versions } from "../parts/definition.js";
@@ -18,11 +19,11 @@ import { legend } from "../parts/slots.js";
 
 const [NAMESPACE, NAME] = location.pathname.split("/ui/job/").pop().split("/").map(decodeURIComponent);
 const PARTS = {
-  history: "The last slots",
-  calendar: "The next days",
-  dead_letters: "Dead letters",
-  overdue: "Overdue slots",
-  versions: "The versions",
+  history: t("The last slots: not everything could be looked at."),
+  calendar: t("The next days: not everything could be looked at."),
+  dead_letters: t("Dead letters: not everything could be looked at."),
+  overdue: t("Overdue slots: not everything could be looked at."),
+  versions: t("The versions: not everything could be looked at."),
 };
 const MOST_OVERDUE = 20;
 
@@ -36,12 +37,12 @@ function view({ connection }, main, reload) {
   const heading = h("div", { class: "heading" });
   const problems = h("div");
   const stats = h("dl", { class: "stats job-stats" });
-  const next = section("Next days");
-  const past = section("Last slots");
+  const next = section(t("Next days"));
+  const past = section(t("Last slots"));
   const outcomes = new Outcomes();
-  const each = section("Slot by slot", outcomes.element);
-  const own = section("Definition");
-  const noted = section("Versions");
+  const each = section(t("Slot by slot"), outcomes.element);
+  const own = section(t("Definition"));
+  const noted = section(t("Versions"));
   replace(
     main,
     heading,
@@ -61,7 +62,7 @@ function view({ connection }, main, reload) {
     renew(problems, [job?.problems, found.overdue, found.missing], () => wrong(found));
     renew(stats, [job, found.dead_letters, found.overdue], () => job && facts(found, actions));
     next.show(found.calendar, () => [
-      h("p", { class: "hint" }, `Slots per day, in ${found.calendar.zone}.`),
+      h("p", { class: "hint" }, t("Slots per day, in {zone}.", { zone: found.calendar.zone })),
       calendar(found.calendar),
     ]);
     past.show(job && history.slots, () => lastSlots(history));
@@ -86,15 +87,15 @@ function section(title, ...children) {
 }
 
 const head = (found, actions, live) => [
-  h("a", { class: "crumb", href: to("jobs") }, "Periodic jobs"),
+  h("a", { class: "crumb", href: to("jobs") }, t("Periodic jobs")),
   h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
   h("a", { class: "crumb", href: to("jobs", { namespace: NAMESPACE }) }, NAMESPACE),
   h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
   h("h1", {}, NAME),
   found.job?.version ? h("span", { class: "tag" }, `v${found.job.version}`) : null,
-  found.job?.live && h("span", { class: "tag", title: "Changed at run time, not in a Dag" }, "live"),
-  found.job?.paused && h("span", { class: "tag paused" }, "paused"),
-  !found.job && h("span", { class: "tag" }, "deleted"),
+  found.job?.live && h("span", { class: "tag", title: t("Changed at run time, not in a Dag") }, t("live")),
+  found.job?.paused && h("span", { class: "tag paused" }, t("paused")),
+  !found.job && h("span", { class: "tag" }, t("deleted")),
   h(
     "div",
     { class: "buttons" },
@@ -106,27 +107,30 @@ const head = (found, actions, live) => [
 function wrong({ job, overdue, missing }) {
   const late = (overdue ?? []).slice(0, MOST_OVERDUE).map(({ text }) => ({ severity: "warning", text }));
   const more = (overdue?.length ?? 0) - late.length;
-  if (more > 0) late.push({ severity: "warning", text: `${plural(more, "more slot")} overdue.` });
+  if (more > 0) late.push({ severity: "warning", text: t("{count} more slots overdue.", { count: more }) });
   const lost = missing.map(({ part, text }) => ({
     severity: "warning",
-    text: `${PARTS[part]}: not everything could be looked at. ${text ?? "Users who may read the connection are told why."}`,
+    text: `${PARTS[part]} ${text ?? t("Users who may read the connection are told why.")}`,
   }));
-  return problemList([...(job?.problems ?? []), ...late, ...lost], `Problems of ${NAME}`);
+  return problemList([...(job?.problems ?? []), ...late, ...lost], t("Problems of {name}", { name: NAME }));
 }
 
 function facts({ job, dead_letters, overdue }, actions) {
   return [
-    fact("Schedule", job.words, h("span", { class: "sub" }, h("code", {}, job.schedule), " ", job.timezone)),
-    fact("Next", upcoming(job, actions)),
-    fact("Last slot", last(job)),
+    fact(t("Schedule"), job.words, h("span", { class: "sub" }, h("code", {}, job.schedule), " ", job.timezone)),
+    fact(t("Next"), upcoming(job, actions)),
+    fact(t("Last slot"), last(job)),
     fact(
-      "Queue",
+      t("Queue"),
       h("a", { href: toQueue(job.queue_name, { by: "job", q: `${NAMESPACE}/${NAME}` }) }, job.queue_name),
     ),
-    fact("Dead letters", deadLetters(job, dead_letters)),
-    overdue && fact("Overdue", full(overdue.length)),
+    fact(t("Dead letters"), deadLetters(job, dead_letters)),
+    overdue && fact(t("Overdue"), full(overdue.length)),
     job.dag_id &&
-      fact(job.live ? "Ticked by" : "Declared in", hostLink(dagPath(job.dag_id), {}, `Dag ${job.dag_id}`)),
+      fact(
+        job.live ? t("Ticked by") : t("Declared in"),
+        hostLink(dagPath(job.dag_id), {}, t("Dag {dag}", { dag: job.dag_id })),
+      ),
   ];
 }
 
@@ -134,7 +138,7 @@ const fact = (term, ...value) => h("div", {}, h("dt", {}, term), h("dd", {}, val
 
 function upcoming(job, actions) {
   if (!job.next_slots.length)
-    return h("span", { class: "muted" }, job.paused ? "when resumed" : "no further runs");
+    return h("span", { class: "muted" }, job.paused ? t("when resumed") : t("no further runs"));
   return h(
     "ol",
     { class: "upcoming" },
@@ -145,7 +149,7 @@ function upcoming(job, actions) {
 }
 
 function deadLetters({ queue_name }, { count }) {
-  if (count === null) return "unknown";
+  if (count === null) return t("unknown");
   if (!count) return "0";
   return h(
     "a",
@@ -158,23 +162,27 @@ function deadLetters({ queue_name }, { count }) {
 }
 
 function lastSlots({ slots, most }) {
-  if (!slots.length) return empty("No slots yet", "Slots appear here when their time has come.");
+  if (!slots.length) return empty(t("No slots yet"), t("Slots appear here when their time has come."));
   return [
     h(
       "p",
       { class: "hint" },
-      `Of the last 14 days, at most ${full(most)} slots; by day and hour in ${zone}, with the worst state in each hour.`,
+      t("Of the last 14 days, at most {count} slots; by day and hour in {zone}, with the worst state in each hour.", {
+        count: most,
+        zone,
+      }),
     ),
     legend(WORST),
     heatmap(slots),
-    h("h3", {}, "From visible to acked, by day"),
+    h("h3", {}, t("From visible to acked, by day")),
     daily(slots),
     h(
       "p",
       { class: "hint" },
-      "How long a slot took is known from the archive. A message that was acked with ",
-      h("code", {}, 'ack="delete"'),
-      ", deleted or pruned is in no archive: its slot is gone, without a duration.",
+      rich(
+        "How long a slot took is known from the archive. A message that was acked with {code}, deleted or pruned is in no archive: its slot is gone, without a duration.",
+        { code: h("code", {}, 'ack="delete"') },
+      ),
     ),
   ];
 }

@@ -2,8 +2,9 @@
 import { param, toJob } from "../address.js";
 import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
-import { ago, plural } from "../format.js";
+import { ago } from "../format.js";
 import { dagPath, hostLink } from "../host.js";
+import { rich, t } from "../language.js";
 import { openPage } from "../parts/frame.js";
 import { COLUMNS } from "../parts/job.js";
 import { JobActions } from "../parts/job_actions.js";
@@ -20,7 +21,7 @@ function view({ connection }, main, reload) {
         ...COLUMNS,
         {
           id: "actions",
-          label: "Actions",
+          label: t("Actions"),
           hidden: true,
           cell: (job) => h("div", { class: "buttons" }, actions.buttons(job)),
           changes: (job) => [job.namespace, job.name, job.paused],
@@ -30,12 +31,12 @@ function view({ connection }, main, reload) {
   const sections = new Map();
   const list = h("div");
   const none = h("div");
-  const search = searchBox("jobs", () => draw());
+  const search = searchBox(t("Search jobs"), () => draw());
   const summary = h("p", { class: "summary" });
   const marks = legend();
-  const add = connection.may_write && h("button", { type: "button", onclick: () => addJob() }, "Add live job…");
+  const add = connection.may_write && h("button", { type: "button", onclick: () => addJob() }, t("Add live job…"));
   const tools = h("div", { class: "tools" }, search, summary, marks, add);
-  replace(main, h("h1", { class: "visually-hidden" }, "Periodic jobs"), tools, list, none);
+  replace(main, h("h1", { class: "visually-hidden" }, t("Periodic jobs")), tools, list, none);
   let data = { namespaces: [], jobs: [] };
 
   async function addJob() {
@@ -61,7 +62,7 @@ function view({ connection }, main, reload) {
     for (const each of sections.values()) each.element.hidden = true;
     shown.forEach(section);
     replace(none, shown.length ? null : nothing());
-    replace(summary, data.jobs.length ? plural(data.jobs.length, "job") : null);
+    replace(summary, data.jobs.length ? t("{count} jobs", { count: data.jobs.length }) : null);
     search.hidden = marks.hidden = !data.jobs.length;
     tools.hidden = !data.jobs.length && !add;
   }
@@ -73,16 +74,17 @@ function view({ connection }, main, reload) {
     part.box.hidden = !jobs.length;
     replace(
       part.tick,
-      ` · ${namespace.last_tick_at ? `ticked ${ago(namespace.last_tick_at)}` : "never ticked"}`,
-      namespace.version ? ` · version ${namespace.version}` : "",
+      " · ",
+      namespace.last_tick_at ? t("ticked {ago}", { ago: ago(namespace.last_tick_at) }) : t("never ticked"),
+      namespace.version ? [" · ", t("version {version}", { version: String(namespace.version) })] : "",
     );
-    replace(part.problems, problemList(namespace.problems, `Problems of ${name}`));
+    replace(part.problems, problemList(namespace.problems, t("Problems of {name}", { name })));
     part.table.show(jobs);
   }
 
   function newSection({ namespace, dag_id }) {
     const table = new Table({
-      caption: `Jobs of ${namespace}`,
+      caption: t("Jobs of {namespace}", { namespace }),
       columns,
       key: (job) => job.name,
       sort: "name",
@@ -91,7 +93,7 @@ function view({ connection }, main, reload) {
       table,
       tick: h("span"),
       problems: h("div"),
-      box: scrolling(table, `Jobs of ${namespace}`),
+      box: scrolling(table, t("Jobs of {namespace}", { namespace })),
     };
     part.element = h(
       "section",
@@ -100,7 +102,7 @@ function view({ connection }, main, reload) {
         "header",
         {},
         h("h2", {}, namespace),
-        h("p", { class: "sub" }, hostLink(dagPath(dag_id), {}, `Dag ${dag_id}`), part.tick),
+        h("p", { class: "sub" }, hostLink(dagPath(dag_id), {}, t("Dag {dag}", { dag: dag_id })), part.tick),
       ),
       part.problems,
       part.box,
@@ -117,14 +119,14 @@ function view({ connection }, main, reload) {
 
   function nothing() {
     return data.jobs.length
-      ? empty("No job matches", "Try another search.")
+      ? empty(t("No job matches"), t("Try another search."))
       : empty(
-          "No periodic jobs yet",
-          "Declare them in a Dag that runs every minute: ",
-          h("code", {}, 'PgmqPeriodicOperator(task_id="tick", jobs=[PeriodicJob(…)])'),
-          ". They appear here after its first run.",
+          t("No periodic jobs yet"),
+          rich("Declare them in a Dag that runs every minute: {code}. They appear here after its first run.", {
+            code: h("code", {}, 'PgmqPeriodicOperator(task_id="tick", jobs=[PeriodicJob(…)])'),
+          }),
         );
   }
 }
 
-openPage({ active: "jobs", view });
+openPage({ active: "jobs", title: t("Periodic jobs"), view });

@@ -2,10 +2,12 @@
 import { param, to } from "../address.js";
 import { api, get } from "../api.js";
 import { h, renew, replace } from "../dom.js";
-import { age, count, full, plural } from "../format.js";
+import { age, count, full } from "../format.js";
+import { rich, t } from "../language.js";
 import { Actions } from "../parts/actions.js";
 import { Chart } from "../parts/chart.js";
 import { openPage } from "../parts/frame.js";
+import { Groups } from "../parts/groups.js";
 import { MessageBrowser } from "../parts/browser.js";
 import { problemList } from "../parts/notice.js";
 import { Pauses, said, tag } from "../parts/pauses.js";
@@ -15,17 +17,17 @@ import { choices, tabs } from "../parts/tabs.js";
 const NAME = decodeURIComponent(location.pathname.split("/ui/queue/").pop());
 const TABS = ["messages", "archive", "dead_letters"];
 const RANGES = [
-  ["hour", "Hour"],
-  ["day", "Day"],
-  ["week", "Week"],
+  ["hour", t("Hour")],
+  ["day", t("Day")],
+  ["week", t("Week")],
 ];
 const DEPTH = [
-  { field: "length", label: "All", colour: "--muted" },
-  { field: "visible", label: "Visible", colour: "--arrivals", fill: true },
+  { field: "length", label: t("All"), colour: "--muted" },
+  { field: "visible", label: t("Visible"), colour: "--arrivals", fill: true },
 ];
 const RATES = [
-  { field: "arrivals", label: "Arrived", colour: "--arrivals" },
-  { field: "completions", label: "Completed", colour: "--completions" },
+  { field: "arrivals", label: t("Arrived"), colour: "--arrivals" },
+  { field: "completions", label: t("Completed"), colour: "--completions" },
 ];
 
 function view({ connection }, main, reload) {
@@ -36,10 +38,11 @@ function view({ connection }, main, reload) {
   const heading = h("div", { class: "heading" });
   const stats = h("dl", { class: "stats" });
   const problems = h("div");
-  const depth = new Chart({ title: "Messages", series: DEPTH });
-  const rates = new Chart({ title: "Per minute", series: RATES });
+  const depth = new Chart({ title: t("Messages"), series: DEPTH });
+  const rates = new Chart({ title: t("Per minute"), series: RATES });
   const unsampled = h("p", { class: "hint" });
   const ways = h("div");
+  const groups = new Groups({ connection, name: NAME, reload });
   const browser = new MessageBrowser({ connection, tab, actions, reload });
   replace(
     main,
@@ -48,11 +51,12 @@ function view({ connection }, main, reload) {
     stats,
     h(
       "section",
-      { class: "history", "aria-label": "History" },
-      choices("Range", "range", RANGES, range),
+      { class: "history", "aria-label": t("History") },
+      choices(t("Range"), "range", RANGES, range),
       h("div", { class: "charts" }, depth.element, rates.element),
       unsampled,
     ),
+    groups.element,
     ways,
     browser.element,
   );
@@ -69,64 +73,62 @@ function view({ connection }, main, reload) {
     for (const chart of [depth, rates]) chart.element.hidden = !sampled;
     replace(unsampled, sampled ? null : notSampled());
     replaceTabs(ways, queue, tab);
-    await browser.load(queue, signal);
+    await Promise.all([groups.load(queue, signal), browser.load(queue, signal)]);
   };
 }
 
 const head = (queue, may) => [
-  h("a", { class: "crumb", href: to("") }, "Queues"),
+  h("a", { class: "crumb", href: to("") }, t("Queues")),
   h("span", { class: "crumb muted", "aria-hidden": "true" }, "/"),
   h("h1", {}, queue.queue_name),
   tag(queue.paused),
-  queue.is_unlogged && h("span", { class: "tag" }, "unlogged"),
-  queue.is_partitioned && h("span", { class: "tag" }, "partitioned"),
+  queue.is_unlogged && h("span", { class: "tag" }, t("unlogged")),
+  queue.is_partitioned && h("span", { class: "tag" }, t("partitioned")),
   queue.jobs
-    ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, plural(queue.jobs, "job"))
+    ? h("a", { class: "tag", href: to("jobs", { q: queue.queue_name }) }, t("{count} jobs", { count: queue.jobs }))
     : null,
   may && h("div", { class: "buttons" }, may.pauses.button(queue), may.actions.purge(queue.queue_name)),
 ];
 
 const pausedNotice = ({ paused }) =>
-  paused && problemList([{ severity: "warning", text: `${said(paused)}.` }], "Pause");
+  paused && problemList([{ severity: "warning", text: t("{sentence}.", { sentence: said(paused) }) }], t("Pause"));
 
 const facts = (queue) =>
   [
-    ["Visible", queue.visible, queue.estimated],
-    ["In flight", queue.in_flight, queue.estimated],
-    ["Delayed", queue.delayed, queue.estimated],
-    ["Archived", queue.archived, queue.archived_estimated],
+    [t("Visible"), queue.visible, queue.estimated],
+    [t("In flight"), queue.in_flight, queue.estimated],
+    [t("Delayed"), queue.delayed, queue.estimated],
+    [t("Archived"), queue.archived, queue.archived_estimated],
   ]
     .map(([term, value, estimated]) => stat(term, count(value, estimated), full(value)))
-    .concat(deadLetters(queue), stat("Oldest", age(queue.oldest_age)));
+    .concat(deadLetters(queue), stat(t("Oldest"), age(queue.oldest_age)));
 
 const deadLetters = ({ dead_letters, dead_letters_estimated }) =>
   dead_letters === null
-    ? stat("Dead letters", "?", UNREADABLE)
-    : stat("Dead letters", count(dead_letters, dead_letters_estimated), full(dead_letters));
+    ? stat(t("Dead letters"), "?", UNREADABLE)
+    : stat(t("Dead letters"), count(dead_letters, dead_letters_estimated), full(dead_letters));
 
 const stat = (term, value, title) => h("div", {}, h("dt", {}, term), h("dd", { title }, value));
 
 function replaceTabs(ways, queue, tab) {
   const items = [
-    { id: "messages", text: "Messages", number: queue.length, estimated: queue.estimated },
-    { id: "archive", text: "Archive", number: queue.archived, estimated: queue.archived_estimated },
+    { id: "messages", text: t("Messages"), number: queue.length, estimated: queue.estimated },
+    { id: "archive", text: t("Archive"), number: queue.archived, estimated: queue.archived_estimated },
   ];
   if (!queue.is_dead_letter_queue)
     items.push({
       id: "dead_letters",
-      text: "Dead letters",
+      text: t("Dead letters"),
       number: queue.dead_letters,
       estimated: queue.dead_letters_estimated,
     });
-  renew(ways, items, () => tabs("Messages", items, tab));
+  renew(ways, items, () => tabs(t("Messages"), items, tab));
 }
 
-const notSampled = () => [
-  "No samples of this time range yet. The ticks of periodic jobs take one per minute, and so do the command ",
-  h("code", {}, "maintain"),
-  " and a Dag with ",
-  h("code", {}, "PgmqMaintenanceOperator"),
-  ".",
-];
+const notSampled = () =>
+  rich(
+    "No samples of this time range yet. The ticks of periodic jobs take one per minute, and so do the command {command} and a Dag with {operator}.",
+    { command: h("code", {}, "maintain"), operator: h("code", {}, "PgmqMaintenanceOperator") },
+  );
 
 openPage({ active: "queues", view });

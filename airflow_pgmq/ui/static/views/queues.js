@@ -2,8 +2,9 @@
 import { param, setParams } from "../address.js";
 import { api, get } from "../api.js";
 import { h, replace } from "../dom.js";
-import { count, plural } from "../format.js";
+import { count } from "../format.js";
 import { askedFor } from "../host.js";
+import { rich, t } from "../language.js";
 import { openPage } from "../parts/frame.js";
 import { empty, problemList } from "../parts/notice.js";
 import { COLUMNS } from "../parts/queue.js";
@@ -13,7 +14,7 @@ import { Table, scrolling } from "../parts/table.js";
 function view({ connection }, main) {
   let queues = [];
   const table = new Table({
-    caption: "Queues",
+    caption: t("Queues"),
     columns: COLUMNS,
     key: (queue) => queue.queue_name,
     sort: param("sort", "queue_name"),
@@ -21,7 +22,7 @@ function view({ connection }, main) {
     onSort: (sort, descending) => setParams({ sort, order: descending ? "desc" : null }),
     rowClass: (queue) => (queue.is_dead_letter_queue ? "aside" : ""),
   });
-  const search = searchBox("queues", () => draw());
+  const search = searchBox(t("Search queues"), () => draw());
   const aside = h("input", {
     type: "checkbox",
     checked: param("dlq") === "1",
@@ -32,16 +33,16 @@ function view({ connection }, main) {
   });
   const summary = h("p", { class: "summary" });
   const problems = h("div");
-  const box = scrolling(table, "Queues");
+  const box = scrolling(table, t("Queues"));
   const nothing = h("div");
   const tools = h(
     "div",
     { class: "tools" },
     search,
-    h("label", { class: "check" }, aside, "Dead letter queues"),
+    h("label", { class: "check" }, aside, t("Dead letter queues")),
     summary,
   );
-  replace(main, h("h1", { class: "visually-hidden" }, "Queues"), problems, tools, box, nothing);
+  replace(main, h("h1", { class: "visually-hidden" }, t("Queues")), problems, tools, box, nothing);
 
   function draw() {
     const wanted = sought(search);
@@ -58,7 +59,7 @@ function view({ connection }, main) {
       !queues.length
         ? noQueues()
         : !shown.length
-          ? empty("No queue matches", `No queue's name contains “${search.value}”.`)
+          ? empty(t("No queue matches"), t("No queue's name contains “{text}”.", { text: search.value }))
           : null,
     );
   }
@@ -75,25 +76,27 @@ function view({ connection }, main) {
 function sums(queues) {
   const own = queues.filter((queue) => !queue.is_dead_letter_queue);
   const of = (id) => own.reduce((sum, queue) => sum + (queue[id] ?? 0), 0);
-  const sum = (id, flag) => count(of(id), own.some((queue) => queue[id] && queue[flag]));
+  const sum = (id, flag) => ({
+    count: of(id),
+    number: count(of(id), own.some((queue) => queue[id] && queue[flag])),
+  });
   return [
-    plural(own.length, "queue"),
-    `${sum("visible", "estimated")} visible`,
-    `${sum("in_flight", "estimated")} in flight`,
-    `${sum("dead_letters", "dead_letters_estimated")} dead letter${of("dead_letters") === 1 ? "" : "s"}`,
+    t("{count} queues", { count: own.length }),
+    t("{number} visible", sum("visible", "estimated")),
+    t("{number} in flight", sum("in_flight", "estimated")),
+    t("{number} dead letters", sum("dead_letters", "dead_letters_estimated")),
   ].join(" · ");
 }
 
 const noQueues = () =>
   empty(
-    "No queues yet",
-    "Create the first one: ",
-    h("code", {}, `${document.documentElement.dataset.command} init orders`),
-    " where Airflow runs, or ",
-    h("code", {}, "SELECT pgmq.create('orders')"),
-    " in the database.",
+    t("No queues yet"),
+    rich("Create the first one: {command} where Airflow runs, or {sql} in the database.", {
+      command: h("code", {}, `${document.documentElement.dataset.command} init orders`),
+      sql: h("code", {}, "SELECT pgmq.create('orders')"),
+    }),
   );
 
 const elsewhere = askedFor();
 if (elsewhere) location.replace(elsewhere);
-else openPage({ active: "queues", view });
+else openPage({ active: "queues", title: t("Queues"), view });

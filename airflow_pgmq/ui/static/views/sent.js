@@ -2,8 +2,8 @@
 import { param, toQueue } from "../address.js";
 import { api, get } from "../api.js";
 import { coded, h, replace } from "../dom.js";
-import { plural } from "../format.js";
 import { fromHost, isTab, viewLink } from "../host.js";
+import { rich, t } from "../language.js";
 import { openPage } from "../parts/frame.js";
 import { Messages, READS, STATE, moment } from "../parts/messages.js";
 import { empty } from "../parts/notice.js";
@@ -11,22 +11,33 @@ import { empty } from "../parts/notice.js";
 const COLUMNS = [
   {
     id: "queue_name",
-    label: "Queue",
+    label: t("Queue"),
     changes: ({ queue_name }) => queue_name,
     cell: ({ queue_name, msg_id }) => viewLink(toQueue(queue_name, { msg_id }), {}, queue_name),
   },
   STATE,
   READS,
-  moment("enqueued_at", "Enqueued", (each) => each.enqueued_at),
+  moment("enqueued_at", t("Enqueued"), (each) => each.enqueued_at),
 ];
 
 // Airflow leaves a placeholder without a value unchanged, for example for a task that is not mapped.
 const given = (name) => (/^\{.*\}$/.test(param(name)) ? "" : fromHost(param(name)));
-const what = () => (given("task_id") ? "This task" : given("run_id") ? "This run" : "This Dag");
+const what = () => (given("task_id") ? "task" : given("run_id") ? "run" : "dag");
+
+const SENT = {
+  task: (count) => t("This task sent {count} messages that can still be found.", { count }),
+  run: (count) => t("This run sent {count} messages that can still be found.", { count }),
+  dag: (count) => t("This Dag sent {count} messages that can still be found.", { count }),
+};
+const NOTHING = {
+  task: (id) => t("This task has sent nothing through {id} that can still be found.", { id }),
+  run: (id) => t("This run has sent nothing through {id} that can still be found.", { id }),
+  dag: (id) => t("This Dag has sent nothing through {id} that can still be found.", { id }),
+};
 
 function view({ connection }, main) {
   const list = new Messages({
-    label: "Messages sent",
+    label: t("Messages sent"),
     mayPeek: connection.may_peek,
     columns: COLUMNS,
     alone: ({ queue_name, msg_id }, text) => viewLink(toQueue(queue_name, { msg_id }), {}, text),
@@ -38,7 +49,7 @@ function view({ connection }, main) {
   const of = [given("dag_id"), given("task_id")].filter(Boolean).join(".");
   replace(
     main,
-    h("h1", { class: isTab() ? "visually-hidden" : null }, "Messages sent by ", of),
+    h("h1", { class: isTab() ? "visually-hidden" : null }, t("Messages sent by {sender}", { sender: of })),
     summary,
     list.element,
     nothing,
@@ -59,21 +70,21 @@ function view({ connection }, main) {
     list.show(messages);
     replace(
       summary,
-      messages.length
-        ? `${what()} sent ${plural(messages.length, "message")} that can still be found.`
-        : null,
+      messages.length ? SENT[what()](messages.length) : null,
     );
-    replace(leftOut, ...left_out.map(({ queue_name, text }) => h("p", { class: "summary" }, "Not searched: ", text ? coded(text) : queue_name)));
+    replace(leftOut, ...left_out.map(({ queue_name, text }) => h("p", { class: "summary" }, rich("Not searched: {what}", { what: text ? coded(text) : queue_name }))));
     replace(
       nothing,
       messages.length
         ? null
         : empty(
-            "No messages here",
-            `${what()} has sent nothing through ${connection.connection_id} that can still be found. Messages of PGMQ tasks are listed here while they are among the newest 500 of their queue or its archive.`,
+            t("No messages here"),
+            NOTHING[what()](connection.connection_id),
+            " ",
+            t("Messages of PGMQ tasks are listed here while they are among the newest 500 of their queue or its archive."),
           ),
     );
   };
 }
 
-openPage({ active: null, view });
+openPage({ active: null, title: t("Messages sent"), view });
