@@ -1,4 +1,4 @@
-"""Run the benchmarks, print their table, keep it."""
+"""Run the benchmarks, print their table, keep what they found for the page with charts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from airflow_pgmq.db.local import LocalPostgres
 from benchmarks import (
     commands,
     consuming,
+    document,
     duplicates,
     event_runs,
     event_stream,
@@ -21,22 +22,25 @@ from benchmarks import (
     growth,
     imports,
     in_order,
+    kept_results,
     new_keys,
     page,
+    pauses,
     report,
     senders,
     single_calls,
     streams,
     ticks,
+    topics,
     transfers,
     waiters,
     wake_ups,
 )
+from benchmarks.findings import Figure, Finding
 from benchmarks.peers import comparison
-from benchmarks.report import Figure
 from benchmarks.stage import Stage
 
-BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
+BENCHMARKS: dict[str, Callable[[Stage], Iterator[Finding]]] = {
     "single_calls": single_calls.run,
     "senders": senders.run,
     "new_keys": new_keys.run,
@@ -49,14 +53,16 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterator[Figure]]] = {
     "event_runs": event_runs.run,
     "consuming": consuming.run,
     "in_order": in_order.run,
+    "pauses": pauses.run,
     "streams": streams.run,
+    "topics": topics.run,
     "transfers": transfers.run,
     "imports": imports.run,
     "commands": commands.run,
     "page": page.run,
 }
 #: Run only by name: they take long, or need packages of others.
-BY_NAME: dict[str, Callable[[Stage], Iterator[Figure]]] = {"growth": growth.run, "peers": comparison.run}
+BY_NAME: dict[str, Callable[[Stage], Iterator[Finding]]] = {"growth": growth.run, "peers": comparison.run}
 
 
 def main() -> int:
@@ -79,9 +85,9 @@ def main() -> int:
         _prepare_environment(home)
         figures, caption = _measure(options.names or list(BENCHMARKS), options.quick, console)
     console.print(report.terminal(figures, caption))
-    if not options.quick and not options.names:
-        report.RESULTS.write_text(report.markdown(figures, caption), encoding="utf-8")
-        console.print(f"Kept in {report.RESULTS.parent.name}/{report.RESULTS.name}.")
+    if not options.quick:
+        document.write()
+        console.print(f"Kept in {document.PAGE.name}, with charts.")
     return int(any(figure.met is False for figure in figures))
 
 
@@ -93,6 +99,7 @@ def _prepare_environment(home: str) -> None:
 
 
 def _measure(names: list[str], quick: bool, console: Console) -> tuple[list[Figure], str]:
+    """Run each; what it found is kept at once, unless the run is a quick one."""
     figures: list[Figure] = []
     with LocalPostgres() as server, console.status("starting") as status:
         for name in names:
@@ -101,10 +108,16 @@ def _measure(names: list[str], quick: bool, console: Console) -> tuple[list[Figu
                 status.update(f"{name}: {text}")
 
             stage = Stage(server, 3 if quick else 9, 100_000 if quick else 1_000_000, progress)
-            for figure in (BENCHMARKS | BY_NAME)[name](stage):
-                console.print(f"{name}: {figure.measured}", style="red" if figure.met is False else "")
-                figures.append(figure)
-        return figures, report.facts(stage.postgres_version())
+            found = []
+            for finding in (BENCHMARKS | BY_NAME)[name](stage):
+                found.append(finding)
+                if isinstance(finding, Figure):
+                    console.print(f"{name}: {finding.measured}", style="red" if finding.met is False else "")
+                    figures.append(finding)
+            caption = report.facts(stage.postgres_version())
+            if not quick:
+                kept_results.keep(name, kept_results.Result(caption, found))
+        return figures, caption
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from statistics import median
 
+from benchmarks.findings import Bars, Figure, Finding
 from benchmarks.measure import Stopwatch, Way, milliseconds, ratio, take_turns
-from benchmarks.report import Figure
 from benchmarks.stage import Stage
 
 QUEUES = 10
@@ -16,7 +17,7 @@ AT_MOST = 1.15
 ROUNDS = 7
 
 
-def run(stage: Stage) -> Iterator[Figure]:
+def run(stage: Stage) -> Iterator[Finding]:
     """Each command in turn; the first run of each compiles modules and is not counted."""
     database = stage.database("commands")
     for _ in range(QUEUES):
@@ -37,7 +38,7 @@ def run(stage: Stage) -> Iterator[Figure]:
         f"`airflow pgmq queues` with {QUEUES} queues, against `airflow version`; processes from start to end",
         f"at most {AT_MOST} times its time",
         f"{more:.2f} times: {milliseconds(seconds['queues'])} against {milliseconds(seconds['version'])}",
-        more <= AT_MOST,
+        more / AT_MOST,
     )
     # It looks up the same connection, and does nothing with it.
     yield Figure(
@@ -46,6 +47,18 @@ def run(stage: Stage) -> Iterator[Figure]:
         f"{ratio(seconds['queues'], seconds['connections get']):.2f} times:"
         f" {milliseconds(seconds['connections get'])}",
         None,
+    )
+    yield Bars(
+        "commands",
+        "A command, from start to end",
+        "milliseconds",
+        {
+            "airflow version": 1000 * median(seconds["version"]),
+            "airflow connections get": 1000 * median(seconds["connections get"]),
+            "airflow pgmq queues": 1000 * median(seconds["queues"]),
+        },
+        ours=["airflow pgmq queues"],
+        limits={"airflow pgmq queues": AT_MOST * 1000 * median(seconds["version"])},
     )
 
 

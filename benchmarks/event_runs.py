@@ -18,7 +18,7 @@ import psycopg
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.local import LocalPostgres
 from airflow_pgmq.db.statements import queues
-from benchmarks.report import Figure
+from benchmarks.findings import Figure
 from benchmarks.stage import Stage
 from demo.standalone import METADATA, QUEUES, ROOT, Standalone
 

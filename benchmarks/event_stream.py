@@ -8,8 +8,8 @@ from contextlib import suppress
 from statistics import median
 from typing import Any
 
+from benchmarks.findings import Figure
 from benchmarks.measure import Stopwatch
-from benchmarks.report import Figure
 from benchmarks.stage import Database, Stage
 
 CAPS = (20, 100, 500)

@@ -9,8 +9,8 @@ from statistics import median
 from benchmarks import page, senders, ticks, ways
 from benchmarks.consuming import BATCH
 from benchmarks.crew import Crew
+from benchmarks.findings import Curves, Figure, Finding
 from benchmarks.measure import Stopwatch, Way, milliseconds, ratio, take_turns
-from benchmarks.report import Figure
 from benchmarks.stage import Database, Stage
 
 PROCESSES = (1, 2, 4, 8)
@@ -33,7 +33,7 @@ FROM generate_series(1, {rows}) AS n
 _batches = count(1)
 
 
-def run(stage: Stage) -> Iterator[Figure]:
+def run(stage: Stage) -> Iterator[Finding]:
     """One curve after the other."""
     yield from _processes(stage)
     yield from _jobs(stage)
@@ -41,7 +41,7 @@ def run(stage: Stage) -> Iterator[Figure]:
     yield from _archives(stage)
 
 
-def _processes(stage: Stage) -> Iterator[Figure]:
+def _processes(stage: Stage) -> Iterator[Finding]:
     """Ours and bare with each number of processes; one crew serves all of them."""
     database = stage.database("growth_senders")
     jobs = {"ours": senders.with_key, "bare": senders.bare}
@@ -69,9 +69,21 @@ def _processes(stage: Stage) -> Iterator[Figure]:
         "; ".join(points),
         None,
     )
+    yield Curves(
+        "growth_senders",
+        "Messages sent with new keys, one by one",
+        "processes",
+        "messages a second",
+        PROCESSES,
+        {
+            label: [workers * SENT_BY_EACH / median(seconds[f"{name}, {workers}"]) for workers in PROCESSES]
+            for name, label in (("ours", "hook.send"), ("bare", "pgmq.send"))
+        },
+        ours=["hook.send"],
+    )
 
 
-def _jobs(stage: Stage) -> Iterator[Figure]:
+def _jobs(stage: Stage) -> Iterator[Finding]:
     """A tick with nothing due, after one that has sent the slots of a day."""
     database = stage.database("growth_jobs")
     rounds = min(stage.rounds, 5)
@@ -90,11 +102,20 @@ def _jobs(stage: Stage) -> Iterator[Figure]:
         f"one tick with nothing due, {', '.join(f'{jobs:,}' for jobs in JOBS)} jobs in one namespace",
         f"under {IDLE_SECONDS * 1000:.0f} ms for {most:,}",
         ", ".join(milliseconds(times) for times in idle.values()),
-        median(idle[most]) < IDLE_SECONDS,
+        median(idle[most]) / IDLE_SECONDS,
+    )
+    yield Curves(
+        "growth_jobs",
+        "A tick with nothing due",
+        "jobs in one namespace",
+        "milliseconds",
+        JOBS,
+        {"a tick": [1000 * median(times) for times in idle.values()]},
+        ours=["a tick"],
     )
 
 
-def _queues(stage: Stage) -> Iterator[Figure]:
+def _queues(stage: Stage) -> Iterator[Finding]:
     """The database's time for a refresh on a kept connection."""
     took = []
     for queues in QUEUES:
@@ -110,9 +131,18 @@ def _queues(stage: Stage) -> Iterator[Figure]:
         ", ".join(f"{each:,.0f} ms" for each in took),
         None,
     )
+    yield Curves(
+        "growth_queues",
+        "A refresh of the page, the database's time",
+        "queues",
+        "milliseconds",
+        QUEUES,
+        {"a refresh": took},
+        ours=["a refresh"],
+    )
 
 
-def _archives(stage: Stage) -> Iterator[Figure]:
+def _archives(stage: Stage) -> Iterator[Finding]:
     """Send and consume the same number of messages beside archives of different sizes."""
     # The largest one takes a minute and 2 GB.
     sizes = ARCHIVED if stage.rounds >= 9 else ARCHIVED[:-1]
@@ -151,6 +181,18 @@ def _archives(stage: Stage) -> Iterator[Figure]:
             ),
             None,
         )
+    yield Curves(
+        "growth_archives",
+        "10,000 messages beside an archive",
+        "archived messages",
+        "milliseconds",
+        sizes,
+        {
+            what: [1000 * median(seconds[f"{verb} {rows:,}"]) for rows in sizes]
+            for verb, what in (("send", "sent with keys"), ("consume", "consumed in lists"))
+        },
+        ours=["sent with keys", "consumed in lists"],
+    )
 
 
 def _send(database: Database, queue_name: str) -> Way:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from statistics import median
 
+from benchmarks.findings import Figure, as_used
 from benchmarks.measure import milliseconds
-from benchmarks.report import Figure
 from benchmarks.stage import Stage
 
 PROCESSES = 15
@@ -38,5 +38,5 @@ def run(stage: Stage) -> Iterator[Figure]:
         "importing `airflow_pgmq.operators` and `.jobs` after `airflow.sdk`",
         f"under {SECONDS * 1000:.0f} ms, without the driver",
         f"{milliseconds(times)}, {'with' if driver else 'without'} the driver",
-        median(times) < SECONDS and not driver,
+        max(median(times) / SECONDS, as_used(not driver)),
     )

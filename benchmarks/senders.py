@@ -12,8 +12,8 @@ import psycopg
 
 from benchmarks.consuming import BATCH, drain_bare, full_queue
 from benchmarks.crew import Crew, Job
+from benchmarks.findings import Bars, Figure, Finding
 from benchmarks.measure import Way, ratio, take_turns
-from benchmarks.report import Figure
 from benchmarks.stage import Database, Stage
 
 SENDERS = 8
@@ -29,7 +29,7 @@ MESSAGE = {"report": "daily_report", "customer": 4711, "date": "2026-01-01"}
 _runs = count(1)
 
 
-def run(stage: Stage) -> Iterator[Figure]:
+def run(stage: Stage) -> Iterator[Finding]:
     """All workers are there before the first round, and begin each round at the same instant."""
     database = stage.database("senders")
     stage.progress(f"{SENDERS} processes start")
@@ -53,7 +53,7 @@ def run(stage: Stage) -> Iterator[Figure]:
             f"at most {AT_MOST} times their time" if name == "ours" else "for comparison",
             f"{slower:.2f} times: {_rate(SENDERS * EACH, sent[name])} against"
             f" {_rate(SENDERS * EACH, sent['bare'])} messages/s",
-            slower <= AT_MOST if name == "ours" else None,
+            slower / AT_MOST if name == "ours" else None,
         )
     share = ratio(drained["bare"], drained["ours"])
     yield Figure(
@@ -62,7 +62,18 @@ def run(stage: Stage) -> Iterator[Figure]:
         f"at least {AT_LEAST} of their throughput",
         f"{share:.2f}: {_rate(MESSAGES, drained['ours'])} against {_rate(MESSAGES, drained['bare'])}"
         " messages/s",
-        share >= AT_LEAST,
+        AT_LEAST / share,
+    )
+    yield Bars(
+        "senders",
+        f"{SENDERS} processes send one by one into one queue",
+        "messages a second",
+        {
+            "pgmq.send": SENDERS * EACH / median(sent["bare"]),
+            "hook.send": SENDERS * EACH / median(sent["plain"]),
+            "hook.send with new keys": SENDERS * EACH / median(sent["ours"]),
+        },
+        ours=["hook.send", "hook.send with new keys"],
     )
 
 

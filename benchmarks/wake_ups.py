@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from benchmarks.findings import Bars, Figure, Finding
 from benchmarks.measure import percentile_99, spread
-from benchmarks.report import Figure
 from benchmarks.stage import Database, Stage
 
 KINDS = ("immediate", "delayed", "returned")
@@ -32,7 +32,7 @@ PAUSE = 0.05
 Waiter = Callable[[str], AsyncIterator[str]]
 
 
-def run(stage: Stage) -> Iterator[Figure]:
+def run(stage: Stage) -> Iterator[Finding]:
     """Our trigger and a simple listener run in turn; the polls are so much slower that one run is enough."""
     database = stage.database("wake_ups")
     seconds = asyncio.run(_listeners(stage, database))
@@ -43,25 +43,41 @@ def run(stage: Stage) -> Iterator[Figure]:
             f"a message is visible until its trigger fires; {kind}",
             f"p50 at most {P50 * 1000:.0f} ms, p99 at most {P99 * 1000:.0f} ms",
             spread(ours),
-            median(ours) <= P50 and percentile_99(ours) <= P99,
+            max(median(ours) / P50, percentile_99(ours) / P99),
         )
         yield Figure(
             f"the same, against a bare LISTEN-and-read loop, whose time includes the read; {kind}",
             f"p50 at most {AGAINST_BARE} times its p50",
             f"{median(ours) / median(bare):.2f} times; the loop: {spread(bare)}",
-            median(ours) <= AGAINST_BARE * median(bare),
+            median(ours) / median(bare) / AGAINST_BARE,
         )
         yield Figure(
             f"visible until its trigger fires and `hook.read` has read it, against that loop; {kind}",
-            f"p50 at most {AGAINST_BARE} times its p50",
+            "for comparison",
             f"{median(read) / median(bare):.2f} times: {spread(read)}",
-            median(read) <= AGAINST_BARE * median(bare),
+            None,
         )
+    known = {
+        "the trigger fires": median(seconds["trigger", "immediate", "woken"]),
+        "the trigger fires, and hook.read has read it": median(seconds["trigger", "immediate", "read"]),
+        "a loop of LISTEN and pgmq.read": median(seconds["bare listener", "immediate", "read"]),
+    }
+    ours = list(known)[:2]
     polls = {"pgmq.read_with_poll, 100 ms": 0.1, "a poll every 5 s": 5.0, "a poll every 60 s": 60.0}
     for name, interval in list(polls.items())[: 3 if stage.rounds >= 9 else 2]:
         stage.progress(name)
         waits = asyncio.run(_polls(database, interval))
+        known[name] = median(waits)
         yield Figure(f"the same by {name}", "for comparison", spread(waits), None)
+    yield Bars(
+        "wake_ups",
+        "A new message is known; median",
+        "milliseconds, logarithmic",
+        {name: 1000 * seconds for name, seconds in known.items()},
+        ours=ours,
+        limits={ours[0]: 1000 * P50},
+        is_log=True,
+    )
 
 
 async def _listeners(stage: Stage, database: Database) -> dict[tuple[str, str, str], list[float]]:

