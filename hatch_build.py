@@ -44,7 +44,8 @@ class VendoredScripts(BuildHookInterface):
         with tempfile.TemporaryDirectory() as directory:
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(Path(self.root, name), directory)
-            _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", cwd=directory)
+            options = ("--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+            _npm("ci", *options, cwd=directory)
             self._target.mkdir(parents=True, exist_ok=True)
             for name in FILES:
                 shutil.copy(Path(directory, "node_modules", PACKAGE, name), self._target)

@@ -20,6 +20,7 @@ use_memory()
 pytest_plugins = [
     "tests.fixtures.profiles",
     "tests.fixtures.airflow",
+    "tests.fixtures.cli",
     "tests.fixtures.postgres",
     "tests.fixtures.live",
     "tests.fixtures.ui",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,13 @@ from tests import matrix
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = ROOT / ".github" / "workflows"
-DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+DECISIONS = sorted((ROOT / "docs" / "why" / "decisions").glob("*.md"))
 
 #: Pages that name files, by paths from the repository, from the package, or from the page's own folder.
 NAMING = [
     ROOT / "CONTRIBUTING.md",
-    ROOT / "docs" / "architecture.md",
-    ROOT / "docs" / "glossary.md",
+    ROOT / "docs" / "why" / "architecture.md",
+    ROOT / "docs" / "reference" / "glossary.md",
     *DECISIONS,
 ]
 FILE = re.compile(
@@ -46,14 +47,14 @@ def test_each_file_that_a_page_names_is_there(page: Path) -> None:
 
 
 def test_the_pattern_finds_the_files_of_the_architecture() -> None:
-    named = set(FILE.findall((ROOT / "docs" / "architecture.md").read_text()))
+    named = set(FILE.findall((ROOT / "docs" / "why" / "architecture.md").read_text()))
     assert {"db/sql/sending.sql", "sensors.py", "db/statements/", "tests/model/oracle.py"} <= named
     assert len(named) > 60
 
 
 def steps_of_the_architecture() -> Iterator[tuple[str, set[str], set[str]]]:
     """Rows of its tables and items of its lists: the text, the files and the names of code in it."""
-    page = (ROOT / "docs" / "architecture.md").read_text()
+    page = (ROOT / "docs" / "why" / "architecture.md").read_text()
     for step in re.findall(r"^(?:\|.*|\d\. (?:.|\n(?=   ))*)$", page, re.M):
         quoted = set(re.findall(r"`([^`]+)`", step))
         files = {each for each in quoted if FILE.fullmatch(each)}
@@ -83,8 +84,17 @@ def test_the_names_of_the_architecture_are_found() -> None:
     assert len(found) > 50
 
 
+@pytest.mark.parametrize("text", sorted((ROOT / "docs" / "diagrams").glob("*.d2")), ids=relative)
+def test_each_picture_is_drawn_from_its_text(text: Path) -> None:
+    """`make diagrams` draws them; each says of which text it is made."""
+    made_of = hashlib.sha256(text.read_bytes()).hexdigest()
+    for theme in ("light", "dark"):
+        picture = ROOT / "docs" / "img" / "diagrams" / f"{text.stem}-{theme}.svg"
+        assert picture.read_text().startswith(f"<!-- {text.name} {made_of} -->\n")
+
+
 def test_each_decision_is_in_the_table_of_all() -> None:
-    index = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    index = (ROOT / "docs" / "why" / "decisions" / "README.md").read_text()
     linked = re.findall(r"^\| \[[^\]]+\]\(([\w-]+\.md)\)", index, re.M)
     assert sorted(linked) == sorted(path.name for path in DECISIONS if path.name != "README.md")
 

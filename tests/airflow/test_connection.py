@@ -19,7 +19,7 @@ from packaging.version import Version
 from airflow_pgmq import settings
 from airflow_pgmq.command_line import command
 from airflow_pgmq.db.local import LocalPostgres
-from airflow_pgmq.errors import InvalidArgument, InvalidConnection
+from airflow_pgmq.errors import InvalidArgument, InvalidConnection, documentation
 from airflow_pgmq.hooks import PgmqHook
 from airflow_pgmq.provider_info import get_provider_info
 from tests.fixtures.factories import execute
@@ -69,7 +69,8 @@ def test_the_test_button_tells_what_a_role_may_not(database: Database) -> None:
         ok, text = press(database, login=role)
         assert ok
         unable = "send or see pauses or pause queues or run periodic jobs or maintain or look"
-        assert f"may read, and may not {unable} (docs/permissions.md" in text
+        assert f"may read, and may not {unable} (" in text
+        assert documentation.PERMISSIONS in text
     finally:
         drop_role(database, role)
 

@@ -293,3 +293,21 @@ def test_the_hook_acks_in_the_callers_transaction(hook: PgmqHook, database: Data
         assert len(messages) == 1
     assert seen(database) == [1]
     assert hook.metrics("q").queue_length == 0
+
+
+def test_a_drain_that_read_nothing_says_why(
+    hook: PgmqHook, run_dag: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hook.send("q", {"n": 1})
+    with DAG("nothing", schedule=None) as dag:
+
+        @task.pgmq(queue_name="q", condition={"n": 2})
+        def handle(message: Message) -> None:
+            note(message.msg_id)
+
+        handle()
+    assert run_dag(dag).states == {"handle": "success"}
+    assert "Messages of queue q are visible, but none matches the condition." in capsys.readouterr().out
+    hook.pause_queue("q", reason="the vendor is down")
+    assert run_dag(dag).states == {"handle": "success"}
+    assert "the vendor is down: nothing is read from it." in capsys.readouterr().out

@@ -83,6 +83,20 @@ def test_it_rings_once_for_a_burst_and_reads_nothing(hook):
     assert {message.read_ct for message in hook.read("q", max_messages=20)} == {1}
 
 
+def test_in_order_it_rings_for_what_may_be_read(hook):
+    async def scenario() -> None:
+        hook.send_batch("q", [1, 2], group="a")
+        [head] = hook.read("q", visibility_timeout=60, ordered=True)
+        async with ringing(ordered=True) as rings, ringing() as plain:
+            await within(rung(plain, 1), 10)
+            assert rings == []
+            await asyncio.to_thread(hook.archive, "q", head)
+            await within(rung(rings, 1), 10)
+            assert rings[0][1]["visible"] == 1
+
+    asyncio.run(scenario())
+
+
 def test_it_names_the_slots_of_periodic_jobs(hook):
     slots = ["2026-01-01T06:00:00Z", "2026-01-02T06:00:00Z"]
 

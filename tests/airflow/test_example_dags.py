@@ -17,7 +17,10 @@ from airflow_pgmq.jobs import jobs_from_yaml
 from airflow_pgmq.triggers import PgmqMessageTrigger
 
 DAGS = Path(__file__).parents[2] / "dags"
-QUEUES = ("billing", "cache", "mail", "maintenance", "markets", "orders", "payments", "reports", "signups")
+QUEUES = (
+    *("audit", "billing", "bookings", "cache", "mail", "maintenance", "markets", "orders", "payments"),
+    *("reports", "signups"),
+)
 
 
 @pytest.fixture
@@ -132,7 +135,8 @@ def test_a_dead_letter_pauses_its_job(example_dag, run_dag, hook, query):
 def test_every_queue_of_the_jobs_is_needed(example_dag):
     (tick,) = example_dag("pgmq_periodic_jobs").tasks
 
-    assert {job.queue_name for job in tick.jobs} | {"orders", "payments", "reports", "signups"} == set(QUEUES)
+    others = {"audit", "bookings", "orders", "payments", "reports", "signups"}
+    assert {job.queue_name for job in tick.jobs} | others == set(QUEUES)
 
 
 def test_jobs_beyond_cron_have_the_days_that_the_file_says(example_dag):
@@ -163,6 +167,25 @@ def test_messages_of_jobs_beyond_cron_know_their_slot(example_dag, run_dag, hook
         start, end = (datetime.fromisoformat(message[name]) for name in ("from", "to"))
         assert end - start == timedelta(minutes=90)
         assert message["regions"] == ["eu", "us"]
+
+
+def test_steps_of_a_customer_are_done_in_order(example_dag, run_dag, hook, query):
+    run = run_dag(without_retries(example_dag("pgmq_in_order")))
+    assert run.state == "success"
+    rows = query(
+        "SELECT headers ->> 'x-pgmq-group', message ->> 'step' FROM pgmq.a_bookings"
+        " ORDER BY archived_at, msg_id"
+    )
+    for customer in ("ann", "ben", "cleo"):
+        assert [step for group, step in rows if group == customer] == ["reserve", "charge", "confirm"]
+
+
+def test_a_topic_reaches_the_bound_queues(example_dag, run_dag, hook):
+    dag = without_retries(example_dag("pgmq_topics"))
+    run = run_dag(dag, logical_date=datetime(2026, 6, 1, 16, tzinfo=timezone.utc))
+    assert run.state == "success"
+    for queue_name in ("audit", "reports"):
+        assert [each.message for each in hook.peek(queue_name)] == [{"day": "2026-06-01"}]
 
 
 def test_live_jobs_are_changed_while_the_dag_ticks(example_dag, run_dag, hook, query, tmp_path):

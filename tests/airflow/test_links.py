@@ -98,6 +98,7 @@ GIVEN = {
     "PgmqReleaseOperator": {"messages": [1]},
     "SqlToPgmqOperator": {"sql": "SELECT 1 AS message"},
     "PgmqSendOperator": {"message": 1},
+    "PgmqSendTopicOperator": {"message": 1, "routing_key": "a.b"},
     "PgmqToSqlOperator": {"sql": "SELECT 1"},
 }
 
@@ -105,7 +106,7 @@ GIVEN = {
 @pytest.mark.parametrize("name", operators.__all__)
 def test_every_link_of_every_operator_leads_somewhere(name):
     given = GIVEN.get(name, {})
-    if name not in ("PgmqMaintenanceOperator", "PgmqPeriodicOperator"):
+    if name not in ("PgmqMaintenanceOperator", "PgmqPeriodicOperator", "PgmqSendTopicOperator"):
         given = {"queue_name": "mail", **given}
     task = getattr(operators, name)(task_id="it", **given)
     key = TaskInstanceKey(dag_id="d", task_id="it", run_id="r", try_number=1, map_index=-1)

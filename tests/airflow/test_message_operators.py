@@ -19,6 +19,7 @@ from airflow_pgmq.operators import (
     PgmqRequeueOperator,
 )
 from airflow_pgmq.sensors import PgmqSensor
+from tests.fixtures import partman
 from tests.fixtures.airflow import FinishedRun
 from tests.fixtures.factories import execute, queued
 from tests.fixtures.postgres import Database
@@ -217,7 +218,7 @@ def test_queues_are_made_bound_purged_and_dropped(hook: PgmqHook, run_dag: Run) 
         def send() -> int:
             hook = PgmqHook()
             assert not hook.enable_notify("new")
-            return sum(hook.send_topic(key, 1) for key in ("orders.new", "invoices.new"))
+            return sum(len(hook.send_topic(key, 1)) for key in ("orders.new", "invoices.new"))
 
         purge = PgmqQueueOperator(task_id="purge", action="purge", confirm="new")
         drop = PgmqQueueOperator(task_id="drop", action="drop", confirm="new")
@@ -228,6 +229,14 @@ def test_queues_are_made_bound_purged_and_dropped(hook: PgmqHook, run_dag: Run) 
     assert run.xcom("purge")["purged"] == 1
     assert run.xcom("drop")["dropped"] is True
     assert [queue.queue_name for queue in hook.list_queues()] == ["q"]
+
+
+def test_a_queue_in_partitions(hook: PgmqHook, database: Database, run_dag: Run) -> None:
+    partman.install(database)
+    with DAG("parts", schedule=None) as dag:
+        PgmqQueueOperator(task_id="create", queue_name="parts", partition_interval="1 day", premake=2)
+    assert run_dag(dag).state == "success"
+    assert {row["premake"] for row in partman.parents(database).values()} == {2}
 
 
 def test_destroying_wants_the_name_twice(hook: PgmqHook, run_dag: Run) -> None:

@@ -24,7 +24,7 @@ from airflow_pgmq import metrics
 from airflow_pgmq.db.local import LocalPostgres
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "metrics.md").read_text()
+PAGE = (ROOT / "docs" / "production" / "metrics.md").read_text()
 ALL = {*metrics.GAUGES, *metrics.COUNTERS, *metrics.TIMINGS, *metrics.OF_NAMESPACES}
 
 #: Of the work of `measured.py`, by name and queue.
@@ -250,7 +250,7 @@ def test_the_page_lists_every_metric_and_no_other() -> None:
 
 
 def test_every_query_of_the_dashboard_is_of_a_metric() -> None:
-    dashboard = json.loads((ROOT / "docs" / "grafana.json").read_text())
+    dashboard = json.loads((ROOT / "docs" / "production" / "grafana.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     named = [re.findall(r"airflow_pgmq_(\w+?)(?:_sum|_count)?\{", query) for query in queries]
     assert all(named)

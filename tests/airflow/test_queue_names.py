@@ -65,7 +65,7 @@ def test_the_hook_does_all_but_make_it(hook: PgmqHook, name: str) -> None:
     assert hook.send(name, 9, dedup_key="c").status == "sent"
     assert len(hook.cancel(name, "c")) == 1
     hook.bind_topic("a.*", name)
-    assert hook.send_topic("a.b", 4) == 1
+    assert hook.send_topic("a.b", 4)[name].status == "sent"
     assert [each.queue_name for each in hook.topics()] == [name]
     assert hook.unbind_topic("a.*", name) is True
     metrics = hook.metrics(name)

@@ -107,6 +107,9 @@ def test_a_template_changes_nothing_for_others(first: str, second: str, expected
         ("{{ ds ", "cannot be read: unexpected end of template"),
         ("{% for %}", "cannot be read"),
         ("{{ nothing | nofilter }}", "No filter named 'nofilter'"),
+        ("{{ " + "(" * 68 + "1" + ")" * 68 + " }}", "has brackets within brackets, more than 30 deep."),
+        ("{{ 1" + " | int" * 3000 + " }}", "cannot be read: RecursionError"),
+        ("{{ '%s' | format(10**5000) }}", "cannot be read: ValueError: Exceeds the limit"),
         ({"{{ ds }}": 1}, "The key '{{ ds }}' looks like a template: only values are rendered."),
     ],
 )
@@ -126,6 +129,12 @@ def test_mistakes_are_found_when_the_dag_is_parsed() -> None:
         PgmqPeriodicOperator(task_id="tick", jobs=jobs)
     assert set(caught.value.problems) == {"bad", "worse"}
     assert "asks for execution_date" in str(caught.value)
+
+
+def test_what_a_template_makes_has_the_limit_of_a_message() -> None:
+    large = PeriodicJob(name="large", cron="0 5 * * *", queue_name="mail", message="{{ 'x' * 2000000 }}")
+    with pytest.raises(InvalidJobs, match="The message has 2,000,002 bytes, the limit is 1,048,576"):
+        rendering.check([large])
 
 
 def test_jobs_without_templates_do_not_load_the_engine() -> None:

@@ -130,6 +130,36 @@ def test_every_mode_waits_and_hands_on_the_same(
     assert hook.metrics("q").queue_length == 1
 
 
+def test_in_order_the_next_message_of_a_group_waits_for_the_one_before(hook: PgmqHook) -> None:
+    hook.send_batch("q", [1, 2], group="a")
+    hook.send("q", 3, group="b")
+    sensor = PgmqSensor(task_id="t", queue_name="q", min_messages=2, ordered=True, ack="none")
+    held = hook.read("q", max_messages=2, ordered=True)
+    assert [each.message for each in held] == [1, 3]
+    assert sensor.poke({}) is False
+    hook.archive("q", held[0])
+    # One of two is there, and stays unread.
+    assert sensor.poke({}) is False
+    # What was tried is read alone, and the other one after it.
+    hook.release("q", held[1])
+    got: Any = sensor.poke({"ti": Stored()})
+    assert sorted((each["message"], each["read_ct"]) for each in got.xcom_value) == [(2, 1), (3, 2)]
+
+
+@pytest.mark.parametrize("how", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
+def test_in_order_it_waits_until_the_group_goes_on(
+    hook: PgmqHook, run_dag: Callable[..., FinishedRun], how: dict[str, Any]
+) -> None:
+    hook.send_batch("q", [1, 2], group="a")
+    # A worker that dies.
+    hook.read("q", visibility_timeout=4, ordered=True)
+    with DAG("wait", schedule=None) as dag:
+        PgmqSensor(task_id="wait", queue_name="q", ordered=True, poke_interval=0.2, timeout=60, **how)
+    run = run_dag(dag)
+    assert run.states == {"wait": "success"}
+    assert [(each["message"], each["read_ct"]) for each in run.xcom("wait")] == [(1, 2)]
+
+
 @pytest.mark.parametrize("ack", ["archive", "delete", "none"])
 def test_nothing_is_removed_before_its_result_is_stored(hook: PgmqHook, ack: Any) -> None:
     hook.send("q", "m")

@@ -77,6 +77,24 @@ def test_one_reader_feeds_watchers_with_conditions_of_their_own(database, hook):
     run(scenario)
 
 
+def test_in_order_a_groups_messages_come_one_after_the_other(database, hook):
+    async def scenario(runner: Runner) -> None:
+        hook.send_batch("q", list(range(6)), group="a")
+        hook.send_batch("q", list(range(6, 9)), group="b")
+        runner.start("all", watching(ordered=True, visibility_timeout=30))
+        out = 0
+        while archived(database) < 9:
+            held = [row["msg_id"] for row in queued(database) if not row["visible"]]
+            out = max(out, sum(msg_id <= 6 for msg_id in held))
+            await asyncio.sleep(0.01)
+        assert out == 1
+        seen = [message["message"] for message in runner.messages("all")]
+        assert [each for each in seen if each < 6] == list(range(6))
+        assert [each for each in seen if each >= 6] == list(range(6, 9))
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("unmatched", ["release", "archive", "dead_letter"])
 def test_what_nobody_wants_is_dealt_with_as_chosen(database, hook, unmatched):
     async def scenario(runner: Runner) -> None:

@@ -34,6 +34,7 @@ def test_parameters_survive_a_json_round_trip() -> None:
         queue_name="q",
         condition={"a": [1]},
         headers_condition={"job": "j"},
+        ordered=True,
         min_messages=2,
         poll_interval=0.5,
     )

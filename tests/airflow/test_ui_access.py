@@ -24,6 +24,7 @@ BODIES = {
     "release": {"msg_ids": [1]},
     "delete": {"msg_ids": [1]},
     "purge": {"confirm": "mail"},
+    "groups/resume": {"group": "a"},
     "{queue_name}/pause": {"reason": "why"},
     "skip": {"slot": "NEXT"},
     "preview": {"definition": {}},
@@ -96,7 +97,7 @@ def hook(pgmq_connection, database):
 
 def test_only_what_holds_no_data_is_public():
     assert {path for _, path in routes()} - {path for _, path in GUARDED} == PUBLIC
-    assert len(ACTIONS) == 16
+    assert len(ACTIONS) == 17
 
 
 @each_route

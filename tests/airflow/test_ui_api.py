@@ -155,6 +155,37 @@ def test_pause_run_now_and_resume(boss, hook, audit_log):
     ]
 
 
+def test_a_stopped_group_is_seen_and_goes_on(boss, guest, hook, audit_log):
+    assert guest.get(f"{API}/queues/mail").json()["ordered"] is False
+    assert guest.get(f"{API}/queues/mail/groups").json()["groups"] == []
+    hook.index_groups("mail")
+    hook.send_batch("mail", [1, 2], group="customer-7")
+    with pytest.raises(ValueError), hook.consume("mail", ordered=True, on_dead="stop_group", max_reads=1):
+        raise ValueError("no")
+
+    assert guest.get(f"{API}/queues/mail").json()["ordered"] is True
+    (group,) = boss.get(f"{API}/queues/mail/groups").json()["groups"]
+    assert (group["group"], group["state"], group["messages"]) == ("customer-7", "stopped", 2)
+    assert group["reason"] == "ValueError: no"
+    (seen,) = guest.get(f"{API}/queues/mail/groups").json()["groups"]
+    assert {*seen} == {"state", "until", "msg_id", "tries", "messages", "stopped_at"}
+
+    body = {"group": "customer-7", "as_dead_letter": True}
+    assert act(boss, "pgmq_default/queues/mail/groups/resume", body).json() == {"changed": True}
+    assert act(boss, "pgmq_default/queues/mail/groups/resume", body).json() == {"changed": False}
+    assert [message.message for message in hook.read("mail", ordered=True)] == [2]
+    details = {"connection": "pgmq_default", "queue": "mail", "group": "customer-7", "as_dead_letter": True}
+    assert audit_log() == [("pgmq_resume_group", "boss", details)]
+
+
+def test_the_name_of_a_group_may_be_hidden(boss, hook, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__PGMQ__REDACT_KEYS", "x-pgmq-group")
+    hook.index_groups("mail")
+    hook.send("mail", 1, group="customer-7")
+    answer = boss.get(f"{API}/queues/mail/groups")
+    assert [each["group"] for each in answer.json()["groups"]] == ["***"]
+
+
 def test_a_queue_is_paused_and_resumed(boss, guest, hook, audit_log):
     hook.send("mail", 1)
     first = act(boss, "pgmq_default/queues/mail/pause", {"reason": "a bad deploy"})

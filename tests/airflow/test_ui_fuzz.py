@@ -17,7 +17,7 @@ from tests.fixtures.ui import ACTING
 GETS = [path for method, path in GUARDED if method == "GET"]
 POSTS = [path for method, path in GUARDED if method == "POST"]
 #: All but resuming a queue, which needs none, as resuming a job does.
-WITH_BODY = [path for path in POSTS if "/queues/" in path and not path.endswith("/resume")]
+WITH_BODY = [path for path in POSTS if "/queues/" in path and not path.endswith("{queue_name}/resume")]
 
 JSON = {**ACTING, "Content-Type": "application/json"}
 
@@ -137,6 +137,7 @@ def test_the_search_box_answers_in_plain_sentences(boss, hook, query, says):
 def test_every_parameter_has_its_sentence():
     from airflow_pgmq.ui.api_actions import Chosen, Confirmation, Pause, Slot, ToRequeue
     from airflow_pgmq.ui.api_calendars import Days
+    from airflow_pgmq.ui.api_groups import Stopped
     from airflow_pgmq.ui.api_live_jobs import Definition, Draft, Expected, Restoration
     from airflow_pgmq.ui.app import app
     from airflow_pgmq.ui.requests import EXPECTED
@@ -147,7 +148,10 @@ def test_every_parameter_has_its_sentence():
         if hasattr(route, "dependant")
         for parameter in route.dependant.query_params
     }
-    models = (Chosen, Confirmation, Pause, Slot, ToRequeue, Definition, Draft, Expected, Restoration, Days)
+    models = (
+        *(Chosen, Confirmation, Pause, Slot, ToRequeue, Definition, Draft, Expected, Restoration, Days),
+        Stopped,
+    )
     wanted |= {f"body.{name}" for model in models for name in model.model_fields}
     assert wanted == EXPECTED.keys()
 

@@ -78,7 +78,7 @@ def test_the_hook_takes_them_in_messages_headers_topics_and_conditions(
     hook.bind_topic("a.*", "q")
     hook.send("q", VALUES, headers=VALUES)
     hook.send_batch("q", [VALUES, VALUES], headers=[VALUES, None])
-    assert hook.send_topic("a.b", VALUES, headers=VALUES) == 1
+    assert len(hook.send_topic("a.b", VALUES, headers=VALUES)) == 1
     rows = queued(database, "q")
     assert [row["message"] for row in rows] == [PLAIN] * 4
     assert [row["headers"] for row in rows] == [PLAIN, PLAIN, None, PLAIN]

@@ -73,8 +73,10 @@ SENDING = (
     "hook.send",
     "hook.send_batch",
     "hook.send_topic",
+    "hook.send_batch_topic",
     "hook.send_from_query",
     "PgmqSendOperator",
+    "PgmqSendTopicOperator",
     "SqlToPgmqOperator",
     "PgmqNotifier",
 )
@@ -135,19 +137,27 @@ def test_three_words_say_how_many() -> None:
     }
     assert have("max_messages") == {
         "hook.read",
+        "hook.read_grouped",
+        "hook.read_grouped_rr",
+        "hook.read_grouped_head",
         "hook.pop",
         "hook.requeue",
         "PgmqSensor",
         "PgmqRequeueOperator",
     }
-    assert have("limit") == {"hook.peek", "page.list_messages"}
+    assert have("limit") == {"hook.groups", "hook.peek", "page.list_messages"}
     assert "max_messages" in api_actions.ToRequeue.model_fields
-    assert {name for name, flags in COMMANDS.items() if "max_messages" in flags} == {"requeue"}
-    assert {name for name, flags in COMMANDS.items() if "limit" in flags} == {"peek", "preview"}
+    assert {name for name, flags in COMMANDS.items() if "max_messages" in flags} == {"read", "requeue"}
+    assert {name for name, flags in COMMANDS.items() if "limit" in flags} == {
+        "groups",
+        "peek",
+        "preview",
+        "tail",
+    }
 
 
 #: Their default depends on what is done.
-VARYING = {"batch_size", "delay", "limit", "max_messages", "max_reads", "source", "visibility_timeout"}
+VARYING = {"batch_size", "limit", "max_messages", "max_reads", "source", "visibility_timeout"}
 
 
 def test_what_has_one_name_begins_with_one_value() -> None:
