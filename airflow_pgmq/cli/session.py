@@ -59,17 +59,29 @@ def audited(function: Command) -> Command:
 
 
 def hook_of(args: Namespace) -> PgmqHook:
-    """The hook of `--conn-id`. Airflow's own look-up does not read the metadata database in this process.
+    """The hook of `--conn-id`.
 
     :raises ConnectionNotFound: Airflow has no such connection
     """
-    from airflow.models.connection import Connection
+    return PgmqHook(args.conn_id, connection=_connection(args.conn_id))
+
+
+def _connection(conn_id: str) -> Any:
+    """Look for a connection as a task does, and then, which takes 0.4 s more, in the metadata database.
+
+    In this process, the Task SDK asks secrets backends and the environment only; and Airflow's model of a
+    connection, of whatever origin, loads all other models.
+    """
+    from airflow.sdk import Connection
+
+    with suppress(AirflowException, ImportError):  # ImportError: Airflow 3.1.0, where it found none
+        return Connection.get(conn_id)
+    from airflow.models.connection import Connection as Model
 
     try:
-        connection = Connection.get_connection_from_secrets(args.conn_id)
+        return Model.get_connection_from_secrets(conn_id)
     except AirflowNotFoundException:
-        raise ConnectionNotFound(args.conn_id) from None
-    return PgmqHook(args.conn_id, connection=connection)
+        raise ConnectionNotFound(conn_id) from None
 
 
 def with_conn_id(args: Namespace, text: str) -> str:

@@ -89,9 +89,6 @@ class ConnectionBase(BaseHook):
 
     def connection_arguments(self) -> dict[str, Any]:
         """libpq's arguments from the Airflow connection: SSL, options, sockets, IAM and Azure tokens."""
-        # Imported late: it loads SQLAlchemy and pandas stubs, which takes half a second in every Dag file.
-        from airflow.providers.postgres.hooks.postgres import PostgresHook
-
         if self._connection is None and self._known is None:
             self._known = self._look_up()
         connection = deepcopy(self._connection or self._known)
@@ -101,10 +98,8 @@ class ConnectionBase(BaseHook):
                 f"Connection {self.pgmq_conn_id!r} is of type {connection.conn_type!r}, not 'pgmq' or "
                 "'postgres'. Give it the type 'pgmq', or name another connection."
             )
-        if extras.get("iam", False):
-            postgres = PostgresHook(postgres_conn_id=self.pgmq_conn_id)
-            connection.login, connection.password, connection.port = postgres.get_iam_token(connection)
-        ignored: set[str] = PostgresHook.ignored_extra_options
+        if extras:
+            extras = self._libpq_options(connection, extras)
         arguments = {
             "host": connection.host,
             "port": connection.port,
@@ -112,9 +107,20 @@ class ConnectionBase(BaseHook):
             "user": connection.login,
             "password": connection.password,
             "application_name": "airflow_pgmq",
-            **{name: value for name, value in extras.items() if name not in ignored},
+            **extras,
         }
         return {name: value for name, value in arguments.items() if value not in (None, "")}
+
+    def _libpq_options(self, connection: Any, extras: dict[str, Any]) -> dict[str, Any]:
+        """Those of a connection's extras that are libpq's; a token goes into the connection."""
+        # Imported late: it loads SQLAlchemy and pandas stubs, which takes long in every task and command.
+        from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+        if extras.get("iam", False):
+            postgres = PostgresHook(postgres_conn_id=self.pgmq_conn_id)
+            connection.login, connection.password, connection.port = postgres.get_iam_token(connection)
+        ignored: set[str] = PostgresHook.ignored_extra_options
+        return {name: value for name, value in extras.items() if name not in ignored}
 
     def _look_up(self) -> Any:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import re
 import subprocess
 import sys
@@ -753,6 +754,31 @@ def test_a_connection_of_another_type_is_named_with_what_to_do(
     assert "type 'mysql'" in said
     assert "Give it the type 'pgmq'" in said
     assert "secret" not in said
+
+
+def test_a_connection_of_the_environment_loads_neither_airflows_models_nor_its_postgres_hook(
+    database: Database,
+) -> None:
+    """They take longer than the command."""
+    PgmqHook(connection=connection_of(database)).create_queue("orders")
+    code = """
+import sys
+from airflow_pgmq.__main__ import main
+sys.argv = ["airflow_pgmq", "queues", "-o", "json"]
+main()
+print(sorted(sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "AIRFLOW_CONN_PGMQ_DEFAULT": json.dumps(connection_to(database))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [queue["queue_name"] for queue in json.loads(done.stdout)] == ["orders"]
+    assert "'airflow_pgmq.hooks.connection'" in done.stderr
+    for module in ("airflow.models.taskinstance", "airflow.providers.postgres.hooks.postgres"):
+        assert f"'{module}'" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [("queues",), ("doctor",), ("send", "mail", "1")])
