@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 from urllib.parse import quote
@@ -269,11 +270,7 @@ def _end_abandoned_servers() -> None:
 
 def _give_to_system_user(directory: Path) -> None:
     """Let the server's account own the directory, and reach it and the binaries through their parents."""
-    try:
-        entry = pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        _create_system_user()
-        entry = pwd.getpwnam(SYSTEM_USER)
+    entry = _system_user()
     os.chown(directory, entry.pw_uid, entry.pw_gid)
     for path in (directory, _binaries()):
         for parent in path.parents:
@@ -282,15 +279,29 @@ def _give_to_system_user(directory: Path) -> None:
                 parent.chmod(mode | stat.S_IXOTH)
 
 
+def _system_user() -> pwd.struct_passwd:
+    """The server's account, which is made if it is missing.
+
+    By one process at a time: of two `useradd` at once, both succeed, and the second one gives it another id.
+    """
+    folder = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(KeyError):
+            return pwd.getpwnam(SYSTEM_USER)
+        _create_system_user()
+        return pwd.getpwnam(SYSTEM_USER)
+    finally:
+        os.close(folder)
+
+
 def _create_system_user() -> None:
     command = ["useradd", "--system", "--user-group", "--no-create-home", SYSTEM_USER]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError as exc:
         raise LocalPostgresError("Postgres can't run as root, and useradd is missing here") from exc
-    # Several processes may create it at once; for all but the first, it exists.
-    already_exists = 9
-    if done.returncode not in (0, already_exists):
+    if done.returncode:
         raise LocalPostgresError(f"Postgres can't run as root, and useradd failed: {done.stderr}")
 
 

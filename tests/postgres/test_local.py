@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -143,3 +145,35 @@ def test_a_server_of_the_command_line_says_how_it_is_reached_and_ends_when_told(
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
     assert not reachable(directory)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("useradd"), reason="only root makes the account")
+def test_the_account_that_several_processes_make_at_once_is_one():
+    """Two `useradd` at the same time both succeed, and the second one gives the account another id."""
+    name = f"pgmq_test_{os.getpid()}"
+    code = f"""
+import sys
+from airflow_pgmq.db import local
+local.SYSTEM_USER = {name!r}
+print(flush=True)
+sys.stdin.readline()
+print(local._system_user().pw_uid)
+"""
+    try:
+        for _ in range(3):
+            ready = [
+                subprocess.Popen(
+                    [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+                for _ in range(4)
+            ]
+            for process in ready:
+                process.stdout.readline()
+            for process in ready:
+                process.stdin.write("\n")
+                process.stdin.flush()
+            found = {process.communicate()[0] for process in ready}
+            assert found == {f"{pwd.getpwnam(name).pw_uid}\n"}
+            subprocess.run(["userdel", name], check=True, capture_output=True)
+    finally:
+        subprocess.run(["userdel", name], capture_output=True)
