@@ -241,7 +241,8 @@ def test_a_message_knows_when_it_was_read(database, client):
 
     held, looked_at, archived, popped = read_again(client)
 
-    assert held.last_read_at == held.vt
+    # PGMQ asks the clock twice.
+    assert abs(held.vt - held.last_read_at) < timedelta(minutes=1)
     assert looked_at.last_read_at == archived.last_read_at == held.last_read_at
     # A pop is no read that PGMQ notes.
     assert popped.last_read_at is None
