@@ -777,8 +777,10 @@ print(sorted(sys.modules), file=sys.stderr)
     )
     assert [queue["queue_name"] for queue in json.loads(done.stdout)] == ["orders"]
     assert "'airflow_pgmq.hooks.connection'" in done.stderr
-    for module in ("airflow.models.taskinstance", "airflow.providers.postgres.hooks.postgres"):
-        assert f"'{module}'" not in done.stderr
+    assert "'airflow.providers.postgres.hooks.postgres'" not in done.stderr
+    # Airflow 3.1 loads its models for `airflow version`, too.
+    if command("").startswith("airflow"):
+        assert "'airflow.models.taskinstance'" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [("queues",), ("doctor",), ("send", "mail", "1")])
