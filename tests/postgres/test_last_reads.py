@@ -61,6 +61,19 @@ def test_a_read_notes_when_it_was(client: Client, database: Database, read: Call
     assert noted(database).count(True) == len(found) > 0
 
 
+def test_all_messages_of_a_read_have_one_time(
+    client: Client, database: Database, read: Callable[[], Any]
+) -> None:
+    """Asked for once, and so the same object in Python; PGMQ's own function asks for each message."""
+    sending.send(client, QUEUE, prepare([3, 4], group="b"))
+    found = client.run(read)
+    assert len(found) > 1
+    if read is not READS["read"]:
+        assert {id(each.vt) for each in found} == {id(found[0].vt)}
+        (times,) = execute(database, "SELECT count(DISTINCT last_read_at) AS times FROM pgmq.q_mail")
+        assert times["times"] == 1
+
+
 def test_what_a_consumer_did_says_when_it_began(client: Client, database: Database) -> None:
     Consumer(client, POLICY, together=False).drain(lambda messages, conn: None)
     assert noted(database, "a") == [True, True]

@@ -114,9 +114,9 @@ def called_names(tree: ast.Module) -> list[str]:
     """The first argument of every statement that is built, both branches of a choice."""
     found = []
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+        if not isinstance(node, ast.Call) or not node.args:
             continue
-        if node.func.id in ("Statement", "on_queue", "_ack"):
+        if ast.unparse(node.func).removeprefix("reading.") in ("Statement", "on_queue", "_ack", "messages"):
             if any(keyword.arg == "script" for keyword in node.keywords):
                 continue
             found += [

@@ -491,7 +491,9 @@ def row(msg_id: int, read_ct: int = 1) -> dict[str, Any]:
 
 
 def test_messages_come_oldest_first_whatever_the_order_of_the_rows():
-    found = reading.pop("mail", 3).decode([row(3), row(1), row(2)])
+    statement = reading.pop("mail", 3)
+    make = statement.rows([*row(1)])
+    found = statement.decode([make([*row(msg_id).values()]) for msg_id in (3, 1, 2)])
     assert [message.msg_id for message in found] == [1, 2, 3]
 
 

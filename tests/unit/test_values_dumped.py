@@ -44,6 +44,7 @@ def test_columns_are_as_the_driver_writes_them(values: list[Any]) -> None:
         [2**40],
         [2**70],
         [FIRST, LAST],
+        [None, FIRST, FIRST, None, LAST, LAST],
         [datetime.now(timezone(timedelta(hours=9)))],
     ],
 )

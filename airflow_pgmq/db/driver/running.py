@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import RowFactory, dict_row
 
 from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.driver import choices, plans, sessions
@@ -94,7 +94,7 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
     if statement.is_limit and sessions.of(conn) is None:
         return statement.decode([])
     can_use = choices.of(statement, conn, _usable(conn)) if choices.matter(statement) else NOTHING
-    with translated(statement, conn), Cursor(conn, row_factory=dict_row) as cursor:
+    with translated(statement, conn), Cursor(conn, row_factory=rows_of(statement)) as cursor:
         try:
             with conn.pipeline() if before else nullcontext():
                 for command in before:
@@ -106,6 +106,14 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
             choices.check(statement, conn, can_use, exc)
             raise
         return statement.decode(cursor.fetchall() if cursor.description else [])
+
+
+def rows_of(statement: Statement[Any]) -> RowFactory[Any]:
+    """What the driver makes of each row, for `decode`."""
+    make = statement.rows
+    if make is None:
+        return dict_row
+    return lambda cursor: make([name for name, *_ in cursor.description or ()])
 
 
 def _usable(conn: Connection) -> Usable:

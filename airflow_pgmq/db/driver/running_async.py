@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import dict_row
 
 from airflow_pgmq import errors
 from airflow_pgmq.core.limits import Limits
@@ -49,7 +48,7 @@ async def aexecute(statement: Statement[T], conn: AsyncConnection) -> T:
     """The same on the event loop."""
     can_use = choices.of(statement, conn, await _usable(conn)) if choices.matter(statement) else NOTHING
     with translated(statement, conn):
-        async with AsyncCursor(conn, row_factory=dict_row) as cursor:
+        async with AsyncCursor(conn, row_factory=running.rows_of(statement)) as cursor:
             query = text(statement, can_use)
             try:
                 await cursor.execute(query, statement.params or None, prepare=False, binary=is_one(statement))

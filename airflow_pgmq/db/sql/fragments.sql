@@ -56,9 +56,9 @@ EXISTS (
 )
 
 -- read_again --
--- What a read changes of a message, as PGMQ's own does.
-vt = clock_timestamp() + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
-    /* if last_reads: */, last_read_at = clock_timestamp() /* else: */ /* end */
+-- What a read changes of a message, as PGMQ's own does; all messages of a read have one time, which is asked for once.
+vt = (SELECT clock_timestamp()) + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
+    /* if last_reads: */, last_read_at = (SELECT clock_timestamp()) /* else: */ /* end */
 
 -- to_ack --
 -- The ids of those of a call's messages that nobody else has read since; their rows are locked.
@@ -84,7 +84,7 @@ gone AS (
 visible AS MATERIALIZED (
     SELECT msg_id, <<tries>> AS tries FROM {table} AS m, <<asked>>
     WHERE vt <= clock_timestamp() AND <<may_read>> AND <<matches>> AND (m.read_ct = 0 OR NOT %(unread)s)
-        AND (msg_id <> ALL (%(msg_ids)b::bigint[]) OR NOT EXISTS (
+        AND (m.read_ct = 0 OR msg_id <> ALL (%(msg_ids)b::bigint[]) OR NOT EXISTS (
             SELECT FROM <<fences>> AS fence (msg_id, read_ct, enqueued_at)
             WHERE fence.msg_id = m.msg_id AND <<is_ours>>
         ))

@@ -27,6 +27,7 @@ _PLACES = re.compile(r"\{(?P<identifier>\w+)\}|%\((?P<value>\w+)\)s")
 
 Flow: TypeAlias = Generator["Statement[Any]", Any, T]
 Work: TypeAlias = "Statement[T] | Flow[T]"
+RowMaker: TypeAlias = Callable[[Sequence[str]], Callable[[Sequence[Any]], Any]]
 
 
 def nothing(rows: Sequence[Row]) -> None:
@@ -40,9 +41,11 @@ class Statement(Generic[T]):
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
     identifiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    decode: Callable[[Sequence[Row]], T] = nothing  # type: ignore[assignment]
+    decode: Callable[[Sequence[Any]], T] = nothing  # type: ignore[assignment]
     #: The queue that the statement is about, for errors.
     queue_name: str | None = None
+    #: Of the names of the columns, makes what makes a row of its values, for `decode`. None: mappings.
+    rows: RowMaker | None = None
     #: Column names for `{columns}`, quoted.
     columns: tuple[str, ...] = ()
     #: The user's SQL, for the braces of that name.
@@ -65,10 +68,11 @@ class Statement(Generic[T]):
 def on_queue(
     name: str,
     queue_name: str,
-    decode: Callable[[Sequence[Row]], T] = nothing,  # type: ignore[assignment]
+    decode: Callable[[Sequence[Any]], T] = nothing,  # type: ignore[assignment]
     *,
     errors: Mapping[str, Meaning] | None = None,
     is_prepared: bool = False,
+    rows: RowMaker | None = None,
     **params: Any,
 ) -> Statement[T]:
     """A statement about one queue: its name as a value, its table as an identifier."""
@@ -82,6 +86,7 @@ def on_queue(
         {"table": table},
         decode,
         queue_name,
+        rows,
         is_prepared=is_prepared,
         errors=errors or {},
     )

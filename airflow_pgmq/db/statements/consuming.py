@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,10 +45,9 @@ def read(policy: Policy, max_messages: int | None = None, *, unread: bool = Fals
             headers_condition=policy.headers_condition,
             unread=unread,
         )
-    return on_queue(
+    return reading.messages(
         "read_for_work",
         policy.queue_name,
-        reading.decode_messages,
         is_prepared=True,
         **fences([])._asdict(),
         **_what_to_read(policy, max_messages, unread=unread),
@@ -74,6 +73,7 @@ def ack_and_read(
             _acked_and_read,
             errors={refusals.UNIQUE_VIOLATION: refusals.archive_refused},
             is_prepared=True,
+            rows=_ids_or_message,
             **fences(messages)._asdict(),
             **_what_to_read(policy, max_messages),
         ),
@@ -109,9 +109,14 @@ def _ack_and_read(
     return done, (yield following) if isinstance(following, Statement) else (yield from following)
 
 
-def _acked_and_read(rows: Sequence[Row]) -> tuple[list[int], list[Message]]:
-    (acked,) = (row["acked"] for row in rows if row["msg_id"] is None)
-    return acked, reading.decode_messages([row for row in rows if row["msg_id"] is not None])
+def _ids_or_message(columns: Sequence[str]) -> Callable[[Sequence[Any]], list[int] | Message]:
+    make, acked = Message.maker(columns), columns.index("acked")
+    return lambda values: make(values) if values[acked] is None else values[acked]
+
+
+def _acked_and_read(rows: Sequence[Any]) -> tuple[list[int], list[Message]]:
+    (acked,) = (row for row in rows if isinstance(row, list))
+    return acked, reading.by_msg_id(row for row in rows if isinstance(row, Message))
 
 
 def _what_to_read(policy: Policy, max_messages: int | None, *, unread: bool = False) -> dict[str, Any]:

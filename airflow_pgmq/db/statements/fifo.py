@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_pgmq.core.messages import Message
 from airflow_pgmq.db import refusals
-from airflow_pgmq.db.statements import Flow, Statement, many, on_queue, queues, reading
+from airflow_pgmq.db.statements import Flow, Statement, on_queue, queues, reading
 
 
 def create_index(queue_name: str) -> Flow[None]:
@@ -25,10 +25,9 @@ def read_grouped(queue_name: str, **options: Any) -> Statement[list[Message]]:
 
     :param options: `max_messages` and `visibility_timeout`, as of all three
     """
-    return on_queue(
+    return reading.messages(
         "read_grouped",
         queue_name,
-        reading.decode_messages,
         errors=refusals.needs("1.9.0"),
         **_checked(**options),
     )
@@ -39,7 +38,8 @@ def read_grouped_rr(queue_name: str, **options: Any) -> Statement[list[Message]]
     return on_queue(
         "read_grouped_rr",
         queue_name,
-        many(Message.from_row),
+        list[Message],
+        rows=Message.maker,
         errors=refusals.needs("1.9.0"),
         **_checked(**options),
     )
@@ -47,10 +47,9 @@ def read_grouped_rr(queue_name: str, **options: Any) -> Statement[list[Message]]
 
 def read_grouped_head(queue_name: str, **options: Any) -> Statement[list[Message]]:
     """Read the oldest message of each group, if it is visible."""
-    return on_queue(
+    return reading.messages(
         "read_grouped_head",
         queue_name,
-        reading.decode_messages,
         errors=refusals.needs("1.11.1"),
         **_checked(**options),
     )

@@ -64,10 +64,9 @@ def read(
     chosen, after, alone_first = choose(found or [], most, cursor.alone_first)
     if not chosen:
         return []
-    messages: list[Message] = yield on_queue(
+    messages: list[Message] = yield reading.messages(
         "read_in_groups",
         queue_name,
-        reading.decode_messages,
         is_prepared=True,
         msg_ids=[each.msg_id for each in chosen],
         visibility_timeout=visibility_timeout,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from airflow_pgmq.core import names, payload
@@ -32,9 +33,9 @@ def read(
         "condition": as_json(condition),
     }
     if not headers_condition:
-        return on_queue("read", queue_name, decode_messages, is_prepared=True, **params)
+        return messages("read", queue_name, is_prepared=True, **params)
     params["headers_condition"] = as_json(headers_condition)
-    return on_queue("read_by_headers", queue_name, decode_messages, is_prepared=True, **params)
+    return messages("read_by_headers", queue_name, is_prepared=True, **params)
 
 
 def visible(
@@ -75,11 +76,10 @@ def by_id(queue_name: str, msg_ids: Iterable[int]) -> Statement[list[Message]]:
 def pop(queue_name: str, max_messages: int) -> Statement[list[Message]]:
     """Read and delete at once."""
     if max_messages == 1:
-        return on_queue("pop", queue_name, decode_messages)
-    return on_queue(
+        return messages("pop", queue_name)
+    return messages(
         "pop_many",
         queue_name,
-        decode_messages,
         errors=refusals.needs("1.7.0"),
         max_messages=at_most(max_messages),
     )
@@ -158,10 +158,14 @@ def _ack(
     return on_queue(name, queue_name, column("msg_id"), errors=errors, **held, **params)
 
 
-def decode_messages(rows: Sequence[Row]) -> list[Message]:
-    """Decode what was read, by id."""
-    # An UPDATE returns its rows in no particular order.
-    return sorted((Message.from_row(row) for row in rows), key=lambda message: message.msg_id)
+def messages(name: str, queue_name: str, **options: Any) -> Statement[list[Message]]:
+    """A statement that returns messages, by id: an UPDATE returns its rows in no particular order."""
+    return on_queue(name, queue_name, by_msg_id, rows=Message.maker, **options)
+
+
+def by_msg_id(found: Iterable[Message]) -> list[Message]:
+    """Decode messages, by id."""
+    return sorted(found, key=attrgetter("msg_id"))
 
 
 def at_most(max_messages: int) -> int:

@@ -117,7 +117,7 @@ def to_table(
         {"table": names.table(queue_name), "target": target(table)},
         nothing,
         queue_name,
-        tuple(columns),
+        columns=tuple(columns),
     )
 
 
