@@ -93,7 +93,7 @@ def prepare(
         dedup_keys = names.keys(dedup_keys)
     return Batch(
         payload.dumps_all(messages, max_bytes=max_bytes),
-        payload.dumps_headers(common),
+        payload.dumps_headers(common) if common else "{}",
         own,
         dedup_keys,
         seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from urllib.parse import quote
 
 from airflow_pgmq.errors import InvalidName
@@ -64,6 +65,12 @@ def similar(name: str, known: Sequence[str]) -> str | None:
 
 def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:
     """The queue's table (`q`) or archive (`a`) as schema and name, as `pgmq.format_table_name` makes it."""
+    # What is no text may have no hash.
+    return _table(queue_name if type(queue_name) is str else queue(queue_name), prefix)
+
+
+@lru_cache(maxsize=1024)
+def _table(queue_name: str, prefix: str) -> tuple[str, str]:
     return "pgmq", f"{prefix}_{lower(queue(queue_name))}"
 
 

@@ -78,7 +78,9 @@ class ConnectionCache:
         with self._lock:
             self._idle.append(known)
             self._changed.notify()
-        self.close(unused_for=float("inf"), keep=self._max_idle)
+            is_fine = len(self._idle) <= self._max_idle and known.since - self._idle[0].opened < MAX_AGE
+        if not is_fine:
+            self.close(unused_for=float("inf"), keep=self._max_idle)
 
     def close(self, unused_for: float = 0, *, keep: int | None = None) -> None:
         """Close connections unused for this many seconds, and those older than `MAX_AGE`.
@@ -104,6 +106,9 @@ class ConnectionCache:
             return next((each for each in reversed(self._idle) if each.key == key), None)
 
         with self._lock:
+            # Mostly there is one, for the only key.
+            if self._idle and self._idle[-1].key == key:
+                return self._idle.pop()
             if (found := find()) is None and waits and self._is_back_soon(key):
                 found = self._changed.wait_for(find, PATIENCE)
             if found is not None:

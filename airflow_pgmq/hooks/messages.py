@@ -69,19 +69,25 @@ class MessageMethods(ConnectionBase):
         :raises DuplicateMessage: with `on_duplicate="fail"`
         :raises GuardMissing: `queued` is not possible on this queue
         """
-        (result,) = self.send_batch(
-            queue_name,
+        batch = prepare(
             [message],
             headers=headers,
             delays=delay,
-            ttl=ttl,
-            group=group,
             dedup_keys=None if dedup_key is None else [dedup_key],
-            dedup_scope=dedup_scope,
-            dedup_window=dedup_window,
+            group=group,
+            ttl=ttl,
+            max_bytes=self._max_message_bytes,
+        )
+        (result,) = send(
+            self.client,
+            queue_name,
+            batch,
+            scope=dedup_scope,
             on_duplicate=on_duplicate,
+            window=dedup_window,
             conn=conn,
         )
+        metrics.sent(queue_name, int(result.status == "sent"), int(result.status == "duplicate"))
         return result
 
     @overload

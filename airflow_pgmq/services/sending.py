@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from airflow_pgmq.core.batch import Batch, chunks
-from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope, results
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope
 from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.connecting import stores_all_text
@@ -72,7 +72,9 @@ class _Keyed:
         claim = self._attempt(lambda: sending.claim_one(self.queue_name, batch, self.scope, self.window), own)
         if claim is None or (claim[0] == "duplicate" and self.on_duplicate != "skip"):
             return None
-        return results(batch.keys or [], dict.fromkeys(batch.keys or [], claim), set(), self.on_duplicate)
+        (key,) = batch.keys or []
+        status, msg_id, first_at = claim
+        return [SendResult(status, msg_id, key, None if status == "sent" else first_at)]
 
     def send(self, batch: Batch, own: Connection) -> list[SendResult]:
         """Send chunk by chunk, or in one transaction if all must be sent or none."""

@@ -8,6 +8,7 @@ connection can use is found out once, so that no read needs another round trip.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -37,7 +38,12 @@ class OtherChoice(pg.SerializationFailure):
 
 def matter(statement: Statement[Any]) -> bool:
     """Whether the statement has two ways to say something."""
-    return "/* if " in statement.sql
+    return _has_choices(statement.sql)
+
+
+@lru_cache(maxsize=1024)
+def _has_choices(text: str) -> bool:
+    return "/* if " in text
 
 
 def choose(text: str, usable: Usable) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from airflow_pgmq.core.limits import Limits
 from airflow_pgmq.db.driver import choices, plans, sessions
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.sessions import Connection
-from airflow_pgmq.db.driver.translation import translated
+from airflow_pgmq.db.driver.translation import FAULTS, translated, translation
 from airflow_pgmq.db.driver.user_work import ending, unended_user_work
 from airflow_pgmq.db.driver.values import Cursor
 from airflow_pgmq.db.statements import Statement, Work
@@ -94,18 +94,32 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
     if statement.is_limit and sessions.of(conn) is None:
         return statement.decode([])
     can_use = choices.of(statement, conn, _usable(conn)) if choices.matter(statement) else NOTHING
-    with translated(statement, conn), Cursor(conn, row_factory=rows_of(statement)) as cursor:
+    # Without context managers of our own: every line here runs after a wait, when no cache has it any more.
+    try:
+        cursor = Cursor(conn, row_factory=rows_of(statement))
         try:
-            with conn.pipeline() if before else nullcontext():
-                for command in before:
-                    conn.execute(command, prepare=False)
-                is_prepared = statement.is_prepared and plans.are_kept(conn)
-                query = text(statement, can_use)
-                cursor.execute(query, statement.params or None, prepare=is_prepared, binary=is_one(statement))
+            if before:
+                with conn.pipeline():
+                    for command in before:
+                        conn.execute(command, prepare=False)
+                    _run(statement, can_use, cursor, conn)
+            else:
+                _run(statement, can_use, cursor, conn)
         except choices.REFUSED as exc:
             choices.check(statement, conn, can_use, exc)
             raise
-        return statement.decode(cursor.fetchall() if cursor.description else [])
+        # Not `description`, which describes each column.
+        return statement.decode([] if cursor.rownumber is None else cursor.fetchall())
+    except FAULTS as exc:
+        if (ours := translation(exc, statement, conn)) is not None:
+            raise ours from exc
+        raise
+
+
+def _run(statement: Statement[Any], can_use: Usable, cursor: Cursor[Any], conn: Connection) -> None:
+    is_prepared = statement.is_prepared and plans.are_kept(conn)
+    query = text(statement, can_use)
+    cursor.execute(query, statement.params or None, prepare=is_prepared, binary=is_one(statement))
 
 
 def rows_of(statement: Statement[Any]) -> RowFactory[Any]:
@@ -113,7 +127,12 @@ def rows_of(statement: Statement[Any]) -> RowFactory[Any]:
     make = statement.rows
     if make is None:
         return dict_row
-    return lambda cursor: make([name for name, *_ in cursor.description or ()])
+
+    def factory(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> Callable[[Sequence[Any]], Any]:
+        result = cursor.pgresult
+        return make([(result.fname(at) or b"").decode() for at in range(result.nfields)] if result else [])
+
+    return factory
 
 
 def _usable(conn: Connection) -> Usable:

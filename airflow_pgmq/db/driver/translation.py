@@ -24,23 +24,34 @@ from airflow_pgmq.errors import documentation
 Told = TypeVar("Told", errors.NotConnected, errors.BrokenOff)
 
 
+#: What the driver raises.
+FAULTS = (psycopg.Error, UnicodeEncodeError)
+
+
 @contextmanager
 def translated(statement: Statement[Any] | None, conn: psycopg.BaseConnection[Any]) -> Iterator[None]:
     """Driver errors with a known cause → ours, which say what to do; others are not changed."""
     try:
         yield
-    except errors.PgmqError:
+    except FAULTS as exc:
+        if (ours := translation(exc, statement, conn)) is not None:
+            raise ours from exc
         raise
-    except psycopg.Error as exc:
-        known = _of_the_session(exc, conn) or _known(statement, exc, conn)
-        if statement is not None and errors.queue_of(known or exc) is None:
-            # An error of the driver takes attributes, too.
-            setattr(known or exc, "queue_name", statement.queue_name)  # noqa: B010
-        if known is not None:
-            raise known from exc
-        raise
-    except UnicodeEncodeError as exc:
-        raise errors.InvalidArgument(f"{_NO_TEXT}: a lone surrogate.") from exc
+
+
+def translation(
+    exc: Exception, statement: Statement[Any] | None, conn: psycopg.BaseConnection[Any]
+) -> errors.PgmqError | None:
+    """Our error for one of `FAULTS`; None: it is to be raised as it is."""
+    if isinstance(exc, errors.PgmqError):
+        return None
+    if not isinstance(exc, psycopg.Error):
+        return errors.InvalidArgument(f"{_NO_TEXT}: a lone surrogate.")
+    known = _of_the_session(exc, conn) or _known(statement, exc, conn)
+    if statement is not None and errors.queue_of(known or exc) is None:
+        # An error of the driver takes attributes, too.
+        setattr(known or exc, "queue_name", statement.queue_name)  # noqa: B010
+    return known
 
 
 def _of_the_session(exc: psycopg.Error, conn: psycopg.BaseConnection[Any]) -> errors.PgmqError | None:

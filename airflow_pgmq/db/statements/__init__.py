@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from airflow_pgmq.core import names
@@ -77,7 +78,7 @@ def on_queue(
 ) -> Statement[T]:
     """A statement about one queue: its name as a value, its table as an identifier."""
     table = names.table(queue_name)
-    if "%(queue_table)s" in queries()[name]:
+    if _asks_for_pause(name):
         # To ask whether it is paused (fragment `may_read`).
         params["queue_table"] = names.quoted(*table)
     return Statement(
@@ -90,6 +91,11 @@ def on_queue(
         is_prepared=is_prepared,
         errors=errors or {},
     )
+
+
+@lru_cache(maxsize=1024)
+def _asks_for_pause(name: str) -> bool:
+    return "%(queue_table)s" in queries()[name]
 
 
 def union(parts: Sequence[Statement[T]], decode: Callable[[Sequence[Row]], R]) -> Statement[R]:

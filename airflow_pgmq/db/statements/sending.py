@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from airflow_pgmq.core import names
@@ -61,10 +62,14 @@ def claim_one(queue_name: str, batch: Batch, scope: Scope, window: timedelta) ->
         key=key,
         window=window,
         code=code(),
-        relation=incarnations.relation(queue_name),
-        sequence=names.sequence(queue_name),
+        **_of_the_queue(names.queue(queue_name)),
         **_of_one(batch),
     )
+
+
+@lru_cache(maxsize=256)
+def _of_the_queue(queue_name: str) -> Mapping[str, Any]:
+    return {"relation": incarnations.relation(queue_name), "sequence": names.sequence(queue_name)}
 
 
 def _of_one(batch: Batch) -> dict[str, Any]:
