@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from airflow_pgmq.command_line import command
 from airflow_pgmq.core import left_out, overdue
 from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.overdue import OverdueSlot
-from airflow_pgmq.core.wording import number_of
+from airflow_pgmq.core.wording import Sentence, sentence
 from airflow_pgmq.errors import documentation
 
 Severity: TypeAlias = Literal["error", "warning"]
@@ -39,9 +39,15 @@ class Problem:
     text: str
     fix: str
 
-    def as_dict(self) -> dict[str, str]:
-        """In JSON types, with the address of more about it."""
-        return asdict(self) | {"see": self.address}
+    def as_dict(self) -> dict[str, Any]:
+        """In JSON types, with the address of more about it, and of what its texts are made."""
+        texts = {"text": self.text, "fix": self.fix}
+        said = {
+            name: {"template": text.template, "values": dict(text.values)}
+            for name, text in texts.items()
+            if isinstance(text, Sentence)
+        }
+        return {"code": self.code, "severity": self.severity, **texts, "see": self.address, "said": said}
 
     @property
     def address(self) -> str:
@@ -87,32 +93,33 @@ def of_queue(facts: QueueFacts) -> Iterator[Problem]:
         yield Problem(
             "no_access",
             "warning",
-            f"The role of this connection may not read queue {name}.",
-            f"{documentation.PERMISSIONS} has the GRANTs for looking.",
+            sentence("The role of this connection may not read queue {queue}.", queue=name),
+            sentence("{page} has the GRANTs for looking.", page=documentation.PERMISSIONS),
         )
     if facts.broken_guard:
         yield Problem(
             "missing_guard",
             "error",
-            f"The unique index behind dedup_scope='queued' of queue {name} is invalid: sends with it fail.",
-            f"Let the queue's owner run PgmqHook().guard_queue({name!r}) in a task.",
+            sentence(
+                "The unique index behind dedup_scope='queued' of queue {queue} is invalid: sends with it "
+                "fail.",
+                queue=name,
+            ),
+            sentence("Let the queue's owner run {call} in a task.", call=f"PgmqHook().guard_queue({name!r})"),
         )
     if _is_unread(facts):
         yield Problem(
             "nobody_reads",
             "error",
-            f"Messages of queue {name} have been waiting for {duration(facts.waiting or 0)} and nobody has "
-            f"{_since(facts)}.",
-            "Start or fix the queue's consumer.",
+            _unread(facts),
+            sentence("Start or fix the queue's consumer."),
         )
     if facts.dead_letters:
         yield Problem(
             "dead_letters",
             "warning",
-            f"{'About ' if facts.dead_letters_estimated else ''}"
-            f"{number_of(facts.dead_letters, 'dead letter waits', 'dead letters wait')} in "
-            f"{facts.dead_letter_queue}.",
-            "Read their reasons, fix the cause, then requeue or delete them.",
+            _dead_letters(facts.dead_letters, facts.dead_letter_queue or "", facts.dead_letters_estimated),
+            sentence("Read their reasons, fix the cause, then requeue or delete them."),
         )
 
 
@@ -123,18 +130,28 @@ def recreated(row: Row) -> Problem:
         return Problem(
             "recreated_queue",
             "warning",
-            f"Queue {name} was lost and made again, or a crash emptied it, at "
-            f"{row['recreated_at']:%Y-%m-%d %H:%M} UTC. Since then its dedup keys are free, and future slots "
-            "were sent again.",
-            f"If that was not intended, {documentation.BACKUP} says what can be recovered.",
+            sentence(
+                "Queue {queue} was lost and made again, or a crash emptied it, at {time} UTC. Since then its "
+                "dedup keys are free, and future slots were sent again.",
+                queue=name,
+                time=f"{row['recreated_at']:%Y-%m-%d %H:%M}",
+            ),
+            sentence(
+                "If that was not intended, {page} says what can be recovered.", page=documentation.BACKUP
+            ),
         )
     return Problem(
         "unknown_queue",
         "warning",
-        f"Queue {name} is not the one that was known: it was dropped and made again, restored, or emptied by "
-        "a crash.",
-        "The next tick or keyed send finds out which, and sends slots again that were lost: "
-        f"{documentation.BACKUP}.",
+        sentence(
+            "Queue {queue} is not the one that was known: it was dropped and made again, restored, or "
+            "emptied by a crash.",
+            queue=name,
+        ),
+        sentence(
+            "The next tick or keyed send finds out which, and sends slots again that were lost: {page}.",
+            page=documentation.BACKUP,
+        ),
     )
 
 
@@ -143,21 +160,34 @@ def hidden(what: Sequence[str], role: str) -> Problem:
     return Problem(
         "row_security",
         "warning",
-        f"Row level security hides some or all rows from role {role!r}: {', '.join(what)}.",
-        f"{documentation.PERMISSIONS} has the policies; `{command('doctor')}` prints those that are missing.",
+        sentence(
+            "Row level security hides some or all rows from role {role}: {what}.",
+            role=repr(role),
+            what=", ".join(what),
+        ),
+        sentence(
+            "{page} has the policies; `{command}` prints those that are missing.",
+            page=documentation.PERMISSIONS,
+            command=command("doctor"),
+        ),
     )
 
 
 def failed(queue_name: str, code: Failure, why: str) -> Problem:
     """The problem of a queue that was left out because looking at it failed."""
     fixes = {
-        "locked": "Nothing, if that is VACUUM FULL or a migration; pg_locks tells who it is.",
-        "slow": "See what keeps the database busy, and whether the policies of row level security are cheap.",
-        "unreadable": f"Make its tables as PGMQ makes them, or grant rights: {documentation.PERMISSIONS}.",
+        "locked": sentence("Nothing, if that is VACUUM FULL or a migration; pg_locks tells who it is."),
+        "slow": sentence(
+            "See what keeps the database busy, and whether the policies of row level security are cheap."
+        ),
+        "unreadable": sentence(
+            "Make its tables as PGMQ makes them, or grant rights: {page}.", page=documentation.PERMISSIONS
+        ),
     }
-    return Problem(
-        code, "warning", f"Queue {queue_name} could not be looked at: {why.rstrip('.')}.", fixes[code]
+    text = sentence(
+        "Queue {queue} could not be looked at: {reason}.", queue=queue_name, reason=why.rstrip(".")
     )
+    return Problem(code, "warning", text, fixes[code])
 
 
 def _is_unread(facts: QueueFacts) -> bool:
@@ -169,13 +199,46 @@ def _is_unread(facts: QueueFacts) -> bool:
     return facts.ever_removed == 0 if facts.completed is None else facts.completed == 0
 
 
-def _since(facts: QueueFacts) -> str:
-    """Since when no message was removed, as far as that is known."""
+def _unread(facts: QueueFacts) -> Sentence:
+    """For how long no message was removed, as far as that is known."""
+    queue, time = facts.queue_name, duration(facts.waiting or 0)
     if facts.completed is None:
-        return "ever removed any, as far as the server's statistics reach back"
+        return sentence(
+            "Messages of queue {queue} have been waiting for {time} and nobody has ever removed any, as far "
+            "as the server's statistics reach back.",
+            queue=queue,
+            time=time,
+        )
     if facts.known_minutes >= HOUR:
-        return "removed any in the last hour"
-    return f"removed any in the {facts.known_minutes} minutes of the last hour that have samples"
+        return sentence(
+            "Messages of queue {queue} have been waiting for {time} and nobody has removed any in the last "
+            "hour.",
+            queue=queue,
+            time=time,
+        )
+    return sentence(
+        "Messages of queue {queue} have been waiting for {time} and nobody has removed any in the {minutes} "
+        "minutes of the last hour that have samples.",
+        queue=queue,
+        time=time,
+        minutes=facts.known_minutes,
+    )
+
+
+def _dead_letters(count: int, queue: str, is_estimate: bool) -> Sentence:
+    if is_estimate:
+        return sentence(
+            "About {count} dead letters wait in {queue}.",
+            one="About {count} dead letter waits in {queue}.",
+            count=count,
+            queue=queue,
+        )
+    return sentence(
+        "{count} dead letters wait in {queue}.",
+        one="{count} dead letter waits in {queue}.",
+        count=count,
+        queue=queue,
+    )
 
 
 def of_job(
@@ -188,8 +251,10 @@ def of_job(
     yield Problem(
         "job_behind",
         "error",
-        f"The slot of {next_slot:%Y-%m-%d %H:%M} UTC is overdue by {overdue}.",
-        "See why the ticking task does not get to it: its log names what it sends.",
+        sentence(
+            "The slot of {slot} UTC is overdue by {time}.", slot=f"{next_slot:%Y-%m-%d %H:%M}", time=overdue
+        ),
+        sentence("See why the ticking task does not get to it: its log names what it sends."),
     )
 
 
@@ -198,17 +263,20 @@ def overdue_slots(found: Sequence[OverdueSlot]) -> Iterator[Problem]:
     seen = [each for each in found if each.state != "unknown"]
     if seen:
         fixes = {
-            "not_sent": "See whether the ticking task runs, and what its log says of the job.",
-            "dead": "Read the reason of the dead letter, fix the cause, then requeue or delete it.",
+            "not_sent": sentence("See whether the ticking task runs, and what its log says of the job."),
+            "dead": sentence("Read the reason of the dead letter, fix the cause, then requeue or delete it."),
         }
-        fix = fixes.get(seen[0].state, "Start or fix the queue's consumer.")
+        fix = fixes.get(seen[0].state, sentence("Start or fix the queue's consumer."))
         yield Problem("overdue", "error", overdue.summary(seen), fix)
     if unknown := [each for each in found if each.state == "unknown"]:
         yield Problem(
             "overdue_unknown",
             "warning",
-            f"Whether slots are overdue is unknown. {overdue.summary(unknown)}",
-            f"{documentation.PERMISSIONS} has the GRANTs; somebody may also hold a lock on the queue.",
+            sentence("Whether slots are overdue is unknown. {why}", why=overdue.summary(unknown)),
+            sentence(
+                "{page} has the GRANTs; somebody may also hold a lock on the queue.",
+                page=documentation.PERMISSIONS,
+            ),
         )
 
 
@@ -217,8 +285,12 @@ def unreadable_job(why: str) -> Problem:
     return Problem(
         "unreadable_job",
         "warning",
-        f"This version of airflow_pgmq cannot read the job as it was deployed, so no slots are shown: {why}.",
-        "Upgrade the package here to the version that the job's Dag runs with.",
+        sentence(
+            "This version of airflow_pgmq cannot read the job as it was deployed, so no slots are shown: "
+            "{why}.",
+            why=why,
+        ),
+        sentence("Upgrade the package here to the version that the job's Dag runs with."),
     )
 
 
@@ -227,8 +299,11 @@ def without_calendar(names: Sequence[str]) -> Problem:
     return Problem(
         "missing_calendar",
         "error",
-        f"The job waits for a calendar that does not exist: {', '.join(names)}.",
-        f"Make it with `{command(f'calendars put {shlex.quote(names[0])} FILE')}`, or change the job.",
+        sentence("The job waits for a calendar that does not exist: {names}.", names=", ".join(names)),
+        sentence(
+            "Make it with `{command}`, or change the job.",
+            command=command(f"calendars put {shlex.quote(names[0])} FILE"),
+        ),
     )
 
 
@@ -244,23 +319,34 @@ def of_namespace(
             "left_out",
             "error",
             text if not owner else f"{owner}, namespace {namespace}: {text}",
-            "Correct them; the next tick catches up by each job's policy. Its log names all of them.",
+            sentence(
+                "Correct them; the next tick catches up by each job's policy. Its log names all of them."
+            ),
         )
     if not owner:
         yield Problem(
             "not_ticking",
             "error",
-            f"No Dag ticks namespace {namespace}, so its live jobs wait.",
-            f"Add PgmqPeriodicOperator(task_id='tick', namespace={namespace!r}, live=True) to a Dag that "
-            "runs every minute.",
+            sentence("No Dag ticks namespace {namespace}, so its live jobs wait.", namespace=namespace),
+            sentence(
+                "Add {call} to a Dag that runs every minute.",
+                call=f"PgmqPeriodicOperator(task_id='tick', namespace={namespace!r}, live=True)",
+            ),
         )
     elif now - ticked_at > TICK_SILENCE:
         silent = duration((now - ticked_at).total_seconds())
         yield Problem(
             "not_ticking",
             "error",
-            f"{owner} has not ticked namespace {namespace} for {silent}.",
-            "Unpause the Dag and see whether its runs fail; if it is gone for good, remove the namespace.",
+            sentence(
+                "{owner} has not ticked namespace {namespace} for {time}.",
+                owner=owner,
+                namespace=namespace,
+                time=silent,
+            ),
+            sentence(
+                "Unpause the Dag and see whether its runs fail; if it is gone for good, remove the namespace."
+            ),
         )
 
 
@@ -270,16 +356,20 @@ def of_schema(*, installed: bool, maintained: datetime | None, now: datetime) ->
         yield Problem(
             "not_installed",
             "warning",
-            "The schema airflow_pgmq is missing or old: no rates, no history, no periodic jobs.",
-            f"Run `{command('init')}` with a role that may create schemas.",
+            sentence("The schema airflow_pgmq is missing or old: no rates, no history, no periodic jobs."),
+            sentence("Run `{command}` with a role that may create schemas.", command=command("init")),
         )
     elif maintained is None or now - maintained > MAINTENANCE_SILENCE:
         yield Problem(
             "not_maintained",
             "warning",
-            "Nobody takes samples of the queues, so there are no rates, and expired messages stay.",
-            "Let a Dag with a PgmqMaintenanceOperator run every minute, or "
-            f"`{command('maintain')}`. {documentation.MAINTENANCE} has the Dag.",
+            sentence("Nobody takes samples of the queues, so there are no rates, and expired messages stay."),
+            sentence(
+                "Let a Dag with a PgmqMaintenanceOperator run every minute, or `{command}`. {page} has the "
+                "Dag.",
+                command=command("maintain"),
+                page=documentation.MAINTENANCE,
+            ),
         )
 
 

@@ -41,6 +41,18 @@ def test_the_page_is_in_chinese_if_airflow_is(visit):
     expect(row.get_by_role("img", name=re.compile(r"最近 \d+ 个调度时刻：.*2 个已错过"))).to_be_visible()
 
 
+def test_what_is_wrong_is_said_in_that_language_too(visit):
+    visitor = visit(language="de")
+    frame = visitor.open()
+    expect(visitor.row("orders")).to_contain_text("Dead Letters warten in orders_dlq")
+    unread = visitor.row("webhooks").locator(".flag")
+    expect(unread).to_contain_text("in der letzten Stunde welche entfernt")
+    expect(unread).to_have_attribute("title", "Den Konsumenten der Warteschlange starten oder reparieren.")
+    visitor.row("orders").get_by_role("link", name="orders", exact=True).click()
+    problem = frame.locator(".problem").filter(has_text="orders_dlq")
+    expect(problem.locator(".fix")).to_contain_text("Ihre Gründe lesen, die Ursache beheben")
+
+
 def test_the_page_follows_a_choice_in_airflows_menu_at_once(visit):
     visitor = visit(language="zh-CN")
     frame = visitor.open("queue/orders", tab="archive")

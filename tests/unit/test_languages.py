@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from tests.unit.javascript import Literal, Token, literals, tokens
 
 STATIC = Path(__file__).parents[2] / "airflow_pgmq" / "ui" / "static"
+CORE = STATIC.parents[1] / "core"
 MODULES = sorted(
     path for path in STATIC.rglob("*.js") if not {"vendor", "languages"} & set(path.relative_to(STATIC).parts)
 )
@@ -60,7 +62,25 @@ def is_text(each: Literal) -> bool:
 
 
 def texts() -> set[str]:
-    return {each.text for path in MODULES for each in found_in(path) if is_text(each)}
+    return {each.text for path in MODULES for each in found_in(path) if is_text(each)} | set(sentences())
+
+
+@cache
+def sentences() -> dict[str, str | None]:
+    """The templates of the server's texts, and what each is where `count` is 1."""
+    found = {}
+    for path in CORE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "sentence":
+                ones = [each.value for each in node.keywords if each.arg == "one"]
+                found[literal(node.args[0])] = literal(ones[0]) if ones else None
+    return found
+
+
+def literal(node: ast.expr) -> str:
+    assert isinstance(node, ast.Constant), ast.unparse(node)
+    assert isinstance(node.value, str)
+    return node.value
 
 
 def forms(entry: str | dict[str, str]) -> list[str]:
@@ -85,6 +105,14 @@ def test_the_texts_of_the_code_are_found() -> None:
 def test_a_catalogue_has_the_texts_of_the_code(name: str) -> None:
     assert texts() - set(catalogue(name)) == set()
     assert set(catalogue(name)) - texts() == set()
+
+
+def test_what_is_wrong_is_told_in_sentences_with_the_plurals_of_the_catalogue() -> None:
+    assert len(sentences()) > 30
+    plurals = {text: {"one": one, "other": text} for text, one in sentences().items() if one is not None}
+    assert plurals
+    assert {text: catalogue("en")[text] for text in plurals} == plurals
+    assert {text for text in sentences() if "{count}" in text} == set(plurals)
 
 
 def test_english_has_only_what_has_plurals() -> None:

@@ -1,9 +1,11 @@
+import copy
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from airflow_pgmq.core import problems
-from airflow_pgmq.core.problems import JOB_GRACE, TICK_SILENCE, UNREAD, QueueFacts, duration
+from airflow_pgmq.core.problems import JOB_GRACE, TICK_SILENCE, UNREAD, Problem, QueueFacts, duration
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 LONG = UNREAD.total_seconds() + 1
@@ -137,7 +139,7 @@ def test_every_problem_says_what_to_do():
     for problem in found:
         assert problem.severity in ("error", "warning")
         assert problem.fix.endswith(".")
-        assert set(problem.as_dict()) == {"code", "severity", "text", "fix", "see"}
+        assert set(problem.as_dict()) == {"code", "severity", "text", "fix", "see", "said"}
 
 
 @pytest.mark.parametrize(
@@ -154,3 +156,15 @@ def test_every_problem_says_what_to_do():
 )
 def test_durations_are_for_people(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_problem_says_of_what_its_texts_are_made_for_the_other_languages_of_the_page():
+    (one,) = of_queue(dead_letters=1, dead_letter_queue="{q}")
+    (many,) = of_queue(dead_letters=1200, dead_letter_queue="q")
+    assert one.text == "1 dead letter waits in {q}."
+    assert many.text == "1,200 dead letters wait in q."
+    said = {"template": "{count} dead letters wait in {queue}.", "values": {"count": 1200, "queue": "q"}}
+    assert json.loads(json.dumps(many.as_dict()))["said"]["text"] == said
+    # A copy says it, too; a text that is more than one sentence is in English only.
+    assert copy.deepcopy(many).as_dict() == many.as_dict()
+    assert Problem("x", "error", "Two. Sentences.", "").as_dict()["said"] == {}

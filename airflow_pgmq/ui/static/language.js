@@ -64,6 +64,9 @@ const written = (value) => (typeof value === "number" ? numbers.format(value) : 
 // The same as one text.
 export const t = (text, values) => rich(text, values).map(asText).join("");
 
+// A text of the server, which says of what it was made: `sentence` of core/wording.py; `plain`: it does not.
+export const told = (said, plain) => (said ? t(said.template, said.values) : plain);
+
 // A choice in Airflow's menu takes effect at once, but after a dialog is closed, because it may have a form.
 function follow() {
   if (best(chosen()) === wanted) return;

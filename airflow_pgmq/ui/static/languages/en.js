@@ -142,5 +142,13 @@ export default {
   "This Dag sent {count} messages that can still be found.": {
     "one": "This Dag sent {count} message that can still be found.",
     "other": "This Dag sent {count} messages that can still be found."
+  },
+  "About {count} dead letters wait in {queue}.": {
+    "one": "About {count} dead letter waits in {queue}.",
+    "other": "About {count} dead letters wait in {queue}."
+  },
+  "{count} dead letters wait in {queue}.": {
+    "one": "{count} dead letter waits in {queue}.",
+    "other": "{count} dead letters wait in {queue}."
   }
 };

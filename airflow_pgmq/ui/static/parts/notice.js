@@ -1,7 +1,7 @@
 // Notices: nothing to show, problems, or a failed request.
 import { coded, h, icon } from "../dom.js";
 import { hostLink } from "../host.js";
-import { t } from "../language.js";
+import { t, told } from "../language.js";
 
 export const empty = (title, ...text) =>
   h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, ...text));
@@ -46,7 +46,7 @@ export function problemList(problems, label = t("Problems")) {
   return h("ul", { class: "problems", "aria-label": label }, problems.map(problem));
 }
 
-export function problem({ severity, text, fix }) {
+export function problem({ severity, text, fix, said }) {
   return h(
     "li",
     { class: `problem ${severity}` },
@@ -55,8 +55,8 @@ export function problem({ severity, text, fix }) {
       "span",
       {},
       h("span", { class: "visually-hidden" }, severity === "error" ? t("Error: ") : t("Warning: ")),
-      coded(text),
-      fix && h("span", { class: "fix" }, " ", coded(fix)),
+      coded(told(said?.text, text)),
+      fix && h("span", { class: "fix" }, " ", coded(told(said?.fix, fix))),
     ),
   );
 }

@@ -2,7 +2,7 @@
 import { to, toQueue } from "../address.js";
 import { coded, h, icon, plain } from "../dom.js";
 import { age, count, full } from "../format.js";
-import { t } from "../language.js";
+import { t, told } from "../language.js";
 import { worst } from "./notice.js";
 import { said, tag } from "./pauses.js";
 import { sparkline } from "./sparkline.js";
@@ -85,9 +85,9 @@ function name(queue) {
     found &&
       h(
         "span",
-        { class: `flag ${found.severity}`, title: found.fix && plain(found.fix) },
+        { class: `flag ${found.severity}`, title: found.fix && plain(told(found.said?.fix, found.fix)) },
         icon(found.severity),
-        coded(found.text),
+        coded(told(found.said?.text, found.text)),
         more > 0 && [" ", t("({number} more)", { number: more })],
       ),
   ];
