@@ -42,31 +42,38 @@ class Message:
     @classmethod
     def from_row(cls, row: Row) -> Message:
         """Take the columns that every PGMQ since 1.5 has."""
-        return cls.maker([*row])([*row.values()])
+        message, headers = row["message"], row["headers"]
+        return cls(
+            row["msg_id"],
+            row["read_ct"],
+            row["enqueued_at"],
+            row["vt"],
+            _readable(message, headers),
+            _as_object(headers),
+            row.get("last_read_at"),
+        )
 
-    @classmethod
-    def maker(cls, columns: Sequence[str]) -> Callable[[Sequence[Any]], Message]:
+    @staticmethod
+    def maker(columns: Sequence[str]) -> Callable[[Sequence[Any]], Message]:
         """What makes messages of rows with these columns, in half of the time that mappings take."""
         pick = itemgetter(
             *map(columns.index, ("msg_id", "read_ct", "enqueued_at", "vt", "message", "headers"))
         )
         last_read_at = columns.index("last_read_at") if "last_read_at" in columns else None
         # What the frozen class's own `__init__` does, in half of its time.
-        new = cls.__new__
-        setters = (getattr(cls, field.name).__set__ for field in dataclasses.fields(cls))
+        new = Message.__new__
+        setters = (getattr(Message, field.name).__set__ for field in dataclasses.fields(Message))
         set_id, set_read_ct, set_enqueued_at, set_vt, set_message, set_headers, set_last = setters
 
         def make(values: Sequence[Any]) -> Message:
             msg_id, read_ct, enqueued_at, vt, message, headers = pick(values)
-            found = new(cls)
+            found = new(Message)
             set_id(found, msg_id)
             set_read_ct(found, read_ct)
             set_enqueued_at(found, enqueued_at)
             set_vt(found, vt)
-            # If the headers cannot be read, the message cannot either.
-            set_message(found, headers if isinstance(headers, Unreadable) else message)
-            # PGMQ lets other clients store any JSON there.
-            set_headers(found, headers if isinstance(headers, dict) else {})
+            set_message(found, _readable(message, headers))
+            set_headers(found, _as_object(headers))
             set_last(found, None if last_read_at is None else values[last_read_at])
             return found
 
@@ -115,6 +122,16 @@ class Message:
             "message": None if isinstance(self.message, Unreadable) else self.message,
             "headers": dict(self.headers),
         }
+
+
+def _readable(message: Any, headers: Any) -> Any:
+    # If the headers cannot be read, the message cannot either.
+    return headers if isinstance(headers, Unreadable) else message
+
+
+def _as_object(headers: Any) -> dict[str, Any]:
+    # PGMQ lets other clients store any JSON there.
+    return headers if isinstance(headers, dict) else {}
 
 
 def is_over(expires_at: object, now: datetime) -> bool:

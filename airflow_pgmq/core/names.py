@@ -65,8 +65,8 @@ def similar(name: str, known: Sequence[str]) -> str | None:
 
 def table(queue_name: str, prefix: str = "q") -> tuple[str, str]:
     """The queue's table (`q`) or archive (`a`) as schema and name, as `pgmq.format_table_name` makes it."""
-    # What is no text may have no hash.
-    return _table(queue_name if type(queue_name) is str else queue(queue_name), prefix)
+    # Other types, and those that are made of text, may have no hash.
+    return _table(queue_name if type(queue_name) is str else str.__str__(queue(queue_name)), prefix)
 
 
 @lru_cache(maxsize=1024)

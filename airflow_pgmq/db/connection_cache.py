@@ -78,7 +78,9 @@ class ConnectionCache:
         with self._lock:
             self._idle.append(known)
             self._changed.notify()
-            is_fine = len(self._idle) <= self._max_idle and known.since - self._idle[0].opened < MAX_AGE
+            is_fine = len(self._idle) <= self._max_idle and all(
+                known.since - each.opened < MAX_AGE for each in self._idle
+            )
         if not is_fine:
             self.close(unused_for=float("inf"), keep=self._max_idle)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from functools import cached_property
 from types import TracebackType
@@ -92,7 +93,7 @@ class ConnectionBase(BaseHook):
         if self._connection is None and self._known is None:
             self._known = self._look_up()
         connection = deepcopy(self._connection or self._known)
-        extras = connection.extra_dejson
+        extras = self._extras(connection)
         if connection.conn_type not in ("pgmq", "postgres"):
             raise InvalidConnection(
                 f"Connection {self.pgmq_conn_id!r} is of type {connection.conn_type!r}, not 'pgmq' or "
@@ -110,6 +111,21 @@ class ConnectionBase(BaseHook):
             **extras,
         }
         return {name: value for name, value in arguments.items() if value not in (None, "")}
+
+    def _extras(self, connection: Any) -> dict[str, Any]:
+        """The connection's extra. Airflow reads what is no JSON as nothing, so that TLS would be left out."""
+        try:
+            found = json.loads(connection.extra) if connection.extra else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise InvalidConnection(
+                f"The extra of connection {self.pgmq_conn_id!r} is not a JSON object. Write it as "
+                '{"sslmode": "require"}, or leave it out.'
+            )
+        # Airflow's own reading lets its logs hide what is secret there.
+        extras: dict[str, Any] = connection.extra_dejson
+        return extras
 
     def _libpq_options(self, connection: Any, extras: dict[str, Any]) -> dict[str, Any]:
         """Those of a connection's extras that are libpq's; a token goes into the connection."""

@@ -783,6 +783,18 @@ print(sorted(sys.modules), file=sys.stderr)
         assert "'airflow.models.taskinstance'" not in done.stderr
 
 
+@pytest.mark.parametrize("extra", ["[]", "null", '"text"', '{"sslmode"'])
+def test_a_connection_whose_extra_is_no_json_object_is_refused(
+    bare: Run, database: Database, monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    """Without it, an option such as sslmode would be lost in silence."""
+    connection = {**connection_to(database), "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection))
+    code, said = bare("queues")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "The extra of connection 'pgmq_default' is not a JSON object" in said
+
+
 @pytest.mark.parametrize("words", [("queues",), ("doctor",), ("send", "mail", "1")])
 def test_an_option_that_is_not_allowed_is_one_line(
     bare: Run, database: Database, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

@@ -16,6 +16,8 @@ import psycopg
 import pytest
 
 from airflow_pgmq.db import connection_cache
+from airflow_pgmq.db.client import is_open
+from airflow_pgmq.db.connection_cache import ConnectionCache
 from airflow_pgmq.errors import DuplicateMessage, NotConnected
 from airflow_pgmq.hooks import PgmqHook
 from tests.fixtures.factories import QUEUE, execute, keys_in, queued
@@ -113,6 +115,21 @@ def test_one_that_is_old_is_renewed(hook: PgmqHook, proxy: Proxy, monkeypatch: p
     send(hook)
     send(hook)
     assert proxy.opened == 2
+
+
+def test_an_old_one_is_closed_although_younger_ones_came_back_before(hook: PgmqHook) -> None:
+    """A revoked login must not stay connected because another key is used."""
+    cache = ConnectionCache(5, is_open)
+    old, young = (cache.take(key, hook.client.open) for key in ("a", "b"))
+    cache.give_back(young, young)
+    cache.give_back(old, old)
+    cache._idle[-1].opened -= connection_cache.MAX_AGE
+    again = cache.take("b", hook.client.open)
+    assert again is young
+    cache.give_back(again, again)
+    assert old.closed
+    assert [each.conn for each in cache._idle] == [young]
+    cache.close()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from airflow_pgmq.command_line import command
 from airflow_pgmq.core import privileges
 from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.core.consumer_policy import Policy
@@ -388,7 +389,7 @@ def test_the_doctor_names_what_is_paused(filled: Client) -> None:
     (problem,) = found()
     assert problem.text.startswith("Queue mail is paused by ada since ")
     assert problem.text.endswith(": why. Nothing is read from it.")
-    assert problem.fix == "When the reason is gone: `airflow pgmq resume-queue mail`."
+    assert problem.fix == f"When the reason is gone: `{command('resume-queue mail')}`."
     resume(filled)
     assert found() == []
 

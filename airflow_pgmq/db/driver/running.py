@@ -90,7 +90,7 @@ def _single(statement: Statement[T], conn: Connection, before: Sequence[Any] = (
 
 
 def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] = ()) -> T:
-    """Run one statement; its rows are mappings of our types, independent of the connection's adapters."""
+    """Run one statement; its values are of our types, independent of the connection's adapters."""
     if statement.is_limit and sessions.of(conn) is None:
         return statement.decode([])
     can_use = choices.of(statement, conn, _usable(conn)) if choices.matter(statement) else NOTHING

@@ -56,7 +56,7 @@ EXISTS (
 )
 
 -- read_again --
--- What a read changes of a message, as PGMQ's own does; all messages of a read have one time, which is asked for once.
+-- What a read changes of a message, as PGMQ's own does; but the clock is asked once for all messages of a read.
 vt = (SELECT clock_timestamp()) + make_interval(secs => %(visibility_timeout)s), read_ct = chosen.read_ct + 1
     /* if last_reads: */, last_read_at = (SELECT clock_timestamp()) /* else: */ /* end */
 

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_pgmq.core import names, payload
 from airflow_pgmq.core.consumer_policy import Ack
 from airflow_pgmq.core.delays import ParsedDelay
-from airflow_pgmq.core.messages import Message, Reference, Row, fences
+from airflow_pgmq.core.messages import Message, Reference, fences
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Meaning
 from airflow_pgmq.db.statements import Flow, Statement, Work, column, incarnations, on_queue, scalar
@@ -60,8 +60,8 @@ def by_id(queue_name: str, msg_ids: Iterable[int]) -> Statement[list[Message]]:
     """Messages by their ids, in the queue or its archive; in the order of the ids."""
     wanted = list(msg_ids)
 
-    def decode(rows: Sequence[Row]) -> list[Message]:
-        found = {row["msg_id"]: Message.from_row(row) for row in rows}
+    def decode(messages: Sequence[Message]) -> list[Message]:
+        found = {message.msg_id: message for message in messages}
         return [found[each] for each in wanted if each in found]
 
     return Statement(
@@ -70,6 +70,7 @@ def by_id(queue_name: str, msg_ids: Iterable[int]) -> Statement[list[Message]]:
         {"table": names.table(queue_name), "archive": names.table(queue_name, "a")},
         decode,
         queue_name,
+        Message.maker,
     )
 
 

@@ -62,7 +62,7 @@ def claim_one(queue_name: str, batch: Batch, scope: Scope, window: timedelta) ->
         key=key,
         window=window,
         code=code(),
-        **_of_the_queue(names.queue(queue_name)),
+        **_of_the_queue(str.__str__(names.queue(queue_name))),
         **_of_one(batch),
     )
 
