@@ -792,7 +792,9 @@ def test_a_connection_whose_extra_is_no_json_object_is_refused(
     monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection))
     code, said = bare("queues")
     assert (code, said.count("\n")) == (1, 1)
-    assert "The extra of connection 'pgmq_default' is not a JSON object" in said
+    # Airflow 3.1 looks it up by its model, which refuses it, too.
+    is_new = command("").startswith("airflow")
+    assert ("'pgmq_default' is not a JSON object" if is_new else "no connection 'pgmq_default'") in said
 
 
 @pytest.mark.parametrize("words", [("queues",), ("doctor",), ("send", "mail", "1")])
