@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,8 @@ from tests.fixtures.airflow import connection_to
 from tests.fixtures.cli import Run, connection_of, type_in
 from tests.fixtures.postgres import Database
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reference" / "cli.md").read_text()
 #: By the heading above.
 BLOCKS = {
     part.partition("\n")[0]: found[1]
@@ -38,6 +40,15 @@ def steps(block: str) -> Iterator[tuple[list[str], str]]:
         yield shlex.split(line.split(" | ")[-1].removeprefix("airflow pgmq ")), printed.strip()
 
 
+def typed_anywhere() -> Iterator[tuple[str, str]]:
+    """Our commands in the shell blocks of all pages: the page, and what follows `airflow pgmq`."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for block in re.findall(r"^```(?:console|bash|sh)\n(.*?)^```", path.read_text(), re.S | re.M):
+            for line in block.replace("\\\n", "").splitlines():
+                for words in re.findall(r"\bairflow pgmq ([a-z][^|&#>]*)", line.partition("<Tab>")[0]):
+                    yield path.relative_to(ROOT).as_posix(), words.strip()
+
+
 def undated(text: str) -> str:
     return INSTANT.sub("AN INSTANT", text).strip()
 
@@ -45,6 +56,19 @@ def undated(text: str) -> str:
 def test_every_block_of_the_page_is_known() -> None:
     assert [*BLOCKS] == ["Command line", "Follow a queue", "Many messages", "Completion"]
     assert PAGE.count("```console") == len(BLOCKS)
+
+
+def test_each_command_of_any_page_is_one(parser: Any) -> None:
+    commands = sorted(set(typed_anywhere()))
+    assert len(commands) > 40
+    wrong = []
+    for page, words in commands:
+        try:
+            parser.parse_args(["pgmq", *shlex.split(words)])
+        except (SystemExit, ValueError):
+            wrong.append((page, words))
+    # The shell completes this one.
+    assert wrong == [("docs/reference/cli.md", "send")]
 
 
 @pytest.fixture
