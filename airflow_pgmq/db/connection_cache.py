@@ -78,11 +78,7 @@ class ConnectionCache:
         with self._lock:
             self._idle.append(known)
             self._changed.notify()
-            is_fine = len(self._idle) <= self._max_idle and all(
-                known.since - each.opened < MAX_AGE for each in self._idle
-            )
-        if not is_fine:
-            self.close(unused_for=float("inf"), keep=self._max_idle)
+        self.close(unused_for=float("inf"), keep=self._max_idle)
 
     def close(self, unused_for: float = 0, *, keep: int | None = None) -> None:
         """Close connections unused for this many seconds, and those older than `MAX_AGE`.
@@ -108,9 +104,6 @@ class ConnectionCache:
             return next((each for each in reversed(self._idle) if each.key == key), None)
 
         with self._lock:
-            # Mostly there is one, for the only key.
-            if self._idle and self._idle[-1].key == key:
-                return self._idle.pop()
             if (found := find()) is None and waits and self._is_back_soon(key):
                 found = self._changed.wait_for(find, PATIENCE)
             if found is not None:

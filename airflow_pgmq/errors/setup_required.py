@@ -14,9 +14,9 @@ class SetupRequired(PgmqError):
 
 
 class InvalidConnection(SetupRequired):
-    """The Airflow connection is of another type than `pgmq` and `postgres`.
+    """The Airflow connection is of another type than `pgmq` and `postgres`, or its extra is no JSON object.
 
-    Give it the type `pgmq`, or name another connection.
+    Correct it, or name another connection.
     """
 
 

@@ -93,13 +93,12 @@ class ConnectionBase(BaseHook):
         if self._connection is None and self._known is None:
             self._known = self._look_up()
         connection = deepcopy(self._connection or self._known)
-        extras = self._extras(connection)
         if connection.conn_type not in ("pgmq", "postgres"):
             raise InvalidConnection(
                 f"Connection {self.pgmq_conn_id!r} is of type {connection.conn_type!r}, not 'pgmq' or "
                 "'postgres'. Give it the type 'pgmq', or name another connection."
             )
-        if extras:
+        if extras := self._extras(connection):
             extras = self._libpq_options(connection, extras)
         arguments = {
             "host": connection.host,
@@ -116,7 +115,7 @@ class ConnectionBase(BaseHook):
         """The connection's extra. Airflow reads what is no JSON as nothing, so that TLS would be left out."""
         try:
             found = json.loads(connection.extra) if connection.extra else {}
-        except ValueError:
+        except (ValueError, TypeError):
             found = None
         if not isinstance(found, dict):
             raise InvalidConnection(

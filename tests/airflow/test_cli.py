@@ -783,6 +783,20 @@ print(sorted(sys.modules), file=sys.stderr)
         assert "'airflow.models.taskinstance'" not in done.stderr
 
 
+def test_a_secrets_backend_of_tasks_only_is_not_asked(
+    bare: Run, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow's own commands do not ask it either."""
+
+    def ask(conn_id: str) -> None:
+        raise AssertionError(conn_id)
+
+    monkeypatch.setattr("airflow.sdk.Connection.get", ask)
+    monkeypatch.setenv("AIRFLOW__WORKERS__SECRETS_BACKEND", "of.tasks.Backend")
+    monkeypatch.setenv("AIRFLOW_CONN_PGMQ_DEFAULT", json.dumps(connection_to(database)))
+    assert bare("queues")[0] == 0
+
+
 @pytest.mark.parametrize("extra", ["[]", "null", '"text"', '{"sslmode"'])
 def test_a_connection_whose_extra_is_no_json_object_is_refused(
     bare: Run, database: Database, monkeypatch: pytest.MonkeyPatch, extra: str

@@ -94,17 +94,16 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
     if statement.is_limit and sessions.of(conn) is None:
         return statement.decode([])
     can_use = choices.of(statement, conn, _usable(conn)) if choices.matter(statement) else NOTHING
-    # Without context managers of our own: every line here runs after a wait, when no cache has it any more.
+    # Not within `translated`: after a wait, a generator is no longer in the processor's caches.
     try:
         cursor = Cursor(conn, row_factory=rows_of(statement))
         try:
-            if before:
-                with conn.pipeline():
-                    for command in before:
-                        conn.execute(command, prepare=False)
-                    _run(statement, can_use, cursor, conn)
-            else:
-                _run(statement, can_use, cursor, conn)
+            with conn.pipeline() if before else nullcontext():
+                for command in before:
+                    conn.execute(command, prepare=False)
+                is_prepared = statement.is_prepared and plans.are_kept(conn)
+                query = text(statement, can_use)
+                cursor.execute(query, statement.params or None, prepare=is_prepared, binary=is_one(statement))
         except choices.REFUSED as exc:
             choices.check(statement, conn, can_use, exc)
             raise
@@ -114,12 +113,6 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
         if (ours := translation(exc, statement, conn)) is not None:
             raise ours from exc
         raise
-
-
-def _run(statement: Statement[Any], can_use: Usable, cursor: Cursor[Any], conn: Connection) -> None:
-    is_prepared = statement.is_prepared and plans.are_kept(conn)
-    query = text(statement, can_use)
-    cursor.execute(query, statement.params or None, prepare=is_prepared, binary=is_one(statement))
 
 
 def rows_of(statement: Statement[Any]) -> RowFactory[Any]:
