@@ -94,7 +94,11 @@ def quoted(schema: str, name: str) -> str:
 
 def sequence(queue_name: str) -> str:
     """The sequence behind `msg_id`, quoted as `regclass` reads it."""
-    schema, name = table(queue_name)
+    return sequence_of(*table(queue_name))
+
+
+def sequence_of(schema: str, name: str) -> str:
+    """The same of a queue's table."""
     return quoted(schema, f"{name}_msg_id_seq")
 
 
@@ -149,6 +153,8 @@ def key(dedup_key: str) -> str:
 
 def keys(dedup_keys: Sequence[str]) -> list[str]:
     """Check many at once, and one by one only if something is wrong."""
+    if len(dedup_keys) == 1:
+        return [key(dedup_keys[0])]
     try:
         lengths = {len(each) for each in dedup_keys}
         if _is_text("".join(dedup_keys)) and min(lengths) > 0 and max(lengths) <= MAX_KEY_LENGTH:

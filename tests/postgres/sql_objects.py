@@ -30,7 +30,7 @@ TABLES = {
     "namespaces": "Sets of periodic jobs: which task ticks them, when it did last, and which jobs it left out",
     "paused_queues": "Queues that are paused, by whom, when and why",
     "periodic_jobs": "Periodic jobs as they were deployed or put, with their watermark and next slot",
-    "queue_marks": "Recognises a queue that was dropped and made again, or restored",
+    "queue_marks": "Recognises a queue that was dropped and made again, or restored; and which code may claim",
     "queue_samples": "Counts of each queue in each minute, for rates and charts",
     "queues": "Queues by incarnation: one that was dropped and made again is another one",
     "slots": "Slots of periodic jobs that were sent, with their message, until `expires_at`",
@@ -46,6 +46,7 @@ FUNCTIONS = {
     "notify_settled": "Trigger: announces that messages of groups were removed",
     "overdue_slots": "What the view `overdue` shows, of one namespace or all",
     "refuse": "Refuses code that is older than the schema",
+    "tell_marks": "Trigger: tells the marks of queues which code may use the schema",
 }
 ON_QUEUES = """## On the tables of queues
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
 
+from airflow_pgmq.core.batch import prepare
 from airflow_pgmq.db.client import Client
 from airflow_pgmq.db.sql import code
 from airflow_pgmq.db.statements import schema, transfers
 from airflow_pgmq.errors import CodeTooOld
-from airflow_pgmq.services import job_control
+from airflow_pgmq.services import job_control, sending
 from tests.fixtures.factories import (
     NAMESPACE,
+    QUEUE,
     client_of,
     execute,
     go_back_to_migration,
     job,
     keys_in,
     queued,
+    read_committed,
     send,
     slots_in,
     statuses,
     tick,
 )
+from tests.fixtures.patience import wait_until
 
 #: As code of migration 2 claims a key, and opens a namespace.
 OLD_CLAIM = (
@@ -60,12 +65,19 @@ WORK = {
 }
 
 
+UPGRADE = (
+    f"ALTER TABLE airflow_pgmq.migrations ALTER oldest_code SET DEFAULT {code() + 1};"
+    f"INSERT INTO airflow_pgmq.migrations (number) VALUES ({code() + 1})"
+)
+
+
 def upgrade(database):
-    execute(
-        database,
-        f"ALTER TABLE airflow_pgmq.migrations ALTER oldest_code SET DEFAULT {code() + 1};"
-        f"INSERT INTO airflow_pgmq.migrations (number) VALUES ({code() + 1})",
-    )
+    execute(database, UPGRADE)
+
+
+def is_blocked(database, table):
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = to_regclass('airflow_pgmq.' || %s)"
+    return bool(execute(database, waiting, [table]))
 
 
 @pytest.fixture
@@ -116,6 +128,64 @@ def test_a_newer_schema_that_takes_older_code_is_used(database, client):
 
     assert tick(job()).run(client_of(database.dsn)).sent == 10
     assert statuses(send(client, "a")) == ["sent"]
+
+
+#: As code of migration 11 keeps a mark.
+OLD_MARK = (
+    "INSERT INTO airflow_pgmq.queue_marks (queue_name, created_at, relation, incarnation)"
+    " VALUES ('other', now(), 1, 0)"
+)
+
+
+def oldest_in_marks(database):
+    return {
+        row["oldest_code"] for row in execute(database, "SELECT oldest_code FROM airflow_pgmq.queue_marks")
+    }
+
+
+def test_marks_have_the_number_of_the_schema(database, newer):
+    execute(database, OLD_MARK)
+    assert oldest_in_marks(database) == {code() + 1}
+
+
+def test_a_mark_that_is_kept_during_an_upgrade_has_its_number(database, client):
+    send(client, "a")
+    with read_committed(database) as connection, ThreadPoolExecutor() as pool:
+        connection.execute(UPGRADE)
+        kept = pool.submit(execute, database, OLD_MARK)
+        wait_until(lambda: is_blocked(database, "queue_marks"), "it waits for the upgrade")
+        connection.commit()
+        kept.result()
+    assert oldest_in_marks(database) == {code() + 1}
+
+
+def test_a_migration_that_lets_older_code_go_on_waits_for_no_claim(database, client):
+    send(client, "a")
+    with read_committed(database) as connection, database.connect() as upgrading:
+        sending.send(client, QUEUE, prepare([1], dedup_keys=["b"]), conn=connection)
+        upgrading.execute("SET LOCAL lock_timeout = '10s'")
+        upgrading.execute("INSERT INTO airflow_pgmq.migrations (number) VALUES (%s)", [code() + 1])
+
+
+def test_an_upgrade_that_may_not_see_all_marks_is_refused(database, client):
+    with database.connect() as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with pytest.raises(psycopg.Error, match="only in a READ COMMITTED transaction"):
+            connection.execute(UPGRADE)
+    assert statuses(send(client, "a")) == ["sent"]
+
+
+def test_an_upgrade_that_is_taken_back_lets_older_code_go_on(database, newer):
+    execute(database, "DELETE FROM airflow_pgmq.migrations WHERE number = %s", [code() + 1])
+    assert statuses(send(newer, "a")) == ["sent"]
+
+
+def test_an_upgrade_that_is_undone_changes_no_mark(database, client):
+    send(client, "a")
+    with read_committed(database) as connection:
+        connection.execute(UPGRADE)
+        connection.rollback()
+    assert statuses(send(client, "b")) == ["sent"]
 
 
 @pytest.mark.parametrize("statement", [OLD_CLAIM, OLD_TICK], ids=["claim", "tick"])

@@ -50,8 +50,10 @@ def test_pgmq_and_this_package_mean_the_same_table(database, client, name):
 
 def test_everything_but_making(database, client, name):
     assert client.run(lambda: queues.guard(name)) is True
+    alone = prepare([{"n": 1}], dedup_keys=["a"])
+    assert [statuses(sending.send(client, name, alone)) for _ in range(2)] == [["sent"], ["duplicate"]]
     batch = prepare([{"n": 1}, {"n": 2}], dedup_keys=["a", "b"])
-    assert statuses(sending.send(client, name, batch)) == ["sent", "sent"]
+    assert statuses(sending.send(client, name, batch)) == ["duplicate", "sent"]
     assert statuses(sending.send(client, name, batch)) == ["duplicate", "duplicate"]
     one = prepare([{"n": 3}], dedup_keys=["c"])
     assert statuses(sending.send(client, name, one, scope="queued")) == ["sent"]

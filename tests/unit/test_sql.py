@@ -33,6 +33,8 @@ KINDS = "SCHEMA|TABLE|FUNCTION|VIEW|TYPE|SEQUENCE"
 #: The names that may be in braces: see `airflow_pgmq.db.statements`.
 IDENTIFIERS = {
     "table",
+    "relation",
+    "sequence",
     "index",
     "index_name",
     "channel",
@@ -41,7 +43,6 @@ IDENTIFIERS = {
     "source",
     "target",
     "columns",
-    "sequence",
 }
 #: The tables of django-celery-beat.
 IDENTIFIERS |= {"periodictask", "intervalschedule", "clockedschedule", "crontabschedule"}

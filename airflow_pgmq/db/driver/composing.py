@@ -22,6 +22,7 @@ def text(statement: Statement[Any], usable: Usable = ALL) -> bytes:
     return _text(
         statement.sql,
         tuple(statement.identifiers.items()),
+        tuple(statement.literals.items()),
         statement.columns,
         tuple(statement.fragments.items()),
         bool(statement.params),
@@ -38,16 +39,21 @@ def is_one(statement: Statement[Any]) -> bool:
 def _text(
     text: str,
     identifiers: tuple[tuple[str, tuple[str, ...]], ...],
+    literals: tuple[tuple[str, str], ...],
     columns: tuple[str, ...],
     fragments: tuple[tuple[str, str], ...],
     has_params: bool,
     usable: Usable,
 ) -> bytes:
-    def quoted(*path: str) -> sql.Identifier:
+    def doubled(name: str) -> str:
         # In a query with parameters, a percent sign begins one, also in names; the driver does not double it.
-        return sql.Identifier(*(name.replace("%", "%%") if has_params else name for name in path))
+        return name.replace("%", "%%") if has_params else name
+
+    def quoted(*path: str) -> sql.Identifier:
+        return sql.Identifier(*map(doubled, path))
 
     parts: dict[str, sql.Composable] = {name: quoted(*path) for name, path in identifiers}
+    parts.update((name, sql.Literal(doubled(value))) for name, value in literals)
     parts["columns"] = sql.SQL(", ").join(map(quoted, columns))
     parts.update((name, sql.SQL(own)) for name, own in fragments)
     return sql.SQL(choices.choose(text, usable)).format(**parts).as_bytes(None)

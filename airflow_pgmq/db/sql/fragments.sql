@@ -299,8 +299,8 @@ CASE WHEN doc ? 'message' THEN doc -> 'message'
 -- The incarnation of the queue that the ledger and the slots refer to. No row if the queue is another one, or if
 -- this code is too old for the schema: then nothing is claimed.
 mark AS MATERIALIZED (
-    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, %(relation)s::text)
-    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(code)s)
+    SELECT incarnation
+    FROM airflow_pgmq.incarnation_of(%(queue_name)s::text, to_regclass(%(relation)s::text), %(code)s::integer)
 )
 
 -- slot_key --

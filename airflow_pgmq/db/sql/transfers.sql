@@ -18,8 +18,8 @@ SELECT count(*) AS rows, count(*) AS sent, 0 AS longest_key FROM sent;
 -- The same with each key claimed in the ledger, as `send_once` does it; rows without a key are always sent.
 -- Only sorts and look-ups, no joins: with a wrong estimate of the query's rows, a join would be a nested loop.
 WITH mark AS MATERIALIZED (
-    SELECT incarnation FROM airflow_pgmq.incarnation_of(%(pgmq_queue)s::text, %(pgmq_relation)s::text)
-    WHERE NOT EXISTS (SELECT FROM airflow_pgmq.migrations WHERE oldest_code > %(pgmq_code)s)
+    SELECT incarnation
+    FROM airflow_pgmq.incarnation_of(%(pgmq_queue)s::text, to_regclass(%(pgmq_relation)s::text), %(pgmq_code)s::integer)
 ), input AS MATERIALIZED (
     SELECT position, doc ->> 'dedup_key' COLLATE "C" AS key, doc
     FROM (

@@ -35,7 +35,7 @@ def nothing(rows: Sequence[Row]) -> None:
     """Decode a statement whose answer is not needed: T is None."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Statement(Generic[T]):
     """A named query with its values, its identifiers to be quoted, and the function that decodes its rows."""
 
@@ -55,6 +55,8 @@ class Statement(Generic[T]):
     is_limit: bool = False
     #: Its plan is worth keeping for a second: it is run often. It names its columns.
     is_prepared: bool = False
+    #: For the braces of these names, texts that are part of the query: its plan need not look them up.
+    literals: Mapping[str, str] = field(default_factory=dict)
     #: SQL that is in no file of queries: a migration, PGMQ's own installer, several queries in one.
     script: str | None = None
     #: What it means when the server refuses this statement, by SQLSTATE: `db.refusals` has the details.
@@ -99,18 +101,20 @@ def _asks_for_pause(name: str) -> bool:
 
 
 def union(parts: Sequence[Statement[T]], decode: Callable[[Sequence[Row]], R]) -> Statement[R]:
-    """One statement for the rows of several: values and identifiers get the number of their part."""
+    """One statement for the rows of several: values and names in braces get the number of their part."""
     texts: list[str] = []
     params: dict[str, Any] = {}
     identifiers: dict[str, tuple[str, ...]] = {}
+    literals: dict[str, str] = {}
     for number, part in enumerate(parts):
         texts.append(_NAMES.sub(rf"\g<1>\g<2>_{number}\g<3>", part.sql))
         params |= {f"{name}_{number}": value for name, value in part.params.items()}
         identifiers |= {f"{name}_{number}": path for name, path in part.identifiers.items()}
+        literals |= {f"{name}_{number}": text for name, text in part.literals.items()}
     queue_name = parts[0].queue_name if len(parts) == 1 else None
     # In parentheses, because a part may begin with WITH.
     script = "\nUNION ALL\n".join(f"({text})" for text in texts)
-    return Statement(parts[0].name, params, identifiers, decode, queue_name, script=script)
+    return Statement(parts[0].name, params, identifiers, decode, queue_name, literals=literals, script=script)
 
 
 def many(make: Callable[[Row], T]) -> Callable[[Sequence[Row]], list[T]]:
@@ -142,9 +146,11 @@ def as_text(statement: Statement[Any]) -> str:
     """A statement for people to read and run; its values and identifiers are put into the text."""
 
     def value(found: re.Match[str]) -> str:
-        if name := found["identifier"]:
+        name = found["identifier"]
+        if name in statement.identifiers:
             return ".".join(map(quoted, statement.identifiers[name]))
-        return "'{}'".format(str(statement.params[found["value"]]).replace("'", "''"))
+        value = statement.literals[name] if name else statement.params[found["value"]]
+        return "'{}'".format(str(value).replace("'", "''"))
 
     text = " ".join(statement.sql.split()).rstrip(";") + ";"
     # In one pass: a name may look like another placeholder.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from airflow_pgmq.core import names
 from airflow_pgmq.core.batch import Batch, chunks
 from airflow_pgmq.core.dedup import Claim, OnDuplicate, Scope, first_of_each, last_of_each, results
 from airflow_pgmq.core.messages import Row
-from airflow_pgmq.core.send_results import SendResult
+from airflow_pgmq.core.send_results import SendResult, Status
 from airflow_pgmq.db import refusals
 from airflow_pgmq.db.refusals import Refusal
 from airflow_pgmq.db.sql import code
@@ -48,28 +48,29 @@ def one(queue_name: str, batch: Batch) -> Statement[list[SendResult]]:
     )
 
 
-def claim_one(queue_name: str, batch: Batch, scope: Scope, window: timedelta) -> Statement[Claim | None]:
+def claim_one(
+    queue_name: str, batch: Batch, scope: Scope, window: timedelta
+) -> Statement[tuple[Status, int, datetime | None] | None]:
     """Send one message with a key in one statement; None if it did nothing, and `keyed` must decide."""
     (key,) = batch.keys or []
     if scope == "queued":
         return _queued(queue_name, batch, lambda rows: (_claims(queue_name, rows) or {}).get(key))
-    return on_queue(
+    table = names.table(queue_name)
+    return Statement(
         "send_one_once",
-        queue_name,
+        {"queue_name": queue_name, "key": key, "window": window, "code": code(), **_of_one(batch)},
+        {"table": table},
         _claim_of_one,
-        errors={refusals.UNIQUE_VIOLATION: key_refused, refusals.INVALID_TEXT_REPRESENTATION: _not_stored},
+        queue_name,
         is_prepared=True,
-        key=key,
-        window=window,
-        code=code(),
-        **_of_the_queue(str.__str__(names.queue(queue_name))),
-        **_of_one(batch),
+        literals=_of_table(*table),
+        errors=_REFUSED_ONE,
     )
 
 
 @lru_cache(maxsize=256)
-def _of_the_queue(queue_name: str) -> Mapping[str, Any]:
-    return {"relation": incarnations.relation(queue_name), "sequence": names.sequence(queue_name)}
+def _of_table(schema: str, name: str) -> Mapping[str, str]:
+    return {"relation": names.quoted(schema, name), "sequence": names.sequence_of(schema, name)}
 
 
 def _of_one(batch: Batch) -> dict[str, Any]:
@@ -82,10 +83,12 @@ def _of_one(batch: Batch) -> dict[str, Any]:
     }
 
 
-def _claim_of_one(rows: Sequence[Row]) -> Claim | None:
+def _claim_of_one(rows: Sequence[Row]) -> tuple[Status, int, datetime | None] | None:
     for row in rows:
-        if row["status"] != "unsettled":
-            return row["status"], row["msg_id"], row["first_at"]
+        if row["taken_by"] is not None:
+            return "duplicate", row["taken_by"], row["first_at"]
+        if row["msg_id"] is not None:
+            return "sent", row["msg_id"], None
     return None
 
 
@@ -238,6 +241,9 @@ def key_refused(statement: Statement[Any], refusal: Refusal) -> DuplicateMessage
         f"A unique index of queue {statement.queue_name!r} refused a message ({why}): use one dedup_scope "
         "per queue. What was committed before of a large batch remains.",
     )
+
+
+_REFUSED_ONE = {refusals.UNIQUE_VIOLATION: key_refused, refusals.INVALID_TEXT_REPRESENTATION: _not_stored}
 
 
 def _taken_meanwhile(statement: Statement[Any], refusal: Refusal) -> PgmqError:
