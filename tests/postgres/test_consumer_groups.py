@@ -110,7 +110,7 @@ def test_an_ack_whose_answer_is_lost_is_not_lost(
     database: Database, client: Client, monkeypatch: pytest.MonkeyPatch, ack: Any, when: str
 ) -> None:
     # The text of a prepared statement is not sent again.
-    monkeypatch.setattr(plans, "are_kept", lambda conn: False)
+    monkeypatch.setattr(plans, "keeper", lambda conn: None)
     send(client, *keys(6))
     with running_proxy(database) as proxy:
 

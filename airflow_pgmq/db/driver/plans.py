@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from time import monotonic
-from weakref import WeakKeyDictionary
 
 from airflow_pgmq.db.driver import sessions
 
@@ -11,19 +10,19 @@ from airflow_pgmq.db.driver import sessions
 #: a full one. To plan once a second costs nothing that can be measured.
 MAX_AGE = 1.0
 
-_dropped: WeakKeyDictionary[sessions.Connection, float] = WeakKeyDictionary()
 
-
-def are_kept(conn: sessions.Connection) -> bool:
-    """Whether to prepare a statement: behind a pooler it may not be there at its next use.
+def keeper(conn: sessions.Connection) -> sessions.Session | None:
+    """The session, if statements may be prepared in it: behind a pooler they may be gone at the next use.
 
     Drops the session's plans once they are old; its prepared statements stay.
     """
     session = sessions.of(conn)
     if session is None or not session.is_set:
-        return False
+        return None
     now = monotonic()
-    if now - _dropped.setdefault(conn, now) > MAX_AGE:
+    if session.replanned_at is None:
+        session.replanned_at = now
+    elif now - session.replanned_at > MAX_AGE:
         conn.execute(b"DISCARD PLANS", prepare=False)
-        _dropped[conn] = now
-    return True
+        session.replanned_at = now
+    return session

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import RowFactory, dict_row
 
 from airflow_pgmq.core.limits import Limits
-from airflow_pgmq.db.driver import choices, plans, sessions
+from airflow_pgmq.db.driver import choices, direct, plans, sessions
 from airflow_pgmq.db.driver.composing import is_one, text
 from airflow_pgmq.db.driver.sessions import Connection
 from airflow_pgmq.db.driver.translation import FAULTS, translated, translation
@@ -39,7 +38,7 @@ def set_up(conn: Connection) -> bool:
         # If SERIALIZABLE is the default, a standby refuses transactions that set no other isolation.
         with sessions.Transaction(conn) if sessions.is_standby(conn) else nullcontext():
             made = execute(settings(conn, session.limits), conn)
-        sessions.keep(conn, session := replace(session, is_set=made.is_ours))
+        session.is_set = made.is_ours
         choices.note(conn, made.usable)
     return bool(session.is_set) and sessions.is_encoded(conn)
 
@@ -47,7 +46,7 @@ def set_up(conn: Connection) -> bool:
 def transact(work: Work[T], transaction: sessions.Transaction, conn: Connection) -> T:
     """Run as one transaction; a single statement is one by itself, in one round trip."""
     # Also before a flow: then its transactions need not set it, and its statements can be prepared.
-    is_set = sessions.takes_statements(conn) and set_up(conn)
+    is_set = sessions.is_ready(conn) or (sessions.takes_statements(conn) and set_up(conn))
     if isinstance(work, Statement) and is_set:
         transaction.is_undone = False
         return execute(work, conn)
@@ -96,13 +95,15 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
     can_use = choices.of(statement, conn, _usable(conn)) if choices.matter(statement) else NOTHING
     # Not within `translated`: after a wait, a generator is no longer in the processor's caches.
     try:
-        cursor = Cursor(conn, row_factory=rows_of(statement))
+        query = text(statement, can_use)
         try:
+            if not before and (rows := _direct(statement, query, conn)) is not None:
+                return statement.decode(rows)
+            cursor = Cursor(conn, row_factory=rows_of(statement))
             with conn.pipeline() if before else nullcontext():
                 for command in before:
                     conn.execute(command, prepare=False)
-                is_prepared = statement.is_prepared and plans.are_kept(conn)
-                query = text(statement, can_use)
+                is_prepared = statement.is_prepared and plans.keeper(conn) is not None
                 cursor.execute(query, statement.params or None, prepare=is_prepared, binary=is_one(statement))
         except choices.REFUSED as exc:
             choices.check(statement, conn, can_use, exc)
@@ -113,6 +114,13 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
         if (ours := translation(exc, statement, conn)) is not None:
             raise ours from exc
         raise
+
+
+def _direct(statement: Statement[Any], query: bytes, conn: Connection) -> list[dict[str, Any]] | None:
+    """The rows of a short statement; None if the cursor must run it."""
+    if not statement.is_prepared or statement.rows is not None or (session := plans.keeper(conn)) is None:
+        return None
+    return direct.rows(query, statement.params, conn, session.prepared)
 
 
 def rows_of(statement: Statement[Any]) -> RowFactory[Any]:

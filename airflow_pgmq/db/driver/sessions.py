@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import sql
@@ -23,6 +22,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from airflow_pgmq.core.limits import READING, Limits
+from airflow_pgmq.db.driver.direct import Prepared
 from airflow_pgmq.db.driver.values import AsyncCursor, Cursor
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -32,7 +32,7 @@ AnyConnection: TypeAlias = psycopg.BaseConnection[Any]
 _NOT_READ = frozenset({"25P03"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
     """A connection of our own."""
 
@@ -42,14 +42,19 @@ class Session:
     is_set: bool | None = None
     #: The process that opened it.
     pid: int = field(default_factory=os.getpid)
+    #: When the server forgot its plans.
+    replanned_at: float | None = None
+    #: By query.
+    prepared: dict[bytes, Prepared] = field(default_factory=dict)
 
 
-_ours: WeakKeyDictionary[AnyConnection, Session] = WeakKeyDictionary()
+#: The attribute of a connection that has its session: a dictionary with weak keys takes three times as long.
+_SESSION = "airflow_pgmq_session"
 
 
 def keep(conn: AnyConnection, session: Session) -> None:
     """Note that a connection is ours."""
-    _ours[conn] = session
+    vars(conn)[_SESSION] = session
 
 
 def begin(conn: Connection, limits: Limits) -> None:
@@ -64,12 +69,13 @@ def begin(conn: Connection, limits: Limits) -> None:
 
 def of(conn: AnyConnection) -> Session | None:
     """Our settings of a connection; None if it is a caller's."""
-    return _ours.get(conn)
+    return vars(conn).get(_SESSION)
 
 
 def is_reusable(conn: AnyConnection) -> bool:
     """Whether another call can use the connection."""
-    return not conn.closed and is_idle(conn) and conn.autocommit and of(conn) is not None
+    status = conn.pgconn.transaction_status
+    return status == TransactionStatus.IDLE and conn.autocommit and _SESSION in vars(conn)
 
 
 def close(conn: Connection) -> None:
@@ -87,6 +93,14 @@ def is_idle(conn: AnyConnection) -> bool:
 def takes_statements(conn: AnyConnection) -> bool:
     """Whether a single statement can be a transaction of our own on it."""
     return of(conn) is not None and conn.autocommit and not conn.read_only and is_idle(conn)
+
+
+def is_ready(conn: AnyConnection) -> bool:
+    """Whether a single statement can be sent at once. In one step, as it is asked each time."""
+    session: Session | None = vars(conn).get(_SESSION)
+    if session is None or not session.is_set or conn.read_only or not conn.autocommit:
+        return False
+    return conn.pgconn.transaction_status == TransactionStatus.IDLE and is_encoded(conn)
 
 
 def opening(conn: AnyConnection) -> sql.Composed:
@@ -137,7 +151,9 @@ def encoding(conn: AnyConnection) -> str:
 
 def is_encoded(conn: AnyConnection) -> bool:
     """Whether the connection has that encoding."""
-    return conn.pgconn.parameter_status(b"client_encoding") == encoding(conn).encode()
+    status = conn.pgconn.parameter_status
+    server = status(b"server_encoding")
+    return status(b"client_encoding") == (b"SQL_ASCII" if server == b"SQL_ASCII" else b"UTF8")
 
 
 class Transaction:
@@ -191,7 +207,8 @@ def check_alive(conn: Connection) -> None:
         raise psycopg.OperationalError(fatal[0])
 
 
-_ended: WeakKeyDictionary[AnyConnection, list[str]] = WeakKeyDictionary()
+#: The attribute of a connection that has it.
+_LAST_WORDS = "airflow_pgmq_last_words"
 
 
 def _last_words(conn: Connection) -> list[str]:
@@ -200,7 +217,8 @@ def _last_words(conn: Connection) -> list[str]:
     It can come together with the answer of a statement, some time before the connection is closed; outside
     of a statement, libpq takes it for a notice.
     """
-    if (fatal := _ended.get(conn)) is None:
+    fatal: list[str] | None = vars(conn).get(_LAST_WORDS)
+    if fatal is None:
         said: list[str] = []
 
         def note(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -209,8 +227,18 @@ def _last_words(conn: Connection) -> list[str]:
                 said.append(str(diagnostic.message_primary))
 
         conn.add_notice_handler(note)
-        fatal = _ended[conn] = said
+        fatal = vars(conn)[_LAST_WORDS] = said
     return fatal
+
+
+def is_quiet(conn: Connection) -> bool:
+    """Whether an idle connection of ours has heard nothing since: it can be used. Else see `check_alive`."""
+    pgconn = conn.pgconn
+    if pgconn.transaction_status != TransactionStatus.IDLE:
+        return False
+    # What came together with the last answer is in the driver's buffer.
+    pgconn.is_busy()
+    return vars(conn).get(_LAST_WORDS) == [] and not _is_readable(pgconn.socket)
 
 
 def is_alive(conn: Connection) -> bool:

@@ -100,18 +100,18 @@ def ending(conn: sessions.Connection, limits: Limits) -> list[bytes]:
     They undo what the work has SET for role and session; if the work aborts, its rollback does that.
     """
     session = sessions.of(conn)
-    is_ours = session is not None and bool(session.is_set)
+    own = session.limits if session is not None and session.is_set else None
     if not sessions.is_encoded(conn):
         # A command of its own, because the driver must know it before it sends the next text.
-        conn.execute(sessions.set_encoding(conn, is_local=not is_ours), prepare=False)
-    settings = _ending(session if is_ours else None, limits, conn.info.server_version)
+        conn.execute(sessions.set_encoding(conn, is_local=own is None), prepare=False)
+    settings = _ending(own, limits, conn.info.server_version)
     return [b"RESET ROLE", _select(_UNCHANGED.format(sql.Literal(_began[conn])), settings)]
 
 
 @lru_cache
-def _ending(own: sessions.Session | None, limits: Limits, server_version: int) -> sql.SQL:
+def _ending(own: Limits | None, limits: Limits, server_version: int) -> sql.SQL:
     now = limits.settings(server_version)
-    session = own.limits.session(server_version) if own else {}
+    session = own.session(server_version) if own else {}
     settings = [
         *((name, value, False) for name, value in session.items()),
         *((name, now[name], True) for name in ("lock_timeout", "idle_in_transaction_session_timeout")),

@@ -65,11 +65,13 @@ class InstantLoader(Loader):
         (microseconds,) = _unpack_instant(data)
         # Many rows of an answer have the same: those of one batch were sent, and are read, at one time.
         if (known := self._known.get(microseconds)) is None:
-            known = self._known[microseconds] = _instant(microseconds)
+            known = self._known[microseconds] = read_instant(data)
         return known
 
 
-def _instant(microseconds: int) -> datetime:
+def read_instant(data: Buffer) -> datetime:
+    """A timestamptz in binary."""
+    (microseconds,) = _unpack_instant(data)
     try:
         return _EPOCH + timedelta(0, 0, microseconds)
     except OverflowError:
@@ -196,7 +198,8 @@ ADAPTERS = _adapters()
 TOLERANT = _tolerant()
 
 
-def _adapters_for(conn: psycopg.BaseConnection[Any]) -> AdaptersMap:
+def adapters_for(conn: psycopg.BaseConnection[Any]) -> AdaptersMap:
+    """Those of the package for its database."""
     return TOLERANT if conn.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII" else ADAPTERS
 
 
@@ -206,7 +209,7 @@ class Cursor(psycopg.Cursor[Row]):
     @property
     def adapters(self) -> AdaptersMap:
         """Ours."""
-        return _adapters_for(self._conn)
+        return adapters_for(self._conn)
 
 
 class AsyncCursor(psycopg.AsyncCursor[Row]):
@@ -215,4 +218,4 @@ class AsyncCursor(psycopg.AsyncCursor[Row]):
     @property
     def adapters(self) -> AdaptersMap:
         """Ours."""
-        return _adapters_for(self._conn)
+        return adapters_for(self._conn)
