@@ -54,6 +54,8 @@ def count_queues(client: Client) -> None:
 
 def sent(queue_name: str, sent: int = 0, duplicates: int = 0) -> None:
     """Count messages that were sent, and duplicates that were not."""
+    if settings.metrics() is None:
+        return
     _count("sent", sent, queue_name)
     _count("duplicates", duplicates, queue_name)
 

@@ -21,7 +21,7 @@ CHUNK = 5000
 CHUNK_TEXT = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
     """Messages in columns, since the database gets arrays; None: the column is empty."""
 
@@ -78,16 +78,18 @@ def prepare(
     count = len(messages)
     common: dict[str, Any] = {"x-pgmq-group": group} if group is not None else {}
     own: list[str] | None = None
-    if headers is None or isinstance(headers, Mapping):
-        common = {**(headers or {}), **common}
+    if headers is None:
+        pass
+    elif isinstance(headers, Mapping):
+        common = {**headers, **common}
         _refuse_key_header(common)
     else:
         _same_length("headers", headers, count)
         for each in headers:
             _refuse_key_header(each or {})
         own = [payload.dumps_headers(each) for each in headers]
-    lifetime = check_ttl(ttl, headers)
-    seconds, instants = _delays(delays, count)
+    lifetime = None if ttl is None else check_ttl(ttl, headers)
+    seconds, instants = (None, None) if delays is None else _delays(delays, count)
     if dedup_keys is not None:
         _same_length("dedup_keys", dedup_keys, count)
         dedup_keys = names.keys(dedup_keys)
@@ -110,8 +112,6 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 def _delays(
     delays: Delay | Sequence[Delay], count: int
 ) -> tuple[list[float] | None, list[datetime | None] | None]:
-    if delays is None:
-        return None, None
     if isinstance(delays, Sequence) and not isinstance(delays, str):
         _same_length("delays", delays, count)
         found = columns(map(parse, delays))

@@ -6,8 +6,9 @@ import random
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
+from types import TracebackType
 from typing import Any, TypeVar
 
 from airflow_pgmq import errors
@@ -126,10 +127,9 @@ class Client:
         sessions.begin(conn, limits)
         return conn
 
-    @contextmanager
     def connection(
         self, conn: Connection | None = None, *, limits: Limits | None = None, is_new: bool = False
-    ) -> Iterator[Connection]:
+    ) -> AbstractContextManager[Connection]:
         """The caller's connection as it is, or one of our own, kept afterwards for the next call.
 
         :param limits: as of `open`
@@ -137,14 +137,8 @@ class Client:
             which may change the session
         """
         if conn is not None:
-            yield conn
-            return
-        taken = self.open(limits) if limits or is_new else self.take()
-        self._lent[taken] = taken
-        try:
-            yield taken
-        finally:
-            self.give_back(taken, self._lent.pop(taken))
+            return nullcontext(conn)
+        return _Loan(self._cache, self._lent, (lambda: self.open(limits)) if limits or is_new else self.take)
 
     def take(self, *, for_a_call: bool = True) -> Connection:
         """A kept connection, or a new one, without settings yet; `give_back` ends the loan."""
@@ -203,8 +197,9 @@ class Client:
             conn = self._lent.get(own, own)
             transaction = sessions.Transaction(conn)
             try:
-                with failures.explained(conn):
-                    return running.transact(make(), transaction, conn)
+                return running.transact(make(), transaction, conn)
+            except NOT_THERE as exc:
+                raise failures.explanation(exc, conn) from exc.__cause__
             except RETRYABLE:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -248,12 +243,11 @@ class Client:
             the caller commits, and an installation would wait for it
         """
 
-        def check() -> None:
+        if "schema" not in self._facts:
             with self.connection(conn if conn is not None and self.begins(conn) else None) as current:
                 if not self.attempt(schema.is_current, current):
                     self.install(current)
-
-        self.once("schema", check)
+            self._facts["schema"] = None
 
     def install(self, conn: Connection | None = None) -> list[str]:
         """Install PGMQ if it is missing, and our schema; returns what was done, for people."""
@@ -263,7 +257,41 @@ class Client:
             raise schema.not_allowed(exc) from exc
 
 
+class _Loan:
+    """One of a client's own connections. No generator: before and after a wait, that takes twice as long."""
+
+    __slots__ = ("_cache", "_lent", "_take", "_taken")
+    _taken: Connection | None
+
+    def __init__(
+        self, cache: ConnectionCache, lent: dict[Connection, Connection], take: Callable[[], Connection]
+    ) -> None:
+        self._cache = cache
+        self._lent = lent
+        self._take = take
+        self._taken = None
+
+    def __enter__(self) -> Connection:
+        taken = self._taken = self._take()
+        self._lent[taken] = taken
+        return taken
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            self._cache.give_back(taken, self._lent.pop(taken))
+
+    def __del__(self) -> None:
+        # An interrupt can come before `__exit__` begins.
+        self.__exit__(None, None, None)
+
+
 def _join(make: Callable[[], Work[T]], conn: Connection) -> T:
     """Run inside a caller's transaction."""
-    with failures.explained(conn), translated(None, conn), sessions.joined(conn):
-        return running.drive(make(), conn)
+    try:
+        with translated(None, conn), sessions.joined(conn):
+            return running.drive(make(), conn)
+    except NOT_THERE as exc:
+        raise failures.explanation(exc, conn) from exc.__cause__

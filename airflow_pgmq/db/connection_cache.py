@@ -49,13 +49,16 @@ class ConnectionCache:
         # Entered by its own name: a signal between two lines of `Condition.__enter__` would leave it locked.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
+        self._waiting = 0
 
     def take(self, key: str, connect: Callable[[], Connection], *, for_a_call: bool = True) -> Connection:
         """A working connection that no other thread uses.
 
         :param for_a_call: it is given back soon: other threads wait for it a little before they open another
         """
-        while (found := self._pop(key, waits=for_a_call)) is not None and not self._serves(found):
+        while (found := self._pop(key, waits=for_a_call)) is not None:
+            if time.monotonic() - found.opened < MAX_AGE and self._works(found.conn):
+                break
             sessions.close(found.conn)
         known = found or _Known(key, connect())
         known.caller = threading.get_ident() if for_a_call else None
@@ -77,8 +80,11 @@ class ConnectionCache:
         known.since = time.monotonic()
         with self._lock:
             self._idle.append(known)
-            self._changed.notify()
-        self.close(unused_for=float("inf"), keep=self._max_idle)
+            if self._waiting:
+                self._changed.notify()
+            is_alone = len(self._idle) == 1
+        if not is_alone or known.since - known.opened >= MAX_AGE:
+            self.close(unused_for=float("inf"), keep=self._max_idle)
 
     def close(self, unused_for: float = 0, *, keep: int | None = None) -> None:
         """Close connections unused for this many seconds, and those older than `MAX_AGE`.
@@ -96,19 +102,23 @@ class ConnectionCache:
         for each in surplus:
             sessions.close(each.conn)
 
-    def _serves(self, known: _Known) -> bool:
-        return time.monotonic() - known.opened < MAX_AGE and self._works(known.conn)
-
     def _pop(self, key: str, *, waits: bool) -> _Known | None:
-        def find() -> _Known | None:
-            return next((each for each in reversed(self._idle) if each.key == key), None)
-
         with self._lock:
-            if (found := find()) is None and waits and self._is_back_soon(key):
-                found = self._changed.wait_for(find, PATIENCE)
+            if (found := self._find(key)) is None and waits and self._is_back_soon(key):
+                self._waiting += 1
+                try:
+                    found = self._changed.wait_for(lambda: self._find(key), PATIENCE)
+                finally:
+                    self._waiting -= 1
             if found is not None:
                 self._idle.remove(found)
         return found
+
+    def _find(self, key: str) -> _Known | None:
+        for each in reversed(self._idle):
+            if each.key == key:
+                return each
+        return None
 
     def _is_back_soon(self, key: str) -> bool:
         me = threading.get_ident()

@@ -57,7 +57,7 @@ def send(
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Keyed:
     """Sends messages with keys, on connections of our own."""
 
@@ -131,7 +131,8 @@ def pages_to_prune(results: Sequence[SendResult]) -> int:
 
     So the ledger shrinks without ticks, too. Only every hundredth message does it, so most sends do not.
     """
-    return min(128, 4 * sum(result.status == "sent" and result.msg_id % 100 == 0 for result in results))
+    hundredths = [each for each in results if each.status == "sent" and each.msg_id % 100 == 0]
+    return min(128, 4 * len(hundredths))
 
 
 def prune(client: Client, pages: int, own: Connection) -> None:

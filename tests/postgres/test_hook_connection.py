@@ -132,6 +132,16 @@ def test_an_old_one_is_closed_although_younger_ones_came_back_before(hook: PgmqH
     cache.close()
 
 
+def test_one_that_was_lent_is_back_also_if_its_block_could_not_end(hook: PgmqHook) -> None:
+    """An interrupt came before `__exit__`."""
+    loan = hook.client.connection()
+    conn = loan.__enter__()
+    del loan
+    gc.collect()
+    with hook.client.connection() as again:
+        assert again is conn
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_keyed_send_without_an_answer_is_sent_again(
     hook: PgmqHook, proxy: Proxy, database: Database, when: str

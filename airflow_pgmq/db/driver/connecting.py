@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import psycopg.conninfo
 
-from airflow_pgmq.db.driver.sessions import Connection, check_alive, is_idle
+from airflow_pgmq.db.driver.sessions import Connection, check_alive, is_idle, is_quiet
 from airflow_pgmq.db.driver.translation import connecting
 from airflow_pgmq.errors import InvalidArgument
 
@@ -65,6 +65,8 @@ def notification_arrives(conn: Connection, seconds: float) -> bool:
 
 def is_open(conn: Connection) -> bool:
     """Whether an idle connection can be used, as far as this side can know without a round trip."""
+    if is_quiet(conn):
+        return True
     if conn.closed:
         return False
     try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import psycopg
 from psycopg import errors as pg
@@ -34,14 +33,10 @@ RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure)
 ATTEMPTS = 6
 
 
-@contextmanager
-def explained(conn: sessions.Connection) -> Iterator[None]:
-    """Around a transaction: if something is missing, look up what, after the failed transaction."""
-    try:
-        yield
-    except NOT_THERE as exc:
-        found = None
-        # The connection may be gone, too, or the role may not look.
-        with suppress(errors.PgmqError, psycopg.Error):
-            found = running.execute(schema.installed(exc.queue_name), conn)
-        raise what_is_missing(exc, found) from exc.__cause__
+def explanation(exc: errors.PgmqError, conn: sessions.Connection) -> errors.PgmqError:
+    """One of `NOT_THERE` → what is missing, looked up after the failed transaction."""
+    found = None
+    # The connection may be gone, too, or the role may not look.
+    with suppress(errors.PgmqError, psycopg.Error):
+        found = running.execute(schema.installed(exc.queue_name), conn)
+    return what_is_missing(exc, found)
