@@ -15,11 +15,23 @@ from airflow_pgmq.errors import InvalidArgument
 #: How long a key of scope `once`, and a slot of a periodic job, is remembered by default.
 DEDUP_WINDOW = timedelta(days=7)
 
+#: A thousand years: what is much later, Postgres cannot store.
+LONGEST_WINDOW = timedelta(days=365_000)
+
 Scope: TypeAlias = Literal["once", "queued"]
 OnDuplicate: TypeAlias = Literal["skip", "replace", "fail"]
 
 #: The database's answer for a key: whether it was free, the message that has it, and since when.
 Claim: TypeAlias = tuple[Status, int, datetime]
+
+
+def check_window(window: timedelta) -> None:
+    """Refuse a window in which no key would be remembered, and one that Postgres cannot store."""
+    if not isinstance(window, timedelta) or not timedelta(0) < window <= LONGEST_WINDOW:
+        raise InvalidArgument(
+            f"dedup_window must be a timedelta, positive and at most {LONGEST_WINDOW.days:,} days, "
+            f"not {window!r}."
+        )
 
 
 def keys_of(dedup_key: str | Sequence[str] | None, count: int) -> Sequence[str] | None:

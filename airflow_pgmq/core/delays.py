@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any, TypeAlias
 
 from airflow_pgmq.core import iso8601
@@ -95,8 +94,10 @@ def columns(delays: Iterable[ParsedDelay]) -> dict[str, Any]:
 def whole_seconds(value: float | timedelta) -> int:
     """A visibility timeout in the only unit that PGMQ takes."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if not isinstance(seconds, (int, float)) or not 0 <= seconds < inf or int(seconds) != seconds:
-        raise InvalidArgument(f"A visibility timeout is whole seconds, not {value!r}; PGMQ takes no other.")
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds < 2**31 or int(seconds) != seconds:
+        raise InvalidArgument(
+            f"A visibility timeout is whole seconds, fewer than 2**31, not {value!r}; PGMQ takes no other."
+        )
     return int(seconds)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from airflow_pgmq import metrics
-from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, check_window
 from airflow_pgmq.core.delays import Ttl, check_ttl
 from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.statements import transfers
@@ -57,6 +57,7 @@ class TransferMethods(ConnectionBase):
             raise InvalidArgument(
                 "dedup_scope is 'once', 'queued' or 'none'; on_duplicate is 'skip' or 'fail'."
             )
+        check_window(dedup_window)
         lifetime = check_ttl(ttl, headers)
         with self.client.connection(conn, is_new=True) as current:
             if dedup_scope != "none":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_pgmq import settings
 from airflow_pgmq.core import backfill, job_list, job_problems, names
 from airflow_pgmq.core import jobs as core_jobs
-from airflow_pgmq.core.dedup import DEDUP_WINDOW
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, check_window
+from airflow_pgmq.core.delays import LONGEST
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.source import source
 from airflow_pgmq.errors import InvalidArgument, InvalidJobs, PgmqWarning
@@ -111,8 +112,10 @@ class PgmqPeriodicOperator(PgmqOperator):
             raise InvalidArgument(
                 f"version must be an integer of at most {job_problems.MAX_VERSION}, not {version!r}"
             )
-        if look_ahead < timedelta(0) or grace < timedelta(0) or dedup_window <= timedelta(0):
-            raise InvalidArgument("look_ahead and grace must not be negative; dedup_window must be positive.")
+        for name, value in (("look_ahead", look_ahead), ("grace", grace)):
+            if not isinstance(value, timedelta) or not timedelta(0) <= value <= LONGEST:
+                raise InvalidArgument(f"{name} must be a timedelta from 0 to ten years, not {value!r}.")
+        check_window(dedup_window)
         self.jobs = job_list.JobList(
             jobs, longest=settings.max_templated_field_length(), hidden=settings.redact_keys()
         )

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from airflow_pgmq.core.batch import Batch, chunks
-from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope
+from airflow_pgmq.core.dedup import DEDUP_WINDOW, OnDuplicate, Scope, check_window
 from airflow_pgmq.core.send_results import SendResult
 from airflow_pgmq.db.client import Client, Connection, DriverError
 from airflow_pgmq.db.driver.connecting import stores_all_text
@@ -177,5 +177,4 @@ def check(scope: str, on_duplicate: str, window: timedelta) -> None:
         raise InvalidArgument(f"dedup_scope must be 'once' or 'queued', not {scope!r}.")
     if on_duplicate not in ("skip", "replace", "fail"):
         raise InvalidArgument(f"on_duplicate must be 'skip', 'replace' or 'fail', not {on_duplicate!r}.")
-    if window <= timedelta(0):
-        raise InvalidArgument("dedup_window must be positive.")
+    check_window(window)

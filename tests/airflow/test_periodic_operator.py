@@ -165,6 +165,13 @@ def backfill_context(start: datetime, end: datetime, schedule: Any = None, zone:
     return {"dag_run": backfill_run(start, end), "ti": ti, "dag": dag}
 
 
+@pytest.mark.parametrize("wrong", [timedelta(seconds=-1), timedelta.max, 600])
+@pytest.mark.parametrize("name", ["look_ahead", "grace", "dedup_window"])
+def test_a_duration_that_cannot_be_is_refused_at_dag_parse(name: str, wrong: Any) -> None:
+    with pytest.raises(InvalidArgument, match=f"{name} must be a timedelta"):
+        PgmqPeriodicOperator(task_id="tick", jobs=[], **{name: wrong})
+
+
 def test_all_problems_of_all_jobs_show_at_dag_parse() -> None:
     with pytest.raises(InvalidJobs) as caught:
         PgmqPeriodicOperator(

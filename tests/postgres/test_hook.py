@@ -102,6 +102,41 @@ def test_a_wrong_delay_is_found_before_anything_is_asked(verb, monkeypatch):
         verb(PgmqHook("nowhere"))
 
 
+SENDS = {
+    "send": lambda hook, window: hook.send("mail", 1, dedup_key="a", dedup_window=window),
+    "send_batch": lambda hook, window: hook.send_batch("mail", [1], dedup_keys=["a"], dedup_window=window),
+    "send_batch, of an iterator": lambda hook, window: hook.send_batch(
+        "mail", iter([1]), dedup_keys=["a"], dedup_window=window
+    ),
+    "send_topic": lambda hook, window: hook.send_topic("mail", 1, dedup_key="a", dedup_window=window),
+    "send_from_query": lambda hook, window: hook.send_from_query(
+        "mail", "SELECT 'a' AS dedup_key", dedup_window=window
+    ),
+}
+WINDOWS = [
+    timedelta(0),
+    timedelta(microseconds=-1),
+    timedelta.max,
+    timedelta(days=365_000, microseconds=1),
+    7,
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=repr)
+@pytest.mark.parametrize("verb", SENDS)
+def test_a_window_that_cannot_be_is_refused(hook, database, verb, window):
+    with pytest.raises(InvalidArgument, match="dedup_window must be a timedelta, positive and at most"):
+        SENDS[verb](hook, window)
+    assert queued(database) == []
+
+
+@pytest.mark.parametrize("verb", ["send", "send_batch", "send_from_query"])
+def test_a_key_may_be_remembered_for_very_long(hook, database, verb):
+    SENDS[verb](hook, timedelta(days=365_000))
+    SENDS[verb](hook, timedelta(days=365_000))
+    assert len(queued(database)) == 1
+
+
 def test_send_batch_in_the_callers_transaction(hook, database):
     with hook.get_conn() as connection:
         results = hook.send_batch("mail", [1, 2, 1], dedup_keys=["a", "b", "a"], conn=connection)

@@ -81,7 +81,8 @@ def test_a_visibility_timeout_is_whole_seconds(timeout):
 
 
 @pytest.mark.parametrize(
-    "wrong", [0.5, -1, timedelta(milliseconds=10), float("nan"), float("inf"), "30", None]
+    "wrong",
+    [0.5, -1, timedelta(milliseconds=10), float("nan"), float("inf"), "30", None, 2**31, timedelta.max],
 )
 def test_any_other_visibility_timeout_is_refused(wrong):
     with pytest.raises(InvalidArgument, match="whole seconds"):
