@@ -258,7 +258,7 @@ class Client:
 
 
 class _Loan:
-    """One of a client's own connections. No generator: before and after a wait, that takes twice as long."""
+    """One of a client's own connections. No generator, since each step beside a wait costs a send time."""
 
     __slots__ = ("_cache", "_lent", "_take", "_taken")
     _taken: Connection | None

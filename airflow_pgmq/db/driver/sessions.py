@@ -48,7 +48,7 @@ class Session:
     prepared: dict[bytes, Prepared] = field(default_factory=dict)
 
 
-#: The attribute of a connection that has its session: a dictionary with weak keys takes three times as long.
+#: The attribute of a connection that has its session: a dictionary with weak keys takes longer.
 _SESSION = "airflow_pgmq_session"
 
 
