@@ -78,12 +78,10 @@ def prepare(
     count = len(messages)
     common: dict[str, Any] = {"x-pgmq-group": group} if group is not None else {}
     own: list[str] | None = None
-    if headers is None:
-        pass
-    elif isinstance(headers, Mapping):
+    if isinstance(headers, Mapping):
         common = {**headers, **common}
         _refuse_key_header(common)
-    else:
+    elif headers is not None:
         _same_length("headers", headers, count)
         for each in headers:
             _refuse_key_header(each or {})

@@ -243,11 +243,12 @@ class Client:
             the caller commits, and an installation would wait for it
         """
 
-        if "schema" not in self._facts:
+        def check() -> None:
             with self.connection(conn if conn is not None and self.begins(conn) else None) as current:
                 if not self.attempt(schema.is_current, current):
                     self.install(current)
-            self._facts["schema"] = None
+
+        self.once("schema", check)
 
     def install(self, conn: Connection | None = None) -> list[str]:
         """Install PGMQ if it is missing, and our schema; returns what was done, for people."""

@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import count
 from typing import Any
 
+import psycopg
 from psycopg import errors as pg
 from psycopg.adapt import AdaptersMap
 from psycopg.generators import execute
@@ -68,7 +69,7 @@ class Prepared:
 
 
 def rows(
-    query: bytes, values: Mapping[str, Any], conn: Any, known: dict[bytes, Prepared]
+    query: bytes, values: Mapping[str, Any], conn: psycopg.Connection[Any], known: dict[bytes, Prepared]
 ) -> list[dict[str, Any]] | None:
     """Run the query in a session that is only ours; None if nothing was done and the cursor must do it.
 
@@ -91,7 +92,11 @@ def rows(
 
 
 def _run(
-    query: bytes, numbered: bytes, written: list[bytes | None], conn: Any, known: dict[bytes, Prepared]
+    query: bytes,
+    numbered: bytes,
+    written: list[bytes | None],
+    conn: psycopg.Connection[Any],
+    known: dict[bytes, Prepared],
 ) -> list[dict[str, Any]]:
     if (prepared := known.get(query)) is None:
         prepared = Prepared(b"airflow_pgmq_%d" % next(_numbers))
@@ -135,7 +140,7 @@ def _written(values: Mapping[str, Any], names: Iterable[str]) -> list[bytes | No
     return None if b"\0" in b"".join(filter(None, texts)) else texts
 
 
-def _answer(conn: Any) -> PGresult:
+def _answer(conn: psycopg.Connection[Any]) -> PGresult:
     """Wait as the driver does, which can be interrupted.
 
     :raises psycopg.Error: the server refused it, or is gone

@@ -151,9 +151,7 @@ def encoding(conn: AnyConnection) -> str:
 
 def is_encoded(conn: AnyConnection) -> bool:
     """Whether the connection has that encoding."""
-    status = conn.pgconn.parameter_status
-    server = status(b"server_encoding")
-    return status(b"client_encoding") == (b"SQL_ASCII" if server == b"SQL_ASCII" else b"UTF8")
+    return conn.pgconn.parameter_status(b"client_encoding") == encoding(conn).encode()
 
 
 class Transaction:
