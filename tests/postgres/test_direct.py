@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
+import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -17,6 +20,9 @@ from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.db.driver import direct, running, sessions
 from airflow_pgmq.db.driver.values import FIRST, LAST
 from airflow_pgmq.db.statements import Statement
+from tests.fixtures.factories import execute
+from tests.fixtures.patience import wait_until
+from tests.fixtures.postgres import Database
 
 pytestmark = pytest.mark.direct("behind a pooler nothing is prepared")
 
@@ -171,25 +177,34 @@ def test_nothing_is_kept_of_what_was_read(conn: Connection) -> None:
 
 
 @contextmanager
-def interrupted(seconds: float) -> Iterator[None]:
-    """Ctrl-C after a while."""
+def interrupted(when: Callable[[], bool]) -> Iterator[None]:
+    """Ctrl-C, once it is time."""
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        wait_until(lambda: sys._current_frames()[main].f_code.co_name == "wait" and when(), "it waits")
+        signal.pthread_kill(main, signal.SIGALRM)
+
     try:
-        yield
+        with ThreadPoolExecutor() as pool:
+            interrupting = pool.submit(interrupt)
+            yield
+            interrupting.result()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
-def test_an_interrupted_one_is_cancelled(conn: Connection) -> None:
+def test_an_interrupted_one_is_cancelled(conn: Connection, database: Database) -> None:
     sleep = Statement(
         "sleep",
         {"seconds": 300},
         script="SELECT pg_sleep(%(seconds)s::float8)::text AS slept",
         is_prepared=True,
     )
+    asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
     running.execute(replace(sleep, params={"seconds": 0}), conn)
-    with pytest.raises(KeyboardInterrupt), interrupted(0.5):
+    with pytest.raises(KeyboardInterrupt), interrupted(lambda: bool(execute(database, asleep))):
         running.execute(sleep, conn)
     assert running.execute(asking("text", "a"), conn)[0]["value"] == "a"
+    assert not execute(database, asleep)
