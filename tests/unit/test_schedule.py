@@ -841,6 +841,48 @@ def test_a_wall_clock_time_is_an_instant_by_the_rule_of_fixed_times(wall, zone, 
     assert zones.instant(datetime.fromisoformat(wall), ZoneInfo(zone)) == utc(expected)
 
 
+@pytest.mark.parametrize(
+    "zone",
+    [
+        "Europe/Berlin",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "Africa/Casablanca",
+        "America/Santiago",
+        "Asia/Beirut",
+        "America/Sao_Paulo",
+        "Pacific/Apia",
+        "Asia/Kolkata",
+        "UTC",
+    ],
+)
+def test_each_quarter_of_an_hour_of_some_years_is_the_instant_that_it_was(zone):
+    """The offset of a day is kept, so it must hold for each of its times, next to changes of clocks, too."""
+    tz = ZoneInfo(zone)
+    changes = [datetime(2011, 12, 28), datetime(2018, 11, 3)]
+    at = datetime(2023, 1, 1)
+    changes += [
+        day
+        for day in (at + timedelta(days=n) for n in range(730))
+        if day.replace(tzinfo=tz).utcoffset() != (day + timedelta(days=1)).replace(tzinfo=tz).utcoffset()
+    ]
+    for change in changes:
+        for quarter in range(-96, 3 * 96):
+            wall = change + timedelta(minutes=15 * quarter, seconds=7, microseconds=5)
+            local = wall.replace(tzinfo=tz)
+            exact = local.astimezone(timezone.utc)
+            # A time that does not exist becomes the end of its gap, which other tests are about.
+            if exact.astimezone(tz).replace(tzinfo=None) == wall:
+                assert zones.instant(wall, tz) == exact, wall
+
+
+def test_wall_clock_times_at_the_ends_of_the_calendar():
+    assert zones.instant(datetime(9999, 12, 31, 23), ZoneInfo("UTC")) == datetime(
+        9999, 12, 31, 23, tzinfo=timezone.utc
+    )
+    assert zones.instant(datetime(1, 1, 1), ZoneInfo("UTC")) == datetime(1, 1, 1, tzinfo=timezone.utc)
+
+
 # Without changes of clocks.
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -13,10 +13,22 @@ YEARS = range(1900, 3000)
 
 def instant(wall: datetime, zone: tzinfo) -> datetime:
     """A wall-clock time of the zone in UTC, by the rule for fixed-time jobs."""
+    if wall.year in YEARS and (steady := _offset_of_day(zone, wall.date())) is not None:
+        return (wall - steady).replace(tzinfo=UTC)
     local = wall.replace(tzinfo=zone, fold=0)
     first = local.astimezone(UTC)
     # A time in a gap does not come back; of one zone, wall-clock times are compared.
     return first if first.astimezone(zone) == local else _gap_end(*both(wall, zone)[::-1], zone)
+
+
+# Many jobs have slots on the same days.
+@lru_cache(maxsize=4096)
+def _offset_of_day(zone: tzinfo, day: date) -> timedelta | None:
+    """How far the zone is from UTC on a day of its clocks; None if that changes on it."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    # As wall-clock times: no zone changes and changes back within an hour.
+    found = {offset((midnight + timedelta(hours=n)).replace(fold=fold)) for n in range(25) for fold in (0, 1)}
+    return found.pop() if len(found) == 1 else None
 
 
 def both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
@@ -25,6 +37,8 @@ def both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
     return local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
 
 
+# Many jobs continue at the same instant.
+@lru_cache(maxsize=1024)
 def edge(at: datetime, zone: tzinfo, *, backward: bool) -> datetime:
     """The wall-clock time from which on a walk finds all slots on that side of an instant."""
     local = at.astimezone(zone)
