@@ -145,6 +145,7 @@ class PgmqPeriodicOperator(PgmqOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Tick; return the counts of what was done."""
         from airflow_pgmq import metrics
+        from airflow_pgmq.core.garbage import collected_rarely
         from airflow_pgmq.hooks.rendering import SlotRenderer
         from airflow_pgmq.services.ticking import Tick
 
@@ -166,9 +167,11 @@ class PgmqPeriodicOperator(PgmqOperator):
         if context["dag_run"].run_type == "backfill":
             start, end = _interval(context)
             self.log.info("Backfill: slots from %s to %s", start, end)
-            summary = tick.backfill(self.hook.client, start, end)
+            with collected_rarely():
+                summary = tick.backfill(self.hook.client, start, end)
         else:
-            summary = tick.run(self.hook.client)
+            with collected_rarely():
+                summary = tick.run(self.hook.client)
             metrics.ticked(tick.namespace, summary.lateness)
             metrics.overdue(tick.namespace, summary.overdue)
             metrics.count_queues(self.hook.client)
