@@ -15,7 +15,7 @@ from airflow_pgmq.core.message_template import Renderer, SlotValues
 from airflow_pgmq.errors import InvalidMessage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """One slot's message, with what the summary of a tick needs."""
 

@@ -32,7 +32,7 @@ class Window:
     grace: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Due:
     """The slots of one job to enqueue, and where the next tick continues."""
 
@@ -104,6 +104,8 @@ def _to_resend(
     job: PeriodicJob, to_resend: Sequence[datetime], window: Window
 ) -> tuple[list[datetime], list[datetime]]:
     """Slots to send again that the job still has: those that are sent, and those that are too old."""
+    if not to_resend:
+        return [], []
     still = _those_of(job, sorted(to_resend))
     oldest = window.now - job.catch_up_max_age
     return [slot for slot in still if slot > oldest], [slot for slot in still if slot <= oldest]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_pgmq.core import slots, stored_jobs
+from airflow_pgmq.core.ahead import Ahead
 from airflow_pgmq.core.dedup import Claim
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.message_template import Renderer
@@ -16,16 +17,36 @@ from airflow_pgmq.core.messages import Row
 from airflow_pgmq.core.slot_messages import Outgoing, by_queue, outgoing
 from airflow_pgmq.core.stored_jobs import UNREADABLE, unreadable
 from airflow_pgmq.core.summary import Summary
-from airflow_pgmq.db.statements import Flow, periodic, queues
+from airflow_pgmq.db.statements import Flow, Steps, periodic, queues
 from airflow_pgmq.errors import CalendarNotFound, InvalidMessage
 from airflow_pgmq.services import calendars
 
 #: Jobs and slots of one round: bounds its transaction and its memory.
-JOBS = 1000
+JOBS = 5000
 SLOTS = 5000
 #: Slots that are computed in one round, most of them left out after an outage: a tenth of a second.
 COMPUTED = 20_000
+#: Jobs whose slots are sent in one statement; those of the next one are computed while the server works.
+AT_ONCE = 500
 _TICK = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class _Computed:
+    """What is due of one job."""
+
+    name: str
+    items: list[Outgoing] = field(default_factory=list)
+    #: Where the job continues; None if its slots cannot be computed.
+    state: dict[str, Any] | None = None
+    #: Slots that were to be sent again, and now are, or are left out.
+    resent: Sequence[datetime] = ()
+    dropped: int = 0
+    #: How many slots were computed.
+    computed: int = 0
+    failed: list[str] = field(default_factory=list)
+    #: Whether its messages were lost with their queue.
+    is_lost: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,53 +78,56 @@ class Rounds:
         Of live jobs, too, unless `only` names others.
         """
         limit = JOBS if bounded else None
+        limit = JOBS if bounded else None
         rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
         found = yield from _with_calendars(counts, rows, going)
         busy = yield from self._busy([row for row in rows if row["name"] in found], found, window.now)
-        items: list[Outgoing] = []
-        states: list[dict[str, Any]] = []
-        to_resend: list[tuple[str, datetime]] = []
-        computed = 0
-        for row in rows:
-            if (job := found.get(row["name"])) is None:
-                continue
-            try:
-                due = slots.due(
-                    job, row["watermark"], row["next_slot"], window, row["to_resend"], row["skipped"]
-                )
-            except UNREADABLE as exc:
-                # A fault of ours, or of a library: it must not stop the other jobs.
-                counts.failed[job.name] = [f"its slots cannot be computed: {unreadable(exc)}"]
-                continue
-            counts.dropped += due.dropped
-            wanted = due.slots
-            if job.name in busy:
-                counts.dropped += len(wanted)
-                wanted = []
-            sent, failed = self._rendered(job, wanted)
-            done = row["to_resend"]
-            if failed is not None:
-                # Nothing is lost: the job waits at that slot until it is deployed with a template that works.
-                wanted = [item.slot for item in sent]
-                at, counts.failed[job.name] = failed
-                is_new = at > row["watermark"]
-                watermark = at - _TICK if is_new else row["watermark"]
-                due = replace(due, watermark=watermark, next_slot=at if is_new else row["next_slot"])
-                done = [slot for slot in done if slot < at]
-            items += sent
-            states.append(_state(job, due, wanted))
-            to_resend += [(job.name, slot) for slot in done]
-            is_known = is_known and not row["lost"]
-            computed += due.computed
-            if bounded and (len(items) >= SLOTS or computed >= COMPUTED):
-                break
-        claims = yield from self.send(items, window.now, is_known=is_known)
-        if states:
-            yield periodic.advance_jobs(self.namespace, window.now, states)
-        if to_resend:
-            yield periodic.free_slots(self.namespace, to_resend)
-        counts.count(items, claims, window.now)
-        return bounded and (len(states) < len(rows) or len(rows) == JOBS)
+        computed = (
+            self._computed(job, row, window, is_busy=job.name in busy)
+            for row in rows
+            if (job := found.get(row["name"])) is not None
+        )
+        ahead = Ahead(computed, AT_ONCE, lambda each: max(1, each.computed))
+        moved = 0
+        for part, is_last in _parts(ahead, AT_ONCE if bounded else len(rows), bounded=bounded):
+            steps = None if is_last else ahead.steps
+            items = [item for each in part for item in each.items]
+            states = [each.state for each in part if each.state is not None]
+            to_resend = [(each.name, slot) for each in part for slot in each.resent]
+            is_known = is_known and not any(each.is_lost for each in part)
+            claims = yield from self.send(items, window.now, is_known=is_known, meanwhile=steps)
+            if states:
+                yield periodic.advance_jobs(self.namespace, window.now, states, steps)
+            if to_resend:
+                yield periodic.free_slots(self.namespace, to_resend)
+            counts.failed |= {each.name: each.failed for each in part if each.failed}
+            counts.dropped += sum(each.dropped for each in part)
+            counts.count(items, claims, window.now)
+            moved += len(states)
+        return bounded and (moved < len(rows) or len(rows) == JOBS)
+
+    def _computed(self, job: PeriodicJob, row: Row, window: slots.Window, *, is_busy: bool) -> _Computed:
+        """What is due of one job."""
+        try:
+            due = slots.due(job, row["watermark"], row["next_slot"], window, row["to_resend"], row["skipped"])
+        except UNREADABLE as exc:
+            # A fault of ours, or of a library: it must not stop the other jobs.
+            return _Computed(job.name, failed=[f"its slots cannot be computed: {unreadable(exc)}"])
+        wanted = [] if is_busy else due.slots
+        dropped = due.dropped + len(due.slots) - len(wanted)
+        items, failed = self._rendered(job, wanted)
+        done = row["to_resend"]
+        why: list[str] = []
+        if failed is not None:
+            # Nothing is lost: the job waits at that slot until it is deployed with a template that works.
+            wanted = [item.slot for item in items]
+            at, why = failed
+            is_new = at > row["watermark"]
+            watermark = at - _TICK if is_new else row["watermark"]
+            due = replace(due, watermark=watermark, next_slot=at if is_new else row["next_slot"])
+            done = [slot for slot in done if slot < at]
+        state = _state(job, due, wanted)
+        return _Computed(job.name, items, state, done, dropped, due.computed, why, is_lost=row["lost"])
 
     def _rendered(
         self, job: PeriodicJob, wanted: Sequence[datetime]
@@ -144,10 +168,13 @@ class Rounds:
                     busy.add(name)
         return busy
 
-    def send(self, items: Sequence[Outgoing], now: datetime, *, is_known: bool) -> Flow[dict[str, Claim]]:
+    def send(
+        self, items: Sequence[Outgoing], now: datetime, *, is_known: bool, meanwhile: Steps | None = None
+    ) -> Flow[dict[str, Claim]]:
         """Send what has not expired; returns the claim of each, by key.
 
         :param is_known: whether we know every slot that was sent; otherwise the queues are searched first
+        :param meanwhile: steps of work to take while the server sends
         """
         claims: dict[str, Claim] = {}
         wanted = [item for item in items if not item.is_expired(now)]
@@ -155,7 +182,7 @@ class Rounds:
             yield from self._adopt(wanted, now)
         for queue_name, queued in by_queue(wanted).items():
             claims |= yield from periodic.send(
-                self.namespace, queue_name, queued, now=now, window=self.dedup_window
+                self.namespace, queue_name, queued, now=now, window=self.dedup_window, meanwhile=meanwhile
             )
         # The page shows these as duplicates: slots that were sent, and enqueued again.
         again = sorted(
@@ -202,6 +229,24 @@ def _with_calendars(
         else:
             found[name] = job.on(days)
     return found
+
+
+def _parts(jobs: Iterator[_Computed], size: int, *, bounded: bool) -> Iterator[tuple[list[_Computed], bool]]:
+    """Jobs in parts of this size, and whether it is the last one; fewer jobs if they have too many slots."""
+    part: list[_Computed] = []
+    sent = computed = 0
+    for each in jobs:
+        part.append(each)
+        sent += len(each.items)
+        computed += each.computed
+        is_full = bounded and (sent >= SLOTS or computed >= COMPUTED)
+        if is_full or len(part) == size:
+            yield part, is_full
+            part = []
+        if is_full:
+            return
+    if part:
+        yield part, True
 
 
 def _state(job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:

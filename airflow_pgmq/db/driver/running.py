@@ -100,6 +100,7 @@ def execute(statement: Statement[T], conn: Connection, *, before: Sequence[Any] 
             if not before and (rows := _direct(statement, query, conn)) is not None:
                 return statement.decode(rows)
             cursor = Cursor(conn, row_factory=rows_of(statement))
+            cursor.meanwhile = statement.meanwhile
             with conn.pipeline() if before else nullcontext():
                 for command in before:
                     conn.execute(command, prepare=False)

@@ -8,14 +8,14 @@ of clocks.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg._encodings import pg2pyenc
-from psycopg.abc import AdaptContext
+from psycopg.abc import AdaptContext, PQGen
 from psycopg.adapt import AdaptersMap, Buffer, Dumper, Loader
 from psycopg.pq import Format
 from psycopg.types.array import ListBinaryDumper, ListDumper
@@ -24,6 +24,7 @@ from psycopg.types.json import set_json_loads
 
 from airflow_pgmq.core import payload
 from airflow_pgmq.core.messages import Remark
+from airflow_pgmq.db.driver.overlap import working
 
 Row = TypeVar("Row")
 
@@ -206,10 +207,19 @@ def adapters_for(conn: psycopg.BaseConnection[Any]) -> AdaptersMap:
 class Cursor(psycopg.Cursor[Row]):
     """Uses the package's adapters, and none that were registered on its connection."""
 
+    #: Makes steps of work to take while the server runs the statement.
+    meanwhile: Callable[[], Iterator[object]] | None = None
+
     @property
     def adapters(self) -> AdaptersMap:
         """Ours."""
         return adapters_for(self._conn)
+
+    def _execute_gen(self, *args: Any, **options: Any) -> PQGen[None]:
+        answer = super()._execute_gen(*args, **options)
+        if self.meanwhile is None or self._conn.pgconn.pipeline_status:
+            return answer
+        return working(answer, self.meanwhile(), self._conn.pgconn.socket)
 
 
 class AsyncCursor(psycopg.AsyncCursor[Row]):

@@ -7,7 +7,7 @@ a result; a client drives it inside one transaction, sync or async, so the logic
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -28,6 +28,7 @@ _PLACES = re.compile(r"\{(?P<identifier>\w+)\}|%\((?P<value>\w+)\)s")
 
 Flow: TypeAlias = Generator["Statement[Any]", Any, T]
 Work: TypeAlias = "Statement[T] | Flow[T]"
+Steps: TypeAlias = Callable[[], Iterator[object]]
 RowMaker: TypeAlias = Callable[[Sequence[str]], Callable[[Sequence[Any]], Any]]
 
 
@@ -61,6 +62,8 @@ class Statement(Generic[T]):
     script: str | None = None
     #: What it means when the server refuses this statement, by SQLSTATE: `db.refusals` has the details.
     errors: Mapping[str, Meaning] = field(default_factory=dict)
+    #: Makes short steps of work, any number of which may be taken while the server runs it.
+    meanwhile: Steps | None = None
 
     @property
     def sql(self) -> str:
@@ -76,6 +79,7 @@ def on_queue(
     errors: Mapping[str, Meaning] | None = None,
     is_prepared: bool = False,
     rows: RowMaker | None = None,
+    meanwhile: Steps | None = None,
     **params: Any,
 ) -> Statement[T]:
     """A statement about one queue: its name as a value, its table as an identifier."""
@@ -92,6 +96,7 @@ def on_queue(
         rows,
         is_prepared=is_prepared,
         errors=errors or {},
+        meanwhile=meanwhile,
     )
 
 

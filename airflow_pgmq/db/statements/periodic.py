@@ -17,6 +17,7 @@ from airflow_pgmq.db.sql import code
 from airflow_pgmq.db.statements import (
     Flow,
     Statement,
+    Steps,
     column,
     first,
     incarnations,
@@ -176,11 +177,13 @@ def _definitions(namespace: str, declared: Sequence[PeriodicJob]) -> dict[str, A
     }
 
 
-def advance_jobs(namespace: str, now: datetime, rows: Sequence[Mapping[str, Any]]) -> Statement[None]:
+def advance_jobs(
+    namespace: str, now: datetime, rows: Sequence[Mapping[str, Any]], meanwhile: Steps | None = None
+) -> Statement[None]:
     """Move watermarks and note what was sent last."""
     columns = ("name", "watermark", "next_slot", "last_slot")
     params = {f"{c}s": [row.get(c) for row in rows] for c in columns}
-    return Statement("advance_jobs", {"namespace": namespace, "now": now, **params})
+    return Statement("advance_jobs", {"namespace": namespace, "now": now, **params}, meanwhile=meanwhile)
 
 
 def remove_jobs(namespace: str, job_names: Sequence[str]) -> Statement[None]:
@@ -194,9 +197,18 @@ def remove_namespace(namespace: str) -> Statement[None]:
 
 
 def send(
-    namespace: str, queue_name: str, items: Sequence[Outgoing], *, now: datetime, window: timedelta
+    namespace: str,
+    queue_name: str,
+    items: Sequence[Outgoing],
+    *,
+    now: datetime,
+    window: timedelta,
+    meanwhile: Steps | None = None,
 ) -> Flow[dict[str, Claim]]:
-    """Send the slots of one queue that were not sent yet; returns each claim by key."""
+    """Send the slots of one queue that were not sent yet; returns each claim by key.
+
+    :param meanwhile: of each statement
+    """
     batch = slot_messages.batch(items)
 
     def ask(positions: Sequence[int], again: bool) -> Statement[dict[int, Claim] | None]:
@@ -214,6 +226,7 @@ def send(
             code=code(),
             now=now,
             window=window,
+            meanwhile=meanwhile,
             **part,
         )
 
