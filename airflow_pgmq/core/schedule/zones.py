@@ -13,12 +13,17 @@ YEARS = range(1900, 3000)
 
 def instant(wall: datetime, zone: tzinfo) -> datetime:
     """A wall-clock time of the zone in UTC, by the rule for fixed-time jobs."""
-    if wall.year in YEARS and (steady := _offset_of_day(zone, wall.date())) is not None:
+    if (steady := _steady_offset(wall, zone)) is not None:
         return (wall - steady).replace(tzinfo=UTC)
     local = wall.replace(tzinfo=zone, fold=0)
     first = local.astimezone(UTC)
     # A time in a gap does not come back; of one zone, wall-clock times are compared.
     return first if first.astimezone(zone) == local else _gap_end(*both(wall, zone)[::-1], zone)
+
+
+def _steady_offset(wall: datetime, zone: tzinfo) -> timedelta | None:
+    """How far the zone is from UTC at a wall-clock time, if it is the same all day."""
+    return _offset_of_day(zone, wall.date()) if wall.year in YEARS else None
 
 
 # Many jobs have slots on the same days.
@@ -37,14 +42,15 @@ def both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
     return local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
 
 
-# Many jobs continue at the same instant.
-@lru_cache(maxsize=1024)
 def edge(at: datetime, zone: tzinfo, *, backward: bool) -> datetime:
     """The wall-clock time from which on a walk finds all slots on that side of an instant."""
     local = at.astimezone(zone)
+    wall = local.replace(tzinfo=None, microsecond=0)
+    if _steady_offset(wall, zone) is not None:
+        return wall
     # In a repeated hour, the same wall-clock times occur twice.
     overlap = abs(offset(local) - offset(local.replace(fold=1 - local.fold)))
-    return local.replace(tzinfo=None, microsecond=0) + (overlap if backward else -overlap)
+    return wall + (overlap if backward else -overlap)
 
 
 def _gap_end(before: datetime, after: datetime, zone: tzinfo) -> datetime:
