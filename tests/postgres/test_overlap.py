@@ -16,6 +16,8 @@ from airflow_pgmq.services import tick_rounds
 from tests.fixtures.factories import execute, job, queued, slots_in, tick
 from tests.fixtures.postgres import Database
 
+pytestmark = pytest.mark.direct("behind a pooler, a session's lock is kept by whoever has the session next")
+
 LOCK = 471_147
 
 
