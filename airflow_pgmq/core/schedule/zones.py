@@ -26,14 +26,15 @@ def _steady_offset(wall: datetime, zone: tzinfo) -> timedelta | None:
     return _offset_of_day(zone, wall.date()) if wall.year in YEARS else None
 
 
-# Many jobs have slots on the same days.
-@lru_cache(maxsize=4096)
+# Many jobs have slots on the same days. So many are a year's days of 40 zones.
+@lru_cache(maxsize=16_384)
 def _offset_of_day(zone: tzinfo, day: date) -> timedelta | None:
     """How far the zone is from UTC on a day of its clocks; None if that changes on it."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
-    # As wall-clock times: no zone changes and changes back within an hour.
-    found = {offset((midnight + timedelta(hours=n)).replace(fold=fold)) for n in range(25) for fold in (0, 1)}
-    return found.pop() if len(found) == 1 else None
+    end = midnight + timedelta(days=1)
+    found = offset(midnight)
+    # No zone changes and changes back on a day. The other fold is of a change over the midnight at its end.
+    return found if found == offset(end) == offset(end.replace(fold=1)) else None
 
 
 def both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
