@@ -22,7 +22,6 @@ class Ahead(Generic[T]):
         self._room = most
         self._weigh = weigh
         self._made: deque[T] = deque()
-        self._fault: Exception | None = None
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -32,19 +31,14 @@ class Ahead(Generic[T]):
             found = self._made.popleft()
             self._room += self._weigh(found)
             return found
-        if self._fault is not None:
-            raise self._fault
         return next(self._results)
 
     def steps(self) -> Iterator[None]:
-        """Compute one more with each step; an error is raised where its result is asked for."""
-        while self._fault is None and self._room > 0:
+        """Compute one more with each step."""
+        while self._room > 0:
             try:
                 made = next(self._results)
             except StopIteration:
-                return
-            except Exception as exc:
-                self._fault = exc
                 return
             self._made.append(made)
             self._room -= self._weigh(made)

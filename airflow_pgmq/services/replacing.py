@@ -120,7 +120,7 @@ class Replacement:
         for name, job in going.items():
             if job.queue_name in missing:
                 going[name] = replace(job, queue_name=self.by_name[name].queue_name)
-        more: bool = yield from self._advance(counts, going, window, bounded)
+        more = yield from self._advance(counts, going, window, bounded)
         if counts.failed:
             # A template fails for a slot: perhaps the new one does not.
             going = {name: _with_message_of(self.by_name[name], going[name]) for name in counts.failed}
@@ -135,10 +135,10 @@ class Replacement:
         window: slots.Window,
         bounded: bool,
     ) -> Flow[bool]:
-        more: bool = yield from self.rounds.advance(
+        most = yield from self.rounds.advance(
             counts, going, window, is_known=self.is_known, only=sorted(going), bounded=bounded
         )
-        return more
+        return most > 0
 
     def _take_back(
         self, counts: Summary, removed: Sequence[str], changed: Sequence[str], now: datetime

@@ -72,13 +72,16 @@ class Rounds:
         only: Sequence[str] | None = None,
         without: Sequence[str] = (),
         bounded: bool = True,
-    ) -> Flow[bool]:
-        """Send slots of these jobs that are due or to be sent again, move watermarks; whether more is due.
+        most: int | None = None,
+    ) -> Flow[int]:
+        """Send slots of these jobs that are due or to be sent again, move watermarks.
 
-        Of live jobs, too, unless `only` names others.
+        Of live jobs, too, unless `only` names others. Returns at how many jobs the next round should look,
+        0 if nothing more is due.
+
+        :param most: look at no more jobs; the usual number by default
         """
-        limit = JOBS if bounded else None
-        limit = JOBS if bounded else None
+        limit = min(JOBS, most or JOBS) if bounded else None
         rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
         found = yield from _with_calendars(counts, rows, going)
         busy = yield from self._busy([row for row in rows if row["name"] in found], found, window.now)
@@ -89,7 +92,9 @@ class Rounds:
         )
         ahead = Ahead(computed, AT_ONCE, lambda each: max(1, each.computed))
         moved = 0
-        for part, is_last in _parts(ahead, AT_ONCE if bounded else len(rows), bounded=bounded):
+        # If the queues must be searched, then once for all.
+        size = AT_ONCE if bounded and is_known else len(rows)
+        for part, is_last in _parts(ahead, size, bounded=bounded):
             steps = None if is_last else ahead.steps
             items = [item for each in part for item in each.items]
             states = [each.state for each in part if each.state is not None]
@@ -104,7 +109,9 @@ class Rounds:
             counts.dropped += sum(each.dropped for each in part)
             counts.count(items, claims, window.now)
             moved += len(states)
-        return bounded and (moved < len(rows) or len(rows) == JOBS)
+        is_more = bounded and (moved < len(rows) or len(rows) == limit)
+        # Jobs with many slots fill a round, and the others were read in vain.
+        return max(AT_ONCE, 2 * moved) if is_more else 0
 
     def _computed(self, job: PeriodicJob, row: Row, window: slots.Window, *, is_busy: bool) -> _Computed:
         """What is due of one job."""

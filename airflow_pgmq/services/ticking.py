@@ -228,10 +228,10 @@ class Tick:
 
     def _go_round(self, client: Client, conn: Connection, deployed: Deployed, summary: Summary) -> None:
         """Send what is due; again without the jobs of each queue that takes no messages."""
-        more = True
-        while more:
+        most = tick_rounds.JOBS
+        while most:
             try:
-                counts, more = client.attempt(partial(self._round, deployed, summary.failed), conn)
+                counts, most = client.attempt(partial(self._round, deployed, summary.failed, most), conn)
             except (PgmqError, DriverError) as exc:
                 queue_name = faulty_queues.queue_of(exc)
                 if queue_name is None:
@@ -286,20 +286,23 @@ class Tick:
         expects, pauses = (any(row[name] for row in stored.values()) for name in ("expects", "pauses"))
         return _Checked(wrong, live, expects, pauses)
 
-    def _round(self, deployed: Deployed, failed: Mapping[str, list[str]]) -> Flow[tuple[Summary, bool]]:
+    def _round(
+        self, deployed: Deployed, failed: Mapping[str, list[str]], most: int
+    ) -> Flow[tuple[Summary, int]]:
+        """Send what is due of some jobs; returns at how many the next round should look."""
         counts = Summary()
         stored = yield periodic.lock_namespace(self.namespace)
         if stored is None or stored["fingerprint"] != deployed.fingerprint:
             # Another tick has deployed between two rounds: it sends the jobs from now on.
-            return counts, False
+            return counts, 0
         window = slots.Window(stored["now"], deployed.horizon, self.grace)
         going: Mapping[str, PeriodicJob] = self.by_name
         if left := deployed.without | deployed.held:
             going = {name: job for name, job in going.items() if name not in left}
-        more = yield from self.rounds.advance(
-            counts, going, window, is_known=stored["known"], without=sorted(deployed.without)
+        following = yield from self.rounds.advance(
+            counts, going, window, is_known=stored["known"], without=sorted(deployed.without), most=most
         )
-        if not more:
+        if not following:
             is_known = stored["known"] or deployed.is_complete
             yield periodic.close_tick(
                 self.namespace,
@@ -310,7 +313,7 @@ class Tick:
                 is_known=is_known,
                 failed={**failed, **counts.failed},
             )
-        return counts, more
+        return counts, following
 
 
 def _no_queue(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -13,7 +14,8 @@ from airflow_pgmq.db.client import Client, Connection
 from airflow_pgmq.db.driver import running
 from airflow_pgmq.db.statements import Statement, Steps
 from airflow_pgmq.services import tick_rounds
-from tests.fixtures.factories import execute, job, queued, slots_in, tick
+from tests.fixtures.factories import execute, job, slots_in, tick
+from tests.fixtures.patience import wait_until
 from tests.fixtures.postgres import Database
 
 pytestmark = pytest.mark.direct("behind a pooler, a session's lock is kept by whoever has the session next")
@@ -67,7 +69,13 @@ def test_a_long_statement_is_sent_before_the_first_step(
 ) -> None:
     """More than a socket's buffer takes."""
 
+    def is_waiting() -> bool:
+        asked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+        found = holder.execute(asked, [LOCK]).fetchone()
+        return bool(found and found[0])
+
     def steps() -> Iterator[None]:
+        wait_until(is_waiting, "the server has the statement, and waits for the lock")
         release(holder)
         yield
 
@@ -107,10 +115,26 @@ def test_the_servers_error_comes_as_without_steps(conn: Connection) -> None:
     assert outcomes[0] == outcomes[1]
 
 
+def test_an_answer_ends_the_steps(conn: Connection) -> None:
+    """However many there are."""
+    statement = Statement(
+        "ask", {"one": 1}, script="SELECT %(one)s::integer AS one", decode=list, meanwhile=count
+    )
+    assert running.execute(statement, conn) == [{"one": 1}]
+
+
+@pytest.mark.parametrize(("hours", "ahead"), [(1, 3), (10, 1)], ids=["one slot each", "ten slots each"])
 def test_a_tick_computes_slots_while_the_server_sends_others(
-    database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    client: Client,
+    holder: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    hours: int,
+    ahead: int,
 ) -> None:
+    """The first send ends only because slots of the next jobs were computed, one part of them at most."""
     monkeypatch.setattr(tick_rounds, "AT_ONCE", 3)
+    tick(job("known")).run(client)
     connections: list[psycopg.Connection[Any]] = []
 
     def connect() -> psycopg.Connection[Any]:
@@ -122,26 +146,44 @@ def test_a_tick_computes_slots_while_the_server_sends_others(
 
     def observed(*args: Any) -> Any:
         statuses.append(connections[-1].pgconn.transaction_status)
+        if len(statuses) == 3 + ahead:
+            release(holder)
         return due(*args)
 
     monkeypatch.setattr(tick_rounds.slots, "due", observed)
-    # The server takes a moment for each send, whatever the machine does.
     execute(
         database,
-        "CREATE FUNCTION pgmq.slowly() RETURNS trigger LANGUAGE plpgsql"
-        " AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$",
+        "CREATE FUNCTION pgmq.held() RETURNS trigger LANGUAGE plpgsql"
+        f" AS $$ BEGIN PERFORM pg_advisory_xact_lock({LOCK}); RETURN NULL; END $$",
     )
     execute(
         database,
-        "CREATE TRIGGER slowly AFTER INSERT ON pgmq.q_mail FOR EACH STATEMENT EXECUTE FUNCTION pgmq.slowly()",
+        "CREATE TRIGGER held AFTER INSERT ON pgmq.q_mail FOR EACH STATEMENT EXECUTE FUNCTION pgmq.held()",
     )
     jobs = [job(f"job{n}") for n in range(10)]
 
-    summary = tick(*jobs, look_ahead=1).run(Client(connect))
+    summary = tick(job("known"), *jobs, look_ahead=hours).run(Client(connect))
 
-    assert summary.sent == len(queued(database)) == 10
-    assert all(len(slots_in(database, each.name)) == 1 for each in jobs)
-    assert len(statuses) == 10
+    assert summary.sent == 10 * hours
+    assert all(len(slots_in(database, each.name)) == hours for each in jobs)
     # The first three are needed before anything can be sent.
-    assert TransactionStatus.ACTIVE not in statuses[:3]
-    assert statuses[3:6] == [TransactionStatus.ACTIVE] * 3
+    assert statuses[: 3 + ahead] == [TransactionStatus.INTRANS] * 3 + [TransactionStatus.ACTIVE] * ahead
+
+
+def test_a_round_that_slots_have_filled_reads_fewer_jobs(
+    database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tick_rounds, "AT_ONCE", 2)
+    monkeypatch.setattr(tick_rounds, "JOBS", 100)
+    monkeypatch.setattr(tick_rounds, "SLOTS", 10)
+    limits = []
+    due_jobs = tick_rounds.periodic.due_jobs
+
+    def observed(*args: Any, **options: Any) -> Any:
+        limits.append(options["limit"])
+        return due_jobs(*args, **options)
+
+    monkeypatch.setattr(tick_rounds.periodic, "due_jobs", observed)
+    assert tick(*(job(f"job{n}") for n in range(6))).run(client).sent == 60
+    assert limits[0] == 100
+    assert set(limits[1:]) == {2}

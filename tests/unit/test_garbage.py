@@ -80,3 +80,13 @@ def test_an_error_ends_it() -> None:
     with pytest.raises(ZeroDivisionError), collected_rarely():
         raise ZeroDivisionError
     assert (gc.get_threshold(), gc.get_freeze_count()) == (USUAL, 0)
+
+
+def test_a_threshold_that_cannot_be_a_hundred_times_more() -> None:
+    gc.set_threshold(30_000_000)
+    try:
+        with collected_rarely():
+            pass
+        assert gc.get_threshold()[0] == 30_000_000
+    finally:
+        gc.set_threshold(*USUAL)

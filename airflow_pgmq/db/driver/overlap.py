@@ -19,8 +19,8 @@ AT_ONCE = 4
 def working(answer: PQGen[T], steps: Iterator[object], socket: int) -> PQGen[T]:
     """As the driver's generator `answer`, but between its wait for the server and the first byte, take steps.
 
-    Each step should be short: after it, the answer is looked for. What a step raises ends the wait, as what a
-    signal's handler raises does.
+    Steps should be short: after some, the answer is looked for. What one raises ends the wait, as what a
+    signal's handler raises does; then the connection is of no more use.
     """
     readable = select.poll()
     readable.register(socket, select.POLLIN)
