@@ -17,6 +17,9 @@ from airflow_pgmq.db.statements import Flow, periodic, queues
 from airflow_pgmq.services import calendars, tick_rounds
 from airflow_pgmq.services.tick_rounds import Rounds
 
+#: Jobs that are registered in one statement, with their definitions.
+REGISTERED = 1000
+
 
 @dataclass(frozen=True)
 class Behind:
@@ -78,7 +81,7 @@ class Replacement:
         )
         yield from self._take_back(counts, change.removed, [job.name for job in changed], now)
         begun = [*change.added, *changed]
-        for positions in chunks(range(len(begun)), tick_rounds.JOBS):
+        for positions in chunks(range(len(begun)), REGISTERED):
             part = [begun[position] for position in positions]
             yield periodic.upsert_jobs(self.namespace, part, now, live=self.live)
         if redefined:

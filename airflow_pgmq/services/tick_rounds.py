@@ -45,8 +45,6 @@ class _Computed:
     #: How many slots were computed.
     computed: int = 0
     failed: list[str] = field(default_factory=list)
-    #: Whether its messages were lost with their queue.
-    is_lost: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +90,14 @@ class Rounds:
         )
         ahead = Ahead(computed, AT_ONCE, lambda each: max(1, each.computed))
         moved = 0
-        # If the queues must be searched, then once for all.
+        # If queues must be searched, as for slots whose messages were lost with theirs, then once for all.
+        is_known = is_known and not any(row["lost"] for row in rows if row["name"] in found)
         size = AT_ONCE if bounded and is_known else len(rows)
         for part, is_last in _parts(ahead, size, bounded=bounded):
             steps = None if is_last else ahead.steps
             items = [item for each in part for item in each.items]
             states = [each.state for each in part if each.state is not None]
             to_resend = [(each.name, slot) for each in part for slot in each.resent]
-            is_known = is_known and not any(each.is_lost for each in part)
             claims = yield from self.send(items, window.now, is_known=is_known, meanwhile=steps)
             if states:
                 yield periodic.advance_jobs(self.namespace, window.now, states, steps)
@@ -134,7 +132,7 @@ class Rounds:
             due = replace(due, watermark=watermark, next_slot=at if is_new else row["next_slot"])
             done = [slot for slot in done if slot < at]
         state = _state(job, due, wanted)
-        return _Computed(job.name, items, state, done, dropped, due.computed, why, is_lost=row["lost"])
+        return _Computed(job.name, items, state, done, dropped, due.computed, why)
 
     def _rendered(
         self, job: PeriodicJob, wanted: Sequence[datetime]

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_pgmq.db.driver import running
 from tests.fixtures.factories import QUEUE, client_of, execute
 from tests.fixtures.proxy import running_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_pgmq.db.client import Client
+    from airflow_pgmq.db.client import Client, Connection
     from tests.fixtures.postgres import Database
     from tests.fixtures.proxy import Proxy
 
@@ -28,6 +29,14 @@ def client(database: Database) -> Client:
     """A client of the test's database, in which the queue `mail` exists."""
     execute(database, "SELECT pgmq.create(%s)", [QUEUE])
     return client_of(database.dsn)
+
+
+@pytest.fixture
+def conn(client: Client) -> Iterator[Connection]:
+    """A session of that client, with its settings."""
+    with client.connection() as conn:
+        running.set_up(conn)
+        yield conn
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from airflow_pgmq.db.client import Client, Connection
+from airflow_pgmq.db.client import Connection
 from airflow_pgmq.db.driver import direct, running, sessions
 from airflow_pgmq.db.driver.values import FIRST, LAST
 from airflow_pgmq.db.statements import Statement
@@ -38,13 +38,6 @@ class Instant(datetime):
 def asking(cast: str, value: Any) -> Statement[list[dict[str, Any]]]:
     script = f"SELECT %(value)s::{cast} AS value, %(value)s::{cast} IS NULL AS nothing, '100 %%' AS percent"
     return Statement("ask", {"value": value}, script=script, decode=list, is_prepared=True)
-
-
-@pytest.fixture
-def conn(client: Client) -> Iterator[Connection]:
-    with client.connection() as conn:
-        running.set_up(conn)
-        yield conn
 
 
 def outcome(statement: Statement[Any], conn: Connection) -> Any:

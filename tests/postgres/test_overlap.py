@@ -29,13 +29,6 @@ def waiting(meanwhile: Steps, script: str = "SELECT pg_advisory_xact_lock(%(lock
 
 
 @pytest.fixture
-def conn(client: Client) -> Iterator[Connection]:
-    with client.connection() as conn:
-        running.set_up(conn)
-        yield conn
-
-
-@pytest.fixture
 def holder(database: Database) -> Iterator[psycopg.Connection[Any]]:
     with database.connect() as holder:
         holder.autocommit = True

@@ -217,9 +217,7 @@ class Cursor(psycopg.Cursor[Row]):
 
     def _execute_gen(self, *args: Any, **options: Any) -> PQGen[None]:
         answer = super()._execute_gen(*args, **options)
-        if self.meanwhile is None or self._conn.pgconn.pipeline_status:
-            return answer
-        return working(answer, self.meanwhile(), self._conn.pgconn.socket)
+        return working(answer, self.meanwhile(), self._conn.pgconn.socket) if self.meanwhile else answer
 
 
 class AsyncCursor(psycopg.AsyncCursor[Row]):
