@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest_timeout
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings as hypothesis_settings
 
-from tests.fixtures.patience import slowness
+from tests.fixtures.patience import before_the_hour, patience, slowness
 from tests.fixtures.temporary import use_memory
 
 # Before anything asks where temporary files are.
@@ -30,6 +31,13 @@ pytest_plugins = [
 # A busy machine is no fault; what takes for ever meets the timeout.
 hypothesis_settings.register_profile("no deadline", hypothesis_settings(), deadline=None)
 hypothesis_settings.load_profile("no deadline")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """No test is under way when an hour turns; those that need periodic jobs take less than a minute."""
+    while left := before_the_hour(time.time(), patience(60)):
+        time.sleep(left)
 
 
 @pytest.hookimpl(tryfirst=True)
