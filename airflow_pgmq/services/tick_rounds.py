@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from math import inf
 from typing import Any
 
 from airflow_pgmq.core import slots, stored_jobs
 from airflow_pgmq.core.ahead import Ahead
 from airflow_pgmq.core.dedup import Claim
+from airflow_pgmq.core.due_messages import due_messages, in_parts
 from airflow_pgmq.core.jobs import PeriodicJob
 from airflow_pgmq.core.message_template import Renderer
 from airflow_pgmq.core.messages import Row
@@ -18,7 +21,7 @@ from airflow_pgmq.core.slot_messages import Outgoing, by_queue, outgoing
 from airflow_pgmq.core.stored_jobs import UNREADABLE, unreadable
 from airflow_pgmq.core.summary import Summary
 from airflow_pgmq.db.statements import Flow, Steps, periodic, queues
-from airflow_pgmq.errors import CalendarNotFound, InvalidMessage
+from airflow_pgmq.errors import CalendarNotFound
 from airflow_pgmq.services import calendars
 
 #: Jobs and slots of one round: bounds its transaction and its memory.
@@ -28,23 +31,6 @@ SLOTS = 5000
 COMPUTED = 20_000
 #: Jobs whose slots are sent in one statement; those of the next one are computed while the server works.
 AT_ONCE = 500
-_TICK = timedelta(microseconds=1)
-
-
-@dataclass(slots=True)
-class _Computed:
-    """What is due of one job."""
-
-    name: str
-    items: list[Outgoing] = field(default_factory=list)
-    #: Where the job continues; None if its slots cannot be computed.
-    state: dict[str, Any] | None = None
-    #: Slots that were to be sent again, and now are, or are left out.
-    resent: Sequence[datetime] = ()
-    dropped: int = 0
-    #: How many slots were computed.
-    computed: int = 0
-    failed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +69,9 @@ class Rounds:
         rows = yield periodic.due_jobs(self.namespace, window, only=only, without=without, limit=limit)
         found = yield from _with_calendars(counts, rows, going)
         busy = yield from self._busy([row for row in rows if row["name"] in found], found, window.now)
+        make = partial(outgoing, namespace=self.namespace, source=self.source, renderer=self.renderer)
         computed = (
-            self._computed(job, row, window, is_busy=job.name in busy)
+            due_messages(job, row, window, make, is_busy=job.name in busy)
             for row in rows
             if (job := found.get(row["name"])) is not None
         )
@@ -93,7 +80,8 @@ class Rounds:
         # If queues must be searched, as for slots whose messages were lost with theirs, then once for all.
         is_known = is_known and not any(row["lost"] for row in rows if row["name"] in found)
         size = AT_ONCE if bounded and is_known else len(rows)
-        for part, is_last in _parts(ahead, size, bounded=bounded):
+        sent, worked = (SLOTS, COMPUTED) if bounded else (inf, inf)
+        for part, is_last in in_parts(ahead, size, most_sent=sent, most_computed=worked):
             steps = None if is_last else ahead.steps
             items = [item for each in part for item in each.items]
             states = [each.state for each in part if each.state is not None]
@@ -110,44 +98,6 @@ class Rounds:
         is_more = bounded and (moved < len(rows) or len(rows) == limit)
         # Jobs with many slots fill a round, and the others were read in vain.
         return max(AT_ONCE, 2 * moved) if is_more else 0
-
-    def _computed(self, job: PeriodicJob, row: Row, window: slots.Window, *, is_busy: bool) -> _Computed:
-        """What is due of one job."""
-        try:
-            due = slots.due(job, row["watermark"], row["next_slot"], window, row["to_resend"], row["skipped"])
-        except UNREADABLE as exc:
-            # A fault of ours, or of a library: it must not stop the other jobs.
-            return _Computed(job.name, failed=[f"its slots cannot be computed: {unreadable(exc)}"])
-        wanted = [] if is_busy else due.slots
-        dropped = due.dropped + len(due.slots) - len(wanted)
-        items, failed = self._rendered(job, wanted)
-        done = row["to_resend"]
-        why: list[str] = []
-        if failed is not None:
-            # Nothing is lost: the job waits at that slot until it is deployed with a template that works.
-            wanted = [item.slot for item in items]
-            at, why = failed
-            is_new = at > row["watermark"]
-            watermark = at - _TICK if is_new else row["watermark"]
-            due = replace(due, watermark=watermark, next_slot=at if is_new else row["next_slot"])
-            done = [slot for slot in done if slot < at]
-        state = _state(job, due, wanted)
-        return _Computed(job.name, items, state, done, dropped, due.computed, why)
-
-    def _rendered(
-        self, job: PeriodicJob, wanted: Sequence[datetime]
-    ) -> tuple[list[Outgoing], tuple[datetime, list[str]] | None]:
-        """The messages of slots, up to the first one for which the job's template fails, and why."""
-        items: list[Outgoing] = []
-        for slot in wanted:
-            try:
-                items.append(outgoing(job, slot, self.namespace, self.source, self.renderer))
-            except InvalidMessage as exc:
-                return items, (slot, [exc.text])
-            except UNREADABLE as exc:
-                # A live job may have been stored by other code; it must not stop the other jobs.
-                return items, (slot, [f"its message cannot be made: {unreadable(exc)}"])
-        return items, None
 
     def _busy(self, rows: Sequence[Row], by_name: Mapping[str, PeriodicJob], now: datetime) -> Flow[set[str]]:
         """Jobs that must not overlap, whose newest message is still in the queue that it was sent to.
@@ -234,30 +184,3 @@ def _with_calendars(
         else:
             found[name] = job.on(days)
     return found
-
-
-def _parts(jobs: Iterator[_Computed], size: int, *, bounded: bool) -> Iterator[tuple[list[_Computed], bool]]:
-    """Jobs in parts of this size, and whether it is the last one; fewer jobs if they have too many slots."""
-    part: list[_Computed] = []
-    sent = computed = 0
-    for each in jobs:
-        part.append(each)
-        sent += len(each.items)
-        computed += each.computed
-        is_full = bounded and (sent >= SLOTS or computed >= COMPUTED)
-        if is_full or len(part) == size:
-            yield part, is_full
-            part = []
-        if is_full:
-            return
-    if part:
-        yield part, True
-
-
-def _state(job: PeriodicJob, due: slots.Due, wanted: Sequence[datetime]) -> dict[str, Any]:
-    return {
-        "name": job.name,
-        "watermark": due.watermark,
-        "next_slot": due.next_slot,
-        "last_slot": max(wanted, default=None),
-    }
