@@ -171,7 +171,23 @@ def test_the_programs_that_tests_run_are_installed_everywhere() -> None:
             assert needed <= set(packages.strip(' ",').split())
 
 
-# How tests wait.
+# How tests wait, and for how many years they pass.
+
+#: A date after this project began and before its last user.
+SOON = re.compile(r"\b20(?:2[7-9]|[3-8]\d)(?:-\d\d-\d\d|, \d+, \d+)")
+#: Tests whose clock is the machine's.
+ON_TIME = [
+    path
+    for path in sorted((ROOT / "tests").rglob("*.py"))
+    if path.parent.name in ("airflow", "browser", "interop", "postgres")
+    and "tests.fixtures.clock" not in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", ON_TIME, ids=relative)
+def test_what_is_later_is_far_away(path: Path) -> None:
+    """A message that waits for a day of 2030 is visible from then on; so tests name days of 2099."""
+    assert SOON.findall(path.read_text()) == []
 
 
 def sleeps(path: Path) -> Iterator[ast.stmt]:

@@ -73,7 +73,7 @@ def test_columns_say_how_a_row_is_sent(hook: PgmqHook, database: Database) -> No
         """-- a comment with 100 % and {braces}
         SELECT jsonb_build_object('n', n) AS message, jsonb_build_object('h', n) AS headers,
                CASE n WHEN 1 THEN interval '1 hour' END AS delay,
-               CASE n WHEN 2 THEN timestamptz '2031-01-01 00:00Z' END AS visible_at,
+               CASE n WHEN 2 THEN timestamptz '2099-01-01 00:00Z' END AS visible_at,
                CASE n WHEN 3 THEN 'k' END AS dedup_key
         FROM generate_series(1, 4) AS n ORDER BY n -- and one at the end""",
         headers={"h": 0, "all": True},
@@ -88,7 +88,7 @@ def test_columns_say_how_a_row_is_sent(hook: PgmqHook, database: Database) -> No
     ]
     now = datetime.now(timezone.utc)
     assert timedelta(minutes=59) < rows[0]["vt"] - now < timedelta(minutes=61)
-    assert rows[1]["vt"] == datetime(2031, 1, 1, tzinfo=timezone.utc)
+    assert rows[1]["vt"] == datetime(2099, 1, 1, tzinfo=timezone.utc)
     assert rows[2]["vt"] <= now
 
 

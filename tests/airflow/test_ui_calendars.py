@@ -33,9 +33,9 @@ def version(client, name="off"):
 
 
 def test_a_calendar_is_made_changed_and_deleted(boss, hook, audit_log):  # noqa: F811
-    made = put(boss, "# Ours\n2026-12-25 Christmas, the first day #1\n2027-01-01\n")
+    made = put(boss, "# Ours\n2026-12-25 Christmas, the first day #1\n2099-01-01\n")
     seen = boss.get(f"{CALENDARS}/off").json()
-    changed = put(boss, f"{seen['text']}2026-05-01\n".replace("2027-01-01", "2027-01-01 new"), version(boss))
+    changed = put(boss, f"{seen['text']}2026-05-01\n".replace("2099-01-01", "2099-01-01 new"), version(boss))
     deleted = act(boss, "pgmq_default/calendars/off/delete", {"expected_version": version(boss)})
 
     assert (made.json(), changed.json(), deleted.json()) == (
@@ -44,7 +44,7 @@ def test_a_calendar_is_made_changed_and_deleted(boss, hook, audit_log):  # noqa:
         {"deleted": True},
     )
     # What it was is not lost: neither commas nor what looks like a comment.
-    assert seen["text"] == "2026-12-25 Christmas, the first day #1\n2027-01-01\n"
+    assert seen["text"] == "2026-12-25 Christmas, the first day #1\n2099-01-01\n"
     assert hook.list_calendars() == []
     first, second, third = audit_log()
     assert first[:2] == ("pgmq_put_calendar", "boss")
@@ -52,13 +52,13 @@ def test_a_calendar_is_made_changed_and_deleted(boss, hook, audit_log):  # noqa:
         "connection": "pgmq_default",
         "calendar": "off",
         "days": 2,
-        "added": "2026-12-25, 2027-01-01",
+        "added": "2026-12-25, 2099-01-01",
         "removed": "",
         "reasons_changed": "",
         "taken_back": 0,
     }
-    assert (second[2]["added"], second[2]["reasons_changed"]) == ("2026-05-01", "2027-01-01")
-    assert (third[0], third[2]["removed"]) == ("pgmq_delete_calendar", "2026-05-01, 2026-12-25, 2027-01-01")
+    assert (second[2]["added"], second[2]["reasons_changed"]) == ("2026-05-01", "2099-01-01")
+    assert (third[0], third[2]["removed"]) == ("pgmq_delete_calendar", "2026-05-01, 2026-12-25, 2099-01-01")
 
 
 def test_who_was_second_is_told(boss, hook):

@@ -23,7 +23,7 @@ APART = 90
 TIMESTAMP = re.compile(r"\d{4,5}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?")
 
 WEEK = timedelta(days=7)
-LATER = datetime(2031, 3, 30, 1, 30, tzinfo=timezone.utc)
+LATER = datetime(2099, 3, 29, 1, 30, tzinfo=timezone.utc)
 
 
 @dataclasses.dataclass
@@ -78,7 +78,7 @@ def _consumed(site: Site) -> list[Any]:
 
 
 def _to_table(site: Site) -> list[Any]:
-    messages = site.read("mail", condition={"at": "2031-03-30T01:30:00Z"})
+    messages = site.read("mail", condition={"at": "2099-03-29T01:30:00Z"})
     site.run(lambda: transfers.to_table("mail", "public.landed", ["at", "n"], "error", messages))
     return [message.as_dict() for message in messages]
 
@@ -138,17 +138,17 @@ VERBS: dict[str, Callable[[Site], Any]] = {
     "requeue archive": lambda s: s.requeue("mail", source="archive", msg_ids=[5]),
     "send query": lambda s: s.send_from_query(
         "mail",
-        "SELECT n, timestamp '2031-03-30 01:30' AS at, date '2031-03-30' AS day, 'q' || n AS dedup_key,"
+        "SELECT n, timestamp '2099-03-29 01:30' AS at, date '2099-03-29' AS day, 'q' || n AS dedup_key,"
         " CASE n WHEN 1 THEN interval '200 days' END AS delay,"
-        " CASE n WHEN 2 THEN '2031-03-30 01:30' END AS visible_at FROM generate_series(1, 3) AS n",
+        " CASE n WHEN 2 THEN '2099-03-29 01:30' END AS visible_at FROM generate_series(1, 3) AS n",
         ttl=WEEK,
     ),
     "send query queued": lambda s: s.send_from_query(
-        "fast", "SELECT 'q' AS dedup_key, timestamp '2031-03-30 01:30' AS visible_at", dedup_scope="queued"
+        "fast", "SELECT 'q' AS dedup_key, timestamp '2099-03-29 01:30' AS visible_at", dedup_scope="queued"
     ),
     "send query plain": lambda s: s.send_from_query(
         "mail",
-        "SELECT '2031-03-30T01:30:00Z' AS at, 200 AS n",
+        "SELECT '2099-03-29T01:30:00Z' AS at, 200 AS n",
         dedup_scope="none",
     ),
     "to table": _to_table,

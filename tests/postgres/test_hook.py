@@ -75,7 +75,7 @@ def test_send_with_a_delay(hook, database, delay):
 
 
 def test_messages_are_hidden_until_an_instant(hook, database):
-    noon = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
+    noon = datetime(2099, 1, 1, 12, tzinfo=timezone.utc)
     hook.send_batch("mail", [1, 2])
 
     assert hook.extend("mail", hook.read("mail", max_messages=2), visibility_timeout=noon) == [1, 2]

@@ -213,7 +213,7 @@ def do_calendars(client):
     put_calendar(client)
     tick(job(exclude=[Calendar("bank")])).run(client_of(client.owner_dsn))
     client.ensure_schema()
-    client.run(lambda: calendars.put("bank", [date(2030, 1, 1)]))
+    client.run(lambda: calendars.put("bank", [date(2099, 1, 1)]))
     client.run(calendars_found)
     client.run(lambda: calendars.delete("bank"))
 

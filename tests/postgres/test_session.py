@@ -70,7 +70,7 @@ def caller(database: Database, settings: dict[str, str], **options):
 def use(client: Client, database: Database, conn: psycopg.Connection | None = None) -> None:
     """Send, read, hide and ack, and look at every value that comes back."""
     before = datetime.now(UTC) - timedelta(seconds=60)
-    later = datetime(2027, 3, 28, 2, 30, tzinfo=timezone(timedelta(hours=2)))
+    later = datetime(2099, 3, 29, 2, 30, tzinfo=timezone(timedelta(hours=2)))
     results = send(client, "ä", "b", "c", messages=[{"t": WORDS}, 2.5, [1]], delays=[0, 0, later], conn=conn)
     assert [(result.status, result.msg_id) for result in results] == [("sent", 1), ("sent", 2), ("sent", 3)]
     again = send(client, "ä", "d", conn=conn)
@@ -227,7 +227,7 @@ def test_infinity_is_read_and_written(database, client):
 def test_seven_days_are_168_hours_when_the_clocks_change(database, client):
     """Of Postgres's `7 days`, one is 23 hours long in spring."""
     for_all(database, {"TimeZone": "Europe/Berlin"})
-    spring = datetime(2027, 3, 25, 12, tzinfo=UTC)
+    spring = datetime(2099, 3, 26, 12, tzinfo=UTC)
 
     send(client, "a", delays=[spring], window=timedelta(days=7))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.fixtures.postgres import Database
     from tests.fixtures.proxy import Proxy
 
-NOON = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
+NOON = datetime(2099, 1, 1, 12, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_any_delay(bound: Client, database: Database) -> None:
         hidden = [row["hidden"].total_seconds() for row in rows[1:]]
         assert hidden == pytest.approx([0.5, 86400, 0], abs=0.2)
         assert {row["headers"]["x-pgmq-group"] for row in rows} == {"g"}
-        assert rows[0]["headers"]["expires_at"] == "2030-01-01T12:01:00.000000+00:00"
+        assert rows[0]["headers"]["expires_at"] == "2099-01-01T12:01:00.000000+00:00"
 
 
 @pytest.mark.parametrize("scope", ["once", "queued"])

@@ -13,7 +13,7 @@ from airflow_pgmq.services.consuming import Consumer
 from tests.fixtures.factories import execute, queued
 
 HOUR = timedelta(hours=1)
-FAR = datetime(2036, 1, 1, 12, tzinfo=timezone.utc)
+FAR = datetime(2099, 1, 1, 12, tzinfo=timezone.utc)
 
 WAYS = {
     "plain": {},
@@ -132,13 +132,13 @@ def test_the_rows_of_a_query(hook, database, scope):
 def test_a_row_may_say_itself_when_it_expires(hook, database, scope):
     query = (
         "SELECT n, 'k' || n AS dedup_key,"
-        ' CASE n WHEN 1 THEN \'{"expires_at": "2030-01-01T00:00:00Z"}\'::jsonb END AS headers'
+        ' CASE n WHEN 1 THEN \'{"expires_at": "2099-01-01T00:00:00Z"}\'::jsonb END AS headers'
         " FROM generate_series(1, 2) AS n WHERE n < %(ttl)s"
     )
     # A parameter of the query's own may have the name of ours.
     hook.send_from_query("mail", query, {"ttl": 3}, ttl=HOUR, dedup_scope=scope)
     first, second = queued(database)
-    assert first["headers"]["expires_at"] == "2030-01-01T00:00:00Z"
+    assert first["headers"]["expires_at"] == "2099-01-01T00:00:00Z"
     assert is_an_hour(lives(database)[1])
     assert second["headers"]["expires_at"] != first["headers"]["expires_at"]
 
