@@ -876,6 +876,26 @@ def test_each_quarter_of_an_hour_of_some_years_is_the_instant_that_it_was(zone):
                 assert zones.instant(wall, tz) == exact, wall
 
 
+class Unhashable(ZoneInfo):
+    """A Dag's zone in Airflow 3.1: pendulum's zones got a hash in 3.2, those of dateutil have none."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return self is other
+
+
+@pytest.mark.parametrize("wall", ["2026-03-29 02:30", "2026-06-01 12:00", "2026-10-25 02:30"])
+def test_a_zone_need_not_be_hashable(wall):
+    at, zone = datetime.fromisoformat(wall), ZoneInfo("Europe/Berlin")
+    other = Unhashable("Europe/Berlin")
+    exact = zones.instant(at, zone)
+
+    assert zones.instant(at, other) == exact
+    for backward in (False, True):
+        assert zones.edge(exact, other, backward=backward) == zones.edge(exact, zone, backward=backward)
+
+
 def test_wall_clock_times_at_the_ends_of_the_calendar():
     assert zones.instant(datetime(9999, 12, 31, 23), ZoneInfo("UTC")) == datetime(
         9999, 12, 31, 23, tzinfo=timezone.utc

@@ -23,11 +23,15 @@ def instant(wall: datetime, zone: tzinfo) -> datetime:
 
 def _steady_offset(wall: datetime, zone: tzinfo) -> timedelta | None:
     """How far the zone is from UTC at a wall-clock time, if it is the same all day."""
-    return _offset_of_day(zone, wall.date()) if wall.year in YEARS else None
+    if wall.year not in YEARS:
+        return None
+    try:
+        return _known_offset_of_day(zone, wall.date())
+    except TypeError:
+        # Not hashable, as a Dag's own zone in Airflow 3.1. Jobs have others, so few days are asked for.
+        return _offset_of_day(zone, wall.date())
 
 
-# Many jobs have slots on the same days. So many are a year's days of 40 zones.
-@lru_cache(maxsize=16_384)
 def _offset_of_day(zone: tzinfo, day: date) -> timedelta | None:
     """How far the zone is from UTC on a day of its clocks; None if that changes on it."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
@@ -35,6 +39,10 @@ def _offset_of_day(zone: tzinfo, day: date) -> timedelta | None:
     found = offset(midnight)
     # No zone changes and changes back on a day. The other fold is of a change over the midnight at its end.
     return found if found == offset(end) == offset(end.replace(fold=1)) else None
+
+
+# Many jobs have slots on the same days. So many are a year's days of 40 zones.
+_known_offset_of_day = lru_cache(maxsize=16_384)(_offset_of_day)
 
 
 def both(wall: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
