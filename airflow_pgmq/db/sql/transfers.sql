@@ -62,7 +62,7 @@ WITH mark AS MATERIALIZED (
     SELECT msg_id, vt,
            <<row_message>>,
            nullif(%(pgmq_headers)s::jsonb || <<expiry>> || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
-                  || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
+                  || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_object(ARRAY['dedup_key', key]) END, '{{}}')
     FROM checked WHERE doc IS NOT NULL AND (key IS NULL OR claim = msg_id)
     RETURNING 1
 )
@@ -92,7 +92,7 @@ WITH input AS MATERIALIZED (
     SELECT msg_id, vt,
            <<row_message>>,
            nullif(%(pgmq_headers)s::jsonb || <<expiry>> || coalesce(nullif(doc -> 'headers', 'null'), '{{}}')
-                  || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_build_object('dedup_key', key) END, '{{}}')
+                  || CASE WHEN key IS NULL THEN '{{}}' ELSE jsonb_object(ARRAY['dedup_key', key]) END, '{{}}')
     FROM fresh ORDER BY key COLLATE "C"
     ON CONFLICT ((headers ->> 'dedup_key')) WHERE headers ? 'dedup_key' DO NOTHING
     RETURNING msg_id
