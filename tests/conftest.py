@@ -35,7 +35,7 @@ hypothesis_settings.load_profile("no deadline")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """No test is under way when an hour turns; those that need periodic jobs take less than a minute."""
+    """No test that takes less than a minute is under way when an hour turns: one more slot would come."""
     while left := before_the_hour(time.time(), patience(60)):
         time.sleep(left)
 

@@ -89,9 +89,9 @@ def _made(
 def in_parts(
     jobs: Iterator[DueMessages], size: int, *, most_sent: float, most_computed: float
 ) -> Iterator[tuple[list[DueMessages], bool]]:
-    """Jobs in parts of this size, and whether a part is the last one.
+    """Jobs in parts of this size, and whether a part is known to be the last one.
 
-    It is, too, once so many messages are to be sent, or so many slots were computed.
+    No job comes after so many messages to be sent, or so many slots computed.
     """
     part: list[DueMessages] = []
     sent = computed = 0

@@ -877,7 +877,7 @@ def test_each_quarter_of_an_hour_of_some_years_is_the_instant_that_it_was(zone):
 
 
 class Unhashable(ZoneInfo):
-    """A Dag's zone in Airflow 3.1: pendulum's zones got a hash in 3.2, those of dateutil have none."""
+    """As pendulum's zones are in Airflow 3.1."""
 
     __hash__ = None
 

@@ -28,7 +28,7 @@ def _steady_offset(wall: datetime, zone: tzinfo) -> timedelta | None:
     try:
         return _known_offset_of_day(zone, wall.date())
     except TypeError:
-        # Not hashable, as a Dag's own zone in Airflow 3.1. Jobs have others, so few days are asked for.
+        # Not hashable, as a Dag's own zone is with pendulum 3.1. Jobs have others, so few days are asked for.
         return _offset_of_day(zone, wall.date())
 
 
